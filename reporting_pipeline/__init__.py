@@ -1,0 +1,6 @@
+"""Automated reports for clinical trials, on Dagster.
+
+Read `definitions.py`, then `assets/`, then `domain/`.
+"""
+
+__version__ = "0.1.0"

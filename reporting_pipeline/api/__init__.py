@@ -1,0 +1,1 @@
+"""The FastAPI sidecar: writes intent to MongoDB, never calls Dagster."""

@@ -1,0 +1,1 @@
+"""The software-defined assets of one cadence and the batch mechanism they share."""

@@ -1,0 +1,1 @@
+"""Schedules, sensors and jobs: who starts what."""

@@ -1,0 +1,1 @@
+"""Channels that carry a report to its recipient. Knows nothing of Dagster."""

@@ -1,0 +1,1 @@
+"""MongoDB- and S3-protocol servers from pip wheels, as separate processes. Only the CLI starts them."""

@@ -1,0 +1,1 @@
+"""Report types and their output formats. Knows nothing of Dagster."""

@@ -1,0 +1,165 @@
+"""Every setting of a deployment, typed, from the environment. Nothing else reads os.environ.
+
+A misspelt REPORTING_ variable raises with the name that was probably meant; a default secret
+outside a local deployment raises too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+LOCAL_SECRET = "local-development-secret-not-for-production"  # noqa: S105 - refused outside local
+
+
+class SettingsError(ValueError):
+    """The environment does not describe a valid deployment; the message says which variable and why."""
+
+
+def _env(name: str, *others: str) -> Any:
+    return AliasChoices(name, *others)
+
+
+class Settings(BaseModel):
+    """One deployment. Field names are the vocabulary; the environment variable is the alias."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
+
+    environment: Literal["local", "test", "staging", "production"] = Field(
+        "local", validation_alias=_env("REPORTING_ENVIRONMENT")
+    )
+    home: Path = Field(Path(".local"), validation_alias=_env("REPORTING_HOME"))
+    timezone: str = Field("UTC", validation_alias=_env("REPORTING_TIMEZONE"))
+    organisation: str = Field("default", validation_alias=_env("REPORTING_ORGANISATION"))
+
+    mongodb_uri: SecretStr | None = Field(None, validation_alias=_env("MONGODB_URI"))
+    mongodb_database: str = Field("reporting", validation_alias=_env("REPORTING_MONGODB_DATABASE"))
+    s3_endpoint_url: str | None = Field(None, validation_alias=_env("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
+    s3_bucket: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_S3_BUCKET"))
+    s3_region: str = Field("us-east-1", validation_alias=_env("AWS_REGION", "AWS_DEFAULT_REGION"))
+    s3_access_key_id: str | None = Field(None, validation_alias=_env("AWS_ACCESS_KEY_ID"))
+    s3_secret_access_key: SecretStr | None = Field(None, validation_alias=_env("AWS_SECRET_ACCESS_KEY"))
+    s3_encryption: Literal["AES256", "aws:kms", "none"] = Field(
+        "AES256", validation_alias=_env("REPORTING_S3_ENCRYPTION")
+    )
+    s3_kms_key_id: str | None = Field(None, validation_alias=_env("REPORTING_S3_KMS_KEY_ID"))
+
+    public_url: str = Field("http://127.0.0.1:8000", validation_alias=_env("REPORTING_PUBLIC_URL"))
+    link_secret: SecretStr = Field(SecretStr(LOCAL_SECRET), validation_alias=_env("REPORTING_LINK_SECRET"))
+    link_days: int = Field(7, ge=1, le=90, validation_alias=_env("REPORTING_LINK_DAYS"))
+    retention_days: int = Field(90, ge=7, le=3650, validation_alias=_env("REPORTING_RETENTION_DAYS"))
+
+    daily_opens: str = Field("5 0 * * *", validation_alias=_env("REPORTING_DAILY_OPENS"))
+    weekly_opens: str = Field("5 0 * * 1", validation_alias=_env("REPORTING_WEEKLY_OPENS"))
+    monthly_opens: str = Field("5 0 1 * *", validation_alias=_env("REPORTING_MONTHLY_OPENS"))
+    sensor_interval_seconds: int = Field(
+        10, ge=1, le=600, validation_alias=_env("REPORTING_SENSOR_INTERVAL_SECONDS")
+    )
+    range_size: int = Field(250, ge=1, le=10_000, validation_alias=_env("REPORTING_RANGE_SIZE"))
+    max_attempts: int = Field(4, ge=1, le=20, validation_alias=_env("REPORTING_MAX_ATTEMPTS"))
+    heartbeat_seconds: int = Field(5, ge=1, le=60, validation_alias=_env("REPORTING_HEARTBEAT_SECONDS"))
+
+    email_backend: Literal["outbox", "sendgrid", "smtp"] = Field(
+        "outbox", validation_alias=_env("REPORTING_EMAIL_BACKEND")
+    )
+    email_from: str = Field("reports@example.org", validation_alias=_env("REPORTING_EMAIL_FROM"))
+    email_from_name: str = Field("Trial reports", validation_alias=_env("REPORTING_EMAIL_FROM_NAME"))
+    sendgrid_api_key: SecretStr | None = Field(None, validation_alias=_env("SENDGRID_API_KEY"))
+    sendgrid_url: str = Field("https://api.sendgrid.com", validation_alias=_env("SENDGRID_URL"))
+
+    jwt_secret: SecretStr = Field(SecretStr(LOCAL_SECRET), validation_alias=_env("REPORTING_JWT_SECRET"))
+    jwt_issuer: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_JWT_ISSUER"))
+    jwt_audience: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_JWT_AUDIENCE"))
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        if value not in available_timezones():
+            near = get_close_matches(value, available_timezones(), n=1)
+            raise ValueError(
+                f"{value!r} is no IANA timezone" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _no_default_secret_outside_local(self) -> Settings:
+        if self.environment in ("local", "test"):
+            return self
+        for name, secret in (
+            ("REPORTING_LINK_SECRET", self.link_secret),
+            ("REPORTING_JWT_SECRET", self.jwt_secret),
+        ):
+            if secret.get_secret_value() == LOCAL_SECRET or len(secret.get_secret_value()) < 32:
+                raise ValueError(
+                    f"{name} must be set to at least 32 characters of your own in {self.environment}"
+                )
+        if self.email_backend == "sendgrid" and self.sendgrid_api_key is None:
+            raise ValueError("SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def outbox(self) -> Path:
+        return self.home / "outbox"
+
+
+def variable_names() -> set[str]:
+    """The environment variables that Settings reads."""
+    names: set[str] = set()
+    for info in Settings.model_fields.values():
+        alias = info.validation_alias
+        names.update(str(choice) for choice in alias.choices) if isinstance(alias, AliasChoices) else None
+    return names
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environ` (default: the process's). Raises SettingsError that names the variable."""
+    environ = os.environ if environ is None else environ
+    known = variable_names()
+    for name in environ:
+        if name.startswith("REPORTING_") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise SettingsError(
+                f"{name} is not a setting"
+                + (f"; did you mean {near[0]}?" if near else "")
+                + ". docs/operations.md lists all settings."
+            )
+    values = {name: environ[name] for name in known if environ.get(name)}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(f"The environment is not valid: {problems}") from None
+
+
+@lru_cache(maxsize=1)
+def current_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
