@@ -1,0 +1,66 @@
+"""An edition: one cadence's report for one period, for everybody; and which changes of state are legal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reporting_pipeline.domain.jobs import EditionState
+from reporting_pipeline.domain.periods import Cadence, Period
+
+#: state -> the states that may follow it. A completed edition is opened again only by force.
+TRANSITIONS: Mapping[EditionState, frozenset[EditionState]] = {
+    EditionState.OPEN: frozenset({EditionState.COMPLETED, EditionState.FAILED}),
+    EditionState.FAILED: frozenset({EditionState.OPEN, EditionState.COMPLETED}),
+    EditionState.COMPLETED: frozenset(),
+}
+
+
+class Edition(BaseModel):
+    """An edition as kept in MongoDB's `editions` (`_id` is `id` there)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str  # "weekly:2026-11-16"
+    cadence: Cadence
+    period: str  # key of the period
+    state: EditionState
+    opened_at: datetime  # UTC, the first opening
+    opened_by: str  # a user id, or "schedule"
+    forced: int = 0  # how often it was opened again by force
+    reopened_at: datetime | None = None  # UTC, the last opening by force
+    reopened_by: str | None = None
+    state_at: datetime | None = None  # UTC, the last change of state
+    reason: str = ""  # why it failed, for a person
+    counts: dict[str, int] = Field(default_factory=dict)
+    result: dict[str, Any] = Field(default_factory=dict)  # what an outside worker reported
+
+
+def edition_id(cadence: Cadence, period: str) -> str:
+    """The id of an edition: "weekly:2026-11-16"."""
+    return f"{cadence.value}:{period}"
+
+
+def may_become(current: EditionState, wanted: EditionState) -> bool:
+    """Whether `wanted` may follow `current`."""
+    return wanted in TRANSITIONS[current]
+
+
+def may_precede(wanted: EditionState) -> list[EditionState]:
+    """The states that `wanted` may follow."""
+    return [state for state, following in TRANSITIONS.items() if wanted in following]
+
+
+def closed_period(cadence: Cadence, key: str | None, now: datetime, timezone: str) -> Period:
+    """The period `key`, or the newest closed one. ValueError when the key is none or is not over yet."""
+    if key is None:
+        return Period.last_closed(cadence, now, timezone)
+    period = Period.from_key(cadence, key, timezone)
+    if not period.is_closed(now):
+        raise ValueError(
+            f"the {cadence.noun} of {key} ends on {period.last_day}; a report covers what is over"
+        )
+    return period

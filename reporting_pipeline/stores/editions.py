@@ -1,0 +1,200 @@
+"""The `editions` collection: opening one exactly once, and moving it from state to state.
+
+What an edition is and which changes are legal is in `domain.editions`; jobs are another store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo import DESCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from reporting_pipeline.domain.editions import Edition, edition_id, may_precede
+from reporting_pipeline.domain.jobs import EditionState
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.stores.mongo import Database, Record
+
+
+class EditionExists(Exception):
+    """The edition is open or was opened before; `edition` is the one that stands."""
+
+    def __init__(self, edition: Edition) -> None:
+        super().__init__(f"edition {edition.id} exists and is {edition.state.value}")
+        self.edition = edition
+
+
+class EditionMissing(KeyError):
+    """No such edition."""
+
+
+class IllegalTransition(ValueError):
+    """The edition is in a state that the wanted one may not follow."""
+
+    def __init__(self, edition: Edition, wanted: EditionState) -> None:
+        super().__init__(f"edition {edition.id} is {edition.state.value} and cannot become {wanted.value}")
+        self.edition = edition
+        self.wanted = wanted
+
+
+def open_edition(
+    database: Database,
+    cadence: Cadence,
+    period: str,
+    opened_by: str,
+    now: datetime,
+    force: bool = False,
+) -> Edition:
+    """Open the edition of `cadence` and `period` (a period key), once.
+
+    Where it stands already: EditionExists with it; with `force` it is opened again and `forced`
+    counts up, which tells the sensors to make it anew. Of two callers at once one opens.
+    """
+    record: Record = {
+        "_id": edition_id(cadence, period),
+        "cadence": cadence.value,
+        "period": period,
+        "state": EditionState.OPEN.value,
+        "opened_at": now,
+        "opened_by": opened_by,
+        "state_at": now,
+        "forced": 0,
+        "counts": {},
+    }
+    try:
+        database.editions.insert_one(record)
+    except DuplicateKeyError:
+        if not force:
+            raise EditionExists(get_edition(database, record["_id"])) from None
+        return _open_again(database, record["_id"], opened_by, now)
+    return _edition(record)
+
+
+def get_edition(database: Database, edition: str) -> Edition:
+    """The edition, or EditionMissing."""
+    record = database.editions.find_one({"_id": edition})
+    if record is None:
+        raise EditionMissing(edition)
+    return _edition(record)
+
+
+def list_editions(
+    database: Database,
+    cadence: Cadence | None = None,
+    state: EditionState | None = None,
+    after: tuple[str, str] | None = None,
+    limit: int = 50,
+) -> list[Edition]:
+    """Newest period first, then by id. `after` is (period, id) of the last edition already read."""
+    query: Record = {}
+    if cadence is not None:
+        query["cadence"] = cadence.value
+    if state is not None:
+        query["state"] = state.value
+    if after is not None:
+        period, last = after
+        query["$or"] = [{"period": {"$lt": period}}, {"period": period, "_id": {"$lt": last}}]
+    found = database.editions.find(query).sort([("period", DESCENDING), ("_id", DESCENDING)]).limit(limit)
+    return [_edition(record) for record in found]
+
+
+def open_editions(database: Database, cadence: Cadence | None = None) -> list[Edition]:
+    """Every edition that is open, oldest first: what the edition sensor works on."""
+    query: Record = {"state": EditionState.OPEN.value}
+    if cadence is not None:
+        query["cadence"] = cadence.value
+    return [_edition(record) for record in database.editions.find(query).sort([("period", 1), ("_id", 1)])]
+
+
+def set_state(
+    database: Database,
+    edition: str,
+    state: EditionState,
+    now: datetime,
+    reason: str = "",
+    counts: Mapping[str, int] | None = None,
+) -> Edition:
+    """Move the edition to `state`; to the state it is in already changes nothing but `counts`.
+
+    Raises EditionMissing, or IllegalTransition when the state it is in does not allow it. Atomic: of
+    two callers that want different states one gets IllegalTransition.
+    """
+    change: Record = {"state": state.value, "state_at": now, "reason": reason}
+    if counts is not None:
+        change["counts"] = dict(counts)
+    record = database.editions.find_one_and_update(
+        {"_id": edition, "state": {"$in": [one.value for one in may_precede(state)]}},
+        {"$set": change},
+        return_document=ReturnDocument.AFTER,
+    )
+    if record is not None:
+        return _edition(record)
+    current = get_edition(database, edition)
+    if current.state is not state:
+        raise IllegalTransition(current, state)
+    return set_counts(database, edition, counts) if counts is not None else current
+
+
+def set_counts(database: Database, edition: str, counts: Mapping[str, int]) -> Edition:
+    """Keep how many jobs are in which state. Raises EditionMissing."""
+    return _changed(database, edition, {"counts": dict(counts)})
+
+
+def set_result(database: Database, edition: str, result: Mapping[str, Any]) -> Edition:
+    """Keep what an outside worker reported of an edition. A failed edition takes no result.
+
+    Raises EditionMissing, IllegalTransition.
+    """
+    record = database.editions.find_one_and_update(
+        {"_id": edition, "state": {"$in": [EditionState.OPEN.value, EditionState.COMPLETED.value]}},
+        {"$set": {"result": dict(result)}},
+        return_document=ReturnDocument.AFTER,
+    )
+    if record is not None:
+        return _edition(record)
+    current = get_edition(database, edition)
+    raise IllegalTransition(current, EditionState.COMPLETED)
+
+
+def job_counts(database: Database, edition: str, organisation: str | None = None) -> dict[str, int]:
+    """How many jobs of the edition are in which state; of one organisation when it is given."""
+    match: Record = {"edition": edition}
+    if organisation is not None:
+        match["organisation"] = organisation
+    groups = database.jobs.aggregate([{"$match": match}, {"$group": {"_id": "$state", "jobs": {"$sum": 1}}}])
+    return {str(group["_id"]): int(group["jobs"]) for group in groups}
+
+
+def _open_again(database: Database, edition: str, opened_by: str, now: datetime) -> Edition:
+    record = database.editions.find_one_and_update(
+        {"_id": edition},
+        {
+            "$set": {
+                "state": EditionState.OPEN.value,
+                "state_at": now,
+                "reopened_at": now,
+                "reopened_by": opened_by,
+                "reason": "",
+            },
+            "$inc": {"forced": 1},
+        },
+        return_document=ReturnDocument.AFTER,
+    )
+    if record is None:
+        raise EditionMissing(edition)
+    return _edition(record)
+
+
+def _changed(database: Database, edition: str, change: Record) -> Edition:
+    record = database.editions.find_one_and_update(
+        {"_id": edition}, {"$set": change}, return_document=ReturnDocument.AFTER
+    )
+    if record is None:
+        raise EditionMissing(edition)
+    return _edition(record)
+
+
+def _edition(record: Record) -> Edition:
+    return Edition.model_validate({**record, "id": record["_id"]})
