@@ -83,9 +83,45 @@ class Settings(BaseModel):
     sendgrid_api_key: SecretStr | None = Field(None, validation_alias=_env("SENDGRID_API_KEY"))
     sendgrid_url: str = Field("https://api.sendgrid.com", validation_alias=_env("SENDGRID_URL"))
 
+    sendgrid_webhook_key: str | None = Field(None, validation_alias=_env("SENDGRID_WEBHOOK_PUBLIC_KEY"))
+    smtp_url: SecretStr | None = Field(None, validation_alias=_env("REPORTING_SMTP_URL"))
+    email_per_second: float = Field(50, gt=0, le=10_000, validation_alias=_env("REPORTING_EMAIL_PER_SECOND"))
+    send_timeout_seconds: float = Field(
+        10, gt=0, le=120, validation_alias=_env("REPORTING_SEND_TIMEOUT_SECONDS")
+    )
+    send_deadline_seconds: float = Field(
+        30, gt=0, le=240, validation_alias=_env("REPORTING_SEND_DEADLINE_SECONDS")
+    )
+    unknown_resend_minutes: int = Field(
+        60, ge=1, le=10_080, validation_alias=_env("REPORTING_UNKNOWN_RESEND_MINUTES")
+    )
+    absence_grace_minutes: int = Field(
+        120, ge=1, le=10_080, validation_alias=_env("REPORTING_ABSENCE_GRACE_MINUTES")
+    )
+    slack_bot_token: SecretStr | None = Field(None, validation_alias=_env("SLACK_BOT_TOKEN"))
+    slack_url: str = Field("https://slack.com/api", validation_alias=_env("SLACK_URL"))
+    webhook_secret: SecretStr | None = Field(None, validation_alias=_env("REPORTING_WEBHOOK_SECRET"))
+    # host:port pairs, comma-separated, that webhooks may reach although they are not public. Local only.
+    private_hosts: str = Field("", validation_alias=_env("REPORTING_PRIVATE_HOSTS"))
+
     jwt_secret: SecretStr = Field(SecretStr(LOCAL_SECRET), validation_alias=_env("REPORTING_JWT_SECRET"))
     jwt_issuer: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_JWT_ISSUER"))
     jwt_audience: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_JWT_AUDIENCE"))
+    jwks_url: str | None = Field(None, validation_alias=_env("REPORTING_JWKS_URL"))
+    jwks_file: Path | None = Field(None, validation_alias=_env("REPORTING_JWKS_FILE"))
+
+    requests_per_minute: int = Field(600, ge=1, validation_alias=_env("REPORTING_REQUESTS_PER_MINUTE"))
+    run_now_per_hour: int = Field(20, ge=1, validation_alias=_env("REPORTING_RUN_NOW_PER_HOUR"))
+    requeues_per_hour: int = Field(10, ge=1, validation_alias=_env("REPORTING_REQUEUES_PER_HOUR"))
+    link_clicks_per_minute: int = Field(30, ge=1, validation_alias=_env("REPORTING_LINK_CLICKS_PER_MINUTE"))
+    subscriptions_per_user: int = Field(100, ge=1, validation_alias=_env("REPORTING_SUBSCRIPTIONS_PER_USER"))
+    subscriptions_per_organisation: int = Field(
+        200_000, ge=1, validation_alias=_env("REPORTING_SUBSCRIPTIONS_PER_ORGANISATION")
+    )
+    upload_limit_bytes: int = Field(
+        50_000_000, ge=1_000, le=500_000_000, validation_alias=_env("REPORTING_UPLOAD_LIMIT_BYTES")
+    )
+    metrics_token: SecretStr | None = Field(None, validation_alias=_env("REPORTING_METRICS_TOKEN"))
 
     @field_validator("timezone")
     @classmethod
@@ -106,21 +142,28 @@ class Settings(BaseModel):
     def _no_default_secret_outside_local(self) -> Settings:
         if self.environment in ("local", "test"):
             return self
-        for name, secret in (
-            ("REPORTING_LINK_SECRET", self.link_secret),
-            ("REPORTING_JWT_SECRET", self.jwt_secret),
-        ):
+        secrets = [("REPORTING_LINK_SECRET", self.link_secret)]
+        if not (self.jwks_url or self.jwks_file):  # with a JWKS the secret signs nothing
+            secrets.append(("REPORTING_JWT_SECRET", self.jwt_secret))
+        for name, secret in secrets:
             if secret.get_secret_value() == LOCAL_SECRET or len(secret.get_secret_value()) < 32:
                 raise ValueError(
                     f"{name} must be set to at least 32 characters of your own in {self.environment}"
                 )
         if self.email_backend == "sendgrid" and self.sendgrid_api_key is None:
             raise ValueError("SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid")
+        if self.private_hosts:
+            raise ValueError(f"REPORTING_PRIVATE_HOSTS is for local use; it must be empty in {self.environment}")
         return self
 
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+    @property
+    def private_endpoints(self) -> frozenset[str]:
+        """The `host:port` pairs that webhooks may reach although they are not public."""
+        return frozenset(part.strip().lower() for part in self.private_hosts.split(",") if part.strip())
 
     @property
     def outbox(self) -> Path:

@@ -48,8 +48,19 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("job", ASCENDING), ("channel", ASCENDING), ("recipient", ASCENDING)], unique=True),
         IndexModel([("state", ASCENDING), ("next_attempt_at", ASCENDING)]),
         IndexModel([("edition", ASCENDING), ("state", ASCENDING)]),
+        IndexModel([("subscription", ASCENDING), ("due_at", DESCENDING)]),
+    ],
+    "delivery_events": [IndexModel([("delivery", ASCENDING), ("at", ASCENDING)])],
+    "unsubscribes": [
+        IndexModel([("subscription", ASCENDING), ("recipient", ASCENDING)], unique=True),
     ],
     "reports": [IndexModel([("subscription", ASCENDING), ("period", ASCENDING)], unique=True)],
+    "idempotency": [
+        IndexModel([("principal", ASCENDING), ("key", ASCENDING)], unique=True),
+        IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
+    ],
+    "rate_counters": [IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0)],
+    "rate_windows": [IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0)],
     "asset_results": [IndexModel([("asset", ASCENDING), ("period", ASCENDING), ("state", ASCENDING)])],
 }
 
