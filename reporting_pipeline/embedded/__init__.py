@@ -1,1 +1,5 @@
-"""MongoDB- and S3-protocol servers from pip wheels, as separate processes. Only the CLI starts them."""
+"""MongoDB- and S3-protocol servers from pip wheels, as separate processes. Only the CLI starts them.
+
+`servers` is the door: start, status, stop. `processes` knows how to run a server of ours detached and
+find it again; `secantus` and `seaweed` know one server each. Nothing here talks to Dagster.
+"""

@@ -1,0 +1,241 @@
+"""One server process of a home: launched detached, found again by a later command, stopped for certain.
+
+A record file keeps the pid, the arguments and the ports. A pid alone proves nothing, because the
+system hands it out again: a process is ours only when its command line ends with the arguments we
+recorded, which name this home's data folder. Nothing here knows which server it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from reporting_pipeline.embedded.errors import BinaryMissing, HomeNotUsable, ServerFailed
+
+HOST = "127.0.0.1"
+LOG_LINES = 15  # of a failed server, in the error message
+LOG_BYTES = 10_000_000  # a larger log is set aside at the next start; one old log is kept
+POLL_SECONDS = 0.1
+ADDRESS_TAKEN = "address already in use"
+
+# Popen objects of the servers this process started: one that is collected while its child runs warns.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to run one server: what a record is made from."""
+
+    name: str  # "mongodb" or "s3"
+    program: str  # as installed by its wheel, e.g. "weed"
+    arguments: tuple[str, ...]
+    ports: Mapping[str, int]
+    environment: Mapping[str, str]  # on top of a bare one
+
+
+@dataclass(frozen=True)
+class Record:
+    """A server that was launched; its process may be gone since."""
+
+    name: str
+    pid: int
+    arguments: tuple[str, ...]
+    ports: Mapping[str, int]
+
+    def process(self) -> psutil.Process | None:
+        """The server's process, or None when it is gone or the pid belongs to somebody else now."""
+        child = _children.get(self.pid)
+        if child is not None and child.poll() is not None:
+            del _children[self.pid]
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            command = process.cmdline()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return None
+        return process if tuple(command[-len(self.arguments) :]) == self.arguments else None
+
+
+def program_path(program: str) -> Path:
+    """Where the wheel put the program: next to this Python, else on the PATH. Raises BinaryMissing."""
+    beside = Path(sys.executable).parent / program
+    if beside.is_file() and os.access(beside, os.X_OK):
+        return beside
+    found = shutil.which(program)
+    if found is None:
+        raise BinaryMissing(
+            f"{program} is not installed next to {sys.executable} nor on the PATH: run "
+            'pip install "reporting-pipeline[embedded]", or set MONGODB_URI and S3_ENDPOINT_URL to '
+            "servers of your own."
+        )
+    return Path(found)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make `folder` (mode 0700) and prove that it takes a file. Raises HomeNotUsable."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise HomeNotUsable(
+            f"{folder} is not writable ({error.strerror}): set REPORTING_HOME to a folder that is."
+        ) from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` in one step with a file that only its owner can read, safe across a power loss."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different ports that nobody listens on now; another process may still take one."""
+    with ExitStack() as held:
+        return [held.enter_context(_listening(0)).getsockname()[1] for _ in range(count)]
+
+
+def ports_are_free(ports: Mapping[str, int]) -> bool:
+    try:
+        with ExitStack() as held:
+            for port in ports.values():
+                held.enter_context(_listening(port))
+    except OSError:
+        return False
+    return True
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # As the servers do: connections of the server before, in TIME_WAIT, do not hold its port.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(1)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record in `folder`; None when there is none or it is unreadable (then nothing can be ours)."""
+    try:
+        raw = json.loads((folder / "process.json").read_text(encoding="utf-8"))
+        return Record(
+            name=str(raw["name"]),
+            pid=int(raw["pid"]),
+            arguments=tuple(str(argument) for argument in raw["arguments"]),
+            ports={str(name): int(port) for name, port in raw["ports"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def launch(folder: Path, plan: Launch, healthy: Callable[[], bool], seconds: float) -> Record:
+    """Start the server detached from this terminal and wait until `healthy`. Raises ServerFailed.
+
+    Working folder and HOME are `folder`, so that no configuration file of the user is picked up.
+    """
+    program = program_path(plan.program)
+    log = folder / f"{plan.name}.log"
+    start_of_log = _set_aside_large(log)
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [str(program), *plan.arguments],
+            cwd=folder,
+            env={"PATH": os.defpath, "HOME": str(folder), "LC_ALL": "C.UTF-8", **plan.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C at the terminal is not for the servers
+        )
+    _children[child.pid] = child
+    record = Record(plan.name, child.pid, plan.arguments, plan.ports)
+    try:
+        write_private(folder / "process.json", json.dumps(asdict(record), indent=2))
+        _await_health(record, healthy, seconds, log, start_of_log)
+    except BaseException:  # also Ctrl-C: a half-started server is nobody's
+        stop_process(record, grace_seconds=0)
+        raise
+    return record
+
+
+def _await_health(
+    record: Record, healthy: Callable[[], bool], seconds: float, log: Path, start_of_log: int
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not healthy():
+        if record.process() is None:
+            raise ServerFailed(f"The embedded {record.name} server died at start. {_tail(log, start_of_log)}")
+        if time.monotonic() > deadline:
+            raise ServerFailed(
+                f"The embedded {record.name} server did not answer within {seconds:g} s. "
+                f"{_tail(log, start_of_log)}"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _set_aside_large(log: Path) -> int:
+    size = log.stat().st_size if log.exists() else 0
+    if size < LOG_BYTES:
+        return size
+    log.replace(log.with_suffix(".log.1"))
+    return 0
+
+
+def _tail(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return f"The last lines of {log}:\n" + "\n".join(lines[-LOG_LINES:])
+
+
+def stop_process(record: Record, grace_seconds: float) -> bool:
+    """Terminate the server, kill it after `grace_seconds`; True when one was running. Waits for its end."""
+    process = record.process()
+    if process is None:
+        return False
+    try:
+        if grace_seconds > 0:
+            process.terminate()
+            _await_end(process, record, grace_seconds)
+    except psutil.TimeoutExpired:
+        pass
+    except psutil.NoSuchProcess:
+        return True
+    if record.process() is not None:
+        process.kill()
+        _await_end(process, record, 10)
+    return True
+
+
+def _await_end(process: psutil.Process, record: Record, seconds: float) -> None:
+    """Wait for the end; a child of this process must be reaped by its own Popen."""
+    child = _children.get(record.pid)
+    if child is None:
+        process.wait(seconds)
+        return
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise psutil.TimeoutExpired(seconds, record.pid) from None
+    _children.pop(record.pid, None)

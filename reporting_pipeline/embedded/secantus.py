@@ -1,0 +1,54 @@
+"""SecantusDB, the embedded server that speaks MongoDB's protocol: its command line and its health."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from reporting_pipeline.embedded.processes import HOST, Launch
+
+NAME = "mongodb"
+PROGRAM = "secantusd-py"
+PORTS = ("mongodb",)
+GRACE_SECONDS = 10.0
+START_SECONDS = 60.0
+
+
+def plan(folder: Path, ports: dict[str, int], *, test_commands: bool = False) -> Launch:
+    """How to run it on `folder`. `test_commands` allows configureFailPoint, for fault injection."""
+    # A configuration of our own, empty: else the program looks for one in the user's folders.
+    configuration = folder / "secantusd.toml"
+    configuration.touch(mode=0o600)
+    arguments = [
+        *("--config", str(configuration)),
+        *("--host", HOST),
+        *("--port", str(ports["mongodb"])),
+        *("--storage-path", str(folder / "data")),
+        *("--log-level", "WARNING"),
+        *("--cache-size", "256M"),
+        # Without it a kill -9 loses acknowledged writes (measured); with it none.
+        "--sync-on-commit",
+    ]
+    if test_commands:
+        arguments.append("--enable-test-commands")
+    return Launch(NAME, PROGRAM, tuple(arguments), ports, {})
+
+
+def uri(ports: dict[str, int]) -> str:
+    return f"mongodb://{HOST}:{ports['mongodb']}/?directConnection=true"
+
+
+def healthy(ports: dict[str, int]) -> bool:
+    """Does it answer a ping within a second?"""
+    client: MongoClient[dict[str, object]] = MongoClient(
+        uri(ports), serverSelectionTimeoutMS=300, connectTimeoutMS=300, socketTimeoutMS=1_000
+    )
+    try:
+        client.admin.command("ping")
+    except PyMongoError:
+        return False
+    finally:
+        client.close()
+    return True

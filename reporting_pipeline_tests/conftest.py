@@ -1,0 +1,93 @@
+"""Fixtures that every test may ask for: the real servers, and a database and a bucket of one's own.
+
+The embedded servers start once per session (once per xdist worker) at the first test that asks, in a
+temporary home, and are stopped and forgotten at the end. Isolation is by name: each test has its own
+database and its own bucket. Nothing here knows the product beyond its settings and its stores.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import boto3
+import pytest
+
+from reporting_pipeline.embedded import servers
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.settings import Settings, load_settings
+from reporting_pipeline.stores.mongo import Database, mongo_client, open_database
+from reporting_pipeline.stores.objects import CLIENT_CONFIG, ObjectStore, connection_arguments
+from reporting_pipeline_tests import postgres
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt("terminated")
+
+
+def pytest_configure() -> None:
+    """A terminated session (timeout, CI cancel) tears its fixtures down too, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+@pytest.fixture(scope="session")
+def endpoints() -> Iterator[Endpoints]:
+    """The addresses and keys of real MongoDB and S3 servers, fault injection allowed."""
+    with tempfile.TemporaryDirectory(prefix="reporting-tests-") as home:
+        local = load_settings({"REPORTING_ENVIRONMENT": "test", "REPORTING_HOME": home})
+        with servers.running(local, test_commands=True) as started:
+            yield started
+            mongo_client(started.mongodb_uri).close()
+            mongo_client.cache_clear()
+
+
+@pytest.fixture
+def settings(endpoints: Endpoints, tmp_path: Path) -> Settings:
+    """A deployment on the real servers, with a home, a database name and a bucket name of its own."""
+    mark = secrets.token_hex(6)
+    return load_settings(
+        {
+            "REPORTING_ENVIRONMENT": "test",
+            "REPORTING_HOME": str(tmp_path / "home"),
+            "REPORTING_MONGODB_DATABASE": f"test_{mark}",
+            "REPORTING_S3_BUCKET": f"test-{mark}",
+            **endpoints.as_environment(),
+        }
+    )
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """An empty database with every index in place: the one that `settings` names; dropped afterwards."""
+    assert settings.mongodb_uri is not None
+    opened = open_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+    yield opened
+    opened.client.drop_database(opened.name)
+
+
+@pytest.fixture(scope="session")
+def _s3_client(endpoints: Endpoints) -> Iterator[object]:
+    settings = load_settings({"REPORTING_ENVIRONMENT": "test", **endpoints.as_environment()})
+    client = boto3.client("s3", config=CLIENT_CONFIG, **connection_arguments(settings))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def objects(settings: Settings, _s3_client: object) -> Iterator[ObjectStore]:
+    """An empty bucket, encrypted: the one that `settings` names; deleted afterwards."""
+    store = ObjectStore(_s3_client, settings.s3_bucket, settings.s3_encryption)  # type: ignore[arg-type]
+    store.ensure_bucket()
+    yield store
+    store.client.delete_bucket(Bucket=store.bucket)  # the embedded server deletes what is in it, too
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL of this session: `postgresql+psycopg2://…/postgres`."""
+    with postgres.running() as url:
+        yield url
