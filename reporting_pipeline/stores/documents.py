@@ -1,0 +1,413 @@
+"""Documents and trials in MongoDB, and the documents' files in S3: the one way in, and the reads.
+
+Every document comes in through `ingest` or `ingest_many`: the sample loaders, the API's uploads,
+any importer. The record is validated, the file is stored first and the record that names it after
+it, so that a crash leaves an unnamed file (which the reconciler finds) and never a record that
+names nothing. Rows for statistics are made in `domain.tidying`, verdicts on files in `media`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import groupby, islice
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import bson
+from bson.errors import InvalidDocument
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pymongo import ASCENDING, ReplaceOne
+from pymongo.errors import DuplicateKeyError
+
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.objects import ObjectStore
+
+MAX_NOTE_BYTES = 1_000_000
+MAX_DATA_BYTES = 8_000_000  # half of what MongoDB takes in one record
+MAX_FILE_BYTES = 100_000_000
+OLDEST_ARRIVAL = datetime(2000, 1, 1, tzinfo=UTC)
+CLOCK_TOLERANCE = timedelta(days=1)  # of the clock of whoever says when a document arrived
+BATCH_SIZE = 500
+
+_ID_LENGTH = 64
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+
+
+class DocumentInvalid(ValueError):
+    """A record that cannot be taken in. `problems` holds (field, what is wrong and what to do)."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{name}: {problem}" for name, problem in problems))
+
+
+class TrialInvalid(ValueError):
+    """A trial record that cannot be kept; the message says which field and what to do."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A document on its way in: its record and, when it has a file, the file's bytes."""
+
+    record: Mapping[str, Any]
+    content: bytes | None = None
+
+
+@dataclass
+class Ingested:
+    """What became of the arrivals: ids of new and of changed documents, and how many stood already."""
+
+    created: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+
+def document_id(*parts: str) -> str:
+    """The `_id` of the document that `parts` name: the same parts, the same id."""
+    return "doc_" + sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+
+
+def file_key(trial: str, digest: str, name: str) -> str:
+    """The S3 key of a document's file: by trial and content, without anything of its name but the type."""
+    _, dot, extension = name.lower().rpartition(".")
+    known = extension if dot and _EXTENSION.fullmatch(extension) else "bin"
+    return f"files/{quote(trial, safe='')}/{digest}.{known}"
+
+
+# --- what a record must look like ----------------------------------------------------------------
+
+
+def _identifier(value: str) -> str:
+    if not value or len(value) > _ID_LENGTH or value != value.strip():
+        raise ValueError(f"give 1 to {_ID_LENGTH} characters without spaces at the ends")
+    if any(character in "|," or unicodedata.category(character).startswith("C") for character in value):
+        raise ValueError("an id may not contain '|', ',' or control characters; give an opaque id")
+    if ".." in value or value == ".":  # ids are parts of S3 keys and of partition keys
+        raise ValueError("an id may not be '.' or contain '..'; give an opaque id")
+    return value
+
+
+def _one_line(value: str) -> str:
+    """Control characters and line breaks become spaces; what a reader sees stays."""
+    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in value).split())
+
+
+def _base_name(value: str) -> str:
+    name = _one_line(value).replace("\\", "/").rpartition("/")[2]
+    if not name.strip("."):
+        raise ValueError("give a file name with at least one other character than '.' and '/'")
+    return name
+
+
+def _short_note(value: str) -> str:
+    if len(value.encode()) > MAX_NOTE_BYTES:
+        raise ValueError(
+            f"a note may have {MAX_NOTE_BYTES:,} bytes; this one has {len(value.encode()):,}. "
+            "Attach longer texts as a file"
+        )
+    return value
+
+
+def _bson_size(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(bson.encode(value))
+    except (InvalidDocument, OverflowError, RecursionError, ValueError) as error:
+        raise ValueError(f"cannot be kept in MongoDB ({error}); give plain values") from None
+    if size > MAX_DATA_BYTES:
+        raise ValueError(f"has {size:,} bytes, the limit is {MAX_DATA_BYTES:,}; attach it as a file")
+    return value
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
+
+
+class FileRecord(BaseModel):
+    """The file of a record. With content, `name` and `content_type` suffice: the rest is computed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_base_name)]
+    content_type: Annotated[
+        str, Field(max_length=127, pattern=r"^[a-zA-Z0-9!#$&^_.+-]+/[a-zA-Z0-9!#$&^_.+-]+$")
+    ] = "application/octet-stream"
+    key: str = ""
+    size: Annotated[int, Field(ge=0)] = 0
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+
+class DocumentRecord(BaseModel):
+    """A document as `domain.documents` describes it, before `updated_at` is known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: Annotated[str, Field(alias="_id", pattern=r"^doc_[0-9a-f]{24}$")]
+    organisation: Identifier
+    trial: Identifier
+    site: Identifier
+    subject: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
+    kind: Annotated[Kind, Field(strict=False)]
+    title: Line
+    received_at: AwareDatetime
+    collected: Annotated[str, Field(max_length=1000), AfterValidator(_one_line)] = ""
+    note: Annotated[str, AfterValidator(_short_note)] | None = None
+    synthetic: bool = False
+    data: Annotated[dict[str, Any], AfterValidator(_bson_size)] = Field(default_factory=dict)
+    file: FileRecord | None = None
+
+
+def validated(record: Mapping[str, Any], content: bytes | None, now: datetime) -> Record:
+    """`record` as it is kept, without `updated_at`. Raises DocumentInvalid that names every bad field.
+
+    Instants are cut to the millisecond, which is what MongoDB keeps.
+    """
+    given = {name: value for name, value in record.items() if name != "updated_at"}
+    try:
+        document = DocumentRecord.model_validate(given)
+    except ValidationError as error:
+        raise DocumentInvalid(
+            [
+                (".".join(str(part) for part in problem["loc"]) or "record", _advice(problem))
+                for problem in error.errors()
+            ]
+        ) from None
+    arrived = document.received_at.astimezone(UTC)
+    if not OLDEST_ARRIVAL <= arrived <= now + CLOCK_TOLERANCE:
+        raise DocumentInvalid(
+            [
+                (
+                    "received_at",
+                    f"{arrived.isoformat()} is not between {OLDEST_ARRIVAL:%Y-%m-%d} and a day from now; "
+                    "give the instant at which the document arrived",
+                )
+            ]
+        )
+    kept = {"_id": document.id, **document.model_dump(exclude={"id"})}
+    kept["kind"] = document.kind.value
+    kept["received_at"] = arrived.replace(microsecond=arrived.microsecond // 1000 * 1000)
+    kept["file"] = _file_of(document, content)
+    return kept
+
+
+def _advice(problem: Any) -> str:
+    hints = {
+        "missing": "is missing; give it",
+        "extra_forbidden": "is not a field of a document; remove it",
+        "timezone_aware": "has no timezone; give an aware datetime, best in UTC",
+        "enum": f"is no kind of document; give one of {', '.join(Kind)}",
+    }
+    return hints.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+
+
+def _file_of(document: DocumentRecord, content: bytes | None) -> dict[str, Any] | None:
+    stored = document.file
+    if content is None and stored is None:
+        return None
+    if stored is None:
+        raise DocumentInvalid([("file", "is missing; give at least the file's name with its content")])
+    if content is None:
+        if not stored.sha256 or stored.key != file_key(document.trial, stored.sha256, stored.name):
+            raise DocumentInvalid(
+                [("file.key", "a file that is not sent along must be named by its trial's key and SHA-256")]
+            )
+        digest, size = stored.sha256, stored.size
+    else:
+        if len(content) > MAX_FILE_BYTES:
+            raise DocumentInvalid([("file", f"has {len(content):,} bytes, the limit is {MAX_FILE_BYTES:,}")])
+        digest, size = sha256(content).hexdigest(), len(content)
+    return {
+        "key": file_key(document.trial, digest, stored.name),
+        "name": stored.name,
+        "size": size,
+        "sha256": digest,
+        "content_type": stored.content_type,
+    }
+
+
+# --- the way in ----------------------------------------------------------------------------------
+
+
+def ingest(
+    database: Database,
+    objects: ObjectStore,
+    record: Mapping[str, Any],
+    content: bytes | None,
+    now: datetime,
+) -> Ingested:
+    """Take in one document: the file first, the record after it. The same record again changes nothing.
+
+    Raises DocumentInvalid that says which field is wrong and what to do.
+    """
+    return ingest_many(database, objects, [Arrival(record, content)], now)
+
+
+def ingest_many(
+    database: Database,
+    objects: ObjectStore,
+    arrivals: Iterable[Arrival],
+    now: datetime,
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Ingested:
+    """Take in many documents in batches; `progress` is called with the number done so far.
+
+    In each batch all files are stored before the first record is written. `updated_at` becomes `now`
+    for what is new or differs from what stands, and stays for the rest. An invalid record stops the
+    work with DocumentInvalid; the batches before it stand, and a second call goes on from there.
+    """
+    total = Ingested()
+    known_trials: dict[str, str | None] = {}
+    waiting = iter(arrivals)
+    done = 0
+    while batch := list(islice(waiting, batch_size)):
+        _ingest_batch(database, objects, batch, now, known_trials, total)
+        done += len(batch)
+        progress(done)
+    return total
+
+
+def _ingest_batch(
+    database: Database,
+    objects: ObjectStore,
+    batch: list[Arrival],
+    now: datetime,
+    known_trials: dict[str, str | None],
+    total: Ingested,
+) -> None:
+    records: dict[str, Record] = {}
+    contents: dict[str, tuple[bytes, str]] = {}  # S3 key -> bytes, content type
+    for arrival in batch:
+        record = validated(arrival.record, arrival.content, now)
+        _require_trial(database, record, known_trials)
+        records[record["_id"]] = record  # the last of several with one id is kept
+        if arrival.content is not None and record["file"]:
+            contents[record["file"]["key"]] = (arrival.content, record["file"]["content_type"])
+    standing = {found["_id"]: found for found in database.documents.find({"_id": {"$in": list(records)}})}
+    for identifier, record in records.items():
+        _refuse_theft(record, standing.get(identifier))
+    for key, (content, content_type) in contents.items():
+        objects.put(key, content, content_type)
+    writes = []
+    for identifier, record in records.items():
+        before = standing.get(identifier)
+        if before is not None and _same(before, record):
+            total.unchanged += 1
+            continue
+        writes.append(ReplaceOne({"_id": identifier}, {**record, "updated_at": now}, upsert=True))
+        (total.created if before is None else total.changed).append(identifier)
+    if writes:
+        database.documents.bulk_write(writes, ordered=False)
+
+
+def _require_trial(database: Database, record: Record, known: dict[str, str | None]) -> None:
+    trial = record["trial"]
+    if trial not in known:
+        found = database.trials.find_one({"_id": trial}, {"organisation": 1})
+        known[trial] = found["organisation"] if found else None
+    if known[trial] != record["organisation"]:  # one answer: who else has which trials is not told
+        raise DocumentInvalid(
+            [("trial", f"{trial!r} is no trial of {record['organisation']!r}; register the trial first")]
+        )
+
+
+def _refuse_theft(record: Record, before: Record | None) -> None:
+    """An id is given once: its document stays with its organisation and its trial."""
+    if before and (before["organisation"], before["trial"]) != (record["organisation"], record["trial"]):
+        raise DocumentInvalid([("_id", f"{record['_id']} is another document; give a new id")])
+
+
+def _same(before: Record, record: Record) -> bool:
+    """Compared as BSON, in which NaN equals itself and 1 is not True."""
+    return bson.encode({**before, "updated_at": None}) == bson.encode({**record, "updated_at": None})
+
+
+# --- reads ---------------------------------------------------------------------------------------
+
+
+def documents_of(database: Database, trial: str, start_at: datetime, end_at: datetime) -> Iterator[Record]:
+    """The records of `trial` that arrived in `[start_at, end_at)`, by arrival and then by `_id`.
+
+    The index on (trial, received_at) gives the order; ties are settled here, so that the server never
+    sorts a large window in memory.
+    """
+    found = database.documents.find(_window(trial, start_at, end_at)).sort("received_at", ASCENDING)
+    for _, tied in groupby(found, key=lambda record: record["received_at"]):
+        yield from sorted(tied, key=lambda record: record["_id"])
+
+
+def newest_update(
+    database: Database, trial: str, start_at: datetime, end_at: datetime
+) -> tuple[int, datetime | None]:
+    """How many documents of `trial` arrived in the window, and the newest `updated_at` among them.
+
+    A document that was added, changed or removed changes the pair, which is what tells a dataset that
+    it is out of date.
+    """
+    pipeline = [
+        {"$match": _window(trial, start_at, end_at)},
+        {"$group": {"_id": None, "count": {"$sum": 1}, "newest": {"$max": "$updated_at"}}},
+    ]
+    found = next(iter(database.documents.aggregate(pipeline)), None)
+    return (found["count"], found["newest"]) if found else (0, None)
+
+
+def _window(trial: str, start_at: datetime, end_at: datetime) -> dict[str, Any]:
+    return {"trial": trial, "received_at": {"$gte": start_at, "$lt": end_at}}
+
+
+# --- trials --------------------------------------------------------------------------------------
+
+
+class SiteRecord(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: Identifier
+    name: Line
+
+
+class TrialRecord(BaseModel):
+    """A trial as kept in MongoDB's `trials`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: Annotated[str, Field(alias="_id"), AfterValidator(_identifier)]
+    organisation: Identifier
+    title: Line
+    sponsor: Line = ""
+    phase: Line = ""
+    therapeutic_area: Line = ""
+    sites: list[SiteRecord] = Field(default_factory=list)
+    synthetic: bool = False
+    shifted_weeks: int = 0
+
+
+def upsert_trial(database: Database, trial: Mapping[str, Any]) -> Record:
+    """Keep `trial` ({_id, organisation, title, sponsor, phase, therapeutic_area, sites: [{id, name}],
+    synthetic, shifted_weeks}) and return it as kept. A trial never changes its organisation.
+
+    Raises TrialInvalid that says which field is wrong and what to do.
+    """
+    try:
+        valid = TrialRecord.model_validate(trial)
+    except ValidationError as error:
+        raise TrialInvalid(
+            "; ".join(f"{'.'.join(map(str, p['loc']))}: {_advice(p)}" for p in error.errors())
+        ) from None
+    kept = {"_id": valid.id, **valid.model_dump(exclude={"id"})}
+    try:
+        database.trials.replace_one({"_id": valid.id, "organisation": valid.organisation}, kept, upsert=True)
+    except DuplicateKeyError:
+        raise TrialInvalid(f"_id: {valid.id!r} is taken by another organisation; give another id") from None
+    return kept
+
+
+def trials_of(database: Database, organisation: str | None = None) -> list[Record]:
+    """The trials of `organisation`, or of all of them, ordered by id."""
+    wanted = {} if organisation is None else {"organisation": organisation}
+    return list(database.trials.find(wanted).sort("_id", ASCENDING))
