@@ -89,6 +89,7 @@ _DATE = re.compile(
 )
 _OLDEST_YEAR = 1890  # nobody in a trial was born before
 _NEWEST_YEAR = 2200
+_ROWS_AT_ONCE = 50_000
 _SHOWN = 60  # characters of an odd value that a message shows
 
 Row = dict[str, object]
@@ -127,10 +128,10 @@ def tidy_documents(
     for record in records:
         tidying.add(record)
     tidying.check_malformed_share()
-    tables = {name: table_from_rows(name, tidying.rows[name]) for name in TABLES if name != "findings"}
+    tables = {name: tidying.table(name) for name in TABLES if name != "findings"}
     for name in ("labs", "vitals"):
         tidying.check_units(name, tables[name])
-    tables["findings"] = table_from_rows("findings", tidying.rows["findings"])
+    tables["findings"] = tidying.table("findings")
     return {name: tables[name] for name in TABLES}
 
 
@@ -191,6 +192,12 @@ def _exists(year: str, month: str | None, day: str | None) -> bool:
     return True
 
 
+@lru_cache(maxsize=1024)
+def _day_and_tomorrow(day: date) -> tuple[str, tuple[int, int, int]]:
+    after = day + timedelta(days=1)
+    return day.isoformat(), (after.year, after.month, after.day)
+
+
 def _before(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     """Whether `first` is certainly before `second`, compared as far as both are known."""
     length = min(len(first), len(second))
@@ -206,6 +213,7 @@ class _Document:
 
     key: Row
     arrived: date
+    tomorrow: tuple[int, int, int]  # the day after arrival, which is not yet "the future"
     note_finding: Callable[[_Document, str, str, str], None]
     malformed: bool = False
 
@@ -215,6 +223,8 @@ class _Document:
 
     def text(self, source: Mapping[str, Any], name: str, where: str = "") -> str:
         value = source.get(name)
+        if type(value) is str and value.isascii():  # nearly all: a million documents hold ten millions
+            return value
         if value is None:
             return ""
         if isinstance(value, str):
@@ -241,6 +251,8 @@ class _Document:
         value = source.get(name)
         if value is None:
             return math.nan
+        if type(value) is float and math.isfinite(value):
+            return value
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             self.finding(
                 "wrong_type", where + name, f"Expected a number, found {shown(value)}; it was left out."
@@ -272,10 +284,9 @@ class _Document:
         if parsed.finding == "impossible_date":
             self.finding("impossible_date", name, f"{shown(text)} is no date; it was left out.")
             return "", ()
-        if parsed.finding:
+        if parsed.finding == "partial_date":
             self.finding("partial_date", name, f"{shown(text)} is not a full date; it is shown as collected.")
-        tomorrow = self.arrived + timedelta(days=1)
-        if _before((tomorrow.year, tomorrow.month, tomorrow.day), parsed.parts):
+        if self.tomorrow < parsed.parts and _before(self.tomorrow, parsed.parts):
             self.finding(
                 "future_date", name, f"{shown(text)} lies after the document's arrival on {self.arrived}."
             )
@@ -401,6 +412,7 @@ class _Tidying:
     period: Period
     verdicts: Mapping[str, FileVerdict]
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in TABLES})
+    frames: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: {name: [] for name in TABLES})
     first_with_file: dict[str, str] = field(default_factory=dict)  # file key -> document id
     current: int = 0
     malformed: int = 0
@@ -421,6 +433,20 @@ class _Tidying:
         if document.key["window"] == "current":
             self.current += 1
             self.malformed += document.malformed
+        for name, rows in self.rows.items():
+            if len(rows) >= _ROWS_AT_ONCE:
+                self._pack(name)
+
+    def _pack(self, name: str) -> None:
+        """Rows as dicts take ten times the memory of a frame."""
+        self.frames[name].append(table_from_rows(name, self.rows[name]))
+        self.rows[name] = []
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table `name` of all that was added."""
+        self._pack(name)
+        frames = [frame for frame in self.frames[name] if len(frame)]
+        return pd.concat(frames, ignore_index=True) if frames else self.frames[name][0]
 
     def _placed(self, record: Mapping[str, Any]) -> tuple[_Document | None, datetime | None]:
         if not isinstance(record, Mapping):
@@ -450,14 +476,15 @@ class _Tidying:
         return document, received_at
 
     def _document(self, identifier: str, window: str, site: str, subject: str, arrived: date) -> _Document:
+        day, tomorrow = _day_and_tomorrow(arrived)
         key: Row = {
             "document_id": identifier,
             "window": window,
             "site": site,
             "subject": subject,
-            "day": arrived.isoformat(),
+            "day": day,
         }
-        return _Document(key, arrived, self._note_finding)
+        return _Document(key, arrived, tomorrow, self._note_finding)
 
     def _note_finding(self, document: _Document, code: str, name: str, message: str) -> None:
         self.rows["findings"].append(
