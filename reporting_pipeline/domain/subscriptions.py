@@ -24,6 +24,14 @@ class Format(StrEnum):
     XLSX = "xlsx"
 
 
+class CatchUp(StrEnum):
+    """What happens to occurrences that were missed while nothing ran (`planning` applies it)."""
+
+    LATEST = "latest"  # the newest is sent, the older ones are recorded as skipped
+    ALL = "all"
+    SKIP = "skip"  # none is sent
+
+
 class Filters(BaseModel):
     """What of the trials a report covers. An empty list means everything the owner may see."""
 
@@ -65,6 +73,9 @@ class Subscription(BaseModel):
     recipients: tuple[Recipient, ...] = ()
     format: Format = Format.PDF
     parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    catch_up: CatchUp = CatchUp.LATEST
+    lateness_hours: int | None = Field(None, ge=1, le=8_760)  # later than this is not sent at all
     created_at: datetime
     updated_at: datetime
+    resumed_at: datetime | None = None  # what fell into the pause before it is not sent
     version: int = 1
