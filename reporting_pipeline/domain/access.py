@@ -1,0 +1,354 @@
+"""Who may do what: one table of rules, asked by the routes, by rendering and by delivery.
+
+Pure: users, resources and organisations are passed in. Who is calling is settled elsewhere (the
+API's authentication); every decision carries its reason in words fit for the person it concerns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import idna
+
+from reporting_pipeline.domain.subscriptions import Recipient, Subscription
+
+
+class Role(StrEnum):
+    SUBSCRIBER = "subscriber"  # own things
+    ANALYST = "analyst"  # reads the organisation's
+    MANAGER = "manager"  # writes the organisation's
+    ADMIN = "admin"  # everything of the organisation
+    SERVICE = "service"  # an outside worker: states, results, documents, deliveries
+
+
+class Kind(StrEnum):
+    """What a rule is about."""
+
+    SUBSCRIPTION = "subscription"
+    JOB = "job"
+    REPORT = "report"  # a file
+    EDITION = "edition"  # shared by all organisations
+    DELIVERY = "delivery"
+    DOCUMENT = "document"
+    TRIAL = "trial"
+    USER = "user"
+    AUDIT = "audit"
+    DEAD_LETTER = "dead letter"
+
+
+class Action(StrEnum):
+    READ = "read"
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+    RUN = "run"  # of a subscription: now; of an edition: send its mails
+    SET_STATE = "set the state of"  # by an outside worker
+    REQUEUE = "requeue"
+    EXPORT = "export"
+    ERASE = "erase"
+
+
+class _Reach(StrEnum):
+    OWN = "own"
+    ORGANISATION = "organisation"
+
+
+@dataclass(frozen=True)
+class User:
+    """A user as far as rights go. `trials` empty means all of the organisation."""
+
+    id: str
+    organisation: str
+    roles: frozenset[str] = frozenset({Role.SUBSCRIBER.value})
+    trials: tuple[str, ...] = ()
+    active: bool = True
+    email: str = ""
+    name: str = ""
+    timezone: str = "UTC"
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> User:
+        """From a record of `users`."""
+        return cls(
+            id=record["_id"],
+            organisation=record["organisation"],
+            roles=frozenset(record.get("roles") or ()),
+            trials=tuple(record.get("trials") or ()),
+            active=bool(record.get("active", False)),
+            email=record.get("email") or "",
+            name=record.get("name") or "",
+            timezone=record.get("timezone") or "UTC",
+        )
+
+
+class Principal(Protocol):
+    """What a decision needs to know of a caller; `User` is one, the API's principal another."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def organisation(self) -> str: ...
+    @property
+    def roles(self) -> frozenset[str]: ...
+    @property
+    def trials(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class Resource:
+    """The thing a decision is about."""
+
+    kind: Kind
+    organisation: str | None = None  # None: shared by all organisations, such as an edition
+    owner: str | None = None  # user id; for a user, the user's own id
+    trials: tuple[str, ...] = ()  # the trials whose data it shows
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether, and why (not). True in a condition when allowed."""
+
+    allowed: bool
+    reason: str = ""
+    hidden: bool = field(default=False)  # denied so that even its existence must not be told: a 404
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+_OWN, _ORG = _Reach.OWN, _Reach.ORGANISATION
+_Rules = Mapping[tuple[Kind, Action], _Reach]
+
+_SUBSCRIBER: _Rules = {
+    **{
+        (Kind.SUBSCRIPTION, action): _OWN
+        for action in (Action.READ, Action.CREATE, Action.CHANGE, Action.DELETE, Action.RUN)
+    },
+    (Kind.JOB, Action.READ): _OWN,
+    (Kind.REPORT, Action.READ): _OWN,
+    (Kind.DELIVERY, Action.READ): _OWN,
+    (Kind.USER, Action.READ): _OWN,
+    (Kind.USER, Action.CHANGE): _OWN,
+    (Kind.USER, Action.EXPORT): _OWN,
+    (Kind.USER, Action.ERASE): _OWN,
+    (Kind.TRIAL, Action.READ): _ORG,
+    (Kind.DOCUMENT, Action.READ): _ORG,
+    (Kind.EDITION, Action.READ): _ORG,
+}
+_ANALYST: _Rules = {
+    **_SUBSCRIBER,
+    **{
+        (kind, Action.READ): _ORG
+        for kind in (Kind.SUBSCRIPTION, Kind.JOB, Kind.REPORT, Kind.DELIVERY, Kind.DEAD_LETTER)
+    },
+}
+_MANAGER: _Rules = {
+    **_ANALYST,
+    **{
+        (Kind.SUBSCRIPTION, action): _ORG
+        for action in (Action.READ, Action.CHANGE, Action.CREATE, Action.DELETE, Action.RUN)
+    },
+    (Kind.EDITION, Action.CREATE): _ORG,
+    (Kind.EDITION, Action.RUN): _ORG,
+    (Kind.JOB, Action.REQUEUE): _ORG,
+    (Kind.DEAD_LETTER, Action.REQUEUE): _ORG,
+    (Kind.DELIVERY, Action.CREATE): _ORG,
+    (Kind.DELIVERY, Action.CHANGE): _ORG,
+    (Kind.DOCUMENT, Action.CREATE): _ORG,
+    (Kind.USER, Action.READ): _ORG,
+    (Kind.USER, Action.CREATE): _ORG,
+    (Kind.USER, Action.CHANGE): _ORG,
+    (Kind.AUDIT, Action.READ): _ORG,
+}
+_ADMIN: _Rules = {
+    **_MANAGER,
+    (Kind.EDITION, Action.SET_STATE): _ORG,
+    (Kind.USER, Action.EXPORT): _ORG,
+    (Kind.USER, Action.ERASE): _ORG,
+}
+_SERVICE: _Rules = {
+    (Kind.EDITION, Action.READ): _ORG,
+    (Kind.EDITION, Action.CREATE): _ORG,
+    (Kind.EDITION, Action.RUN): _ORG,
+    (Kind.EDITION, Action.SET_STATE): _ORG,
+    (Kind.JOB, Action.READ): _ORG,
+    (Kind.SUBSCRIPTION, Action.READ): _ORG,
+    (Kind.DELIVERY, Action.READ): _ORG,
+    (Kind.DELIVERY, Action.CREATE): _ORG,
+    (Kind.DELIVERY, Action.CHANGE): _ORG,
+    (Kind.DOCUMENT, Action.READ): _ORG,
+    (Kind.DOCUMENT, Action.CREATE): _ORG,
+    (Kind.TRIAL, Action.READ): _ORG,
+}
+_RULES: Mapping[Role, _Rules] = {
+    Role.SUBSCRIBER: _SUBSCRIBER,
+    Role.ANALYST: _ANALYST,
+    Role.MANAGER: _MANAGER,
+    Role.ADMIN: _ADMIN,
+    Role.SERVICE: _SERVICE,
+}
+
+
+def allowed(user: Principal, action: Action, resource: Resource) -> Decision:
+    """Whether `user` may do `action` to `resource`. A deactivated user may do nothing."""
+    if not getattr(user, "active", True):
+        return Decision(False, "this user is deactivated")
+    if resource.organisation is not None and resource.organisation != user.organisation:
+        return Decision(False, f"no such {resource.kind}", hidden=True)
+    reach = _reach(user.roles, action, resource.kind)
+    if reach is None:
+        return Decision(False, f"none of your roles may {action} this {resource.kind}")
+    if reach is _OWN and resource.owner != user.id:
+        # One's own may be read and another's may not: whether there is another stays untold.
+        return Decision(False, f"you may {action} only your own {resource.kind}", hidden=True)
+    outside = outside_trials(user, resource.trials)
+    if outside:
+        return Decision(False, f"trial {outside[0]} is not among the trials open to you", hidden=True)
+    return Decision(True)
+
+
+def reach_of(user: Principal, action: Action, kind: Kind) -> str | None:
+    """How far `action` reaches for lists: "own", "organisation", or None for nothing."""
+    reach = _reach(user.roles, action, kind)
+    return reach.value if reach else None
+
+
+def _reach(roles: Iterable[str], action: Action, kind: Kind) -> _Reach | None:
+    reaches = {_RULES[Role(role)].get((kind, action)) for role in roles if role in Role.__members__.values()}
+    return _ORG if _ORG in reaches else _OWN if _OWN in reaches else None
+
+
+def visible_trials(user: Principal, trials: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The ids, sorted, of the `trials` records that `user` may see."""
+    own = [trial["_id"] for trial in trials if trial.get("organisation") == user.organisation]
+    return sorted(trial for trial in own if not user.trials or trial in user.trials)
+
+
+def outside_trials(user: Principal, trials: Iterable[str]) -> list[str]:
+    """Those of `trials` that the user's own list does not hold, sorted."""
+    return sorted(set(trials) - set(user.trials)) if user.trials else []
+
+
+def may_receive(
+    user: User | None, subscription: Subscription, trials: Iterable[Mapping[str, Any]]
+) -> Decision:
+    """Whether a report may still be made for and sent to this subscription.
+
+    Asked when the report is rendered and again when it is sent. `user` is the subscription's owner
+    as of now (None: gone), `trials` the records of the organisation's trials.
+    """
+    if user is None:
+        return Decision(False, "the owner of the subscription does not exist any more")
+    if not user.active:
+        return Decision(False, "the owner of the subscription is deactivated")
+    if user.organisation != subscription.organisation:
+        return Decision(False, "the owner of the subscription has left its organisation")
+    if subscription.status == "ended":
+        return Decision(False, "the subscription has ended")
+    visible = visible_trials(user, trials)
+    withdrawn = sorted(set(subscription.filters.trials) - set(visible))
+    if withdrawn:
+        return Decision(False, f"trial {withdrawn[0]} was withdrawn from the owner of the subscription")
+    if not visible:
+        return Decision(False, "no trial is open to the owner of the subscription")
+    return Decision(True)
+
+
+# --- recipients --------------------------------------------------------------------------------
+
+_LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+_SLACK_CHANNEL = re.compile(r"[CDG][A-Z0-9]{8,20}|#[a-z0-9_-]{1,80}", re.ASCII)
+
+
+def normal_address(value: str) -> str:
+    """The one spelling of an e-mail address: lower case, the domain in ASCII (punycode).
+
+    Strict on purpose: no display name, no comment, no quoting, no line break. ValueError says what
+    is wrong, without repeating the address.
+    """
+    if not value.isprintable() or any(c.isspace() for c in value):
+        raise ValueError("the e-mail address holds a blank or a control character")
+    if len(value) > 254:
+        raise ValueError("the e-mail address is longer than 254 characters")
+    if any(c in value for c in '<>"(),;:\\[]'):
+        raise ValueError("write the bare e-mail address: no name, quotes, brackets or list")
+    if value.count("@") != 1:
+        raise ValueError("an e-mail address has one @, as in name@example.org")
+    local, _, domain = value.partition("@")
+    local = local.lower()
+    if not local.isascii():
+        raise ValueError("the part before the @ may hold ASCII characters only")
+    if len(local) > 64 or not _LOCAL_PART.fullmatch(local):
+        raise ValueError("the part before the @ is not valid")
+    address = f"{local}@{normal_domain(domain)}"
+    if len(address) > 254:
+        raise ValueError("the e-mail address is longer than 254 characters")
+    return address
+
+
+def normal_domain(value: str) -> str:
+    """A mail domain in lower-case ASCII. Raises ValueError."""
+    try:
+        domain = idna.encode(value, uts46=True, std3_rules=True).decode("ascii").lower()
+    except (idna.IDNAError, UnicodeError):
+        raise ValueError("the part after the @ is no domain") from None
+    labels = domain.split(".")
+    if len(labels) < 2 or not all(labels) or len(domain) > 253:
+        raise ValueError("the part after the @ is no full domain such as example.org")
+    if labels[-1].isdecimal():
+        raise ValueError("the part after the @ must be a domain, not a number")
+    return domain
+
+
+def may_be_recipient(
+    recipient: Recipient,
+    organisation: Mapping[str, Any],
+    user_ids: Collection[str],
+    addresses: Collection[str],
+) -> Decision:
+    """Whether a subscription of `organisation` may send to `recipient`.
+
+    `organisation` is a record of `organisations` ({_id, name, allowed_domains}); `user_ids` and
+    `addresses` (normal spelling) are of its active users. An allowed domain does not cover its
+    subdomains.
+    """
+    if recipient.type == "user":
+        known = recipient.value in user_ids
+        return Decision(known, "" if known else "is no active user of the organisation")
+    if recipient.type == "webhook":
+        return _web_address(recipient.value, None)
+    if recipient.type == "slack":
+        if _SLACK_CHANNEL.fullmatch(recipient.value):
+            return Decision(True)
+        return _web_address(recipient.value, "hooks.slack.com")
+    try:
+        address = normal_address(recipient.value)
+    except ValueError as error:
+        return Decision(False, str(error))
+    domains = {str(domain).lower() for domain in organisation.get("allowed_domains") or ()}
+    if address in addresses or address.partition("@")[2] in domains:
+        return Decision(True)
+    return Decision(False, "is neither a user of the organisation nor on one of its allowed domains")
+
+
+def _web_address(value: str, host: str | None) -> Decision:
+    """The form only; that the host is public is checked when connecting, where it cannot change any more."""
+    try:
+        parts = urlsplit(value)
+        port_is_sane = parts.port is None or parts.port > 0
+    except ValueError:
+        return Decision(False, "is no URL")
+    if len(value) > 2000 or not value.isprintable() or " " in value or not value.isascii():
+        return Decision(False, "is no URL: it holds blanks or other characters, or is too long")
+    if parts.scheme != "https" or not parts.hostname or not port_is_sane:
+        return Decision(False, "must be an https URL")
+    if parts.username or parts.password or parts.fragment:
+        return Decision(False, "must not hold a user name, password or fragment")
+    if host is not None and parts.hostname != host:
+        return Decision(False, f"must be a channel such as #reports or a URL at {host}")
+    return Decision(True)
