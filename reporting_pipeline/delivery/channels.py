@@ -1,0 +1,69 @@
+"""What a channel is to the worker, and which channels a deployment has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from time import sleep
+from typing import Protocol
+
+from reporting_pipeline.delivery.messages import Message
+from reporting_pipeline.domain.deliveries import Channel, SendResult
+from reporting_pipeline.settings import Settings
+
+Failpoint = Callable[[str], None]  # called with the name of the place; a test may end the process there
+Results = list[tuple[Message, SendResult]]
+
+
+def no_failpoint(_place: str) -> None:
+    """The failpoint of every deployment: nothing happens."""
+
+
+class Sender(Protocol):
+    """One way out. `send` yields results as they become known, so that each is written down at once."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending the same delivery twice does no harm: the other side keeps one."""
+
+    @property
+    def at_once(self) -> int:
+        """How many messages `send` takes in one call."""
+
+    @property
+    def per_second(self) -> float | None:
+        """The rate all workers share; None for as fast as it goes."""
+
+    @property
+    def schedule(self) -> tuple[timedelta, ...]:
+        """The waits between attempts."""
+
+    @property
+    def attempts(self) -> int | None:
+        """How many attempts before the dead letter; None for the deployment's `max_attempts`."""
+
+    def send(self, messages: Sequence[Message], now: datetime, failpoint: Failpoint) -> Iterator[Results]:
+        """Try every message exactly once. Raises nothing for what the other side does."""
+
+
+@dataclass(frozen=True)
+class Deliverer:
+    """The channels of a deployment and what the worker needs beside them."""
+
+    senders: Mapping[Channel, Sender]
+    rng: Random = field(default_factory=Random)
+    pause: Callable[[float], None] = sleep  # seconds; waits for the shared rate
+    failpoint: Failpoint = no_failpoint
+
+    @property
+    def repeatable(self) -> list[str]:
+        return [channel.value for channel, sender in self.senders.items() if sender.repeatable]
+
+
+def open_deliverer(settings: Settings) -> Deliverer:
+    """The channels that `settings` describe. Raises SettingsError when one cannot work."""
+    from reporting_pipeline.delivery.outbox import Outbox
+
+    return Deliverer({Channel.EMAIL: Outbox(settings)})

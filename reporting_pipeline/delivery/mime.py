@@ -1,0 +1,44 @@
+"""A Message as RFC 5322 bytes, for the outbox and for SMTP."""
+
+from __future__ import annotations
+
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from reporting_pipeline.delivery.messages import Message, one_line
+from reporting_pipeline.settings import Settings
+
+
+def to_email(message: Message, settings: Settings) -> EmailMessage:
+    """Plain text and HTML, the attachment if there is one, and one-click unsubscription (RFC 8058)."""
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = Address(one_line(settings.email_from_name, 60), addr_spec=settings.email_from)
+    mail["To"] = Address(addr_spec=message.recipient)
+    mail["Subject"] = message.subject
+    mail["Date"] = format_datetime(message.written_at)
+    mail["Message-ID"] = message.message_id
+    if message.unsubscribe:
+        for name, value in unsubscribe_headers(message).items():
+            mail[name] = value
+    mail["X-Delivery-Id"] = message.wire_id
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(message.text)
+    mail.add_alternative(message.html, subtype="html")
+    if message.attachment is not None:
+        maintype, _, subtype = message.attachment.content_type.partition(";")[0].strip().partition("/")
+        mail.add_attachment(
+            message.attachment.body,
+            maintype=maintype or "application",
+            subtype=subtype or "octet-stream",
+            filename=message.attachment.file_name,
+        )
+    return mail
+
+
+def unsubscribe_headers(message: Message) -> dict[str, str]:
+    return {
+        "List-Unsubscribe": f"<{message.unsubscribe}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }

@@ -1,0 +1,101 @@
+"""Signed tokens for the two links of a mail: the report and the unsubscription.
+
+A token names records, never people, and proves only that we wrote it; whether it is still good is
+for the records to say (`links`, `unsubscribe`). Each purpose has a key of its own, so a token for one
+is nothing for the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from reporting_pipeline.domain.deliveries import wire_id
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import Record
+
+LONGEST_TOKEN = 512  # characters; nothing longer is looked at
+SIGNATURE_BYTES = 20
+
+
+@dataclass(frozen=True)
+class LinkClaims:
+    delivery: str
+    report: str
+    expires_at: datetime  # UTC
+
+
+def link_token(secret: str, delivery: str, report: str, expires_at: datetime) -> str:
+    return _sign(secret, "report-link", {"d": delivery, "r": report, "e": int(expires_at.timestamp())})
+
+
+def read_link_token(secret: str, token: str, now: datetime) -> LinkClaims | None:
+    """The claims of a token we signed that has not expired; None for everything else."""
+    claims = _verify(secret, "report-link", token)
+    if claims is None:
+        return None
+    expires_at = datetime.fromtimestamp(claims["e"], UTC)
+    if expires_at <= now:
+        return None
+    return LinkClaims(claims["d"], claims["r"], expires_at)
+
+
+def unsubscribe_token(secret: str, delivery: str) -> str:
+    """Does not expire: whoever wants out of an old mail gets out."""
+    return _sign(secret, "unsubscribe", {"d": delivery})
+
+
+def read_unsubscribe_token(secret: str, token: str) -> str | None:
+    """The delivery id of a token we signed; None for everything else."""
+    claims = _verify(secret, "unsubscribe", token)
+    return None if claims is None else str(claims["d"])
+
+
+def report_url(settings: Settings, delivery: Record, now: datetime) -> str:
+    """The link to the report that goes into a message; dies `link_days` after `now`."""
+    expires_at = now + timedelta(days=settings.link_days)
+    secret = settings.link_secret.get_secret_value()
+    token = link_token(secret, delivery["_id"], delivery["report"], expires_at)
+    return f"{settings.public_url.rstrip('/')}/r/{token}"
+
+
+def unsubscribe_url(settings: Settings, delivery: Record) -> str:
+    token = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
+    return f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
+
+
+def message_id(settings: Settings, delivery: Record) -> str:
+    """The RFC 5322 Message-ID: the same for every attempt, so that mailboxes can tell a repetition."""
+    domain = settings.email_from.rpartition("@")[2] or "localhost"
+    return f"<{wire_id(delivery['_id'], delivery.get('copy', 1))}@{domain}>"
+
+
+def _sign(secret: str, purpose: str, claims: dict[str, Any]) -> str:
+    body = urlsafe_b64encode(json.dumps(claims, separators=(",", ":")).encode()).rstrip(b"=")
+    signature = urlsafe_b64encode(_signature(secret, purpose, body)).rstrip(b"=")
+    return f"{body.decode()}.{signature.decode()}"
+
+
+def _verify(secret: str, purpose: str, token: str) -> dict[str, Any] | None:
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        return None
+    body, _, signature = token.encode().partition(b".")
+    expected = urlsafe_b64encode(_signature(secret, purpose, body)).rstrip(b"=")
+    if not hmac.compare_digest(expected, signature):
+        return None
+    try:
+        claims: dict[str, Any] = json.loads(urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+    except (Base64Error, ValueError):
+        return None
+    return claims
+
+
+def _signature(secret: str, purpose: str, body: bytes) -> bytes:
+    key = hmac.new(secret.encode(), f"reporting-pipeline/{purpose}".encode(), hashlib.sha256).digest()
+    return hmac.new(key, body, hashlib.sha256).digest()[:SIGNATURE_BYTES]

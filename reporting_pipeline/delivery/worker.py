@@ -1,0 +1,287 @@
+"""The loop that empties the ledger: claim, look once more whether it may go, send, write down.
+
+Several workers run at once over the same ledger. Whatever one of them dies of, the ledger says what
+is known: a claimed delivery was not sent, a sending one may have been.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pymongo.errors import PyMongoError
+
+from reporting_pipeline.delivery.channels import Deliverer, Sender
+from reporting_pipeline.delivery.messages import ATTACH_BELOW, Message, compose
+from reporting_pipeline.delivery.rights import Context, load_context, reason_against
+from reporting_pipeline.domain.deliveries import (
+    Channel,
+    Outcome,
+    SendResult,
+    after_attempt,
+    throttled_until,
+)
+from reporting_pipeline.domain.jobs import DeliveryState
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import deliveries as ledger
+from reporting_pipeline.stores.alerts import raise_alert
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.token_buckets import take
+
+log = logging.getLogger(__name__)
+
+CLAIMED_AT_ONCE = 200
+LEASE = timedelta(minutes=10)  # longer than any one request may take, many times over
+LONGEST_PAUSE = timedelta(seconds=5)  # a longer wait for the shared rate is left to a later run
+
+
+@dataclass(frozen=True)
+class DeliveryOutcome:
+    """What became of one delivery in this run."""
+
+    delivery: str
+    job: str
+    subscription: str
+    report: str | None
+    period: str
+    channel: str
+    state: DeliveryState
+    error: str | None
+    provider_id: str | None
+
+
+@dataclass(frozen=True)
+class _Run:
+    deliverer: Deliverer
+    database: Database
+    objects: ObjectStore
+    settings: Settings
+    now: Callable[[], datetime]
+
+
+def deliver_due(
+    deliverer: Deliverer,
+    database: Database,
+    objects: ObjectStore,
+    settings: Settings,
+    now: Callable[[], datetime],
+    limit: int,
+    cadence: str | None = None,
+) -> Iterator[DeliveryOutcome]:
+    """Deliver what is due, at most `limit`, and yield each outcome once it is written down.
+
+    Ends early when nothing is due, or when a channel is halted or told us to wait; the rest stays due.
+    """
+    run = _Run(deliverer, database, objects, settings, now)
+    ledger.rescue(
+        database,
+        now(),
+        repeatable=deliverer.repeatable,
+        unknown_resend=timedelta(minutes=settings.unknown_resend_minutes),
+        max_attempts=settings.max_attempts,
+        cadence=cadence,
+    )
+    left = limit
+    while left > 0:
+        claimed = ledger.claim(database, now(), min(left, CLAIMED_AT_ONCE), LEASE, deliverer.rng, cadence)
+        if not claimed:
+            return
+        left -= len(claimed)
+        deliverer.failpoint("worker.claimed")
+        yield from _deliver_claimed(run, claimed)
+
+
+def _deliver_claimed(run: _Run, claimed: Sequence[Record]) -> Iterator[DeliveryOutcome]:
+    """Everything of one claim; an error of the database itself ends the run, nothing else does."""
+    context = load_context(run.database, claimed)
+    by_channel: dict[str, list[Record]] = defaultdict(list)
+    for record in claimed:
+        by_channel[record["channel"]].append(record)
+    for name, records in by_channel.items():
+        sender = run.deliverer.senders.get(Channel(name))
+        if sender is None:
+            ledger.release(run.database, records, run.now() + LEASE)
+            raise_alert(
+                run.database, f"channel-missing:{name}", f"no {name} channel is configured", run.now()
+            )
+            continue
+        yield from _deliver_channel(run, Channel(name), sender, records, context)
+    ledger.settle_jobs(run.database, (record["job"] for record in claimed), run.now())
+    run.deliverer.failpoint("worker.jobs_settled")
+
+
+def _deliver_channel(
+    run: _Run, channel: Channel, sender: Sender, records: Sequence[Record], context: Context
+) -> Iterator[DeliveryOutcome]:
+    for start in range(0, len(records), sender.at_once):
+        batch = records[start : start + sender.at_once]
+        allowed, outcomes = _check(run, batch, context)
+        yield from outcomes
+        ready, outcomes = _compose(run, sender, allowed, context)
+        yield from outcomes
+        if ready and not _rate_allows(run, channel, sender, len(ready)):
+            ledger.release(run.database, [record for record, _ in ready], run.now() + LONGEST_PAUSE)
+            ledger.release(run.database, records[start + sender.at_once :], run.now() + LONGEST_PAUSE)
+            return
+        closed = False
+        for outcome in _send(run, channel, sender, ready):
+            closed = closed or outcome.closed
+            yield from outcome.outcomes
+        if closed:
+            ledger.release(run.database, records[start + sender.at_once :], run.now())
+            return
+
+
+def _check(
+    run: _Run, batch: Sequence[Record], context: Context
+) -> tuple[list[Record], list[DeliveryOutcome]]:
+    """Rights, unsubscriptions and suppressed addresses, as they stand at this moment."""
+    allowed, outcomes = [], []
+    for record in batch:
+        reason = reason_against(record, context)
+        if reason is None:
+            allowed.append(record)
+        elif ledger.suppress(run.database, record, reason, run.now()):
+            outcomes.append(_outcome(record, DeliveryState.SUPPRESSED, reason, None))
+    return allowed, outcomes
+
+
+def _compose(
+    run: _Run, sender: Sender, allowed: Sequence[Record], context: Context
+) -> tuple[list[tuple[Record, Message]], list[DeliveryOutcome]]:
+    """The messages that can be written; one that cannot is a failed attempt of its own."""
+    ready: list[tuple[Record, Message]] = []
+    failed: list[tuple[Record, SendResult]] = []
+    for record in allowed:
+        problem = context.problem_with(record)
+        if problem is not None:
+            failed.append((record, problem))
+            continue
+        try:
+            ready.append((record, _message(run, record, context)))
+        except PyMongoError:
+            raise
+        except Exception as error:
+            # Whatever one report's records or file hold, the other recipients get theirs.
+            log.warning("delivery %s cannot be written: %s", record["_id"], type(error).__name__)
+            failed.append((record, SendResult(Outcome.RETRY, error=f"{type(error).__name__}: {error}")))
+    return ready, _settle(run, sender, failed)
+
+
+def _message(run: _Run, record: Record, context: Context) -> Message:
+    report = context.reports[context.report_of(record)]
+    return compose(
+        record | {"report": report["_id"]},
+        report,
+        context.subscriptions[record["subscription"]],
+        run.settings,
+        run.now(),
+        lambda key: run.objects.get(key, max_bytes=ATTACH_BELOW),
+    )
+
+
+def _rate_allows(run: _Run, channel: Channel, sender: Sender, count: int) -> bool:
+    """Wait a little for the rate that all workers share; False when it would take longer."""
+    if sender.per_second is None:
+        return True
+    waited = timedelta(0)
+    while waited <= LONGEST_PAUSE:
+        burst = max(1.0, sender.per_second)
+        wait = take(run.database, channel.value, count, sender.per_second, burst, run.now())
+        if not wait:
+            return True
+        wait = min(wait, LONGEST_PAUSE)
+        run.deliverer.pause(wait.total_seconds())
+        waited += max(wait, timedelta(milliseconds=1))
+    return False
+
+
+@dataclass(frozen=True)
+class _Sent:
+    outcomes: list[DeliveryOutcome]
+    closed: bool  # the channel takes nothing more for now
+
+
+def _send(
+    run: _Run, channel: Channel, sender: Sender, ready: Sequence[tuple[Record, Message]]
+) -> Iterator[_Sent]:
+    ours = {
+        record["_id"]
+        for record in ledger.start_sending(run.database, [record for record, _ in ready], run.now(), LEASE)
+    }
+    run.deliverer.failpoint("worker.sending")
+    records = {record["_id"]: record for record, _ in ready if record["_id"] in ours}
+    messages = [message for record, message in ready if record["_id"] in ours]
+    if not messages:
+        return
+    for results in sender.send(messages, run.now(), run.deliverer.failpoint):
+        run.deliverer.failpoint("worker.answered")
+        pairs = [(records[message.delivery], result) for message, result in results]
+        closed = _close_channel(run, channel, [result for _, result in pairs])
+        outcomes = _settle(run, sender, pairs)
+        run.deliverer.failpoint("worker.settled")
+        yield _Sent(outcomes, closed)
+
+
+def _settle(run: _Run, sender: Sender, pairs: Sequence[tuple[Record, SendResult]]) -> list[DeliveryOutcome]:
+    now = run.now()
+    settlements = [
+        ledger.Settlement(
+            record,
+            result,
+            after_attempt(
+                result,
+                record["failures"],
+                now,
+                run.deliverer.rng,
+                max_attempts=sender.attempts or run.settings.max_attempts,
+                schedule=sender.schedule,
+                unknown_resend=timedelta(minutes=run.settings.unknown_resend_minutes),
+            ),
+        )
+        for record, result in pairs
+    ]
+    written = ledger.settle(run.database, settlements, now)
+    return [
+        _outcome(each.record, each.change.state, each.result.error, each.result.provider_id)
+        for each in settlements
+        if each.record["_id"] in written
+    ]
+
+
+def _close_channel(run: _Run, channel: Channel, results: Sequence[SendResult]) -> bool:
+    """Halt on refused credentials, pause on a 429. Webhooks have no common door: each has its own."""
+    if channel is Channel.WEBHOOK:
+        return False
+    halted = next((result for result in results if result.outcome is Outcome.HALTED), None)
+    if halted is not None:
+        reason = halted.error or "the provider refuses our credentials"
+        if ledger.halt_channel(run.database, channel.value, reason, run.now()):
+            raise_alert(run.database, f"channel-halted:{channel.value}", reason, run.now())
+        return True
+    throttled = [result for result in results if result.outcome is Outcome.THROTTLED]
+    if throttled:
+        until = max(throttled_until(result.retry_at, run.now()) for result in throttled)
+        ledger.pause_channel(run.database, channel.value, until)
+        return True
+    return False
+
+
+def _outcome(
+    record: Record, state: DeliveryState, error: str | None, provider_id: str | None
+) -> DeliveryOutcome:
+    return DeliveryOutcome(
+        delivery=record["_id"],
+        job=record["job"],
+        subscription=record["subscription"],
+        report=record.get("report"),
+        period=record["period"],
+        channel=record["channel"],
+        state=state,
+        error=error,
+        provider_id=provider_id,
+    )

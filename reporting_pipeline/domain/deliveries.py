@@ -1,0 +1,207 @@
+"""What a delivery's state may become, when it is tried again, and what an answer means.
+
+Pure: the clock and the dice are passed in. The records are kept in `stores.deliveries`, the sending
+is in `delivery`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from random import Random
+
+from reporting_pipeline.domain.jobs import DeliveryState, JobState
+
+
+class Channel(StrEnum):
+    EMAIL = "email"
+    SLACK = "slack"
+    WEBHOOK = "webhook"
+
+
+class Outcome(StrEnum):
+    """What is known after one attempt."""
+
+    ACCEPTED = "accepted"  # the other side took it, provably
+    RETRY = "retry"  # it provably did not; later it may
+    PERMANENT = "permanent"  # it never will
+    THROTTLED = "throttled"  # not now: the attempt does not count against the delivery
+    HALTED = "halted"  # the channel's own credentials are refused: nobody's fault but ours
+    UNKNOWN = "unknown"  # the request went out and no answer came back
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """One attempt's outcome for one delivery."""
+
+    outcome: Outcome
+    provider_id: str | None = None
+    error: str | None = None
+    retry_at: datetime | None = None  # UTC; only for THROTTLED and RETRY, when the other side named it
+    disable_recipient: bool = False  # the address itself is gone (410)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one attempt does to a delivery's record."""
+
+    state: DeliveryState
+    failures: int  # attempts that counted so far
+    next_attempt_at: datetime | None
+
+
+# Never back: an event about a message is evidence, and evidence from later in the message's life wins.
+# The order of arrival then does not matter, nor how often an event arrives.
+_RANK = {
+    DeliveryState.PENDING: 0,
+    DeliveryState.SENDING: 1,
+    DeliveryState.UNKNOWN: 2,
+    DeliveryState.SUPPRESSED: 3,
+    DeliveryState.FAILED: 4,
+    DeliveryState.SENT: 5,
+    DeliveryState.DELIVERED: 6,
+    DeliveryState.BOUNCED: 7,
+}
+
+SETTLED = frozenset(state for state, rank in _RANK.items() if rank >= _RANK[DeliveryState.SUPPRESSED])
+REACHED = frozenset({DeliveryState.SENT, DeliveryState.DELIVERED})
+LOST = frozenset({DeliveryState.FAILED, DeliveryState.BOUNCED})
+
+BACKOFF = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30))
+# The schedule that the Standard Webhooks specification proposes, after the first attempt.
+WEBHOOK_BACKOFF = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+)
+JITTER = 0.2  # a delay is stretched by up to this share, so that a crowd does not come back at once
+THROTTLE_WITHOUT_HINT = timedelta(seconds=30)
+LONGEST_THROTTLE = timedelta(hours=1)  # a hostile or broken header must not park the channel for a year
+LONGEST_ERROR = 500  # characters of an error kept with an attempt
+
+
+def join(current: DeliveryState, evidence: DeliveryState) -> DeliveryState:
+    """The state after `evidence`: the later of the two in a message's life. Commutative and idempotent."""
+    return max(current, evidence, key=_RANK.__getitem__)
+
+
+def states_below(state: DeliveryState) -> list[str]:
+    """The states that evidence of `state` moves."""
+    return [other.value for other, rank in _RANK.items() if rank < _RANK[state]]
+
+
+def retry_delay(failures: int, rng: Random, schedule: tuple[timedelta, ...] = BACKOFF) -> timedelta:
+    """How long to wait after the `failures`-th counted failure (1 is the first)."""
+    base = schedule[min(max(failures, 1), len(schedule)) - 1]
+    return base * (1 + JITTER * rng.random())
+
+
+def after_attempt(
+    result: SendResult,
+    failures: int,
+    now: datetime,
+    rng: Random,
+    *,
+    max_attempts: int,
+    schedule: tuple[timedelta, ...] = BACKOFF,
+    unknown_resend: timedelta = timedelta(hours=1),
+) -> Change:
+    """What `result` does to a delivery with `failures` counted failures so far."""
+    match result.outcome:
+        case Outcome.ACCEPTED:
+            return Change(DeliveryState.SENT, failures, None)
+        case Outcome.PERMANENT:
+            return Change(DeliveryState.FAILED, failures + 1, None)
+        case Outcome.THROTTLED | Outcome.HALTED:
+            return Change(DeliveryState.PENDING, failures, throttled_until(result.retry_at, now))
+        case Outcome.UNKNOWN:
+            # Stays unknown even with its attempts used up: only time or an event says what became of it.
+            return Change(DeliveryState.UNKNOWN, failures + 1, now + unknown_resend)
+        case Outcome.RETRY:
+            counted = failures + 1
+            if counted >= max_attempts:
+                return Change(DeliveryState.FAILED, counted, None)
+            earliest = now + retry_delay(counted, rng, schedule)
+            asked = throttled_until(result.retry_at, now) if result.retry_at else earliest
+            return Change(DeliveryState.PENDING, counted, max(earliest, asked))
+
+
+def throttled_until(asked: datetime | None, now: datetime) -> datetime:
+    """When to go on after a 429: what the other side asked for, within bounds."""
+    if asked is None:
+        return now + THROTTLE_WITHOUT_HINT
+    return min(max(asked, now + timedelta(seconds=1)), now + LONGEST_THROTTLE)
+
+
+def retry_instant(headers: Mapping[str, str], now: datetime) -> datetime | None:
+    """The instant that `X-RateLimit-Reset` (epoch seconds) or `Retry-After` (seconds) names, if any."""
+    lowered = {name.lower(): value.strip() for name, value in headers.items()}
+    reset = lowered.get("x-ratelimit-reset", "")
+    if reset.isdecimal() and len(reset) <= 11:
+        return datetime.fromtimestamp(int(reset), UTC)
+    seconds = lowered.get("retry-after", "")
+    if seconds.isdecimal() and len(seconds) <= 6:
+        return now + timedelta(seconds=int(seconds))
+    return None
+
+
+def job_state(states: Iterable[DeliveryState]) -> tuple[JobState, str | None] | None:
+    """The job's state and reason once all its deliveries are settled; None while one is not."""
+    known = list(states)
+    if not known or any(state not in SETTLED for state in known):
+        return None
+    lost = [state for state in known if state in LOST]
+    if lost:
+        kinds = ", ".join(f"{lost.count(state)} {state.value}" for state in sorted(set(lost)))
+        return JobState.FAILED, f"{len(lost)} of {len(known)} deliveries did not arrive: {kinds}"
+    if all(state is DeliveryState.SUPPRESSED for state in known):
+        return JobState.SKIPPED, "nobody was left to send it to"
+    return JobState.COMPLETED, None
+
+
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is a plain e-mail address (RFC 5321 dot-atom, ASCII, no display name, no comment)."""
+    if len(text) > 254 or text.count("@") != 1:
+        return False
+    local, _, domain = text.partition("@")
+    labels = domain.split(".")
+    return (
+        len(local) <= 64
+        and _LOCAL_PART.fullmatch(local) is not None
+        and len(labels) >= 2
+        and all(_LABEL.fullmatch(label) for label in labels)
+    )
+
+
+def normal_address(text: str) -> str:
+    """One spelling per mailbox: no outer blanks, lower case. No provider tells A@x from a@x apart."""
+    return text.strip().lower()
+
+
+def short_error(text: str) -> str:
+    """An error fit to be kept and shown: one line, printable, at most LONGEST_ERROR characters."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= LONGEST_ERROR else line[: LONGEST_ERROR - 1] + "…"
+
+
+def wire_id(delivery: str, copy: int) -> str:
+    """The id the other side sees. A forced copy has another, so that its events are told apart."""
+    return delivery if copy <= 1 else f"{delivery}.{copy}"
+
+
+def from_wire_id(text: str) -> tuple[str, int]:
+    """The delivery and the copy of a wire id. Raises ValueError for what we never wrote."""
+    match = re.fullmatch(r"(dlv_[0-9a-f]{24})(?:\.([2-9]|[1-9][0-9]{1,3}))?", text)
+    if match is None:
+        raise ValueError("not a delivery id")
+    return match[1], int(match[2] or 1)

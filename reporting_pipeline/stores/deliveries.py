@@ -1,0 +1,601 @@
+"""The delivery ledger: one record per (job, channel, recipient), claimed, sent and settled.
+
+The unique index keeps a recipient from getting two deliveries of one job. A claim counts `attempt`
+up; only the holder of that number may write what became of it. `next_attempt_at` is the one time
+that matters: when a pending one is due, when a claim expires, when an unknown one is sent again.
+
+    pending --claim--> pending (leased) --start--> sending --settle--> sent | pending | failed | unknown
+
+A claim alone promises nothing to the outside, so a worker that dies holding one leaves no doubt.
+From `sending` on there is doubt, and an expired one becomes `unknown` unless its channel can be
+given the same delivery twice without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from reporting_pipeline.domain.deliveries import (
+    SETTLED,
+    Change,
+    Channel,
+    SendResult,
+    job_state,
+    normal_address,
+    short_error,
+    states_below,
+)
+from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.stores.mongo import Database, Record
+
+DUPLICATE_KEY = 11000
+PLANNED_AT_ONCE = 500  # jobs
+ATTEMPTS_KEPT = 50  # per delivery; `attempt` and `failures` keep counting
+CUT_OFF = "the worker ended while this was being sent"
+DUE_STATES = [DeliveryState.PENDING.value, DeliveryState.SENDING.value, DeliveryState.UNKNOWN.value]
+
+
+def new_delivery_id() -> str:
+    """An opaque id: it travels to providers and into file names, so nothing personal is in it."""
+    return f"dlv_{uuid4().hex[:24]}"
+
+
+# --- planning
+
+
+def plan_deliveries(
+    database: Database,
+    jobs: Sequence[Record],
+    subscriptions: Mapping[str, Record],
+    now: datetime,
+) -> int:
+    """One pending delivery per (job, channel, recipient), due when its job is. Returns how many are new.
+
+    Idempotent, also between workers. A job without recipients goes to its owner's address from
+    `users`. A job whose subscription is not in `subscriptions` or that nobody can receive is
+    failed with that reason.
+    """
+    planned = 0
+    for start in range(0, len(jobs), PLANNED_AT_ONCE):
+        planned += _plan(database, jobs[start : start + PLANNED_AT_ONCE], subscriptions, now)
+    return planned
+
+
+def _plan(
+    database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record], now: datetime
+) -> int:
+    known = {
+        (row["job"], row["channel"], row["recipient"])
+        for row in database["deliveries"].find(
+            {"job": {"$in": [job["_id"] for job in jobs]}}, {"job": 1, "channel": 1, "recipient": 1}
+        )
+    }
+    users = _users_of(database, jobs, subscriptions)
+    writes = []
+    unreachable: list[tuple[str, str]] = []
+    for job in jobs:
+        subscription = subscriptions.get(job["subscription"])
+        if subscription is None:
+            unreachable.append((job["_id"], "the subscription does not exist any more"))
+            continue
+        targets = list(recipients_of(subscription, users))
+        if not targets:
+            unreachable.append((job["_id"], "no recipient: the owner has no address"))
+        for target in targets:
+            key = (job["_id"], target.channel, target.recipient)
+            if key not in known:
+                known.add(key)
+                writes.append(_upsert(new_delivery(job, subscription, target, now)))
+    for job_id, reason in unreachable:
+        _finish_job(database, job_id, JobState.FAILED, reason, now)
+    return _insert_missing(database, writes)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One recipient of a subscription on one channel."""
+
+    channel: str
+    recipient: str  # normalised; what the unique index sees
+    address: str  # as the subscriber wrote it
+    user: str | None = None
+
+
+def recipients_of(subscription: Record, users: Mapping[str, Record]) -> Iterator[Target]:
+    """The targets of a subscription; `users` by id holds its owner and the users it names."""
+    recipients = subscription.get("recipients") or [{"type": "user", "value": subscription["owner"]}]
+    seen = set()
+    for entry in recipients:
+        kind, value = str(entry.get("type", "email")), str(entry.get("value", ""))
+        user = value if kind == "user" else None
+        if user is not None:
+            value = str(users.get(user, {}).get("email") or "")
+            kind = "email"
+        if not value:
+            continue
+        channel = Channel(kind).value
+        recipient = normal_address(value) if channel == Channel.EMAIL else value.strip()
+        if (channel, recipient) not in seen:
+            seen.add((channel, recipient))
+            yield Target(channel, recipient, value.strip(), user)
+
+
+def new_delivery(job: Record, subscription: Record, target: Target, now: datetime) -> Record:
+    """A pending record, due when the job is."""
+    due_at = job.get("due_at") or now
+    return {
+        "_id": new_delivery_id(),
+        "job": job["_id"],
+        "edition": job["edition"],
+        "cadence": str(job["edition"]).split(":")[0],
+        "organisation": job["organisation"],
+        "subscription": job["subscription"],
+        "owner": subscription["owner"],
+        "report": job.get("report"),
+        "period": job["period"],
+        "occurrence": job["occurrence"],
+        "due_at": due_at,
+        "channel": target.channel,
+        "recipient": target.recipient,
+        "address": target.address,
+        "user": target.user,
+        "state": DeliveryState.PENDING.value,
+        "attempt": 0,
+        "failures": 0,
+        "resends": 0,
+        "copy": 1,
+        "lease_token": None,
+        "lease_until": None,
+        "next_attempt_at": due_at,
+        "attempts": [],
+        "provider_id": None,
+        "error": None,
+        "created_at": now,
+        "settled_at": None,
+    }
+
+
+def _users_of(
+    database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record]
+) -> dict[str, Record]:
+    wanted = set()
+    for job in jobs:
+        subscription = subscriptions.get(job["subscription"])
+        if subscription is None:
+            continue
+        wanted.add(subscription["owner"])
+        for entry in subscription.get("recipients") or []:
+            if entry.get("type") == "user":
+                wanted.add(entry.get("value"))
+    return {
+        user["_id"]: user
+        for user in database["users"].find({"_id": {"$in": sorted(map(str, wanted))}}, {"email": 1})
+    }
+
+
+def _upsert(record: Record) -> UpdateOne:
+    key = {name: record[name] for name in ("job", "channel", "recipient")}
+    rest = {name: value for name, value in record.items() if name not in key}
+    return UpdateOne(key, {"$setOnInsert": rest}, upsert=True)
+
+
+def _insert_missing(database: Database, writes: list[UpdateOne]) -> int:
+    if not writes:
+        return 0
+    try:
+        return database["deliveries"].bulk_write(writes, ordered=False).upserted_count
+    except BulkWriteError as error:
+        # Another planner was faster for some of them: the index has kept the duplicates out.
+        others = [problem for problem in error.details["writeErrors"] if problem["code"] != DUPLICATE_KEY]
+        if others:
+            raise
+        return int(error.details["nUpserted"])
+
+
+# --- claiming
+
+
+def due_filter(now: datetime, cadence: str | None = None, closed: Sequence[str] = ()) -> Record:
+    """Everything a worker has to look at: due, expired, or unknown for long enough."""
+    query: Record = {"state": {"$in": DUE_STATES}, "next_attempt_at": {"$lte": now}}
+    if cadence is not None:
+        query["cadence"] = cadence
+    if closed:
+        query["channel"] = {"$nin": list(closed)}
+    return query
+
+
+def due_count(database: Database, now: datetime, cadence: str | None = None) -> int:
+    """How many deliveries a worker would find now; those of a halted or throttled channel do not count."""
+    return database["deliveries"].count_documents(
+        due_filter(now, cadence, closed_channels(database, now)), maxTimeMS=20_000
+    )
+
+
+def claim(
+    database: Database,
+    now: datetime,
+    limit: int,
+    lease: timedelta,
+    rng: Random,
+    cadence: str | None = None,
+) -> list[Record]:
+    """Take up to `limit` due deliveries for `lease`; nobody else gets them before it expires.
+
+    Workers that fight for the same documents slow each other down, so each draws from a pool
+    several times as large.
+    """
+    query = due_filter(now, cadence, closed_channels(database, now)) | {"state": DeliveryState.PENDING.value}
+    pool = [
+        row["_id"]
+        for row in database["deliveries"].find(query, {"_id": 1}).sort("next_attempt_at", 1).limit(limit * 4)
+    ]
+    chosen = rng.sample(pool, min(limit, len(pool)))
+    if not chosen:
+        return []
+    token = uuid4().hex
+    until = now + lease
+    database["deliveries"].update_many(
+        {"_id": {"$in": chosen}, "state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}},
+        {
+            "$set": {"lease_token": token, "lease_until": until, "next_attempt_at": until},
+            "$inc": {"attempt": 1},
+        },
+    )
+    claimed = list(database["deliveries"].find({"_id": {"$in": chosen}, "lease_token": token}))
+    _jobs_begin(database, claimed)
+    return claimed
+
+
+def release(database: Database, claimed: Iterable[Record], due_at: datetime) -> None:
+    """Give claims back untried; they are due again at `due_at`."""
+    for record in claimed:
+        database["deliveries"].update_one(
+            _held(record) | {"state": DeliveryState.PENDING.value},
+            {"$set": {"lease_token": None, "lease_until": None, "next_attempt_at": due_at}},
+        )
+
+
+def start_sending(
+    database: Database, claimed: Sequence[Record], now: datetime, lease: timedelta
+) -> list[Record]:
+    """Note durably that these go out now. Returns those still ours: only they may be sent."""
+    if not claimed:
+        return []
+    token = claimed[0]["lease_token"]
+    ids = [record["_id"] for record in claimed]
+    until = now + lease
+    database["deliveries"].update_many(
+        {"_id": {"$in": ids}, "lease_token": token, "state": DeliveryState.PENDING.value},
+        {
+            "$set": {
+                "state": DeliveryState.SENDING.value,
+                "sending_at": now,
+                "lease_until": until,
+                "next_attempt_at": until,
+            }
+        },
+    )
+    ours = {
+        row["_id"]
+        for row in database["deliveries"].find(
+            {"_id": {"$in": ids}, "lease_token": token, "state": DeliveryState.SENDING.value}, {"_id": 1}
+        )
+    }
+    return [record for record in claimed if record["_id"] in ours]
+
+
+def _held(record: Record) -> Record:
+    return {"_id": record["_id"], "attempt": record["attempt"], "lease_token": record["lease_token"]}
+
+
+def _jobs_begin(database: Database, claimed: Sequence[Record]) -> None:
+    jobs = sorted({record["job"] for record in claimed})
+    if jobs:
+        database["jobs"].update_many(
+            {"_id": {"$in": jobs}, "state": JobState.RENDERED.value},
+            {"$set": {"state": JobState.DELIVERING.value}},
+        )
+
+
+# --- settling
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What one attempt did to one claimed delivery."""
+
+    record: Record
+    result: SendResult
+    change: Change
+
+
+def settle(database: Database, settlements: Sequence[Settlement], now: datetime) -> set[str]:
+    """Write what became of claimed deliveries. Returns the ids whose state was written.
+
+    A claim that has been overtaken writes nothing: its attempt number is not the record's any more.
+    An event that arrived before the answer has already moved the state; then only the attempt is kept.
+    """
+    if not settlements:
+        return set()
+    collection = database["deliveries"]
+    collection.bulk_write([_settling(each, now) for each in settlements], ordered=False)
+    ids = [each.record["_id"] for each in settlements]
+    wrote = {row["_id"]: row for row in collection.find({"_id": {"$in": ids}}, {"attempt": 1, "written": 1})}
+    done = {
+        each.record["_id"]
+        for each in settlements
+        if wrote.get(each.record["_id"], {}).get("written") == each.record["attempt"]
+    }
+    late = [each for each in settlements if each.record["_id"] not in done]
+    if late:
+        collection.bulk_write([_noting(each, now) for each in late], ordered=False)
+    return done
+
+
+def _settling(each: Settlement, now: datetime) -> UpdateOne:
+    change = each.change
+    fields: Record = {
+        "state": change.state.value,
+        "failures": change.failures,
+        "next_attempt_at": change.next_attempt_at,
+        "error": short_error(each.result.error) if each.result.error else None,
+        "lease_token": None,
+        "lease_until": None,
+        "written": each.record["attempt"],
+        "settled_at": now if change.state in SETTLED else None,
+    }
+    if each.result.provider_id:
+        fields["provider_id"] = each.result.provider_id
+    if change.state is DeliveryState.UNKNOWN:
+        fields["was_unknown"] = True
+    states = [DeliveryState.SENDING.value, DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value]
+    return UpdateOne(
+        {"_id": each.record["_id"], "attempt": each.record["attempt"], "state": {"$in": states}},
+        {"$set": fields, "$push": {"attempts": _attempt(each, now)}},
+    )
+
+
+def _noting(each: Settlement, now: datetime) -> UpdateOne:
+    fields: Record = {"lease_token": None}
+    if each.result.provider_id:
+        fields["provider_id"] = each.result.provider_id
+    return UpdateOne(
+        {"_id": each.record["_id"], "attempt": each.record["attempt"]},
+        {"$set": fields, "$push": {"attempts": _attempt(each, now)}},
+    )
+
+
+def _attempt(each: Settlement, now: datetime) -> Record:
+    entry = {
+        "at": now,
+        "attempt": each.record["attempt"],
+        "outcome": each.result.outcome.value,
+        "error": short_error(each.result.error) if each.result.error else None,
+        "provider_id": each.result.provider_id,
+    }
+    return {"$each": [entry], "$slice": -ATTEMPTS_KEPT}
+
+
+def suppress(database: Database, record: Record, reason: str, now: datetime) -> bool:
+    """Settle a claimed delivery as not to be sent, with the reason. False when the claim was overtaken."""
+    changed = database["deliveries"].update_one(
+        _held(record) | {"state": DeliveryState.PENDING.value},
+        {"$set": _suppressed(reason, now)},
+    )
+    return changed.modified_count == 1
+
+
+def suppress_waiting(database: Database, query: Record, reason: str, now: datetime) -> int:
+    """Settle every delivery that waits and matches `query` as not to be sent. Returns how many."""
+    waiting = {"$in": [DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value]}
+    jobs = database["deliveries"].distinct("job", query | {"state": waiting})
+    changed = database["deliveries"].update_many(
+        query | {"state": waiting}, {"$set": _suppressed(reason, now)}
+    )
+    settle_jobs(database, jobs, now)
+    return changed.modified_count
+
+
+def _suppressed(reason: str, now: datetime) -> Record:
+    return {
+        "state": DeliveryState.SUPPRESSED.value,
+        "error": short_error(reason),
+        "next_attempt_at": None,
+        "lease_token": None,
+        "lease_until": None,
+        "settled_at": now,
+    }
+
+
+def rescue(
+    database: Database,
+    now: datetime,
+    *,
+    repeatable: Sequence[str],
+    unknown_resend: timedelta,
+    max_attempts: int,
+    cadence: str | None = None,
+) -> Record:
+    """Bring back what nobody holds any more. Returns counts: recovered, unknown, resent, given_up.
+
+    An expired `sending` of a `repeatable` channel is simply due again; of any other it is unknown.
+    An unknown one that no event settled in time is due again, and counted in `resends`; with its
+    attempts used up it becomes a dead letter.
+    """
+    collection = database["deliveries"]
+    expired: Record = {"state": DeliveryState.SENDING.value, "next_attempt_at": {"$lte": now}}
+    waited: Record = {"state": DeliveryState.UNKNOWN.value, "next_attempt_at": {"$lte": now}}
+    if cadence is not None:
+        expired["cadence"] = waited["cadence"] = cadence
+    freed = {"lease_token": None, "lease_until": None}
+    recovered = collection.update_many(
+        expired | {"channel": {"$in": list(repeatable)}},
+        {"$set": freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now}},
+    )
+    unknown = collection.update_many(
+        expired | {"channel": {"$nin": list(repeatable)}},
+        {
+            "$set": freed
+            | {
+                "state": DeliveryState.UNKNOWN.value,
+                "was_unknown": True,
+                "next_attempt_at": now + unknown_resend,
+                "error": CUT_OFF,
+            },
+            "$inc": {"failures": 1},
+            "$push": {
+                "attempts": {
+                    "$each": [
+                        {
+                            "at": now,
+                            "outcome": "unknown",
+                            "error": CUT_OFF,
+                        }
+                    ],
+                    "$slice": -ATTEMPTS_KEPT,
+                }
+            },
+        },
+    )
+    hopeless = waited | {"failures": {"$gte": max_attempts}}
+    jobs = collection.distinct("job", hopeless)
+    given_up = collection.update_many(
+        hopeless,
+        {
+            "$set": freed
+            | {
+                "state": DeliveryState.FAILED.value,
+                "next_attempt_at": None,
+                "settled_at": now,
+                "error": "sent several times, and never known to have been accepted",
+            }
+        },
+    )
+    resent = collection.update_many(
+        waited,
+        {
+            "$set": freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now},
+            "$inc": {"resends": 1},
+        },
+    )
+    settle_jobs(database, jobs, now)
+    return {
+        "recovered": recovered.modified_count,
+        "unknown": unknown.modified_count,
+        "resent": resent.modified_count,
+        "given_up": given_up.modified_count,
+    }
+
+
+def apply_evidence(
+    database: Database, delivery: str, state: DeliveryState, now: datetime, fields: Mapping[str, Any]
+) -> bool:
+    """Move a delivery up to `state` because the other side said so. False when it already was there.
+
+    Holds for any attempt: what the other side has seen, it has seen. The atomic update only ever
+    moves up, so any order of events ends in the same state.
+    """
+    changed = database["deliveries"].update_one(
+        {"_id": delivery, "state": {"$in": states_below(state)}},
+        {
+            "$set": {
+                "state": state.value,
+                "next_attempt_at": None,
+                "lease_token": None,
+                "lease_until": None,
+                "settled_at": now,
+                **fields,
+            }
+        },
+    )
+    return changed.modified_count == 1
+
+
+# --- jobs
+
+
+def settle_jobs(database: Database, jobs: Iterable[str], now: datetime) -> int:
+    """Complete, fail or skip the jobs all of whose deliveries are settled. Returns how many changed."""
+    wanted = sorted(set(jobs))
+    states: dict[str, list[DeliveryState]] = {job: [] for job in wanted}
+    reasons: dict[str, str] = {}
+    for row in database["deliveries"].find({"job": {"$in": wanted}}, {"job": 1, "state": 1, "error": 1}):
+        states[row["job"]].append(DeliveryState(row["state"]))
+        if row.get("error"):
+            reasons[row["job"]] = row["error"]
+    changed = 0
+    for job, found in states.items():
+        verdict = job_state(found)
+        if verdict is None:
+            continue
+        state, reason = verdict
+        if reason and reasons.get(job):
+            reason = f"{reason} ({reasons[job]})"
+        changed += _finish_job(database, job, state, reason, now)
+    return changed
+
+
+_OPEN_TO_DELIVERY = [
+    JobState.RENDERED.value,
+    JobState.DELIVERING.value,
+    # A requeued dead letter that arrives mends its job; a late bounce breaks it.
+    JobState.FAILED.value,
+    JobState.COMPLETED.value,
+    JobState.SKIPPED.value,
+]
+
+
+def _finish_job(database: Database, job: str, state: JobState, reason: str | None, now: datetime) -> int:
+    return (
+        database["jobs"]
+        .update_one(
+            {"_id": job, "state": {"$in": [s for s in _OPEN_TO_DELIVERY if s != state.value]}},
+            {"$set": {"state": state.value, "error": reason, "completed_at": now}},
+        )
+        .modified_count
+    )
+
+
+# --- channels
+
+
+def closed_channels(database: Database, now: datetime) -> list[str]:
+    """The channels that send nothing now: halted until a person resumes them, or paused by a 429."""
+    return [
+        row["_id"]
+        for row in database["channel_states"].find(
+            {"$or": [{"halted": True}, {"paused_until": {"$gt": now}}]}, {"_id": 1}
+        )
+    ]
+
+
+def halt_channel(database: Database, channel: str, reason: str, now: datetime) -> bool:
+    """Stop a channel whose credentials are refused. True for the one caller that stopped it: it alerts."""
+    changed = database["channel_states"].find_one_and_update(
+        {"_id": channel},
+        {"$set": {"halted": True, "reason": short_error(reason), "halted_at": now}},
+        upsert=True,
+    )
+    return not (changed or {}).get("halted", False)
+
+
+def resume_channel(database: Database, channel: str, now: datetime) -> bool:
+    """Let a halted channel send again. False when it was not halted."""
+    changed = database["channel_states"].update_one(
+        {"_id": channel, "halted": True}, {"$set": {"halted": False, "resumed_at": now}}
+    )
+    return changed.modified_count == 1
+
+
+def pause_channel(database: Database, channel: str, until: datetime) -> None:
+    """Send nothing over a channel before `until`; a longer pause stays."""
+    database["channel_states"].update_one({"_id": channel}, {"$max": {"paused_until": until}}, upsert=True)
