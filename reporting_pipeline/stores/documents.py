@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -21,7 +21,7 @@ from urllib.parse import quote
 import bson
 from bson.errors import InvalidDocument
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pymongo import ASCENDING, ReplaceOne
+from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.documents import Kind
@@ -355,6 +355,46 @@ def newest_update(
     ]
     found = next(iter(database.documents.aggregate(pipeline)), None)
     return (found["count"], found["newest"]) if found else (0, None)
+
+
+def list_documents(
+    database: Database,
+    organisation: str,
+    trials: Collection[str] = (),
+    site: str | None = None,
+    kind: str | None = None,
+    window: tuple[datetime, datetime] | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int = 50,
+) -> list[Record]:
+    """The organisation's documents, newest arrival first, then by `_id`.
+
+    `trials` empty means all of them; `window` is `[start_at, end_at)` of the arrival; `after` is
+    (received_at, _id) of the last document already read.
+    """
+    query: Record = {"organisation": organisation}
+    if trials:
+        query["trial"] = {"$in": sorted(trials)}
+    if site is not None:
+        query["site"] = site
+    if kind is not None:
+        query["kind"] = kind
+    clauses: list[Record] = []
+    if window is not None:
+        clauses.append({"received_at": {"$gte": window[0], "$lt": window[1]}})
+    if after is not None:
+        received_at, last = after
+        clauses.append({"received_at": {"$lte": received_at}})
+        clauses.append({"$or": [{"received_at": {"$lt": received_at}}, {"_id": {"$gt": last}}]})
+    if clauses:
+        query["$and"] = clauses
+    found = database.documents.find(query).sort([("received_at", DESCENDING), ("_id", ASCENDING)])
+    return list(found.limit(limit))
+
+
+def get_document(database: Database, organisation: str, document: str) -> Record | None:
+    """The organisation's document, or None."""
+    return database.documents.find_one({"_id": document, "organisation": organisation})
 
 
 def _window(trial: str, start_at: datetime, end_at: datetime) -> dict[str, Any]:
