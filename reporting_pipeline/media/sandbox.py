@@ -103,6 +103,10 @@ class MediaWorkers:
         for slot in self._all:
             slot.stop()
 
+    def process_ids(self) -> list[int]:
+        """The workers that run now; each starts with the first file that needs it."""
+        return [process.pid for slot in self._all if (process := slot.process) is not None]
+
     def verify(self, items: Iterable[MediaFile]) -> Iterator[Verdict]:
         """A verdict for each file, in order; at most two files a worker are held at a time."""
         return self._in_order(lambda item: self._examined(item, 0).verdict, items)
@@ -162,7 +166,7 @@ class _Slot:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._served = 0
 
@@ -182,10 +186,10 @@ class _Slot:
         """End the worker now; the next task starts another."""
         if self._socket is not None:
             self._socket.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._socket = self._process = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self._socket = self.process = None
 
     def _attempt(self, content: bytes, file_type: str, max_side: int) -> Inspection:
         connection = self._connected()
@@ -219,7 +223,7 @@ class _Slot:
 
     def _death(self) -> _WorkerDied:
         """Why the worker is gone, from how it ended."""
-        process = self._process
+        process = self.process
         code = None
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -241,7 +245,7 @@ class _Slot:
     def _connected(self) -> socket.socket:
         if self._served >= FILES_PER_WORKER:
             self.stop()
-        if self._socket is None or self._process is None or self._process.poll() is not None:
+        if self._socket is None or self.process is None or self.process.poll() is not None:
             self.stop()
             self._start()
         assert self._socket is not None  # noqa: S101 - _start sets it or raises
@@ -251,7 +255,7 @@ class _Slot:
         ours, theirs = socket.socketpair()
         limits = self._limits
         try:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-c", _BOOTSTRAP),
                     *(
@@ -268,6 +272,7 @@ class _Slot:
                 process_group=0,  # an interrupt at the terminal is for the parent, which then closes us
             )
             self._socket, self._served = ours, 0
+            theirs.close()  # before we listen: held open here, a worker that died would never be heard
             header, _ = _receive(ours, time.monotonic() + _START_SECONDS)
         except (OSError, EOFError, ValueError) as error:
             ours.close()

@@ -63,7 +63,7 @@ def thumbnail(content: bytes, file_type: str, max_side: int = MAX_SIDE) -> Thumb
 def _of_image(content: bytes, file_type: str, max_side: int) -> ThumbnailImage:
     with opened_image(content, file_type) as image:
         # The decoder shrinks a JPEG while it reads: 26 ms for 12 megapixels instead of 170.
-        image.draft(None, (max_side, max_side))
+        image.draft(None, _fitted(image, max_side))
         image.load()
         orientation = image.getexif().get(_EXIF_ORIENTATION)
         small = _shrunk(image, max_side)
@@ -100,10 +100,15 @@ def _rendered(page: pdfium.PdfPage, scale: float) -> Image.Image:
     return bitmap.to_pil().convert("RGB")
 
 
+def _fitted(image: Image.Image, max_side: int) -> tuple[int, int]:
+    """Width and height within `max_side`, in proportion, never larger than the image."""
+    scale = min(1.0, max_side / max(image.size))
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
 def _shrunk(image: Image.Image, max_side: int) -> Image.Image:
     """`image` as RGB within `max_side`, its proportions kept."""
-    scale = min(1.0, max_side / max(image.size))
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    size = _fitted(image, max_side)
     if image.mode in _DEEP_MODES:
         return _deep_to_grey(image, size).convert("RGB")
     small = _smooth_mode(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)

@@ -1,0 +1,338 @@
+"""A hostile file costs its own verdict and nothing else; the order and the rest stand."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from reporting_pipeline.media import sandbox
+from reporting_pipeline.media.sandbox import Limits, MediaFile, MediaWorkers, WorkerStartError
+from reporting_pipeline.media.verdicts import verify_file
+from reporting_pipeline_tests.media.made_files import (
+    bomb_png,
+    declared,
+    encoded,
+    pdf,
+    pdf_of_nested_forms,
+    pdf_with_picture,
+    scene,
+)
+
+PHOTO = declared(encoded(scene(), "JPEG"), "photo.jpg")
+SHEET = declared(pdf(pages=2), "sheet.pdf")
+HOSTILE = declared(pdf_of_nested_forms(), "hostile.pdf")
+SMALL = Limits(memory_bytes=256 << 20)
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.fixture
+def workers() -> Iterator[MediaWorkers]:
+    with MediaWorkers(workers=2, limits=SMALL, max_side=200) as pool:
+        yield pool
+
+
+def test_verdicts_come_in_order_and_agree_with_the_pure_function(workers: MediaWorkers) -> None:
+    files = [
+        PHOTO,
+        MediaFile(None, "gone.png", "0" * 64, 1),
+        SHEET,
+        declared(PHOTO.content[:3000] if PHOTO.content else b"", "cut.jpg"),
+        declared(b"<html></html>", "web.pdf"),
+        declared(bomb_png(12_000, 12_000), "bomb.png"),
+        declared(b"<svg/>", "logo.svg"),
+        declared(b"fine", "note.txt"),
+        SHEET._replace(sha256="0" * 64),
+    ] * 3
+    assert list(workers.verify(files)) == [verify_file(*file) for file in files]
+
+
+def test_an_inspection_carries_the_thumbnail_and_the_pages(workers: MediaWorkers) -> None:
+    inspection = workers.inspect(*SHEET)
+    assert inspection.verdict.status == "ok"
+    assert inspection.thumbnail is not None
+    assert inspection.thumbnail.pages == 2
+    assert inspection.thumbnail.jpeg.startswith(b"\xff\xd8")
+    assert workers.inspect(*PHOTO._replace(size=1)).thumbnail is None
+
+
+def test_what_has_no_preview_is_ok_and_says_why(workers: MediaWorkers) -> None:
+    inspection = workers.inspect(*declared(pdf_with_picture(11_000), "scan.pdf"))
+    assert (inspection.verdict.status, inspection.thumbnail) == ("ok", None)
+    assert inspection.verdict.reason.startswith("No preview")
+
+
+def test_a_pdf_that_eats_memory_is_corrupt_and_the_rest_goes_on(workers: MediaWorkers) -> None:
+    inspections = list(workers.inspect_each([PHOTO, HOSTILE, SHEET, PHOTO, SHEET]))
+    assert [each.verdict.status for each in inspections] == ["ok", "corrupt", "ok", "ok", "ok"]
+    assert "more than 256 MB of memory" in inspections[1].verdict.reason
+    assert [each.thumbnail is None for each in inspections] == [False, True, False, False, False]
+
+
+def test_an_image_within_the_pixel_limit_but_beyond_the_memory_is_corrupt() -> None:
+    with MediaWorkers(workers=1, limits=Limits(memory_bytes=32 << 20)) as pool:
+        verdict, after = pool.verify([declared(bomb_png(8000, 8000), "large.png"), PHOTO])
+    assert verdict.status == "corrupt"
+    assert "more than 32 MB of memory" in verdict.reason
+    assert after.status == "ok"
+
+
+def test_a_file_that_eats_computing_time_is_corrupt() -> None:
+    with MediaWorkers(workers=1, limits=Limits(memory_bytes=8 << 30, cpu_seconds=1)) as pool:
+        verdict, after = pool.verify([HOSTILE, PHOTO])
+    assert verdict.status == "corrupt"
+    assert "more than 1 seconds of computing" in verdict.reason
+    assert after.status == "ok"
+
+
+def test_the_time_of_earlier_files_is_not_held_against_later_ones() -> None:
+    large = declared(bomb_png(8000, 8000), "large.png")
+    with MediaWorkers(workers=1, limits=Limits(cpu_seconds=1)) as pool:
+        pool.inspect(*PHOTO)
+        first = pool.process_ids()
+        assert {verdict.status for verdict in pool.verify([large] * 12)} == {"ok"}
+        assert pool.process_ids() == first
+        used = Path(f"/proc/{first[0]}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    assert sum(map(int, used)) / os.sysconf("SC_CLK_TCK") > 2  # else the test shows nothing
+
+
+def test_a_file_that_never_ends_is_corrupt() -> None:
+    with MediaWorkers(workers=1, limits=Limits(memory_bytes=8 << 30, wall_seconds=0.5)) as pool:
+        verdict, after = pool.verify([HOSTILE, PHOTO])
+    assert verdict.status == "corrupt"
+    assert "more than 0.5 seconds" in verdict.reason
+    assert after.status == "ok"
+
+
+def test_a_worker_killed_in_the_middle_is_replaced_and_its_file_tried_again() -> None:
+    with MediaWorkers(workers=1) as pool, ThreadPoolExecutor(1) as threads:
+        pool.inspect(*PHOTO)
+        (victim,) = pool.process_ids()
+        os.kill(victim, signal.SIGSTOP)
+        future = threads.submit(pool.inspect, *SHEET)
+        time.sleep(0.3)  # the file is on its way into the stopped worker
+        assert not future.done()
+        os.kill(victim, signal.SIGKILL)
+        verdict = future.result(30).verdict
+        assert (verdict.status, verdict.reason) == ("ok", "")
+        assert pool.process_ids() != [victim]
+        assert pool.inspect(*PHOTO).verdict.status == "ok"
+
+
+def scripted_worker(script: str) -> str:
+    """A bootstrap of a worker that says it is ready, takes a task, and then runs `script`."""
+    return (
+        "import json, os, sys; sys.path[:] = json.loads(sys.argv[1]); "
+        "from reporting_pipeline.media.worker import frame_head; "
+        f"os.write(0, frame_head({{'ready': True}}, 0)); os.read(0, 1); {script}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("death", "attempts", "words"),
+    [
+        ("SIGKILL", 2, "was killed twice"),
+        ("SIGSEGV", 2, "crashes the program"),
+        ("SIGTRAP", 2, "1024 MB of memory"),
+        ("SIGXCPU", 1, "20 seconds of computing"),
+    ],
+)
+def test_a_file_whose_worker_dies_again_is_corrupt_and_is_not_tried_a_third_time(
+    death: str, attempts: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = tmp_path / "tally"
+    script = f"open({str(tally)!r}, 'a').write('x'); import signal; os.kill(os.getpid(), signal.{death})"
+    with MediaWorkers(workers=1) as pool:
+        monkeypatch.setattr(sandbox, "_BOOTSTRAP", scripted_worker(script))
+        verdict = pool.inspect(*SHEET).verdict
+        monkeypatch.undo()
+        assert verdict.status == "corrupt"
+        assert words in verdict.reason
+        assert len(tally.read_text()) == attempts
+        assert pool.inspect(*SHEET).verdict.status == "ok"
+
+
+def test_an_idle_worker_that_was_killed_is_replaced_without_a_word() -> None:
+    with MediaWorkers(workers=1) as pool:
+        pool.inspect(*PHOTO)
+        (before,) = pool.process_ids()
+        os.kill(before, signal.SIGKILL)
+        until(lambda: gone(before))
+        assert pool.inspect(*PHOTO).verdict.status == "ok"
+        assert pool.process_ids() != [before]
+
+
+def test_workers_killed_again_and_again_lose_no_file() -> None:
+    ended = threading.Event()
+    with MediaWorkers(workers=2, max_side=100) as pool:
+
+        def kill_now_and_then() -> None:
+            while not ended.wait(1.0):  # slower than a file, so that no file meets it twice
+                for pid in pool.process_ids()[:1]:
+                    os.kill(pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_now_and_then)
+        killer.start()
+        try:
+            verdicts = list(pool.verify([declared(bomb_png(5000, 5000), "scan.png"), SHEET] * 40))
+        finally:
+            ended.set()
+            killer.join()
+    assert [verdict.status for verdict in verdicts] == ["ok"] * 80
+
+
+def test_one_process_serves_many_files_and_is_worn_out_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "FILES_PER_WORKER", 10)
+    seen = set()
+    with MediaWorkers(workers=1) as pool:
+        for _ in range(25):
+            assert pool.inspect(*SHEET).verdict.status == "ok"
+            seen.update(pool.process_ids())
+    assert len(seen) == 3
+
+
+def test_what_needs_no_decoder_starts_no_process(workers: MediaWorkers) -> None:
+    files = [declared(b"fine", "a.txt"), SHEET._replace(size=3), MediaFile(None, "a.pdf", "", 0)]
+    assert [verdict.status for verdict in workers.verify(files)] == ["ok", "corrupt", "missing"]
+    assert workers.process_ids() == []
+
+
+def test_only_a_few_files_are_held_at_a_time(workers: MediaWorkers) -> None:
+    pulled = 0
+
+    def files() -> Iterator[MediaFile]:
+        nonlocal pulled
+        for _ in range(40):
+            pulled += 1
+            yield SHEET
+
+    for taken, _ in enumerate(workers.verify(files())):
+        assert pulled - taken <= 4
+    assert pulled == 40
+
+
+def test_an_error_of_the_caller_s_files_reaches_the_caller(workers: MediaWorkers) -> None:
+    def files() -> Iterator[MediaFile]:
+        yield SHEET
+        raise ConnectionError("the store is away")
+
+    with pytest.raises(ConnectionError, match="the store is away"):
+        list(workers.verify(files()))
+    assert workers.inspect(*SHEET).verdict.status == "ok"
+
+
+def test_many_threads_may_share_the_workers(workers: MediaWorkers) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(lambda file: workers.inspect(*file), [SHEET, PHOTO] * 30))
+    assert [each.thumbnail.pages for each in results if each.thumbnail] == [2, 1] * 30
+
+
+def test_a_worker_is_confined_and_knows_no_secret(
+    workers: MediaWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENDGRID_API_KEY", "a secret")
+    workers.inspect(*SHEET)
+    (pid,) = workers.process_ids()
+    process = Path(f"/proc/{pid}")
+    assert process.joinpath("environ").read_bytes() == b"LC_ALL=C.UTF-8\0"
+    limits = {
+        line[:26].strip(): line[26:].split()[0]
+        for line in process.joinpath("limits").read_text().splitlines()
+    }
+    assert (limits["Max core file size"], limits["Max file size"]) == ("0", "0")
+    assert int(limits["Max address space"]) < 1 << 30
+    names = [os.readlink(each) for each in process.joinpath("fd").iterdir()]
+    assert all(name.startswith(("socket:", "/dev/null")) for name in names), names
+
+
+def test_a_worker_ends_with_its_parent() -> None:
+    program = (
+        "import os, sys\n"
+        "from reporting_pipeline.media.sandbox import MediaWorkers\n"
+        "from reporting_pipeline_tests.media.made_files import declared, pdf\n"
+        "pool = MediaWorkers(workers=1)\n"
+        "pool.inspect(*declared(pdf(), 'a.pdf'))\n"
+        "sys.stdout.write(str(pool.process_ids()[0])); sys.stdout.flush()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert answer.returncode == -signal.SIGKILL
+    pid = int(answer.stdout)
+    until(lambda: gone(pid))
+
+
+def test_no_worker_outlives_the_block() -> None:
+    with MediaWorkers(workers=2) as pool:
+        list(pool.verify([SHEET] * 8))
+        started = pool.process_ids()
+    assert started
+    assert all(gone(pid) for pid in started)
+    assert pool.process_ids() == []
+
+
+def test_a_worker_imports_only_what_it_needs() -> None:
+    program = (
+        "import sys\n"
+        "import reporting_pipeline.media.worker, reporting_pipeline.media.decoding\n"
+        "import reporting_pipeline.media.thumbnails, reporting_pipeline.media.verdicts\n"
+        "heavy = {'pandas', 'numpy', 'dagster', 'pydantic', 'boto3', 'pymongo'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("program", ["/nonexistent/python", "/bin/false"])
+def test_a_machine_that_cannot_start_workers_condemns_no_file(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MediaWorkers(workers=1) as pool:
+        monkeypatch.setattr(sys, "executable", program)
+        with pytest.raises(WorkerStartError, match="no media worker"):
+            pool.inspect(*SHEET)
+        monkeypatch.undo()
+        assert pool.inspect(*SHEET).verdict.status == "ok"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        sandbox.LENGTHS.pack(2, 1 << 40) + b"{}",
+        sandbox.LENGTHS.pack(1 << 31, 0),
+        sandbox.LENGTHS.pack(2, 0) + b"[]",
+        sandbox.LENGTHS.pack(4, 0) + b"\xff\xfe\x00x",
+        sandbox.frame_head({"status": "root", "reason": ""}, 0),
+        sandbox.frame_head({"status": "ok"}, 0),
+        sandbox.frame_head({"status": "ok", "reason": "", "width": "x", "height": 1, "pages": 1}, 1) + b"j",
+        b"",
+    ],
+)
+def test_an_answer_that_is_none_of_ours_is_the_death_of_the_worker(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_BOOTSTRAP", scripted_worker(f"os.write(0, {answer!r})"))
+    with MediaWorkers(workers=1, limits=Limits(wall_seconds=5)) as pool:
+        verdict = pool.inspect(*SHEET).verdict
+    assert verdict.status == "corrupt"
+    assert "cannot be opened safely" in verdict.reason
