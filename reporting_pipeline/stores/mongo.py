@@ -31,6 +31,9 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "subscriptions": [
         IndexModel([("window", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("organisation", ASCENDING), ("owner", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel([("organisation", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel([("status", ASCENDING), ("next_due_at", ASCENDING)]),
+        IndexModel([("window", ASCENDING), ("status", ASCENDING), ("updated_at", ASCENDING)]),
     ],
     "editions": [
         IndexModel([("cadence", ASCENDING), ("period", ASCENDING)], unique=True),
@@ -42,6 +45,8 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         ),
         IndexModel([("edition", ASCENDING), ("state", ASCENDING)]),
         IndexModel([("state", ASCENDING), ("due_at", ASCENDING)]),
+        IndexModel([("state", ASCENDING), ("priority", DESCENDING), ("due_at", ASCENDING)]),
+        IndexModel([("on_demand", ASCENDING), ("state", ASCENDING), ("due_at", ASCENDING)]),
         IndexModel([("subscription", ASCENDING), ("due_at", DESCENDING)]),
     ],
     "deliveries": [
@@ -53,6 +58,11 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "delivery_events": [IndexModel([("delivery", ASCENDING), ("at", ASCENDING)])],
     "unsubscribes": [
         IndexModel([("subscription", ASCENDING), ("recipient", ASCENDING)], unique=True),
+    ],
+    "audit": [
+        IndexModel([("seq", ASCENDING)], unique=True),
+        IndexModel([("organisation", ASCENDING), ("seq", DESCENDING)]),
+        IndexModel([("subject", ASCENDING), ("seq", DESCENDING)]),
     ],
     "reports": [IndexModel([("subscription", ASCENDING), ("period", ASCENDING)], unique=True)],
     "idempotency": [

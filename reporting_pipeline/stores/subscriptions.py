@@ -1,0 +1,339 @@
+"""The `subscriptions` collection: changed under a version, always read within an organisation.
+
+`next_due_at` (UTC, None when not active) is when the planner must look at a subscription next: at
+once for a new one, then at each occurrence. It is kept with every write, so that what is due is one
+query on the index (status, next_due_at). What a person is shown is `schedules.next_occurrences`.
+
+`version` counts every change. A change names the version it was made against; when another came
+first it is refused (VersionConflict), never merged in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from pymongo import ASCENDING, InsertOne, ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.domain.schedules import next_occurrences, window_of
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores.mongo import Database, Record
+
+BATCH = 1_000
+# Set by the store alone, or never changed.
+_FIXED = frozenset({"id", "organisation", "created_at", "updated_at", "version", "window", "resumed_at"})
+
+
+class SubscriptionExists(ValueError):
+    """The id is taken."""
+
+
+class SubscriptionMissing(KeyError):
+    """No such subscription in this organisation."""
+
+
+class SubscriptionEnded(ValueError):
+    """An ended subscription is not changed or started again."""
+
+
+class VersionConflict(ValueError):
+    """Somebody else changed the subscription first; `current` is what stands now."""
+
+    def __init__(self, current: Subscription) -> None:
+        super().__init__(f"subscription {current.id} is at version {current.version}; read it again")
+        self.current = current
+
+
+def new_subscription_id() -> str:
+    return f"sub_{uuid4().hex[:24]}"
+
+
+def create_subscription(database: Database, subscription: Subscription, now: datetime) -> Subscription:
+    """Store a new one at version 1, created at `now`. Its window follows from its schedule.
+
+    Raises SubscriptionExists.
+    """
+    fresh = _dated(subscription, now)
+    try:
+        database.subscriptions.insert_one(_new_record(fresh))
+    except DuplicateKeyError:
+        raise SubscriptionExists(fresh.id) from None
+    return fresh
+
+
+def create_subscriptions(database: Database, subscriptions: Iterable[Subscription], now: datetime) -> int:
+    """Store many in bounded batches (imports, samples). Returns how many.
+
+    Raises pymongo's BulkWriteError when an id is taken.
+    """
+    writes: list[InsertOne[Record]] = []
+    stored = 0
+    for subscription in subscriptions:
+        writes.append(InsertOne(_new_record(_dated(subscription, now))))
+        if len(writes) == BATCH:
+            stored += database.subscriptions.bulk_write(writes, ordered=False).inserted_count
+            writes.clear()
+    if writes:
+        stored += database.subscriptions.bulk_write(writes, ordered=False).inserted_count
+    return stored
+
+
+def get_subscription(database: Database, organisation: str, subscription_id: str) -> Subscription | None:
+    """The subscription, also an ended one; None when the organisation has none of this id."""
+    record = database.subscriptions.find_one({"_id": subscription_id, "organisation": organisation})
+    return from_record(record) if record else None
+
+
+def subscriptions_by_id(database: Database, ids: Iterable[str]) -> dict[str, Subscription]:
+    """Those of `ids` that exist, of any organisation: for the pipeline, never for a caller from outside."""
+    found = database.subscriptions.find({"_id": {"$in": sorted(set(ids))}})
+    return {record["_id"]: from_record(record) for record in found}
+
+
+def list_subscriptions(
+    database: Database,
+    organisation: str,
+    *,
+    owner: str | None = None,
+    status: str | None = None,
+    window: Cadence | None = None,
+    report_type: str | None = None,
+    after: str | None = None,
+    skip: int = 0,
+    limit: int = 50,
+) -> list[Subscription]:
+    """One page by id: those behind the id `after` (the last one already read).
+
+    Without `status` the ended ones are left out. `skip` is for numbered pages and costs by its size.
+    """
+    query = _list_query(organisation, owner, status, window, report_type)
+    if after is not None:
+        query["_id"] = {"$gt": after}
+    found = database.subscriptions.find(query).sort("_id", ASCENDING).skip(skip).limit(limit)
+    return [from_record(record) for record in found]
+
+
+def count_subscriptions(
+    database: Database,
+    organisation: str,
+    *,
+    owner: str | None = None,
+    status: str | None = None,
+    window: Cadence | None = None,
+    report_type: str | None = None,
+) -> int:
+    """How many `list_subscriptions` would go through."""
+    return database.subscriptions.count_documents(
+        _list_query(organisation, owner, status, window, report_type)
+    )
+
+
+def change_subscription(
+    database: Database,
+    organisation: str,
+    subscription_id: str,
+    changes: Mapping[str, Any],
+    now: datetime,
+    version: int | None = None,
+) -> Subscription:
+    """Set fields of `Subscription` (values as the model takes them). Returns what stands afterwards.
+
+    With `version`, only when that is the version that stands. Raises SubscriptionMissing,
+    VersionConflict, SubscriptionEnded, or ValueError (pydantic's names the field).
+    """
+    fixed = sorted(set(changes) & _FIXED)
+    if fixed:
+        raise ValueError(f"{fixed[0]} cannot be changed")
+    while True:
+        current = get_subscription(database, organisation, subscription_id)
+        if current is None:
+            raise SubscriptionMissing(subscription_id)
+        if version is not None and current.version != version:
+            raise VersionConflict(current)
+        changed = _changed(current, changes, now)
+        if _replace(database, current, changed, now):
+            return changed
+        # Another change came between the look and the write. Without a version the caller wants the
+        # last word: look again.
+
+
+def pause_subscription(
+    database: Database, organisation: str, subscription_id: str, now: datetime, version: int | None = None
+) -> Subscription:
+    """Nothing is sent until it is resumed. Pausing a paused one changes nothing."""
+    return _to_status(database, organisation, subscription_id, "paused", now, version)
+
+
+def resume_subscription(
+    database: Database, organisation: str, subscription_id: str, now: datetime, version: int | None = None
+) -> Subscription:
+    """Send again from the next occurrence; what fell into the pause is not made up for."""
+    return _to_status(database, organisation, subscription_id, "active", now, version)
+
+
+def end_subscription(
+    database: Database, organisation: str, subscription_id: str, now: datetime, version: int | None = None
+) -> Subscription:
+    """For good; the record stays for what was sent. Jobs that wait: `jobs.cancel_jobs`."""
+    return _to_status(database, organisation, subscription_id, "ended", now, version)
+
+
+# --- for planning ------------------------------------------------------------------------------
+
+
+def active_of(
+    database: Database, window: Cadence, changed_since: datetime | None = None
+) -> Iterator[Subscription]:
+    """Every active subscription of a window, by id, streamed; or only those changed since an instant."""
+    query: Record = {"window": window.value, "status": "active"}
+    if changed_since is not None:
+        query["updated_at"] = {"$gte": changed_since}
+    cursor = database.subscriptions.find(query).sort("_id", ASCENDING).batch_size(BATCH)
+    with cursor:
+        for record in cursor:
+            yield from_record(record)
+
+
+def active_ids(database: Database, window: Cadence) -> list[str]:
+    """The ids of `active_of`, answered from the index alone."""
+    found = database.subscriptions.find({"window": window.value, "status": "active"}, {"_id": 1})
+    return [record["_id"] for record in found.sort("_id", ASCENDING)]
+
+
+def due_subscriptions(
+    database: Database, now: datetime, limit: int | None = None
+) -> Iterator[tuple[Subscription, datetime]]:
+    """(subscription, its next_due_at) of the active ones that are due at `now`, the longest due first.
+
+    One query on the index (status, next_due_at): what is not due is not looked at.
+    """
+    cursor = (
+        database.subscriptions.find({"status": "active", "next_due_at": {"$lte": now}})
+        .sort("next_due_at", ASCENDING)
+        .batch_size(BATCH)
+        .limit(limit or 0)
+    )
+    with cursor:
+        for record in cursor:
+            yield from_record(record), record["next_due_at"]
+
+
+def advance(database: Database, planned: Sequence[tuple[Subscription, datetime]], now: datetime) -> int:
+    """Move `next_due_at` behind `now` for what was planned: (subscription, the next_due_at it had).
+
+    Bounded batches. A subscription whose schedule was changed meanwhile is left alone: the change
+    has set its own `next_due_at`. Returns how many moved.
+    """
+    moved = 0
+    for start in range(0, len(planned), BATCH):
+        writes = [
+            UpdateOne(
+                {"_id": subscription.id, "version": subscription.version, "next_due_at": was_due_at},
+                {"$set": {"next_due_at": next_due_at(subscription, now)}},
+            )
+            for subscription, was_due_at in planned[start : start + BATCH]
+        ]
+        moved += database.subscriptions.bulk_write(writes, ordered=False).modified_count
+    return moved
+
+
+def next_due_at(subscription: Subscription, now: datetime) -> datetime | None:
+    """When the subscription is due next after `now` (UTC); None when it is not active."""
+    if subscription.status != "active":
+        return None
+    found = next_occurrences(subscription.schedule, now, 1)
+    return found[0].due_at if found else None
+
+
+def to_record(subscription: Subscription, now: datetime) -> Record:
+    """The record of a subscription; `next_due_at` is counted from `now`."""
+    record = subscription.model_dump(mode="json", exclude={"created_at", "updated_at", "resumed_at"})
+    record["_id"] = record.pop("id")
+    for field in ("created_at", "updated_at", "resumed_at"):
+        record[field] = getattr(subscription, field)
+    record["next_due_at"] = next_due_at(subscription, now)
+    return record
+
+
+def from_record(record: Mapping[str, Any]) -> Subscription:
+    return Subscription.model_validate({**record, "id": record["_id"]})
+
+
+# --- the steps of a change ---------------------------------------------------------------------
+
+
+def _dated(subscription: Subscription, created_at: datetime) -> Subscription:
+    return subscription.model_copy(
+        update={
+            "created_at": created_at,
+            "updated_at": created_at,
+            "version": 1,
+            "window": window_of(subscription.schedule),
+        }
+    )
+
+
+def _new_record(subscription: Subscription) -> Record:
+    record = to_record(subscription, subscription.created_at)
+    if subscription.status == "active":
+        record["next_due_at"] = subscription.created_at
+    return record
+
+
+def _changed(current: Subscription, changes: Mapping[str, Any], now: datetime) -> Subscription:
+    if current.status == "ended":
+        raise SubscriptionEnded("an ended subscription cannot be changed; make a new one")
+    values = {**current.model_dump(), **changes, "updated_at": now, "version": current.version + 1}
+    if values["status"] == "active" and current.status != "active":
+        values["resumed_at"] = now
+    candidate = Subscription.model_validate(values)
+    return candidate.model_copy(update={"window": window_of(candidate.schedule)})
+
+
+def _replace(database: Database, current: Subscription, changed: Subscription, now: datetime) -> bool:
+    record = to_record(changed, now)
+    if changed.schedule == current.schedule and changed.status == current.status:
+        # What is due now and not planned yet must not be jumped over by a change of the name.
+        del record["next_due_at"]
+    answer = database.subscriptions.find_one_and_update(
+        {"_id": current.id, "organisation": current.organisation, "version": current.version},
+        {"$set": {key: value for key, value in record.items() if key != "_id"}},
+        projection={"_id": 1},
+        return_document=ReturnDocument.AFTER,
+    )
+    return answer is not None
+
+
+def _to_status(
+    database: Database,
+    organisation: str,
+    subscription_id: str,
+    status: str,
+    now: datetime,
+    version: int | None,
+) -> Subscription:
+    current = get_subscription(database, organisation, subscription_id)
+    if current is not None and current.status == status and version in (None, current.version):
+        return current
+    return change_subscription(database, organisation, subscription_id, {"status": status}, now, version)
+
+
+def _list_query(
+    organisation: str,
+    owner: str | None,
+    status: str | None,
+    window: Cadence | None,
+    report_type: str | None,
+) -> Record:
+    query: Record = {"organisation": organisation, "status": status or {"$ne": "ended"}}
+    if owner is not None:
+        query["owner"] = owner
+    if window is not None:
+        query["window"] = window.value
+    if report_type is not None:
+        query["report_type"] = report_type
+    return query

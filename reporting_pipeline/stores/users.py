@@ -1,0 +1,194 @@
+"""Users and organisations: who there is, and which addresses may receive reports.
+
+A user's e-mail address is kept in its normal spelling (`domain.access.normal_address`), which makes
+the unique index (organisation, email) mean one user per mailbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from reporting_pipeline.domain.access import Decision, User, may_be_recipient, normal_address
+from reporting_pipeline.domain.schedules import checked_timezone
+from reporting_pipeline.domain.subscriptions import Recipient
+from reporting_pipeline.stores.mongo import Database, Record
+
+CHANGEABLE = frozenset({"name", "email", "roles", "trials", "timezone", "active"})
+
+
+class AddressTaken(ValueError):
+    """Another user of the organisation has this address."""
+
+
+class UserMissing(KeyError):
+    """No such user in this organisation."""
+
+
+def new_user_id() -> str:
+    return f"usr_{uuid4().hex[:24]}"
+
+
+def get_user(database: Database, user_id: str, organisation: str | None = None) -> User | None:
+    """The user, also a deactivated one; None when there is none (in `organisation`, when given)."""
+    query: Record = {"_id": user_id}
+    if organisation is not None:
+        query["organisation"] = organisation
+    record = database.users.find_one(query)
+    return User.from_record(record) if record else None
+
+
+def users_by_id(database: Database, ids: Iterable[str]) -> dict[str, User]:
+    """Those of `ids` that exist, in one query: for a batch of reports or mails."""
+    found = database.users.find({"_id": {"$in": sorted(set(ids))}})
+    return {record["_id"]: User.from_record(record) for record in found}
+
+
+def user_by_address(database: Database, organisation: str, address: str) -> User | None:
+    """The user with this address in any spelling. ValueError for what is no address."""
+    record = database.users.find_one({"organisation": organisation, "email": normal_address(address)})
+    return User.from_record(record) if record else None
+
+
+def list_users(
+    database: Database, organisation: str, after: str | None = None, limit: int = 50, **filters: Any
+) -> list[User]:
+    """By id, those behind the id `after`. `filters` are equality on record fields, such as active=True."""
+    query: Record = {**filters, "organisation": organisation}
+    if after is not None:
+        query["_id"] = {"$gt": after}
+    return [User.from_record(record) for record in database.users.find(query).sort("_id", 1).limit(limit)]
+
+
+def create_user(
+    database: Database,
+    organisation: str,
+    email: str,
+    now: datetime,
+    *,
+    name: str = "",
+    roles: Sequence[str] = ("subscriber",),
+    trials: Sequence[str] = (),
+    timezone: str = "UTC",
+    user_id: str | None = None,
+) -> User:
+    """A new active user. Raises AddressTaken, or ValueError for a bad address or timezone."""
+    record: Record = {
+        "_id": user_id or new_user_id(),
+        "organisation": organisation,
+        "name": name,
+        "email": normal_address(email),
+        "roles": sorted(set(roles)),
+        "trials": sorted(set(trials)),
+        "timezone": checked_timezone(timezone),
+        "active": True,
+        "created_at": now,
+        "updated_at": now,
+    }
+    try:
+        database.users.insert_one(record)
+    except DuplicateKeyError:
+        raise AddressTaken("a user of this organisation has this address or id") from None
+    return User.from_record(record)
+
+
+def ensure_user(database: Database, organisation: str, email: str, now: datetime, name: str = "") -> User:
+    """The user with this address, made when there is none. Two callers at once make one."""
+    found = user_by_address(database, organisation, email)
+    if found is not None:
+        return found
+    try:
+        return create_user(database, organisation, email, now, name=name)
+    except AddressTaken:
+        found = user_by_address(database, organisation, email)
+        if found is None:
+            raise
+        return found
+
+
+def change_user(
+    database: Database, organisation: str, user_id: str, changes: Mapping[str, Any], now: datetime
+) -> User:
+    """Set the given fields of CHANGEABLE. Raises UserMissing, AddressTaken, or ValueError."""
+    unknown = sorted(set(changes) - CHANGEABLE)
+    if unknown:
+        raise ValueError(f"{unknown[0]} cannot be changed; changeable are {', '.join(sorted(CHANGEABLE))}")
+    values = dict(changes)
+    if "email" in values:
+        values["email"] = normal_address(values["email"])
+    if "timezone" in values:
+        values["timezone"] = checked_timezone(values["timezone"])
+    for field in ("roles", "trials"):
+        if field in values:
+            values[field] = sorted(set(values[field]))
+    try:
+        record = database.users.find_one_and_update(
+            {"_id": user_id, "organisation": organisation, "erased_at": {"$exists": False}},
+            {"$set": {**values, "updated_at": now}},
+            return_document=ReturnDocument.AFTER,
+        )
+    except DuplicateKeyError:
+        raise AddressTaken("another user of this organisation has this address") from None
+    if record is None:
+        raise UserMissing(user_id)
+    return User.from_record(record)
+
+
+# --- organisations -----------------------------------------------------------------------------
+
+
+def get_organisation(database: Database, organisation: str) -> Record:
+    """{_id, name, allowed_domains}; one that nobody has described allows no domain."""
+    found = database.organisations.find_one({"_id": organisation})
+    return found or {"_id": organisation, "name": organisation, "allowed_domains": []}
+
+
+def save_organisation(
+    database: Database, organisation: str, name: str, allowed_domains: Iterable[str] = ()
+) -> None:
+    """Describe an organisation. ValueError for what is no domain."""
+    domains = sorted({normal_address(f"x@{domain}").partition("@")[2] for domain in allowed_domains})
+    database.organisations.update_one(
+        {"_id": organisation}, {"$set": {"name": name, "allowed_domains": domains}}, upsert=True
+    )
+
+
+def trials_of(database: Database, organisation: str) -> list[Record]:
+    """The organisation's `trials` records, by id."""
+    return list(database.trials.find({"organisation": organisation}).sort("_id", 1))
+
+
+def check_recipients(
+    database: Database, organisation: str, recipients: Sequence[Recipient]
+) -> list[tuple[int, Decision]]:
+    """(position, refusal) of each recipient the organisation may not send to; [] when all are good."""
+    ids = [each.value for each in recipients if each.type == "user"]
+    addresses = [address for each in recipients if (address := _address_or_none(each))]
+    users = list(
+        database.users.find(
+            {
+                "organisation": organisation,
+                "active": True,
+                "$or": [{"_id": {"$in": ids}}, {"email": {"$in": addresses}}],
+            },
+            {"email": 1},
+        )
+    )
+    record = get_organisation(database, organisation)
+    known_ids, known_addresses = {user["_id"] for user in users}, {str(user["email"]) for user in users}
+    decisions = (may_be_recipient(each, record, known_ids, known_addresses) for each in recipients)
+    return [(position, decision) for position, decision in enumerate(decisions) if not decision]
+
+
+def _address_or_none(recipient: Recipient) -> str | None:
+    if recipient.type != "email":
+        return None
+    try:
+        return normal_address(recipient.value)
+    except ValueError:
+        return None
