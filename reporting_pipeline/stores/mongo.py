@@ -35,6 +35,9 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("status", ASCENDING), ("next_due_at", ASCENDING)]),
         IndexModel([("window", ASCENDING), ("status", ASCENDING), ("updated_at", ASCENDING)]),
     ],
+    "registrations": [
+        IndexModel([("organisation", ASCENDING), ("address", ASCENDING), ("cadence", ASCENDING)], unique=True)
+    ],
     "editions": [
         IndexModel([("cadence", ASCENDING), ("period", ASCENDING)], unique=True),
         IndexModel([("state", ASCENDING), ("cadence", ASCENDING)]),
@@ -59,6 +62,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "unsubscribes": [
         IndexModel([("subscription", ASCENDING), ("recipient", ASCENDING)], unique=True),
     ],
+    "address_marks": [IndexModel([("organisation", ASCENDING), ("address", ASCENDING)], unique=True)],
     "audit": [
         IndexModel([("seq", ASCENDING)], unique=True),
         IndexModel([("organisation", ASCENDING), ("seq", DESCENDING)]),
