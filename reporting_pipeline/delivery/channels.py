@@ -30,7 +30,7 @@ class Sender(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many messages `send` takes in one call."""
+        """How many messages are written before the first of them is sent."""
 
     @property
     def per_second(self) -> float | None:
@@ -44,8 +44,11 @@ class Sender(Protocol):
     def attempts(self) -> int | None:
         """How many attempts before the dead letter; None for the deployment's `max_attempts`."""
 
+    def groups(self, messages: Sequence[Message]) -> list[list[Message]]:
+        """The messages by request: those of one group may become unknown together."""
+
     def send(self, messages: Sequence[Message], now: datetime, failpoint: Failpoint) -> Iterator[Results]:
-        """Try every message exactly once. Raises nothing for what the other side does."""
+        """Try every message of one group exactly once. Raises nothing for what the other side does."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,20 @@ class Deliverer:
 
 
 def open_deliverer(settings: Settings) -> Deliverer:
-    """The channels that `settings` describe. Raises SettingsError when one cannot work."""
+    """The channels that `settings` describe. Raises ValueError that names a missing setting."""
+    # Here, because the channels import the types of this module.
     from reporting_pipeline.delivery.outbox import Outbox
+    from reporting_pipeline.delivery.sendgrid_mail import SendGrid
+    from reporting_pipeline.delivery.slack import Slack
+    from reporting_pipeline.delivery.smtp import Smtp
+    from reporting_pipeline.delivery.webhooks import Webhooks
 
-    return Deliverer({Channel.EMAIL: Outbox(settings)})
+    backends: dict[str, Callable[[Settings], Sender]] = {
+        "outbox": Outbox,
+        "sendgrid": SendGrid,
+        "smtp": Smtp,
+    }
+    mail = backends[settings.email_backend](settings)
+    return Deliverer(
+        {Channel.EMAIL: mail, Channel.SLACK: Slack(settings), Channel.WEBHOOK: Webhooks(settings)}
+    )

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from reporting_pipeline.delivery.tokens import message_id, report_url, unsubscribe_url
-from reporting_pipeline.domain.deliveries import wire_id
+from reporting_pipeline.domain.deliveries import Channel, wire_id
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Record
@@ -146,7 +146,8 @@ def compose(
     name = one_line(str(subscription.get("name") or "Trial report"))
     when = period_words(str(report.get("cadence") or delivery["cadence"]), str(report["period"]))
     subject = one_line(f"{name}: {when}", LONGEST_SUBJECT)
-    attachment = _attachment(report, fetch) if wants_attachment(subscription, report) else None
+    mailed = delivery["channel"] == Channel.EMAIL
+    attachment = _attachment(report, fetch) if mailed and wants_attachment(subscription, report) else None
     facts = _facts(report)
     context = {
         "brand": one_line(settings.email_from_name, 60),
@@ -164,7 +165,7 @@ def compose(
         delivery=delivery["_id"],
         wire_id=wire_id(delivery["_id"], delivery.get("copy", 1)),
         message_id=message_id(settings, delivery),
-        recipient=delivery.get("address") or delivery["recipient"],
+        recipient=delivery["recipient"],
         organisation=delivery["organisation"],
         subject=subject,
         shared_text=templates().get_template("report.txt.j2").render(context),

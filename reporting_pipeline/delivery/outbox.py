@@ -32,6 +32,9 @@ class Outbox:
         self.settings = settings
         self.folder = settings.outbox
 
+    def groups(self, messages: Sequence[Message]) -> list[list[Message]]:
+        return [list(messages)]
+
     def send(self, messages: Sequence[Message], now: datetime, failpoint: Failpoint) -> Iterator[Results]:
         self.folder.mkdir(parents=True, exist_ok=True)
         results: Results = []

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reporting_pipeline.delivery.messages import wants_attachment
+from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address
+from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.suppressions import suppressed_among, unsubscribed_among
 
@@ -18,12 +21,21 @@ class Context:
     reports: Mapping[str, Record]
     subscriptions: Mapping[str, Record]
     users: Mapping[str, Record]
+    trials: tuple[Record, ...]  # of the organisations concerned
     suppressed: Mapping[str, str]  # address -> reason
     unsubscribed: frozenset[tuple[str, str]]  # (subscription, recipient)
 
     def report_of(self, delivery: Record) -> str:
         """The report of a delivery: its own, or its job's if it was planned before the rendering."""
         return str(delivery.get("report") or self.jobs.get(delivery["job"], {}).get("report") or "")
+
+    def attached_bytes(self, delivery: Record) -> int:
+        """How much of a file this delivery carries; 0 when it is linked only."""
+        report = self.reports.get(self.report_of(delivery))
+        subscription = self.subscriptions.get(delivery["subscription"])
+        if delivery["channel"] != Channel.EMAIL or report is None or subscription is None:
+            return 0
+        return int(report["size"]) if wants_attachment(subscription, report) else 0
 
     def problem_with(self, delivery: Record) -> SendResult | None:
         """Why a delivery cannot be written, as the attempt's result."""
@@ -42,12 +54,14 @@ def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
     people = {row["owner"] for row in subscriptions.values()} | {
         row["user"] for row in deliveries if row.get("user")
     }
-    addresses = [row["recipient"] for row in deliveries if row["channel"] == Channel.EMAIL]
+    addresses = [row["recipient"] for row in deliveries]
+    organisations = sorted({row["organisation"] for row in deliveries})
     return Context(
         jobs=jobs,
         reports=_by_id(database, "reports", {str(report) for report in reports if report}),
         subscriptions=subscriptions,
         users=_by_id(database, "users", people),
+        trials=tuple(database["trials"].find({"organisation": {"$in": organisations}}, {"organisation": 1})),
         suppressed=suppressed_among(database, addresses),
         unsubscribed=frozenset(unsubscribed_among(database, subscriptions)),
     )
@@ -55,13 +69,13 @@ def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
 
 def reason_against(delivery: Record, context: Context) -> str | None:
     """Why this delivery must not go out, or None."""
-    subscription = context.subscriptions.get(delivery["subscription"])
-    if subscription is None:
+    record = context.subscriptions.get(delivery["subscription"])
+    if record is None:
         return "the subscription does not exist any more"
-    if subscription.get("status", "active") != "active":
-        return f"the subscription is {subscription['status']}"
-    report = context.reports.get(context.report_of(delivery))
-    refusal = _right_withdrawn(delivery, subscription, report, context)
+    asked_for = context.jobs.get(delivery["job"], {}).get("on_demand", False)
+    if record.get("status") == "paused" and not asked_for:
+        return "the subscription is paused"
+    refusal = _right_withdrawn(delivery, record, context)
     if refusal is not None:
         return refusal
     if (delivery["subscription"], delivery["recipient"]) in context.unsubscribed:
@@ -71,21 +85,25 @@ def reason_against(delivery: Record, context: Context) -> str | None:
     return None
 
 
-def _right_withdrawn(
-    delivery: Record, subscription: Record, report: Record | None, context: Context
-) -> str | None:
-    """The owner, and a user it goes to, must be active and still see every trial of the report."""
-    trials = set((report or {}).get("dataset_versions") or {})
-    for role, user_id in (("owner", subscription["owner"]), ("recipient", delivery.get("user"))):
+def _right_withdrawn(delivery: Record, record: Record, context: Context) -> str | None:
+    """The owner must still be allowed the subscription, and so must a user it goes to; both the report.
+
+    What the report shows decides, not only what the subscription asks for: an empty filter covered
+    every trial that was open when it was rendered.
+    """
+    subscription = Subscription.model_validate(record | {"id": record["_id"]})
+    shown = set(context.reports.get(context.report_of(delivery), {}).get("dataset_versions") or {})
+    for role, user_id in (("owner", subscription.owner), ("recipient", delivery.get("user"))):
         if user_id is None:
             continue
-        user = context.users.get(user_id)
-        if user is None or not user.get("active", True):
-            return f"the {role} is not an active user"
-        if user["organisation"] != delivery["organisation"]:
-            return f"the {role} belongs to another organisation"
-        if user.get("trials") and trials - set(user["trials"]):
-            return f"the {role} may not see a trial of the report any more"
+        found = context.users.get(user_id)
+        user = User.from_record(found) if found else None
+        decision = may_receive(user, subscription, context.trials)
+        if not decision:
+            return decision.reason if role == "owner" else f"for the recipient: {decision.reason}"
+        withdrawn = sorted(shown - set(visible_trials(user, context.trials))) if user else []
+        if withdrawn:
+            return f"trial {withdrawn[0]} was withdrawn from the {role}"
     return None
 
 

@@ -30,12 +30,14 @@ from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.alerts import raise_alert
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.suppressions import suppress_address
 from reporting_pipeline.stores.token_buckets import take
 
 log = logging.getLogger(__name__)
 
-CLAIMED_AT_ONCE = 200
+CLAIMED_AT_ONCE = 500
 LEASE = timedelta(minutes=10)  # longer than any one request may take, many times over
+ATTACHED_AT_ONCE = 20_000_000  # bytes
 LONGEST_PAUSE = timedelta(seconds=5)  # a longer wait for the shared rate is left to a later run
 
 
@@ -89,6 +91,7 @@ def deliver_due(
     while left > 0:
         claimed = ledger.claim(database, now(), min(left, CLAIMED_AT_ONCE), LEASE, deliverer.rng, cadence)
         if not claimed:
+            ledger.settle_delivering_jobs(database, now())
             return
         left -= len(claimed)
         deliverer.failpoint("worker.claimed")
@@ -117,23 +120,50 @@ def _deliver_claimed(run: _Run, claimed: Sequence[Record]) -> Iterator[DeliveryO
 def _deliver_channel(
     run: _Run, channel: Channel, sender: Sender, records: Sequence[Record], context: Context
 ) -> Iterator[DeliveryOutcome]:
-    for start in range(0, len(records), sender.at_once):
-        batch = records[start : start + sender.at_once]
+    """One channel's part of a claim. When the channel closes, what was not tried is given back."""
+    untried = {record["_id"]: record for record in records}
+    for batch in _batches(sender, records, context):
         allowed, outcomes = _check(run, batch, context)
         yield from outcomes
         ready, outcomes = _compose(run, sender, allowed, context)
         yield from outcomes
-        if ready and not _rate_allows(run, channel, sender, len(ready)):
-            ledger.release(run.database, [record for record, _ in ready], run.now() + LONGEST_PAUSE)
-            ledger.release(run.database, records[start + sender.at_once :], run.now() + LONGEST_PAUSE)
-            return
-        closed = False
-        for outcome in _send(run, channel, sender, ready):
-            closed = closed or outcome.closed
-            yield from outcome.outcomes
-        if closed:
-            ledger.release(run.database, records[start + sender.at_once :], run.now())
-            return
+        waiting = {record["_id"]: record for record in allowed}
+        for record in batch:
+            if record["_id"] not in waiting:
+                untried.pop(record["_id"], None)
+        for group in sender.groups(ready):
+            if not _rate_allows(run, channel, sender, len(group)):
+                ledger.release(run.database, untried.values(), run.now() + LONGEST_PAUSE)
+                return
+            for message in group:
+                untried.pop(message.delivery, None)
+            closed = False
+            for sent in _send(run, channel, sender, [(waiting[m.delivery], m) for m in group]):
+                closed = closed or sent.closed
+                yield from sent.outcomes
+            if closed:
+                ledger.release(run.database, untried.values(), run.now())
+                return
+
+
+def _batches(sender: Sender, records: Sequence[Record], context: Context) -> Iterator[list[Record]]:
+    """What is held in memory at once: many links, but only a few megabytes of attachments."""
+    light = [record for record in records if not context.attached_bytes(record)]
+    for start in range(0, len(light), sender.at_once):
+        yield light[start : start + sender.at_once]
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        added = context.attached_bytes(record)
+        if not added:
+            continue
+        if batch and (size + added > ATTACHED_AT_ONCE or len(batch) >= sender.at_once):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += added
+    if batch:
+        yield batch
 
 
 def _check(
@@ -152,9 +182,9 @@ def _check(
 
 def _compose(
     run: _Run, sender: Sender, allowed: Sequence[Record], context: Context
-) -> tuple[list[tuple[Record, Message]], list[DeliveryOutcome]]:
+) -> tuple[list[Message], list[DeliveryOutcome]]:
     """The messages that can be written; one that cannot is a failed attempt of its own."""
-    ready: list[tuple[Record, Message]] = []
+    ready: list[Message] = []
     failed: list[tuple[Record, SendResult]] = []
     for record in allowed:
         problem = context.problem_with(record)
@@ -162,7 +192,7 @@ def _compose(
             failed.append((record, problem))
             continue
         try:
-            ready.append((record, _message(run, record, context)))
+            ready.append(_message(run, record, context))
         except PyMongoError:
             raise
         except Exception as error:
@@ -221,10 +251,19 @@ def _send(
     for results in sender.send(messages, run.now(), run.deliverer.failpoint):
         run.deliverer.failpoint("worker.answered")
         pairs = [(records[message.delivery], result) for message, result in results]
+        _disable(run, pairs)
         closed = _close_channel(run, channel, [result for _, result in pairs])
         outcomes = _settle(run, sender, pairs)
         run.deliverer.failpoint("worker.settled")
         yield _Sent(outcomes, closed)
+
+
+def _disable(run: _Run, pairs: Sequence[tuple[Record, SendResult]]) -> None:
+    """An endpoint that says it is gone gets nothing more until a person lifts it."""
+    for record, result in pairs:
+        if result.disable_recipient:
+            reason = result.error or "the endpoint is gone"
+            suppress_address(run.database, record["recipient"], reason, run.now(), record["_id"])
 
 
 def _settle(run: _Run, sender: Sender, pairs: Sequence[tuple[Record, SendResult]]) -> list[DeliveryOutcome]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from random import Random
 
+from reporting_pipeline.domain.access import normal_address
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 
 
@@ -83,6 +84,7 @@ WEBHOOK_BACKOFF = (
 JITTER = 0.2  # a delay is stretched by up to this share, so that a crowd does not come back at once
 THROTTLE_WITHOUT_HINT = timedelta(seconds=30)
 LONGEST_THROTTLE = timedelta(hours=1)  # a hostile or broken header must not park the channel for a year
+LONGEST_RECIPIENT = 2000  # characters; MongoDB's index keys have a limit
 LONGEST_ERROR = 500  # characters of an error kept with an attempt
 
 
@@ -165,27 +167,20 @@ def job_state(states: Iterable[DeliveryState]) -> tuple[JobState, str | None] | 
     return JobState.COMPLETED, None
 
 
-_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+def mailbox(text: str) -> str:
+    """One spelling per mailbox; what is no address keeps its own, trimmed, to be refused when sent."""
+    try:
+        return normal_address(text.strip())
+    except ValueError:
+        return text.strip()[:LONGEST_RECIPIENT]
 
 
 def is_address(text: str) -> bool:
-    """Whether `text` is a plain e-mail address (RFC 5321 dot-atom, ASCII, no display name, no comment)."""
-    if len(text) > 254 or text.count("@") != 1:
+    """Whether `text` is a plain e-mail address in its one spelling."""
+    try:
+        return normal_address(text) == text
+    except ValueError:
         return False
-    local, _, domain = text.partition("@")
-    labels = domain.split(".")
-    return (
-        len(local) <= 64
-        and _LOCAL_PART.fullmatch(local) is not None
-        and len(labels) >= 2
-        and all(_LABEL.fullmatch(label) for label in labels)
-    )
-
-
-def normal_address(text: str) -> str:
-    """One spelling per mailbox: no outer blanks, lower case. No provider tells A@x from a@x apart."""
-    return text.strip().lower()
 
 
 def short_error(text: str) -> str:

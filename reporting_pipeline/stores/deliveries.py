@@ -24,12 +24,13 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from reporting_pipeline.domain.deliveries import (
+    LONGEST_RECIPIENT,
     SETTLED,
     Change,
     Channel,
     SendResult,
     job_state,
-    normal_address,
+    mailbox,
     short_error,
     states_below,
 )
@@ -105,7 +106,6 @@ class Target:
 
     channel: str
     recipient: str  # normalised; what the unique index sees
-    address: str  # as the subscriber wrote it
     user: str | None = None
 
 
@@ -122,20 +122,21 @@ def recipients_of(subscription: Record, users: Mapping[str, Record]) -> Iterator
         if not value:
             continue
         channel = Channel(kind).value
-        recipient = normal_address(value) if channel == Channel.EMAIL else value.strip()
+        recipient = mailbox(value) if channel == Channel.EMAIL else value.strip()[:LONGEST_RECIPIENT]
         if (channel, recipient) not in seen:
             seen.add((channel, recipient))
-            yield Target(channel, recipient, value.strip(), user)
+            yield Target(channel, recipient, user)
 
 
 def new_delivery(job: Record, subscription: Record, target: Target, now: datetime) -> Record:
     """A pending record, due when the job is."""
     due_at = job.get("due_at") or now
+    edition = str(job.get("edition") or f"{subscription.get('window', 'weekly')}:{job['period']}")
     return {
         "_id": new_delivery_id(),
         "job": job["_id"],
-        "edition": job["edition"],
-        "cadence": str(job["edition"]).split(":")[0],
+        "edition": edition,
+        "cadence": edition.split(":")[0],
         "organisation": job["organisation"],
         "subscription": job["subscription"],
         "owner": subscription["owner"],
@@ -145,7 +146,6 @@ def new_delivery(job: Record, subscription: Record, target: Target, now: datetim
         "due_at": due_at,
         "channel": target.channel,
         "recipient": target.recipient,
-        "address": target.address,
         "user": target.user,
         "state": DeliveryState.PENDING.value,
         "attempt": 0,
@@ -542,6 +542,18 @@ def settle_jobs(database: Database, jobs: Iterable[str], now: datetime) -> int:
             reason = f"{reason} ({reasons[job]})"
         changed += _finish_job(database, job, state, reason, now)
     return changed
+
+
+def settle_delivering_jobs(database: Database, now: datetime) -> int:
+    """Finish the jobs that a worker left `delivering` when it ended between a delivery and its job."""
+    changed = 0
+    batch: list[str] = []
+    for row in database["jobs"].find({"state": JobState.DELIVERING.value}, {"_id": 1}):
+        batch.append(row["_id"])
+        if len(batch) >= PLANNED_AT_ONCE:
+            changed += settle_jobs(database, batch, now)
+            batch = []
+    return changed + settle_jobs(database, batch, now)
 
 
 _OPEN_TO_DELIVERY = [

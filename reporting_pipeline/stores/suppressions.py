@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from reporting_pipeline.domain.deliveries import normal_address, short_error
+from reporting_pipeline.domain.deliveries import short_error
 from reporting_pipeline.stores.mongo import Database, Record
 
 
 def suppress_address(
     database: Database, address: str, reason: str, now: datetime, delivery: str | None = None
 ) -> bool:
-    """Write to `address` no more. True when it was not suppressed before; the first reason stays."""
-    key = normal_address(address)
+    """Write to `address` (a recipient as the ledger spells it) no more. True when it is new.
+
+    The first reason stays.
+    """
+    key = address
     created = database["suppressions"].update_one(
         {"_id": key},
         {"$setOnInsert": {"reason": short_error(reason), "at": now, "delivery": delivery, "lifted_at": None}},
@@ -35,14 +38,14 @@ def suppress_address(
 def lift_suppression(database: Database, address: str, actor: str, now: datetime) -> bool:
     """A person says the address is good again. False when it was not suppressed."""
     changed = database["suppressions"].update_one(
-        {"_id": normal_address(address), "lifted_at": None}, {"$set": {"lifted_at": now, "lifted_by": actor}}
+        {"_id": address, "lifted_at": None}, {"$set": {"lifted_at": now, "lifted_by": actor}}
     )
     return changed.modified_count == 1
 
 
 def suppressed_among(database: Database, addresses: Iterable[str]) -> dict[str, str]:
-    """The suppressed ones of `addresses` (normalised), with the reason."""
-    wanted = sorted({normal_address(address) for address in addresses})
+    """The suppressed ones of `addresses`, with the reason."""
+    wanted = sorted(set(addresses))
     rows = database["suppressions"].find({"_id": {"$in": wanted}, "lifted_at": None}, {"reason": 1})
     return {row["_id"]: row["reason"] for row in rows}
 

@@ -44,6 +44,10 @@ def seed(
     """`count` rendered weekly jobs, due an hour before NOW; returns the jobs."""
     digest = hashlib.sha256(FILE).hexdigest()
     jobs, subscriptions = [], {}
+    for trial in ("CDISCPILOT01", "ANOTHER"):
+        database["trials"].update_one(
+            {"_id": trial}, {"$set": {"organisation": "default", "title": trial}}, upsert=True
+        )
     for number in range(count):
         mark = f"{number:05d}"
         owner = {

@@ -181,10 +181,10 @@ def test_one_bad_address_is_a_dead_letter_and_the_others_get_theirs(
 @pytest.mark.parametrize(
     ("collection", "change", "reason"),
     [
-        ("users", {"active": False}, "owner is not an active user"),
-        ("users", {"trials": ["ANOTHER"]}, "may not see a trial"),
-        ("users", {"organisation": "other"}, "another organisation"),
-        ("subscriptions", {"status": "ended"}, "the subscription is ended"),
+        ("users", {"active": False}, "owner of the subscription is deactivated"),
+        ("users", {"trials": ["ANOTHER"]}, "withdrawn from the owner"),
+        ("users", {"organisation": "other"}, "left its organisation"),
+        ("subscriptions", {"status": "ended"}, "the subscription has ended"),
         ("subscriptions", {"status": "paused"}, "the subscription is paused"),
     ],
 )

@@ -1,0 +1,108 @@
+"""E-mail over SMTP: any relay (SES, Postmark, Mailgun, a local catcher), one connection per message.
+
+Until the message's last line goes out nothing has happened; when the line breaks after that and
+before the server's answer, the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from urllib.parse import unquote, urlsplit
+
+from reporting_pipeline.delivery.channels import Failpoint, Results
+from reporting_pipeline.delivery.exchange import tls_context
+from reporting_pipeline.delivery.messages import Message
+from reporting_pipeline.delivery.mime import to_email
+from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
+from reporting_pipeline.settings import Settings
+
+DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+
+
+class Smtp:
+    """A Sender to the relay at `smtp_url`: `smtp://`, `smtp+starttls://` or `smtps://user:password@host`."""
+
+    repeatable = False
+    at_once = 50
+    schedule: tuple[timedelta, ...] = BACKOFF
+    attempts: int | None = None
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.smtp_url is None:
+            raise ValueError("REPORTING_SMTP_URL is not set")
+        self._url = urlsplit(settings.smtp_url.get_secret_value())
+        if self._url.scheme not in DEFAULT_PORTS or not self._url.hostname:
+            raise ValueError(f"REPORTING_SMTP_URL must start with one of {', '.join(DEFAULT_PORTS)}")
+        self.settings = settings
+        self.per_second: float | None = settings.email_per_second
+
+    def groups(self, messages: Sequence[Message]) -> list[list[Message]]:
+        return [[message] for message in messages]
+
+    def send(self, messages: Sequence[Message], now: datetime, failpoint: Failpoint) -> Iterator[Results]:
+        for message in messages:
+            yield [(message, self._send(message, failpoint))]
+
+    def _send(self, message: Message, failpoint: Failpoint) -> SendResult:
+        body = to_email(message, self.settings).as_bytes()
+        relay: smtplib.SMTP | None = None
+        try:
+            failpoint("smtp.before_connect")
+            relay = self._connect()
+            relay.ehlo_or_helo_if_needed()
+            refusal = _envelope(relay, self.settings.email_from, message.recipient)
+            if refusal is not None:
+                return refusal
+        except smtplib.SMTPAuthenticationError as error:
+            return SendResult(Outcome.HALTED, error=f"the relay refuses our login: {error.smtp_code}")
+        except (OSError, smtplib.SMTPException) as error:
+            return SendResult(Outcome.RETRY, error=f"{type(error).__name__}: {error}")
+        else:
+            return _data(relay, body, message, failpoint)
+        finally:
+            if relay is not None:
+                relay.close()
+
+    def _connect(self) -> smtplib.SMTP:
+        host, port = str(self._url.hostname), self._url.port or DEFAULT_PORTS[self._url.scheme]
+        timeout = self.settings.send_timeout_seconds
+        if self._url.scheme == "smtps":
+            relay: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=timeout, context=tls_context())
+        else:
+            relay = smtplib.SMTP(host, port, timeout=timeout)
+        try:
+            if self._url.scheme == "smtp+starttls":
+                relay.starttls(context=tls_context())
+            if self._url.username:
+                relay.login(unquote(self._url.username), unquote(self._url.password or ""))
+        except BaseException:
+            relay.close()
+            raise
+        return relay
+
+
+def _envelope(relay: smtplib.SMTP, sender: str, recipient: str) -> SendResult | None:
+    for name, (code, text) in (("sender", relay.mail(sender)), ("recipient", relay.rcpt(recipient))):
+        if code not in (250, 251):
+            outcome = Outcome.PERMANENT if code >= 500 else Outcome.RETRY
+            reason = text.decode(errors="replace")
+            return SendResult(outcome, error=f"the relay refuses the {name}: {code} {reason}")
+    return None
+
+
+def _data(relay: smtplib.SMTP, body: bytes, message: Message, failpoint: Failpoint) -> SendResult:
+    try:
+        code, text = relay.data(body)
+    except smtplib.SMTPDataError as error:  # refused before the body
+        return SendResult(
+            Outcome.PERMANENT if error.smtp_code >= 500 else Outcome.RETRY, error=f"DATA: {error.smtp_code}"
+        )
+    except (OSError, smtplib.SMTPException) as error:
+        return SendResult(Outcome.UNKNOWN, error=f"{type(error).__name__}: {error}")
+    failpoint("smtp.answered")
+    if code == 250:
+        return SendResult(Outcome.ACCEPTED, provider_id=message.message_id)
+    outcome = Outcome.PERMANENT if code >= 500 else Outcome.RETRY
+    return SendResult(outcome, error=f"the relay refuses the message: {code} {text.decode(errors='replace')}")
