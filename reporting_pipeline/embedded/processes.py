@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ HOST = "127.0.0.1"
 LOG_LINES = 15  # of a failed server, in the error message
 LOG_BYTES = 10_000_000  # a larger log is set aside at the next start; one old log is kept
 POLL_SECONDS = 0.1
+KILL_SECONDS = 10  # a killed process is gone at once, unless the disk hangs
 ADDRESS_TAKEN = "address already in use"
 
 # Popen objects of the servers this process started: one that is collected while its child runs warns.
@@ -214,17 +215,14 @@ def stop_process(record: Record, grace_seconds: float) -> bool:
     process = record.process()
     if process is None:
         return False
-    try:
+    with suppress(psutil.NoSuchProcess):  # it may end by itself at any moment
         if grace_seconds > 0:
             process.terminate()
-            _await_end(process, record, grace_seconds)
-    except psutil.TimeoutExpired:
-        pass
-    except psutil.NoSuchProcess:
-        return True
-    if record.process() is not None:
+            with suppress(psutil.TimeoutExpired):
+                _await_end(process, record, grace_seconds)
+                return True
         process.kill()
-        _await_end(process, record, 10)
+        _await_end(process, record, KILL_SECONDS)
     return True
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import urllib.request
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -117,6 +118,15 @@ def plan(folder: Path, ports: dict[str, int]) -> Launch:
 
 def endpoint_url(ports: dict[str, int]) -> str:
     return f"http://{HOST}:{ports['s3']}"
+
+
+def remove_sockets(ports: dict[str, int]) -> None:
+    """Remove the Unix sockets of a stopped server: it puts them in /tmp and leaves them when killed."""
+    for part in ("master", "volume", "filer", "s3"):
+        socket = Path("/tmp") / f"seaweedfs-{part}-grpc-{ports[f'{part}_grpc']}.sock"  # noqa: S108 - its choice
+        # Another user's file of that name, in a folder open to all, is not ours to touch.
+        with suppress(OSError):
+            socket.unlink()
 
 
 def healthy(ports: dict[str, int]) -> bool:
