@@ -1,1 +1,1 @@
-"""The FastAPI sidecar: writes intent to MongoDB, never calls Dagster."""
+"""The HTTP sidecar: takes subscriptions and questions, writes intent to MongoDB, never calls Dagster."""

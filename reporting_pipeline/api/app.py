@@ -1,0 +1,116 @@
+"""The application: its layers, its routes, and what they share.
+
+From outside in: guard (sizes, headers, last catch), authentication and the request limit, idempotency,
+routes. `create_app` needs no environment; `app_from_environment` is what uvicorn's workers call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from reporting_pipeline.api import errors, openapi
+from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
+from reporting_pipeline.api.deps import Context
+from reporting_pipeline.api.guard import GuardMiddleware
+from reporting_pipeline.api.idempotency import IdempotencyMiddleware
+from reporting_pipeline.api.limits import RateLimits
+from reporting_pipeline.api.pagination import Cursors
+from reporting_pipeline.api.routes import ROUTERS
+from reporting_pipeline.domain.access import User
+from reporting_pipeline.settings import Settings, current_settings
+from reporting_pipeline.stores.mongo import Database, open_database
+from reporting_pipeline.stores.objects import ObjectStore, open_object_store
+
+PUBLIC = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/webhooks/sendgrid"})
+PUBLIC_PREFIXES = ("/r/", "/unsubscribe/")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def is_public(path: str) -> bool:
+    """Whether an address needs no bearer token. Everything that is not named here needs one."""
+    return path in PUBLIC or path.startswith(PUBLIC_PREFIXES)
+
+
+def create_app(
+    settings: Settings,
+    database: Database | None = None,
+    objects: ObjectStore | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> FastAPI:
+    """The API of a deployment. Stores that are not given are opened from `settings`.
+
+    Raises ValueError without MONGODB_URI, or for a JWKS address that is not HTTPS.
+    """
+    if database is None:
+        if settings.mongodb_uri is None:
+            raise ValueError("MONGODB_URI is not set; `reporting-pipeline dev` starts an embedded server")
+        database = open_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+    context = Context(
+        settings=settings,
+        database=database,
+        objects=objects or open_object_store(settings),
+        limits=RateLimits(settings, database),
+        cursors=Cursors(settings),
+        clock=clock,
+    )
+    app = _bare_app()
+    app.state.context = context
+    _add_layers(app, context)
+    return app
+
+
+def app_from_environment() -> FastAPI:
+    """For `uvicorn --factory reporting_pipeline.api.app:app_from_environment`."""
+    return create_app(current_settings())
+
+
+@lru_cache(maxsize=1)
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, without any server or store."""
+    return openapi.document(_bare_app(), version("reporting-pipeline"), is_public)
+
+
+def _bare_app() -> FastAPI:
+    # The interactive pages load scripts from a public CDN, so they are off; the document is served.
+    app = FastAPI(
+        title="Reporting pipeline",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
+    )
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def _add_layers(app: FastAPI, context: Context) -> None:
+    """The last one added is the outermost."""
+    settings = context.settings
+
+    def admit(caller: User) -> None:
+        context.limits.request(caller.id)
+
+    app.add_middleware(IdempotencyMiddleware, database=context.database, clock=context.clock)
+    app.add_middleware(
+        AuthenticationMiddleware,
+        authenticator=Authenticator(settings, context.database),
+        is_public=is_public,
+        admit=admit,
+    )
+    app.add_middleware(
+        GuardMiddleware,
+        upload_limit=settings.upload_limit_bytes,
+        https=settings.public_url.startswith("https:"),
+    )

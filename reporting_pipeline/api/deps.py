@@ -1,0 +1,103 @@
+"""What routes ask for: the deployment's parts, the caller, and the check of the caller's rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request
+
+from reporting_pipeline.api.errors import FieldError, Problem, not_found
+from reporting_pipeline.api.limits import RateLimits
+from reporting_pipeline.api.pagination import Cursors
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, allowed, reach_of
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of one deployment that routes use."""
+
+    settings: Settings
+    database: Database
+    objects: ObjectStore
+    limits: RateLimits
+    cursors: Cursors
+    clock: Callable[[], datetime]
+
+    @property
+    def now(self) -> datetime:
+        return self.clock()
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+def _caller(request: Request) -> User:
+    caller = request.scope.get("state", {}).get("caller")
+    if not isinstance(caller, User):  # an address that was made public by mistake still lets nobody in
+        raise Problem("unauthenticated")
+    return caller
+
+
+Deployment = Annotated[Context, Depends(_context)]
+Caller = Annotated[User, Depends(_caller)]
+
+
+def may(action: Action, kind: Kind) -> Any:
+    """A dependency that refuses (403) callers none of whose roles may do `action` to any `kind`.
+
+    It comes before the body is looked at. Whether *this* object is theirs is `require`'s question.
+    """
+
+    def check(caller: Caller) -> None:
+        if reach_of(caller, action, kind) is None:
+            raise Problem("forbidden", f"None of your roles may {action} a {kind}.")
+
+    return Depends(check)
+
+
+def require(caller: User, action: Action, resource: Resource, what: str) -> None:
+    """Refuse what the caller may not do: 404 where even existence must not be told, else 403."""
+    decision = allowed(caller, action, resource)
+    if decision:
+        return
+    if decision.hidden:
+        raise not_found(what)
+    raise Problem("forbidden", decision.reason.capitalize() + ".")
+
+
+def _expected_version(
+    if_match: Annotated[
+        str | None,
+        Header(
+            description="The ETag last read; 412 when it changed since.",
+            max_length=200,
+            examples=['"3"'],
+        ),
+    ] = None,
+) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tag = if_match.strip()
+    # Versions are compared strongly; a weak tag never matches (RFC 9110, 13.1.1).
+    if len(tag) > 2 and tag[0] == tag[-1] == '"' and tag[1:-1].isdecimal() and tag.isascii():
+        return int(tag[1:-1][:18])
+    if tag.startswith(('"', "W/")):
+        return -1  # some other tag: it cannot be the current one
+    detail = 'an entity tag such as "3"'
+    raise Problem("validation", f"If-Match: {detail}", [FieldError("header:If-Match", detail)])
+
+
+ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
+
+
+def etag(version: int) -> str:
+    """The ETag of a version of a record."""
+    return f'"{version}"'

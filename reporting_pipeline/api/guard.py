@@ -1,0 +1,134 @@
+"""What every request passes first and every answer last: sizes, content types, headers, the last catch.
+
+Rules about who may do what are in `auth` and the routes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reporting_pipeline.api.errors import Problem, problem_response
+
+log = logging.getLogger(__name__)
+
+JSON_LIMIT_BYTES = 1_000_000
+MULTIPART_OVERHEAD_BYTES = 100_000
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_JSON = re.compile(r"application/(json|[a-z0-9.!#$&^_-]+\+json)\s*(;.*)?", re.IGNORECASE)
+_SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": (
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class _TooLarge(HTTPException):
+    """The body went over the limit while it was read. An HTTPException, because FastAPI lets those pass."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413)
+        self.limit = limit
+
+
+class GuardMiddleware:
+    """The outermost layer: answers 413 and 415, adds security headers, makes what nobody caught a 500."""
+
+    def __init__(self, app: ASGIApp, upload_limit: int, https: bool) -> None:
+        self._app = app
+        self._upload_limit = upload_limit
+        self._headers = dict(_SECURITY_HEADERS)
+        if https:
+            self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        started = False
+
+        async def finish(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                answer = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    answer.setdefault(name, value)
+                answer["x-request-id"] = request_id
+            await send(message)
+
+        limit = self._limit(scope)
+        try:
+            _check(scope, headers, limit)
+            await self._app(scope, _counted(receive, limit), finish)
+        except Exception as error:
+            if started:
+                raise
+            problem = _problem(error, request_id)
+            await problem_response(problem, scope["path"])(scope, receive, finish)
+
+    def _limit(self, scope: Scope) -> int:
+        uploading = scope["path"] == "/api/documents" and scope["method"] == "POST"
+        return self._upload_limit + MULTIPART_OVERHEAD_BYTES if uploading else JSON_LIMIT_BYTES
+
+
+def _problem(error: Exception, request_id: str) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, _TooLarge):
+        return _too_large(error.limit)
+    # The log has the trace, the caller has the id that finds it.
+    log.exception("request %s failed", request_id)
+    return Problem("internal", f"Tell the operators this request id: {request_id}", request_id=request_id)
+
+
+def _check(scope: Scope, headers: Headers, limit: int) -> None:
+    length = headers.get("content-length", "0")
+    if not length.isdecimal():
+        raise Problem("bad-request", "Content-Length is not a number.")
+    if int(length) > limit:
+        raise _too_large(limit)
+    has_body = int(length) > 0 or "transfer-encoding" in headers
+    if has_body and scope["method"] in ("POST", "PUT", "PATCH"):
+        _check_content_type(scope["path"], headers.get("content-type", ""))
+
+
+def _check_content_type(path: str, content_type: str) -> None:
+    if path.startswith("/unsubscribe/"):
+        return  # mail programs send a form (RFC 8058); nothing of it is read
+    if path == "/api/documents":
+        if not content_type.lower().startswith("multipart/form-data"):
+            raise Problem("unsupported-media-type", "Send multipart/form-data.")
+    elif not _JSON.fullmatch(content_type):
+        raise Problem("unsupported-media-type", "Send application/json.")
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise _TooLarge(limit)
+        return message
+
+    return counted
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("body-too-large", f"The limit here is {limit:,} bytes.")

@@ -1,0 +1,262 @@
+"""Scheduled reports: the same subscriptions as a manager sees them (snake_case)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from reporting_pipeline.api.models.base import Identifier, Line, Shape
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.schedules import Occurrence, Schedule
+from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+
+Extension = Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")]
+
+_EXAMPLE: dict[str, Any] = {
+    "name": "Safety, Pilot 01",
+    "description": "Adverse events and labs for the safety group",
+    "report_type": "trial_activity",
+    "schedule_config": {
+        "cadence": "weekly",
+        "time": "07:00",
+        "timezone": "Europe/Zurich",
+        "day_of_week": 1,
+        "business_days": "next",
+        "holidays": "CH",
+    },
+    "recipients": [{"type": "user", "value": "usr_demo"}],
+    "report_parameters": {"trials": ["CDISCPILOT01"], "kinds": ["adverse_event", "lab"]},
+    "output_format": "pdf",
+}
+
+
+class ReportParameters(Shape):
+    """What of the trials the report covers, and the options of its type."""
+
+    trials: tuple[Identifier, ...] = Field((), max_length=200)
+    sites: tuple[Identifier, ...] = Field((), max_length=500)
+    kinds: tuple[Kind, ...] = Field((), max_length=20)
+    file_types: tuple[Extension, ...] = Field((), max_length=20)
+    options: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], bool | int | Line] = Field(
+        default_factory=dict, max_length=20
+    )
+
+    def to_filters(self) -> Filters:
+        return Filters(
+            trials=self.trials,
+            sites=self.sites,
+            kinds=tuple(kind.value for kind in self.kinds),
+            file_types=self.file_types,
+        )
+
+
+class RecipientConfig(Shape):
+    type: Literal["email", "user", "slack", "webhook"] = "email"
+    value: Annotated[str, Field(min_length=1, max_length=2048)]
+
+    def to_domain(self) -> Recipient:
+        return Recipient(type=self.type, value=self.value)
+
+
+class ScheduledReportRequest(Shape):
+    """A scheduled report, whole: what POST and PUT take."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    name: Line
+    description: Annotated[str, Field(max_length=2000)] = ""
+    report_type: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")] = "trial_activity"
+    schedule_config: Schedule
+    recipients: tuple[RecipientConfig, ...] = Field(min_length=1, max_length=50)
+    report_parameters: ReportParameters = ReportParameters()
+    output_format: Format = Format.PDF
+
+
+class ScheduledReport(Shape):
+    """A scheduled report as it stands."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "sub_5f0c2a7d9e3b41c8a6d2f014",
+                    **_EXAMPLE,
+                    "owner": "usr_demo",
+                    "status": "active",
+                    "next_run": "2026-11-23T06:00:00Z",
+                    "created_at": "2026-11-20T09:30:00Z",
+                    "updated_at": "2026-11-20T09:30:00Z",
+                    "version": 1,
+                }
+            ]
+        }
+    )
+
+    id: str
+    name: str
+    description: str
+    owner: str
+    status: Literal["active", "paused", "ended"]
+    report_type: str
+    schedule_config: dict[str, Any]
+    recipients: list[RecipientConfig]
+    report_parameters: dict[str, Any]
+    output_format: Format
+    next_run: datetime | None = Field(description="UTC; null while paused.")
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+    @classmethod
+    def of(cls, subscription: Subscription, next_run: datetime | None) -> ScheduledReport:
+        filters = {name: list(values) for name, values in subscription.filters.model_dump().items()}
+        return cls(
+            id=subscription.id,
+            name=subscription.name,
+            description=subscription.description,
+            owner=subscription.owner,
+            status=subscription.status,
+            report_type=subscription.report_type,
+            schedule_config=subscription.schedule.model_dump(mode="json"),
+            recipients=[RecipientConfig(type=one.type, value=one.value) for one in subscription.recipients],
+            report_parameters={**filters, "options": dict(subscription.parameters)},
+            output_format=subscription.format,
+            next_run=next_run,
+            created_at=subscription.created_at,
+            updated_at=subscription.updated_at,
+            version=subscription.version,
+        )
+
+
+class ScheduledReportPage(Shape):
+    items: list[ScheduledReport]
+    page: int
+    limit: int
+    total: int
+
+
+class Execution(Shape):
+    """One due occurrence of a scheduled report."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "job_0d5a3c1e7b9f42a6c8e01357",
+                    "scheduled_report_id": "sub_5f0c2a7d9e3b41c8a6d2f014",
+                    "state": "completed",
+                    "period": "2026-11-16",
+                    "occurrence": "2026-11-23",
+                    "on_demand": False,
+                    "due_at": "2026-11-23T06:00:00Z",
+                    "created_at": "2026-11-23T00:06:12Z",
+                    "completed_at": "2026-11-23T06:00:04Z",
+                    "attempts": 1,
+                    "error": None,
+                    "download_url": "https://reports.example.org/api/report-executions/job_0d5a3c1e7b9f42a6c8e01357/download",
+                }
+            ]
+        }
+    )
+
+    id: str
+    scheduled_report_id: str
+    state: str
+    period: str
+    occurrence: str
+    on_demand: bool
+    due_at: datetime
+    created_at: datetime
+    completed_at: datetime | None
+    attempts: int
+    error: str | None
+    download_url: str | None
+
+    @classmethod
+    def of(cls, job: dict[str, Any], download_url: str | None) -> Execution:
+        return cls(
+            id=job["_id"],
+            scheduled_report_id=job["subscription"],
+            state=job["state"],
+            period=job["period"],
+            occurrence=str(job["occurrence"]),
+            on_demand=bool(job.get("on_demand", False)),
+            due_at=job["due_at"],
+            created_at=job["created_at"],
+            completed_at=job.get("completed_at"),
+            attempts=_count(job.get("attempts")),
+            error=job.get("error") or None,
+            download_url=download_url,
+        )
+
+
+class ExecutionPage(Shape):
+    items: list[Execution]
+    page: int
+    limit: int
+    total: int
+
+
+class PreviewRequest(Shape):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"schedule_config": _EXAMPLE["schedule_config"]}]}
+    )
+
+    schedule_config: Schedule
+
+
+class PreviewedOccurrence(Shape):
+    """One of the next occurrences, in local time and in UTC."""
+
+    local_date: date = Field(description="The date it belongs to, before any move.")
+    local: datetime = Field(description="Local time with its offset.")
+    utc: datetime
+    moved: bool = Field(description="True when a clock change, a short month or a day off moved it.")
+    clock_change: bool = Field(description="True when the UTC offset differs from the occurrence before.")
+    note: str = Field(description="Why it was moved, for a reader.")
+
+    @classmethod
+    def of(cls, occurrence: Occurrence, local: datetime, clock_change: bool) -> PreviewedOccurrence:
+        return cls(
+            local_date=occurrence.local_date,
+            local=local,
+            utc=occurrence.due_at,
+            moved=bool(occurrence.note),
+            clock_change=clock_change,
+            note=occurrence.note,
+        )
+
+
+class Preview(Shape):
+    """The next five occurrences: exactly those that will be executed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "timezone": "Europe/Zurich",
+                    "window": "weekly",
+                    "occurrences": [
+                        {
+                            "local_date": "2026-11-23",
+                            "local": "2026-11-23T07:00:00+01:00",
+                            "utc": "2026-11-23T06:00:00Z",
+                            "moved": False,
+                            "clock_change": False,
+                            "note": "",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    timezone: str
+    window: Literal["daily", "weekly", "monthly"]
+    occurrences: list[PreviewedOccurrence]
+
+
+def _count(attempts: object) -> int:
+    return len(attempts) if isinstance(attempts, list) else int(str(attempts or 0))

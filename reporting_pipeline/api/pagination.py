@@ -1,0 +1,57 @@
+"""Lists in pages: a limit, and an opaque cursor that cannot be forged or used on another list."""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from reporting_pipeline.api.errors import FieldError, Problem
+from reporting_pipeline.settings import Settings
+
+MAX_LIMIT = 200
+_SIGNATURE_BYTES = 16
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=1024, description="`next_cursor` of the page before; opaque."),
+]
+Page = Annotated[int, Query(ge=1, le=10_000, description="Page number, from 1.")]
+
+
+class Cursors:
+    """Signs and reads cursors. `scope` names the list and its filters: a cursor is good for it only."""
+
+    def __init__(self, settings: Settings) -> None:
+        # A key of its own, derived, so that a cursor can never pass for a link token or the reverse.
+        self._key = hmac.digest(settings.link_secret.get_secret_value().encode(), b"api-cursor", sha256)
+
+    def write(self, scope: str, position: Sequence[Any]) -> str:
+        """The cursor after `position`, the sort values of the last row of a page."""
+        payload = json.dumps(list(position), separators=(",", ":")).encode()
+        return urlsafe_b64encode(self._signature(scope, payload) + payload).decode().rstrip("=")
+
+    def read(self, scope: str, cursor: str | None) -> list[Any] | None:
+        """The position of a cursor, None without one. Raises Problem (422)."""
+        if cursor is None:
+            return None
+        try:
+            raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        except (binascii.Error, ValueError):
+            raw = b""
+        signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        if not payload or not hmac.compare_digest(signature, self._signature(scope, payload)):
+            detail = "not a cursor of this list; start again without one"
+            raise Problem("validation", f"cursor: {detail}", [FieldError("query:cursor", detail)])
+        position: list[Any] = json.loads(payload)
+        return position
+
+    def _signature(self, scope: str, payload: bytes) -> bytes:
+        return hmac.digest(self._key, scope.encode() + b"\0" + payload, sha256)[:_SIGNATURE_BYTES]

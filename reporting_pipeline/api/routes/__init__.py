@@ -1,0 +1,24 @@
+"""The routes, one module per part of the API. Thin: rules are in `domain`, data is in `stores`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from reporting_pipeline.api.routes import (
+    documents,
+    editions,
+    mailings,
+    scheduled_reports,
+    service,
+    subscriptions,
+)
+
+#: In this order: `mailings` has fixed words where `editions` has an id.
+ROUTERS: tuple[APIRouter, ...] = (
+    subscriptions.router,
+    scheduled_reports.router,
+    mailings.router,
+    editions.router,
+    documents.router,
+    service.router,
+)

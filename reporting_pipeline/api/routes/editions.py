@@ -1,0 +1,167 @@
+"""Editions: open one, follow it, and take an outside worker's word on its state."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from reporting_pipeline.api.deps import Caller, Context, Deployment, may
+from reporting_pipeline.api.errors import Problem, invalid, not_found
+from reporting_pipeline.api.models.base import READ, WRITE
+from reporting_pipeline.api.models.editions import (
+    EditionAnswer,
+    EditionPage,
+    EditionRequest,
+    ReportType,
+    ResultChange,
+    StateChange,
+)
+from reporting_pipeline.api.pagination import Cursor, Limit
+from reporting_pipeline.domain.access import Action, Kind, User
+from reporting_pipeline.domain.editions import Edition, closed_period
+from reporting_pipeline.domain.jobs import EditionState
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.stores import audit, editions
+
+router = APIRouter(prefix="/api/reports", tags=["editions"])
+
+EditionId = Annotated[
+    str,
+    Path(pattern=r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["weekly:2026-11-16"]),
+]
+
+
+@router.post("", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.EDITION)])
+def open_edition(
+    body: EditionRequest, caller: Caller, deployment: Deployment, response: Response
+) -> EditionAnswer:
+    """Open the edition of a period that is over; the sensors make its reports.
+
+    An edition that was opened already is a 409 with the one that stands, unless `force` is true.
+    """
+    cadence = Cadence(body.report_type)
+    try:
+        period = closed_period(cadence, body.period, deployment.now, deployment.settings.timezone)
+    except (ValueError, OverflowError) as error:
+        raise invalid("#/period", str(error)) from None
+    try:
+        edition = editions.open_edition(
+            deployment.database, cadence, period.key, caller.id, deployment.now, body.force
+        )
+    except editions.EditionExists as error:
+        existing = _answer(deployment, caller, error.edition)
+        raise Problem(
+            "edition-exists",
+            f"Edition {error.edition.id} is {error.edition.state}; send force to make it again.",
+            existing=existing.model_dump(mode="json", by_alias=True),
+        ) from None
+    audit.record(
+        deployment.database,
+        "edition.opened",
+        caller.id,
+        edition.id,
+        deployment.now,
+        organisation=caller.organisation,
+        details={"forced": edition.forced},
+    )
+    response.headers["Location"] = f"/api/reports/{edition.id}"
+    return _answer(deployment, caller, edition)
+
+
+@router.get("", responses=READ, dependencies=[may(Action.READ, Kind.EDITION)])
+def list_editions(
+    caller: Caller,
+    deployment: Deployment,
+    report_type: Annotated[ReportType | None, Query(alias="reportType")] = None,
+    state: EditionState | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> EditionPage:
+    """Editions, newest period first, with the jobs of the caller's organisation by state."""
+    scope = f"editions:{report_type}:{state}"
+    after = deployment.cursors.read(scope, cursor)
+    cadence = Cadence(report_type) if report_type else None
+    found = editions.list_editions(
+        deployment.database, cadence, state, (after[0], after[1]) if after else None, limit + 1
+    )
+    page = found[:limit]
+    more = len(found) > limit
+    return EditionPage(
+        items=[_answer(deployment, caller, edition) for edition in page],
+        next_cursor=deployment.cursors.write(scope, (page[-1].period, page[-1].id)) if more else None,
+    )
+
+
+@router.get("/{edition_id}", responses=READ, dependencies=[may(Action.READ, Kind.EDITION)])
+def get_edition(edition_id: EditionId, caller: Caller, deployment: Deployment) -> EditionAnswer:
+    """One edition: state, counts by job state, progress."""
+    return _answer(deployment, caller, find_edition(deployment, edition_id))
+
+
+@router.patch("/{edition_id}/state", responses=WRITE, dependencies=[may(Action.SET_STATE, Kind.EDITION)])
+def set_edition_state(
+    edition_id: EditionId, body: StateChange, caller: Caller, deployment: Deployment
+) -> EditionAnswer:
+    """The state, by an outside worker. A change that is not legal is a 409."""
+    wanted = EditionState(body.state)
+    try:
+        edition = editions.set_state(deployment.database, edition_id, wanted, deployment.now, body.reason)
+    except editions.EditionMissing:
+        raise not_found("edition") from None
+    except editions.IllegalTransition as error:
+        raise Problem("illegal-transition", f"{str(error).capitalize()}.") from None
+    _note(deployment, caller, edition, state=edition.state.value)
+    return _answer(deployment, caller, edition)
+
+
+@router.patch("/{edition_id}/result", responses=WRITE, dependencies=[may(Action.SET_STATE, Kind.EDITION)])
+def set_edition_result(
+    edition_id: EditionId, body: ResultChange, caller: Caller, deployment: Deployment
+) -> EditionAnswer:
+    """What an outside worker made of the edition. A failed edition takes no result (409)."""
+    try:
+        edition = editions.set_result(deployment.database, edition_id, body.model_dump(by_alias=True))
+    except editions.EditionMissing:
+        raise not_found("edition") from None
+    except editions.IllegalTransition:
+        raise Problem(
+            "illegal-transition", f"Edition {edition_id} has failed; open it again first."
+        ) from None
+    _note(deployment, caller, edition, result=True)
+    return _answer(deployment, caller, edition)
+
+
+def find_edition(deployment: Context, edition_id: str) -> Edition:
+    """The edition, or a 404."""
+    try:
+        return editions.get_edition(deployment.database, edition_id)
+    except editions.EditionMissing:
+        raise not_found("edition") from None
+
+
+def _note(deployment: Context, caller: User, edition: Edition, **details: Any) -> None:
+    audit.record(
+        deployment.database,
+        "edition.changed",
+        caller.id,
+        edition.id,
+        deployment.now,
+        organisation=caller.organisation,
+        details=details,
+    )
+
+
+def _answer(deployment: Context, caller: User, edition: Edition) -> EditionAnswer:
+    counts = editions.job_counts(deployment.database, edition.id, caller.organisation)
+    return EditionAnswer.of(edition, counts, _opener(deployment, caller, edition.opened_by))
+
+
+def _opener(deployment: Context, caller: User, opened_by: str) -> str:
+    """The opener's id within the own organisation; editions are shared, people are not."""
+    if opened_by in ("schedule", caller.id):
+        return opened_by
+    known = deployment.database.users.find_one(
+        {"_id": opened_by, "organisation": caller.organisation}, {"_id": 1}
+    )
+    return opened_by if known else "another organisation"

@@ -1,0 +1,335 @@
+"""Registered users and the mails of an edition."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pymongo.errors import DuplicateKeyError
+
+from reporting_pipeline.api import subscribing
+from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require
+from reporting_pipeline.api.errors import FieldError, Problem, invalid, not_found
+from reporting_pipeline.api.models.base import READ, WRITE
+from reporting_pipeline.api.models.editions import (
+    DeliveryAnswer,
+    DeliveryChange,
+    DeliveryPage,
+    DeliveryRequest,
+    RegistrationAnswer,
+    RegistrationPage,
+    RegistrationRequest,
+    SendAnswer,
+    SendRequest,
+)
+from reporting_pipeline.api.models.subscriptions import default_schedule
+from reporting_pipeline.api.pagination import Cursor, Limit
+from reporting_pipeline.api.routes.editions import EditionId, find_edition
+from reporting_pipeline.api.routes.subscriptions import find_job
+from reporting_pipeline.api.subscribing import Pointers
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, normal_address, reach_of
+from reporting_pipeline.domain.jobs import DeliveryState
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.domain.schedules import checked_timezone
+from reporting_pipeline.domain.subscriptions import Filters, Recipient
+from reporting_pipeline.stores import audit, mailings, registrations, subscriptions, users
+from reporting_pipeline.stores import deliveries as ledger
+from reporting_pipeline.stores.registrations import AddressRegistered, Registration
+
+router = APIRouter(prefix="/api/reports", tags=["editions"])
+
+REGISTRATION = Pointers("#/trials", "#/trials", "#/email", "#/timezone", "#/email")
+
+Email = Annotated[str, Path(min_length=3, max_length=254, examples=["reader@example.org"])]
+DeliveryId = Annotated[
+    str, Path(pattern=r"^dlv_[0-9A-Za-z_-]{1,60}$", examples=["dlv_3f9c1a7d5e2b48c0a6d4f012"])
+]
+
+
+# --- registered users --------------------------------------------------------------------------
+
+
+@router.post(
+    "/registered-users",
+    status_code=201,
+    responses={200: {"model": RegistrationAnswer, "description": "Registered before."}, **WRITE},
+    dependencies=[may(Action.CREATE, Kind.USER)],
+)
+def register_user(
+    body: RegistrationRequest, caller: Caller, deployment: Deployment, response: Response
+) -> RegistrationAnswer:
+    """Register an address for the weekly (or another) report. Registering it again changes nothing."""
+    address = _allowed_address(deployment, caller, body.email)
+    cadence = Cadence(body.report_type)
+    standing = _standing(deployment, caller, address, cadence)
+    if standing is not None:
+        response.status_code = 200
+        return standing
+    timezone = _timezone(deployment, body.timezone)
+    owner = _user_with(deployment, caller, address, body.name or "", timezone)
+    draft = subscribing.Draft(
+        name=f"{cadence.value.capitalize()} trial activity",
+        schedule=default_schedule(body.report_type, timezone if body.timezone else owner.timezone),
+        filters=Filters(trials=body.trials or (caller.trials if not owner.trials else ())),
+        recipients=(Recipient(type="user", value=owner.id),),
+    )
+    stored = subscribing.create(deployment, caller, owner, draft, REGISTRATION)
+    try:
+        made = registrations.register(
+            deployment.database,
+            caller.organisation,
+            address,
+            cadence,
+            owner.id,
+            stored.id,
+            deployment.now,
+        )
+    except AddressRegistered as other:  # another request was faster: its subscription stands
+        subscribing.end(deployment, caller, stored.id, None)
+        response.status_code = 200
+        return _registration(deployment, other.registration)
+    return _registration(deployment, made)
+
+
+@router.get("/registered-users", responses=READ, dependencies=[may(Action.CREATE, Kind.USER)])
+def list_registered_users(
+    caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None
+) -> RegistrationPage:
+    """The organisation's registered addresses, by address."""
+    scope = f"registrations:{caller.organisation}"
+    after = deployment.cursors.read(scope, cursor)
+    found = registrations.list_registrations(
+        deployment.database, caller.organisation, (after[0], after[1]) if after else None, limit + 1
+    )
+    page = found[:limit]
+    last = (page[-1].address, page[-1].cadence.value) if len(found) > limit else None
+    return RegistrationPage(
+        items=[_registration(deployment, one) for one in page],
+        next_cursor=deployment.cursors.write(scope, last) if last else None,
+    )
+
+
+@router.delete(
+    "/registered-users/{email}",
+    status_code=204,
+    responses=WRITE,
+    dependencies=[may(Action.CREATE, Kind.USER)],
+)
+def remove_registered_user(
+    email: Email,
+    caller: Caller,
+    deployment: Deployment,
+) -> None:
+    """Remove an address from the reports it was registered for."""
+    try:
+        address = normal_address(email)
+    except ValueError:
+        raise not_found("registered user") from None
+    found = registrations.find_registrations(deployment.database, caller.organisation, address)
+    if not found:
+        raise not_found("registered user")
+    for one in found:
+        standing = subscriptions.get_subscription(deployment.database, caller.organisation, one.subscription)
+        if standing is not None and standing.status != "ended":
+            subscribing.end(deployment, caller, one.subscription, None)
+    registrations.forget_registrations(
+        deployment.database, caller.organisation, [one.subscription for one in found]
+    )
+
+
+# --- mails of an edition -----------------------------------------------------------------------
+
+
+@router.post(
+    "/emails/send/{edition_id}",
+    status_code=202,
+    responses=WRITE,
+    dependencies=[may(Action.RUN, Kind.EDITION)],
+)
+def send_edition(
+    edition_id: EditionId, caller: Caller, deployment: Deployment, body: SendRequest | None = None
+) -> SendAnswer:
+    """Start sending the organisation's rendered reports. Nobody gets one twice, unless `force` is true."""
+    edition = find_edition(deployment, edition_id)
+    force = body is not None and body.force
+    started = mailings.start_mailing(
+        deployment.database, caller.organisation, edition.id, deployment.now, force
+    )
+    audit.record(
+        deployment.database,
+        "edition.sent",
+        caller.id,
+        edition.id,
+        deployment.now,
+        organisation=caller.organisation,
+        details={"planned": started.planned, "force": force},
+    )
+    return SendAnswer(report_id=edition.id, planned=started.planned, skipped=started.skipped, force=force)
+
+
+@router.post("/emails", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.DELIVERY)])
+def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deployment) -> DeliveryAnswer:
+    """Deliver a job's report to one more address; 409 when it has a delivery of it already."""
+    job = find_job(deployment, caller, body.job_id)
+    subscription = deployment.database.subscriptions.find_one(
+        {"_id": job["subscription"], "organisation": caller.organisation}
+    )
+    if subscription is None:
+        raise not_found("subscription")
+    require(
+        caller,
+        Action.CREATE,
+        Resource(
+            Kind.DELIVERY,
+            caller.organisation,
+            owner=subscription["owner"],
+            trials=tuple(subscription.get("filters", {}).get("trials", ())),
+        ),
+        "job",
+    )
+    address = _allowed_address(deployment, caller, body.recipient, "#/recipient")
+    owner = users.user_by_address(deployment.database, caller.organisation, address)
+    target = ledger.Target("email", address, owner.id if owner else None)
+    record = ledger.new_delivery(job, subscription, target, deployment.now)
+    try:
+        deployment.database.deliveries.insert_one(record)
+    except DuplicateKeyError:
+        raise Problem("conflict", "This recipient has a delivery of this job already.") from None
+    return DeliveryAnswer.of(record)
+
+
+@router.get("/emails/{edition_id}", responses=READ, dependencies=[may(Action.READ, Kind.DELIVERY)])
+def list_deliveries(
+    edition_id: EditionId,
+    caller: Caller,
+    deployment: Deployment,
+    status: Annotated[DeliveryState | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> DeliveryPage:
+    """The deliveries of an edition: one's own, or the organisation's for analysts and managers."""
+    edition = find_edition(deployment, edition_id)
+    owner = caller.id if reach_of(caller, Action.READ, Kind.DELIVERY) == "own" else None
+    scope = f"deliveries:{caller.organisation}:{edition.id}:{owner}:{status}"
+    after = deployment.cursors.read(scope, cursor)
+    found = mailings.list_deliveries(
+        deployment.database,
+        caller.organisation,
+        edition.id,
+        owner=owner,
+        state=status,
+        after=after[0] if after else None,
+        limit=limit + 1,
+    )
+    page = found[:limit]
+    return DeliveryPage(
+        items=[DeliveryAnswer.of(record) for record in page],
+        next_cursor=deployment.cursors.write(scope, [page[-1]["_id"]]) if len(found) > limit else None,
+    )
+
+
+@router.patch("/emails/{delivery_id}", responses=WRITE, dependencies=[may(Action.CHANGE, Kind.DELIVERY)])
+def change_delivery(
+    delivery_id: DeliveryId, body: DeliveryChange, caller: Caller, deployment: Deployment
+) -> DeliveryAnswer:
+    """The status that an outside worker saw. A delivery never goes back to an earlier one (409)."""
+    query = {"_id": delivery_id, "organisation": caller.organisation}
+    record = deployment.database.deliveries.find_one(query)
+    if record is None:
+        raise not_found("delivery")
+    wanted = DeliveryState(body.status)
+    fields = {
+        name: value
+        for name, value in (("provider_id", body.provider_id), ("error", body.error))
+        if value is not None
+    }
+    moved = ledger.apply_evidence(deployment.database, delivery_id, wanted, deployment.now, fields)
+    if not moved and record["state"] != wanted:
+        raise Problem("illegal-transition", f"A delivery that is {record['state']} cannot become {wanted}.")
+    if moved:
+        audit.record(
+            deployment.database,
+            "delivery.changed",
+            caller.id,
+            delivery_id,
+            deployment.now,
+            organisation=caller.organisation,
+            details={"state": wanted.value},
+        )
+        ledger.settle_jobs(deployment.database, [record["job"]], deployment.now)
+    return DeliveryAnswer.of(deployment.database.deliveries.find_one(query) or record)
+
+
+def _allowed_address(deployment: Context, caller: User, given: str, pointer: str = "#/email") -> str:
+    """The normal spelling of an address that the organisation may send to; otherwise a 422."""
+    try:
+        address = normal_address(given)
+    except ValueError as error:
+        raise invalid(pointer, str(error)) from None
+    refused = users.check_recipients(
+        deployment.database, caller.organisation, [Recipient(type="email", value=address)]
+    )
+    if refused:
+        raise invalid(pointer, refused[0][1].reason)
+    return address
+
+
+def _timezone(deployment: Context, given: str | None) -> str:
+    try:
+        return checked_timezone(given) if given else deployment.settings.timezone
+    except ValueError as error:
+        raise Problem("validation", str(error), [FieldError("#/timezone", str(error))]) from None
+
+
+def _user_with(deployment: Context, caller: User, address: str, name: str, timezone: str) -> User:
+    """The user with this address; a new one is a subscriber with no more trials than the caller has."""
+    found = users.user_by_address(deployment.database, caller.organisation, address)
+    if found is not None:
+        return found
+    try:
+        made = users.create_user(
+            deployment.database,
+            caller.organisation,
+            address,
+            deployment.now,
+            name=name,
+            trials=caller.trials,
+            timezone=timezone,
+        )
+    except users.AddressTaken:
+        found = users.user_by_address(deployment.database, caller.organisation, address)
+        if found is None:
+            raise
+        return found
+    audit.record(
+        deployment.database,
+        "user.created",
+        caller.id,
+        made.id,
+        deployment.now,
+        organisation=caller.organisation,
+    )
+    return made
+
+
+def _standing(deployment: Context, caller: User, address: str, cadence: Cadence) -> RegistrationAnswer | None:
+    """The registration that stands; one whose subscription was ended elsewhere makes room for a new one."""
+    for found in registrations.find_registrations(deployment.database, caller.organisation, address, cadence):
+        answer = _registration(deployment, found)
+        if answer.status != "ended":
+            return answer
+        registrations.forget_registrations(deployment.database, caller.organisation, [found.subscription])
+    return None
+
+
+def _registration(deployment: Context, registration: Registration) -> RegistrationAnswer:
+    standing = subscriptions.get_subscription(
+        deployment.database, registration.organisation, registration.subscription
+    )
+    return RegistrationAnswer(
+        email=registration.address,
+        report_type=registration.cadence.value,
+        subscription_id=registration.subscription,
+        status=standing.status if standing else "ended",
+        registered_at=registration.registered_at,
+    )

@@ -1,0 +1,274 @@
+"""Scheduled reports: the same subscriptions, managed, with executions and downloads (snake_case)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
+
+from reporting_pipeline.api import subscribing
+from reporting_pipeline.api.deps import Caller, Context, Deployment, ExpectedVersion, etag, may, require
+from reporting_pipeline.api.errors import not_found
+from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
+from reporting_pipeline.api.models.scheduled import (
+    Execution,
+    ExecutionPage,
+    Preview,
+    PreviewedOccurrence,
+    PreviewRequest,
+    ScheduledReport,
+    ScheduledReportPage,
+    ScheduledReportRequest,
+)
+from reporting_pipeline.api.models.subscriptions import Status
+from reporting_pipeline.api.pagination import Limit, Page
+from reporting_pipeline.api.routes.subscriptions import JobId, SubscriptionId, find_job, report_url
+from reporting_pipeline.api.subscribing import SNAKE
+from reporting_pipeline.domain.access import Action, Kind, Resource, reach_of
+from reporting_pipeline.domain.schedules import next_occurrences, window_of
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores import audit, jobs, subscriptions
+from reporting_pipeline.stores.reports import reports_by_id
+
+router = APIRouter(prefix="/api", tags=["scheduled reports"])
+
+PREVIEWED = 5
+
+
+@router.post(
+    "/scheduled-reports",
+    status_code=201,
+    responses=WRITE,
+    dependencies=[may(Action.CREATE, Kind.SUBSCRIPTION)],
+)
+def create_scheduled_report(
+    body: ScheduledReportRequest, caller: Caller, deployment: Deployment, response: Response
+) -> ScheduledReport:
+    """Schedule a report for several recipients; the caller owns it."""
+    stored = subscribing.create(deployment, caller, caller, _draft(body), SNAKE)
+    response.headers["Location"] = f"/api/scheduled-reports/{stored.id}"
+    return _answer(deployment, stored, response)
+
+
+@router.get("/scheduled-reports", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
+def list_scheduled_reports(
+    caller: Caller,
+    deployment: Deployment,
+    page: Page = 1,
+    limit: Limit = 50,
+    status: Annotated[Status | None, Query()] = None,
+) -> ScheduledReportPage:
+    """One's own; analysts and managers see their organisation's."""
+    own = reach_of(caller, Action.READ, Kind.SUBSCRIPTION) == "own"
+    owner = caller.id if own else None
+    found = subscriptions.list_subscriptions(
+        deployment.database,
+        caller.organisation,
+        owner=owner,
+        status=status,
+        skip=(page - 1) * limit,
+        limit=limit,
+    )
+    total = subscriptions.count_subscriptions(
+        deployment.database, caller.organisation, owner=owner, status=status
+    )
+    items = [
+        ScheduledReport.of(one, subscribing.next_run(deployment, one))
+        for one in found
+        if subscribing.readable(caller, one)
+    ]
+    return ScheduledReportPage(items=items, page=page, limit=limit, total=total)
+
+
+@router.post(
+    "/scheduled-reports/preview", responses=WRITE, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)]
+)
+def preview_schedule(body: PreviewRequest, deployment: Deployment) -> Preview:
+    """The next five occurrences in local time and UTC, from the function that plans them."""
+    schedule = body.schedule_config
+    zone = ZoneInfo(schedule.timezone)
+    found = []
+    offset = deployment.now.astimezone(zone).utcoffset()
+    for occurrence in next_occurrences(schedule, deployment.now, PREVIEWED):
+        local = occurrence.due_at.astimezone(zone)
+        found.append(PreviewedOccurrence.of(occurrence, local, local.utcoffset() != offset))
+        offset = local.utcoffset()
+    return Preview(timezone=schedule.timezone, window=window_of(schedule).value, occurrences=found)
+
+
+@router.get(
+    "/scheduled-reports/{report_id}", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)]
+)
+def get_scheduled_report(
+    report_id: SubscriptionId, caller: Caller, deployment: Deployment, response: Response
+) -> ScheduledReport:
+    """One scheduled report. Its ETag goes into If-Match of a change."""
+    return _answer(deployment, subscribing.find(deployment, caller, report_id), response)
+
+
+@router.put(
+    "/scheduled-reports/{report_id}", responses=CHANGE, dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)]
+)
+def replace_scheduled_report(
+    report_id: SubscriptionId,
+    body: ScheduledReportRequest,
+    caller: Caller,
+    deployment: Deployment,
+    expected: ExpectedVersion,
+    response: Response,
+) -> ScheduledReport:
+    """Replace it whole. Send If-Match, so that nobody else's change is overwritten."""
+    subscribing.check_report_type(body.report_type)
+    draft = _draft(body)
+
+    def changes_of(current: Subscription) -> Mapping[str, Any]:
+        return {
+            "name": draft.name,
+            "description": draft.description,
+            "report_type": draft.report_type,
+            "schedule": draft.schedule,
+            "filters": draft.filters,
+            "recipients": draft.recipients,
+            "format": draft.format,
+            "parameters": draft.parameters,
+        }
+
+    changed = subscribing.change(deployment, caller, report_id, expected, changes_of, SNAKE)
+    return _answer(deployment, changed, response)
+
+
+@router.delete(
+    "/scheduled-reports/{report_id}",
+    status_code=204,
+    responses=CHANGE,
+    dependencies=[may(Action.DELETE, Kind.SUBSCRIPTION)],
+)
+def delete_scheduled_report(
+    report_id: SubscriptionId, caller: Caller, deployment: Deployment, expected: ExpectedVersion
+) -> None:
+    """End it, and remove what is scheduled."""
+    subscribing.end(deployment, caller, report_id, expected)
+
+
+@router.post(
+    "/scheduled-reports/{report_id}/pause",
+    responses=CHANGE,
+    dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)],
+)
+def pause_scheduled_report(
+    report_id: SubscriptionId,
+    caller: Caller,
+    deployment: Deployment,
+    expected: ExpectedVersion,
+    response: Response,
+) -> ScheduledReport:
+    """Nothing is sent until it is resumed."""
+    changed = subscribing.set_status(deployment, caller, report_id, "paused", expected)
+    return _answer(deployment, changed, response)
+
+
+@router.post(
+    "/scheduled-reports/{report_id}/resume",
+    responses=CHANGE,
+    dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)],
+)
+def resume_scheduled_report(
+    report_id: SubscriptionId,
+    caller: Caller,
+    deployment: Deployment,
+    expected: ExpectedVersion,
+    response: Response,
+) -> ScheduledReport:
+    """Send again, from the next occurrence on."""
+    changed = subscribing.set_status(deployment, caller, report_id, "active", expected)
+    return _answer(deployment, changed, response)
+
+
+@router.post(
+    "/scheduled-reports/{report_id}/run",
+    status_code=202,
+    responses=WRITE,
+    dependencies=[may(Action.RUN, Kind.SUBSCRIPTION)],
+)
+def run_scheduled_report(
+    report_id: SubscriptionId, caller: Caller, deployment: Deployment, response: Response
+) -> Execution:
+    """Run now, ahead of the batch, for the newest closed period; 409 while a job is running."""
+    job = subscribing.run_now(deployment, caller, report_id)
+    response.headers["Location"] = f"/api/jobs/{job['_id']}"
+    return Execution.of(job, report_url(deployment, job))
+
+
+@router.get(
+    "/scheduled-reports/{report_id}/executions", responses=READ, dependencies=[may(Action.READ, Kind.JOB)]
+)
+def list_executions(
+    report_id: SubscriptionId, caller: Caller, deployment: Deployment, page: Page = 1, limit: Limit = 50
+) -> ExecutionPage:
+    """Its executions, the newest due first."""
+    subscribing.find(deployment, caller, report_id)
+    found = jobs.jobs_of(
+        deployment.database, caller.organisation, report_id, skip=(page - 1) * limit, limit=limit
+    )
+    total = jobs.count_jobs_of(deployment.database, caller.organisation, report_id)
+    items = [Execution.of(job, report_url(deployment, job)) for job in found]
+    return ExecutionPage(items=items, page=page, limit=limit, total=total)
+
+
+@router.get(
+    "/report-executions/{job_id}/download",
+    status_code=307,
+    response_class=RedirectResponse,
+    responses={
+        307: {
+            "description": "To the report, for one minute.",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        },
+        **READ,
+    },
+    dependencies=[may(Action.READ, Kind.REPORT)],
+)
+def download_report(job_id: JobId, caller: Caller, deployment: Deployment) -> Response:
+    """The report of an execution: a redirect to a URL that is good for one minute."""
+    job = find_job(deployment, caller, job_id)
+    report = reports_by_id(deployment.database, [str(job.get("report") or "")]).get(str(job.get("report")))
+    if report is None or report.organisation != caller.organisation:
+        raise not_found("report")
+    # The rights of this moment: a trial that was withdrawn since is not shown any more.
+    resource = Resource(
+        Kind.REPORT, report.organisation, owner=job.get("owner"), trials=tuple(report.dataset_versions)
+    )
+    require(caller, Action.READ, resource, "report")
+    if not deployment.objects.exists(report.key):
+        raise not_found("report")
+    audit.record(
+        deployment.database,
+        "report.downloaded",
+        caller.id,
+        report.id,
+        deployment.now,
+        organisation=report.organisation,
+        details={"job": job_id},
+    )
+    return RedirectResponse(deployment.objects.presigned_url(report.key, report.file_name, 60), 307)
+
+
+def _draft(body: ScheduledReportRequest) -> subscribing.Draft:
+    return subscribing.Draft(
+        name=body.name,
+        description=body.description,
+        report_type=body.report_type,
+        schedule=body.schedule_config,
+        filters=body.report_parameters.to_filters(),
+        recipients=tuple(one.to_domain() for one in body.recipients),
+        format=body.output_format,
+        parameters=dict(body.report_parameters.options),
+    )
+
+
+def _answer(deployment: Context, subscription: Subscription, response: Response) -> ScheduledReport:
+    response.headers["ETag"] = etag(subscription.version)
+    return ScheduledReport.of(subscription, subscribing.next_run(deployment, subscription))

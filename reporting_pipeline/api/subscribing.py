@@ -1,0 +1,395 @@
+"""What creating and changing a subscription takes, whichever vocabulary asked: checks, store, audit.
+
+The rules themselves are in `domain` (schedules, access); this module asks them in order and turns a
+refusal into a problem that names the field. Both `routes.subscriptions` and `routes.scheduled_reports`
+stand on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from reporting_pipeline.api.deps import Context, require
+from reporting_pipeline.api.errors import FieldError, Problem, not_found
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, outside_trials, visible_trials
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.schedules import Schedule, window_of
+from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.stores import audit, jobs, subscriptions, users
+from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
+
+REPORT_TYPES = ("trial_activity",)
+_TRIES = 8
+
+
+@dataclass(frozen=True)
+class Pointers:
+    """Where the parts of a subscription stand in a vocabulary's body."""
+
+    trials: str
+    sites: str
+    recipients: str
+    schedule: str
+    owner: str
+
+
+CAMEL = Pointers("#/filters/trials", "#/filters/sites", "#/recipients", "#/schedule", "#/userId")
+SNAKE = Pointers(
+    "#/report_parameters/trials",
+    "#/report_parameters/sites",
+    "#/recipients",
+    "#/schedule_config",
+    "#/owner",
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A subscription before it has an id and an owner."""
+
+    name: str
+    schedule: Schedule
+    filters: Filters
+    recipients: tuple[Recipient, ...]
+    description: str = ""
+    report_type: str = "trial_activity"
+    format: Format = Format.PDF
+    parameters: Mapping[str, str | int | float | bool] | None = None
+
+
+def owner_of(deployment: Context, caller: User, user_id: str, action: Action, pointers: Pointers) -> User:
+    """The user a subscription is for: the caller, or another of the organisation when roles allow it."""
+    resource = Resource(Kind.SUBSCRIPTION, caller.organisation, owner=user_id)
+    require(caller, action, resource, "user")
+    owner = (
+        caller if user_id == caller.id else users.get_user(deployment.database, user_id, caller.organisation)
+    )
+    if owner is None or not owner.active:
+        raise Problem(
+            "validation",
+            "There is no such active user.",
+            [FieldError(pointers.owner, "there is no such active user in your organisation")],
+        )
+    return owner
+
+
+def find(
+    deployment: Context, caller: User, subscription_id: str, action: Action = Action.READ
+) -> Subscription:
+    """The subscription when the caller may do `action` to it; otherwise a 404 or 403."""
+    found = subscriptions.get_subscription(deployment.database, caller.organisation, subscription_id)
+    if found is None or found.status == "ended":
+        raise not_found("subscription")
+    # The owner sees their own subscription even when a trial was withdrawn: only they can mend it.
+    trials = () if found.owner == caller.id else found.filters.trials
+    resource = Resource(Kind.SUBSCRIPTION, found.organisation, owner=found.owner, trials=trials)
+    require(caller, action, resource, "subscription")
+    return found
+
+
+def readable(caller: User, subscription: Subscription) -> bool:
+    """Whether a list of the organisation's subscriptions shows this one to the caller."""
+    return subscription.owner == caller.id or not outside_trials(caller, subscription.filters.trials)
+
+
+def create(
+    deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers, **more: Any
+) -> Subscription:
+    """Check and store a new subscription. `more` are further fields, such as a fixed id."""
+    check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
+    check_report_type(draft.report_type)
+    check_quota(deployment, owner)
+    now = deployment.now
+    fresh = Subscription(
+        id=more.get("id") or subscriptions.new_subscription_id(),
+        organisation=owner.organisation,
+        owner=owner.id,
+        name=draft.name,
+        description=draft.description,
+        report_type=draft.report_type,
+        filters=draft.filters,
+        schedule=draft.schedule,
+        recipients=draft.recipients,
+        format=draft.format,
+        parameters=dict(draft.parameters or {}),
+        created_at=now,
+        updated_at=now,
+    )
+    stored = subscriptions.create_subscription(deployment.database, fresh, now)
+    _undo_over_quota(deployment, owner, stored)
+    _audit(deployment, caller, "subscription.created", stored)
+    for recipient in stored.recipients:
+        _audit(deployment, caller, "recipient.added", stored, type=recipient.type)
+    return stored
+
+
+def change(
+    deployment: Context,
+    caller: User,
+    subscription_id: str,
+    expected_version: int | None,
+    changes_of: Callable[[Subscription], Mapping[str, Any]],
+    pointers: Pointers,
+) -> Subscription:
+    """Apply `changes_of(what stands)`. With `expected_version`, only to that version (else 412).
+
+    Without one the change is made to whatever stands at that moment: it is worked out again when
+    another change came between.
+    """
+    for _ in range(_TRIES):
+        current = find(deployment, caller, subscription_id, Action.CHANGE)
+        if expected_version is not None and current.version != expected_version:
+            raise changed_meanwhile(current)
+        owner = owner_of(deployment, caller, current.owner, Action.CHANGE, pointers)
+        changes = dict(changes_of(current))
+        if not changes:
+            return current
+        check(
+            deployment,
+            caller,
+            owner,
+            changes.get("filters", current.filters),
+            changes.get("recipients", ()),
+            pointers,
+        )
+        try:
+            changed = subscriptions.change_subscription(
+                deployment.database,
+                caller.organisation,
+                subscription_id,
+                changes,
+                deployment.now,
+                current.version,
+            )
+        except VersionConflict as conflict:
+            if expected_version is not None:
+                raise changed_meanwhile(conflict.current) from None
+            continue
+        except (SubscriptionMissing, SubscriptionEnded):
+            raise not_found("subscription") from None
+        except ValidationError as error:
+            raise schedule_problem(error, pointers) from None
+        if changed.schedule != current.schedule or changed.status != current.status:
+            _sync(deployment, changed)
+        _audit_change(deployment, caller, current, changed)
+        return changed
+    raise Problem("conflict", "Others change this subscription at the same time; try again.")
+
+
+def set_status(
+    deployment: Context, caller: User, subscription_id: str, status: str, expected_version: int | None
+) -> Subscription:
+    """Pause or resume."""
+    current = find(deployment, caller, subscription_id, Action.CHANGE)
+    if expected_version is not None and current.version != expected_version:
+        raise changed_meanwhile(current)
+    turn = subscriptions.pause_subscription if status == "paused" else subscriptions.resume_subscription
+    try:
+        changed = turn(
+            deployment.database, caller.organisation, subscription_id, deployment.now, expected_version
+        )
+    except VersionConflict as conflict:
+        raise changed_meanwhile(conflict.current) from None
+    except (SubscriptionMissing, SubscriptionEnded):
+        raise not_found("subscription") from None
+    if changed.version != current.version:
+        _sync(deployment, changed)
+        _audit(deployment, caller, _status_event(status), changed)
+    return changed
+
+
+def end(deployment: Context, caller: User, subscription_id: str, expected_version: int | None) -> None:
+    """Unsubscribe and remove what is scheduled."""
+    current = find(deployment, caller, subscription_id, Action.DELETE)
+    if expected_version is not None and current.version != expected_version:
+        raise changed_meanwhile(current)
+    try:
+        ended = subscriptions.end_subscription(
+            deployment.database, caller.organisation, subscription_id, deployment.now, expected_version
+        )
+    except VersionConflict as conflict:
+        raise changed_meanwhile(conflict.current) from None
+    except (SubscriptionMissing, SubscriptionEnded):
+        raise not_found("subscription") from None
+    _sync(deployment, ended)
+    _audit(deployment, caller, "subscription.deleted", ended)
+
+
+def run_now(deployment: Context, caller: User, subscription_id: str) -> Record:
+    """A job of the newest closed period, ahead of the batch; 409 when one is waiting or running."""
+    subscription = find(deployment, caller, subscription_id, Action.RUN)
+    if subscription.status != "active":
+        raise Problem("conflict", "The subscription is paused; resume it first.")
+    deployment.limits.run_now(caller.id)
+    period = Period.last_closed(
+        window_of(subscription.schedule), deployment.now, deployment.settings.timezone
+    )
+    try:
+        job = jobs.run_now(deployment.database, subscription, period, caller.id, deployment.now)
+    except jobs.AlreadyRunning as running:
+        standing = running.job["_id"]
+        raise Problem("already-running", f"Job {standing} is under way.", job=standing) from None
+    _audit(deployment, caller, "subscription.run", subscription, job=job["_id"])
+    return job
+
+
+def next_run(deployment: Context, subscription: Subscription) -> datetime | None:
+    """When it is due next (UTC); None while it is paused."""
+    return subscriptions.next_due_at(subscription, deployment.now)
+
+
+def _sync(deployment: Context, subscription: Subscription) -> None:
+    """Fit the jobs that wait to the subscription as it stands now."""
+    jobs.sync_jobs(deployment.database, subscription, deployment.now, deployment.settings.timezone)
+
+
+# --- checks ------------------------------------------------------------------------------------
+
+
+def check(
+    deployment: Context,
+    caller: User,
+    owner: User,
+    filters: Filters,
+    recipients: Sequence[Recipient],
+    pointers: Pointers,
+) -> None:
+    """Refuse (422) trials, sites and recipients that the subscription may not have."""
+    trials = users.trials_of(deployment.database, owner.organisation)
+    found = _wrong_trials(caller, owner, filters, trials, pointers) or _wrong_sites(filters, trials, pointers)
+    for position, decision in users.check_recipients(deployment.database, owner.organisation, recipients):
+        found.append(FieldError(f"{pointers.recipients}/{position}/value", decision.reason))
+    if found:
+        raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
+
+
+def check_report_type(report_type: str) -> None:
+    """Refuse (422) a report type that there is not."""
+    if report_type not in REPORT_TYPES:
+        detail = f"there is no such report type; there is {', '.join(REPORT_TYPES)}"
+        raise Problem("validation", f"report_type: {detail}", [FieldError("#/report_type", detail)])
+
+
+def check_quota(deployment: Context, owner: User, room: int = 1) -> None:
+    """Refuse (429) when `room` more would be over the quota of the user or the organisation."""
+    settings, database = deployment.settings, deployment.database
+    own = subscriptions.count_subscriptions(database, owner.organisation, owner=owner.id)
+    if own + room > settings.subscriptions_per_user:
+        raise Problem(
+            "quota-exceeded",
+            f"A user may have {settings.subscriptions_per_user} subscriptions.",
+            quota=settings.subscriptions_per_user,
+        )
+    everybody = subscriptions.count_subscriptions(database, owner.organisation)
+    if everybody + room > settings.subscriptions_per_organisation:
+        raise Problem(
+            "quota-exceeded",
+            f"An organisation may have {settings.subscriptions_per_organisation} subscriptions.",
+            quota=settings.subscriptions_per_organisation,
+        )
+
+
+def changed_meanwhile(current: Subscription) -> Problem:
+    """The 412 of a lost update, with the ETag that stands."""
+    return Problem(
+        "precondition-failed",
+        "Read it again and make your change to what stands now.",
+        headers={"ETag": f'"{current.version}"'},
+        current_version=current.version,
+    )
+
+
+def schedule_problem(error: ValidationError, pointers: Pointers) -> Problem:
+    """Pydantic's findings on a merged schedule as a problem of the request."""
+    found = [
+        FieldError(
+            "/".join([pointers.schedule, *(_spelled(str(part), pointers) for part in one["loc"])]),
+            one["msg"].removeprefix("Value error, "),
+        )
+        for one in error.errors(include_url=False)
+    ]
+    return Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
+
+
+def _spelled(field: str, pointers: Pointers) -> str:
+    if pointers is SNAKE:
+        return field
+    first, *rest = field.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _wrong_trials(
+    caller: User, owner: User, filters: Filters, trials: Sequence[Record], pointers: Pointers
+) -> list[FieldError]:
+    visible = set(visible_trials(owner, trials))
+    # Through a subscription for somebody else nobody reaches trials that are closed to themselves.
+    foreign = caller.id != owner.id and bool(caller.trials)
+    if foreign and not filters.trials:
+        return [FieldError(pointers.trials, "name the trials: not all of them are open to you")]
+    outside = set(outside_trials(caller, filters.trials)) if foreign else set()
+    return [
+        FieldError(f"{pointers.trials}/{position}", "there is no such trial open to the owner")
+        for position, trial in enumerate(filters.trials)
+        if trial not in visible or trial in outside
+    ]
+
+
+def _wrong_sites(filters: Filters, trials: Sequence[Record], pointers: Pointers) -> list[FieldError]:
+    chosen = [trial for trial in trials if not filters.trials or trial["_id"] in filters.trials]
+    known = {site["id"] for trial in chosen for site in trial.get("sites", [])}
+    return [
+        FieldError(f"{pointers.sites}/{position}", "no trial of this subscription has such a site")
+        for position, site in enumerate(filters.sites)
+        if site not in known
+    ]
+
+
+def _undo_over_quota(deployment: Context, owner: User, stored: Subscription) -> None:
+    """Of requests that raced past the first look, those that went over the quota take theirs back."""
+    try:
+        check_quota(deployment, owner, room=0)
+    except Problem:
+        deployment.database.subscriptions.delete_one({"_id": stored.id, "version": stored.version})
+        raise
+
+
+# --- audit -------------------------------------------------------------------------------------
+
+
+def _status_event(status: str) -> str:
+    return {"paused": "subscription.paused", "active": "subscription.resumed"}[status]
+
+
+def _audit_change(deployment: Context, caller: User, before: Subscription, after: Subscription) -> None:
+    if before.status != after.status and after.status in ("paused", "active"):
+        _audit(deployment, caller, _status_event(after.status), after)
+    fields = sorted(
+        name
+        for name in ("name", "description", "filters", "schedule", "format", "parameters", "report_type")
+        if getattr(before, name) != getattr(after, name)
+    )
+    if fields:
+        _audit(deployment, caller, "subscription.changed", after, fields=fields, version=after.version)
+    # Who it is, the subscription says; the log holds no address, since it is never erased.
+    for recipient in set(after.recipients) - set(before.recipients):
+        _audit(deployment, caller, "recipient.added", after, type=recipient.type)
+    for recipient in set(before.recipients) - set(after.recipients):
+        _audit(deployment, caller, "recipient.removed", after, type=recipient.type)
+
+
+def _audit(deployment: Context, caller: User, event: str, subscription: Subscription, **details: Any) -> None:
+    audit.record(
+        deployment.database,
+        event,
+        caller.id,
+        subscription.id,
+        deployment.now,
+        organisation=subscription.organisation,
+        details=details,
+    )

@@ -1,0 +1,33 @@
+"""Tokens for a deployment that signs with its own secret: local work, tests, and services of the house."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import jwt
+
+from reporting_pipeline.settings import Settings
+
+LONGEST_TOKEN = timedelta(days=30)
+
+
+def mint_token(settings: Settings, user_id: str, now: datetime, ttl: timedelta = timedelta(hours=8)) -> str:
+    """A bearer token (HS256) that says `user_id` until `now + ttl`.
+
+    Raises ValueError where tokens come from an identity provider (a JWKS is set), and for a `ttl`
+    that is not between a second and 30 days.
+    """
+    if settings.jwks_url or settings.jwks_file:
+        raise ValueError(
+            "this deployment takes tokens of its identity provider only (REPORTING_JWKS_URL is set)"
+        )
+    if not timedelta(seconds=1) <= ttl <= LONGEST_TOKEN:
+        raise ValueError(f"a token lives between a second and {LONGEST_TOKEN.days} days, not {ttl}")
+    claims = {
+        "sub": user_id,
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "iat": int(now.timestamp()),
+        "exp": int((now + ttl).timestamp()),
+    }
+    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256")
