@@ -67,20 +67,20 @@ def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
     )
 
 
-def reason_against(delivery: Record, context: Context) -> str | None:
-    """Why this delivery must not go out, or None."""
+def reason_against(delivery: Record, context: Context, *, sending: bool = True) -> str | None:
+    """Why this delivery must not go out, or None. Not `sending`: why its link must not be opened."""
     record = context.subscriptions.get(delivery["subscription"])
     if record is None:
         return "the subscription does not exist any more"
     asked_for = context.jobs.get(delivery["job"], {}).get("on_demand", False)
-    if record.get("status") == "paused" and not asked_for:
+    if sending and record.get("status") == "paused" and not asked_for:
         return "the subscription is paused"
     refusal = _right_withdrawn(delivery, record, context)
     if refusal is not None:
         return refusal
     if (delivery["subscription"], delivery["recipient"]) in context.unsubscribed:
         return "the recipient unsubscribed"
-    if delivery["recipient"] in context.suppressed:
+    if sending and delivery["recipient"] in context.suppressed:
         return f"the address is suppressed: {context.suppressed[delivery['recipient']]}"
     return None
 

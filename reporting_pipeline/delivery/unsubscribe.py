@@ -1,0 +1,109 @@
+"""Unsubscribing from a mail: one click, no login (RFC 8058).
+
+Looking changes nothing, because mail scanners look; only the POST acts, and acting twice is the same
+as once. A token that is not ours gets the same page as one that is.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from reporting_pipeline.delivery.links import revoke_links
+from reporting_pipeline.delivery.messages import one_line, templates
+from reporting_pipeline.delivery.tokens import read_unsubscribe_token
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.deliveries import suppress_waiting
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.suppressions import record_unsubscription
+
+# What the page needs to be itself and nothing more: no script, no frame, no referrer with the token.
+PAGE_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+
+
+def unsubscribe_page(database: Database, settings: Settings, token: str) -> str:
+    """The page a GET shows: what would end, and the button. Changes nothing."""
+    found = _behind(database, settings, token)
+    name = one_line(str(found[1].get("name") or "")) if found else ""
+    return _page(settings, name=name, done=False)
+
+
+def unsubscribe(database: Database, settings: Settings, token: str, now: datetime) -> str:
+    """What a POST does: the recipient gets no more of this subscription. Returns the page; idempotent.
+
+    What still waits is not sent, and the links that were sent stop working. When nobody else
+    receives the subscription it ends.
+    """
+    found = _behind(database, settings, token)
+    if found is not None:
+        _act(database, *found, now)
+    return _page(settings, name="", done=True)
+
+
+def _act(database: Database, delivery: Record, subscription: Record, now: datetime) -> None:
+    target = {"subscription": delivery["subscription"], "recipient": delivery["recipient"]}
+    first = record_unsubscription(database, target["subscription"], target["recipient"], delivery["_id"], now)
+    # Again each time: a worker may have died between these steps, and each of them can be repeated.
+    suppress_waiting(database, target, "the recipient unsubscribed", now)
+    revoke_links(database, target, now)
+    if not _others(database, subscription, delivery["recipient"]):
+        database["subscriptions"].update_one(
+            {"_id": subscription["_id"], "status": {"$ne": "ended"}},
+            {"$set": {"status": "ended", "updated_at": now}, "$inc": {"version": 1}},
+        )
+    if first:
+        audit.record(
+            database,
+            audit.Action.RECIPIENT_REMOVED,
+            delivery.get("user")
+            or audit.address_mark(database, delivery["organisation"], delivery["recipient"]),
+            delivery["subscription"],
+            now,
+            organisation=delivery["organisation"],
+            details={"delivery": delivery["_id"], "by": "unsubscribe"},
+        )
+
+
+def _others(database: Database, subscription: Record, recipient: str) -> bool:
+    """Whether anybody is left to send to. Only explicit recipients can be others."""
+    gone = {
+        row["recipient"]
+        for row in database["unsubscribes"].find({"subscription": subscription["_id"]}, {"recipient": 1})
+    } | {recipient}
+    entries = subscription.get("recipients") or []
+    users = {
+        user["_id"]: user.get("email")
+        for user in database["users"].find(
+            {"_id": {"$in": [str(entry["value"]) for entry in entries if entry["type"] == "user"]}},
+            {"email": 1},
+        )
+    }
+    left = {
+        users.get(entry["value"]) if entry["type"] == "user" else str(entry["value"]).strip()
+        for entry in entries
+    }
+    return bool({value.lower() for value in left if value} - {value.lower() for value in gone})
+
+
+def _behind(database: Database, settings: Settings, token: str) -> tuple[Record, Record] | None:
+    delivery_id = read_unsubscribe_token(settings.link_secret.get_secret_value(), token)
+    if delivery_id is None:
+        return None
+    delivery = database["deliveries"].find_one({"_id": delivery_id})
+    if delivery is None:
+        return None
+    subscription = database["subscriptions"].find_one({"_id": delivery["subscription"]})
+    return None if subscription is None else (delivery, subscription)
+
+
+def _page(settings: Settings, *, name: str, done: bool) -> str:
+    brand = one_line(settings.email_from_name, 60)
+    return templates().get_template("unsubscribe.html.j2").render(brand=brand, name=name, done=done)
