@@ -1,0 +1,405 @@
+"""The charts of a report, drawn by matplotlib onto a `Surface`: vector, in the report's own fonts.
+
+A chart depends on its figures alone, never on a subscriber or a document, and is kept by content.
+Every bar says its number, so no reading depends on colour; legends are swatches with their hatch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+from matplotlib import colors
+from matplotlib.backend_bases import FigureCanvasBase, GraphicsContextBase, RendererBase
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Transform
+
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.reports.palette import (
+    ABOVE,
+    BELOW,
+    KINDS,
+    OTHER_KIND,
+    PLANNED,
+    SEVERITY,
+    UNPLANNED,
+    Fill,
+)
+from reporting_pipeline.reports.pdf.surface import Surface, colour, number
+from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
+
+_INK, _MUTED, _GRID = "#1B2733", "#5B6875", "#DCE2E8"
+#: Categories drawn in one chart; the others are summed into a last row that says how many they are.
+MOST_BARS = 10
+_LABEL = 7.0
+#: Begins the name of the row that sums the categories beyond the cap: a number, no bar to compare with.
+_OTHERS = "\x00"
+_ROW = 15.0
+
+
+class SurfaceRenderer(RendererBase):
+    """matplotlib's drawing interface, answered with PDF operators. One unit is one point."""
+
+    def __init__(self, surface: Surface, width: float, height: float) -> None:
+        super().__init__()
+        self._surface = surface
+        self._size = (width, height)
+
+    def get_canvas_width_height(self) -> tuple[float, float]:
+        return self._size
+
+    def flipy(self) -> bool:
+        return False
+
+    def points_to_pixels(self, points: Any) -> Any:
+        return points
+
+    def get_text_width_height_descent(
+        self, s: str, prop: FontProperties, ismath: Any
+    ) -> tuple[float, float, float]:
+        size = prop.get_size_in_points()
+        return width_of(s, size, _is_bold(prop)), size * 0.95, size * 0.22
+
+    def draw_text(
+        self,
+        gc: GraphicsContextBase,
+        x: float,
+        y: float,
+        s: str,
+        prop: FontProperties,
+        angle: float,
+        ismath: Any = False,
+        mtext: Any = None,
+    ) -> None:
+        self._surface.text(x, y, s, prop.get_size_in_points(), gc.get_rgb()[:3], _is_bold(prop))
+
+    def draw_path(
+        self, gc: GraphicsContextBase, path: Path, transform: Transform, rgbFace: Any = None
+    ) -> None:
+        outline = _path_operators(path, transform)
+        stroke = gc.get_linewidth() > 0 and gc.get_alpha() != 0
+        if rgbFace is None and not stroke:
+            return
+        parts = ["q"]
+        if rgbFace is not None:
+            parts.append(f"{colour(rgbFace[:3])} rg")
+        if stroke:
+            parts.append(f"{colour(gc.get_rgb()[:3])} RG {number(gc.get_linewidth())} w")
+        parts.append(outline)
+        parts.append({(1, 1): "B", (1, 0): "f", (0, 1): "S"}[rgbFace is not None, stroke])
+        if gc.get_hatch():
+            parts.append(_hatch(path, transform, outline, str(gc.get_hatch()), gc.get_hatch_color()))
+        parts.append("Q")
+        self._surface.operators.append(" ".join(parts))
+
+    def draw_image(self, gc: GraphicsContextBase, x: float, y: float, im: Any, transform: Any = None) -> None:
+        raise NotImplementedError("charts of reports are drawn as vectors only")
+
+
+def _is_bold(prop: FontProperties) -> bool:
+    return prop.get_weight() in ("bold", 700)
+
+
+def _path_operators(path: Path, transform: Transform) -> str:
+    parts: list[str] = []
+    for points, code in path.iter_segments(transform, simplify=False, curves=True):
+        xy = " ".join(number(value) for value in points)
+        if code == Path.MOVETO:
+            parts.append(f"{xy} m")
+        elif code == Path.LINETO:
+            parts.append(f"{xy} l")
+        elif code == Path.CURVE4:
+            parts.append(f"{xy} c")
+        elif code == Path.CLOSEPOLY:
+            parts.append("h")
+    return " ".join(parts)
+
+
+def _hatch(path: Path, transform: Transform, outline: str, pattern: str, ink: Any) -> str:
+    """The hatch as lines clipped to the path: looks the same in every viewer, unlike tiling patterns."""
+    box = path.get_extents(transform)
+    x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
+    step, lines = 3.2, []
+    span = y1 - y0
+    kind = set(pattern)
+    if kind & {"/", "x"}:
+        lines += [(x, y0, x + span, y1) for x in _steps(x0 - span, x1, step * 1.3)]
+    if kind & {"\\", "x"}:
+        lines += [(x, y1, x + span, y0) for x in _steps(x0 - span, x1, step * 1.3)]
+    if "-" in kind:
+        lines += [(x0, y, x1, y) for y in _steps(y0, y1, step)]
+    if "|" in kind:
+        lines += [(x, y0, x, y1) for x in _steps(x0, x1, step)]
+    if "." in kind:
+        lines += [(step * (x0 // step), y, x1, y) for y in _steps(y0, y1, step)]
+    width = f"1 w 1 J [0 {step}] 0 d" if "." in kind else "0.45 w"
+    drawn = " ".join(f"{number(a)} {number(b)} m {number(c)} {number(d)} l" for a, b, c, d in lines)
+    red, green, blue, _ = colors.to_rgba(ink)
+    return f"{outline} W n {width} {colour((red, green, blue))} RG {drawn} S" if lines else ""
+
+
+def _steps(start: float, end: float, step: float) -> list[float]:
+    """Multiples of `step` in the range, so that neighbouring areas share one grid."""
+    first = int(start // step)
+    return [n * step for n in range(first, int(end // step) + 1)]
+
+
+class _Stage:
+    """A figure of a given size in points whose axes are measured in points too, unless set otherwise."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+        FigureCanvasBase(self.figure)
+        self.figure.patch.set_visible(False)
+
+    def axes(self, left: float, bottom: float, right: float, top: float) -> Any:
+        """Axes with margins in points, without frame."""
+        axes = self.figure.add_axes(
+            (
+                left / self.width,
+                bottom / self.height,
+                (self.width - left - right) / self.width,
+                (self.height - bottom - top) / self.height,
+            )
+        )
+        axes.patch.set_visible(False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        return axes
+
+    def bar(self, axes: Any, x: float, y: float, width: float, height: float, fill: Fill) -> None:
+        axes.add_artist(
+            Rectangle(
+                (x, y),
+                width,
+                height,
+                facecolor=fill.colour,
+                hatch=fill.hatch or None,
+                edgecolor="#FFFFFF" if not fill.hatch else "#5B4A3A",
+                linewidth=0.0,
+                clip_on=False,
+            )
+        )
+
+    def text(self, x: float, y: float, text: str, **options: Any) -> None:
+        """Text at a point of the figure."""
+        options.setdefault("size", _LABEL)
+        options.setdefault("color", _INK)
+        self.figure.text(x / self.width, y / self.height, _plain(text), parse_math=False, **options)
+
+    def label(self, right: float, middle: float, text: str, width: float) -> None:
+        """A category's name left of its bar: one line, or two smaller ones."""
+        if width_of(text, _LABEL) <= width:
+            self.text(right, middle, text, ha="right")
+            return
+        lines = wrap(text, width, _LABEL - 1, most=2)
+        top = middle + (3.2 if len(lines) > 1 else 0)
+        for place, line in enumerate(lines):
+            self.text(right, top - 6.6 * place, line, ha="right", size=_LABEL - 1)
+
+    def legend(self, x: float, y: float, entries: Sequence[tuple[str, Fill]], width: float) -> None:
+        """Swatches in a row, wrapped at `width`; drawn downwards from `y`."""
+        left = x
+        for label, fill in entries:
+            needed = 11 + width_of(label, _LABEL) + 9
+            if left + needed > x + width and left > x:
+                left, y = x, y - 11
+            self.figure.add_artist(
+                Rectangle(
+                    (left / self.width, y / self.height),
+                    8 / self.width,
+                    7 / self.height,
+                    transform=self.figure.transFigure,
+                    facecolor=fill.colour,
+                    hatch=fill.hatch or None,
+                    edgecolor="#FFFFFF" if not fill.hatch else "#5B4A3A",
+                    linewidth=0.0,
+                )
+            )
+            self.text(left + 11, y + 0.8, label, color=_MUTED)
+            left += needed
+
+    def surface(self) -> Surface:
+        surface = Surface()
+        self.figure.draw(SurfaceRenderer(surface, self.width, self.height))
+        return surface
+
+
+def _plain(text: str) -> str:
+    return text.replace("\n", " ")
+
+
+def legend_lines(labels: Sequence[str], width: float) -> int:
+    lines, left = 1, 0.0
+    for label in labels:
+        needed = 11 + width_of(label, _LABEL) + 9
+        if left + needed > width and left > 0:
+            lines, left = lines + 1, 0.0
+        left += needed
+    return lines
+
+
+def _frozen(frame: pd.DataFrame) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    return tuple(map(str, frame.index)), tuple(tuple(map(int, row)) for row in frame.to_numpy().tolist())
+
+
+# --- documents by day and kind -------------------------------------------------------------------
+
+
+def documents_by_day(frame: pd.DataFrame, labels: Sequence[str], width: float, height: float) -> Surface:
+    """Stacked columns, one a day (labels), of the kinds that are columns of `frame`."""
+    _, counts = _frozen(frame)
+    return _documents_by_day(tuple(frame.columns), counts, tuple(labels), width, height)
+
+
+@lru_cache(maxsize=512)
+def _documents_by_day(
+    kinds: tuple[str, ...],
+    counts: tuple[tuple[int, ...], ...],
+    labels: tuple[str, ...],
+    width: float,
+    height: float,
+) -> Surface:
+    stage = _Stage(width, height)
+    names = [_kind_label(kind) for kind in kinds]
+    fills = [KINDS.get(kind, OTHER_KIND) for kind in kinds]
+    below = 15 + 11 * legend_lines(names, width)
+    axes = stage.axes(22, below, 2, 10)
+    highest = max(sum(row) for row in counts) or 1
+    axes.set_xlim(-0.5, len(counts) - 0.5)
+    axes.set_ylim(0, highest)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    axes.tick_params(length=0, labelsize=_LABEL, labelcolor=_MUTED, pad=3)
+    axes.grid(axis="y", color=_GRID, linewidth=0.5)
+    axes.set_axisbelow(True)
+    every = max(1, len(labels) // 8)
+    shown = range(0, len(labels), every)
+    axes.set_xticks(list(shown), [labels[n] for n in shown])
+    bar = 0.62
+    for day, row in enumerate(counts):
+        base = 0
+        for count, fill in zip(row, fills, strict=True):
+            if count:
+                stage.bar(axes, day - bar / 2, base, bar, count, fill)
+                base += count
+        if len(counts) <= 16:
+            axes.text(day, base, str(base), size=_LABEL, color=_INK, ha="center", va="bottom", weight="bold")
+    stage.legend(2, below - 24, list(zip(names, fills, strict=True)), width)
+    return stage.surface()
+
+
+def _kind_label(kind: str) -> str:
+    return Kind(kind).label if kind in set(Kind) else fit(kind, 80, _LABEL)
+
+
+# --- horizontal bars -----------------------------------------------------------------------------
+
+
+def adverse_events(frame: pd.DataFrame, width: float) -> Surface:
+    """Horizontal stacked bars: system organ classes (index) by severity (columns)."""
+    names, counts = _frozen(_capped(frame))
+    return _stacked(names, counts, tuple((s.capitalize(), SEVERITY[s]) for s in frame.columns), width, 0.47)
+
+
+def visits_by_site(frame: pd.DataFrame, width: float) -> Surface:
+    """Horizontal stacked bars: sites (index), planned and unplanned visits."""
+    ordered = frame.iloc[(-frame.sum(axis=1)).argsort(kind="stable")]
+    names, counts = _frozen(_capped(ordered))
+    series = (("Planned", PLANNED), ("Unplanned", UNPLANNED))
+    return _stacked(tuple(name or "No site" for name in names), counts, series, width, 0.26)
+
+
+def _capped(frame: pd.DataFrame) -> pd.DataFrame:
+    if len(frame) <= MOST_BARS:
+        return frame
+    head, rest = frame.iloc[: MOST_BARS - 1], frame.iloc[MOST_BARS - 1 :]
+    tail = pd.DataFrame([rest.sum()], index=[f"{_OTHERS}{len(rest)} others"], columns=frame.columns)
+    return pd.concat([head, tail])
+
+
+@lru_cache(maxsize=1024)
+def _stacked(
+    names: tuple[str, ...],
+    counts: tuple[tuple[int, ...], ...],
+    series: tuple[tuple[str, Fill], ...],
+    width: float,
+    label_share: float,
+) -> Surface:
+    used = [n for n in range(len(series)) if any(row[n] for row in counts)]
+    height = bars_height(len(names))
+    stage = _Stage(width, height)
+    label_width = width * label_share
+    axes = stage.axes(label_width, 14, 20, 0)
+    longest = max(sum(row) for name, row in zip(names, counts, strict=True) if name[:1] != _OTHERS) or 1
+    axes.set_xlim(0, longest)
+    axes.set_ylim(len(names) * _ROW, 0)
+    axes.set_axis_off()
+    unit = (width - label_width - 20) / longest
+    for row, (name, values) in enumerate(zip(names, counts, strict=True)):
+        base, top = 0, row * _ROW + 2.5
+        middle = height - top - 5 - 2.4
+        if name.startswith(_OTHERS):
+            stage.text(label_width - 5, middle, name[1:], ha="right", color=_MUTED)
+            stage.text(label_width + 3, middle, str(sum(values)), color=_MUTED)
+            continue
+        stage.label(label_width - 5, middle, name, label_width - 6)
+        for place in used:
+            if count := values[place]:
+                stage.bar(axes, base, top, count, _ROW - 5, series[place][1])
+                base += count
+        stage.text(label_width + base * unit + 3, middle, str(base), weight="bold")
+    stage.legend(label_width, 2, [series[n] for n in used], width - label_width)
+    return stage.surface()
+
+
+def bars_height(rows: int) -> float:
+    """The height in points of a chart of horizontal bars."""
+    return max(rows, 1) * _ROW + 14
+
+
+def labs_outside_range(frame: pd.DataFrame, width: float) -> Surface:
+    """Diverging bars: tests (index) with results below and above their range, and how many were assessed."""
+    names, counts = _frozen(_capped(frame))
+    return _diverging(names, counts, width)
+
+
+@lru_cache(maxsize=1024)
+def _diverging(names: tuple[str, ...], counts: tuple[tuple[int, ...], ...], width: float) -> Surface:
+    height = bars_height(len(names))
+    stage = _Stage(width, height)
+    label_width, right = width * 0.40, 34.0
+    axes = stage.axes(label_width, 14, right, 0)
+    drawn = [row for name, row in zip(names, counts, strict=True) if name[:1] != _OTHERS]
+    most_below, most_above = max(row[0] for row in drawn), max(row[1] for row in drawn)
+    room = width - label_width - right - 24  # 12 points for the number at either end
+    unit = room / max(most_below + most_above, 1)
+    zero = label_width + 12 + most_below * unit
+    axes.set_xlim(-(12 + most_below * unit), 12 + most_above * unit)
+    axes.set_ylim(len(names) * _ROW, 0)
+    axes.set_axis_off()
+    for row, (name, (below, above, assessed)) in enumerate(zip(names, counts, strict=True)):
+        top = row * _ROW + 2.5
+        middle = height - top - 5 - 2.4
+        stage.text(width, middle, f"of {assessed}", ha="right", color=_MUTED)
+        if name.startswith(_OTHERS):
+            stage.text(label_width - 3, middle, name[1:], ha="right", color=_MUTED)
+            stage.text(zero - 3, middle, str(below), ha="right", color=_MUTED)
+            stage.text(zero + 3, middle, str(above), color=_MUTED)
+            continue
+        stage.label(label_width - 3, middle, name, label_width - 4)
+        if below:
+            stage.bar(axes, -below * unit, top, below * unit, _ROW - 5, BELOW)
+            stage.text(zero - below * unit - 3, middle, str(below), ha="right", weight="bold")
+        if above:
+            stage.bar(axes, 0, top, above * unit, _ROW - 5, ABOVE)
+            stage.text(zero + above * unit + 3, middle, str(above), weight="bold")
+    axes.plot([0, 0], [0, len(names) * _ROW], color=_MUTED, linewidth=0.7, clip_on=False)
+    stage.legend(label_width, 2, [("Below range", BELOW), ("Above range", ABOVE)], width - label_width)
+    return stage.surface()

@@ -1,0 +1,157 @@
+"""The report as CSV: a zip with one tidy table each, and a README that says what they are.
+
+For spreadsheets: UTF-8 with a byte order mark, and no cell that a spreadsheet would run as a formula.
+Numbers stay numbers, negative ones too. The bytes follow from the request alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from io import BytesIO, StringIO
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import pandas as pd
+
+from reporting_pipeline.domain.figures import Figure
+from reporting_pipeline.reports import wording
+from reporting_pipeline.reports.pdf.typesetting import clean
+from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.sections import ReportContent, filter_rows
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: Where a table comes from, for README and Overview.
+TABLE_NOTES: Mapping[str, str] = {
+    "key_figures": "The key figures with the period before and their definitions, per trial and in all.",
+    "documents": "Every document of the period, with its note and what became of its file.",
+    "adverse_events": "Every adverse event, dates as collected.",
+    "abnormal_labs": "Laboratory results out of range in standard units, farthest outside first.",
+    "labs": "Every laboratory result, original and in standard units.",
+    "vitals": "Every vital sign, original and in standard units.",
+    "visits": "Every visit.",
+    "dispositions": "Every disposition record.",
+    "site_activity": "Counts by site.",
+    "findings": "What was odd in the input.",
+}
+
+
+def harmless(value: object) -> object:
+    """`value`, with a leading apostrophe when a spreadsheet would take it for a formula."""
+    if not isinstance(value, str) or not value:
+        return value
+    text = value.replace("\x00", "\ufffd")
+    dangerous = text.lstrip(" \u00a0\ufeff").startswith(_DANGEROUS) or text.startswith(_DANGEROUS)
+    return f"'{text}" if dangerous and not _NUMBER.fullmatch(text) else text
+
+
+def tables_of(content: ReportContent) -> dict[str, pd.DataFrame]:
+    """All tables of a report, each with a column `trial` first; empty ones included."""
+    tables = {"key_figures": key_figures(content)}
+    for name in list(TABLE_NOTES)[1:]:
+        frames = []
+        for trial in content.trials:
+            frame = _table(name, trial)
+            frame.insert(0, "trial", trial.trial)
+            frames.append(frame)
+        tables[name] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["trial"])
+    return tables
+
+
+def _table(name: str, trial: object) -> pd.DataFrame:
+    frame = getattr(trial, name, None)
+    if frame is None:
+        frame = trial.tables[name]  # type: ignore[attr-defined]
+    if name == "site_activity":
+        return frame.rename_axis("site").reset_index()
+    return frame.drop(columns=["window", "file_key"], errors="ignore").copy()
+
+
+def key_figures(content: ReportContent) -> pd.DataFrame:
+    """One row per scope (trial, or "all") and figure that the filters cover."""
+    scopes = [*((trial.trial, trial.values) for trial in content.trials), ("all", content.totals)]
+    rows = [
+        {
+            "trial": scope,
+            "figure": figure.value,
+            "label": figure.label,
+            "current": value.current,
+            "previous": value.previous,
+            "definition": figure.definition,
+        }
+        for scope, values in scopes
+        for figure in Figure
+        if (value := values[figure]) is not None
+    ]
+    return pd.DataFrame(rows, columns=["trial", "figure", "label", "current", "previous", "definition"])
+
+
+def write(content: ReportContent, request: ReportRequest) -> bytes:
+    """The zip's bytes."""
+    buffer = BytesIO()
+    tables = tables_of(content)
+    with ZipFile(buffer, "w", ZIP_DEFLATED, compresslevel=6) as archive:
+        _add(archive, content, "README.txt", _readme(content, request, tables))
+        for name, table in tables.items():
+            _add(archive, content, f"{name}.csv", _csv(table))
+    return buffer.getvalue()
+
+
+def _add(archive: ZipFile, content: ReportContent, name: str, text: str) -> None:
+    closing = content.period.end_at
+    info = ZipInfo(name, (closing.year, closing.month, closing.day, closing.hour, closing.minute, 0))
+    info.compress_type = ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, text.encode("utf-8-sig", "replace"))
+
+
+def _csv(table: pd.DataFrame) -> str:
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(table.columns)
+    writer.writerows(zip(*(_cells(table[column]) for column in table.columns), strict=True))
+    return out.getvalue()
+
+
+def _cells(column: pd.Series) -> Iterable[object]:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return [moment.isoformat() if not pd.isna(moment) else "" for moment in column]
+    if pd.api.types.is_float_dtype(column):
+        return ["" if value != value else _shortest(value) for value in column.tolist()]
+    return [harmless(value) for value in column.tolist()]
+
+
+def _shortest(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def _readme(content: ReportContent, request: ReportRequest, tables: Mapping[str, pd.DataFrame]) -> str:
+    lines = [
+        clean(f"{content.title}, {wording.period_title(content.period)}"),
+        "",
+        f"Prepared for   {clean(request.owner_name[:400])}",
+        f"Organisation   {clean(content.organisation[:400])}",
+        f"Subscription   {clean(request.subscription.name[:400])}",
+        f"Document       {clean(request.document_id)}",
+        f"Period         {wording.period_detail(content.period)}",
+        f"Data as of     {wording.moment(content.data_as_of, content.period.timezone)}",
+        f"Software       reporting-pipeline {clean(content.code_version)}",
+        "",
+    ]
+    if content.is_empty:
+        lines += [f"No document that matches the filters arrived this {content.noun}.", ""]
+    lines += [
+        "Filters",
+        *(f"  {name}: {clean(selected)}" for name, selected in filter_rows(content.filters)),
+        "",
+    ]
+    lines += ["Tables"]
+    lines += [f"  {name}.csv ({len(table)} rows): {TABLE_NOTES[name]}" for name, table in tables.items()]
+    lines += [
+        "",
+        "UTF-8, comma-separated. A text that a spreadsheet would run as a formula has an apostrophe before it.",
+        "Statistics may use only the columns `value`, `unit`, `low` and `high`: they are in standard units.",
+        "",
+    ]
+    return "\r\n".join(lines)

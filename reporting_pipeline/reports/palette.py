@@ -1,0 +1,58 @@
+"""Colours and hatches of every report.
+
+The hues are those of Okabe and Ito (Color Universal Design), told apart with any colour vision.
+On a grey printer lightness and hatch carry the difference, so no two neighbours share both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Colour = tuple[float, float, float]
+
+
+def rgb(code: str) -> Colour:
+    """ "#0072B2" as three numbers from 0 to 1."""
+    red, green, blue = (int(code[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    return red, green, blue
+
+
+INK = rgb("#1B2733")
+MUTED = rgb("#5B6875")
+FAINT = rgb("#C9D1D9")
+HAIR = rgb("#E3E8ED")
+PAPER = rgb("#FFFFFF")
+TINT = rgb("#F2F6F9")
+ACCENT = rgb("#00527F")
+ALARM = rgb("#A33B00")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How an area is told apart: a colour and a hatch ("" for none) in matplotlib's letters."""
+
+    colour: str
+    hatch: str = ""
+
+
+KINDS = {
+    "lab": Fill("#0072B2"),
+    "vitals": Fill("#A6D8F5", "////"),
+    "adverse_event": Fill("#D55E00"),
+    "visit": Fill("#8FD6BF", "...."),
+    "disposition": Fill("#8A4F7D"),
+    "ecg": Fill("#F5D58A", "\\\\\\\\"),
+    "imaging": Fill("#4D4D4D"),
+    "lab_sheet": Fill("#F0E442", "xxxx"),
+    "note": Fill("#D9D9D9", "----"),
+}
+OTHER_KIND = Fill("#BBBBBB", "||||")
+
+SEVERITY = {
+    "MILD": Fill("#F9D9C2"),
+    "MODERATE": Fill("#E8935A", "////"),
+    "SEVERE": Fill("#8C3300"),
+    "NOT STATED": Fill("#E6E6E6", "...."),
+}
+BELOW, ABOVE = Fill("#0072B2"), Fill("#F2B48C", "////")
+PLANNED, UNPLANNED = Fill("#00785A"), Fill("#F5D58A", "////")

@@ -1,0 +1,322 @@
+"""Text to glyphs: cleaning, direction, shaping, measuring, wrapping and cutting, all cached.
+
+Latin text takes a short path (a dictionary look-up per character). Everything else is split into
+runs by bidirectional level and by the face that has its glyphs, and is shaped by HarfBuzz. A
+character that no face has prints a visible box, and text extraction still yields the character.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import uharfbuzz as hb
+from bidi import algorithm as bidi
+
+from reporting_pipeline.reports.pdf.faces import BASE_CHARACTERS, BOLD, REGULAR, Face, face_of
+
+#: Longest text that is ever shaped; what is longer is cut with an explicit mark by the callers.
+LONGEST = 4000
+_COMBINING_LIMIT = 3  # more marks on one letter would draw over the lines around it
+ELLIPSIS = "…"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Glyphs of one face in visual order, as PDF operators in thousandths of the font size."""
+
+    resource: str
+    operators: str  # "<0041>Tj" or "[...]TJ", with rises as {n} thousandths resolved by the surface
+    faux_bold: bool
+    rises: bool
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """One line of text ready to draw. `width` is in font sizes (multiply by the size)."""
+
+    segments: tuple[Segment, ...]
+    width: float
+    glyphs: Mapping[str, Mapping[int, str]]  # resource -> glyph -> text, without the base glyphs
+    actual: str  # the text in reading order, when the glyphs alone would not give it back
+
+
+def clean(text: object) -> str:
+    """One line of printable text: NFC, no controls, no direction overrides, few marks a letter."""
+    raw = str(text)[: LONGEST * 2]
+    if raw.isascii() and raw.isprintable():
+        return " ".join(raw.split()) if "  " in raw or raw[:1] == " " or raw[-1:] == " " else raw
+    return _clean_slowly(raw)
+
+
+def _clean_slowly(raw: str) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in unicodedata.normalize("NFC", raw.encode("utf-8", "replace").decode("utf-8")):
+        category = unicodedata.category(character)
+        if category in ("Zs", "Zl", "Zp") or character in "\t\r\n\v\f":
+            character = " "
+        elif category == "Cf":
+            if character not in "\u200c\u200d":  # joiners shape letters; the other formats are invisible
+                continue
+        elif category in ("Cc", "Cs"):
+            character = "\ufffd"
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks <= _COMBINING_LIMIT:
+            kept.append(character)
+    return " ".join("".join(kept).split())
+
+
+def _simple_tables(face: Face) -> tuple[dict[int, str], dict[str, int]]:
+    codes = {ord(text): f"{glyph:04x}" for glyph, text in face.base_glyphs.items()}
+    widths = {text: face.advance(glyph) for glyph, text in face.base_glyphs.items()}
+    return codes, widths
+
+
+@lru_cache(maxsize=2)
+def _tables(bold: bool) -> tuple[dict[int, str], dict[str, int]]:
+    return _simple_tables(BOLD if bold else REGULAR)
+
+
+_BASE = frozenset(BASE_CHARACTERS)
+
+
+@lru_cache(maxsize=100_000)
+def shape(text: str, bold: bool = False) -> Shaped:
+    """The glyphs of one line. Any str is accepted; it is cleaned first."""
+    text = clean(text[:LONGEST])
+    codes, widths = _tables(bold)
+    if _BASE.issuperset(text):
+        try:
+            width = sum([widths[character] for character in text]) / 1000
+        except KeyError:  # two characters that share a glyph
+            return _shape_fully(text, bold)
+        operators = f"<{text.translate(codes)}>Tj" if text else ""
+        segment = Segment((BOLD if bold else REGULAR).resource, operators, False, False)
+        return Shaped((segment,) if text else (), width, {}, "")
+    return _shape_fully(text, bold)
+
+
+def _shape_fully(text: str, bold: bool) -> Shaped:
+    glyphs: dict[str, dict[int, str]] = {}
+    segments: list[Segment] = []
+    total = 0
+    for run, level in _visual_runs(text):
+        pieces = _split_by_face(run, bold)
+        for face, piece in reversed(pieces) if level % 2 else pieces:
+            segment, width, used = _shape_piece(face, piece, level % 2 == 1, bold)
+            segments.append(segment)
+            total += width
+            extra = {g: t for g, t in used.items() if g not in _home(face, bold).base_glyphs}
+            if extra:
+                glyphs.setdefault(segment.resource, {}).update(extra)
+    return Shaped(tuple(segments), total / 1000, glyphs, text)
+
+
+def _home(face: Face | None, bold: bool) -> Face:
+    return face or (BOLD if bold else REGULAR)
+
+
+def _visual_runs(text: str) -> list[tuple[str, int]]:
+    """Runs of one embedding level from left to right on the page; text inside a run stays logical."""
+    if not any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text):
+        return [(text, 0)]
+    storage = bidi.get_empty_storage()
+    level = bidi.get_base_level(text)
+    storage["base_level"], storage["base_dir"] = level, ("L", "R")[level]
+    bidi.get_embedding_levels(text, storage)
+    bidi.explicit_embed_and_overrides(storage)
+    bidi.resolve_weak_types(storage)
+    bidi.resolve_neutral_types(storage, False)
+    bidi.resolve_implicit_levels(storage, False)
+    runs: list[tuple[str, int]] = []
+    for item in storage["chars"]:
+        if runs and runs[-1][1] == item["level"]:
+            runs[-1] = (runs[-1][0] + item["ch"], item["level"])
+        else:
+            runs.append((item["ch"], item["level"]))
+    return _reorder(runs)
+
+
+def _reorder(runs: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Rule L2 of the bidirectional algorithm, on whole runs."""
+    ordered = list(runs)
+    for level in range(max(lv for _, lv in runs), 0, -1):
+        start = 0
+        while start < len(ordered):
+            end = start
+            while end < len(ordered) and ordered[end][1] >= level:
+                end += 1
+            if end > start:
+                ordered[start:end] = ordered[start:end][::-1]
+            start = max(end, start + 1)
+    return ordered
+
+
+def _split_by_face(run: str, bold: bool) -> list[tuple[Face | None, str]]:
+    """Pieces of one face each. Marks, joiners and spaces stay with the letter before them."""
+    pieces: list[tuple[Face | None, str]] = []
+    for character in run:
+        face = face_of(character, bold)
+        previous = pieces[-1][0] if pieces else None
+        follows = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or character in " .,-"
+        if (
+            previous is not None
+            and follows
+            and (ord(character) in previous.characters or character in "\u200c\u200d")
+        ):
+            face = previous
+        if pieces and face is previous:
+            pieces[-1] = (previous, pieces[-1][1] + character)
+        else:
+            pieces.append((face, character))
+    return pieces
+
+
+def _shape_piece(face: Face | None, piece: str, rtl: bool, bold: bool) -> tuple[Segment, int, dict[int, str]]:
+    """Operators, width in thousandths and the glyphs used, with their text."""
+    home = _home(face, bold)
+    if face is None:  # nobody has these characters: one visible box each
+        boxes = f"<{'0000' * len(piece)}>Tj"
+        return Segment(home.resource, boxes, False, False), home.advance(0) * len(piece), {}
+    buffer = hb.Buffer()
+    buffer.add_str(piece)
+    buffer.guess_segment_properties()
+    buffer.direction = "rtl" if rtl else "ltr"
+    hb.shape(face.hb_font, buffer)
+    faux_bold = bold and face is not BOLD
+    operators, width, rises = _positioned(face, buffer)
+    return Segment(face.resource, operators, faux_bold, rises), width, _texts(piece, buffer)
+
+
+def _positioned(face: Face, buffer: hb.Buffer) -> tuple[str, int, bool]:
+    """TJ operators that put each glyph where HarfBuzz wants it."""
+    scale = 1000 / face.upem
+    parts: list[str] = []
+    row: list[str] = []
+    width, rise, rises = 0, 0, False
+    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+        glyph, natural = info.codepoint, face.advance(info.codepoint)
+        dx, dy = round(position.x_offset * scale), round(position.y_offset * scale)
+        advance = round(position.x_advance * scale)
+        if dy != rise:
+            if row:
+                parts.append(f"[{''.join(row)}]TJ")
+                row = []
+            parts.append(f"{{{dy}}}Ts")
+            rise, rises = dy, True
+        if dx:
+            row.append(f"{-dx} ")
+        row.append(f"<{glyph:04x}>")
+        if after := natural + dx - advance:
+            row.append(f"{after} ")
+        width += advance
+    if row:
+        parts.append(f"[{''.join(row)}]TJ")
+    if rise:
+        parts.append("{0}Ts")
+    return " ".join(parts), width, rises
+
+
+def _texts(piece: str, buffer: hb.Buffer) -> dict[int, str]:
+    """Glyph -> the text of its cluster; marks of a cluster carry nothing of their own."""
+    starts = sorted({info.cluster for info in buffer.glyph_infos})
+    ends = dict(zip(starts, [*starts[1:], len(piece)], strict=True))
+    found: dict[int, str] = {}
+    seen: set[int] = set()
+    for info in buffer.glyph_infos:
+        text = piece[info.cluster : ends[info.cluster]] if info.cluster not in seen else ""
+        seen.add(info.cluster)
+        if not found.get(info.codepoint):
+            found[info.codepoint] = text
+    return found
+
+
+def width_of(text: str, size: float, bold: bool = False) -> float:
+    """The width of one line in points."""
+    return shape(text, bold).width * size
+
+
+@lru_cache(maxsize=50_000)
+def fit(text: str, width: float, size: float, bold: bool = False) -> str:
+    """`text`, cut with an ellipsis when it is wider than `width` points."""
+    text = clean(text[:LONGEST])
+    if width_of(text, size, bold) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if width_of(text[:middle].rstrip() + ELLIPSIS, size, bold) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return text[: _whole_letters(text, low)].rstrip() + ELLIPSIS
+
+
+def _whole_letters(text: str, end: int) -> int:
+    """`end`, moved back so that no mark or joiner is parted from its letter."""
+    while 0 < end < len(text) and unicodedata.category(text[end]) in ("Mn", "Mc", "Me", "Cf"):
+        end -= 1
+    return end
+
+
+@lru_cache(maxsize=20_000)
+def wrap(text: str, width: float, size: float, bold: bool = False, most: int = 1000) -> tuple[str, ...]:
+    """Lines no wider than `width` points, at most `most`; the last one is cut with an ellipsis."""
+    text = clean(text[:LONGEST])
+    if width_of(text, size, bold) <= width:
+        return (text,)
+    lines: list[str] = []
+    line = ""
+    for word in _breakable(text):
+        candidate = line + word
+        if width_of(candidate.rstrip(), size, bold) <= width:
+            line = candidate
+            continue
+        if line.strip():
+            lines.append(line.rstrip())
+        line = word.lstrip()
+        while width_of(line.rstrip(), size, bold) > width:
+            end = _longest_prefix(line, width, size, bold)
+            lines.append(line[:end])
+            line = line[end:]
+        if len(lines) > most:
+            break
+    if line.strip():
+        lines.append(line.rstrip())
+    if len(lines) > most:
+        rest = " ".join(lines[most - 1 :])
+        lines = [*lines[: most - 1], fit(rest + ELLIPSIS, width, size, bold)]
+    return tuple(lines) or ("",)
+
+
+def _breakable(text: str) -> Iterable[str]:
+    """Words with the space or slash after them; wide (Chinese, Japanese, Korean) characters one by one."""
+    word = ""
+    for character in text:
+        if unicodedata.east_asian_width(character) in "WF":
+            if word:
+                yield word
+            word = ""
+            yield character
+            continue
+        word += character
+        if character in " /":
+            yield word
+            word = ""
+    if word:
+        yield word
+
+
+def _longest_prefix(word: str, width: float, size: float, bold: bool) -> int:
+    """How many characters of an overlong word fit; at least one, so that wrapping always ends."""
+    low, high = 1, len(word)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if width_of(word[:middle], size, bold) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return max(1, _whole_letters(word, low))

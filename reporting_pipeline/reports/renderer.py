@@ -1,0 +1,167 @@
+"""Requests to files. Bodies are shared: equal filters, data and period are laid out and drawn once.
+
+`body_key` tells which requests share; callers that sort by it meet every body while it is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from json import dumps
+from pathlib import Path
+
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.figures import figures_for, selects_trial, total
+from reporting_pipeline.domain.subscriptions import Format
+from reporting_pipeline.reports import csv, xlsx
+from reporting_pipeline.reports.images import ThumbnailCache
+from reporting_pipeline.reports.pdf.binding import Page, SharedBody, bind_body
+from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts, shared_cover
+from reporting_pipeline.reports.pdf.layout import Flow
+from reporting_pipeline.reports.request import RenderedReport, ReportRequest
+from reporting_pipeline.reports.sections import ReportContent, appendix
+from reporting_pipeline.reports.types import report_type
+
+#: Changes with anything that changes the bytes of a report for the same data.
+LAYOUT_VERSION = "1"
+
+CONTENT_TYPES = {
+    Format.PDF: "application/pdf",
+    Format.CSV: "application/zip",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+_SUFFIX = {Format.PDF: "pdf", Format.CSV: "zip", Format.XLSX: "xlsx"}
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What is kept for the next request with the same key."""
+
+    content: ReportContent
+    pdf: SharedBody | None
+
+
+class ReportRenderer:
+    """Renders reports; keeps the last `bodies` shared bodies.
+
+    `read_object(key)` fetches a thumbnail from the object store; thumbnails are kept in `cache_dir`.
+    Not safe for use by several threads at once; processes each have their own.
+    """
+
+    def __init__(self, read_object: Callable[[str], bytes], cache_dir: Path, bodies: int = 32) -> None:
+        self._thumbnails = ThumbnailCache(read_object, cache_dir)
+        self._kept: OrderedDict[str, _Body] = OrderedDict()
+        self._most = max(bodies, 1)
+
+    def body_key(self, request: ReportRequest) -> str:
+        """Equal for requests that share a body; 32 hex characters."""
+        subscription = request.subscription
+        parts = {
+            "layout": LAYOUT_VERSION,
+            "code": request.code_version,
+            "type": subscription.report_type,
+            "parameters": subscription.parameters,
+            "format": subscription.format.value,
+            "organisation": request.organisation_name,
+            "period": [request.period.cadence.value, request.period.key, request.period.timezone],
+            "filters": subscription.filters.fingerprint(),
+            "trials": [[d.trial, d.version, d.data_as_of.isoformat()] for d in _selected(request)],
+        }
+        return sha256(dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def render(self, request: ReportRequest) -> RenderedReport:
+        """The finished file. Raises ReportError when the request can never be rendered."""
+        key = self.body_key(request)
+        body = self._body(key, request)
+        pages = 0
+        if body.pdf is not None:
+            content, digest = body.pdf.bind(personal_parts(request, body.content.title))
+            pages = body.pdf.pages
+        else:
+            write = csv.write if request.subscription.format is Format.CSV else xlsx.write
+            content = write(body.content, request)
+            digest = sha256(content).hexdigest()
+        kind = request.subscription.format
+        return RenderedReport(
+            content=content,
+            sha256=digest,
+            pages=pages,
+            format=kind,
+            content_type=CONTENT_TYPES[kind],
+            file_name=file_name(request),
+            data_as_of=body.content.data_as_of,
+            body_id=key,
+        )
+
+    def _body(self, key: str, request: ReportRequest) -> _Body:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        content = content_of(request, self._thumbnails)
+        pdf = (
+            bind_body(compose(content, request.subscription.report_type))
+            if request.subscription.format is Format.PDF
+            else None
+        )
+        body = self._kept[key] = _Body(content, pdf)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return body
+
+
+def content_of(request: ReportRequest, thumbnails: ThumbnailCache) -> ReportContent:
+    """The shared content: the figures of every trial that the filters select."""
+    kind = report_type(request.subscription.report_type)
+    filters = request.subscription.filters
+    selected = _selected(request)
+    trials = tuple(figures_for(dataset, filters) for dataset in selected)
+    return ReportContent(
+        title=f"{request.period.cadence.value.capitalize()} {kind.title}",
+        organisation=request.organisation_name,
+        period=request.period,
+        filters=filters,
+        trials=trials,
+        totals=total(trials),
+        versions={dataset.trial: dataset.version for dataset in selected},
+        data_as_of=_data_as_of(request, selected),
+        code_version=request.code_version,
+        thumbnail_path=thumbnails.path,
+    )
+
+
+def compose(content: ReportContent, type_name: str) -> list[Page]:
+    """All pages of a body: cover, a part for each trial, appendix. Without documents: the cover alone."""
+    kind = report_type(type_name)
+    flow = Flow()
+    shared_cover(flow, content, kind)
+    if not content.is_empty:
+        for trial in content.with_documents:
+            flow.new_page()
+            for section in kind.sections:
+                section(flow, trial, content)
+        appendix(flow, content)
+    number_pages(flow.pages, content)
+    return flow.pages
+
+
+def file_name(request: ReportRequest) -> str:
+    """A name that every file system takes: subscription, period and suffix."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", request.subscription.name[:200]).strip("-").lower()[:60]
+    suffix = _SUFFIX[request.subscription.format]
+    return f"{readable or 'report'}-{request.period.key}.{suffix}"
+
+
+def _selected(request: ReportRequest) -> list[TrialDataset]:
+    filters = request.subscription.filters
+    return sorted(
+        (dataset for dataset in request.datasets if selects_trial(filters, dataset.trial)),
+        key=lambda dataset: dataset.trial,
+    )
+
+
+def _data_as_of(request: ReportRequest, datasets: list[TrialDataset]) -> datetime:
+    return max((dataset.data_as_of for dataset in datasets), default=request.period.end_at)

@@ -1,0 +1,41 @@
+"""What a report is made from, and what comes out: the contract of the renderer with its callers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.subscriptions import Format, Subscription
+
+
+class ReportError(ValueError):
+    """This report cannot be made from its request, however often it is tried; the message says why."""
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """One report to make. Names may be in any script and may be hostile."""
+
+    subscription: Subscription
+    owner_name: str
+    organisation_name: str
+    period: Period
+    datasets: tuple[TrialDataset, ...]  # whole trials; filtering is the report's work
+    document_id: str  # "rep_...", printed on every page
+    code_version: str
+
+
+@dataclass(frozen=True)
+class RenderedReport:
+    """A finished file. `pages` is 0 for formats that have none."""
+
+    content: bytes
+    sha256: str
+    pages: int
+    format: Format
+    content_type: str
+    file_name: str
+    data_as_of: datetime
+    body_id: str

@@ -1,0 +1,25 @@
+"""Report types: what a report contains. One small module each; this one is their registry.
+
+docs/report-types.md says how to write one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reporting_pipeline.reports.request import ReportError
+from reporting_pipeline.reports.types import safety_summary, trial_activity
+from reporting_pipeline.reports.types.base import ReportType
+
+REPORT_TYPES: Mapping[str, ReportType] = {
+    kind.name: kind for kind in (trial_activity.REPORT_TYPE, safety_summary.REPORT_TYPE)
+}
+
+
+def report_type(name: str) -> ReportType:
+    """The report type of that name. Raises ReportError that lists the known ones."""
+    try:
+        return REPORT_TYPES[name]
+    except KeyError:
+        known = ", ".join(sorted(REPORT_TYPES))
+        raise ReportError(f"there is no report type {name!r}; the known ones are: {known}") from None

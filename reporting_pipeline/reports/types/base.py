@@ -1,0 +1,26 @@
+"""What a report type is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reporting_pipeline.domain.figures import Figure, TrialFigures
+from reporting_pipeline.reports.pdf.layout import Flow
+from reporting_pipeline.reports.sections import ReportContent
+
+Section = Callable[[Flow, TrialFigures, ReportContent], None]
+
+
+@dataclass(frozen=True)
+class ReportType:
+    """A choice of key figures for the cover and of sections for each trial, in order.
+
+    Cover, running headers, appendix, "page x of y" and the CSV and XLSX formats come of themselves.
+    """
+
+    name: str  # what a subscription's `report_type` says
+    title: str  # follows the cadence: "Weekly trial activity"
+    description: str
+    tiles: tuple[Figure, ...]  # at most 12
+    sections: tuple[Section, ...]

@@ -1,0 +1,168 @@
+"""The report as a workbook: an overview, one sheet per table, the definitions.
+
+Rows are streamed (constant memory). Text is written as text, never as a formula or a link. The
+bytes follow from the request alone: creation date and file times are the period's closing time.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pandas as pd
+import xlsxwriter
+
+from reporting_pipeline.domain.figures import Figure
+from reporting_pipeline.reports import wording
+from reporting_pipeline.reports.csv import TABLE_NOTES, tables_of
+from reporting_pipeline.reports.pdf.typesetting import clean
+from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.sections import ReportContent, filter_rows
+
+#: What Excel holds in a cell and on a sheet; longer is cut with a mark, further is said on the sheet.
+LONGEST_CELL = 32_767
+MOST_ROWS = 1_048_574
+_CUT = " [cut]"
+
+
+def write(content: ReportContent, request: ReportRequest) -> bytes:
+    """The workbook's bytes."""
+    buffer = BytesIO()
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+        "nan_inf_to_errors": False,
+        "remove_timezone": True,
+        "default_date_format": "yyyy-mm-dd hh:mm",
+    }
+    with xlsxwriter.Workbook(buffer, options) as book:
+        closing = content.period.end_at.replace(tzinfo=None)
+        book.set_properties(
+            {
+                "title": clean(request.subscription.name[:250]),
+                "subject": content.title,
+                "author": clean(content.organisation[:250]),
+                "comments": clean(request.document_id),
+                "created": closing,
+            }
+        )
+        formats = _formats(book)
+        _overview(book, formats, content, request)
+        for name, table in tables_of(content).items():
+            _sheet(book, formats, name, table)
+        _definitions(book, formats)
+    return buffer.getvalue()
+
+
+def _formats(book: Any) -> dict[str, Any]:
+    return {
+        "title": book.add_format({"bold": True, "font_size": 16, "font_color": "#00527F"}),
+        "head": book.add_format(
+            {"bold": True, "bg_color": "#E8EFF5", "bottom": 1, "font_color": "#00527F", "text_wrap": True}
+        ),
+        "bold": book.add_format({"bold": True}),
+        "wrap": book.add_format({"text_wrap": True, "valign": "top"}),
+        "instant": book.add_format({"num_format": "yyyy-mm-dd hh:mm"}),
+        "share": book.add_format({"num_format": "0.0"}),
+    }
+
+
+def _text(value: object) -> str:
+    text = str(value).translate(_CONTROLS).encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - len(_CUT)] + _CUT
+
+
+#: XML cannot hold these; shown as the replacement character.
+_CONTROLS = {code: "\ufffd" for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0xFFFE, 0xFFFF)}
+
+
+def _overview(book: Any, formats: dict[str, Any], content: ReportContent, request: ReportRequest) -> None:
+    sheet = book.add_worksheet("Overview")
+    sheet.set_column(0, 0, 34)
+    sheet.set_column(1, 3, 22)
+    sheet.write_string(0, 0, _text(content.title), formats["title"])
+    facts = [
+        ("Prepared for", request.owner_name),
+        ("Organisation", content.organisation),
+        ("Subscription", request.subscription.name),
+        ("Document", request.document_id),
+        ("Period", wording.period_detail(content.period)),
+        ("Data as of", wording.moment(content.data_as_of, content.period.timezone)),
+        ("Trials", ", ".join(trial.trial for trial in content.trials)),
+        *filter_rows(content.filters),
+    ]
+    row = 2
+    for label, value in facts:
+        sheet.write_string(row, 0, label, formats["bold"])
+        sheet.write_string(row, 1, _text(value))
+        row += 1
+    if content.is_empty:
+        statement = f"No document that matches the filters arrived this {content.noun}."
+        sheet.write_string(row + 1, 0, statement, formats["bold"])
+        row += 2
+    row += 1
+    for column, title in enumerate(
+        ("Key figure", f"This {content.noun}", f"The {content.noun} before", "Change")
+    ):
+        sheet.write_string(row, column, title, formats["head"])
+    for figure in Figure:
+        value = content.totals[figure]
+        if value is None:
+            continue
+        row += 1
+        style = formats["share"] if figure is Figure.ABNORMAL_LAB_SHARE else None
+        sheet.write_string(row, 0, figure.label)
+        for column, number in enumerate((value.current, value.previous, value.change), 1):
+            if number == number:
+                sheet.write_number(row, column, number, style)
+
+
+def _sheet(book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame) -> None:
+    sheet = book.add_worksheet(name.replace("_", " ").capitalize()[:31])
+    sheet.freeze_panes(1, 0)
+    sheet.set_row(0, 30)
+    columns = list(table.columns)
+    for place, column in enumerate(columns):
+        longest = table[column].head(200).astype(str).str.len().max() if len(table) else 0
+        sheet.set_column(place, place, min(max(len(column) + 2, int(longest or 0) + 1, 9), 48))
+    if columns:
+        sheet.autofilter(0, 0, max(min(len(table), MOST_ROWS), 1), len(columns) - 1)
+    for place, column in enumerate(columns):
+        sheet.write_string(0, place, column.replace("_", " "), formats["head"])
+    writers = [_writer(sheet, table[column], formats) for column in columns]
+    values = [table[column].tolist() for column in columns]
+    for row, cells in enumerate(zip(*values, strict=True), 1):
+        if row > MOST_ROWS:
+            sheet.write_string(row, 0, f"{len(table) - MOST_ROWS} more rows: see the CSV")
+            break
+        for place, (write_cell, cell) in enumerate(zip(writers, cells, strict=True)):
+            write_cell(row, place, cell)
+
+
+def _writer(sheet: Any, column: pd.Series, formats: dict[str, Any]) -> Any:
+    """How the cells of a column are written; missing values stay empty cells."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        instant = formats["instant"]
+        return lambda row, place, cell: (
+            None if pd.isna(cell) else sheet.write_datetime(row, place, cell.to_pydatetime(), instant)
+        )
+    if pd.api.types.is_bool_dtype(column):
+        return lambda row, place, cell: sheet.write_boolean(row, place, cell)
+    if pd.api.types.is_numeric_dtype(column):
+        return lambda row, place, cell: None if cell != cell else sheet.write_number(row, place, cell)
+    return lambda row, place, cell: sheet.write_string(row, place, _text(cell)) if cell != "" else None
+
+
+def _definitions(book: Any, formats: dict[str, Any]) -> None:
+    sheet = book.add_worksheet("Definitions")
+    sheet.set_column(0, 0, 30)
+    sheet.set_column(1, 1, 110)
+    sheet.freeze_panes(1, 0)
+    sheet.write_string(0, 0, "Figure or table", formats["head"])
+    sheet.write_string(0, 1, "What it is", formats["head"])
+    entries = [*((figure.label, figure.definition) for figure in Figure), *TABLE_NOTES.items()]
+    for row, (name, meaning) in enumerate(entries, 1):
+        sheet.write_string(row, 0, name)
+        sheet.write_string(row, 1, meaning, formats["wrap"])
