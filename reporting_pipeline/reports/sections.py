@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 
@@ -100,8 +101,8 @@ def what_happened(flow: Flow, trial: TrialFigures, content: ReportContent) -> No
         flow.bullet(text)
     if trial.synthetic_documents:
         flow.note(
-            f"{wording.plural(trial.synthetic_documents, 'document is', 'documents are')} synthetic: generated, "
-            "not collected. They are marked where they are shown."
+            f"{wording.plural(trial.synthetic_documents, 'document is', 'documents are')} synthetic: "
+            "generated, not collected. They are marked where they are shown."
         )
 
 
@@ -134,6 +135,7 @@ def chart_block(flow: Flow, trial: TrialFigures, content: ReportContent) -> None
 def safety_charts(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     half = (WIDTH - 16) / 2
     row: list[tuple[str, Surface, float, float]] = []
+    flow.space(4)
     events, labs = trial.adverse_events_by_class, trial.labs_outside_range
     both = not events.empty and not labs.empty
     width = half if both else WIDTH
@@ -203,15 +205,15 @@ def _event_row(row: Mapping[str, str]) -> tuple[Cell, ...]:
 
 
 _LAB_COLUMNS = (
-    Column("Site", 5),
-    Column("Subject", 11, lines=1),
-    Column("Arrived", 8, lines=1),
-    Column("Test", 33, bold=True),
-    Column("Value", 10, "right", lines=1),
-    Column("Unit", 11, lines=1),
-    Column("Reference range", 17, lines=1),
-    Column("Finding", 10, lines=1),
-    Column("Outside by", 13, "right", lines=1),
+    Column("Site", 28),
+    Column("Subject", 58, lines=1),
+    Column("Arrived", 40, lines=1),
+    Column("Test", 128, bold=True),
+    Column("Value", 46, "right", lines=1),
+    Column("Unit", 48, lines=1),
+    Column("Reference range", 68, lines=1),
+    Column("Finding", 42, lines=1),
+    Column("Outside by", 47, "right", lines=1),
 )
 
 
@@ -293,7 +295,7 @@ def notes(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         text = str(row["note"])
         shown = text[: CAPS["note_characters"]]
         flow.need(36)
-        flow.space(3)
+        flow.space(5)
         flow.paragraph(_source(row), SMALL, MUTED, most=2)
         flow.paragraph(shown, most=12)
         if len(text) > len(shown):
@@ -458,7 +460,7 @@ def _findings(flow: Flow, content: ReportContent) -> None:
     _more(flow, len(findings), "findings", "finding")
 
 
-def _head(frame: pd.DataFrame, cap: str) -> list[dict]:  # type: ignore[type-arg] - rows of any table
+def _head(frame: pd.DataFrame, cap: str) -> list[dict[Any, Any]]:
     return list(frame.head(CAPS[cap]).to_dict("records"))
 
 

@@ -107,14 +107,13 @@ def _overview(book: Any, formats: dict[str, Any], content: ReportContent, reques
         ("Key figure", f"This {content.noun}", f"The {content.noun} before", "Change")
     ):
         sheet.write_string(row, column, title, formats["head"])
-    for figure in Figure:
-        value = content.totals[figure]
-        if value is None:
+    for figure, total in content.totals.items():
+        if total is None:
             continue
         row += 1
         style = formats["share"] if figure is Figure.ABNORMAL_LAB_SHARE else None
         sheet.write_string(row, 0, figure.label)
-        for column, number in enumerate((value.current, value.previous, value.change), 1):
+        for column, number in enumerate((total.current, total.previous, total.change), 1):
             if number == number:
                 sheet.write_number(row, column, number, style)
 

@@ -66,7 +66,7 @@ class Personal:
     created: datetime
 
 
-class _Raw(pdfdoc.PDFObject):  # type: ignore[misc]
+class _Raw(pdfdoc.PDFObject):
     """An object whose bytes are given, for reportlab to number and write."""
 
     def __init__(self, data: bytes = b"") -> None:
@@ -142,20 +142,16 @@ class _Tail:
         objects = b"".join(self._parts)
         identity = sha256(body_digest + objects).hexdigest()[:32].encode()
         size = self.next_number
-        return (
-            b"%sxref\n0 %d\n%strailer\n<< /Size %d /Root %d 0 R /Info %d 0 R /ID [<%s> <%s>] >>\nstartxref\n%d\n%%%%EOF\n"
-            % (
-                objects,
-                size,
-                self._entries,
-                size,
-                catalog,
-                info,
-                identity,
-                identity,
-                self._start + len(objects),
-            )
+        table = b"xref\n0 %d\n%s" % (size, self._entries)
+        trailer = b"trailer\n<< /Size %d /Root %d 0 R /Info %d 0 R /ID [<%s> <%s>] >>\n" % (
+            size,
+            catalog,
+            info,
+            identity,
+            identity,
         )
+        start = b"startxref\n%d\n%%%%EOF\n" % (self._start + len(objects))
+        return objects + table + trailer + start
 
 
 def stream_object(dictionary: str, content: bytes) -> bytes:

@@ -174,9 +174,10 @@ def _cmap(texts: Mapping[int, str]) -> bytes:
 REGULAR = Face(_FOLDER / "NotoSans-Regular.ttf", "FR", BASE_CHARACTERS)
 BOLD = Face(_FOLDER / "NotoSans-Bold.ttf", "FB", BASE_CHARACTERS)
 _DEJAVU = Face(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", "FX")
-FALLBACKS = tuple(
-    Face(_FOLDER / f"{name}.ttf", f"F{number}") for number, name in enumerate(_FALLBACKS, 1)
-) + (_DEJAVU,)
+FALLBACKS = (
+    *(Face(_FOLDER / f"{name}.ttf", f"F{number}") for number, name in enumerate(_FALLBACKS, 1)),
+    _DEJAVU,
+)
 ALL_FACES = {face.resource: face for face in (REGULAR, BOLD, *FALLBACKS)}
 
 

@@ -246,7 +246,7 @@ class Flow:
             pair = isinstance(cell, Pair)
             for number, text in enumerate(texts):
                 y = self.y - 9.6 - 9.2 * number
-                under = pair and number > 0
+                under = pair and number == len(texts) - 1
                 self.surface.text(
                     anchor,
                     y,
@@ -317,7 +317,7 @@ def _cell_lines(cell: Cell, width: float, column: Column) -> tuple[str, ...]:
     if isinstance(cell, Flag):
         return (cell.text,)
     if isinstance(cell, Pair):
-        return (fit(cell.text, width, TABLE, column.bold), fit(cell.under, width, 7))
+        return (*wrap(cell.text, width, TABLE, column.bold, column.lines), fit(cell.under, width, 7))
     return wrap(cell, width, TABLE, column.bold, column.lines)
 
 
