@@ -1,8 +1,9 @@
 """Fixtures that every test may ask for: the real servers, and a database and a bucket of one's own.
 
 The embedded servers start once per session (once per xdist worker) at the first test that asks, in a
-temporary home, and are stopped and forgotten at the end. Isolation is by name: each test has its own
-database and its own bucket. Nothing here knows the product beyond its settings and its stores.
+temporary home, and are stopped and forgotten at the end, also when the session is killed. Isolation
+is by name: each test has its own database and its own bucket. Nothing here knows the product beyond
+its settings and its stores.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from reporting_pipeline.settings import Settings, load_settings
 from reporting_pipeline.stores.mongo import Database, mongo_client, open_database
 from reporting_pipeline.stores.objects import CLIENT_CONFIG, ObjectStore, connection_arguments
 from reporting_pipeline_tests import postgres
+from reporting_pipeline_tests.guardian import guarding
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -39,7 +41,7 @@ def endpoints() -> Iterator[Endpoints]:
     """The addresses and keys of real MongoDB and S3 servers, fault injection allowed."""
     with tempfile.TemporaryDirectory(prefix="reporting-tests-") as home:
         local = load_settings({"REPORTING_ENVIRONMENT": "test", "REPORTING_HOME": home})
-        with servers.running(local, test_commands=True) as started:
+        with guarding(Path(home)), servers.running(local, test_commands=True) as started:
             yield started
             mongo_client(started.mongodb_uri).close()
             mongo_client.cache_clear()

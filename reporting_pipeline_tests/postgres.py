@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reporting_pipeline.embedded.processes import HOST, free_ports
+from reporting_pipeline_tests.guardian import guarding
 
 USER = "postgres"
 # A test's data need not survive a power cut; 100 connections are few for runs that take 44 each.
@@ -35,11 +36,13 @@ def running() -> Iterator[str]:
         password = secrets.token_hex(16)
         _initialize(programs, folder, identity, password)
         (port,) = free_ports(1)
-        _run(programs / "pg_ctl", "start", "-D", folder / "data", "-w", *_start(folder, port), **identity)
-        try:
-            yield f"postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/postgres"
-        finally:
-            _run(programs / "pg_ctl", "stop", "-D", folder / "data", "-w", "-m", "immediate", **identity)
+        data = ("-D", folder / "data", "-w")
+        with guarding(folder):
+            _run(programs / "pg_ctl", "start", *data, *_start(folder, port), **identity)
+            try:
+                yield f"postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/postgres"
+            finally:
+                _run(programs / "pg_ctl", "stop", *data, "-m", "immediate", **identity)
 
 
 def _identity(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -35,3 +45,56 @@ def test_postgres_answers(postgres_url: str) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("select 1")).scalar() == 1
     engine.dispose()
+
+
+SESSION = """
+import os
+from pathlib import Path
+
+def test_that_never_ends(endpoints, postgres_url):
+    Path(os.environ["READY"]).write_text("ready")
+    __import__("threading").Event().wait()
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_session_that_is_ended_from_outside_leaves_no_server_behind(
+    end: signal.Signals, tmp_path: Path
+) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix="reporting-session-"))
+    temporary.chmod(0o755)  # PostgreSQL may run as another user
+    (tmp_path / "test_session.py").write_text(SESSION)
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "reporting_pipeline_tests.conftest"]
+    with subprocess.Popen(
+        [*command, "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "READY": str(ready), "TMPDIR": str(temporary)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as session:
+        assert eventually(ready.exists, 60)
+        assert len(processes_under(temporary)) >= 3
+        session.send_signal(end)
+    assert eventually(lambda: not processes_under(temporary), 30)
+    assert eventually(lambda: not list(temporary.iterdir()), 30)
+    temporary.rmdir()
+
+
+def processes_under(folder: Path) -> list[int]:
+    """The pids of the processes that have a path under `folder` among their arguments."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in argument for argument in process.info["cmdline"] or [])
+    ]
+
+
+def eventually(holds: Callable[[], bool], seconds: float) -> bool:
+    """Does it come true in time? Other processes are waited for here, not clocks."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
