@@ -49,7 +49,7 @@ KNOW_DAGSTER = {"partitions", "resources", "assets", "checks", "automation", "de
 READS_ENVIRONMENT = {"settings"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 #: What the API may know of delivery: how a link is signed, not how a report is sent.
-API_KNOWS_OF_DELIVERY = {f"{NAME}.delivery.links", f"{NAME}.delivery.unsubscribe"}
+API_KNOWS_OF_DELIVERY = {f"{NAME}.delivery.{part}" for part in ("links", "unsubscribe", "sendgrid_events")}
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ class Context:
 
     @property
     def now(self) -> datetime:
-        return self.clock()
+        """The time in milliseconds, as MongoDB keeps it: what is answered is what is read back."""
+        now = self.clock()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def _context(request: Request) -> Context:

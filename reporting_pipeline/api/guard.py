@@ -18,6 +18,7 @@ from reporting_pipeline.api.errors import Problem, problem_response
 log = logging.getLogger(__name__)
 
 JSON_LIMIT_BYTES = 1_000_000
+EVENTS_LIMIT_BYTES = 5_000_000  # a batch of a mail provider
 MULTIPART_OVERHEAD_BYTES = 100_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON = re.compile(r"application/(json|[a-z0-9.!#$&^_-]+\+json)\s*(;.*)?", re.IGNORECASE)
@@ -82,7 +83,9 @@ class GuardMiddleware:
 
     def _limit(self, scope: Scope) -> int:
         uploading = scope["path"] == "/api/documents" and scope["method"] == "POST"
-        return self._upload_limit + MULTIPART_OVERHEAD_BYTES if uploading else JSON_LIMIT_BYTES
+        if uploading:
+            return self._upload_limit + MULTIPART_OVERHEAD_BYTES
+        return EVENTS_LIMIT_BYTES if scope["path"] == "/webhooks/sendgrid" else JSON_LIMIT_BYTES
 
 
 def _problem(error: Exception, request_id: str) -> Problem:

@@ -34,7 +34,11 @@ _JOB_STATUS = {
     JobState.FAILED: "failed",
     JobState.SKIPPED: "failed",
 }
-_EXAMPLE_FILTERS: dict[str, Any] = {"dateRange": "last_week", "fileTypes": ["pdf", "jpg"], "trials": ["CDISCPILOT01"]}
+_EXAMPLE_FILTERS: dict[str, Any] = {
+    "dateRange": "last_week",
+    "fileTypes": ["pdf", "jpg"],
+    "trials": ["CDISCPILOT01"],
+}
 
 
 class FiltersShape(CamelShape):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from reporting_pipeline.api.routes import (
+    dead_letters,
     documents,
     editions,
+    mail_links,
     mailings,
+    people,
     scheduled_reports,
     service,
     subscriptions,
@@ -20,5 +23,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     mailings.router,
     editions.router,
     documents.router,
+    dead_letters.router,
+    people.router,
+    mail_links.router,
     service.router,
 )
