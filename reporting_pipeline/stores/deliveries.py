@@ -571,7 +571,14 @@ def _finish_job(database: Database, job: str, state: JobState, reason: str | Non
         database["jobs"]
         .update_one(
             {"_id": job, "state": {"$in": [s for s in _OPEN_TO_DELIVERY if s != state.value]}},
-            {"$set": {"state": state.value, "error": reason, "completed_at": now}},
+            {
+                "$set": {
+                    "state": state.value,
+                    "error": reason,
+                    "failed_in": "delivery" if state is JobState.FAILED else None,
+                    "completed_at": now,
+                }
+            },
         )
         .modified_count
     )
