@@ -90,6 +90,11 @@ def release(database: Database, claim: Claim) -> None:
     database.idempotency.delete_one(_mine(claim))
 
 
+def forget_principal(database: Database, principal: str) -> int:
+    """Remove the kept answers of somebody whose data is erased."""
+    return database.idempotency.delete_many({"principal": principal}).deleted_count
+
+
 def _second(
     database: Database, principal: str, key: str, fingerprint: str, token: str, now: datetime
 ) -> Claim | Answer:

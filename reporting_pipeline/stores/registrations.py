@@ -93,6 +93,11 @@ def forget_registrations(database: Database, organisation: str, subscriptions: S
     return database.registrations.delete_many(query).deleted_count
 
 
+def forget_user(database: Database, organisation: str, user: str) -> int:
+    """Remove what a user's address was registered for; the subscriptions are ended by others."""
+    return database.registrations.delete_many({"organisation": organisation, "user": user}).deleted_count
+
+
 def _registration(record: Record) -> Registration:
     return Registration(
         id=record["_id"],

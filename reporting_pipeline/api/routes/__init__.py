@@ -11,6 +11,7 @@ from reporting_pipeline.api.routes import (
     mail_links,
     mailings,
     people,
+    personal_data,
     scheduled_reports,
     service,
     subscriptions,
@@ -25,6 +26,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     documents.router,
     dead_letters.router,
     people.router,
+    personal_data.router,
     mail_links.router,
     service.router,
 )

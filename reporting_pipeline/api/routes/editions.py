@@ -40,6 +40,8 @@ def open_edition(
 
     An edition that was opened already is a 409 with the one that stands, unless `force` is true.
     """
+    if body.force:
+        _require_home(deployment, caller)
     cadence = Cadence(body.report_type)
     try:
         period = closed_period(cadence, body.period, deployment.now, deployment.settings.timezone)
@@ -104,6 +106,7 @@ def set_edition_state(
     edition_id: EditionId, body: StateChange, caller: Caller, deployment: Deployment
 ) -> EditionAnswer:
     """The state, by an outside worker. A change that is not legal is a 409."""
+    _require_home(deployment, caller)
     wanted = EditionState(body.state)
     try:
         edition = editions.set_state(deployment.database, edition_id, wanted, deployment.now, body.reason)
@@ -120,6 +123,7 @@ def set_edition_result(
     edition_id: EditionId, body: ResultChange, caller: Caller, deployment: Deployment
 ) -> EditionAnswer:
     """What an outside worker made of the edition. A failed edition takes no result (409)."""
+    _require_home(deployment, caller)
     try:
         edition = editions.set_result(deployment.database, edition_id, body.model_dump(by_alias=True))
     except editions.EditionMissing:
@@ -130,6 +134,12 @@ def set_edition_result(
         ) from None
     _note(deployment, caller, edition, result=True)
     return _answer(deployment, caller, edition)
+
+
+def _require_home(deployment: Context, caller: User) -> None:
+    """An edition is shared: what changes it for everybody is for the deployment's own organisation."""
+    if caller.organisation != deployment.settings.organisation:
+        raise Problem("forbidden", "Only the organisation that runs this deployment may do this.")
 
 
 def find_edition(deployment: Context, edition_id: str) -> Edition:
