@@ -1,0 +1,298 @@
+"""All that is kept about one person: given out as a file, or taken away everywhere.
+
+What is personal: the user's record, the names and recipients in their subscriptions, their address
+in other people's subscriptions, deliveries and everything that came of them, and the reports made
+for them. The audit log holds ids and marks only (`stores.audit`); it stays, and stays valid, while
+what its ids point to is emptied. Trial documents are not the user's data and are not touched.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reporting_pipeline.stores.jobs import cancel_jobs
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+
+ERASED = "[erased]"
+BATCH = 500
+# Not searched for the address: what cannot hold it (audit), what is the trial's (documents, trials),
+# and what is handled field by field.
+_NOT_SWEPT = frozenset({"audit", "documents", "trials", "users", "organisations", "rate_counters"})
+
+
+class UserUnknown(KeyError):
+    """No such user (in this organisation)."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What was taken away, in numbers; safe to put into the audit log."""
+
+    subscriptions: int = 0  # ended
+    recipients: int = 0  # places in other people's subscriptions
+    jobs: int = 0  # cancelled
+    deliveries: int = 0  # emptied
+    reports: int = 0
+    objects: int = 0  # files deleted
+    other_records: int = 0  # in which the address stood elsewhere
+
+
+# --- export ------------------------------------------------------------------------------------
+
+
+def export_user(database: Database, objects: ObjectStore, user_id: str, now: datetime) -> bytes:
+    """A zip with all about a user: one JSON file per kind of record, and their reports under `reports/`.
+
+    A report whose file is gone is listed in `missing_files.json`. Raises UserUnknown.
+    """
+    user = _user(database, user_id)
+    records = _records_about(database, user)
+    missing: list[str] = []
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, rows in records.items():
+            _add(archive, f"{name}.json", _json(rows), now)
+        for report in records["reports"]:
+            try:
+                body = objects.get(report["key"])
+            except ObjectMissing:
+                missing.append(report["_id"])
+                continue
+            _add(archive, f"reports/{_file_name(report)}", body, now)
+        _add(archive, "missing_files.json", _json(missing), now)
+    return buffer.getvalue()
+
+
+def _records_about(database: Database, user: Record) -> dict[str, list[Record]]:
+    user_id, address = user["_id"], user.get("email")
+    subscriptions = list(database.subscriptions.find({"owner": user_id}).sort("_id", 1))
+    ids = [each["_id"] for each in subscriptions]
+    to_user: list[Record] = [{"user": user_id}]
+    if address:
+        to_user.append({"recipient": address, "organisation": user["organisation"]})
+    deliveries = list(database.deliveries.find({"$or": to_user}).sort("_id", 1))
+    return {
+        "user": [user],
+        "subscriptions": subscriptions,
+        "received_from": list(
+            database.subscriptions.find(
+                {"owner": {"$ne": user_id}, "recipients.value": {"$in": [user_id, address]}},
+                {"name": 1, "organisation": 1, "schedule": 1, "status": 1},
+            )
+        ),
+        "jobs": list(database.jobs.find({"subscription": {"$in": ids}}).sort("_id", 1)),
+        "reports": list(database.reports.find({"subscription": {"$in": ids}}).sort("_id", 1)),
+        "deliveries": deliveries,
+        "unsubscribes": list(database.unsubscribes.find({"recipient": address})) if address else [],
+        "audit": list(
+            database.audit.find({"$or": [{"actor": user_id}, {"subject": user_id}]}).sort("seq", 1)
+        ),
+    }
+
+
+def _add(archive: zipfile.ZipFile, name: str, body: bytes, now: datetime) -> None:
+    # The date is that of the export, not of this machine's clock.
+    info = zipfile.ZipInfo(name, date_time=now.timetuple()[:6])
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, body)
+
+
+def _file_name(report: Mapping[str, Any]) -> str:
+    """Made of ids alone: a name from a record could climb out of the folder it is unpacked into."""
+    parts = (str(report[field]) for field in ("cadence", "period", "_id", "format"))
+    cadence, period, identifier, extension = (re.sub(r"[^A-Za-z0-9_-]", "_", part) for part in parts)
+    return f"{cadence}-{period}-{identifier}.{extension}"
+
+
+def _json(rows: Sequence[Any]) -> bytes:
+    def plain(value: Any) -> str:
+        return value.isoformat() if isinstance(value, datetime) else str(value)
+
+    return json.dumps(rows, indent=2, ensure_ascii=False, default=plain).encode()
+
+
+# --- erasure -----------------------------------------------------------------------------------
+
+
+def erase_user(database: Database, objects: ObjectStore, user_id: str, now: datetime) -> Erasure:
+    """Take a person's data away from every collection and object. May be repeated, also after a crash.
+
+    The user is deactivated first, so that nothing new is made or sent meanwhile, and emptied last,
+    so that a second call knows what to look for. Raises UserUnknown. The caller notes it in the
+    audit log, with the numbers returned.
+    """
+    user = _user(database, user_id)
+    database.users.update_one({"_id": user_id}, {"$set": {"active": False, "updated_at": now}})
+    addresses = _addresses(user)
+    owned = [row["_id"] for row in database.subscriptions.find({"owner": user_id}, {"_id": 1})]
+
+    jobs = sum(cancel_jobs(database, each, "the user was erased", now, "erased") for each in owned)
+    subscriptions = _end_subscriptions(database, owned, now)
+    recipients = _leave_other_subscriptions(database, user, addresses, now)
+    deliveries = _empty_deliveries(database, user_id, addresses, now)
+    files, reports = _delete_reports(database, objects, owned)
+    database.idempotency.delete_many({"principal": user_id})
+    database.address_marks.delete_many({"address": {"$in": addresses}})
+    database.unsubscribes.delete_many({"recipient": {"$in": addresses}})
+    others = sum(_sweep(database, address) for address in addresses)
+    _empty_user(database, user, now)
+    return Erasure(subscriptions, recipients, jobs, deliveries, reports, files, others)
+
+
+def _user(database: Database, user_id: str) -> Record:
+    user = database.users.find_one({"_id": user_id})
+    if user is None:
+        raise UserUnknown(user_id)
+    return user
+
+
+def _addresses(user: Record) -> list[str]:
+    return [user["email"]] if user.get("email") and not user.get("erased_at") else []
+
+
+def _end_subscriptions(database: Database, owned: Sequence[str], now: datetime) -> int:
+    changed = database.subscriptions.update_many(
+        {"_id": {"$in": list(owned)}},
+        {
+            "$set": {
+                "status": "ended",
+                "next_due_at": None,
+                "name": ERASED,
+                "description": "",
+                "recipients": [],
+                "parameters": {},
+                "updated_at": now,
+            },
+            "$inc": {"version": 1},
+        },
+    )
+    return changed.modified_count
+
+
+def _leave_other_subscriptions(
+    database: Database, user: Record, addresses: Sequence[str], now: datetime
+) -> int:
+    """Out of the recipients of others. One left with nobody is paused: its owner did not ask for it."""
+    values = [user["_id"], *addresses]
+    left = 0
+    for row in database.subscriptions.find({"recipients.value": {"$exists": True}, **_same_place(user)}):
+        kept = [each for each in row["recipients"] if str(each.get("value")).lower() not in values]
+        if len(kept) == len(row["recipients"]):
+            continue
+        change: Record = {"recipients": kept, "updated_at": now}
+        if not kept and row["status"] == "active":
+            change |= {"status": "paused", "next_due_at": None}
+            cancel_jobs(database, row["_id"], "its only recipient was erased", now, "paused")
+        answer = database.subscriptions.update_one(
+            {"_id": row["_id"], "version": row["version"]}, {"$set": change, "$inc": {"version": 1}}
+        )
+        if answer.modified_count:
+            left += len(row["recipients"]) - len(kept)
+        else:  # changed meanwhile; the sweep at the end takes what is still there
+            database.subscriptions.update_one(
+                {"_id": row["_id"]},
+                {"$pull": {"recipients": {"value": {"$in": values}}}, "$inc": {"version": 1}},
+            )
+    return left
+
+
+def _same_place(user: Record) -> Record:
+    return {"organisation": user["organisation"], "owner": {"$ne": user["_id"]}}
+
+
+def _empty_deliveries(database: Database, user_id: str, addresses: Sequence[str], now: datetime) -> int:
+    """The record stays for the counts; the recipient becomes one of its own, as the unique index asks."""
+    query: Record = {
+        "$or": [{"user": user_id}, {"recipient": {"$in": list(addresses)}}],
+        "erased_at": {"$exists": False},
+    }
+    emptied = 0
+    for row in database.deliveries.find(query):
+        waiting = row.get("state") in ("pending", "unknown")
+        change: Record = {
+            "recipient": f"erased:{row['_id']}",
+            "address": "",
+            "user": None,
+            "error": None,
+            "attempts": [{**attempt, "error": None} for attempt in row.get("attempts") or []],
+            "erased_at": now,
+        }
+        if waiting:
+            change |= {"state": "suppressed", "error": "the user was erased", "next_attempt_at": None}
+            change |= {"settled_at": now, "lease_token": None, "lease_until": None}
+        emptied += database.deliveries.update_one({"_id": row["_id"]}, {"$set": change}).modified_count
+        database.delivery_events.delete_many({"delivery": row["_id"]})
+    return emptied
+
+
+def _delete_reports(database: Database, objects: ObjectStore, owned: Sequence[str]) -> tuple[int, int]:
+    """(files deleted, records deleted). Older renderings stand under the same prefix and go too."""
+    files = records = 0
+    for report in database.reports.find({"subscription": {"$in": list(owned)}}):
+        prefix = f"reports/{report['cadence']}/{report['period']}/{report['subscription']}/"
+        for key in {report["key"], *objects.keys(prefix)}:
+            objects.delete(key)
+            files += 1
+        # The file first: a record without a file can be looked for again, the reverse cannot.
+        records += database.reports.delete_one({"_id": report["_id"]}).deleted_count
+    return files, records
+
+
+def _sweep(database: Database, address: str) -> int:
+    """Replace the address wherever else a text holds it: stored answers, alerts, reasons, events."""
+    pattern = re.compile(re.escape(address), re.IGNORECASE)
+    changed = 0
+    for name in sorted(set(database.list_collection_names()) - _NOT_SWEPT):
+        if name.startswith("system."):
+            continue
+        for row in database[name].find({}, batch_size=BATCH):
+            identifier = row.pop("_id")
+            if pattern.search(str(identifier)):
+                changed += database[name].delete_one({"_id": identifier}).deleted_count
+                continue
+            cleaned = {field: _without(value, pattern) for field, value in row.items()}
+            change = {field: value for field, value in cleaned.items() if value != row[field]}
+            if change:
+                # Only the fields concerned: a worker may be moving the record's state at this moment.
+                answer = database[name].update_one({"_id": identifier}, {"$set": change})
+                changed += answer.modified_count
+    return changed
+
+
+def _without(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub(ERASED, value)
+    if isinstance(value, bytes):
+        return pattern.sub(ERASED, value.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        )
+    if isinstance(value, dict):
+        return {pattern.sub(ERASED, key): _without(inner, pattern) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without(inner, pattern) for inner in value]
+    return value
+
+
+def _empty_user(database: Database, user: Record, now: datetime) -> None:
+    """The id stays as the pseudonym that the audit log and the jobs speak of."""
+    database.users.replace_one(
+        {"_id": user["_id"]},
+        {
+            "organisation": user["organisation"],
+            "name": "",
+            "email": f"{user['_id'].lower()}@erased.invalid",
+            "roles": [],
+            "trials": [],
+            "timezone": "UTC",
+            "active": False,
+            "erased_at": user.get("erased_at") or now,
+        },
+    )
