@@ -202,7 +202,7 @@ class _Slot:
         except TimeoutError:
             self.stop()
             raise _WorkerDied(f"opening it takes more than {self._limits.wall_seconds:g} seconds") from None
-        except (OSError, EOFError, ValueError, KeyError, TypeError):
+        except (OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise self._death() from None
         except BaseException:
             self.stop()  # an interrupt: the worker still holds a task, its answer would meet the next one
@@ -247,9 +247,16 @@ class _Slot:
             self.stop()
         if self._socket is None or self.process is None or self.process.poll() is not None:
             self.stop()
-            self._start()
-        assert self._socket is not None  # noqa: S101 - _start sets it or raises
+            self._start_or_again()
+        assert self._socket is not None  # noqa: S101 - starting sets it or raises
         return self._socket
+
+    def _start_or_again(self) -> None:
+        """A worker killed while it starts is no reason to end a run of thousands of files."""
+        try:
+            self._start()
+        except WorkerStartError:
+            self._start()
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
