@@ -146,7 +146,8 @@ class TrialFigures:
     labs_outside_range: pd.DataFrame
     #: index: site; columns: planned, unplanned; counts
     visits_by_site: pd.DataFrame
-    #: index: site; columns: documents, subjects, adverse_events, serious, labs, out_of_range, visits, bad_files
+    #: index: site; columns: documents, subjects, adverse_events, serious, labs, out_of_range, visits,
+    #: bad_files; counts
     site_activity: pd.DataFrame
     #: columns of TABLES["adverse_events"]; serious first, then by severity, site, subject
     adverse_events: pd.DataFrame

@@ -182,7 +182,7 @@ class _Stage:
                 height,
                 facecolor=fill.colour,
                 hatch=fill.hatch or None,
-                edgecolor="#FFFFFF" if not fill.hatch else "#5B4A3A",
+                edgecolor=fill.hatch_ink,
                 linewidth=0.0,
                 clip_on=False,
             )
@@ -219,7 +219,7 @@ class _Stage:
                     transform=self.figure.transFigure,
                     facecolor=fill.colour,
                     hatch=fill.hatch or None,
-                    edgecolor="#FFFFFF" if not fill.hatch else "#5B4A3A",
+                    edgecolor=fill.hatch_ink,
                     linewidth=0.0,
                 )
             )

@@ -141,16 +141,12 @@ def _readme(content: ReportContent, request: ReportRequest, tables: Mapping[str,
     ]
     if content.is_empty:
         lines += [f"No document that matches the filters arrived this {content.noun}.", ""]
-    lines += [
-        "Filters",
-        *(f"  {name}: {clean(selected)}" for name, selected in filter_rows(content.filters)),
-        "",
-    ]
-    lines += ["Tables"]
+    filters = [f"  {name}: {clean(selected)}" for name, selected in filter_rows(content.filters)]
+    lines += ["Filters", *filters, "", "Tables"]
     lines += [f"  {name}.csv ({len(table)} rows): {TABLE_NOTES[name]}" for name, table in tables.items()]
     lines += [
         "",
-        "UTF-8, comma-separated. A text that a spreadsheet would run as a formula has an apostrophe before it.",
+        "UTF-8, comma-separated. Text that a spreadsheet would run as a formula begins with an apostrophe.",
         "Statistics may use only the columns `value`, `unit`, `low` and `high`: they are in standard units.",
         "",
     ]

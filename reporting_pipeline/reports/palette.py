@@ -34,19 +34,25 @@ class Fill:
     colour: str
     hatch: str = ""
 
+    @property
+    def hatch_ink(self) -> str:
+        """Dark lines on a light colour, light lines on a dark one."""
+        red, green, blue = rgb(self.colour)
+        return "#5B4A3A" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.45 else "#FFFFFF"
+
 
 KINDS = {
-    "lab": Fill("#0072B2"),
+    "lab": Fill("#00527F"),
     "vitals": Fill("#A6D8F5", "////"),
-    "adverse_event": Fill("#D55E00"),
-    "visit": Fill("#8FD6BF", "...."),
-    "disposition": Fill("#8A4F7D"),
-    "ecg": Fill("#F5D58A", "\\\\\\\\"),
-    "imaging": Fill("#4D4D4D"),
-    "lab_sheet": Fill("#F0E442", "xxxx"),
+    "adverse_event": Fill("#EE7F3B"),
+    "visit": Fill("#A3DECB", "...."),
+    "disposition": Fill("#8A4F7D", "\\\\\\\\"),
+    "ecg": Fill("#F7E3B0"),
+    "imaging": Fill("#333333", "xxxx"),
+    "lab_sheet": Fill("#F0E442", "||||"),
     "note": Fill("#D9D9D9", "----"),
 }
-OTHER_KIND = Fill("#BBBBBB", "||||")
+OTHER_KIND = Fill("#BBBBBB", "xxxx")
 
 SEVERITY = {
     "MILD": Fill("#F9D9C2"),

@@ -119,7 +119,7 @@ def sentence(text: str) -> str:
     if not text.isupper() or len(text) < 4:
         return text
     lowered = text[:1] + text[1:].lower()
-    return _ABBREVIATION.sub(lambda match: match[0].upper(), lowered)
+    return _ABBREVIATION.sub(lambda match: match[0].upper(), lowered).replace(" t wave", " T wave")
 
 
 def amount(value: float) -> str:
@@ -177,7 +177,8 @@ def _events(trial: TrialFigures) -> str:
     top = trial.adverse_events_by_class.iloc[0]
     verb = "was" if events.current == 1 else "were"
     return (
-        f"{plural(events.current, 'adverse event')} {verb} reported in {plural(subjects.current, 'subject')}: "
+        f"{plural(events.current, 'adverse event')} {verb} reported in "
+        f"{plural(subjects.current, 'subject')}: "
         f"{count(serious.current) if serious.current else 'none'} serious, "
         f"{count(severe) if severe else 'none'} severe. "
         f"The most frequent class was {sentence(str(top.name)).lower()} ({count(top.sum())})."

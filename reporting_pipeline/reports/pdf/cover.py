@@ -36,6 +36,8 @@ def shared_cover(flow: Flow, content: ReportContent, kind: ReportType) -> None:
         surface, x, _WHO_TOP - 34, "Data as of", wording.moment(content.data_as_of, content.period.timezone)
     )
     names = ", ".join(trial.trial for trial in content.trials) or "None of those the filters name"
+    if len(content.trials) > 3:
+        names = f"{len(content.trials)}: {names}"
     _fact(surface, x, _WHO_TOP - 68, "Trials", names)
     flow.y = _WHO_TOP - 112
     if content.is_empty:

@@ -244,9 +244,10 @@ class Flow:
                 continue
             anchor = x + width - 3 if column.align == "right" else x + 3
             pair = isinstance(cell, Pair)
+            main = _main_lines(cell, width - 6, column)
             for number, text in enumerate(texts):
                 y = self.y - 9.6 - 9.2 * number
-                under = pair and number == len(texts) - 1
+                under = pair and number >= main
                 self.surface.text(
                     anchor,
                     y,
@@ -313,11 +314,19 @@ def _ratio(picture: Picture) -> float:
     return min(max(picture.width / max(picture.height, 1), 0.4), 4.0)
 
 
+def _main_lines(cell: Cell, width: float, column: Column) -> int:
+    """How many lines of a Pair are its upper text."""
+    return len(wrap(cell.text, width, TABLE, column.bold, column.lines)) if isinstance(cell, Pair) else 0
+
+
 def _cell_lines(cell: Cell, width: float, column: Column) -> tuple[str, ...]:
     if isinstance(cell, Flag):
         return (cell.text,)
     if isinstance(cell, Pair):
-        return (*wrap(cell.text, width, TABLE, column.bold, column.lines), fit(cell.under, width, 7))
+        return (
+            *wrap(cell.text, width, TABLE, column.bold, column.lines),
+            *wrap(cell.under, width, 7, False, 2),
+        )
     return wrap(cell, width, TABLE, column.bold, column.lines)
 
 

@@ -126,7 +126,7 @@ def _text_operators(shaped: Shaped, x: str, y: str, size: float, fill: Colour) -
         if segment.rises:
             drawn = _RISE.sub(lambda match: number(int(match[1]) * size / 1000), drawn)
         if segment.faux_bold:  # scripts without a bold face: a thin outline in the text's colour
-            drawn = f"{colour(fill)} RG {number(size / 30)} w 2 Tr {drawn} 0 Tr"
+            drawn = f"{colour(fill)} RG {number(size / 55)} w 2 Tr {drawn} 0 Tr"
         parts.append(f"/{segment.resource} {number(size)} Tf {drawn}")
     parts.append("ET")
     operators = " ".join(parts)

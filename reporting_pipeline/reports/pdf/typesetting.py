@@ -280,7 +280,8 @@ def wrap(text: str, width: float, size: float, bold: bool = False, most: int = 1
         line = word.lstrip()
         while width_of(line.rstrip(), size, bold) > width:
             end = _longest_prefix(line, width, size, bold)
-            lines.append(line[:end])
+            alone = width_of(line[:end], size, bold) > width  # one sign wider than the column
+            lines.append(ELLIPSIS if alone else line[:end])
             line = line[end:]
         if len(lines) > most:
             break

@@ -1,0 +1,234 @@
+"""Figures against small tables whose answers can be counted by hand."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+
+import pytest
+
+from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
+from reporting_pipeline.domain.figures import Figure, TrialFigures, Value, figures_for, total
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.subscriptions import Filters
+
+WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
+NAN = float("nan")
+
+
+def row(number: int, kind: str, site: str, subject: str, **more: object) -> dict[str, object]:
+    return {
+        "document_id": f"doc_{number}",
+        "window": "current",
+        "site": site,
+        "subject": subject,
+        "day": "2026-11-16",
+        "kind": kind,
+        "received_at": datetime(2026, 11, 16, 9, tzinfo=UTC),
+        "synthetic": False,
+        **more,
+    }
+
+
+def fact(number: int, site: str, subject: str, **more: object) -> dict[str, object]:
+    return {
+        "document_id": f"doc_{number}",
+        "window": "current",
+        "site": site,
+        "subject": subject,
+        "day": "2026-11-16",
+        **more,
+    }
+
+
+def lab(number: int, test: str, value: float, low: float, high: float, **more: object) -> dict[str, object]:
+    return fact(number, "701", "s1", test=test, test_code=test, value=value, low=low, high=high, **more)
+
+
+def dataset() -> TrialDataset:
+    rows: dict[str, list[dict[str, object]]] = {
+        "documents": [
+            row(1, "lab", "701", "s1"),
+            row(2, "adverse_event", "701", "s1", day="2026-11-17"),
+            row(3, "adverse_event", "702", "s2"),
+            row(4, "visit", "702", "s3"),
+            row(
+                5,
+                "ecg",
+                "702",
+                "s3",
+                file_status="ok",
+                file_type="png",
+                file_sha256="a" * 64,
+                synthetic=True,
+                note="calm",
+            ),
+            row(6, "imaging", "703", "", file_status="corrupt", file_type="jpg"),
+            row(7, "lab_sheet", "703", "", file_status="missing", file_type="pdf"),
+            row(8, "lab", "701", "s9", window="previous"),
+            row(9, "adverse_event", "701", "s1", window="previous"),
+        ],
+        "adverse_events": [
+            fact(2, "701", "s1", system_organ_class="CARDIAC", severity="SEVERE", serious=True),
+            fact(3, "702", "s2", system_organ_class="CARDIAC", severity="MILD", serious=False),
+            fact(3, "702", "s2", system_organ_class="", severity="", serious=False),
+            fact(9, "701", "s1", system_organ_class="SKIN", severity="MILD", serious=True, window="previous"),
+        ],
+        "labs": [
+            lab(1, "ALT", 10, 5, 40),  # within
+            lab(1, "ALT", 40, 5, 40),  # on the limit: within
+            lab(1, "ALT", 41, 5, 40),  # above, by 1/35
+            lab(1, "ALT", 4, 5, NAN),  # below, by 1/5 of the limit
+            lab(1, "K", 9, NAN, 5),  # above, by 4/5 of the limit
+            lab(1, "K", 9, NAN, NAN),  # no range: not assessed
+            lab(1, "K", NAN, 3, 5),  # no number: not assessed
+            lab(8, "K", 4, 3, 5, window="previous"),
+        ],
+        "visits": [fact(4, "702", "s3", planned=True), fact(4, "702", "s3", planned=False)],
+        "findings": [
+            {"document_id": "doc_1", "window": "current", "site": "701", "code": "wrong_type"},
+            {"document_id": "doc_4", "window": "current", "site": "702", "code": "partial_date"},
+            {"document_id": "", "window": "current", "site": "", "code": "missing_field"},
+            {"document_id": "doc_8", "window": "previous", "site": "701", "code": "wrong_type"},
+        ],
+    }
+    return TrialDataset(
+        trial="T1",
+        title="A trial",
+        period=WEEK,
+        tables={name: table_from_rows(name, rows.get(name, [])) for name in TABLES},
+        version="v",
+        data_as_of=WEEK.end_at,
+        media={"a" * 64: Thumbnail("a" * 64, "media/a.jpg", 10, 10)},
+    )
+
+
+def figures(**filters: tuple[str, ...]) -> TrialFigures:
+    return figures_for(dataset(), Filters(**filters))
+
+
+def test_every_key_figure_counts_what_its_definition_says() -> None:
+    found = {
+        name.value: value and (value.current, value.previous) for name, value in figures().values.items()
+    }
+    share = found.pop("abnormal_lab_share")
+    assert found == {
+        "documents": (7, 2),
+        "subjects": (3, 2),
+        "sites": (3, 1),
+        "adverse_events": (3, 1),
+        "serious_adverse_events": (1, 1),
+        "subjects_with_adverse_events": (2, 1),
+        "lab_results_assessed": (5, 1),
+        "abnormal_labs": (3, 0),
+        "visits": (2, 0),
+        "dispositions": (0, 0),
+        "files_ok": (1, 0),
+        "files_missing": (1, 0),
+        "files_corrupt": (1, 0),
+    }
+    assert share == pytest.approx((60.0, 0.0))
+
+
+def test_every_figure_has_a_label_and_a_definition() -> None:
+    assert all(figure.label and figure.definition.endswith(".") for figure in Figure)
+
+
+def test_a_site_filter_leaves_only_that_site() -> None:
+    found = figures(sites=("702",))
+    assert found.values[Figure.DOCUMENTS] == Value(3, 0)
+    assert found.values[Figure.ADVERSE_EVENTS] == Value(2, 0)
+    assert found.values[Figure.FILES_CORRUPT] == Value(0, 0)
+    assert list(found.site_activity.index) == ["702"]
+
+
+def test_figures_of_kinds_that_are_left_out_are_absent_not_zero() -> None:
+    found = figures(kinds=("adverse_event",))
+    assert found.values[Figure.ABNORMAL_LABS] is None
+    assert found.values[Figure.VISITS] is None
+    assert found.values[Figure.ADVERSE_EVENTS] == Value(3, 1)
+    assert found.values[Figure.DOCUMENTS] == Value(2, 1)
+    assert found.labs_outside_range.empty
+
+
+def test_file_types_choose_files_and_images_but_no_documents() -> None:
+    found = figures(file_types=("jpg",))
+    assert found.values[Figure.DOCUMENTS] == Value(7, 2)
+    assert found.values[Figure.FILES_OK] == Value(0, 0)
+    assert found.values[Figure.FILES_CORRUPT] == Value(1, 0)
+    assert not found.media
+    assert list(figures().media) == ["a" * 64]
+
+
+def test_documents_are_counted_on_every_day_of_the_period() -> None:
+    frame = figures().documents_by_day
+    assert list(frame.index) == [day.isoformat() for day in WEEK.days()]
+    assert frame.to_numpy().sum() == 7
+    assert frame.loc["2026-11-17", "adverse_event"] == 1
+    assert frame.loc["2026-11-22"].sum() == 0
+
+
+def test_adverse_events_without_class_or_severity_are_counted_too() -> None:
+    frame = figures().adverse_events_by_class
+    assert list(frame.index) == ["CARDIAC", "Not coded"]
+    assert frame.loc["CARDIAC"].to_dict() == {"MILD": 1, "MODERATE": 0, "SEVERE": 1, "NOT STATED": 0}
+    assert frame.loc["Not coded", "NOT STATED"] == 1
+
+
+def test_labs_out_of_range_are_counted_by_test_and_side() -> None:
+    frame = figures().labs_outside_range
+    assert frame.loc["ALT"].to_dict() == {"below": 1, "above": 1, "assessed": 4}
+    assert frame.loc["K"].to_dict() == {"below": 0, "above": 1, "assessed": 1}
+
+
+def test_abnormal_labs_come_farthest_outside_first() -> None:
+    listed = figures().abnormal_labs
+    assert list(listed["value"]) == [9, 4, 41]
+    assert list(listed["deviation"]) == pytest.approx([4 / 5, 1 / 5, 1 / 35])
+
+
+def test_adverse_events_are_listed_serious_first() -> None:
+    assert list(figures().adverse_events["serious"]) == [True, False, False]
+
+
+def test_site_activity_adds_up_to_the_key_figures() -> None:
+    found = figures()
+    sums = found.site_activity.sum()
+    for column, figure in (
+        ("documents", Figure.DOCUMENTS),
+        ("adverse_events", Figure.ADVERSE_EVENTS),
+        ("serious", Figure.SERIOUS_ADVERSE_EVENTS),
+        ("labs", Figure.LAB_RESULTS_ASSESSED),
+        ("out_of_range", Figure.ABNORMAL_LABS),
+        ("visits", Figure.VISITS),
+    ):
+        value = found.values[figure]
+        assert value is not None
+        assert sums[column] == value.current
+    assert found.site_activity.loc["703", "bad_files"] == 2
+
+
+def test_findings_follow_the_filters_and_those_of_no_document_are_always_shown() -> None:
+    assert set(figures().findings["code"]) == {"wrong_type", "partial_date", "missing_field"}
+    assert set(figures(sites=("702",)).findings["code"]) == {"partial_date", "missing_field"}
+    assert set(figures(kinds=("lab",)).findings["code"]) == {"wrong_type", "missing_field"}
+
+
+def test_totals_are_sums_and_the_share_is_recomputed() -> None:
+    summed = total([figures(), figures(), figures(kinds=("visit",))])
+    assert summed[Figure.DOCUMENTS] == Value(15, 4)
+    share = summed[Figure.ABNORMAL_LAB_SHARE]
+    assert share is not None
+    assert share.current == pytest.approx(60.0)
+
+
+def test_a_share_of_nothing_is_not_a_number() -> None:
+    share = figures(sites=("702",)).values[Figure.ABNORMAL_LAB_SHARE]
+    assert share is not None
+    assert math.isnan(share.current)
+
+
+def test_no_document_for_the_filters_is_empty() -> None:
+    assert figures(sites=("999",)).is_empty
+    assert not figures().is_empty
+    assert figures().synthetic_documents == 1
