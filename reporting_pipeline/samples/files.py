@@ -81,20 +81,21 @@ class WeekOfFiles:
         )
 
     def _document(self, kind: Kind, base: Record) -> FileDocument:
-        chance = seeded("file", kind, base["_id"])
+        seed = ("file", kind, base["_id"])  # each making starts from it afresh
         caption = f"{base['subject']}   {base['title'][:40]}   {base['collected'][:10]}"
         if kind is Kind.ECG:
             record = self._record(kind, base, "ECG strip", "ecg.png")
-            return FileDocument(record, lambda: ecg_strip(chance, _plain(caption)))
+            return FileDocument(record, lambda: ecg_strip(seeded(*seed), _plain(caption)))
         if kind is Kind.IMAGING:
-            turned = chance.random() < 0.3
+            turned = seeded(*seed, "turned").random() < 0.3
             record = self._record(kind, base, f"{self.region.title()} CT, axial slice", "scan.jpg")
-            return FileDocument(record, lambda: scan(chance, self.region, _plain(base["subject"]), turned))
+            caption = _plain(base["subject"])
+            return FileDocument(record, lambda: scan(seeded(*seed), self.region, caption, turned))
         if kind is Kind.LAB_SHEET:
             return FileDocument(
                 self._record(kind, base, "Laboratory report", "laboratory.pdf"), lambda: lab_sheet(base)
             )
-        text = self.notes(chance, base["site"])
+        text = self.notes(seeded(*seed), base["site"])
         record = self._record(kind, base, "Site note", "note.txt", note=text)
         return FileDocument(record, lambda: f"{caption}\n\n{text}\n".encode())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from random import Random
 from typing import Any, Literal
 from xml.sax.saxutils import escape
@@ -56,9 +57,8 @@ def ecg_strip(chance: Random, caption: str) -> bytes:
     dots = _DOTS * scale
     width = (_SECONDS * _PAPER_SPEED + 2 * _MARGIN) * dots
     height = (_HEADER + len(_LEADS) * _ROW + 2 * _MARGIN) * dots
-    image = Image.new("RGB", (width, height), (255, 250, 248))
+    image = _paper(width, height, dots).copy()
     draw = ImageDraw.Draw(image)
-    _grid(draw, width, height, dots)
     rate = chance.randint(54, 104)
     draw.rectangle((0, 0, width, (_HEADER - 1) * dots), fill=(255, 255, 255))
     title, small = ImageFont.load_default(5 * dots), ImageFont.load_default(3.6 * dots)
@@ -73,15 +73,20 @@ def ecg_strip(chance: Random, caption: str) -> bytes:
         points = list(zip(xs.tolist(), (middle - trace * _GAIN * dots).tolist(), strict=True))
         draw.line(points, fill=(15, 15, 40), width=round(0.32 * dots), joint="curve")
         draw.text((_MARGIN * dots, middle - 15 * dots), lead, font=title, fill=(15, 15, 40))
-    return _png(image.resize((width // scale, height // scale), Image.Resampling.LANCZOS))
+    return _png(image.reduce(scale))
 
 
-def _grid(draw: ImageDraw.ImageDraw, width: int, height: int, dots: int) -> None:
+@lru_cache(maxsize=1)
+def _paper(width: int, height: int, dots: int) -> Image.Image:
+    """Empty millimetre paper; the same under every strip."""
+    image = Image.new("RGB", (width, height), (255, 250, 248))
+    draw = ImageDraw.Draw(image)
     for fine, colour, line in ((1, (250, 218, 214), 1), (5, (240, 170, 165), 2)):
         for x in range(0, width, fine * dots):
             draw.line((x, 0, x, height), fill=colour, width=line)
         for y in range(0, height, fine * dots):
             draw.line((0, y, width, y), fill=colour, width=line)
+    return image
 
 
 def _beats(chance: Random, rate: int) -> list[float]:
