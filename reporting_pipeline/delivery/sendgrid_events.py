@@ -118,8 +118,13 @@ def _take_in(database: Database, entry: Any, now: datetime) -> str:
     moved = apply_evidence(database, event.delivery, event.state, event.at, _fields(event, delivery))
     if moved:
         settle_jobs(database, [delivery["job"]], now)
-    suppressed = event.kind in _SUPPRESSING and suppress_address(
-        database, delivery["recipient"], f"{event.kind}: {event.reason}", now, event.delivery
+    # A known event repeated must not undo a person's lifting.
+    suppressed = (
+        not known
+        and event.kind in _SUPPRESSING
+        and suppress_address(
+            database, delivery["recipient"], f"{event.kind}: {event.reason}", now, event.delivery
+        )
     )
     # Last, so that an event counts as known only when everything it says has been done.
     if known or not _keep(database, event, now):

@@ -1,7 +1,7 @@
 """Rates that all workers share: one token bucket a name, kept in MongoDB.
 
-A bucket may go into debt by one request, so a large batch needs no large burst; the debt is paid
-before the next request, and the mean rate holds.
+A request larger than the burst is given when the bucket is full and leaves a debt, which is paid
+before the next one: a large batch needs no large burst, and the mean rate holds.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def take(
     One atomic update, so workers cannot take the same token. The clock is the callers': the bucket
     never runs backwards when theirs differ.
     """
+    needed = min(float(count), burst) - 1e-6  # what rounding may have cost
     elapsed = {"$max": [0, {"$divide": [{"$subtract": [now, {"$ifNull": ["$at", now]}]}, 1000]}]}
     filled = {
         "$min": [burst, {"$add": [{"$ifNull": ["$tokens", burst]}, {"$multiply": [elapsed, per_second]}]}]
@@ -29,7 +30,7 @@ def take(
         {"_id": name},
         [
             {"$set": {"filled": filled, "at": {"$max": [{"$ifNull": ["$at", now]}, now]}}},
-            {"$set": {"granted": {"$gt": ["$filled", 0]}}},
+            {"$set": {"granted": {"$gte": ["$filled", needed]}}},
             {"$set": {"tokens": {"$cond": ["$granted", {"$subtract": ["$filled", count]}, "$filled"]}}},
         ],
         upsert=True,
@@ -38,4 +39,4 @@ def take(
     assert bucket is not None  # noqa: S101 - an upsert that returns the document after it
     if bucket["granted"]:
         return timedelta(0)
-    return timedelta(seconds=max(0.001, (0.001 - bucket["tokens"]) / per_second))
+    return timedelta(seconds=max(0.001, (needed - bucket["tokens"]) / per_second))

@@ -1,0 +1,179 @@
+"""Links and unsubscription: one answer to every bad token, nothing changed by a look."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from reporting_pipeline.delivery.links import open_link, revoke_links
+from reporting_pipeline.delivery.tokens import (
+    link_token,
+    read_link_token,
+    report_url,
+    unsubscribe_token,
+)
+from reporting_pipeline.delivery.unsubscribe import unsubscribe, unsubscribe_page
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.deliveries import plan_deliveries
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.delivery.seeds import FILE, NOW, seed
+from reporting_pipeline_tests.delivery.test_outbox import deliver, mails
+
+
+def token_of(settings: Settings, delivery: Record) -> str:
+    return report_url(settings, delivery, NOW).rpartition("/")[2]
+
+
+def delivered(database: Database, objects: ObjectStore | None, **options: object) -> Record:
+    seed(database, objects, 1, **options)  # type: ignore[arg-type]
+    row = database["deliveries"].find_one()
+    assert row is not None
+    return row
+
+
+def test_a_link_downloads_the_report_under_its_name_and_is_audited(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    delivery = delivered(database, objects)
+    url = open_link(database, objects, settings, token_of(settings, delivery), NOW)
+    assert url is not None
+    assert "X-Amz-Signature" in url
+    assert "X-Amz-Expires=60" in url
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - a URL of the embedded server
+        assert answer.read() == FILE
+        assert 'filename="weekly-2026-11-16.pdf"' in answer.headers["Content-Disposition"]
+    (event,) = audit.events_of(database, "default", action=audit.Action.REPORT_DOWNLOADED)
+    assert (event["subject"], event["details"]["delivery"]) == ("rep_00000", delivery["_id"])
+
+
+def _deactivate(database: Database) -> None:
+    database["users"].update_many({}, {"$set": {"active": False}})
+
+
+def _withdraw_trial(database: Database) -> None:
+    database["users"].update_many({}, {"$set": {"trials": ["ANOTHER"]}})
+
+
+def _erase(database: Database) -> None:
+    database["users"].delete_many({})
+
+
+def _revoke(database: Database) -> None:
+    revoke_links(database, {"recipient": "reader0@example.org"}, NOW)
+
+
+def _end(database: Database) -> None:
+    database["subscriptions"].update_many({}, {"$set": {"status": "ended"}})
+
+
+def _lose_report(database: Database) -> None:
+    database["reports"].delete_many({})
+
+
+@pytest.mark.parametrize("change", [_deactivate, _withdraw_trial, _erase, _revoke, _end, _lose_report])
+def test_a_link_dies_with_the_right_behind_it(
+    database: Database, objects: ObjectStore, settings: Settings, change: Callable[[Database], None]
+) -> None:
+    delivery = delivered(database, objects)
+    token = token_of(settings, delivery)
+    assert open_link(database, objects, settings, token, NOW) is not None
+    change(database)
+    assert open_link(database, objects, settings, token, NOW) is None
+
+
+def test_every_bad_token_gets_the_same_answer(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    delivery = delivered(database, objects)
+    good = token_of(settings, delivery)
+    secret = settings.link_secret.get_secret_value()
+    until = NOW + timedelta(days=1)
+    body, _, signature = good.partition(".")
+    bad = [
+        "",
+        ".",
+        "x" * 100_000,
+        good[:-1],
+        good + "=",
+        f"{body}.",
+        f".{signature}",
+        body[:-2] + "AA." + signature,
+        "é" * 20,
+        unsubscribe_token(secret, delivery["_id"]),
+        link_token("another secret", delivery["_id"], "rep_00000", until),
+        link_token(secret, delivery["_id"], "rep_00001", until),
+        link_token(secret, "dlv_" + "0" * 24, "rep_00000", until),
+    ]
+    assert [open_link(database, objects, settings, token, NOW) for token in bad] == [None] * len(bad)
+    assert open_link(database, objects, settings, good, NOW + timedelta(days=7)) is None
+    assert read_link_token(secret, good, NOW + timedelta(days=6, hours=23)) is not None
+
+
+def test_looking_at_the_unsubscribe_page_changes_nothing(database: Database, settings: Settings) -> None:
+    delivery = delivered(database, None)
+    token = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
+    before = [
+        list(database[name].find()) for name in ("deliveries", "subscriptions", "unsubscribes", "audit")
+    ]
+    page = unsubscribe_page(database, settings, token)
+    assert '<form method="post"' in page
+    assert "Weekly safety report" in page
+    assert before == [
+        list(database[name].find()) for name in ("deliveries", "subscriptions", "unsubscribes", "audit")
+    ]
+
+
+def test_unsubscribing_twice_is_once(database: Database, objects: ObjectStore, settings: Settings) -> None:
+    delivery = delivered(database, objects)
+    token = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
+    pages = {unsubscribe(database, settings, token, NOW) for _ in range(3)}
+    assert len(pages) == 1
+    row = database["deliveries"].find_one()
+    assert (row["state"], row["error"]) == ("suppressed", "the recipient unsubscribed")
+    assert database["jobs"].find_one()["state"] == "skipped"
+    assert database["subscriptions"].find_one()["status"] == "ended"
+    assert len(audit.events_of(database, "default", action=audit.Action.RECIPIENT_REMOVED)) == 1
+    assert open_link(database, objects, settings, token_of(settings, delivery), NOW) is None
+    assert deliver(database, objects, settings) == []
+
+
+def test_one_recipient_unsubscribes_and_the_other_still_receives(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    people = [{"type": "email", "value": "a@example.org"}, {"type": "email", "value": "b@example.org"}]
+    jobs = seed(database, objects, 1, recipients=people, plan=False)
+    subscriptions = {row["_id"]: row for row in database["subscriptions"].find()}
+    plan_deliveries(database, jobs, subscriptions, NOW)
+    leaving = database["deliveries"].find_one({"recipient": "a@example.org"})
+    assert leaving is not None
+    token = unsubscribe_token(settings.link_secret.get_secret_value(), leaving["_id"])
+    unsubscribe(database, settings, token, NOW)
+    assert database["subscriptions"].find_one()["status"] == "active"
+    deliver(database, objects, settings)
+    assert [mail["To"] for mail in mails(settings)] == ["b@example.org"]
+    # The next occurrence does not reach the one who left either.
+    later = jobs[0] | {"_id": "job_later", "occurrence": "2026-11-30", "state": "rendered"}
+    database["jobs"].insert_one(later)
+    plan_deliveries(database, [later], subscriptions, NOW)
+    assert sorted(outcome.state for outcome in deliver(database, objects, settings)) == ["sent", "suppressed"]
+
+
+def test_a_bad_unsubscribe_token_gets_the_same_pages(database: Database, settings: Settings) -> None:
+    delivery = delivered(database, None)
+    good = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
+    assert unsubscribe(database, settings, "nonsense", NOW) == unsubscribe(database, settings, good, NOW)
+    assert "nonsense" not in unsubscribe_page(database, settings, "nonsense")
+    assert database["unsubscribes"].count_documents({}) == 1
+
+
+def test_a_hostile_name_is_text_on_the_unsubscribe_page(database: Database, settings: Settings) -> None:
+    delivery = delivered(database, None, name='<script>alert(1)</script>"><img src=x onerror=y>')
+    token = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
+    page = unsubscribe_page(database, settings, token)
+    assert not re.search(r"<(script|img)\b", page)
