@@ -126,14 +126,15 @@ def run_now(
 ) -> Record:
     """Add the job of a run that a person asked for, due at once and ahead of the edition.
 
-    Raises AlreadyRunning when one of this subscription is under way: of two callers at once one adds
-    the job, for both count the same number and the unique index takes it once.
+    Raises AlreadyRunning when one of this subscription is under way. Of two callers at once one adds
+    the job: a run added before the count is seen by the look after it, and one added after the count
+    has taken the number, which the unique index gives once.
     """
     runs = {"subscription": subscription.id, "on_demand": True, "requested_by": {"$exists": True}}
+    number = database.jobs.count_documents({**runs, "period": period.key}) + 1
     standing = database.jobs.find_one({**runs, "state": {"$in": _ACTIVE}})
     if standing is not None:
         raise AlreadyRunning(standing)
-    number = database.jobs.count_documents({**runs, "period": period.key}) + 1
     record = run_now_record(subscription, period, number, requested_by, now)
     try:
         database.jobs.insert_one(record)

@@ -1,0 +1,323 @@
+"""Jobs: planned exactly once by however many planners, claimed by one, and never silently dropped."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from reporting_pipeline.domain.editions import Edition
+from reporting_pipeline.domain.jobs import EditionState, JobState
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.schedules import Schedule
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.deliveries import plan_deliveries
+from reporting_pipeline.stores.editions import job_counts, open_edition, set_state
+from reporting_pipeline.stores.jobs import (
+    AlreadyRunning,
+    PlanOutcome,
+    cancel_jobs,
+    claim_jobs,
+    due_jobs,
+    failed_renderings,
+    finish_claim,
+    jobs_of,
+    mark_failed,
+    mark_rendered,
+    mark_skipped,
+    pending_subscriptions,
+    plan_due_jobs,
+    plan_edition,
+    requeue,
+    run_now,
+    save_jobs,
+    sync_jobs,
+)
+from reporting_pipeline.stores.mongo import Database, open_database
+from reporting_pipeline.stores.subscriptions import (
+    change_subscription,
+    create_subscription,
+    create_subscriptions,
+    pause_subscription,
+    resume_subscription,
+)
+
+WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
+NOW = datetime(2026, 11, 23, 0, 5, tzinfo=UTC)
+SEVEN = datetime(2026, 11, 23, 7, tzinfo=UTC)
+LEASE = timedelta(minutes=5)
+
+
+def subscription(identifier: str = "sub_1", **fields: Any) -> Subscription:
+    values = {"organisation": "org_1", "owner": "usr_1", "name": "Mine", "schedule": Schedule()} | fields
+    return Subscription(id=identifier, created_at=NOW, updated_at=NOW, **values)
+
+
+def opened(database: Database, by: str = "schedule") -> Edition:
+    return open_edition(database, WEEK.cadence, WEEK.key, by, NOW)
+
+
+def one_job(database: Database) -> dict[str, Any]:
+    (job,) = database.jobs.find({})
+    return job
+
+
+@pytest.fixture
+def planned(database: Database) -> Database:
+    """One weekly subscription whose job waits for 07:00."""
+    create_subscription(database, subscription(), NOW)
+    plan_edition(database, opened(database), WEEK, NOW)
+    return database
+
+
+def test_an_edition_is_planned_once_however_often_it_is_looked_at(database: Database) -> None:
+    create_subscriptions(database, (subscription(f"sub_{n}") for n in range(30)), NOW)
+    edition = opened(database)
+
+    added = [plan_edition(database, edition, WEEK, NOW) for _ in range(3)]
+
+    assert added == [30, 0, 0]
+    assert job_counts(database, edition.id) == {"pending": 30}
+    assert len(pending_subscriptions(database, edition.id)) == 30
+
+
+def test_a_subscription_that_comes_late_is_planned_by_the_next_look(database: Database) -> None:
+    edition = opened(database)
+    plan_edition(database, edition, WEEK, NOW)
+    wednesday = datetime(2026, 11, 25, 9, tzinfo=UTC)
+    create_subscription(database, subscription("sub_late"), wednesday)
+
+    assert plan_edition(database, edition, WEEK, wednesday) == 1
+
+    assert one_job(database)["due_at"] == wednesday
+
+
+def test_two_racing_planners_make_one_job_each_over_200_rounds(database: Database) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(200):
+            create_subscription(database, subscription(f"sub_{number:03}"), NOW)
+            both = [pool.submit(plan_due_jobs, database, NOW, "UTC") for _ in range(2)]
+            assert sum(each.result().jobs for each in both) == 1
+
+    assert database.jobs.count_documents({}) == 200
+    assert len(database.jobs.distinct("subscription")) == 200
+
+
+def _plan_in_a_process(uri: str, name: str, barrier: Any, rounds: int) -> None:
+    database = open_database(uri, name)
+    for number in range(rounds):
+        barrier.wait(timeout=60)
+        plan_due_jobs(database, NOW + timedelta(weeks=number, hours=8), "UTC")
+
+
+def test_two_racing_processes_make_one_job_per_occurrence(database: Database, settings: Settings) -> None:
+    create_subscriptions(database, (subscription(f"sub_{n}") for n in range(20)), NOW)
+    assert settings.mongodb_uri is not None
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    arguments = (settings.mongodb_uri.get_secret_value(), database.name, barrier, 5)
+    workers = [context.Process(target=_plan_in_a_process, args=arguments) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    keys = [(job["subscription"], job["period"], job["occurrence"]) for job in database.jobs.find({})]
+    assert len(keys) == len(set(keys)) == 20 * 5
+
+
+def test_what_was_missed_while_nothing_ran_is_recorded_with_its_reason(database: Database) -> None:
+    daily = Schedule(cadence="daily", time="07:00")
+    create_subscription(database, subscription(schedule=daily), NOW)
+    plan_due_jobs(database, NOW, "UTC")
+
+    outcome = plan_due_jobs(database, NOW + timedelta(days=4, hours=8), "UTC")
+
+    assert outcome == PlanOutcome(subscriptions=1, jobs=4, moved=1)
+    jobs = jobs_of(database, "org_1", "sub_1")
+    assert [(job["occurrence"], job["state"]) for job in jobs] == [
+        ("2026-11-27", "pending"),
+        ("2026-11-26", "skipped"),
+        ("2026-11-25", "skipped"),
+        ("2026-11-24", "skipped"),
+        ("2026-11-23", "pending"),
+    ]
+    assert "newer occurrence" in jobs[1]["error"]
+
+
+def test_a_job_whose_edition_is_over_is_rendered_by_itself(database: Database) -> None:
+    edition = opened(database)
+    set_state(database, edition.id, EditionState.COMPLETED, NOW)
+    create_subscription(database, subscription(), NOW)
+
+    plan_due_jobs(database, NOW, "UTC")
+
+    assert one_job(database)["on_demand"] is True
+
+
+def test_a_job_whose_edition_is_about_to_open_waits_for_it(database: Database) -> None:
+    create_subscription(database, subscription(), NOW)
+
+    plan_due_jobs(database, NOW, "UTC")
+
+    assert one_job(database)["on_demand"] is False
+
+
+def test_run_now_is_due_at_once_ahead_of_all_and_one_at_a_time(planned: Database) -> None:
+    job = run_now(planned, subscription(), WEEK, "usr_1", NOW)
+    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+
+    with pytest.raises(AlreadyRunning) as caught:
+        run_now(planned, subscription(), WEEK, "usr_1", NOW)
+    assert caught.value.job["_id"] == job["_id"]
+    assert due_jobs(planned, SEVEN, 10)[0]["_id"] == job["_id"]
+    planned.jobs.update_one({"_id": job["_id"]}, {"$set": {"state": "completed"}})
+    assert run_now(planned, subscription(), WEEK, "usr_1", NOW)["occurrence"] == "run-2"
+
+
+def test_of_many_who_ask_at_once_one_runs(database: Database) -> None:
+    def ask(_: int) -> bool:
+        try:
+            run_now(database, subscription(), WEEK, "usr_1", NOW)
+        except AlreadyRunning:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(ask, range(16))) == 1
+
+
+def test_of_two_workers_one_gets_a_job_and_an_overtaken_claim_writes_nothing(planned: Database) -> None:
+    identifier = one_job(planned)["_id"]
+    (first,) = claim_jobs(planned, [identifier], "one", NOW, LEASE)
+    assert claim_jobs(planned, [identifier], "two", NOW, LEASE) == []
+
+    later = NOW + 2 * LEASE
+    (second,) = claim_jobs(planned, [identifier], "two", later, LEASE)
+
+    assert (first["attempts"], second["attempts"]) == (1, 2)
+    assert not finish_claim(planned, first, JobState.FAILED, later, "stale")
+    assert one_job(planned)["state"] == "processing"
+    assert finish_claim(planned, second, JobState.FAILED, later, "broken")
+    assert (one_job(planned)["state"], one_job(planned)["error"]) == ("failed", "broken")
+
+
+def test_a_claim_race_has_one_winner_per_job(database: Database) -> None:
+    create_subscriptions(database, (subscription(f"sub_{n}") for n in range(40)), NOW)
+    plan_edition(database, opened(database), WEEK, NOW)
+    ids = [job["_id"] for job in database.jobs.find({})]
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(lambda n: claim_jobs(database, ids, f"w{n}", NOW, LEASE), range(4)))
+
+    assert sorted(job["_id"] for group in taken for job in group) == sorted(ids)
+
+
+def test_a_failed_rendering_is_a_dead_letter_until_mended_or_requeued(planned: Database) -> None:
+    mark_failed(planned, [("sub_1", WEEK.key, "trial T1 has no dataset", False)], NOW)
+    (letter,) = failed_renderings(planned, "org_1")
+    assert (letter["error"], letter["attempts"]) == ("trial T1 has no dataset", 1)
+    assert failed_renderings(planned, "org_2") == []
+
+    assert requeue(planned, [letter["_id"]], NOW) == 1
+    assert (one_job(planned)["state"], one_job(planned)["attempts"]) == ("pending", 0)
+
+    mark_failed(planned, [("sub_1", WEEK.key, "again", False)], NOW)
+    assert mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW) == 1
+    assert (one_job(planned)["state"], one_job(planned)["report"], one_job(planned)["error"]) == (
+        "rendered",
+        "rep_1",
+        None,
+    )
+
+
+@pytest.mark.parametrize("state", ["delivering", "completed", "skipped"])
+def test_a_report_rendered_again_does_not_open_a_job_that_is_settled(planned: Database, state: str) -> None:
+    planned.jobs.update_one({}, {"$set": {"state": state}})
+
+    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+    mark_failed(planned, [("sub_1", WEEK.key, "late", False)], NOW)
+
+    assert one_job(planned)["state"] == state
+
+
+def test_a_withdrawn_right_skips_the_job_with_its_reason(planned: Database) -> None:
+    mark_skipped(planned, [("sub_1", WEEK.key, "the owner is deactivated")], NOW)
+
+    assert (one_job(planned)["state"], one_job(planned)["error"]) == ("skipped", "the owner is deactivated")
+
+
+def test_due_jobs_are_those_whose_time_has_come(planned: Database) -> None:
+    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+
+    assert due_jobs(planned, SEVEN - timedelta(seconds=1), 10) == []
+    assert len(due_jobs(planned, SEVEN, 10)) == 1
+
+
+def test_a_changed_time_moves_the_job_and_its_delivery(planned: Database) -> None:
+    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+    record = planned.subscriptions.find_one({"_id": "sub_1"})
+    assert record is not None
+    recipients = [{"type": "email", "value": "a@example.org"}]
+    plan_deliveries(planned, [one_job(planned)], {"sub_1": record | {"recipients": recipients}}, NOW)
+
+    changed = change_subscription(planned, "org_1", "sub_1", {"schedule": Schedule(time="09:30")}, NOW)
+
+    assert sync_jobs(planned, changed, NOW, "UTC") == 1
+    half_past_nine = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+    assert one_job(planned)["due_at"] == half_past_nine
+    delivery = planned.deliveries.find_one({})
+    assert delivery is not None
+    assert delivery["next_attempt_at"] == half_past_nine
+
+
+def test_a_changed_day_takes_the_old_job_back_and_adds_the_new_one(planned: Database) -> None:
+    friday = Schedule(day_of_week=5)
+    changed = change_subscription(planned, "org_1", "sub_1", {"schedule": friday}, NOW)
+
+    sync_jobs(planned, changed, NOW, "UTC")
+    edition = Edition.model_validate({**(planned.editions.find_one({}) or {}), "id": "weekly:2026-11-16"})
+    plan_edition(planned, edition, WEEK, NOW)
+
+    found = {job["occurrence"]: (job["state"], job["error"]) for job in planned.jobs.find({})}
+    assert found == {
+        "2026-11-23": ("skipped", "the schedule was changed before it was due"),
+        "2026-11-27": ("pending", None),
+    }
+
+
+def test_a_pause_holds_what_waits_and_resuming_in_time_lets_it_go(planned: Database) -> None:
+    sync_jobs(planned, pause_subscription(planned, "org_1", "sub_1", NOW), NOW, "UTC")
+    assert (one_job(planned)["state"], one_job(planned)["error"]) == ("skipped", "the subscription is paused")
+
+    sync_jobs(planned, resume_subscription(planned, "org_1", "sub_1", NOW), NOW, "UTC")
+    assert (one_job(planned)["state"], one_job(planned)["due_at"]) == ("pending", SEVEN)
+
+
+def test_resuming_too_late_does_not_send_what_fell_into_the_pause(planned: Database) -> None:
+    sync_jobs(planned, pause_subscription(planned, "org_1", "sub_1", NOW), NOW, "UTC")
+    late = SEVEN + timedelta(hours=1)
+
+    sync_jobs(planned, resume_subscription(planned, "org_1", "sub_1", late), late, "UTC")
+
+    assert one_job(planned)["state"] == "skipped"
+
+
+def test_an_ended_subscription_sends_nothing_more(planned: Database) -> None:
+    assert cancel_jobs(planned, "sub_1", "the subscription was ended", NOW) == 1
+    assert due_jobs(planned, SEVEN, 10, JobState.PENDING) == []
+
+
+def test_saving_more_than_a_batch_adds_each_once(database: Database) -> None:
+    rows = [
+        {"_id": f"job_{n}", "subscription": f"sub_{n}", "period": "2026-11-16", "occurrence": "2026-11-23"}
+        for n in range(2_500)
+    ]
+
+    assert save_jobs(database, iter(rows)) == 2_500
+    assert save_jobs(database, rows) == 0
