@@ -1,0 +1,110 @@
+"""Limits over two real uvicorn workers: what one counts, the other knows."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from reporting_pipeline.settings import Settings
+from reporting_pipeline_tests.api.conftest import Api, weekly
+
+PER_MINUTE = 30
+PER_USER = 5
+
+
+@pytest.fixture
+def two_workers(settings: Settings, organisations: None, objects: object) -> Iterator[Api]:
+    """`uvicorn --workers 2` as it is deployed, on the test's servers."""
+    environment = {
+        "REPORTING_ENVIRONMENT": "test",
+        "REPORTING_HOME": str(settings.home),
+        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
+        "REPORTING_S3_BUCKET": settings.s3_bucket,
+        "REPORTING_REQUESTS_PER_MINUTE": str(PER_MINUTE),
+        "REPORTING_SUBSCRIPTIONS_PER_USER": str(PER_USER),
+        "MONGODB_URI": settings.mongodb_uri.get_secret_value() if settings.mongodb_uri else "",
+        "S3_ENDPOINT_URL": settings.s3_endpoint_url or "",
+        "AWS_ACCESS_KEY_ID": settings.s3_access_key_id or "",
+        "AWS_SECRET_ACCESS_KEY": (
+            settings.s3_secret_access_key.get_secret_value() if settings.s3_secret_access_key else ""
+        ),
+    }
+    port = free_port()
+    command = [
+        sys.executable,
+        *("-m", "uvicorn", "--factory", "reporting_pipeline.api.app:app_from_environment"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "2", "--log-level", "warning"),
+    ]
+    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **environment})
+    api = Api(f"http://127.0.0.1:{port}", settings)
+    try:
+        wait_until_ready(api, process)
+        yield api
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(api: Api, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, "uvicorn ended"
+        assert time.monotonic() < deadline, "uvicorn did not start"
+        try:
+            if api.get("/readyz").status_code == 200:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.2)
+
+
+def test_two_workers_count_together(two_workers: Api) -> None:
+    subscriber = two_workers.as_("usr_default_subscriber")
+    with ThreadPoolExecutor(12) as pool:
+        created = list(pool.map(lambda _: subscriber.post("/api/subscriptions", json=weekly()), range(24)))
+    statuses = Counter(answer.status_code for answer in created)
+    assert set(statuses) == {201, 429}
+    assert 1 <= statuses[201] <= PER_USER, "creations that race over two workers stay within the quota"
+    listed = [subscriber.get("/api/subscriptions") for _ in range(PER_MINUTE)]
+    refused = [answer for answer in listed if answer.status_code == 429]
+    assert 24 + len(listed) - len(refused) == PER_MINUTE, "each worker alone has seen about half of them"
+    assert 1 <= int(refused[0].headers["Retry-After"]) <= 60
+    assert refused[0].json()["type"].endswith(":rate-limited")
+    other = two_workers.as_("usr_default_manager")
+    assert other.get("/api/subscriptions").status_code == 200, "limits are per caller"
+
+
+def test_x_forwarded_for_buys_nothing(serve: Callable[..., Api]) -> None:
+    subscriber = serve(requests_per_minute=3).as_("usr_default_subscriber")
+    statuses = [
+        subscriber.get("/api/subscriptions", headers={"X-Forwarded-For": f"203.0.113.{n}"}).status_code
+        for n in range(8)
+    ]
+    assert statuses.count(429) >= 2
+
+
+def test_run_now_is_limited_by_the_hour(serve: Callable[..., Api]) -> None:
+    subscriber = serve(run_now_per_hour=2).as_("usr_default_subscriber")
+    made = [subscriber.post("/api/subscriptions", json=weekly()).json()["subscriptionId"] for _ in range(3)]
+    statuses = [subscriber.post(f"/api/scheduled-reports/{one}/run").status_code for one in made]
+    assert statuses == [202, 202, 429]
+
+
+def test_clicks_on_one_link_are_limited(serve: Callable[..., Api]) -> None:
+    api = serve(link_clicks_per_minute=3)
+    assert 429 in [api.get("/r/one-token").status_code for _ in range(8)]
+    assert api.get("/r/another-token").status_code == 404

@@ -1,0 +1,138 @@
+"""The OpenAPI document, and the service held to it by schemathesis: whatever is sent, nothing is a 5xx."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from reporting_pipeline.api.app import openapi_document
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.api.world import populate
+
+EXAMPLES = 8  # per operation and mode
+OPERATIONS = sorted(
+    (path, method) for path, operations in openapi_document()["paths"].items() for method in operations
+)
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_every_operation_is_documented_with_examples(path: str, method: str) -> None:
+    document = openapi_document()
+    operation = document["paths"][path][method]
+    assert operation["description"]
+    assert operation["tags"]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        assert has_example(document, content), "the body has no example"
+    good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+    for answer in good:
+        for media_type, content in answer.get("content", {}).items():
+            if media_type == "application/json":
+                assert has_example(document, content), "the answer has no example"
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path" and parameter["name"] != "token":
+            assert parameter.get("examples") or parameter["schema"].get("examples"), parameter["name"]
+
+
+def test_every_error_is_a_problem() -> None:
+    for path, operations in openapi_document()["paths"].items():
+        for method, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                if status[0] == "4":
+                    assert list(answer["content"]) == ["application/problem+json"], (path, method, status)
+
+
+def test_the_document_is_plain_json_and_the_same_each_time() -> None:
+    assert json.dumps(openapi_document()) == json.dumps(openapi_document())
+
+
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value
+)
+def test_schemathesis_finds_nothing(
+    mode: GenerationMode, api: Api, database: Database, objects: ObjectStore
+) -> None:
+    """For every operation, as an admin of an organisation with one of everything."""
+    populate(database, objects)
+    schema = schemathesis.openapi.from_dict(openapi_document())
+    schema.config.update(base_url=api.base)
+    token = api.as_("usr_default_admin").token or ""
+    tried: Counter[str] = Counter()
+    failures: list[str] = []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if mode is GenerationMode.NEGATIVE and not _can_be_wrong(operation):
+            continue
+        for case in _cases(operation, mode):
+            tried[operation.label] += 1
+            try:
+                case.call_and_validate(
+                    headers={"Authorization": f"Bearer {token}"}, checks=list(CHECKS), timeout=30
+                )
+            except FailureGroup as group:
+                failures += [f"{operation.label}: {one}" for one in group.exceptions]
+    assert not failures, "\n\n".join(failures[:10])
+    assert len(tried) > 25
+    assert sum(tried.values()) > 150
+
+
+def _cases(operation: schemathesis.APIOperation, mode: GenerationMode) -> list[schemathesis.Case]:
+    """The same cases each time."""
+    found: list[schemathesis.Case] = []
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def collect(case: schemathesis.Case) -> None:
+        found.append(case)
+
+    collect()
+    return found
+
+
+def _can_be_wrong(operation: schemathesis.APIOperation) -> bool:
+    """Whether it takes anything at all that could be invalid; a token in a path takes every text."""
+    return "{token}" not in operation.path and bool(list(operation.iter_parameters()) or operation.body)
+
+
+def has_example(document: dict[str, Any], content: dict[str, Any]) -> bool:
+    schema = content.get("schema", {})
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if schema.get("anyOf"):
+        return any(has_example(document, {"schema": option}) for option in schema["anyOf"])
+    if content.get("example") or content.get("examples") or schema.get("examples"):
+        return True
+    parts = schema.get("properties", {})
+    return bool(parts) and any(
+        part.get("examples") or ("items" in part and has_example(document, {"schema": part["items"]}))
+        for part in parts.values()
+    )

@@ -1,0 +1,391 @@
+"""Who may do what, for every route: a table of expected answers, complete by comparison with OpenAPI.
+
+Cells: no token, expired, other audience, other issuer, no expiry, alg none, another secret, RS256
+against a shared secret (and HS256 with the public key against a JWKS), no role at all, each role that
+may not, another organisation, and one that may.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from reporting_pipeline.api.app import is_public, openapi_document
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.conftest import Api, expired, weekly
+from reporting_pipeline_tests.api.world import REGISTERED, populate
+
+SCHEDULED = {
+    "name": "Managed",
+    "schedule_config": {"cadence": "daily", "time": "06:00", "timezone": "UTC"},
+    "recipients": [{"type": "user", "value": "usr_default_subscriber"}],
+}
+USER = {"name": "Sub", "email": "subscriber@default.example", "roles": ["subscriber"]}
+UPLOAD = {"trial": "T1", "site": "701", "kind": "note", "title": "Uploaded"}
+NOT_OWNER = {"analyst": 404, "service": 403}
+MANAGERS_ONLY = {"subscriber": 403, "analyst": 403, "service": 403}
+WORKERS_ONLY = {"subscriber": 403, "analyst": 403}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row: how to call it, who may, and what the others hear."""
+
+    method: str
+    path: str  # as in OpenAPI, but with the names of `world` for ids
+    status: int = 200
+    role: str = "subscriber"  # one that may
+    denied: dict[str, int] = field(default_factory=dict)  # roles that may not
+    other: int = 404  # an admin of another organisation
+    other_sees_nothing: bool = False
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def body(content: Any) -> dict[str, Any]:
+    return {"json": content}
+
+
+SUB, SCHED = "/api/subscriptions/{subscription}", "/api/scheduled-reports/{subscription}"
+MAILS, LETTERS = "/api/reports/emails", "/api/dead-letters"
+ROUTES = [
+    Route("GET", "/api/subscriptions", other=200, other_sees_nothing=True),
+    Route("POST", "/api/subscriptions", 201, denied=NOT_OWNER, other=422, arguments=body(weekly())),
+    Route("GET", SUB),
+    Route("PATCH", SUB, denied=NOT_OWNER, arguments=body({"name": "new"})),
+    Route("DELETE", SUB, 204, denied=NOT_OWNER),
+    Route("GET", f"{SUB}/jobs"),
+    Route("GET", "/api/jobs/{job}"),
+    Route("GET", "/api/scheduled-reports", other=200, other_sees_nothing=True),
+    Route(
+        "POST", "/api/scheduled-reports", 201, denied={"service": 403}, other=422, arguments=body(SCHEDULED)
+    ),
+    Route("POST", "/api/scheduled-reports/preview", other=200, arguments=body({"schedule_config": {}})),
+    Route("GET", SCHED),
+    Route("PUT", SCHED, denied=NOT_OWNER, arguments=body(SCHEDULED)),
+    Route("DELETE", SCHED, 204, denied=NOT_OWNER),
+    Route("POST", f"{SCHED}/pause", denied=NOT_OWNER),
+    Route("POST", f"{SCHED}/resume", denied=NOT_OWNER),
+    Route("POST", f"{SCHED}/run", 202, denied=NOT_OWNER),
+    Route("GET", f"{SCHED}/executions"),
+    Route("GET", "/api/report-executions/{job}/download", 307, denied={"service": 403}),
+    Route(
+        "POST",
+        "/api/reports",
+        201,
+        "manager",
+        WORKERS_ONLY,
+        other=403,
+        arguments=body({"reportType": "daily", "force": True}),
+    ),
+    Route("GET", "/api/reports", other=200),
+    Route("GET", "/api/reports/{edition}", other=200),
+    Route(
+        "PATCH",
+        "/api/reports/{edition}/state",
+        200,
+        "service",
+        {"subscriber": 403, "analyst": 403, "manager": 403},
+        other=403,
+        arguments=body({"state": "completed"}),
+    ),
+    Route(
+        "PATCH",
+        "/api/reports/{edition}/result",
+        200,
+        "service",
+        {"subscriber": 403, "analyst": 403, "manager": 403},
+        other=403,
+        arguments=body({"reports": 1}),
+    ),
+    Route(
+        "POST",
+        "/api/reports/registered-users",
+        201,
+        "manager",
+        MANAGERS_ONLY,
+        other=422,
+        arguments=body({"email": "new@default.example"}),
+    ),
+    Route(
+        "GET",
+        "/api/reports/registered-users",
+        200,
+        "manager",
+        MANAGERS_ONLY,
+        other=200,
+        other_sees_nothing=True,
+    ),
+    Route("DELETE", "/api/reports/registered-users/{email}", 204, "manager", MANAGERS_ONLY),
+    Route("POST", f"{MAILS}/send/{{edition}}", 202, "manager", WORKERS_ONLY, other=202),
+    Route(
+        "POST",
+        MAILS,
+        201,
+        "manager",
+        WORKERS_ONLY,
+        arguments=body({"jobId": "{job}", "recipient": "c@default.example"}),
+    ),
+    Route("GET", f"{MAILS}/{{edition}}", other=200, other_sees_nothing=True),
+    Route(
+        "PATCH",
+        f"{MAILS}/{{delivery}}",
+        200,
+        "service",
+        WORKERS_ONLY,
+        arguments=body({"status": "delivered"}),
+    ),
+    Route("GET", "/api/documents", other=200, other_sees_nothing=True),
+    Route("GET", "/api/documents/{document}"),
+    Route("GET", "/api/documents/{document}/file", 307),
+    Route(
+        "POST",
+        "/api/documents",
+        201,
+        "manager",
+        WORKERS_ONLY,
+        other=422,
+        arguments={"data": UPLOAD, "files": {"file": ("note.txt", b"hello", "text/plain")}},
+    ),
+    Route(
+        "GET",
+        LETTERS,
+        200,
+        "analyst",
+        {"subscriber": 403, "service": 403},
+        other=200,
+        other_sees_nothing=True,
+    ),
+    Route("POST", f"{LETTERS}/{{letter}}/requeue", 200, "manager", MANAGERS_ONLY),
+    Route(
+        "POST",
+        f"{LETTERS}/requeue",
+        200,
+        "manager",
+        MANAGERS_ONLY,
+        other=200,
+        arguments=body({"channel": "email"}),
+    ),
+    Route("GET", "/api/audit", 200, "manager", MANAGERS_ONLY, other=200, other_sees_nothing=True),
+    Route("GET", "/api/users/{user}", denied=NOT_OWNER),
+    Route("PUT", "/api/users/{user}", 200, "manager", NOT_OWNER, arguments=body(USER)),
+    Route("GET", "/api/users/{user}/export", denied={**NOT_OWNER, "manager": 404}),
+    Route("DELETE", "/api/users/{user}", 204, "admin", {**NOT_OWNER, "manager": 404}),
+]
+_OPENAPI_NAMES = {
+    "subscription_id": "subscription",
+    "report_id": "subscription",
+    "job_id": "job",
+    "edition_id": "edition",
+    "delivery_id": "delivery",
+    "document_id": "document",
+    "letter_id": "letter",
+    "user_id": "user",
+    "email": "email",
+}
+
+
+def test_the_table_has_every_route_that_is_not_public() -> None:
+    documented = {
+        f"{method.upper()} {path.format(**{k: '{' + v + '}' for k, v in _OPENAPI_NAMES.items()})}"
+        for path, operations in openapi_document()["paths"].items()
+        for method in operations
+        if not is_public(path)
+    }
+    assert {str(route) for route in ROUTES} == documented
+    assert len(ROUTES) == len(documented)
+
+
+def test_what_is_public_is_known_by_name() -> None:
+    public = {path for path in openapi_document()["paths"] if is_public(path)}
+    assert public == {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/webhooks/sendgrid",
+        "/r/{token}",
+        "/unsubscribe/{token}",
+    }
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_every_caller_hears_what_the_table_says(
+    route: Route, api: Api, database: Database, objects: ObjectStore
+) -> None:
+    names = populate(database, objects)
+    _register(api)
+    path = route.path.format(**names)
+    arguments = _filled(route.arguments, names)
+
+    def status(who: Api) -> int:
+        return who.call(route.method, path, **arguments).status_code
+
+    heard = {name: status(api.with_token(token)) for name, token in bad_tokens(api.settings).items()}
+    assert heard == dict.fromkeys(heard, 401)
+    assert status(api.as_("usr_default_nobody")) == 403
+    assert {role: status(api.as_(f"usr_default_{role}")) for role in route.denied} == route.denied
+    foreign = api.as_("usr_other_admin").call(route.method, path, **arguments)
+    assert foreign.status_code == route.other, foreign.text
+    if route.other_sees_nothing:
+        assert foreign.json()["items"] == []
+    own = api.as_(f"usr_default_{route.role}").call(route.method, path, **arguments)
+    assert own.status_code == route.status, own.text
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.other_sees_nothing and route.path != "/api/audit"], ids=str
+)
+def test_the_lists_that_are_empty_for_others_are_not_for_their_own(
+    route: Route, api: Api, database: Database, objects: ObjectStore
+) -> None:
+    names = populate(database, objects)
+    _register(api)
+    answer = api.as_(f"usr_default_{route.role}").get(route.path.format(**names))
+    assert answer.json()["items"], "an empty list proves nothing"
+
+
+def test_a_public_key_is_no_hmac_secret_on_any_route(
+    serve: Callable[..., Api], tmp_path: Path, database: Database, objects: ObjectStore
+) -> None:
+    """With a JWKS: HS256 keyed with the public key in any of its spellings, or alg none, opens nothing."""
+    names = populate(database, objects)
+    keys = {"rsa": rsa.generate_private_key(65537, 2048), "ec": ec.generate_private_key(ec.SECP256R1())}
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [public_jwk(key, kid) for kid, key in keys.items()]}))
+    api = serve(jwks_file=path)
+    claims = claims_for(api.settings)
+    for kid, algorithm in (("rsa", "RS256"), ("ec", "ES256")):
+        good = jwt.encode(claims, keys[kid], algorithm, headers={"kid": kid})
+        assert api.with_token(good).get("/api/subscriptions").status_code == 200
+    forged = [
+        forge({"alg": alg, "kid": kid}, claims, secret)
+        for kid, key in keys.items()
+        for alg in ("HS256", "HS512", "none")
+        for secret in public_spellings(key)
+    ]
+    crossed = [
+        jwt.encode(claims, keys["rsa"], "RS256", headers={"kid": "ec"}),
+        jwt.encode(claims, keys["rsa"], "PS256", headers={"kid": "rsa"}),
+        jwt.encode(claims, rsa.generate_private_key(65537, 2048), "RS256", headers={"kid": "rsa"}),
+        jwt.encode(claims, keys["rsa"], "RS256"),
+        jwt.encode(claims, keys["rsa"], "RS256", headers={"kid": "unknown"}),
+        jwt.encode(claims, api.settings.jwt_secret.get_secret_value(), "HS256", headers={"kid": "rsa"}),
+    ]
+    for token in forged + crossed:
+        assert api.with_token(token).get("/api/subscriptions").status_code == 401, token
+    for route in ROUTES:
+        answer = api.with_token(forged[0]).call(
+            route.method, route.path.format(**names), **_filled(route.arguments, names)
+        )
+        assert answer.status_code == 401, route
+
+
+def test_what_is_withdrawn_is_withdrawn_at_once(api: Api, database: Database) -> None:
+    subscriber = api.as_("usr_default_subscriber")
+    assert subscriber.get("/api/subscriptions").status_code == 200
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"active": False}})
+    assert subscriber.get("/api/subscriptions").status_code == 403
+    database.users.delete_one({"_id": "usr_default_subscriber"})
+    assert subscriber.get("/api/subscriptions").status_code == 401
+
+
+def test_an_unknown_address_tells_a_stranger_nothing(api: Api) -> None:
+    assert api.get("/api/nothing").status_code == 401
+    assert api.as_("usr_default_admin").get("/api/nothing").status_code == 404
+    assert api.as_("usr_default_admin").get("/api/subscriptions/").status_code == 404
+
+
+# --- tokens ------------------------------------------------------------------------------------
+
+
+def claims_for(settings: Settings, user: str = "usr_default_admin", **changed: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    claims = {
+        "sub": user,
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "iat": now,
+        "exp": now + timedelta(hours=1),
+        **changed,
+    }
+    return {
+        name: int(value.timestamp()) if isinstance(value, datetime) else value
+        for name, value in claims.items()
+        if value is not None
+    }
+
+
+def bad_tokens(settings: Settings) -> dict[str, str | None]:
+    """Tokens that must not open anything where a shared secret signs."""
+    secret = settings.jwt_secret.get_secret_value()
+
+    def signed(**changed: Any) -> str:
+        return jwt.encode(claims_for(settings, **changed), secret, "HS256")
+
+    foreign = rsa.generate_private_key(65537, 2048)
+    return {
+        "no token": None,
+        "nonsense": "a.b.c",
+        "expired": expired(settings, "usr_default_admin"),
+        "other audience": signed(aud="somebody-else"),
+        "other issuer": signed(iss="somebody-else"),
+        **{f"no {claim}": signed(**{claim: None}) for claim in ("exp", "iat", "sub", "aud", "iss")},
+        "not yet": signed(nbf=datetime.now(UTC) + timedelta(hours=1)),
+        "unknown user": signed(sub="usr_gone"),
+        "subject is a query": signed(sub={"$ne": None}),
+        "alg none": forge({"alg": "none"}, claims_for(settings), b""),
+        "another secret": jwt.encode(claims_for(settings), "x" * 40, "HS256"),
+        "HS512": jwt.encode(claims_for(settings), secret * 2, "HS512"),
+        "RS256": jwt.encode(claims_for(settings), foreign, "RS256"),
+    }
+
+
+def forge(header: dict[str, str], claims: dict[str, Any], secret: bytes) -> str:
+    """A token as an attacker writes it: PyJWT itself would refuse a public key as an HMAC secret."""
+
+    def part(content: bytes) -> str:
+        return urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    signing = f"{part(json.dumps(header).encode())}.{part(json.dumps(claims).encode())}"
+    signature = b"" if header["alg"] == "none" else hmac.digest(secret, signing.encode(), sha256)
+    return f"{signing}.{part(signature)}"
+
+
+def public_jwk(key: Any, kid: str) -> dict[str, Any]:
+    algorithm = jwt.algorithms.RSAAlgorithm if kid == "rsa" else jwt.algorithms.ECAlgorithm
+    jwk: dict[str, Any] = algorithm.to_jwk(key.public_key(), as_dict=True)
+    return {**jwk, "kid": kid, "use": "sig", "alg": "RS256" if kid == "rsa" else "ES256"}
+
+
+def public_spellings(key: Any) -> list[bytes]:
+    public = key.public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return [pem, pem.strip(), der, b""]
+
+
+def _register(api: Api) -> None:
+    made = api.as_("usr_default_manager").post("/api/reports/registered-users", json={"email": REGISTERED})
+    assert made.status_code == 201, made.text
+
+
+def _filled(arguments: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    if "jobId" in arguments.get("json", {}):
+        return {"json": {**arguments["json"], "jobId": names["job"]}}
+    return arguments

@@ -1,0 +1,118 @@
+"""One of everything for the tests of rights: all of it belongs to `default`'s subscriber."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.schedules import Schedule
+from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
+from reporting_pipeline.stores import deliveries as ledger
+from reporting_pipeline.stores import documents, editions, jobs, reports, subscriptions
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+OWNER = "usr_default_subscriber"
+SUBSCRIPTION = "sub_world"
+PERIOD = "2026-11-16"
+EDITION = f"weekly:{PERIOD}"
+DOCUMENT = "doc_" + "0" * 24
+REGISTERED = "registered@default.example"
+
+
+def subscription(identifier: str = SUBSCRIPTION, owner: str = OWNER) -> Subscription:
+    return Subscription(
+        id=identifier,
+        organisation="default",
+        owner=owner,
+        name="World",
+        filters=Filters(trials=("T1",)),
+        schedule=Schedule(),
+        recipients=(Recipient(type="user", value=owner),),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
+    """Store it all; returns the ids by the names used in paths."""
+    database.users.insert_one(
+        {
+            "_id": "usr_default_nobody",
+            "organisation": "default",
+            "email": "nobody@default.example",
+            "roles": [],
+            "trials": [],
+            "active": True,
+        }
+    )
+    stored = subscriptions.create_subscription(database, subscription(), NOW)
+    editions.open_edition(database, Cadence.WEEKLY, PERIOD, "schedule", NOW)
+    job = jobs.run_now(database, stored, Period.from_key(Cadence.WEEKLY, PERIOD), OWNER, NOW)
+    report = _report(database, objects)
+    database.jobs.update_one(
+        {"_id": job["_id"]},
+        {"$set": {"state": JobState.COMPLETED.value, "report": report, "completed_at": NOW}},
+    )
+    job = database.jobs.find_one({"_id": job["_id"]}) or job
+    record = database.subscriptions.find_one({"_id": SUBSCRIPTION}) or {}
+    sent = ledger.new_delivery(job, record, ledger.Target("email", "a@default.example"), NOW)
+    lost = ledger.new_delivery(job, record, ledger.Target("email", "b@default.example"), NOW)
+    sent["state"], lost["state"] = DeliveryState.SENT.value, DeliveryState.FAILED.value
+    sent["next_attempt_at"] = lost["next_attempt_at"] = None
+    lost["settled_at"] = NOW
+    database.deliveries.insert_many([sent, lost])
+    documents.ingest(
+        database,
+        objects,
+        {
+            "_id": DOCUMENT,
+            "organisation": "default",
+            "trial": "T1",
+            "site": "701",
+            "kind": "note",
+            "title": "A note",
+            "received_at": datetime(2026, 11, 17, tzinfo=UTC),
+            "file": {"name": "note.txt", "content_type": "text/plain"},
+        },
+        b"hello",
+        NOW,
+    )
+    return {
+        "subscription": SUBSCRIPTION,
+        "job": job["_id"],
+        "edition": EDITION,
+        "delivery": sent["_id"],
+        "letter": lost["_id"],
+        "document": DOCUMENT,
+        "user": OWNER,
+        "email": REGISTERED,
+        "report": report,
+    }
+
+
+def _report(database: Database, objects: ObjectStore) -> str:
+    identifier = reports.report_id(Cadence.WEEKLY, PERIOD, SUBSCRIPTION)
+    file = objects.put("reports/weekly/2026-11-16/sub_world/x.pdf", b"%PDF-1.7 world", "application/pdf")
+    stored = reports.StoredReport(
+        id=identifier,
+        subscription=SUBSCRIPTION,
+        organisation="default",
+        cadence="weekly",
+        period=PERIOD,
+        key=file.key,
+        sha256=file.sha256,
+        size=file.size,
+        pages=1,
+        format="pdf",
+        content_type="application/pdf",
+        file_name="world.pdf",
+        data_as_of=NOW,
+        dataset_versions={"T1": "0" * 16},
+        code_version="test",
+        rendered_at=NOW,
+    )
+    reports.save_reports(database, [stored])
+    return identifier
