@@ -7,7 +7,7 @@ import logging
 
 import pymongo
 from botocore.exceptions import BotoCoreError, ClientError
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from pymongo.errors import PyMongoError
 
