@@ -1,5 +1,7 @@
-"""The charts of a report, drawn by matplotlib onto a `Surface`: vector, in the report's own fonts.
+"""The charts of a report: vector, in the report's own fonts.
 
+matplotlib makes the axes (scale, ticks, grid) and draws them onto a `Surface`; they are few and kept.
+The bars are drawn onto the surface directly: an artist per bar costs matplotlib 50 to 100 ms a report.
 A chart depends on its figures alone, never on a subscriber or a document, and is kept by content.
 Every bar says its number, so no reading depends on colour; legends are swatches with their hatch.
 """
@@ -11,11 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 import pandas as pd
-from matplotlib import colors
 from matplotlib.backend_bases import FigureCanvasBase, GraphicsContextBase, RendererBase
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
@@ -24,17 +24,20 @@ from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.reports.palette import (
     ABOVE,
     BELOW,
+    INK,
     KINDS,
+    MUTED,
     OTHER_KIND,
     PLANNED,
     SEVERITY,
     UNPLANNED,
     Fill,
+    rgb,
 )
 from reporting_pipeline.reports.pdf.surface import Surface, colour, number
 from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
 
-_INK, _MUTED, _GRID = "#1B2733", "#5B6875", "#DCE2E8"
+_TICK, _GRID = "#5B6875", "#DCE2E8"
 #: Categories drawn in one chart; the others are summed into a last row that says how many they are.
 MOST_BARS = 10
 _LABEL = 7.0
@@ -93,8 +96,6 @@ class SurfaceRenderer(RendererBase):
             parts.append(f"{colour(gc.get_rgb()[:3])} RG {number(gc.get_linewidth())} w")
         parts.append(outline)
         parts.append({(1, 1): "B", (1, 0): "f", (0, 1): "S"}[rgbFace is not None, stroke])
-        if gc.get_hatch():
-            parts.append(_hatch(path, transform, outline, str(gc.get_hatch()), gc.get_hatch_color()))
         parts.append("Q")
         self._surface.operators.append(" ".join(parts))
 
@@ -121,10 +122,9 @@ def _path_operators(path: Path, transform: Transform) -> str:
     return " ".join(parts)
 
 
-def _hatch(path: Path, transform: Transform, outline: str, pattern: str, ink: Any) -> str:
-    """The hatch as lines clipped to the path: looks the same in every viewer, unlike tiling patterns."""
-    box = path.get_extents(transform)
-    x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
+def _hatch(outline: str, box: tuple[float, float, float, float], pattern: str, ink: str) -> str:
+    """The hatch as lines clipped to the outline: looks the same in every viewer, unlike tiling patterns."""
+    x0, y0, x1, y1 = box
     step, lines = 3.2, []
     span = y1 - y0
     kind = set(pattern)
@@ -138,10 +138,11 @@ def _hatch(path: Path, transform: Transform, outline: str, pattern: str, ink: An
         lines += [(x, y0, x, y1) for x in _steps(x0, x1, step)]
     if "." in kind:
         lines += [(step * (x0 // step), y, x1, y) for y in _steps(y0, y1, step)]
+    if not lines:
+        return ""
     width = f"1 w 1 J [0 {step}] 0 d" if "." in kind else "0.45 w"
     drawn = " ".join(f"{number(a)} {number(b)} m {number(c)} {number(d)} l" for a, b, c, d in lines)
-    red, green, blue, _ = colors.to_rgba(ink)
-    return f"{outline} W n {width} {colour((red, green, blue))} RG {drawn} S" if lines else ""
+    return f"{outline} W n {width} {colour(rgb(ink))} RG {drawn} S"
 
 
 def _steps(start: float, end: float, step: float) -> list[float]:
@@ -150,98 +151,45 @@ def _steps(start: float, end: float, step: float) -> list[float]:
     return [n * step for n in range(first, int(end // step) + 1)]
 
 
-class _Stage:
-    """A figure of a given size in points whose axes are measured in points too, unless set otherwise."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-        FigureCanvasBase(self.figure)
-        self.figure.patch.set_visible(False)
-
-    def axes(self, left: float, bottom: float, right: float, top: float) -> Any:
-        """Axes with margins in points, without frame."""
-        axes = self.figure.add_axes(
-            (
-                left / self.width,
-                bottom / self.height,
-                (self.width - left - right) / self.width,
-                (self.height - bottom - top) / self.height,
-            )
-        )
-        axes.patch.set_visible(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        return axes
-
-    def bar(self, axes: Any, x: float, y: float, width: float, height: float, fill: Fill) -> None:
-        axes.add_artist(
-            Rectangle(
-                (x, y),
-                width,
-                height,
-                facecolor=fill.colour,
-                hatch=fill.hatch or None,
-                edgecolor=fill.hatch_ink,
-                linewidth=0.0,
-                clip_on=False,
-            )
-        )
-
-    def text(self, x: float, y: float, text: str, **options: Any) -> None:
-        """Text at a point of the figure."""
-        options.setdefault("size", _LABEL)
-        options.setdefault("color", _INK)
-        self.figure.text(x / self.width, y / self.height, _plain(text), parse_math=False, **options)
-
-    def label(self, right: float, middle: float, text: str, width: float) -> None:
-        """A category's name left of its bar: one line, or two smaller ones."""
-        if width_of(text, _LABEL) <= width:
-            self.text(right, middle, text, ha="right")
-            return
-        lines = wrap(text, width, _LABEL - 1, most=2)
-        top = middle + (3.2 if len(lines) > 1 else 0)
-        for place, line in enumerate(lines):
-            self.text(right, top - 6.6 * place, line, ha="right", size=_LABEL - 1)
-
-    def legend(self, x: float, y: float, entries: Sequence[tuple[str, Fill]], width: float) -> None:
-        """Swatches in a row, wrapped at `width`; drawn downwards from `y`."""
-        left = x
-        for label, fill in entries:
-            needed = 11 + width_of(label, _LABEL) + 9
-            if left + needed > x + width and left > x:
-                left, y = x, y - 11
-            self.figure.add_artist(
-                Rectangle(
-                    (left / self.width, y / self.height),
-                    8 / self.width,
-                    7 / self.height,
-                    transform=self.figure.transFigure,
-                    facecolor=fill.colour,
-                    hatch=fill.hatch or None,
-                    edgecolor=fill.hatch_ink,
-                    linewidth=0.0,
-                )
-            )
-            self.text(left + 11, y + 0.8, label, color=_MUTED)
-            left += needed
-
-    def surface(self) -> Surface:
-        surface = Surface()
-        self.figure.draw(SurfaceRenderer(surface, self.width, self.height))
-        return surface
+def _bar(surface: Surface, x: float, y: float, width: float, height: float, fill: Fill) -> None:
+    surface.rectangle(x, y, width, height, fill=rgb(fill.colour))
+    if fill.hatch:
+        outline = f"{number(x)} {number(y)} {number(width)} {number(height)} re"
+        lines = _hatch(outline, (x, y, x + width, y + height), fill.hatch, fill.hatch_ink)
+        surface.operators.append(f"q {lines} Q")
 
 
-def _plain(text: str) -> str:
-    return text.replace("\n", " ")
+def _label(surface: Surface, right: float, middle: float, text: str, width: float) -> None:
+    """A category's name left of its bar: one line, or two smaller ones."""
+    if width_of(text, _LABEL) <= width:
+        surface.text(right, middle, text, _LABEL, INK, align="right")
+        return
+    lines = wrap(text, width, _LABEL - 1, most=2)
+    top = middle + (3.2 if len(lines) > 1 else 0)
+    for place, line in enumerate(lines):
+        surface.text(right, top - 6.6 * place, line, _LABEL - 1, INK, align="right")
+
+
+def _legend(surface: Surface, x: float, y: float, entries: Sequence[tuple[str, Fill]], width: float) -> None:
+    """Swatches in a row, wrapped at `width`; drawn downwards from `y`."""
+    left = x
+    for label, fill in entries:
+        needed = 11 + width_of(label, _LABEL) + 9
+        if left + needed > x + width and left > x:
+            left, y = x, y - 11
+        _bar(surface, left, y, 8, 7, fill)
+        surface.text(left + 11, y + 0.8, label, _LABEL, MUTED)
+        left += needed
 
 
 def legend_lines(labels: Sequence[str], width: float) -> int:
-    lines, left = 1, 0.0
+    lines: int = 1
+    left = 0.0
     for label in labels:
         needed = 11 + width_of(label, _LABEL) + 9
         if left + needed > width and left > 0:
-            lines, left = lines + 1, 0.0
+            lines += 1
+            left = 0.0
         left += needed
     return lines
 
@@ -259,6 +207,9 @@ def documents_by_day(frame: pd.DataFrame, labels: Sequence[str], width: float, h
     return _documents_by_day(tuple(frame.columns), counts, tuple(labels), width, height)
 
 
+_PLOT_LEFT, _PLOT_RIGHT, _PLOT_TOP = 22.0, 2.0, 10.0
+
+
 @lru_cache(maxsize=512)
 def _documents_by_day(
     kinds: tuple[str, ...],
@@ -267,32 +218,50 @@ def _documents_by_day(
     width: float,
     height: float,
 ) -> Surface:
-    stage = _Stage(width, height)
     names = [_kind_label(kind) for kind in kinds]
     fills = [KINDS.get(kind, OTHER_KIND) for kind in kinds]
     below = 15 + 11 * legend_lines(names, width)
-    axes = stage.axes(22, below, 2, 10)
     highest = max(sum(row) for row in counts) or 1
-    axes.set_xlim(-0.5, len(counts) - 0.5)
-    axes.set_ylim(0, highest)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    axes.tick_params(length=0, labelsize=_LABEL, labelcolor=_MUTED, pad=3)
-    axes.grid(axis="y", color=_GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
-    every = max(1, len(labels) // 8)
-    shown = range(0, len(labels), every)
-    axes.set_xticks(list(shown), [labels[n] for n in shown])
-    bar = 0.62
+    ticks = tuple(float(tick) for tick in MaxNLocator(4, integer=True).tick_values(0, highest))
+    surface = Surface()
+    surface.place(_axes(labels, ticks, width, height, below), 0, 0)
+    day_width = (width - _PLOT_LEFT - _PLOT_RIGHT) / len(counts)
+    unit = (height - below - _PLOT_TOP) / ticks[-1]
     for day, row in enumerate(counts):
-        base = 0
+        x, base = _PLOT_LEFT + day_width * (day + 0.19), below
         for count, fill in zip(row, fills, strict=True):
             if count:
-                stage.bar(axes, day - bar / 2, base, bar, count, fill)
-                base += count
+                _bar(surface, x, base, day_width * 0.62, count * unit, fill)
+                base += count * unit
         if len(counts) <= 16:
-            axes.text(day, base, str(base), size=_LABEL, color=_INK, ha="center", va="bottom", weight="bold")
-    stage.legend(2, below - 24, list(zip(names, fills, strict=True)), width)
-    return stage.surface()
+            middle = x + day_width * 0.31
+            surface.text(middle, base + 2, str(sum(row)), _LABEL, INK, bold=True, align="center")
+    _legend(surface, 2, below - 24, list(zip(names, fills, strict=True)), width)
+    return surface
+
+
+@lru_cache(maxsize=256)
+def _axes(
+    labels: tuple[str, ...], ticks: tuple[float, ...], width: float, height: float, below: float
+) -> Surface:
+    """matplotlib's axes without data: scale, grid and labels. Few differ, so most charts find theirs kept."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    FigureCanvasBase(figure)
+    figure.patch.set_visible(False)
+    inner = (width - _PLOT_LEFT - _PLOT_RIGHT, height - below - _PLOT_TOP)
+    axes = figure.add_axes(
+        (_PLOT_LEFT / width, below / height, inner[0] / width, inner[1] / height), frameon=False
+    )
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_ylim(0, ticks[-1])
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    shown = range(0, len(labels), max(1, len(labels) // 8))
+    axes.set_xticks(list(shown), [labels[place] for place in shown])
+    axes.tick_params(length=0, labelsize=_LABEL, labelcolor=_TICK, pad=3)
+    axes.grid(axis="y", color=_GRID, linewidth=0.5)
+    surface = Surface()
+    figure.draw(SurfaceRenderer(surface, width, height))
+    return surface
 
 
 def _kind_label(kind: str) -> str:
@@ -334,29 +303,26 @@ def _stacked(
 ) -> Surface:
     used = [n for n in range(len(series)) if any(row[n] for row in counts)]
     height = bars_height(len(names))
-    stage = _Stage(width, height)
+    surface = Surface()
     label_width = width * label_share
-    axes = stage.axes(label_width, 14, 20, 0)
     longest = max(sum(row) for name, row in zip(names, counts, strict=True) if name[:1] != _OTHERS) or 1
-    axes.set_xlim(0, longest)
-    axes.set_ylim(len(names) * _ROW, 0)
-    axes.set_axis_off()
     unit = (width - label_width - 20) / longest
     for row, (name, values) in enumerate(zip(names, counts, strict=True)):
-        base, top = 0, row * _ROW + 2.5
-        middle = height - top - 5 - 2.4
+        bottom = height - (row + 1) * _ROW + 2.5
+        middle = bottom + 2.6
         if name.startswith(_OTHERS):
-            stage.text(label_width - 5, middle, name[1:], ha="right", color=_MUTED)
-            stage.text(label_width + 3, middle, str(sum(values)), color=_MUTED)
+            surface.text(label_width - 5, middle, name[1:], _LABEL, MUTED, align="right")
+            surface.text(label_width + 3, middle, str(sum(values)), _LABEL, MUTED)
             continue
-        stage.label(label_width - 5, middle, name, label_width - 6)
+        _label(surface, label_width - 5, middle, name, label_width - 6)
+        x = label_width
         for place in used:
             if count := values[place]:
-                stage.bar(axes, base, top, count, _ROW - 5, series[place][1])
-                base += count
-        stage.text(label_width + base * unit + 3, middle, str(base), weight="bold")
-    stage.legend(label_width, 2, [series[n] for n in used], width - label_width)
-    return stage.surface()
+                _bar(surface, x, bottom, count * unit, _ROW - 5, series[place][1])
+                x += count * unit
+        surface.text(x + 3, middle, str(sum(values)), _LABEL, INK, bold=True)
+    _legend(surface, label_width, 2, [series[n] for n in used], width - label_width)
+    return surface
 
 
 def bars_height(rows: int) -> float:
@@ -373,33 +339,29 @@ def labs_outside_range(frame: pd.DataFrame, width: float) -> Surface:
 @lru_cache(maxsize=1024)
 def _diverging(names: tuple[str, ...], counts: tuple[tuple[int, ...], ...], width: float) -> Surface:
     height = bars_height(len(names))
-    stage = _Stage(width, height)
+    surface = Surface()
     label_width, right = width * 0.40, 34.0
-    axes = stage.axes(label_width, 14, right, 0)
     drawn = [row for name, row in zip(names, counts, strict=True) if name[:1] != _OTHERS]
     most_below, most_above = max(row[0] for row in drawn), max(row[1] for row in drawn)
     room = width - label_width - right - 24  # 12 points for the number at either end
     unit = room / max(most_below + most_above, 1)
     zero = label_width + 12 + most_below * unit
-    axes.set_xlim(-(12 + most_below * unit), 12 + most_above * unit)
-    axes.set_ylim(len(names) * _ROW, 0)
-    axes.set_axis_off()
     for row, (name, (below, above, assessed)) in enumerate(zip(names, counts, strict=True)):
-        top = row * _ROW + 2.5
-        middle = height - top - 5 - 2.4
-        stage.text(width, middle, f"of {assessed}", ha="right", color=_MUTED)
+        bottom = height - (row + 1) * _ROW + 2.5
+        middle = bottom + 2.6
+        surface.text(width, middle, f"of {assessed}", _LABEL, MUTED, align="right")
         if name.startswith(_OTHERS):
-            stage.text(label_width - 3, middle, name[1:], ha="right", color=_MUTED)
-            stage.text(zero - 3, middle, str(below), ha="right", color=_MUTED)
-            stage.text(zero + 3, middle, str(above), color=_MUTED)
+            surface.text(label_width - 3, middle, name[1:], _LABEL, MUTED, align="right")
+            surface.text(zero - 3, middle, str(below), _LABEL, MUTED, align="right")
+            surface.text(zero + 3, middle, str(above), _LABEL, MUTED)
             continue
-        stage.label(label_width - 3, middle, name, label_width - 4)
+        _label(surface, label_width - 3, middle, name, label_width - 4)
         if below:
-            stage.bar(axes, -below * unit, top, below * unit, _ROW - 5, BELOW)
-            stage.text(zero - below * unit - 3, middle, str(below), ha="right", weight="bold")
+            _bar(surface, zero - below * unit, bottom, below * unit, _ROW - 5, BELOW)
+            surface.text(zero - below * unit - 3, middle, str(below), _LABEL, INK, bold=True, align="right")
         if above:
-            stage.bar(axes, 0, top, above * unit, _ROW - 5, ABOVE)
-            stage.text(zero + above * unit + 3, middle, str(above), weight="bold")
-    axes.plot([0, 0], [0, len(names) * _ROW], color=_MUTED, linewidth=0.7, clip_on=False)
-    stage.legend(label_width, 2, [("Below range", BELOW), ("Above range", ABOVE)], width - label_width)
-    return stage.surface()
+            _bar(surface, zero, bottom, above * unit, _ROW - 5, ABOVE)
+            surface.text(zero + above * unit + 3, middle, str(above), _LABEL, INK, bold=True)
+    surface.line(zero, height, zero, height - len(names) * _ROW, MUTED, 0.7)
+    _legend(surface, label_width, 2, [("Below range", BELOW), ("Above range", ABOVE)], width - label_width)
+    return surface

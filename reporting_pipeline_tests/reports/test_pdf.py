@@ -18,6 +18,7 @@ from reporting_pipeline.reports import sections
 from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.reports.pdf.binding import bind_whole
 from reporting_pipeline.reports.pdf.cover import personal_parts
+from reporting_pipeline.reports.pdf.typesetting import shape
 from reporting_pipeline.reports.renderer import ReportRenderer, compose, content_of
 from reporting_pipeline.reports.request import ReportError, ReportRequest
 from reporting_pipeline_tests.reports.conftest import jpeg, make_dataset, make_request
@@ -229,17 +230,14 @@ def test_a_table_repeats_its_header_on_every_page(renderer: ReportRenderer) -> N
 )
 def test_names_of_any_script_can_be_read_back(renderer: ReportRenderer, name: str) -> None:
     cover = page_texts(renderer.render(make_request(name=name)).content)[0]
-    assert name in cover or name[::-1] in cover
+    assert name in cover
 
 
 @pytest.mark.parametrize("name", ["محمد بن علي", "नमस्ते श्री", "สมชาย", "ജോസഫ്", "দেবাশীষ"])
-def test_shaped_scripts_draw_no_missing_glyph(renderer: ReportRenderer, name: str, tmp_path: Path) -> None:
-    from reporting_pipeline.reports.pdf.typesetting import shape
-
+def test_shaped_scripts_draw_no_missing_glyph(renderer: ReportRenderer, name: str) -> None:
     shaped = shape(name, True)
     assert shaped.segments
     assert not any("<0000>" in segment.operators for segment in shaped.segments)
-    assert shaped.actual == name
     assert name.split()[0] in page_texts(renderer.render(make_request(name=name)).content)[0]
 
 

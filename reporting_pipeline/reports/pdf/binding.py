@@ -25,6 +25,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from reporting_pipeline.reports.pdf.faces import ALL_FACES, BOLD, REGULAR, EmbeddedFont
 from reporting_pipeline.reports.pdf.surface import Surface, number
+from reporting_pipeline.reports.pdf.typesetting import actual_text
 
 # Streams stay binary: ASCII85 makes files a quarter larger and rendering several times slower.
 rl_config.useA85 = 0
@@ -175,8 +176,7 @@ def form_object(surface: Surface, fonts: Mapping[str, int]) -> bytes:
 
 def text_string(text: str) -> str:
     """A PDF text string of any script."""
-    encoded = ("\ufeff" + text).encode("utf-16-be", "replace")
-    return f"<{encoded.hex().upper()}>"
+    return f"<{actual_text(text)}>"
 
 
 def info_object(personal: Personal) -> bytes:

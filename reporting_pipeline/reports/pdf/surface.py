@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from reporting_pipeline.reports.pdf.typesetting import Shaped, shape, width_of
+from reporting_pipeline.reports.pdf.typesetting import Shaped, actual_text, shape
 
 Colour = tuple[float, float, float]
 
@@ -131,9 +131,5 @@ def _text_operators(shaped: Shaped, x: str, y: str, size: float, fill: Colour) -
     parts.append("ET")
     operators = " ".join(parts)
     if shaped.actual:
-        actual = ("\ufeff" + shaped.actual).encode("utf-16-be").hex().upper()
-        return f"/Span <</ActualText <{actual}>>> BDC {operators} EMC"
+        return f"/Span <</ActualText <{actual_text(shaped.actual)}>>> BDC {operators} EMC"
     return operators
-
-
-__all__ = ["Colour", "PlacedImage", "Surface", "colour", "number", "shape", "width_of"]

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import uharfbuzz as hb
 from bidi import algorithm as bidi
@@ -40,7 +41,7 @@ class Shaped:
     segments: tuple[Segment, ...]
     width: float
     glyphs: Mapping[str, Mapping[int, str]]  # resource -> glyph -> text, without the base glyphs
-    actual: str  # the text in reading order, when the glyphs alone would not give it back
+    actual: str  # the text of a left-to-right line whose glyphs alone might not give it back
 
 
 def clean(text: object) -> str:
@@ -103,7 +104,8 @@ def _shape_fully(text: str, bold: bool) -> Shaped:
     glyphs: dict[str, dict[int, str]] = {}
     segments: list[Segment] = []
     total = 0
-    for run, level in _visual_runs(text):
+    runs = _visual_runs(text)
+    for run, level in runs:
         pieces = _split_by_face(run, bold)
         for face, piece in reversed(pieces) if level % 2 else pieces:
             segment, width, used = _shape_piece(face, piece, level % 2 == 1, bold)
@@ -112,7 +114,8 @@ def _shape_fully(text: str, bold: bool) -> Shaped:
             extra = {g: t for g, t in used.items() if g not in _home(face, bold).base_glyphs}
             if extra:
                 glyphs.setdefault(segment.resource, {}).update(extra)
-    return Shaped(tuple(segments), total / 1000, glyphs, text)
+    turned = any(level % 2 for _, level in runs)
+    return Shaped(tuple(segments), total / 1000, glyphs, "" if turned else text)
 
 
 def _home(face: Face | None, bold: bool) -> Face:
@@ -187,50 +190,79 @@ def _shape_piece(face: Face | None, piece: str, rtl: bool, bold: bool) -> tuple[
     buffer.direction = "rtl" if rtl else "ltr"
     hb.shape(face.hb_font, buffer)
     faux_bold = bold and face is not BOLD
-    operators, width, rises = _positioned(face, buffer)
+    operators, width, rises = _positioned(face, piece, buffer, rtl)
     return Segment(face.resource, operators, faux_bold, rises), width, _texts(piece, buffer)
 
 
-def _positioned(face: Face, buffer: hb.Buffer) -> tuple[str, int, bool]:
-    """TJ operators that put each glyph where HarfBuzz wants it."""
+def _positioned(face: Face, piece: str, buffer: hb.Buffer, rtl: bool) -> tuple[str, int, bool]:
+    """TJ operators that put each glyph where HarfBuzz wants it.
+
+    Right to left, a letter of several glyphs says its text itself: readers turn a line around letter
+    by letter, so the text of a whole line (as left to right) would come out backwards.
+    """
     scale = 1000 / face.upem
+    clusters = _clusters(piece, buffer)
     parts: list[str] = []
     row: list[str] = []
     width, rise, rises = 0, 0, False
-    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
-        glyph, natural = info.codepoint, face.advance(info.codepoint)
-        dx, dy = round(position.x_offset * scale), round(position.y_offset * scale)
-        advance = round(position.x_advance * scale)
-        if dy != rise:
-            if row:
-                parts.append(f"[{''.join(row)}]TJ")
-                row = []
-            parts.append(f"{{{dy}}}Ts")
-            rise, rises = dy, True
-        if dx:
-            row.append(f"{-dx} ")
-        row.append(f"<{glyph:04x}>")
-        if after := natural + dx - advance:
-            row.append(f"{after} ")
-        width += advance
-    if row:
-        parts.append(f"[{''.join(row)}]TJ")
+
+    def flush() -> None:
+        if row:
+            parts.append(f"[{''.join(row)}]TJ")
+            row.clear()
+
+    for glyphs, text in clusters:
+        spanned = rtl and (len(glyphs) > 1 or len(text) > 1)
+        if spanned:
+            flush()
+            parts.append(f"/Span <</ActualText <{actual_text(text)}>>> BDC")
+        for info, position in glyphs:
+            glyph, natural = info.codepoint, face.advance(info.codepoint)
+            dx, dy = round(position.x_offset * scale), round(position.y_offset * scale)
+            advance = round(position.x_advance * scale)
+            if dy != rise:
+                flush()
+                parts.append(f"{{{dy}}}Ts")
+                rise, rises = dy, True
+            row.append(f"{-dx} <{glyph:04x}>" if dx else f"<{glyph:04x}>")
+            if after := natural + dx - advance:
+                row.append(f"{after} ")
+            width += advance
+        if spanned:
+            flush()
+            parts.append("EMC")
+    flush()
     if rise:
         parts.append("{0}Ts")
     return " ".join(parts), width, rises
 
 
-def _texts(piece: str, buffer: hb.Buffer) -> dict[int, str]:
-    """Glyph -> the text of its cluster; marks of a cluster carry nothing of their own."""
+def _clusters(piece: str, buffer: hb.Buffer) -> list[tuple[list[tuple[Any, Any]], str]]:
+    """The glyphs of each cluster in visual order, with the text they stand for."""
     starts = sorted({info.cluster for info in buffer.glyph_infos})
     ends = dict(zip(starts, [*starts[1:], len(piece)], strict=True))
+    found: list[tuple[list[tuple[Any, Any]], str]] = []
+    last = None
+    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+        if info.cluster != last:
+            last = info.cluster
+            found.append(([], piece[last : ends[last]]))
+        found[-1][0].append((info, position))
+    return found
+
+
+def actual_text(text: str) -> str:
+    """Text as the hexadecimal digits of a PDF text string."""
+    return ("\ufeff" + text).encode("utf-16-be", "replace").hex().upper()
+
+
+def _texts(piece: str, buffer: hb.Buffer) -> dict[int, str]:
+    """Glyph -> the text of its cluster; marks of a cluster carry nothing of their own."""
     found: dict[int, str] = {}
-    seen: set[int] = set()
-    for info in buffer.glyph_infos:
-        text = piece[info.cluster : ends[info.cluster]] if info.cluster not in seen else ""
-        seen.add(info.cluster)
-        if not found.get(info.codepoint):
-            found[info.codepoint] = text
+    for glyphs, text in _clusters(piece, buffer):
+        for place, (info, _) in enumerate(glyphs):
+            if not found.get(info.codepoint):
+                found[info.codepoint] = "" if place else text
     return found
 
 
