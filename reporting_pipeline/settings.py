@@ -153,7 +153,9 @@ class Settings(BaseModel):
         if self.email_backend == "sendgrid" and self.sendgrid_api_key is None:
             raise ValueError("SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid")
         if self.private_hosts:
-            raise ValueError(f"REPORTING_PRIVATE_HOSTS is for local use; it must be empty in {self.environment}")
+            raise ValueError(
+                f"REPORTING_PRIVATE_HOSTS is for local use; it must be empty in {self.environment}"
+            )
         return self
 
     @property
@@ -200,6 +202,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError(f"The environment is not valid: {problems}") from None
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with `extra` over it, for a child process of the same deployment."""
+    return {**os.environ, **extra}
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,188 @@
+"""`trial_dataset`: a trial's documents of one period as tidy tables, beside the period before.
+
+Two rules block a dataset, because a wrong report would follow (`domain.tidying`): one test with two
+standard units, and too many malformed documents. Everything odd but harmless becomes a finding.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetsDefinition,
+    BackfillPolicy,
+    MetadataValue,
+    asset,
+)
+
+from reporting_pipeline import __version__
+from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, finish, run_batch
+from reporting_pipeline.assets.previews import column_schema, table_preview
+from reporting_pipeline.assets.scope import (
+    AGGREGATE,
+    DOCUMENTS,
+    NO_VALUE,
+    OWNERS,
+    TRIAL_DATASET,
+    BatchConfig,
+    Scope,
+)
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset
+from reporting_pipeline.domain.tidying import DatasetBlocked, tidy_documents
+from reporting_pipeline.partitions import TrialPartition
+from reporting_pipeline.resources import MongoResource, ObjectStoreResource
+from reporting_pipeline.stores.datasets import save_dataset
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.results import AssetResult, results_of
+from reporting_pipeline.stores.snapshots import load_snapshot
+
+#: Raise it when the tables or the rules change: every dataset is then made again.
+CODE_VERSION = "1"
+NOTHING_LOST = "no_document_lost"
+FIT_FOR_REPORTS = "fit_for_reports"
+
+
+def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
+    """The `trial_dataset` asset of one cadence: period x trial."""
+
+    @asset(
+        key=scope.key(TRIAL_DATASET),
+        partitions_def=scope.by_trial,
+        backfill_policy=BackfillPolicy.single_run(),
+        output_required=False,
+        dagster_type=NO_VALUE,
+        group_name=scope.group,
+        owners=OWNERS,
+        kinds={"pandas", "parquet", "s3"},
+        code_version=CODE_VERSION,
+        pool=AGGREGATE,
+        deps=[scope.key(DOCUMENTS)],
+        check_specs=[
+            AssetCheckSpec(
+                NOTHING_LOST,
+                asset=scope.key(TRIAL_DATASET),
+                blocking=True,
+                description="Every document of the snapshot has its row in the dataset.",
+            ),
+            AssetCheckSpec(
+                FIT_FOR_REPORTS,
+                asset=scope.key(TRIAL_DATASET),
+                blocking=True,
+                description=(
+                    "No trial is blocked: each test has one standard unit, and at most a fifth of the "
+                    "documents are malformed. A blocked trial fails the reports that need it."
+                ),
+            ),
+        ],
+        description=(
+            f"Tidy tables of one trial and {scope.cadence.noun}: documents, adverse events, laboratory "
+            "results, vital signs, visits, dispositions and findings, each row marked as of this "
+            f"{scope.cadence.noun} or the one before. Parquet in S3."
+        ),
+    )
+    def trial_dataset(
+        context: AssetExecutionContext,
+        config: BatchConfig,
+        mongo: MongoResource,
+        objects: ObjectStoreResource,
+    ) -> Iterator[Any]:
+        database, store = mongo.database(), objects.store()
+        partitions = scope.trial_partitions(context)
+        snapshots = snapshots_of(database, scope, partitions)
+        batch = Batch[TrialPartition](
+            asset_key=scope.key(TRIAL_DATASET),
+            stage=AGGREGATE,
+            item_of=lambda partition: partition.trial,
+            input_version=lambda partition: f"{upstream(snapshots, partition).version}/{CODE_VERSION}",
+            make=lambda partition: _aggregate(store, partition, upstream(snapshots, partition)),
+        )
+        outcome = run_batch(
+            context, database, batch, partitions, config.force, scope.settings.heartbeat_seconds
+        )
+        lost = sum(result.detail["lost"] for result in outcome.done)
+        yield AssetCheckResult(
+            check_name=NOTHING_LOST,
+            passed=lost == 0,
+            severity=AssetCheckSeverity.ERROR,
+            metadata={"documents without a row": lost},
+        )
+        blocked = [result for result in outcome.failed if result.permanent]
+        yield AssetCheckResult(
+            check_name=FIT_FOR_REPORTS,
+            passed=not blocked,
+            severity=AssetCheckSeverity.ERROR,
+            metadata={result.item: result.reason for result in blocked},
+        )
+        yield from finish(context, outcome)
+
+    return trial_dataset
+
+
+def snapshots_of(
+    database: Database, scope: Scope, partitions: list[TrialPartition] | Any
+) -> Mapping[tuple[str, str], AssetResult]:
+    """The results of `documents` that the partitions stand on, by (period, trial)."""
+    trials_by_period: dict[str, list[str]] = {}
+    for partition in partitions:
+        trials_by_period.setdefault(partition.period.key, []).append(partition.trial)
+    return {
+        (period, trial): result
+        for period, trials in trials_by_period.items()
+        for trial, result in results_of(database, scope.name(DOCUMENTS), period, trials).items()
+    }
+
+
+def upstream(snapshots: Mapping[tuple[str, str], AssetResult], partition: TrialPartition) -> AssetResult:
+    """The `documents` result under a partition; PartitionFailed when there is none to work from."""
+    result = snapshots.get((partition.period.key, partition.trial))
+    if result is None:
+        raise PartitionFailed(f"documents of {partition.trial} are not materialized yet", permanent=False)
+    if not result.done:
+        raise PartitionFailed(f"documents of {partition.trial} failed: {result.reason}", permanent=False)
+    return result
+
+
+def _aggregate(objects: ObjectStore, partition: TrialPartition, documents: AssetResult) -> Made:
+    snapshot = load_snapshot(objects, documents.detail["key"])
+    try:
+        tables = tidy_documents(snapshot.records, snapshot.verdicts, partition.period)
+    except DatasetBlocked as error:
+        raise PartitionFailed(str(error)) from error
+    version = hashlib.sha256(
+        f"{documents.version}/{CODE_VERSION}/{partition.period.timezone}".encode()
+    ).hexdigest()[:16]
+    dataset = TrialDataset(
+        trial=partition.trial,
+        title=snapshot.trial.get("title", partition.trial),
+        period=partition.period,
+        tables=tables,
+        version=version,
+        data_as_of=documents.detail["data_as_of"],
+    )
+    lost = len(snapshot.records) - tables["documents"]["document_id"].nunique()
+    if lost:
+        raise PartitionFailed(f"{lost} documents of the snapshot have no row in the dataset")
+    prefix = save_dataset(objects, dataset)
+    current = tables["documents"][tables["documents"]["window"] == "current"]
+    rows = {name: len(table) for name, table in tables.items()}
+    return Made(
+        version=version,
+        detail={"prefix": prefix, "rows": rows, "lost": lost, "data_as_of": dataset.data_as_of},
+        metadata={
+            "dagster/row_count": MetadataValue.int(sum(rows.values())),
+            "documents": MetadataValue.int(len(current)),
+            "rows": MetadataValue.json(rows),
+            "findings": MetadataValue.int(rows["findings"]),
+            "dagster/column_schema": column_schema(TABLES["documents"]),
+            "preview": table_preview(current),
+            "adverse events": table_preview(tables["adverse_events"]),
+            "data as of": MetadataValue.timestamp(dataset.data_as_of),
+            "code version": MetadataValue.text(f"{__version__}/{CODE_VERSION}"),
+            "location": MetadataValue.path(f"s3://{objects.bucket}/{prefix}/"),
+        },
+    )

@@ -1,0 +1,189 @@
+"""`documents`: what arrived in MongoDB for a trial and period, with every file verified.
+
+A bad file is never fatal: it is named in the asset check, in the dataset's findings and in the
+report. What the stages after this one see is the snapshot written here.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetsDefinition,
+    BackfillPolicy,
+    MetadataValue,
+    asset,
+)
+
+from reporting_pipeline import __version__
+from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, finish, run_batch
+from reporting_pipeline.assets.scope import DOCUMENTS, FETCH, NO_VALUE, OWNERS, BatchConfig, Scope
+from reporting_pipeline.media.sandbox import MediaFile, MediaWorkers
+from reporting_pipeline.partitions import TrialPartition
+from reporting_pipeline.resources import MongoResource, ObjectStoreResource
+from reporting_pipeline.stores.documents import documents_of, newest_update
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.snapshots import FileVerdict, Snapshot, save_snapshot
+
+#: Raise it when the verdicts or the snapshot's form change: every snapshot is then made again.
+CODE_VERSION = "1"
+MAX_FILE_BYTES = 256 * 1024 * 1024
+FILES_VERIFIED = "files_verified"
+NAMED_FILES = 50
+
+
+def documents_asset(scope: Scope) -> AssetsDefinition:
+    """The `documents` asset of one cadence: period x trial."""
+
+    @asset(
+        key=scope.key(DOCUMENTS),
+        partitions_def=scope.by_trial,
+        backfill_policy=BackfillPolicy.single_run(),
+        output_required=False,
+        dagster_type=NO_VALUE,
+        group_name=scope.group,
+        owners=OWNERS,
+        kinds={"mongodb", "s3"},
+        code_version=CODE_VERSION,
+        pool=FETCH,
+        deps=["mongodb_documents", "s3_files"],
+        check_specs=[
+            AssetCheckSpec(
+                FILES_VERIFIED,
+                asset=scope.key(DOCUMENTS),
+                description="Every file exists, has the size and SHA-256 of its record, and decodes.",
+            )
+        ],
+        description=(
+            f"The documents of one trial that arrived in one {scope.cadence.noun}, and of the "
+            f"{scope.cadence.noun} before for comparison, as a snapshot in S3. Every file is verified: "
+            "it exists, has the size and SHA-256 of its record, and decodes."
+        ),
+    )
+    def documents(
+        context: AssetExecutionContext,
+        config: BatchConfig,
+        mongo: MongoResource,
+        objects: ObjectStoreResource,
+    ) -> Iterator[Any]:
+        database, store = mongo.database(), objects.store()
+        bad_files: list[str] = []
+        with MediaWorkers() as workers:
+            batch = Batch[TrialPartition](
+                asset_key=scope.key(DOCUMENTS),
+                stage=FETCH,
+                item_of=lambda partition: partition.trial,
+                input_version=lambda partition: documents_fingerprint(database, partition),
+                make=lambda partition: _fetch(database, store, workers, partition),
+            )
+            outcome = run_batch(
+                context,
+                database,
+                batch,
+                scope.trial_partitions(context),
+                config.force,
+                scope.settings.heartbeat_seconds,
+            )
+        for result in outcome.done:
+            bad_files += result.detail["bad_files"]
+        yield AssetCheckResult(
+            check_name=FILES_VERIFIED,
+            passed=not bad_files,
+            severity=AssetCheckSeverity.WARN,
+            description=f"{len(bad_files)} bad files" if bad_files else "every file is as its record says",
+            metadata={"bad files": MetadataValue.md("\n".join(f"- {one}" for one in bad_files[:NAMED_FILES]))}
+            if bad_files
+            else {},
+        )
+        yield from finish(context, outcome)
+
+    return documents
+
+
+def documents_fingerprint(database: Database, partition: TrialPartition) -> str:
+    """Changes when a document of the period or the one before is added or written to.
+
+    Cheap: a count and a maximum over an index. A failed trial is tried again when it changes.
+    """
+    period = partition.period
+    count, updated_at = newest_update(database, partition.trial, period.previous().start_at, period.end_at)
+    newest = updated_at.isoformat() if updated_at else "none"
+    return f"{count}@{newest}/{CODE_VERSION}"
+
+
+def _fetch(
+    database: Database, objects: ObjectStore, workers: MediaWorkers, partition: TrialPartition
+) -> Made:
+    trial = database.trials.find_one({"_id": partition.trial})
+    if trial is None:
+        raise PartitionFailed(
+            f"trial {partition.trial} has no record in the collection trials; register the trial, "
+            "then materialize this partition again"
+        )
+    period = partition.period
+    records = list(documents_of(database, partition.trial, period.previous().start_at, period.end_at))
+    current = [record for record in records if record["received_at"] >= period.start_at]
+    verdicts = _verify_files(objects, workers, [record for record in current if record.get("file")])
+    key, version = save_snapshot(objects, Snapshot(trial, records, verdicts), period)
+    statuses = Counter(verdict.status for verdict in verdicts.values())
+    bad_files = [
+        f"{partition.trial} {identifier}: {verdict.status}, {verdict.reason}"
+        for identifier, verdict in verdicts.items()
+        if verdict.status != "ok"
+    ]
+    as_of = max((record["updated_at"] for record in current), default=period.end_at)
+    return Made(
+        version=version,
+        detail={
+            "key": key,
+            "documents": len(current),
+            "files": dict(statuses),
+            "bad_files": bad_files[:NAMED_FILES],
+            "data_as_of": as_of,
+        },
+        metadata={
+            "dagster/row_count": MetadataValue.int(len(current)),
+            "documents before": MetadataValue.int(len(records) - len(current)),
+            "files ok": MetadataValue.int(statuses["ok"]),
+            "files missing": MetadataValue.int(statuses["missing"]),
+            "files corrupt": MetadataValue.int(statuses["corrupt"]),
+            "bad files": MetadataValue.md("\n".join(f"- {one}" for one in bad_files[:NAMED_FILES]) or "none"),
+            "kinds": MetadataValue.md(_counted(Counter(record["kind"] for record in current))),
+            "data as of": MetadataValue.timestamp(as_of),
+            "code version": MetadataValue.text(f"{__version__}/{CODE_VERSION}"),
+            "snapshot": MetadataValue.path(f"s3://{objects.bucket}/{key}"),
+        },
+    )
+
+
+def _verify_files(
+    objects: ObjectStore, workers: MediaWorkers, records: list[Record]
+) -> dict[str, FileVerdict]:
+    """A verdict for each of the documents, which all have a file."""
+
+    def items() -> Iterator[MediaFile]:
+        for record in records:
+            file = record["file"]
+            content: bytes | None
+            try:
+                content = objects.get(file["key"], MAX_FILE_BYTES)
+            except ObjectMissing:
+                content = None
+            yield MediaFile(content, file["name"], file["sha256"], file["size"])
+
+    verdicts = workers.verify(items())
+    return {
+        record["_id"]: FileVerdict(verdict.status, verdict.reason, verdict.file_type)
+        for record, verdict in zip(records, islice(verdicts, len(records)), strict=True)
+    }
+
+
+def _counted(counts: Counter[str]) -> str:
+    rows = [f"| {name} | {count} |" for name, count in sorted(counts.items())]
+    return "\n".join(["| kind | documents |", "| --- | ---: |", *rows]) if rows else "*no documents*"

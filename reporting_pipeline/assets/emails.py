@@ -1,0 +1,124 @@
+"""`report_emails`: a materialization for each report that was handed over, and the op that does it.
+
+The asset is external: nobody materializes it by hand. Delivering again is a decision of the ledger
+(`stores.deliveries`), never of a button in the UI.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dagster import (
+    AssetDep,
+    AssetMaterialization,
+    AssetSpec,
+    DimensionPartitionMapping,
+    IdentityPartitionMapping,
+    JobDefinition,
+    MetadataValue,
+    MultiPartitionMapping,
+    OpExecutionContext,
+    job,
+    op,
+)
+
+from reporting_pipeline.assets.events import log_batch, materialization
+from reporting_pipeline.assets.scope import NOTIFY, OWNERS, REPORT_EMAILS, SUBSCRIBER_REPORTS, Scope
+from reporting_pipeline.delivery.channels import open_deliverer
+from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_due
+from reporting_pipeline.domain.jobs import DeliveryState
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition
+from reporting_pipeline.resources import MongoResource, ObjectStoreResource
+from reporting_pipeline.stores.heartbeats import Progress, beating
+
+#: Deliveries of one run; what is left is asked for again.
+DELIVERIES_PER_RUN = 20_000
+HANDED_OVER = (DeliveryState.SENT, DeliveryState.DELIVERED)
+FLUSH = 200
+
+
+def report_emails_spec(scope: Scope) -> AssetSpec:
+    same_subscription = MultiPartitionMapping(
+        {
+            PERIOD: DimensionPartitionMapping(PERIOD, IdentityPartitionMapping()),
+            SUBSCRIPTION: DimensionPartitionMapping(SUBSCRIPTION, IdentityPartitionMapping()),
+        }
+    )
+    return AssetSpec(
+        key=scope.key(REPORT_EMAILS),
+        partitions_def=scope.by_subscription,
+        deps=[AssetDep(scope.key(SUBSCRIBER_REPORTS), partition_mapping=same_subscription)],
+        group_name=scope.group,
+        owners=OWNERS,
+        kinds={"email"},
+        description=(
+            "A materialization for each report that was handed over to a channel. Requested by "
+            "report_email_sensor; a report that is materialized again is not sent again."
+        ),
+    )
+
+
+def delivery_job(scope: Scope, name: str) -> JobDefinition:
+    """The job that delivers what is due of one cadence."""
+
+    @op(
+        name=f"deliver_{scope.cadence}_reports",
+        pool=NOTIFY,
+        description="Claims due deliveries in batches, sends them, records what became of each.",
+    )
+    def deliver(context: OpExecutionContext, mongo: MongoResource, objects: ObjectStoreResource) -> None:
+        database = mongo.database()
+        progress = Progress(total=0)
+
+        def now() -> datetime:
+            return datetime.now(UTC)
+
+        with beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now):
+            waiting: list[DeliveryOutcome] = []
+            for outcome in deliver_due(
+                open_deliverer(scope.settings),
+                database,
+                objects.store(),
+                scope.settings,
+                now,
+                DELIVERIES_PER_RUN,
+                scope.cadence.value,
+            ):
+                progress.done += 1
+                progress.failed += outcome.state not in HANDED_OVER
+                waiting.append(outcome)
+                if len(waiting) >= FLUSH:
+                    log_batch(context, _materializations(scope, waiting))
+                    waiting.clear()
+            log_batch(context, _materializations(scope, waiting))
+        context.log.info(f"{progress.done} deliveries tried, {progress.failed} of them not handed over")
+
+    @job(
+        name=name,
+        description=f"Delivers the {scope.cadence} reports that are due.",
+        tags={"dagster-celery/queue": NOTIFY},
+    )
+    def deliver_reports() -> None:
+        deliver()
+
+    return deliver_reports
+
+
+def _materializations(scope: Scope, outcomes: Sequence[DeliveryOutcome]) -> list[AssetMaterialization]:
+    return [
+        materialization(
+            scope.key(REPORT_EMAILS),
+            SubscriptionPartition(
+                Period.from_key(scope.cadence, outcome.period, scope.settings.timezone), outcome.subscription
+            ).key,
+            {
+                "delivery": MetadataValue.text(outcome.delivery),
+                "channel": MetadataValue.text(outcome.channel),
+                "state": MetadataValue.text(outcome.state.value),
+                "provider id": MetadataValue.text(outcome.provider_id or ""),
+                "report": MetadataValue.text(outcome.report or ""),
+            },
+        )
+        for outcome in outcomes
+        if outcome.state in HANDED_OVER
+    ]

@@ -1,0 +1,77 @@
+"""What the assets of one cadence have in common: names, partitions, owners, tags."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from dagster import AssetExecutionContext, AssetKey, Config, DagsterType, MultiPartitionsDefinition, Nothing
+from pydantic import Field
+
+from reporting_pipeline import partitions
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.partitions import SubscriptionPartition, TrialPartition
+from reporting_pipeline.settings import Settings
+
+#: Stages, in the order of an edition. Each is a queue of its own that can be scaled alone.
+FETCH, AGGREGATE, RENDER, NOTIFY = "fetch", "aggregate", "render", "notify"
+
+DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA = "documents", "trial_dataset", "trial_media"
+SUBSCRIBER_REPORTS, REPORT_EMAILS = "subscriber_reports", "report_emails"
+
+#: Assets keep their own files, so no IO manager may touch their outputs.
+NO_VALUE = cast(DagsterType, Nothing)
+
+OWNERS = ["team:clinical-reporting"]
+
+
+class BatchConfig(Config):
+    """How a run treats partitions that are already done."""
+
+    force: bool = Field(
+        default=False, description="Make every partition again, also where its inputs have not changed."
+    )
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One cadence in one deployment."""
+
+    cadence: Cadence
+    settings: Settings
+    now: datetime  # when the definitions were built; decides the oldest period shown
+
+    def key(self, name: str) -> AssetKey:
+        return AssetKey([self.cadence.value, name])
+
+    def name(self, name: str) -> str:
+        """The asset as `asset_results` names it."""
+        return self.key(name).to_user_string()
+
+    @property
+    def group(self) -> str:
+        return self.cadence.value
+
+    @property
+    def by_trial(self) -> MultiPartitionsDefinition:
+        return partitions.by_trial(self.cadence, self.settings, self.now)
+
+    @property
+    def by_subscription(self) -> MultiPartitionsDefinition:
+        return partitions.by_subscription(self.cadence, self.settings, self.now)
+
+    def trial_partitions(self, context: AssetExecutionContext) -> Sequence[TrialPartition]:
+        return [
+            TrialPartition.parse(key, self.cadence, self.settings.timezone) for key in context.partition_keys
+        ]
+
+    def subscription_partitions(self, context: AssetExecutionContext) -> Sequence[SubscriptionPartition]:
+        return [
+            SubscriptionPartition.parse(key, self.cadence, self.settings.timezone)
+            for key in context.partition_keys
+        ]
+
+
+def pool(stage: str) -> str:
+    """The concurrency pool of a stage; its limit is set in dagster.yaml or in the UI."""
+    return stage

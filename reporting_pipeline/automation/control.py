@@ -1,0 +1,287 @@
+"""What is missing of a period, and the runs to ask for: the level-triggered heart of the sensors.
+
+Nothing here remembers what it asked for. Each look compares what should be there with what is there
+and what is under way; missed ticks, restarts, killed runs and new subscriptions are all caught up by
+the same comparison.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dagster import DagsterInstance, DagsterRunStatus, MultiPartitionKey, RunRequest, RunsFilter
+from dagster._core.storage.dagster_run import RunRecord
+
+from reporting_pipeline.assets.documents import documents_fingerprint
+from reporting_pipeline.assets.scope import (
+    DOCUMENTS,
+    SUBSCRIBER_REPORTS,
+    TRIAL_DATASET,
+    TRIAL_MEDIA,
+    Scope,
+)
+from reporting_pipeline.automation.jobs import STAGE_OF, job_name, op_name
+from reporting_pipeline.automation.tags import (
+    EDITION,
+    RANGE_END,
+    RANGE_START,
+    STAGE,
+    range_request,
+    stage_tags,
+)
+from reporting_pipeline.domain.editions import edition_id
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.partitions import (
+    PERIOD,
+    SUBSCRIPTION,
+    TRIAL,
+    SubscriptionPartition,
+    TrialPartition,
+    contiguous_ranges,
+    subscriptions,
+    trials,
+)
+from reporting_pipeline.stores.heartbeats import silent_runs
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.results import AssetResult, results_of
+
+UNDER_WAY = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+#: After a failure that may pass: so long until the next try, then the last value again.
+BACKOFF = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30))
+#: A started run that never wrote a heartbeat is given so long to start up.
+START_UP = timedelta(minutes=5)
+DEAD_RUN = (
+    "The run's process is gone: its heartbeat stopped. What it finished stands; the rest is asked for again."
+)
+#: So many heartbeats may be missed before a run counts as dead.
+MISSED_BEATS = 12
+
+
+@dataclass(frozen=True)
+class TrialStates:
+    """What became of the trials of a period."""
+
+    documents: Mapping[str, AssetResult]
+    datasets: Mapping[str, AssetResult]
+    media: Mapping[str, AssetResult]
+
+    def settled(self, trial: str) -> bool:
+        """Whether the trial's reports can be made, or are known to fail."""
+        documents = self.documents.get(trial)
+        if documents is None:
+            return False
+        if not documents.done:
+            return True
+        return all(_is_of(results.get(trial), documents) for results in (self.datasets, self.media))
+
+    def newest_at(self) -> datetime | None:
+        """When the last dataset or medium was made."""
+        return max(
+            (one.at for one in [*self.datasets.values(), *self.media.values()] if one.done), default=None
+        )
+
+
+class Controller:
+    """The look at one period of one cadence."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        period: Period,
+        database: Database,
+        instance: DagsterInstance,
+        now: datetime,
+        made_before: datetime | None = None,
+    ) -> None:
+        """`made_before`: what was made earlier counts as missing (an edition opened again by force)."""
+        self._scope = scope
+        self._period = period
+        self._database = database
+        self._instance = instance
+        self._now = now
+        self._stale_before = made_before
+        self.edition = edition_id(scope.cadence, period.key)
+        self._under_way = self._runs_under_way()
+
+    # --- what is there
+
+    def states(self) -> TrialStates:
+        return TrialStates(*(self._results(name) for name in (DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA)))
+
+    def report_results(self) -> dict[str, AssetResult]:
+        return self._results(SUBSCRIBER_REPORTS)
+
+    def stage_under_way(self, stage: str) -> bool:
+        return any(record.dagster_run.tags.get(STAGE) == stage for record in self._under_way)
+
+    # --- what to ask for
+
+    def trial_requests(
+        self, wanted: Iterable[str], states: TrialStates, priority: int | None = None
+    ) -> list[RunRequest]:
+        """Runs for the trials whose documents, dataset or media are missing, outdated or worth a retry."""
+        wanted = list(wanted)
+        to_fetch = [trial for trial in wanted if self._needs_fetch(trial, states)]
+        requests = self._trial_runs(DOCUMENTS, to_fetch, priority)
+        fetched = {
+            trial: states.documents[trial]
+            for trial in wanted
+            if trial not in to_fetch and trial in states.documents and states.documents[trial].done
+        }
+        for asset, results in ((TRIAL_DATASET, states.datasets), (TRIAL_MEDIA, states.media)):
+            missing = [
+                trial
+                for trial, documents in fetched.items()
+                if not _is_of(results.get(trial), documents) or self._worth_retry(results.get(trial))
+            ]
+            requests += self._trial_runs(asset, missing, priority)
+        return requests
+
+    def report_requests(
+        self, wanted: Iterable[str], done: Iterable[str] = (), priority: int | None = None
+    ) -> list[RunRequest]:
+        """Runs that render the reports of `wanted` subscriptions; ranges may pass over those `done`."""
+        definition = subscriptions(self._scope.cadence)
+        keys = self._instance.get_dynamic_partitions(str(definition.name))
+        wanted = set(wanted) - self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
+        ranges = contiguous_ranges(keys, wanted, self._scope.settings.range_size, passable=done)
+        return [
+            self._range(
+                SUBSCRIBER_REPORTS,
+                SubscriptionPartition(self._period, one.first).key,
+                SubscriptionPartition(self._period, one.last).key,
+                priority,
+            )
+            for one in ranges
+        ]
+
+    def retryable_reports(self, results: Mapping[str, AssetResult], states: TrialStates) -> list[str]:
+        """Failed reports that are worth another try: their time has come, or their trials were mended."""
+        newest = states.newest_at()
+        return [
+            item
+            for item, result in results.items()
+            if not result.done
+            and result.state == "failed"
+            and (self._worth_retry(result) or (newest is not None and newest > result.at))
+        ]
+
+    # --- runs that died
+
+    def bury_dead_runs(self) -> list[str]:
+        """Mark runs as failed whose process is gone; returns their ids.
+
+        The default launcher does not notice a kill -9, and a run that counts as started would keep
+        its range from being asked for again.
+        """
+        started = [
+            record for record in self._under_way if record.dagster_run.status == DagsterRunStatus.STARTED
+        ]
+        limit = timedelta(seconds=self._scope.settings.heartbeat_seconds * MISSED_BEATS)
+        dead = silent_runs(
+            self._database, [record.dagster_run.run_id for record in started], self._now, limit
+        )
+        for record in started:
+            run = record.dagster_run
+            if run.run_id in dead or self._never_beat(record):
+                self._instance.report_run_failed(run, DEAD_RUN)
+                self._database.heartbeats.delete_one({"_id": run.run_id})
+                dead.append(run.run_id)
+        self._under_way = [record for record in self._under_way if record.dagster_run.run_id not in dead]
+        return sorted(set(dead))
+
+    # --- details
+
+    def _never_beat(self, record: RunRecord) -> bool:
+        started = record.start_time
+        if started is None or self._now.timestamp() - started < START_UP.total_seconds():
+            return False
+        return self._database.heartbeats.find_one({"_id": record.dagster_run.run_id}) is None
+
+    def _results(self, asset: str) -> dict[str, AssetResult]:
+        results = results_of(self._database, self._scope.name(asset), self._period.key)
+        if self._stale_before is None:
+            return results
+        return {item: result for item, result in results.items() if result.at >= self._stale_before}
+
+    def _needs_fetch(self, trial: str, states: TrialStates) -> bool:
+        documents = states.documents.get(trial)
+        if documents is None:
+            return True
+        if documents.done and all(
+            results[trial].done for results in (states.datasets, states.media) if trial in results
+        ):
+            return False
+        if not documents.done and self._worth_retry(documents):
+            return True
+        # Something of this trial failed: it is fetched again as soon as its documents were written to.
+        partition = TrialPartition(self._period, trial)
+        return documents_fingerprint(self._database, partition) != documents.input_version
+
+    def _worth_retry(self, result: AssetResult | None) -> bool:
+        if result is None or result.state != "failed" or result.permanent:
+            return False
+        if result.attempts >= self._scope.settings.max_attempts:
+            return False
+        wait = BACKOFF[min(result.attempts, len(BACKOFF)) - 1]
+        return result.at + wait <= self._now
+
+    def _trial_runs(self, asset: str, wanted: Sequence[str], priority: int | None) -> list[RunRequest]:
+        keys = self._instance.get_dynamic_partitions(str(trials.name))
+        missing = set(wanted) - self._covered(asset, TRIAL, keys)
+        return [
+            self._range(
+                asset,
+                TrialPartition(self._period, one.first).key,
+                TrialPartition(self._period, one.last).key,
+                priority,
+            )
+            for one in contiguous_ranges(keys, missing, self._scope.settings.range_size)
+        ]
+
+    def _range(
+        self, asset: str, first: MultiPartitionKey, last: MultiPartitionKey, priority: int | None
+    ) -> RunRequest:
+        cadence = self._scope.cadence
+        return range_request(
+            job_name(cadence, asset),
+            first,
+            last,
+            stage_tags(self.edition, STAGE_OF[asset], priority),
+            op_name(cadence, asset),
+            force=self._stale_before is not None,
+        )
+
+    def _runs_under_way(self) -> list[RunRecord]:
+        filters = RunsFilter(tags={EDITION: self.edition}, statuses=UNDER_WAY)
+        return list(self._instance.get_run_records(filters))
+
+    def _covered(self, asset: str, dimension: str, ordered_keys: Sequence[str]) -> set[str]:
+        """The keys of `dimension` that a run under way is working on."""
+        position = {key: number for number, key in enumerate(ordered_keys)}
+        covered: set[str] = set()
+        for record in self._under_way:
+            run = record.dagster_run
+            if run.job_name != job_name(self._scope.cadence, asset) or RANGE_START not in run.tags:
+                continue
+            first, last = (_dimension(run.tags[tag], dimension) for tag in (RANGE_START, RANGE_END))
+            if first in position and last in position:
+                covered.update(ordered_keys[position[first] : position[last] + 1])
+        return covered
+
+
+def _is_of(result: AssetResult | None, documents: AssetResult) -> bool:
+    """Whether `result` was made, or failed, from the documents as they stand."""
+    return result is not None and result.input_version.startswith(f"{documents.version}/")
+
+
+def _dimension(key: str, dimension: str) -> str:
+    """One dimension of a multi-partition key as it stands in a tag; PERIOD sorts before the others."""
+    period, item = key.split("|", 1)
+    return period if dimension == PERIOD else item

@@ -1,0 +1,137 @@
+"""`edition_sensor`: moves every open edition forward, and closes those that are complete.
+
+Level-triggered: each tick looks at what is there (`control.Controller`) and asks for what is missing.
+When every trial is settled it plans the jobs, then requests the reports in contiguous ranges.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from dagster import (
+    DefaultSensorStatus,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from reporting_pipeline.assets.scope import Scope
+from reporting_pipeline.automation.control import Controller, TrialStates
+from reporting_pipeline.automation.subscription_sync import synchronize
+from reporting_pipeline.domain.editions import Edition
+from reporting_pipeline.domain.jobs import EditionState, JobState
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.resources import MongoResource
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.documents import trials_of
+from reporting_pipeline.stores.editions import job_counts, open_editions, set_counts, set_state
+from reporting_pipeline.stores.jobs import pending_subscriptions, plan_edition
+from reporting_pipeline.stores.mongo import Database
+
+#: An edition that still has failures after so long is closed as failed; a forced one starts anew.
+GIVE_UP = timedelta(days=7)
+
+
+def edition_sensor(
+    scopes: Mapping[Cadence, Scope], settings: Settings, jobs: Sequence[UnresolvedAssetJobDefinition]
+) -> SensorDefinition:
+    @sensor(
+        name="edition_sensor",
+        jobs=jobs,
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=(
+            "Looks at every open edition and asks for what is missing: documents, datasets, media, then "
+            "reports in ranges. Plans the jobs when every trial is settled, and closes the edition."
+        ),
+    )
+    def edition_progress(
+        context: SensorEvaluationContext, mongo: MongoResource
+    ) -> Iterator[RunRequest | SkipReason]:
+        database, now = mongo.database(), datetime.now(UTC)
+        requested = 0
+        editions = open_editions(database)
+        if editions:
+            synchronize(database, context.instance)
+        for edition in editions:
+            scope = scopes[edition.cadence]
+            try:
+                for request in advance(scope, edition, database, context, now):
+                    requested += 1
+                    yield request
+            except Exception:  # one edition's trouble must not hold up the others
+                context.log.exception(f"edition {edition.id} could not be advanced")
+        if not requested:
+            yield SkipReason(f"{len(editions)} open editions, nothing to ask for")
+
+    return edition_progress
+
+
+def advance(
+    scope: Scope, edition: Edition, database: Database, context: SensorEvaluationContext, now: datetime
+) -> list[RunRequest]:
+    """The runs that `edition` needs now; closes it when nothing is missing any more."""
+    period = Period.from_key(edition.cadence, edition.period, scope.settings.timezone)
+    controller = Controller(scope, period, database, context.instance, now, edition.reopened_at)
+    for run_id in controller.bury_dead_runs():
+        context.log.warning(f"run {run_id} of edition {edition.id} was dead and is buried")
+    trials = [trial["_id"] for trial in trials_of(database)]
+    states = controller.states()
+    requests = controller.trial_requests(trials, states)
+    if all(states.settled(trial) for trial in trials):
+        plan_edition(database, edition, period, now)
+        requests += _report_requests(controller, database, edition, states)
+    counts = job_counts(database, edition.id)
+    set_counts(database, edition.id, counts)
+    if not requests and _nothing_under_way(controller) and all(states.settled(trial) for trial in trials):
+        _close(database, edition, counts, states, now)
+    return requests
+
+
+def _report_requests(
+    controller: Controller, database: Database, edition: Edition, states: TrialStates
+) -> list[RunRequest]:
+    results = controller.report_results()
+    done = {item for item, result in results.items() if result.done}
+    failed = {item for item, result in results.items() if not result.done}
+    wanted = set(pending_subscriptions(database, edition.id)) - failed
+    wanted |= set(controller.retryable_reports(results, states))
+    if edition.forced:
+        wanted |= {result for result in _all_subscriptions(database, edition) if result not in results}
+    return controller.report_requests(wanted, done)
+
+
+def _all_subscriptions(database: Database, edition: Edition) -> list[str]:
+    return database.jobs.distinct("subscription", {"edition": edition.id})
+
+
+def _nothing_under_way(controller: Controller) -> bool:
+    return not any(controller.stage_under_way(stage) for stage in ("fetch", "aggregate", "render"))
+
+
+def _close(
+    database: Database, edition: Edition, counts: Mapping[str, int], states: TrialStates, now: datetime
+) -> None:
+    """Completed when every job ended well; failed when failures outlived GIVE_UP; open until then."""
+    unfinished = sum(
+        counts.get(state, 0)
+        for state in (JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING)
+    )
+    if unfinished:
+        return
+    failed_trials = sorted(
+        trial
+        for results in (states.documents, states.datasets, states.media)
+        for trial, result in results.items()
+        if not result.done
+    )
+    failed_jobs = counts.get(JobState.FAILED, 0)
+    if not failed_trials and not failed_jobs:
+        set_state(database, edition.id, EditionState.COMPLETED, now, counts=counts)
+    elif now - (edition.reopened_at or edition.opened_at) > GIVE_UP:
+        reason = f"{failed_jobs} jobs failed" + (
+            f"; trials without a dataset: {', '.join(failed_trials)}" if failed_trials else ""
+        )
+        set_state(database, edition.id, EditionState.FAILED, now, reason=reason, counts=counts)

@@ -1,0 +1,148 @@
+"""`report_email_sensor`: from new report materializations to deliveries that are due.
+
+It reads every new materialization of `subscriber_reports` by cursor, not only the newest, and plans
+the deliveries of the jobs they served. A report materialized again finds its deliveries planned and
+is not sent again; one that failed, was mended and is materialized now is sent once. Jobs whose
+materialization was never seen (a purged event log) are swept up from the database.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from dagster import (
+    AssetRecordsFilter,
+    DagsterInstance,
+    DefaultSensorStatus,
+    JobDefinition,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from reporting_pipeline.assets.scope import NOTIFY, SUBSCRIBER_REPORTS, Scope
+from reporting_pipeline.automation.control import DEAD_RUN, MISSED_BEATS, UNDER_WAY
+from reporting_pipeline.automation.jobs import delivery_job_name
+from reporting_pipeline.automation.tags import STAGE, stage_tags
+from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.partitions import SubscriptionPartition
+from reporting_pipeline.resources import MongoResource
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.deliveries import due_count, plan_deliveries
+from reporting_pipeline.stores.heartbeats import silent_runs
+from reporting_pipeline.stores.mongo import Database, Record
+
+#: Materializations read per tick and cadence.
+EVENTS_PER_TICK = 2_000
+#: A rendered job without a delivery for so long was missed.
+MISSED_AFTER = timedelta(minutes=2)
+MISSED_PER_TICK = 1_000
+
+
+def report_email_sensor(
+    scopes: Mapping[Cadence, Scope], settings: Settings, jobs: Sequence[JobDefinition]
+) -> SensorDefinition:
+    @sensor(
+        name="report_email_sensor",
+        jobs=jobs,
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=(
+            "Reads new report materializations, plans their deliveries, and requests a delivery run "
+            "when something is due. Nobody is mailed twice: the delivery's unique record sees to it."
+        ),
+    )
+    def new_reports(
+        context: SensorEvaluationContext, mongo: MongoResource
+    ) -> Iterator[RunRequest | SkipReason]:
+        database, now = mongo.database(), datetime.now(UTC)
+        cursors: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+        requested = 0
+        for cadence, scope in scopes.items():
+            cursor = cursors.get(cadence.value)
+            partitions, cursors[cadence.value] = _new_partitions(context.instance, scope, cursor)
+            waiting = _rendered_jobs(database, partitions) + _missed_jobs(database, cadence, now)
+            _plan(database, waiting, now)
+            if due_count(database, now, cadence.value) and not _delivering(
+                context.instance, database, scope, now
+            ):
+                requested += 1
+                yield RunRequest(job_name=delivery_job_name(cadence), tags=stage_tags(cadence.value, NOTIFY))
+        # Only now: a tick that dies before this reads the same events again, which changes nothing.
+        context.update_cursor(json.dumps(cursors))
+        if not requested:
+            yield SkipReason("no delivery is due, or its run is under way")
+
+    return new_reports
+
+
+def _new_partitions(
+    instance: DagsterInstance, scope: Scope, cursor: int | None
+) -> tuple[list[SubscriptionPartition], int]:
+    """(partitions materialized after `cursor`, oldest first; the new cursor)"""
+    result = instance.fetch_materializations(
+        AssetRecordsFilter(asset_key=scope.key(SUBSCRIBER_REPORTS), after_storage_id=cursor),
+        limit=EVENTS_PER_TICK,
+        ascending=True,
+    )
+    partitions = []
+    for record in result.records:
+        if record.partition_key is not None:
+            partitions.append(
+                SubscriptionPartition.parse(record.partition_key, scope.cadence, scope.settings.timezone)
+            )
+    newest = result.records[-1].storage_id if result.records else cursor
+    return partitions, newest or 0
+
+
+def _rendered_jobs(database: Database, partitions: Sequence[SubscriptionPartition]) -> list[Record]:
+    by_period: dict[str, list[str]] = {}
+    for partition in partitions:
+        by_period.setdefault(partition.period.key, []).append(partition.subscription)
+    jobs: list[Record] = []
+    for period, subscriptions in by_period.items():
+        query = {
+            "subscription": {"$in": subscriptions},
+            "period": period,
+            "state": JobState.RENDERED.value,
+        }
+        jobs += database.jobs.find(query)
+    return jobs
+
+
+def _missed_jobs(database: Database, cadence: Cadence, now: datetime) -> list[Record]:
+    """Jobs rendered a while ago that no delivery was planned for."""
+    query = {
+        "state": JobState.RENDERED.value,
+        "edition": {"$regex": f"^{cadence.value}:"},
+        "rendered_at": {"$lt": now - MISSED_AFTER},
+        "deliveries_planned": {"$ne": True},
+    }
+    return list(database.jobs.find(query).limit(MISSED_PER_TICK))
+
+
+def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
+    if not jobs:
+        return
+    ids = list({job["subscription"] for job in jobs})
+    subscriptions = {one["_id"]: one for one in database.subscriptions.find({"_id": {"$in": ids}})}
+    plan_deliveries(database, jobs, subscriptions, now)
+    database.jobs.update_many(
+        {"_id": {"$in": [job["_id"] for job in jobs]}}, {"$set": {"deliveries_planned": True}}
+    )
+
+
+def _delivering(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> bool:
+    """Whether a delivery run of this cadence is under way and alive."""
+    filters = RunsFilter(job_name=delivery_job_name(scope.cadence), tags={STAGE: NOTIFY}, statuses=UNDER_WAY)
+    runs = [record.dagster_run for record in instance.get_run_records(filters)]
+    limit = timedelta(seconds=scope.settings.heartbeat_seconds * MISSED_BEATS)
+    dead = set(silent_runs(database, [run.run_id for run in runs], now, limit))
+    for run in runs:
+        if run.run_id in dead:
+            instance.report_run_failed(run, DEAD_RUN)
+    return any(run.run_id not in dead for run in runs)

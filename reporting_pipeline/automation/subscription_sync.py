@@ -1,0 +1,67 @@
+"""`subscription_sync`: the dynamic partitions equal the trials and the active subscriptions."""
+
+from dagster import (
+    DagsterInstance,
+    DefaultSensorStatus,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.partitions import checked_id, subscriptions, trials
+from reporting_pipeline.resources import MongoResource
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.documents import trials_of
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.subscriptions import active_ids
+
+
+def synchronize(database: Database, instance: DagsterInstance) -> dict[str, tuple[int, int]]:
+    """Add and remove partition keys; returns (added, removed) by dimension where anything changed.
+
+    Ids that cannot be partition keys are left out; `POST` refuses them, so one here was written by hand.
+    New keys are added in the order of their ids, which keeps the ranges of an edition contiguous.
+    """
+    wanted: dict[str, list[str]] = {str(trials.name): [trial["_id"] for trial in trials_of(database)]}
+    for cadence in Cadence:
+        wanted[str(subscriptions(cadence).name)] = active_ids(database, cadence)
+    changes = {}
+    for name, ids in wanted.items():
+        present = instance.get_dynamic_partitions(name)
+        usable = [one for one in ids if _is_key(one)]
+        added = sorted(set(usable) - set(present))
+        removed = sorted(set(present) - set(usable))
+        if added:
+            instance.add_dynamic_partitions(name, added)
+        for key in removed:
+            instance.delete_dynamic_partition(name, key)
+        if added or removed:
+            changes[name] = (len(added), len(removed))
+    return changes
+
+
+def subscription_sync_sensor(settings: Settings) -> SensorDefinition:
+    @sensor(
+        name="subscription_sync",
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Keeps the partitions equal to the trials and the active subscriptions.",
+    )
+    def subscription_sync(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
+        changes = synchronize(mongo.database(), context.instance)
+        listed = ", ".join(
+            f"{name}: {plus} added, {minus} removed" for name, (plus, minus) in changes.items()
+        )
+        return SkipReason(listed or "nothing changed")
+
+    return subscription_sync
+
+
+def _is_key(value: str) -> bool:
+    try:
+        checked_id(value, "partition")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,212 @@
+"""`reporting-pipeline demo`: the main job, on sample trials, through the real daemon.
+
+There is no path that only the demo has. It loads data and subscriptions as any deployment would have
+them, starts Dagster's daemon, and watches: the schedule opens the edition (its cron is set to every
+minute, so that nobody waits for Monday), the sensors and the run queue do the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reporting_pipeline.cli.deployment import Deployment, open_deployment
+from reporting_pipeline.cli.processes import DEFINITIONS, Child, program, running
+from reporting_pipeline.domain.editions import edition_id
+from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.embedded import servers
+from reporting_pipeline.samples.load import load_samples
+from reporting_pipeline.samples.subscribers import make_subscribers
+from reporting_pipeline.settings import Settings, SettingsError
+from reporting_pipeline.stores.editions import job_counts
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.results import results_of
+
+#: Longer than any demo takes; then it is stuck, and says so.
+PATIENCE_SECONDS = 15 * 60
+#: An edition that was complete before is watched so long: long enough for every schedule and sensor
+#: to tick, which must change nothing.
+WATCH_SECONDS = 75
+LOOK_EVERY_SECONDS = 1.0
+ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a demo came to."""
+
+    edition: str
+    state: str
+    jobs: Mapping[str, int]
+    mails_before: int
+    mails: int
+    reports: int
+    seconds: float
+
+
+def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
+    """Run the demo and print what came out. Raises SettingsError when the edition does not finish."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        console.print("[bold]1/4[/] Embedded servers: MongoDB protocol (SecantusDB), S3 protocol (SeaweedFS)")
+        deployment = open_deployment(settings)
+        stack.callback(servers.stop, settings)
+        _load(deployment, subscriptions, console)
+        mails_before = _mails(deployment.settings)
+        console.print("[bold]3/4[/] Dagster: schedule, sensors, run queue")
+        daemon = stack.enter_context(_daemon(deployment))
+        edition, state = _watch(deployment, daemon, console)
+        console.print("[bold]4/4[/] What came out")
+        folder = deployment.settings.home / "demo" / "reports"
+        reports = _export(deployment.database, deployment.objects, edition, folder)
+        outcome = Outcome(
+            edition=edition,
+            state=state,
+            jobs=job_counts(deployment.database, edition),
+            mails_before=mails_before,
+            mails=_mails(deployment.settings),
+            reports=reports,
+            seconds=time.monotonic() - started,
+        )
+    _show(outcome, deployment.settings, folder, console)
+    return outcome
+
+
+def _load(deployment: Deployment, subscriptions: int, console: Console) -> None:
+    console.print("[bold]2/4[/] Sample trials: CDISC Pilot 01 (real) and a synthetic one; subscribers")
+    now = datetime.now(UTC)
+    with _progress(console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(trial: str, done: int) -> None:
+            if trial not in tasks:
+                tasks[trial] = bars.add_task(trial, total=None)
+            bars.update(tasks[trial], completed=done)
+
+        loaded = load_samples(
+            deployment.database,
+            deployment.objects,
+            now=now,
+            timezone=deployment.settings.timezone,
+            progress=advance,
+        )
+    people = make_subscribers(deployment.database, subscriptions, now=now)
+    standing = sum(trial.unchanged for trial in loaded.trials.values())
+    console.print(
+        f"      {loaded.created} new documents, {standing} already there; "
+        f"{people.subscriptions} new subscriptions"
+    )
+
+
+def _daemon(deployment: Deployment) -> AbstractContextManager[Child]:
+    environment = deployment.environment(
+        REPORTING_WEEKLY_OPENS="* * * * *", REPORTING_SENSOR_INTERVAL_SECONDS="3"
+    )
+    return running(
+        "dagster-daemon",
+        [program("dagster-daemon"), "run", "-m", DEFINITIONS],
+        environment,
+        deployment.settings.home / "logs" / "daemon.log",
+    )
+
+
+def _watch(deployment: Deployment, daemon: Child, console: Console) -> tuple[str, str]:
+    """Show the edition's progress until it is complete; returns its id and state."""
+    database, settings = deployment.database, deployment.settings
+    period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), settings.timezone)
+    edition = edition_id(Cadence.WEEKLY, period.key)
+    before = database.editions.find_one({"_id": edition})
+    already = before is not None and before["state"] == EditionState.COMPLETED.value
+    if already:
+        console.print(f"      edition {edition} is complete; watching that nothing is made or sent twice")
+    limit = WATCH_SECONDS if already else PATIENCE_SECONDS
+    deadline = time.monotonic() + limit
+    with _progress(console) as bars:
+        tasks: dict[str, TaskID] = {}
+        while time.monotonic() < deadline:
+            daemon.check()
+            _update(bars, tasks, database, edition, period)
+            record = database.editions.find_one({"_id": edition}) or {}
+            if record.get("state") == EditionState.COMPLETED.value and not already:
+                _update(bars, tasks, database, edition, period)
+                return edition, record["state"]
+            time.sleep(LOOK_EVERY_SECONDS)
+    if already:
+        return edition, EditionState.COMPLETED.value
+    raise SettingsError(
+        f"edition {edition} did not complete within {PATIENCE_SECONDS // 60} minutes; "
+        f"`reporting-pipeline dev` shows its runs, {daemon.log} is the daemon's log"
+    )
+
+
+def _update(
+    bars: Progress, tasks: dict[str, TaskID], database: Database, edition: str, period: Period
+) -> None:
+    trials = database.trials.count_documents({})
+    jobs = job_counts(database, edition)
+    total = sum(jobs.values())
+    rendered = sum(jobs.get(state, 0) for state in (JobState.RENDERED, JobState.DELIVERING, *ENDED))
+    sent = database.deliveries.count_documents(
+        {"edition": edition, "state": {"$in": [DeliveryState.SENT.value, DeliveryState.DELIVERED.value]}}
+    )
+    planned = database.deliveries.count_documents({"edition": edition})
+    rows = {
+        "documents per trial": (len(results_of(database, "weekly/documents", period.key)), trials),
+        "datasets": (len(results_of(database, "weekly/trial_dataset", period.key)), trials),
+        "media": (len(results_of(database, "weekly/trial_media", period.key)), trials),
+        "reports": (rendered, total or None),
+        "mails": (sent, planned or None),
+    }
+    for name, (done, of) in rows.items():
+        if name not in tasks:
+            tasks[name] = bars.add_task(name, total=of)
+        bars.update(tasks[name], completed=done, total=of)
+
+
+def _export(database: Database, objects: ObjectStore, edition: str, folder: Path) -> int:
+    """Copy the edition's reports out of S3, named by subscription; returns how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cadence, period = edition.split(":", 1)
+    count = 0
+    for report in database.reports.find({"cadence": cadence, "period": period}):
+        (folder / f"{report['subscription']}.{report['format']}").write_bytes(objects.get(report["key"]))
+        count += 1
+    return count
+
+
+def _mails(settings: Settings) -> int:
+    return len(list(settings.outbox.glob("*.eml")))
+
+
+def _show(outcome: Outcome, settings: Settings, folder: Path, console: Console) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("edition", f"{outcome.edition}, {outcome.state}")
+    jobs = ", ".join(f"{count} {state}" for state, count in sorted(outcome.jobs.items()))
+    table.add_row("jobs", jobs)
+    table.add_row("reports", f"{outcome.reports} in {folder}")
+    table.add_row(
+        "mails", f"{outcome.mails} in {settings.outbox} ({outcome.mails - outcome.mails_before} new)"
+    )
+    table.add_row("time", f"{outcome.seconds:.0f} s")
+    console.print(table)
+    console.print("Next: [bold]make dev[/] shows the same data in Dagster's UI and starts the API.")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("      {task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )

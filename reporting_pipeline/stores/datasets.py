@@ -1,0 +1,89 @@
+"""Trial datasets in S3: one Parquet object per table, one JSON object for what they were made from.
+
+Keys: `datasets/{cadence}/{period}/{trial}/{version}/{table}.parquet`. The JSON (`dataset.json`) is
+written last, so a dataset that has one is whole.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import pandas as pd
+
+from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.stores.objects import ObjectStore
+
+_MANIFEST = "dataset.json"
+
+
+def dataset_prefix(period: Period, trial: str, version: str) -> str:
+    return f"datasets/{period.cadence}/{period.key}/{trial}/{version}"
+
+
+def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
+    """Store every table, then the manifest; returns the prefix they stand under. Media are not included."""
+    prefix = dataset_prefix(dataset.period, dataset.trial, dataset.version)
+
+    def put(name: str) -> None:
+        buffer = io.BytesIO()
+        dataset.tables[name].to_parquet(buffer, index=False, compression="zstd")
+        objects.put(f"{prefix}/{name}.parquet", buffer.getvalue(), "application/vnd.apache.parquet")
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(put, TABLES))
+    manifest = {
+        "trial": dataset.trial,
+        "title": dataset.title,
+        "cadence": dataset.period.cadence.value,
+        "period": dataset.period.key,
+        "timezone": dataset.period.timezone,
+        "version": dataset.version,
+        "data_as_of": dataset.data_as_of.isoformat(),
+        "rows": {name: len(dataset.tables[name]) for name in TABLES},
+    }
+    objects.put(f"{prefix}/{_MANIFEST}", json.dumps(manifest, sort_keys=True).encode(), "application/json")
+    return prefix
+
+
+def load_dataset(objects: ObjectStore, prefix: str, media_key: str | None = None) -> TrialDataset:
+    """The dataset under `prefix`, with the thumbnails of the media manifest at `media_key`.
+
+    Raises ObjectMissing when a part is not there.
+    """
+    manifest = json.loads(objects.get(f"{prefix}/{_MANIFEST}"))
+
+    def table(name: str) -> pd.DataFrame:
+        frame = pd.read_parquet(io.BytesIO(objects.get(f"{prefix}/{name}.parquet")))
+        return frame if len(frame) else table_from_rows(name, [])
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        tables = dict(zip(TABLES, pool.map(table, TABLES), strict=True))
+    return TrialDataset(
+        trial=manifest["trial"],
+        title=manifest["title"],
+        period=Period.from_key(Cadence(manifest["cadence"]), manifest["period"], manifest["timezone"]),
+        tables=tables,
+        version=manifest["version"],
+        data_as_of=datetime.fromisoformat(manifest["data_as_of"]),
+        media=load_media(objects, media_key) if media_key else {},
+    )
+
+
+def save_media(objects: ObjectStore, key: str, media: Mapping[str, Thumbnail]) -> None:
+    """Store the manifest of a trial's thumbnails, by the SHA-256 of the file each shows."""
+    rows = {
+        sha256: {"key": one.key, "width": one.width, "height": one.height, "pages": one.pages}
+        for sha256, one in sorted(media.items())
+    }
+    objects.put(key, json.dumps(rows, sort_keys=True).encode(), "application/json")
+
+
+def load_media(objects: ObjectStore, key: str) -> dict[str, Thumbnail]:
+    return {
+        sha256: Thumbnail(sha256=sha256, **fields) for sha256, fields in json.loads(objects.get(key)).items()
+    }

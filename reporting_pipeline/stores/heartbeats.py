@@ -1,0 +1,80 @@
+"""Signs of life of the runs.
+
+Dagster's default launcher does not notice when a run's process is killed; the run would stay
+"started" until its time limit. Each run therefore writes a heartbeat, and the edition sensor
+declares a run dead whose heartbeat stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reporting_pipeline.stores.mongo import Database
+
+
+@dataclass
+class Progress:
+    """How far a run is; the heartbeat publishes it."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+
+
+@contextmanager
+def beating(
+    database: Database,
+    run_id: str,
+    stage: str,
+    progress: Progress,
+    seconds: float,
+    now: Callable[[], datetime],
+) -> Iterator[None]:
+    """Write a heartbeat now, every `seconds` while the block runs, and remove it at the end."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        database.heartbeats.update_one(
+            {"_id": run_id},
+            {
+                "$set": {
+                    "at": now(),
+                    "stage": stage,
+                    "host": socket.gethostname(),
+                    "pid": os.getpid(),
+                    "total": progress.total,
+                    "done": progress.done,
+                    "failed": progress.failed,
+                }
+            },
+            upsert=True,
+        )
+
+    def loop() -> None:
+        while not stop.wait(seconds):
+            try:
+                beat()
+            except Exception:  # noqa: S112 - a missed beat is what the reader of beats is for
+                continue
+
+    beat()
+    thread = threading.Thread(target=loop, name=f"heartbeat-{run_id[:8]}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=seconds + 5)
+        database.heartbeats.delete_one({"_id": run_id})
+
+
+def silent_runs(database: Database, run_ids: list[str], now: datetime, limit: timedelta) -> list[str]:
+    """Those of `run_ids` whose last heartbeat is older than `limit`."""
+    query = {"_id": {"$in": run_ids}, "at": {"$lt": now - limit}}
+    return [record["_id"] for record in database.heartbeats.find(query, {"_id": 1})]

@@ -1,0 +1,96 @@
+"""What every asset partition came to: the record that stages read to know what is done.
+
+`asset_results`, one record per asset and partition:
+
+    _id            "weekly/documents/2026-11-16|CDISCPILOT01"
+    asset          "weekly/documents"
+    period, item   "2026-11-16", "CDISCPILOT01" (a trial or a subscription)
+    state          done | failed | skipped (must not be made; no failure)
+    input_version  of what it was made from
+    version        of what was made (done)
+    detail         what later stages need, e.g. S3 keys (done)
+    metadata       of its materialization, each value as Dagster serializes it (done)
+    reason         for a person (failed, skipped); permanent: True when another try cannot help
+    attempts       tries at the same input_version
+    run_id, at     who and when (UTC)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pymongo import UpdateOne
+
+from reporting_pipeline.stores.mongo import Database, Record
+
+DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+
+
+@dataclass(frozen=True)
+class AssetResult:
+    asset: str
+    period: str
+    item: str
+    state: str
+    input_version: str
+    at: datetime
+    version: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    permanent: bool = False
+    attempts: int = 0
+    run_id: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.state == DONE
+
+
+def result_id(asset: str, period: str, item: str) -> str:
+    return f"{asset}/{period}|{item}"
+
+
+def results_of(
+    database: Database, asset: str, period: str, items: Sequence[str] | None = None
+) -> dict[str, AssetResult]:
+    """The results of one asset and period, by trial or subscription."""
+    query: Record = {"asset": asset, "period": period}
+    if items is not None:
+        query = {"_id": {"$in": [result_id(asset, period, item) for item in items]}}
+    return {record["item"]: _result(record) for record in database.asset_results.find(query)}
+
+
+def save_results(database: Database, results: Iterable[AssetResult]) -> None:
+    """Write results in one bulk request; the attempts at an unchanged input are counted on."""
+    writes = [_write(result) for result in results]
+    if writes:
+        database.asset_results.bulk_write(writes, ordered=False)
+
+
+def _write(result: AssetResult) -> UpdateOne:
+    fields: Record = {
+        "asset": result.asset,
+        "period": result.period,
+        "item": result.item,
+        "state": result.state,
+        "input_version": result.input_version,
+        "version": result.version,
+        "detail": dict(result.detail),
+        "metadata": dict(result.metadata),
+        "reason": result.reason,
+        "permanent": result.permanent,
+        "attempts": result.attempts,
+        "run_id": result.run_id,
+        "at": result.at,
+    }
+    return UpdateOne(
+        {"_id": result_id(result.asset, result.period, result.item)}, {"$set": fields}, upsert=True
+    )
+
+
+def _result(record: Record) -> AssetResult:
+    return AssetResult(**{name: record[name] for name in AssetResult.__dataclass_fields__ if name in record})
