@@ -1,0 +1,141 @@
+"""What failed is listed, explained, requeued and told once; what is absent is noticed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from reporting_pipeline.delivery.alarm import absences, check_absence
+from reporting_pipeline.delivery.channels import open_deliverer
+from reporting_pipeline.delivery.notices import send_failure_notices
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import audit, dead_letters
+from reporting_pipeline.stores.alerts import open_alerts
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.delivery.seeds import NOW, Clock, seed
+from reporting_pipeline_tests.delivery.test_outbox import deliver, mails, part
+
+EDITION = "weekly:2026-11-16"
+
+
+def fail_all(database: Database, objects: ObjectStore, settings: Settings, count: int) -> list[str]:
+    """`count` jobs to an address that is none."""
+    seed(database, objects, count, recipients=[{"type": "email", "value": "nobody"}])
+    assert {outcome.state for outcome in deliver(database, objects, settings)} == {"failed"}
+    return sorted(row["_id"] for row in database["deliveries"].find())
+
+
+def test_a_dead_letter_tells_its_reason_its_attempts_and_its_report(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    ids = fail_all(database, objects, settings, 5)
+    first = dead_letters.list_dead_letters(database, "default", limit=3)
+    rest = dead_letters.list_dead_letters(database, "default", after=first[-1]["_id"])
+    assert [letter["_id"] for letter in first + rest] == ids
+    letter = first[0]
+    assert letter["error"] == "not a valid e-mail address"
+    assert letter["attempts"][0]["outcome"] == "permanent"
+    assert letter["report"].startswith("rep_")
+    assert dead_letters.list_dead_letters(database, "another") == []
+    assert dead_letters.list_dead_letters(database, "default", {"channel": "slack"}) == []
+    gauge = dead_letters.gauge(database)
+    assert (gauge.count, gauge.oldest) == (5, NOW)
+    with pytest.raises(ValueError, match="filtered by"):
+        dead_letters.list_dead_letters(database, "default", {"$where": "1"})
+
+
+def test_a_requeued_one_is_delivered_and_mends_its_job(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    (letter,) = fail_all(database, objects, settings, 1)
+    database["deliveries"].update_many({}, {"$set": {"recipient": "mended@example.org"}})
+    assert not dead_letters.requeue(database, "another", letter, "usr_ops", NOW)
+    assert dead_letters.requeue(database, "default", letter, "usr_ops", NOW)
+    assert not dead_letters.requeue(database, "default", letter, "usr_ops", NOW)
+    assert [outcome.state for outcome in deliver(database, objects, settings)] == ["sent"]
+    assert database["jobs"].find_one()["state"] == "completed"
+    (event,) = audit.events_of(database, "default", action=audit.Action.REQUEUED)
+    assert (event["actor"], event["subject"]) == ("usr_ops", letter)
+
+
+def test_requeueing_by_filter_is_limited_by_rate(
+    database: Database, objects: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "REQUEUED_AT_ONCE", 4)
+    fail_all(database, objects, settings, 6)
+    chosen = {"edition": EDITION}
+    assert dead_letters.requeue_matching(database, "default", chosen, "usr_ops", NOW) == 4
+    with pytest.raises(dead_letters.RequeueLimited) as limited:
+        dead_letters.requeue_matching(database, "default", chosen, "usr_ops", NOW)
+    later = NOW + limited.value.retry_after + timedelta(seconds=1)
+    assert dead_letters.requeue_matching(database, "default", chosen, "usr_ops", later) == 2
+
+
+def test_an_owner_gets_one_notice_an_edition_however_much_failed(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    fail_all(database, objects, settings, 40)
+    database["deliveries"].update_many({}, {"$set": {"owner": "usr_00000"}})
+    deliverer = open_deliverer(settings)
+    sent = [send_failure_notices(deliverer, database, settings, EDITION, NOW) for _ in range(3)]
+    assert sent == [1, 0, 0]
+    (mail,) = mails(settings)
+    assert mail["To"] == "reader0@example.org"
+    assert mail["Subject"] == "40 reports did not arrive: week of 16 November 2026"
+    assert mail["List-Unsubscribe"] is None
+    assert "and 20 more" in part(mail, "plain")
+    assert "not a valid e-mail address" in part(mail, "html")
+
+
+def test_no_notice_goes_out_while_something_of_the_owner_may_still_arrive(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    fail_all(database, objects, settings, 2)
+    database["deliveries"].update_many({}, {"$set": {"owner": "usr_00000"}})
+    database["deliveries"].update_one({"job": "job_00000"}, {"$set": {"state": "unknown"}})
+    assert send_failure_notices(open_deliverer(settings), database, settings, EDITION, NOW) == 0
+
+
+# --- the absence alarm
+
+
+def test_the_alarm_speaks_when_nothing_was_planned_at_all(database: Database, settings: Settings) -> None:
+    seed(database, None, 3, plan=False)
+    for collection in ("jobs", "editions", "reports"):
+        database[collection].delete_many({})
+    # Due on Monday at 07:00; two hours of grace.
+    assert list(absences(database, settings, NOW, timedelta(days=1))) == []
+    late = NOW.replace(hour=9, minute=1)
+    found = list(absences(database, settings, late, timedelta(days=1)))
+    assert sorted(absence.subscription for absence in found) == ["sub_00000", "sub_00001", "sub_00002"]
+    assert {(absence.period, absence.states) for absence in found} == {("2026-11-16", ())}
+
+
+def test_the_alarm_rises_for_what_is_stuck_and_rests_once_it_arrived(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed(database, objects, 2)
+    # The occurrence before this one was delivered by an earlier run.
+    database["subscriptions"].update_many({}, {"$set": {"created_at": NOW - timedelta(days=3)}})
+    late = NOW.replace(hour=12)
+    assert len(check_absence(database, settings, late)) == 2
+    assert len(check_absence(database, settings, late)) == 2
+    (alert,) = open_alerts(database)
+    assert (alert["_id"], alert["count"]) == ("reports-absent", 2)
+    deliver(database, objects, settings, Clock(late))
+    assert check_absence(database, settings, late) == []
+    assert open_alerts(database) == []
+
+
+def test_the_alarm_is_silent_about_paused_ones_and_those_sent_to_nobody_on_purpose(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed(database, objects, 2)
+    database["subscriptions"].update_many({}, {"$set": {"created_at": NOW - timedelta(days=3)}})
+    database["subscriptions"].update_one({"_id": "sub_00000"}, {"$set": {"status": "paused"}})
+    database["suppressions"].insert_one({"_id": "reader1@example.org", "reason": "bounce", "lifted_at": None})
+    late = NOW.replace(hour=12)
+    deliver(database, objects, settings, Clock(late))
+    assert check_absence(database, settings, late) == []

@@ -1,0 +1,145 @@
+"""The rules of a delivery's state: up only, bounded retries, and nothing guessed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reporting_pipeline.domain.deliveries import (
+    BACKOFF,
+    SETTLED,
+    Outcome,
+    SendResult,
+    after_attempt,
+    from_wire_id,
+    is_address,
+    job_state,
+    join,
+    mailbox,
+    retry_delay,
+    retry_instant,
+    short_error,
+    states_below,
+    wire_id,
+)
+from reporting_pipeline.domain.jobs import DeliveryState, JobState
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+states = st.sampled_from(list(DeliveryState))
+
+
+@given(states, states, states)
+def test_evidence_is_a_lattice(a: DeliveryState, b: DeliveryState, c: DeliveryState) -> None:
+    assert join(a, b) == join(b, a)
+    assert join(a, a) == a
+    assert join(join(a, b), c) == join(a, join(b, c))
+    assert (a.value in states_below(b)) == (join(a, b) == b != a)
+
+
+def test_delivered_is_below_bounced_and_above_sent() -> None:
+    assert join(DeliveryState.BOUNCED, DeliveryState.DELIVERED) is DeliveryState.BOUNCED
+    assert join(DeliveryState.DELIVERED, DeliveryState.SENT) is DeliveryState.DELIVERED
+
+
+@given(st.integers(1, 30), st.integers(0, 10**6))
+def test_a_wait_is_one_five_or_thirty_minutes_with_jitter(failures: int, number: int) -> None:
+    base = BACKOFF[min(failures, 3) - 1]
+    assert base <= retry_delay(failures, Random(number)) <= base * 1.2
+
+
+def test_two_workers_do_not_come_back_at_once() -> None:
+    assert len({retry_delay(1, Random(number)) for number in range(50)}) > 40
+
+
+def change(outcome: Outcome, failures: int = 0, retry_at: datetime | None = None) -> tuple[str, int]:
+    result = SendResult(outcome, retry_at=retry_at)
+    changed = after_attempt(result, failures, NOW, Random(1), max_attempts=4)
+    assert (changed.next_attempt_at is None) == (changed.state in SETTLED)
+    return changed.state.value, changed.failures
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failures", "expected"),
+    [
+        (Outcome.ACCEPTED, 0, ("sent", 0)),
+        (Outcome.PERMANENT, 0, ("failed", 1)),
+        (Outcome.RETRY, 0, ("pending", 1)),
+        (Outcome.RETRY, 2, ("pending", 3)),
+        (Outcome.RETRY, 3, ("failed", 4)),
+        (Outcome.THROTTLED, 3, ("pending", 3)),
+        (Outcome.HALTED, 3, ("pending", 3)),
+        (Outcome.UNKNOWN, 0, ("unknown", 1)),
+        (Outcome.UNKNOWN, 9, ("unknown", 10)),
+    ],
+)
+def test_what_an_attempt_does(outcome: Outcome, failures: int, expected: tuple[str, int]) -> None:
+    assert change(outcome, failures) == expected
+
+
+def test_a_broken_header_does_not_park_the_channel() -> None:
+    far = SendResult(Outcome.THROTTLED, retry_at=NOW + timedelta(days=900))
+    assert after_attempt(far, 0, NOW, Random(1), max_attempts=4).next_attempt_at == NOW + timedelta(hours=1)
+    past = SendResult(Outcome.THROTTLED, retry_at=NOW - timedelta(days=900))
+    again = after_attempt(past, 0, NOW, Random(1), max_attempts=4).next_attempt_at
+    assert again is not None
+    assert again > NOW
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"X-RateLimit-Reset": "1795421700"}, datetime(2026, 11, 23, 8, 15, tzinfo=UTC)),
+        ({"x-ratelimit-reset": " 1795421700 "}, datetime(2026, 11, 23, 8, 15, tzinfo=UTC)),
+        ({"Retry-After": "30"}, NOW + timedelta(seconds=30)),
+        ({"Retry-After": "Mon, 23 Nov 2026 08:15:00 GMT"}, None),
+        ({"X-RateLimit-Reset": "9" * 400}, None),
+        ({"X-RateLimit-Reset": "-1"}, None),
+        ({}, None),
+    ],
+)
+def test_when_to_come_back(headers: dict[str, str], expected: datetime | None) -> None:
+    assert retry_instant(headers, NOW) == expected
+
+
+@given(st.lists(states, max_size=6))
+def test_a_job_waits_for_its_last_delivery(found: list[DeliveryState]) -> None:
+    verdict = job_state(found)
+    if not found or any(state not in SETTLED for state in found):
+        assert verdict is None
+    elif DeliveryState.FAILED in found or DeliveryState.BOUNCED in found:
+        assert verdict is not None
+        assert verdict[0] is JobState.FAILED
+        assert verdict[1]
+    else:
+        assert verdict is not None
+        assert verdict[0] in (JobState.COMPLETED, JobState.SKIPPED)
+
+
+@given(st.text())
+def test_what_is_kept_of_an_error_is_one_short_line(text: str) -> None:
+    kept = short_error(text)
+    assert len(kept) <= 500
+    assert kept.isprintable()
+
+
+@given(st.text())
+def test_an_address_that_is_accepted_has_one_spelling_and_no_line_break(text: str) -> None:
+    spelled = mailbox(text)
+    if is_address(spelled):
+        assert spelled == spelled.lower()
+        assert spelled.isascii()
+        assert spelled.isprintable()
+        assert mailbox(spelled) == spelled
+
+
+def test_a_forced_copy_has_an_id_of_its_own() -> None:
+    delivery = "dlv_" + "0a" * 12
+    for copy in (1, 2, 12, 999):
+        assert from_wire_id(wire_id(delivery, copy)) == (delivery, copy)
+    for strange in ("", delivery + ".1", delivery + ".", delivery + ".-2", delivery.upper(), delivery + "\n"):
+        with pytest.raises(ValueError, match="not a delivery id"):
+            from_wire_id(strange)
