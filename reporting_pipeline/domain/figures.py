@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -185,19 +186,17 @@ def covers(filters: Filters, kind: Kind | None) -> bool:
 
 def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
     """The figures of one trial under `filters`. The caller has chosen the trial."""
-    windows = {name: _filtered(dataset.tables[name], name, filters) for name in _TABLE_KINDS}
-    documents, before = _filtered(dataset.tables["documents"], "documents", filters)
-    files, files_before = _with_file(documents, filters), _with_file(before, filters)
-    current = {name: frames[0] for name, frames in windows.items()}
+    tables = dataset.tables
+    masks = {name: _masks(tables[name], name, filters) for name in ("documents", *_TABLE_KINDS)}
+    documents = _in_order_of_arrival(tables["documents"][masks["documents"][0]])
+    files = documents[_has_file(documents, filters)].reset_index(drop=True)
+    current = {name: tables[name][masks[name][0]] for name in _TABLE_KINDS}
     labs = current["labs"]
     abnormal = labs[_outside(labs)]
-    values = _key_figures(
-        {**windows, "documents": (documents, before), "files": (files, files_before)}, filters
-    )
     return TrialFigures(
         trial=dataset.trial,
         title=dataset.title,
-        values=values,
+        values=_key_figures(tables, masks, filters),
         documents_by_day=_by_day_and_kind(documents, [day.isoformat() for day in dataset.period.days()]),
         adverse_events_by_class=_by_class(current["adverse_events"]),
         labs_outside_range=_by_test(labs),
@@ -205,17 +204,15 @@ def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
         site_activity=_site_activity(documents, current, abnormal, files),
         adverse_events=_listing(current["adverse_events"]),
         abnormal_labs=_by_deviation(abnormal),
-        documents=documents.sort_values(["received_at", "document_id"], kind="stable", ignore_index=True),
-        files=files.sort_values(["received_at", "document_id"], kind="stable", ignore_index=True),
-        notes=documents[documents["note"] != ""].sort_values(
-            ["received_at", "document_id"], kind="stable", ignore_index=True
-        ),
+        documents=documents,
+        files=files,
+        notes=documents[documents["note"].to_numpy() != ""].reset_index(drop=True),
         findings=_findings(dataset, filters, documents),
         tables=current,
         media={
             sha: dataset.media[sha]
-            for sha in dict.fromkeys(files.loc[files["file_status"] == "ok", "file_sha256"])
-            if sha in dataset.media
+            for sha, status in zip(files["file_sha256"].tolist(), files["file_status"].tolist(), strict=True)
+            if status == "ok" and sha in dataset.media
         },
     )
 
@@ -238,31 +235,52 @@ def total(trials: Iterable[TrialFigures]) -> dict[Figure, Value | None]:
     return summed
 
 
-def _filtered(table: pd.DataFrame, name: str, filters: Filters) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of the period and of the period before that pass the filters for sites and kinds."""
+Masks = tuple[np.ndarray, np.ndarray]
+
+
+def _masks(table: pd.DataFrame, name: str, filters: Filters) -> Masks:
+    """Which rows of the period and of the period before pass the filters for sites and kinds."""
     if name in _TABLE_KINDS and not covers(filters, _TABLE_KINDS[name]):
-        nothing = table.iloc[:0]
+        nothing = np.zeros(len(table), dtype=bool)
         return nothing, nothing
-    keep = np.ones(len(table), dtype=bool)
-    if filters.sites:
-        keep &= table["site"].isin(filters.sites).to_numpy()
-    if name == "documents" and filters.kinds:
-        keep &= table["kind"].isin(filters.kinds).to_numpy()
     window = table["window"].to_numpy()
-    return table[keep & (window == CURRENT)], table[keep & (window == PREVIOUS)]
+    now, before = window == CURRENT, window == PREVIOUS
+    if filters.sites:
+        selected = table["site"].isin(filters.sites).to_numpy()
+        now, before = now & selected, before & selected
+    if name == "documents" and filters.kinds:
+        selected = table["kind"].isin(filters.kinds).to_numpy()
+        now, before = now & selected, before & selected
+    return now, before
 
 
-def _with_file(documents: pd.DataFrame, filters: Filters) -> pd.DataFrame:
-    keep = documents["file_status"].to_numpy() != ""
+def _in_order_of_arrival(documents: pd.DataFrame) -> pd.DataFrame:
+    return _ordered(
+        documents, documents["received_at"].astype("int64").tolist(), documents["document_id"].tolist()
+    )
+
+
+def _ordered(frame: pd.DataFrame, *keys: list[Any]) -> pd.DataFrame:
+    """The rows sorted by `keys`. Sorting tuples beats pandas by far on the small tables of a week."""
+    places = list(zip(*keys, strict=True))
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _has_file(documents: pd.DataFrame, filters: Filters) -> np.ndarray:
+    has = documents["file_status"].to_numpy() != ""
     if filters.file_types:
-        keep &= documents["file_type"].isin(filters.file_types).to_numpy()
-    return documents[keep]
+        has = has & documents["file_type"].isin(filters.file_types).to_numpy()
+    return has
 
 
 def _key_figures(
-    windows: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], filters: Filters
+    tables: Mapping[str, pd.DataFrame], masks: Mapping[str, Masks], filters: Filters
 ) -> dict[Figure, Value | None]:
-    now, before = (_counts({name: pair[side] for name, pair in windows.items()}) for side in (0, 1))
+    has_file = _has_file(tables["documents"], filters)
+    now, before = (
+        _counts(tables, {name: pair[side] for name, pair in masks.items()}, has_file) for side in (0, 1)
+    )
     values: dict[Figure, Value | None] = {
         figure: Value(now[figure], before[figure]) if covers(filters, figure.kind) else None for figure in now
     }
@@ -272,20 +290,23 @@ def _key_figures(
     return {figure: values[figure] for figure in Figure}
 
 
-def _counts(tables: Mapping[str, pd.DataFrame]) -> dict[Figure, float]:
+def _counts(
+    tables: Mapping[str, pd.DataFrame], rows: Mapping[str, np.ndarray], has_file: np.ndarray
+) -> dict[Figure, float]:
+    """The key figures of one window: `rows` are masks by table, `has_file` one of the documents."""
     documents, events, labs = tables["documents"], tables["adverse_events"], tables["labs"]
-    status = tables["files"]["file_status"].to_numpy()
+    status = documents["file_status"].to_numpy()[rows["documents"] & has_file]
     return {
-        Figure.DOCUMENTS: len(documents),
-        Figure.SUBJECTS: _distinct(documents["subject"]),
-        Figure.SITES: _distinct(documents["site"]),
-        Figure.ADVERSE_EVENTS: len(events),
-        Figure.SERIOUS_ADVERSE_EVENTS: int(events["serious"].sum()),
-        Figure.SUBJECTS_WITH_ADVERSE_EVENTS: _distinct(events["subject"]),
-        Figure.LAB_RESULTS_ASSESSED: int(_assessed(labs).sum()),
-        Figure.ABNORMAL_LABS: int(_outside(labs).sum()),
-        Figure.VISITS: len(tables["visits"]),
-        Figure.DISPOSITIONS: len(tables["dispositions"]),
+        Figure.DOCUMENTS: int(rows["documents"].sum()),
+        Figure.SUBJECTS: _distinct(documents["subject"], rows["documents"]),
+        Figure.SITES: _distinct(documents["site"], rows["documents"]),
+        Figure.ADVERSE_EVENTS: int(rows["adverse_events"].sum()),
+        Figure.SERIOUS_ADVERSE_EVENTS: int((events["serious"].to_numpy() & rows["adverse_events"]).sum()),
+        Figure.SUBJECTS_WITH_ADVERSE_EVENTS: _distinct(events["subject"], rows["adverse_events"]),
+        Figure.LAB_RESULTS_ASSESSED: int((_assessed(labs) & rows["labs"]).sum()),
+        Figure.ABNORMAL_LABS: int((_outside(labs) & rows["labs"]).sum()),
+        Figure.VISITS: int(rows["visits"].sum()),
+        Figure.DISPOSITIONS: int(rows["dispositions"].sum()),
         Figure.FILES_OK: int((status == "ok").sum()),
         Figure.FILES_MISSING: int((status == "missing").sum()),
         Figure.FILES_CORRUPT: int((status == "corrupt").sum()),
@@ -301,9 +322,9 @@ def _share(part: Value | None, whole: Value | None) -> Value | None:
     )
 
 
-def _distinct(column: pd.Series) -> int:
-    """Different values; "" means nobody and does not count."""
-    return len(set(column.tolist()) - {""})
+def _distinct(column: pd.Series, rows: np.ndarray) -> int:
+    """Different values in `rows`; "" means nobody and does not count."""
+    return len(set(column.to_numpy()[rows].tolist()) - {""})
 
 
 def _assessed(labs: pd.DataFrame) -> np.ndarray:
@@ -396,16 +417,13 @@ def _site_activity(
 
 def _listing(events: pd.DataFrame) -> pd.DataFrame:
     ranks = {"SEVERE": 0, "MODERATE": 1, "MILD": 2}
-    keyed = events.assign(
-        _serious=~events["serious"].to_numpy(),
-        _rank=[ranks.get(severity, 3) for severity in events["severity"].tolist()],
+    names = ("site", "subject", "preferred_term", "document_id")
+    return _ordered(
+        events,
+        [not serious for serious in events["serious"].tolist()],
+        [ranks.get(severity, 3) for severity in events["severity"].tolist()],
+        *(events[name].tolist() for name in names),
     )
-    ordered = keyed.sort_values(
-        ["_serious", "_rank", "site", "subject", "preferred_term", "document_id"],
-        kind="stable",
-        ignore_index=True,
-    )
-    return ordered[list(events.columns)]
 
 
 def _by_deviation(abnormal: pd.DataFrame) -> pd.DataFrame:
@@ -415,12 +433,12 @@ def _by_deviation(abnormal: pd.DataFrame) -> pd.DataFrame:
     limit = np.abs(np.where(value < low, low, high))
     width = high - low
     scale = np.where(width > 0, width, np.where(limit > 0, limit, 1.0))  # NaN > 0 is False
-    ordered = abnormal.assign(deviation=distance / scale)
-    return ordered.sort_values(
-        ["deviation", "site", "subject", "test", "document_id"],
-        ascending=[False, True, True, True, True],
-        kind="stable",
-        ignore_index=True,
+    deviation = distance / scale
+    names = ("site", "subject", "test", "document_id")
+    return _ordered(
+        abnormal.assign(deviation=deviation),
+        (-deviation).tolist(),
+        *(abnormal[name].tolist() for name in names),
     )
 
 
@@ -438,6 +456,6 @@ def _findings(dataset: TrialDataset, filters: Filters, documents: pd.DataFrame) 
         known = set(dataset.tables["documents"]["document_id"].tolist())
         left_out = known.difference(documents["document_id"].tolist())
         keep &= ~findings["document_id"].isin(left_out).to_numpy()
-    return findings[keep].sort_values(
-        ["code", "site", "document_id", "field"], kind="stable", ignore_index=True
-    )
+    kept = findings[keep]
+    names = ("code", "site", "document_id", "field")
+    return _ordered(kept, *(kept[name].tolist() for name in names))

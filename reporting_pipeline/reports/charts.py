@@ -220,7 +220,7 @@ def _documents_by_day(
 ) -> Surface:
     names = [_kind_label(kind) for kind in kinds]
     fills = [KINDS.get(kind, OTHER_KIND) for kind in kinds]
-    below = 15 + 11 * legend_lines(names, width)
+    below = 15.0 + 11 * legend_lines(names, width)
     highest = max(sum(row) for row in counts) or 1
     ticks = tuple(float(tick) for tick in MaxNLocator(4, integer=True).tick_values(0, highest))
     surface = Surface()

@@ -404,7 +404,7 @@ def _bad_files(flow: Flow, content: ReportContent) -> None:
     bad = [
         (trial.trial, row)
         for trial in content.trials
-        for row in trial.files[trial.files["file_status"] != "ok"].to_dict("records")
+        for row in _records(trial.files[trial.files["file_status"] != "ok"])
     ]
     if not bad:
         flow.note("All files of the period were found intact.")
@@ -461,7 +461,14 @@ def _findings(flow: Flow, content: ReportContent) -> None:
 
 
 def _head(frame: pd.DataFrame, cap: str) -> list[dict[Any, Any]]:
-    return list(frame.head(CAPS[cap]).to_dict("records"))
+    return _records(frame.iloc[: CAPS[cap]])
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Rows as dicts; several times faster than pandas' own way."""
+    columns = list(frame.columns)
+    values = zip(*(frame[column].tolist() for column in columns), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
 
 
 def _more(flow: Flow, total: int, cap: str, noun: str) -> None:
