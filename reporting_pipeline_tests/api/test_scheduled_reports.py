@@ -1,0 +1,182 @@
+"""Scheduled reports over HTTP: preview equals execution, whole replacement, pause, run now, downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+
+from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.conftest import Api, weekly
+from reporting_pipeline_tests.api.world import populate
+
+BODY: dict[str, Any] = {
+    "name": "Safety",
+    "description": "For the safety group",
+    "report_type": "trial_activity",
+    "schedule_config": {
+        "cadence": "weekly",
+        "time": "06:30",
+        "timezone": "America/New_York",
+        "day_of_week": 7,
+        "business_days": "next",
+        "holidays": "US",
+    },
+    "recipients": [
+        {"type": "user", "value": "usr_default_manager"},
+        {"type": "email", "value": "team@default.example"},
+    ],
+    "report_parameters": {"trials": ["T1", "T2"], "kinds": ["adverse_event"]},
+    "output_format": "xlsx",
+}
+
+
+def made(api: Api, **changed: Any) -> dict[str, Any]:
+    answer = api.post("/api/scheduled-reports", json={**BODY, **changed})
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_it_is_the_same_subscription_in_both_vocabularies(manager: Api) -> None:
+    report = made(manager)
+    assert {name: report[name] for name in ("name", "description", "output_format", "recipients")} == {
+        name: BODY[name] for name in ("name", "description", "output_format", "recipients")
+    }
+    assert report["report_parameters"]["trials"] == ["T1", "T2"]
+    seen = manager.get(f"/api/subscriptions/{report['id']}").json()
+    assert seen["reportType"] == "weekly"
+    assert seen["schedule"]["businessDays"] == "next"
+    assert seen["nextRun"] == report["next_run"]
+
+
+def test_the_preview_is_what_is_executed(serve: Callable[..., Api]) -> None:
+    """Across New York's change on 2026-11-01, on a fixed clock: the preview's first is the next run."""
+    now = datetime(2026, 10, 30, 12, tzinfo=UTC)
+    manager = serve(clock=lambda: now).as_("usr_default_manager")
+    schedule = {"cadence": "daily", "time": "01:30", "timezone": "America/New_York"}
+    preview = manager.post("/api/scheduled-reports/preview", json={"schedule_config": schedule}).json()
+    shown = preview["occurrences"]
+    assert [one["utc"] for one in shown[:3]] == [
+        "2026-10-31T05:30:00Z",
+        "2026-11-01T05:30:00Z",
+        "2026-11-02T06:30:00Z",
+    ]
+    assert [one["clock_change"] for one in shown] == [False, False, True, False, False]
+    assert shown[1]["moved"]
+    assert "comes twice" in shown[1]["note"]
+    assert shown[2]["local"] == "2026-11-02T01:30:00-05:00"
+    assert made(manager, schedule_config=schedule)["next_run"] == shown[0]["utc"]
+
+
+def test_a_short_month_is_said_in_the_preview(serve: Callable[..., Api]) -> None:
+    manager = serve(clock=lambda: datetime(2027, 1, 31, 12, tzinfo=UTC)).as_("usr_default_manager")
+    schedule = {"cadence": "monthly", "day_of_month": 31, "time": "07:00"}
+    first = manager.post("/api/scheduled-reports/preview", json={"schedule_config": schedule}).json()
+    assert first["occurrences"][0]["local_date"] == "2027-02-28"
+    assert "28 days" in first["occurrences"][0]["note"]
+
+
+def test_an_occurrence_that_never_happens_is_refused_when_saved(manager: Api) -> None:
+    for expression in ("0 0 30 2 *", "*/5 * * * *", "* * * * *", "nonsense", "@reboot"):
+        schedule = {"cadence": "cron", "cron_expression": expression}
+        answer = manager.post("/api/scheduled-reports", json={**BODY, "schedule_config": schedule})
+        assert answer.status_code == 422, expression
+        assert answer.json()["errors"][0]["pointer"] == "#/schedule_config/cron_expression"
+
+
+def test_put_replaces_all_and_respects_if_match(manager: Api) -> None:
+    report = made(manager)
+    path = f"/api/scheduled-reports/{report['id']}"
+    slim = {name: BODY[name] for name in ("name", "schedule_config", "recipients")}
+    replaced = manager.put(path, json=slim, headers={"If-Match": '"1"'})
+    assert replaced.status_code == 200, replaced.text
+    assert replaced.json()["description"] == ""
+    assert replaced.json()["output_format"] == "pdf"
+    assert replaced.json()["report_parameters"]["trials"] == []
+    assert replaced.headers["ETag"] == '"2"'
+    assert manager.put(path, json=slim, headers={"If-Match": '"1"'}).status_code == 412
+
+
+def test_pause_takes_it_off_and_resume_puts_it_back(manager: Api, database: Database) -> None:
+    path = f"/api/scheduled-reports/{made(manager)['id']}"
+    paused = manager.post(f"{path}/pause").json()
+    assert (paused["status"], paused["next_run"]) == ("paused", None)
+    assert manager.post(f"{path}/pause").json()["version"] == paused["version"], "again changes nothing"
+    assert manager.post(f"{path}/run").status_code == 409
+    assert [one["id"] for one in manager.get("/api/scheduled-reports?status=paused").json()["items"]]
+    assert manager.get("/api/scheduled-reports?status=active").json()["total"] == 0
+    resumed = manager.post(f"{path}/resume").json()
+    assert resumed["status"] == "active"
+    assert resumed["next_run"] is not None
+
+
+def test_run_now_makes_one_job_ahead_of_the_batch(manager: Api, database: Database) -> None:
+    path = f"/api/scheduled-reports/{made(manager)['id']}"
+    first, second = manager.post(f"{path}/run"), manager.post(f"{path}/run")
+    assert (first.status_code, second.status_code) == (202, 409)
+    assert second.json()["job"] == first.json()["id"]
+    job = database.jobs.find_one({"_id": first.json()["id"]})
+    assert job is not None
+    assert (job["on_demand"], job["state"], job["requested_by"]) == (
+        True,
+        "pending",
+        "usr_default_manager",
+    )
+    assert job["priority"] > 0
+    assert job["due_at"] <= datetime.now(UTC)
+    database.jobs.update_one({"_id": job["_id"]}, {"$set": {"state": "completed"}})
+    assert manager.post(f"{path}/run").status_code == 202
+    listed = manager.get(f"{path}/executions?page=1&limit=1").json()
+    assert (listed["total"], len(listed["items"]), listed["page"]) == (2, 1, 1)
+    both = {manager.get(f"{path}/executions?page={n}&limit=1").json()["items"][0]["id"] for n in (1, 2)}
+    assert len(both) == 2
+
+
+def test_a_download_is_the_file_for_a_minute_and_is_in_the_log(
+    api: Api, database: Database, objects: ObjectStore
+) -> None:
+    names = populate(database, objects)
+    answer = api.as_("usr_default_subscriber").get(f"/api/report-executions/{names['job']}/download")
+    assert answer.status_code == 307
+    file = requests.get(answer.headers["Location"], timeout=10)
+    assert file.content == b"%PDF-1.7 world"
+    assert file.headers["Content-Disposition"] == 'attachment; filename="world.pdf"'
+    assert "X-Amz-Expires=60" in answer.headers["Location"]
+    events = audit.events_of(database, "default", action="report.downloaded")
+    assert [(event["actor"], event["subject"]) for event in events] == [
+        ("usr_default_subscriber", names["report"])
+    ]
+
+
+def test_a_withdrawn_trial_is_not_downloaded_any_more(
+    api: Api, database: Database, objects: ObjectStore
+) -> None:
+    names = populate(database, objects)
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"trials": ["T2"]}})
+    subscriber = api.as_("usr_default_subscriber")
+    assert subscriber.get(f"/api/report-executions/{names['job']}/download").status_code == 404
+    assert subscriber.get(f"/api/subscriptions/{names['subscription']}").status_code == 200
+
+
+def test_numbered_pages_hold_each_once(manager: Api) -> None:
+    for _ in range(5):
+        manager.post("/api/subscriptions", json=weekly("usr_default_manager"))
+    pages = [manager.get(f"/api/scheduled-reports?page={n}&limit=2").json() for n in (1, 2, 3, 4)]
+    assert [len(page["items"]) for page in pages] == [2, 2, 1, 0]
+    assert {page["total"] for page in pages} == {5}
+    assert len({one["id"] for page in pages for one in page["items"]}) == 5
+
+
+def test_the_next_run_moves_with_the_timezone(manager: Api) -> None:
+    report = made(manager)
+    schedule = {**BODY["schedule_config"], "timezone": "Asia/Tokyo"}
+    moved = manager.put(
+        f"/api/scheduled-reports/{report['id']}", json={**BODY, "schedule_config": schedule}
+    ).json()
+    before, after = (datetime.fromisoformat(one["next_run"]) for one in (report, moved))
+    assert timedelta(hours=12) <= abs(before - after) <= timedelta(days=8)
