@@ -194,8 +194,7 @@ def next_occurrences(schedule: Schedule, after: datetime, count: int = 5) -> lis
     Fewer only when the schedule has no more within ten years.
     """
     start = after.astimezone(ZoneInfo(schedule.timezone)).date()
-    # A move by business days, or a date skipped by a timezone, puts an occurrence away from its date.
-    slack = timedelta(days=2 if schedule.business_days == "none" else MAX_MOVE_DAYS + 2)
+    slack = timedelta(days=_slack_days(schedule))
     first, horizon = start - slack, start + timedelta(days=MAX_RANGE_DAYS)
     step = slack + timedelta(days=_days_for(schedule, count))
     found: list[Occurrence] = []
@@ -211,6 +210,15 @@ def next_occurrences(schedule: Schedule, after: datetime, count: int = 5) -> lis
             break
         first, step = end, step * 2
     return found[:count]
+
+
+def due_between(schedule: Schedule, since: datetime, until: datetime) -> list[Occurrence]:
+    """The occurrences due in `[since, until]`, both ends included, ordered by due time."""
+    zone = ZoneInfo(schedule.timezone)
+    slack = timedelta(days=_slack_days(schedule))
+    first, end = since.astimezone(zone).date() - slack, until.astimezone(zone).date() + slack
+    found = _occurrences(schedule, first, end)
+    return sorted((each for each in found if since <= each.due_at <= until), key=_by_due_time)
 
 
 def window_of(schedule: Schedule) -> Cadence:
@@ -233,6 +241,11 @@ def _occurrences(schedule: Schedule, first: date, end: date) -> Iterator[Occurre
         note = "; ".join(part for part in (short_month, move_note, clock_note) if part)
         local_time = f"{nominal:%H:%M}" if schedule.cadence == "cron" else ""
         yield Occurrence(nominal.date(), due_at, note, local_time)
+
+
+def _slack_days(schedule: Schedule) -> int:
+    """How far from its nominal date an occurrence can be due: moved, or on a date a timezone left out."""
+    return 2 if schedule.business_days == "none" else MAX_MOVE_DAYS + 2
 
 
 def _by_due_time(occurrence: Occurrence) -> tuple[datetime, date]:
