@@ -106,7 +106,8 @@ class Subscribers:
 def make_subscribers(
     database: Database, count: int = 60, *, now: datetime, organisation: str = "default"
 ) -> Subscribers:
-    """Add `count` users with one subscription each. A second call adds nothing and changes nothing."""
+    """Add the organisation and `count` users with one subscription each. A second call changes nothing."""
+    _add(database, "organisations", [organisation_record(organisation)])
     people = [
         (number, name, timezone) for number, (name, timezone) in enumerate(islice(cycle(PEOPLE), count))
     ]
@@ -115,6 +116,11 @@ def make_subscribers(
         subscription_record(make_subscription(number, user, now)) for number, user in enumerate(users)
     ]
     return Subscribers(_add(database, "users", users), _add(database, "subscriptions", subscriptions))
+
+
+def organisation_record(organisation: str) -> Record:
+    """The sample organisation: its members' addresses are the only ones it may send to."""
+    return {"_id": organisation, "name": "Sample Clinical Research", "allowed_domains": ["example.org"]}
 
 
 def user_record(number: int, name: str, timezone: str, organisation: str) -> Record:
