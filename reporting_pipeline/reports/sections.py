@@ -262,23 +262,30 @@ _SITE_COLUMNS = (
 )
 
 
+#: Columns of `TrialFigures.site_activity` as shown, and the figure without which one means nothing.
+_SITE_FIGURES = {
+    "documents": Figure.DOCUMENTS,
+    "subjects": Figure.SUBJECTS,
+    "visits": Figure.VISITS,
+    "adverse_events": Figure.ADVERSE_EVENTS,
+    "serious": Figure.SERIOUS_ADVERSE_EVENTS,
+    "labs": Figure.LAB_RESULTS_ASSESSED,
+    "out_of_range": Figure.ABNORMAL_LABS,
+    "bad_files": Figure.FILES_MISSING,
+}
+
+
 def site_activity(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     flow.heading("Activity by site", bookmark=f"Sites ({trial.trial})")
     flow.space(4)
     sites = trial.site_activity
-    order = [
-        "documents",
-        "subjects",
-        "visits",
-        "adverse_events",
-        "serious",
-        "labs",
-        "out_of_range",
-        "bad_files",
-    ]
+    shown = [trial.values[figure] is not None for figure in _SITE_FIGURES.values()]
     rows = [
-        (str(site) or "No site", *(wording.count(number) for number in counts))
-        for site, counts in zip(sites.index, sites[order].to_numpy().tolist(), strict=True)
+        (
+            str(site) or "No site",
+            *(wording.count(n) if known else "–" for n, known in zip(counts, shown, strict=True)),
+        )
+        for site, counts in zip(sites.index, sites[list(_SITE_FIGURES)].to_numpy().tolist(), strict=True)
     ]
     flow.table(_SITE_COLUMNS, rows[: CAPS["sites"]])
     _more(flow, len(rows), "sites", "site")

@@ -91,7 +91,8 @@ def period_detail(period: Period) -> str:
     """The window in full, with the ISO week of a weekly one and the timezone."""
     iso = period.start.isocalendar()
     week = f"ISO week {iso.week} of {iso.year}, " if period.cadence is Cadence.WEEKLY else ""
-    return f"{week}{period.start.isoformat()} to {period.last_day.isoformat()}, {period.timezone}"
+    until = f" to {period.last_day.isoformat()}" if period.last_day != period.start else ""
+    return f"{week}{period.start.isoformat()}{until}, {period.timezone}"
 
 
 def moment(value: datetime, timezone: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ import pikepdf
 import pytest
 
 from reporting_pipeline.domain.datasets import TABLES, empty_table
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.reports import sections
 from reporting_pipeline.reports.images import ThumbnailCache
@@ -183,6 +185,31 @@ def test_a_period_without_documents_says_so_on_one_page(renderer: ReportRenderer
     assert "No document that matches the filters of this subscription arrived" in text
     assert "Sites: 999" in text
     assert "Page 1 of 1" in text
+
+
+def test_what_the_filters_leave_out_is_a_dash_not_a_zero(renderer: ReportRenderer) -> None:
+    request = make_request(filters=Filters(kinds=("visit",)))
+    texts = [" ".join(text.split()) for text in page_texts(renderer.render(request).content)]
+    assert "Adverse events" not in texts[0].split("Trials in this report")[0]
+    assert "702 1 1 1 – – – – 0" in texts[1]
+
+
+@pytest.mark.parametrize(
+    ("cadence", "start", "said"),
+    [
+        (Cadence.DAILY, date(2026, 11, 16), "Daily trial activity 16 November 2026"),
+        (Cadence.MONTHLY, date(2026, 11, 1), "Monthly trial activity November 2026"),
+    ],
+)
+def test_other_cadences_use_their_own_words(
+    renderer: ReportRenderer, cadence: Cadence, start: date, said: str
+) -> None:
+    period = Period(cadence, start, "Europe/Berlin")
+    request = replace(make_request(replace(make_dataset(), period=period)), period=period)
+    texts = [" ".join(text.split()) for text in page_texts(renderer.render(request).content)]
+    assert said in texts[0]
+    assert f"{cadence.noun} before" in texts[0]
+    assert f"What happened this {cadence.noun}" in texts[1]
 
 
 def test_a_trial_that_the_filters_leave_out_is_not_in_the_report(renderer: ReportRenderer) -> None:
