@@ -47,6 +47,7 @@ from reporting_pipeline.partitions import PERIOD, SubscriptionPartition
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
+from reporting_pipeline.stores.audit import Action, Event, record_many
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.jobs import mark_failed, mark_rendered, mark_skipped
 from reporting_pipeline.stores.mongo import Database, Record
@@ -107,7 +108,7 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
     ) -> Iterator[Any]:
         database, store = mongo.database(), objects.store()
         partitions = scope.subscription_partitions(context)
-        press = _Press.open(database, store, scope, partitions)
+        press = _Press.open(database, store, scope, partitions, context.run.run_id)
         batch = Batch[SubscriptionPartition](
             asset_key=scope.key(SUBSCRIBER_REPORTS),
             stage=RENDER,
@@ -164,6 +165,7 @@ class _Press:
         datasets: Mapping[tuple[str, str], AssetResult],
         media: Mapping[tuple[str, str], AssetResult],
         organisations: Mapping[str, str],
+        run_id: str,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -173,6 +175,7 @@ class _Press:
         self._datasets = datasets
         self._media = media
         self._organisations = organisations
+        self._run_id = run_id
         self._renderer = ReportRenderer(objects.get, scope.settings.home / "cache" / "thumbnails")
         self._load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
 
@@ -183,6 +186,7 @@ class _Press:
         objects: ObjectStore,
         scope: Scope,
         partitions: Sequence[SubscriptionPartition],
+        run_id: str,
     ) -> "_Press":
         ids = list({partition.subscription for partition in partitions})
         orders, problems = _orders(database, ids)
@@ -200,6 +204,7 @@ class _Press:
             _results(database, scope.name(TRIAL_DATASET), periods, trials),
             _results(database, scope.name(TRIAL_MEDIA), periods, trials),
             organisations,
+            run_id,
         )
 
     def in_body_order(self, partitions: Sequence[SubscriptionPartition]) -> list[SubscriptionPartition]:
@@ -291,6 +296,21 @@ class _Press:
         )
         skipped = [result for result in results if result.state not in (DONE, FAILED)]
         mark_skipped(self._database, [(one.item, one.period, one.reason) for one in skipped], now)
+        made_now = [result for result in results if result.run_id == self._run_id]
+        record_many(self._database, [event for one in made_now for event in self._audit(one)], now)
+
+    def _audit(self, result: AssetResult) -> Iterator[Event]:
+        """The audit's row of one report: what was rendered, or that it failed and where."""
+        order = self._orders.get(result.item)
+        organisation = order.subscription.organisation if order else self._scope.settings.organisation
+        details = {"period": result.period, "cadence": self._scope.cadence.value, "run": result.run_id}
+        subject = report_id(self._scope.cadence, result.period, result.item)
+        if result.state == DONE:
+            details |= {"sha256": result.detail["sha256"], "subscription": result.item}
+            yield Event(Action.REPORT_RENDERED, "system", subject, organisation, details)
+        elif result.state == FAILED:
+            details |= {"subscription": result.item}
+            yield Event(Action.REPORT_FAILED, "system", subject, organisation, details)
 
     def _stored(self, result: AssetResult) -> StoredReport:
         return StoredReport(

@@ -23,8 +23,9 @@ from reporting_pipeline.automation.subscription_sync import synchronize
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
-from reporting_pipeline.resources import MongoResource
+from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.audit import anchor_when_due
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import job_counts, open_editions, set_counts, set_state
 from reporting_pipeline.stores.jobs import pending_subscriptions, plan_edition
@@ -48,7 +49,7 @@ def edition_sensor(
         ),
     )
     def edition_progress(
-        context: SensorEvaluationContext, mongo: MongoResource
+        context: SensorEvaluationContext, mongo: MongoResource, objects: ObjectStoreResource
     ) -> Iterator[RunRequest | SkipReason]:
         database, now = mongo.database(), datetime.now(UTC)
         requested = 0
@@ -63,6 +64,7 @@ def edition_sensor(
                     yield request
             except Exception:  # one edition's trouble must not hold up the others
                 context.log.exception(f"edition {edition.id} could not be advanced")
+        anchor_when_due(database, objects.store())
         if not requested:
             yield SkipReason(f"{len(editions)} open editions, nothing to ask for")
 
