@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import jwt
 
+from reporting_pipeline.domain.access import Role
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import users
+from reporting_pipeline.stores.mongo import Database
 
 LONGEST_TOKEN = timedelta(days=30)
 
@@ -31,3 +35,27 @@ def mint_token(settings: Settings, user_id: str, now: datetime, ttl: timedelta =
         "exp": int((now + ttl).timestamp()),
     }
     return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256")
+
+
+def local_user(database: Database, settings: Settings, role: str, now: datetime) -> str:
+    """The id of this machine's own user in `role`, made when there is none: `usr_local_admin`, ….
+
+    For trying the API out. ValueError outside a local or test deployment, and for an unknown role.
+    """
+    if settings.environment not in ("local", "test"):
+        raise ValueError(f"users of {settings.environment} are made by its admins, not by this command")
+    known = Role(role).value
+    user_id = f"usr_local_{known}"
+    if users.get_user(database, user_id) is None:
+        with suppress(users.AddressTaken):  # another call has just made it
+            users.create_user(
+                database,
+                settings.organisation,
+                f"local-{known}@example.org",
+                now,
+                name=f"Local {known}",
+                roles=[known],
+                timezone=settings.timezone,
+                user_id=user_id,
+            )
+    return user_id
