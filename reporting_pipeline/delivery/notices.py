@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pymongo.errors import DuplicateKeyError
 
@@ -22,10 +22,27 @@ from reporting_pipeline.stores.deliveries import new_delivery_id
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.suppressions import suppressed_among
 
+LOOK_BACK = timedelta(days=3)
 LISTED = 20  # failures shown in one notice; the rest is a number
 
 _LOST = [state.value for state in LOST]
+_UNDER_WAY = [
+    state.value for state in (JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING)
+]
 _SETTLED = [state.value for state in SETTLED]
+
+
+def send_due_notices(deliverer: Deliverer, database: Database, settings: Settings, now: datetime) -> int:
+    """The notices of every edition that something failed in lately. For the end of each delivery run."""
+    since = now - LOOK_BACK
+    editions = set(
+        database["deliveries"].distinct("edition", {"state": {"$in": _LOST}, "settled_at": {"$gte": since}})
+    )
+    failed = {"state": JobState.FAILED.value, "failed_in": "rendering", "completed_at": {"$gte": since}}
+    editions.update(database["jobs"].distinct("edition", failed))
+    return sum(
+        send_failure_notices(deliverer, database, settings, edition, now) for edition in sorted(editions)
+    )
 
 
 def send_failure_notices(
@@ -34,6 +51,7 @@ def send_failure_notices(
     """Send each owner one notice about what failed in `edition`. Returns how many were sent now."""
     failures = _failures_by_owner(database, edition)
     busy = set(database["deliveries"].distinct("owner", {"edition": edition, "state": {"$nin": _SETTLED}}))
+    busy.update(database["jobs"].distinct("owner", {"edition": edition, "state": {"$in": _UNDER_WAY}}))
     waiting = [owner for owner in sorted(failures) if owner not in busy]
     users = {user["_id"]: user for user in database["users"].find({"_id": {"$in": waiting}, "active": True})}
     addresses = {owner: mailbox(str(user.get("email") or "")) for owner, user in users.items()}

@@ -8,7 +8,7 @@ import pytest
 
 from reporting_pipeline.delivery.alarm import absences, check_absence
 from reporting_pipeline.delivery.channels import open_deliverer
-from reporting_pipeline.delivery.notices import send_failure_notices
+from reporting_pipeline.delivery.notices import send_due_notices, send_failure_notices
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, dead_letters
 from reporting_pipeline.stores.alerts import open_alerts
@@ -96,6 +96,20 @@ def test_no_notice_goes_out_while_something_of_the_owner_may_still_arrive(
     database["deliveries"].update_many({}, {"$set": {"owner": "usr_00000"}})
     database["deliveries"].update_one({"job": "job_00000"}, {"$set": {"state": "unknown"}})
     assert send_failure_notices(open_deliverer(settings), database, settings, EDITION, NOW) == 0
+
+
+def test_what_could_not_be_rendered_is_told_too_once_the_owner_has_nothing_under_way(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed(database, objects, 2, plan=False)
+    database["jobs"].update_many({}, {"$set": {"owner": "usr_00000"}})
+    failed = {"state": "failed", "failed_in": "rendering", "error": "no data", "completed_at": NOW}
+    database["jobs"].update_one({"_id": "job_00000"}, {"$set": failed})
+    deliverer = open_deliverer(settings)
+    assert send_due_notices(deliverer, database, settings, NOW) == 0
+    database["jobs"].update_one({"_id": "job_00001"}, {"$set": {"state": "completed"}})
+    assert send_due_notices(deliverer, database, settings, NOW) == 1
+    assert "no data" in part(mails(settings)[0], "plain")
 
 
 # --- the absence alarm

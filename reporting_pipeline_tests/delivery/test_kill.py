@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.delivery.killing import (
     OUTBOX_PLACES,
     SENDGRID_PLACES,
+    environment_of,
     outbox_trial,
+    run_worker,
     sendgrid_trial,
+    verdict,
 )
+from reporting_pipeline_tests.delivery.provider import provider
+from reporting_pipeline_tests.delivery.seeds import NOW, seed
 
 
 def test_without_events_duplicates_are_only_among_the_unknown(database: Database, settings: Settings) -> None:
@@ -34,3 +42,22 @@ def test_the_outbox_holds_each_delivery_exactly_once(database: Database, setting
     assert trial.kills == len(OUTBOX_PLACES)
     assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (200, 200, 0, 0)
     assert (trial.unknown, trial.duplicates) == (0, 0)
+
+
+def test_two_worker_processes_at_once_send_each_delivery_once(database: Database, settings: Settings) -> None:
+    seed(database, None, 120)
+    for position in range(120):
+        mine = {"_id": f"sub_{position:05d}"}
+        database["subscriptions"].update_one(mine, {"$set": {"name": f"Report {position}"}})
+    with provider() as server, ThreadPoolExecutor(2) as pool:
+        environment = environment_of(
+            settings,
+            REPORTING_EMAIL_BACKEND="sendgrid",
+            SENDGRID_API_KEY="SG.key",
+            SENDGRID_URL=server.url,
+            REPORTING_SEND_TIMEOUT_SECONDS="20",
+            REPORTING_SEND_DEADLINE_SECONDS="30",
+        )
+        killed = list(pool.map(lambda n: run_worker("none", 0, NOW, n, environment), range(2)))
+        trial = verdict(database, Counter(server.accepted), sum(killed), 0)
+    assert (trial.settled, trial.lost, trial.duplicates, trial.jobs_open) == (120, 0, 0, 0)
