@@ -154,7 +154,7 @@ def openapi() -> None:
     from reporting_pipeline.api.app import openapi_document
 
     with _plain_errors():
-        typer.echo(json.dumps(openapi_document(current_settings()), indent=2))
+        typer.echo(json.dumps(openapi_document(), indent=2))
 
 
 @audit_app.command("verify")

@@ -1,0 +1,92 @@
+"""The commands say in plain words what they did, and errors name what to do."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from typer.testing import CliRunner
+
+from reporting_pipeline.cli import app
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.settings import Settings, current_settings
+from reporting_pipeline.stores.audit import Action, record
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def deployment(
+    settings: Settings,
+    endpoints: Endpoints,
+    database: Database,
+    objects: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Database]:
+    """The environment of a deployment on the real servers."""
+    variables = {
+        **endpoints.as_environment(),
+        "REPORTING_ENVIRONMENT": "test",
+        "REPORTING_HOME": str(settings.home),
+        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
+        "REPORTING_S3_BUCKET": settings.s3_bucket,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    current_settings.cache_clear()
+    yield database
+    current_settings.cache_clear()
+
+
+def test_an_edition_is_opened_once_and_a_second_time_only_by_force(deployment: Database) -> None:
+    first = runner.invoke(app, ["edition", "open", "weekly", "--period", "2026-11-09"])
+    assert first.exit_code == 0, first.output
+    assert "weekly:2026-11-09 is open" in first.output
+    again = runner.invoke(app, ["edition", "open", "weekly", "--period", "2026-11-09"])
+    assert again.exit_code == 1
+    assert "--force" in again.output
+    forced = runner.invoke(app, ["edition", "open", "weekly", "--period", "2026-11-09", "--force"])
+    assert forced.exit_code == 0
+    listed = runner.invoke(app, ["edition", "list"])
+    assert "weekly:2026-11-09" in listed.output
+
+
+@pytest.mark.parametrize("period", ["2026-11-10", "nonsense", "2999-01-07"])
+def test_a_period_that_cannot_be_is_refused_with_its_reason(deployment: Database, period: str) -> None:
+    result = runner.invoke(app, ["edition", "open", "weekly", "--period", period])
+    assert result.exit_code == 1
+    assert period in result.output
+    assert deployment.editions.count_documents({}) == 0
+
+
+def test_the_audit_log_is_verified_and_a_changed_row_is_named(deployment: Database) -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    for number in range(3):
+        record(deployment, Action.EDITION_OPENED, "schedule", f"weekly:{number}", now, organisation="default")
+    assert runner.invoke(app, ["audit", "verify"]).exit_code == 0
+    deployment.audit.update_one({"seq": 2}, {"$set": {"actor": "usr_somebody"}})
+    broken = runner.invoke(app, ["audit", "verify"])
+    assert broken.exit_code == 2
+    assert "row 2" in broken.output
+
+
+def test_a_token_is_minted_and_the_openapi_document_is_json(deployment: Database) -> None:
+    token = runner.invoke(app, ["token", "usr_1"]).output.strip()
+    assert token.count(".") == 2
+    document = json.loads(runner.invoke(app, ["openapi"]).output)
+    assert "/api/subscriptions" in document["paths"]
+
+
+def test_a_misspelt_variable_stops_every_command_with_the_name_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPORTING_HOEM", "/nowhere")
+    current_settings.cache_clear()
+    result = runner.invoke(app, ["servers", "start"])
+    current_settings.cache_clear()
+    assert result.exit_code == 1
+    assert "did you mean REPORTING_HOME" in result.output
+
+
+def test_servers_of_the_environment_are_said_to_be_its_own(deployment: Database) -> None:
+    assert "named by the environment" in " ".join(runner.invoke(app, ["servers", "status"]).output.split())
