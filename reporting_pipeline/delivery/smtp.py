@@ -7,8 +7,11 @@ before the server's answer, the outcome is unknown.
 from __future__ import annotations
 
 import smtplib
+import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from threading import Timer
 from urllib.parse import unquote, urlsplit
 
 from reporting_pipeline.delivery.channels import Failpoint, Results
@@ -48,9 +51,14 @@ class Smtp:
     def _send(self, message: Message, failpoint: Failpoint) -> SendResult:
         body = to_email(message, self.settings).as_bytes()
         relay: smtplib.SMTP | None = None
+        deadline: Timer | None = None
         try:
             failpoint("smtp.before_connect")
             relay = self._connect()
+            # A relay that answers a byte at a time never trips the socket's timeout.
+            deadline = Timer(self.settings.send_deadline_seconds, _cut, [relay])
+            deadline.daemon = True
+            deadline.start()
             relay.ehlo_or_helo_if_needed()
             refusal = _envelope(relay, self.settings.email_from, message.recipient)
             if refusal is not None:
@@ -62,6 +70,8 @@ class Smtp:
         else:
             return _data(relay, body, message, failpoint)
         finally:
+            if deadline is not None:
+                deadline.cancel()
             if relay is not None:
                 relay.close()
 
@@ -81,6 +91,13 @@ class Smtp:
             relay.close()
             raise
         return relay
+
+
+def _cut(relay: smtplib.SMTP) -> None:
+    line = relay.sock
+    if line is not None:
+        with suppress(OSError):  # the other side was faster
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def _envelope(relay: smtplib.SMTP, sender: str, recipient: str) -> SendResult | None:
@@ -104,5 +121,6 @@ def _data(relay: smtplib.SMTP, body: bytes, message: Message, failpoint: Failpoi
     failpoint("smtp.answered")
     if code == 250:
         return SendResult(Outcome.ACCEPTED, provider_id=message.message_id)
-    outcome = Outcome.PERMANENT if code >= 500 else Outcome.RETRY
-    return SendResult(outcome, error=f"the relay refuses the message: {code} {text.decode(errors='replace')}")
+    # smtplib makes a reply of what came before the line broke; only whole classes are believed.
+    outcome = {4: Outcome.RETRY, 5: Outcome.PERMANENT}.get(code // 100, Outcome.UNKNOWN)
+    return SendResult(outcome, error=f"the relay answers the message: {code} {text.decode(errors='replace')}")

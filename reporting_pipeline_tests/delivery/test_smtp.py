@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from random import Random
@@ -62,8 +63,17 @@ class _Session(socketserver.StreamRequestHandler):
         answer = self.relay.answers.get("BODY", "250 taken")
         if answer == "hang up":
             return False
+        if answer == "drip":
+            return self._drip()
         self._say(answer)
         return True
+
+    def _drip(self) -> bool:
+        with suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(b"2")
+                time.sleep(0.05)
+        return False
 
     def _say(self, text: str) -> None:
         self.wfile.write(text.encode() + b"\r\n")
@@ -87,7 +97,12 @@ def run(
     database: Database, objects: ObjectStore, settings: Settings, port: int, login: str = ""
 ) -> list[DeliveryOutcome]:
     url = SecretStr(f"smtp://{login}127.0.0.1:{port}")
-    changes = {"email_backend": "smtp", "smtp_url": url, "send_timeout_seconds": 1.0}
+    changes = {
+        "email_backend": "smtp",
+        "smtp_url": url,
+        "send_timeout_seconds": 1.0,
+        "send_deadline_seconds": 1.5,
+    }
     mine = settings.model_copy(update=changes)
     clock = Clock()
     deliverer = Deliverer(open_deliverer(mine).senders, Random(1), clock.pause)
@@ -118,6 +133,7 @@ def test_a_mail_arrives_whole(database: Database, objects: ObjectStore, settings
         ({"BODY": "554 no"}, "failed"),
         ({"BODY": "451 later"}, "pending"),
         ({"BODY": "hang up"}, "unknown"),
+        ({"BODY": "drip"}, "unknown"),
     ],
 )
 def test_each_answer_of_the_relay(
@@ -129,7 +145,9 @@ def test_each_answer_of_the_relay(
 ) -> None:
     seed(database, objects, 1)
     with relay(**answers) as server:
+        began = time.monotonic()
         (outcome,) = run(database, objects, settings, server.port)
+        assert time.monotonic() - began < 4
     assert outcome.state == state
 
 
