@@ -14,9 +14,13 @@ has runs of its own, and where somebody selects several assets in the UI, the st
 when every partition is good, so that the later steps run.
 """
 
+import json
 import logging
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -48,6 +52,8 @@ FLUSH_PARTITIONS = 100
 FLUSH_SECONDS = 5.0
 #: So many failures are named one by one in a run's error; the rest is counted.
 NAMED_FAILURES = 50
+#: Begins the line of a run's log that says where its time went; JSON follows.
+SPENT = "spent: "
 
 
 class PartitionFailed(Exception):
@@ -69,11 +75,34 @@ class PartitionSkipped(Exception):
 
 @dataclass(frozen=True)
 class Made:
-    """What one partition came to."""
+    """What one partition came to.
+
+    `under_way`: files still being written in the background. Nothing is recorded before they stand,
+    and their failure is the partition's.
+    """
 
     version: str
     detail: Mapping[str, Any] = field(default_factory=dict)  # what later stages need
     metadata: Metadata = field(default_factory=dict)  # what an analyst wants to see
+    under_way: Future[Any] | None = None
+
+
+class Spent:
+    """Seconds of wall time by activity. Threads have activities of their own names."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def on(self, activity: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(activity, time.perf_counter() - started)
+
+    def add(self, activity: str, seconds: float) -> None:
+        self.seconds[activity] = self.seconds.get(activity, 0.0) + seconds
 
 
 class Partition(Protocol):
@@ -96,6 +125,7 @@ class Batch(Generic[P]):
     `input_version` says what a partition would be made from; it may raise PartitionFailed.
     `make` makes one partition; whatever it raises fails that partition alone.
     `after_flush` is called with the results of each written batch, failed ones included.
+    `spent` collects where the time goes; `make` may add activities of its own.
     """
 
     asset_key: AssetKey
@@ -104,6 +134,7 @@ class Batch(Generic[P]):
     input_version: Callable[[P], str]
     make: Callable[[P], Made]
     after_flush: Callable[[Sequence[AssetResult]], None] | None = None
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass
@@ -140,23 +171,24 @@ def run_batch(
     """Make every partition, each on its own, and record what came of it. Never raises for a partition."""
     progress = Progress(total=len(partitions))
     outcome: Outcome[P] = Outcome(batch.asset_key)
+    spent, keep_all = batch.spent, _later_steps_wait(context)
     with beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now):
-        earlier = _earlier_results(database, batch, partitions)
-        pending: list[tuple[P, AssetResult]] = []
+        with spent.on("inputs"):
+            earlier = _earlier_results(database, batch, partitions)
+        pending: list[_Tried[P]] = []
         flushed_at = time.monotonic()
         for partition in partitions:
-            before = earlier.get((partition.period.key, batch.item_of(partition)))
-            result, unchanged = _result_of(batch, partition, before, force, context.run.run_id, now)
-            pending.append((partition, result))
-            outcome.results.append((partition, result))
-            outcome.unchanged += unchanged
+            before = earlier.pop((partition.period.key, batch.item_of(partition)), None)
+            with spent.on("make"):
+                pending.append(_try(batch, partition, before, force, context.run.run_id, now))
             progress.done += 1
-            progress.failed += result.state == FAILED
             if len(pending) >= FLUSH_PARTITIONS or time.monotonic() - flushed_at >= FLUSH_SECONDS:
-                _flush(context, database, batch, pending)
+                _settle(context, database, batch, pending, outcome, keep_all, now)
+                progress.failed = len(outcome.failed)
                 pending, flushed_at = [], time.monotonic()
                 context.log.info(f"{progress.done} of {progress.total} done, {progress.failed} failed")
-        _flush(context, database, batch, pending)
+        _settle(context, database, batch, pending, outcome, keep_all, now)
+    _log_spent(context, spent, len(partitions), outcome.unchanged)
     return outcome
 
 
@@ -202,15 +234,25 @@ def _earlier_results(
     }
 
 
-def _result_of(
+@dataclass
+class _Tried(Generic[P]):
+    """A partition that was tried; its result counts once nothing is under way for it any more."""
+
+    partition: P
+    result: AssetResult
+    unchanged: bool = False
+    under_way: Future[Any] | None = None
+    attempts_before: int = 0  # at the same inputs
+
+
+def _try(
     batch: Batch[P],
     partition: P,
     before: AssetResult | None,
     force: bool,
     run_id: str,
     now: Callable[[], datetime],
-) -> tuple[AssetResult, bool]:
-    """(what came of the partition, whether it was already done for the same inputs)"""
+) -> _Tried[P]:
     blank = AssetResult(
         asset=asset_name(batch.asset_key),
         period=partition.period.key,
@@ -220,57 +262,100 @@ def _result_of(
         at=now(),
         run_id=run_id,
     )
-    input_version = ""
     try:
-        input_version = batch.input_version(partition)
-        if before and before.done and before.input_version == input_version and not force:
-            return before, True
+        blank = replace(blank, input_version=batch.input_version(partition))
+        if before and before.done and before.input_version == blank.input_version and not force:
+            return _Tried(partition, before, unchanged=True)
         made = batch.make(partition)
     except PartitionSkipped as skip:
-        return replace(blank, state=SKIPPED, input_version=input_version, reason=skip.reason), False
+        return _Tried(partition, replace(blank, state=SKIPPED, reason=skip.reason))
     except Exception as error:  # isolation: whatever one partition raises is that partition's failure
-        tried = before.attempts if before and before.input_version == input_version else 0
-        if not isinstance(error, PartitionFailed):
-            _log.exception("%s %s", blank.asset, partition.key)
-        failed = replace(
-            blank,
-            at=now(),
-            input_version=input_version,
-            reason=error.reason if isinstance(error, PartitionFailed) else f"{type(error).__name__}: {error}",
-            permanent=isinstance(error, PartitionFailed) and error.permanent,
-            attempts=tried + 1,
-        )
-        return failed, False
+        return _Tried(partition, _failed(blank, _attempts(before, blank), error, now))
     done = replace(
         blank,
         state=DONE,
         at=now(),
-        input_version=input_version,
         version=made.version,
         detail=made.detail,
         metadata={name: _serialized(value) for name, value in made.metadata.items()},
         attempts=1,
     )
-    return done, False
+    return _Tried(partition, done, False, made.under_way, _attempts(before, blank))
+
+
+def _attempts(before: AssetResult | None, now: AssetResult) -> int:
+    """How often the partition was tried with the same inputs before."""
+    return before.attempts if before and before.input_version == now.input_version else 0
+
+
+def _failed(
+    tried: AssetResult, attempts_before: int, error: Exception, now: Callable[[], datetime]
+) -> AssetResult:
+    if not isinstance(error, PartitionFailed):
+        _log.error("%s %s|%s", tried.asset, tried.period, tried.item, exc_info=error)
+    return replace(
+        tried,
+        state=FAILED,
+        at=now(),
+        version="",
+        detail={},
+        metadata={},
+        reason=error.reason if isinstance(error, PartitionFailed) else f"{type(error).__name__}: {error}",
+        permanent=isinstance(error, PartitionFailed) and error.permanent,
+        attempts=attempts_before + 1,
+    )
 
 
 def _serialized(value: MetadataValue[Any]) -> str:
     return serialize_value(cast(Any, value))
 
 
-def _flush(
+def _settle(
     context: AssetExecutionContext,
     database: Database,
     batch: Batch[P],
-    pending: Sequence[tuple[P, AssetResult]],
+    pending: Sequence[_Tried[P]],
+    outcome: Outcome[P],
+    keep_all: bool,
+    now: Callable[[], datetime],
 ) -> None:
-    """Records first, then what follows from them, then Dagster's events."""
-    results = [result for _, result in pending]
-    save_results(database, [result for result in results if result.run_id == context.run.run_id])
-    if batch.after_flush is not None:
-        batch.after_flush(results)
-    if not _later_steps_wait(context):
-        log_batch(context, _materializations(batch.asset_key, pending))
+    """Files first, then the records, then what follows from them, then Dagster's events."""
+    with batch.spent.on("waiting for files"):
+        for tried in pending:
+            _wait_for_files(tried, now)
+    pairs = [(tried.partition, tried.result) for tried in pending]
+    results = [tried.result for tried in pending]
+    with batch.spent.on("records"):
+        save_results(database, [tried.result for tried in pending if not tried.unchanged])
+        if batch.after_flush is not None:
+            batch.after_flush(results)
+    if not keep_all:
+        with batch.spent.on("events"):
+            log_batch(context, _materializations(batch.asset_key, pairs))
+    # What a run keeps to its end must not grow with what people see of each partition.
+    outcome.results += pairs if keep_all else [(one, replace(result, metadata={})) for one, result in pairs]
+    outcome.unchanged += sum(tried.unchanged for tried in pending)
+
+
+def _wait_for_files(tried: _Tried[P], now: Callable[[], datetime]) -> None:
+    if tried.under_way is None:
+        return
+    try:
+        tried.under_way.result()
+    except Exception as error:  # isolation holds for what is written in the background, too
+        tried.result = _failed(tried.result, tried.attempts_before, error, now)
+
+
+def _log_spent(context: AssetExecutionContext, spent: Spent, partitions: int, unchanged: int) -> None:
+    """One line in the run's log: where its time went, in seconds."""
+    figures = {
+        "partitions": partitions,
+        "unchanged": unchanged,
+        "seconds": {name: round(seconds, 3) for name, seconds in spent.seconds.items()},
+        "cpu_seconds": round(time.process_time(), 3),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    context.log.info(SPENT + json.dumps(figures))
 
 
 def _materializations(

@@ -8,10 +8,12 @@ no longer read a trial is skipped.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Any, Self
 
 from dagster import (
     AssetCheckResult,
@@ -29,7 +31,15 @@ from dagster import (
 )
 
 from reporting_pipeline import __version__
-from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, PartitionSkipped, finish, run_batch
+from reporting_pipeline.assets.batch import (
+    Batch,
+    Made,
+    PartitionFailed,
+    PartitionSkipped,
+    Spent,
+    finish,
+    run_batch,
+)
 from reporting_pipeline.assets.scope import (
     NO_VALUE,
     OWNERS,
@@ -60,6 +70,9 @@ CODE_VERSION = "1"
 REPORT_OPENS = "report_opens"
 #: Datasets kept in memory at a time; partitions are worked in the order of their trials.
 DATASETS_KEPT = 8
+#: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
+STORING_AT_ONCE = 4
+WAITING_FILES = 64
 
 
 def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
@@ -108,7 +121,9 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
     ) -> Iterator[Any]:
         database, store = mongo.database(), objects.store()
         partitions = scope.subscription_partitions(context)
-        press = _Press.open(database, store, scope, partitions, context.run.run_id)
+        spent = Spent()
+        with spent.on("inputs"):
+            press = _Press.open(database, store, scope, partitions, context.run.run_id, spent)
         batch = Batch[SubscriptionPartition](
             asset_key=scope.key(SUBSCRIBER_REPORTS),
             stage=RENDER,
@@ -116,15 +131,17 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
             input_version=press.input_version,
             make=press.make,
             after_flush=press.record,
+            spent=spent,
         )
-        outcome = run_batch(
-            context,
-            database,
-            batch,
-            press.in_body_order(partitions),
-            config.force,
-            scope.settings.heartbeat_seconds,
-        )
+        with press:
+            outcome = run_batch(
+                context,
+                database,
+                batch,
+                press.in_body_order(partitions),
+                config.force,
+                scope.settings.heartbeat_seconds,
+            )
         hollow = [result.item for result in outcome.done if not _has_content(result)]
         yield AssetCheckResult(
             check_name=REPORT_OPENS,
@@ -166,6 +183,7 @@ class _Press:
         media: Mapping[tuple[str, str], AssetResult],
         organisations: Mapping[str, str],
         run_id: str,
+        spent: Spent,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -178,6 +196,15 @@ class _Press:
         self._run_id = run_id
         self._renderer = ReportRenderer(objects.get, scope.settings.home / "cache" / "thumbnails")
         self._load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
+        self._spent = spent
+        self._storing = ThreadPoolExecutor(STORING_AT_ONCE, thread_name_prefix="storing")
+        self._room = BoundedSemaphore(WAITING_FILES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._storing.shutdown(cancel_futures=True)
 
     @classmethod
     def open(
@@ -187,6 +214,7 @@ class _Press:
         scope: Scope,
         partitions: Sequence[SubscriptionPartition],
         run_id: str,
+        spent: Spent,
     ) -> "_Press":
         ids = list({partition.subscription for partition in partitions})
         orders, problems = _orders(database, ids)
@@ -205,6 +233,7 @@ class _Press:
             _results(database, scope.name(TRIAL_MEDIA), periods, trials),
             organisations,
             run_id,
+            spent,
         )
 
     def in_body_order(self, partitions: Sequence[SubscriptionPartition]) -> list[SubscriptionPartition]:
@@ -257,14 +286,15 @@ class _Press:
     def make(self, partition: SubscriptionPartition) -> Made:
         order = self._orders[partition.subscription]
         one = order.subscription
-        rendered = self._renderer.render(self._request(partition, order))
+        request = self._request(partition, order)
+        with self._spent.on("render"):
+            rendered = self._renderer.render(request)
         key = report_key(partition.period, one.id, rendered.sha256, rendered.format.value)
-        stored = self._objects.put(key, rendered.content, rendered.content_type)
         detail = {
             "organisation": one.organisation,
             "key": key,
             "sha256": rendered.sha256,
-            "size": stored.size,
+            "size": len(rendered.content),
             "pages": rendered.pages,
             "format": rendered.format.value,
             "content_type": rendered.content_type,
@@ -279,7 +309,25 @@ class _Press:
             version=rendered.sha256[:16],
             detail=detail,
             metadata=_metadata(self._objects, rendered, key, order, partition),
+            under_way=self._store(key, rendered),
         )
+
+    def _store(self, key: str, rendered: RenderedReport) -> Future[None]:
+        """Store the file beside the rendering of the next ones; what waits is bounded."""
+        with self._spent.on("waiting for files"):
+            self._room.acquire()
+
+        def put() -> None:
+            try:
+                self._objects.put(key, rendered.content, rendered.content_type)
+            finally:
+                self._room.release()
+
+        try:
+            return self._storing.submit(put)
+        except BaseException:
+            self._room.release()
+            raise
 
     def record(self, results: Sequence[AssetResult]) -> None:
         """Name the stored files in `reports`, then move the jobs that waited for them."""
