@@ -11,6 +11,16 @@ from reporting_pipeline.delivery.messages import Message, one_line
 from reporting_pipeline.settings import Settings
 
 
+#: RFC 5322's limit of a line. At the usual 78 a long URL in a header is written as an encoded word, in
+#: which no mail program looks for the address of List-Unsubscribe.
+_HEADERS_WHOLE = SMTP.clone(max_line_length=998)
+
+
+def to_bytes(message: Message, settings: Settings) -> bytes:
+    """The message as it goes over the wire, its headers in one piece."""
+    return to_email(message, settings).as_bytes(policy=_HEADERS_WHOLE)
+
+
 def to_email(message: Message, settings: Settings) -> EmailMessage:
     """Plain text and HTML, the attachment if there is one, and one-click unsubscription (RFC 8058)."""
     mail = EmailMessage(policy=SMTP)

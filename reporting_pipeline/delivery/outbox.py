@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from reporting_pipeline.delivery.channels import Failpoint, Results
 from reporting_pipeline.delivery.messages import Message
-from reporting_pipeline.delivery.mime import to_email
+from reporting_pipeline.delivery.mime import to_bytes
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
 from reporting_pipeline.settings import Settings
 
@@ -47,7 +47,7 @@ class Outbox:
 
     def _write(self, message: Message, failpoint: Failpoint) -> SendResult:
         try:
-            body = to_email(message, self.settings).as_bytes()
+            body = to_bytes(message, self.settings)
             write_once(self.folder / f"{message.wire_id}.eml", body, failpoint)
         except (OSError, ValueError) as error:
             # A full disk or one odd header must not stop the others.

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from reporting_pipeline.delivery.channels import Failpoint, Results
 from reporting_pipeline.delivery.exchange import tls_context
 from reporting_pipeline.delivery.messages import Message
-from reporting_pipeline.delivery.mime import to_email
+from reporting_pipeline.delivery.mime import to_bytes
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
 from reporting_pipeline.settings import Settings
 
@@ -49,7 +49,7 @@ class Smtp:
             yield [(message, self._send(message, failpoint))]
 
     def _send(self, message: Message, failpoint: Failpoint) -> SendResult:
-        body = to_email(message, self.settings).as_bytes()
+        body = to_bytes(message, self.settings)
         relay: smtplib.SMTP | None = None
         deadline: Timer | None = None
         try:

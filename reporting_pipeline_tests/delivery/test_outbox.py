@@ -88,6 +88,18 @@ def test_a_mail_carries_its_link_and_one_click_unsubscription(
     assert list(mail.iter_attachments()) == []
 
 
+def test_the_unsubscribe_address_is_written_in_plain_characters(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    """As an encoded word, which is what a long header becomes by default, no mail program finds it."""
+    seed(database, objects, 1)
+    deliver(database, objects, settings)
+    (path,) = settings.outbox.glob("*.eml")
+    head, _, body = path.read_bytes().partition(b"\r\n\r\n")
+    assert re.search(rb"(?m)^List-Unsubscribe: <http://[^\s>]+/unsubscribe/[\w.-]+>\r$", head)
+    assert max(len(line) for line in body.split(b"\r\n")) <= 78
+
+
 def test_a_report_is_attached_where_the_subscription_allows_it(
     database: Database, objects: ObjectStore, settings: Settings
 ) -> None:
