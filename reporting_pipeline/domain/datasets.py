@@ -84,7 +84,6 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-_DTYPES = {"str": "object", "float": "float64", "bool": "bool", "instant": "datetime64[us, UTC]"}
 
 
 def empty_table(name: str) -> pd.DataFrame:
@@ -104,9 +103,11 @@ def table_from_rows(name: str, rows: list[dict[str, object]]) -> pd.DataFrame:
         if kind == "str":
             frame[column] = frame[column].fillna("").astype("object")
         elif kind == "instant":
-            frame[column] = pd.to_datetime(frame[column], utc=True).astype(_DTYPES[kind])
+            frame[column] = pd.to_datetime(frame[column], utc=True).astype("datetime64[us, UTC]")
+        elif kind == "float":
+            frame[column] = frame[column].astype("float64")
         else:
-            frame[column] = frame[column].astype(_DTYPES[kind])
+            frame[column] = frame[column].astype("bool")
     return frame
 
 

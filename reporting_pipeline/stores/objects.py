@@ -111,7 +111,7 @@ class ObjectStore:
         )
 
     def ensure_bucket(self) -> None:
-        """Create the bucket where it is missing (local servers; production buckets are made by their owner)."""
+        """Create the bucket where it is missing; for local servers, production buckets have an owner."""
         try:
             self.client.head_bucket(Bucket=self.bucket)
         except ClientError as error:
