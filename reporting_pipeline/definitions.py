@@ -12,6 +12,7 @@ from dagster import BetaWarning, Definitions, definitions, in_process_executor
 from reporting_pipeline.assets.edition import edition_assets, source_assets
 from reporting_pipeline.assets.emails import delivery_job
 from reporting_pipeline.assets.scope import Scope
+from reporting_pipeline.automation.absence_alarm import absence_alarm_sensor
 from reporting_pipeline.automation.edition_sensor import edition_sensor
 from reporting_pipeline.automation.jobs import delivery_job_name, stage_jobs
 from reporting_pipeline.automation.on_demand_sensor import on_demand_sensor
@@ -52,6 +53,7 @@ def build_defs(
                 on_demand_sensor(scopes, settings, stages),
                 edition_sensor(scopes, settings, stages),
                 report_email_sensor(scopes, settings, deliveries),
+                absence_alarm_sensor(settings, deliveries),
             ],
             resources={**build_resources(settings), **(resource_overrides or {})},
             # One process per run: a range is one step, and a second process would load everything again.

@@ -24,6 +24,7 @@ from dagster import (
 from reporting_pipeline.assets.events import log_batch, materialization
 from reporting_pipeline.assets.scope import NOTIFY, OWNERS, REPORT_EMAILS, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.delivery.channels import open_deliverer
+from reporting_pipeline.delivery.notices import send_due_notices
 from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_due
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Period
@@ -75,8 +76,9 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
 
         with beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now):
             waiting: list[DeliveryOutcome] = []
+            deliverer = open_deliverer(scope.settings)
             for outcome in deliver_due(
-                open_deliverer(scope.settings),
+                deliverer,
                 database,
                 objects.store(),
                 scope.settings,
@@ -91,6 +93,9 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
                     log_batch(context, _materializations(scope, waiting))
                     waiting.clear()
             log_batch(context, _materializations(scope, waiting))
+            told = send_due_notices(deliverer, database, scope.settings, now())
+        if told:
+            context.log.info(f"{told} owners were told of reports that did not arrive")
         context.log.info(f"{progress.done} deliveries tried, {progress.failed} of them not handed over")
 
     @job(

@@ -23,6 +23,7 @@ from reporting_pipeline.settings import SettingsError, current_settings
 from reporting_pipeline.stores.editions import EditionExists, open_edition
 
 console = Console()
+ALARM_LISTED = 50
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -155,6 +156,22 @@ def openapi() -> None:
 
     with _plain_errors():
         typer.echo(json.dumps(openapi_document(), indent=2))
+
+
+@app.command()
+def alarm() -> None:
+    """List reports that were expected and did not arrive (exit code 3). For a cron outside."""
+    from reporting_pipeline.delivery.alarm import check_absence
+
+    with _plain_errors(), _deployment() as deployment:
+        absent = check_absence(deployment.database, deployment.settings, datetime.now(UTC))
+        for one in absent[:ALARM_LISTED]:
+            console.print(f"{one.subscription}  due {one.due_at:%Y-%m-%d %H:%M} UTC", highlight=False)
+        if len(absent) > ALARM_LISTED:
+            console.print(f"and {len(absent) - ALARM_LISTED} more")
+        if absent:
+            raise typer.Exit(3)
+        console.print("everything that was expected has arrived")
 
 
 @audit_app.command("verify")

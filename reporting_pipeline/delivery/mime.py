@@ -10,7 +10,6 @@ from email.utils import format_datetime
 from reporting_pipeline.delivery.messages import Message, one_line
 from reporting_pipeline.settings import Settings
 
-
 #: RFC 5322's limit of a line. At the usual 78 a long URL in a header is written as an encoded word, in
 #: which no mail program looks for the address of List-Unsubscribe.
 _HEADERS_WHOLE = SMTP.clone(max_line_length=998)

@@ -23,6 +23,8 @@ from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.suppressions import suppressed_among
 
 LOOK_BACK = timedelta(days=3)
+# A rendering that may pass is tried again for 36 minutes; until it has rested so long nobody is alarmed.
+PATIENCE = timedelta(hours=1)
 LISTED = 20  # failures shown in one notice; the rest is a number
 
 _LOST = [state.value for state in LOST]
@@ -34,22 +36,45 @@ _SETTLED = [state.value for state in SETTLED]
 
 def send_due_notices(deliverer: Deliverer, database: Database, settings: Settings, now: datetime) -> int:
     """The notices of every edition that something failed in lately. For the end of each delivery run."""
+    return sum(
+        send_failure_notices(deliverer, database, settings, edition, now)
+        for edition in _editions_with_failures(database, now)
+    )
+
+
+def notices_due(database: Database, now: datetime) -> bool:
+    """Whether `send_due_notices` would find somebody to tell."""
+    for edition in _editions_with_failures(database, now):
+        told = {f"{edition}|{owner}" for owner in _failures_by_owner(database, edition, now)}
+        if database["failure_notices"].count_documents({"_id": {"$in": sorted(told)}}) < len(told):
+            return True
+    return False
+
+
+def _editions_with_failures(database: Database, now: datetime) -> list[str]:
     since = now - LOOK_BACK
     editions = set(
         database["deliveries"].distinct("edition", {"state": {"$in": _LOST}, "settled_at": {"$gte": since}})
     )
-    failed = {"state": JobState.FAILED.value, "failed_in": "rendering", "completed_at": {"$gte": since}}
+    failed = {**_failed_for_good(now), "completed_at": {"$gte": since}}
     editions.update(database["jobs"].distinct("edition", failed))
-    return sum(
-        send_failure_notices(deliverer, database, settings, edition, now) for edition in sorted(editions)
-    )
+    return sorted(editions)
+
+
+def _failed_for_good(now: datetime) -> Record:
+    """Jobs whose rendering failed and is not about to be tried again."""
+    return {
+        "state": JobState.FAILED.value,
+        "failed_in": "rendering",
+        "$or": [{"permanent": True}, {"completed_at": {"$lte": now - PATIENCE}}],
+    }
 
 
 def send_failure_notices(
     deliverer: Deliverer, database: Database, settings: Settings, edition: str, now: datetime
 ) -> int:
     """Send each owner one notice about what failed in `edition`. Returns how many were sent now."""
-    failures = _failures_by_owner(database, edition)
+    failures = _failures_by_owner(database, edition, now)
     busy = set(database["deliveries"].distinct("owner", {"edition": edition, "state": {"$nin": _SETTLED}}))
     busy.update(database["jobs"].distinct("owner", {"edition": edition, "state": {"$in": _UNDER_WAY}}))
     waiting = [owner for owner in sorted(failures) if owner not in busy]
@@ -67,13 +92,12 @@ def send_failure_notices(
     return sent
 
 
-def _failures_by_owner(database: Database, edition: str) -> dict[str, list[tuple[str, str]]]:
+def _failures_by_owner(database: Database, edition: str, now: datetime) -> dict[str, list[tuple[str, str]]]:
     """For each owner: (subscription, reason) of what failed, rendering and delivery alike."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in database["deliveries"].find({"edition": edition, "state": {"$in": _LOST}}):
         found[row["owner"]].append((row["subscription"], row.get("error") or "it could not be delivered"))
-    failed = {"edition": edition, "state": JobState.FAILED.value, "failed_in": "rendering"}
-    for job in database["jobs"].find(failed):
+    for job in database["jobs"].find({"edition": edition, **_failed_for_good(now)}):
         if job.get("owner"):
             reason = job.get("error") or "the report could not be made"
             found[job["owner"]].append((job["subscription"], reason))

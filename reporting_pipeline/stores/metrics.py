@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
+from reporting_pipeline.stores.alerts import open_alerts
+from reporting_pipeline.stores.dead_letters import gauge
 from reporting_pipeline.stores.mongo import Database
 
 _COUNTED: Sequence[tuple[str, str, str, str, tuple[str, ...]]] = (
@@ -59,6 +61,22 @@ def figures(database: Database, now: datetime) -> list[Figure]:
             {"": _longest_due(database, now)},
         )
     )
+    letters = gauge(database)
+    found += [
+        Figure("reporting_dead_letters", "Deliveries given up.", "", {"": letters.count}),
+        Figure(
+            "reporting_dead_letters_oldest_seconds",
+            "Age of the oldest delivery given up.",
+            "",
+            {"": (now - letters.oldest).total_seconds() if letters.oldest else 0.0},
+        ),
+        Figure(
+            "reporting_alerts_open",
+            "Alerts that wait for a person, such as a halted channel or absent reports.",
+            "",
+            {"": len(open_alerts(database))},
+        ),
+    ]
     return found
 
 

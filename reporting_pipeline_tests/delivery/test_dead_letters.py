@@ -8,7 +8,12 @@ import pytest
 
 from reporting_pipeline.delivery.alarm import absences, check_absence
 from reporting_pipeline.delivery.channels import open_deliverer
-from reporting_pipeline.delivery.notices import send_due_notices, send_failure_notices
+from reporting_pipeline.delivery.notices import (
+    PATIENCE,
+    notices_due,
+    send_due_notices,
+    send_failure_notices,
+)
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, dead_letters
 from reporting_pipeline.stores.alerts import open_alerts
@@ -108,7 +113,12 @@ def test_what_could_not_be_rendered_is_told_too_once_the_owner_has_nothing_under
     deliverer = open_deliverer(settings)
     assert send_due_notices(deliverer, database, settings, NOW) == 0
     database["jobs"].update_one({"_id": "job_00001"}, {"$set": {"state": "completed"}})
-    assert send_due_notices(deliverer, database, settings, NOW) == 1
+    assert not notices_due(database, NOW), "it may still be rendered: nobody is alarmed yet"
+    assert send_due_notices(deliverer, database, settings, NOW) == 0
+    rested = NOW + PATIENCE
+    assert notices_due(database, rested)
+    assert send_due_notices(deliverer, database, settings, rested) == 1
+    assert not notices_due(database, rested)
     assert "no data" in part(mails(settings)[0], "plain")
 
 
