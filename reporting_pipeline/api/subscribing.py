@@ -20,7 +20,7 @@ from reporting_pipeline.domain.access import Action, Kind, Resource, User, outsi
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.schedules import Schedule, window_of
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
-from reporting_pipeline.stores import audit, jobs, subscriptions, users
+from reporting_pipeline.stores import audit, jobs, quotas, subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
 
@@ -105,6 +105,7 @@ def create(
     check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
     check_report_type(draft.report_type)
     check_quota(deployment, owner)
+    _take_place(deployment, owner)
     now = deployment.now
     fresh = Subscription(
         id=more.get("id") or subscriptions.new_subscription_id(),
@@ -277,7 +278,7 @@ def check_report_type(report_type: str) -> None:
 
 
 def check_quota(deployment: Context, owner: User, room: int = 1) -> None:
-    """Refuse (429) when `room` more would be over the quota of the user or the organisation."""
+    """Refuse (429) when `room` more would be over the quota of the user."""
     settings, database = deployment.settings, deployment.database
     own = subscriptions.count_subscriptions(database, owner.organisation, owner=owner.id)
     if own + room > settings.subscriptions_per_user:
@@ -285,13 +286,6 @@ def check_quota(deployment: Context, owner: User, room: int = 1) -> None:
             "quota-exceeded",
             f"A user may have {settings.subscriptions_per_user} subscriptions.",
             quota=settings.subscriptions_per_user,
-        )
-    everybody = subscriptions.count_subscriptions(database, owner.organisation)
-    if everybody + room > settings.subscriptions_per_organisation:
-        raise Problem(
-            "quota-exceeded",
-            f"An organisation may have {settings.subscriptions_per_organisation} subscriptions.",
-            quota=settings.subscriptions_per_organisation,
         )
 
 
@@ -356,7 +350,14 @@ def _undo_over_quota(deployment: Context, owner: User, stored: Subscription) -> 
         check_quota(deployment, owner, room=0)
     except Problem:
         deployment.database.subscriptions.delete_one({"_id": stored.id, "version": stored.version})
+        quotas.give_back(deployment.database, owner.organisation)
         raise
+
+
+def _take_place(deployment: Context, owner: User) -> None:
+    most = deployment.settings.subscriptions_per_organisation
+    if not quotas.take_place(deployment.database, owner.organisation, most, deployment.now):
+        raise Problem("quota-exceeded", f"An organisation may have {most} subscriptions.", quota=most)
 
 
 # --- audit -------------------------------------------------------------------------------------

@@ -31,6 +31,9 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "subscriptions": [
         IndexModel([("window", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("organisation", ASCENDING), ("owner", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel(
+            [("organisation", ASCENDING), ("owner", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]
+        ),
         IndexModel([("organisation", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("status", ASCENDING), ("next_due_at", ASCENDING)]),
         IndexModel([("window", ASCENDING), ("status", ASCENDING), ("updated_at", ASCENDING)]),

@@ -329,7 +329,7 @@ def _list_query(
     window: Cadence | None,
     report_type: str | None,
 ) -> Record:
-    query: Record = {"organisation": organisation, "status": status or {"$ne": "ended"}}
+    query: Record = {"organisation": organisation, "status": status or {"$in": ["active", "paused"]}}
     if owner is not None:
         query["owner"] = owner
     if window is not None:
