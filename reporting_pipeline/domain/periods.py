@@ -66,6 +66,8 @@ class Period:
         """Parse a period key. Raises ValueError that names the key."""
         try:
             start = date.fromisoformat(key)
+            if start.isoformat() != key:  # Python also reads "20261116" and "2026-W47"
+                raise ValueError(key)
         except ValueError:
             raise ValueError(f"period {key!r} is not a date like 2026-11-16") from None
         return cls(cadence, start, timezone)
