@@ -33,6 +33,8 @@ class Deployment:
                 **self.endpoints.as_environment(),
                 "REPORTING_HOME": str(self.settings.home),
                 "DAGSTER_HOME": str(self.dagster_home),
+                # The planned events of a range reach the storage together, not one by one.
+                "DAGSTER_EVENT_BATCH_SIZE": "1000",
                 **extra,
             }
         )

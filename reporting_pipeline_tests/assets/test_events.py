@@ -1,4 +1,7 @@
-"""Pins the one place that leans on Dagster's internals: batched events equal the public path's."""
+"""Pins the one place that leans on Dagster's internals: batched events equal the public path's.
+
+The first instance of `instances` has our storage, the second has Dagster's own.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,8 +21,15 @@ from dagster import (
     StaticPartitionsDefinition,
     asset,
 )
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from reporting_pipeline.assets.events import log_batch, log_one_by_one, materialization
+from reporting_pipeline.assets.events import (
+    SqliteInBatches,
+    log_batch,
+    log_one_by_one,
+    materialization,
+)
 
 KEY = AssetKey(["weekly", "probe"])
 PARTITIONS = MultiPartitionsDefinition(
@@ -80,16 +90,39 @@ def _run(instance: DagsterInstance, log: Any) -> list[Any]:
 
 
 @pytest.fixture
-def instances(tmp_path: Any) -> Iterator[list[DagsterInstance]]:
+def instances(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DagsterInstance]]:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    ours = {
+        "event_log_storage": {
+            "module": SqliteInBatches.__module__,
+            "class": SqliteInBatches.__name__,
+            "config": {"home": str(tmp_path / "a")},
+        }
+    }
     for name in "ab":
         (tmp_path / name).mkdir()
     with (
-        DagsterInstance.local_temp(str(tmp_path / "a")) as one,
+        DagsterInstance.local_temp(str(tmp_path / "a"), overrides=ours) as one,
         DagsterInstance.local_temp(str(tmp_path / "b")) as two,
     ):
         for instance in (one, two):
             instance.add_dynamic_partitions("trials", ["A", "B", "C"])
         yield [one, two]
+
+
+def _rows(instance: DagsterInstance) -> list[tuple[object, ...]]:
+    """The index of events, of tags and of assets, without ids of runs, times and serialized events."""
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqliteEventLogStorage)
+    found: list[tuple[object, ...]] = []
+    with storage.index_connection() as connection:
+        for query in (
+            "select dagster_event_type, step_key, asset_key, partition from event_logs order by id",
+            "select asset_key, key, value from asset_event_tags order by id",
+            "select asset_key, last_materialization is null, last_run_id is null from asset_keys",
+        ):
+            found += [tuple(row) for row in connection.exec_driver_sql(query)]
+    return found
 
 
 def test_a_batch_of_events_equals_the_same_events_written_one_by_one(
@@ -98,8 +131,41 @@ def test_a_batch_of_events_equals_the_same_events_written_one_by_one(
     batched, single = _run(instances[0], log_batch), _run(instances[1], log_one_by_one)
     assert batched == single
     assert [row[0] for row in batched] == ["2026-11-16|A", "2026-11-16|B", "2026-11-16|C"]
+    assert _rows(instances[0]) == _rows(instances[1])
+
+
+def test_a_batch_is_one_transaction_for_the_run_and_one_for_the_index(
+    instances: list[DagsterInstance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planned events of a range as well as what a step made of it."""
+    counted: list[int] = []
+    original = SqliteInBatches._store_together
+
+    def count(storage: SqliteInBatches, events: Any) -> None:
+        counted.append(len(events))
+        original(storage, events)
+
+    monkeypatch.setattr(SqliteInBatches, "_store_together", count)
+    _run(instances[0], log_batch)
+    assert counted == [3, 3], "one batch of planned events, one of materializations"
 
 
 def test_dagster_counts_batched_events_as_materialized_partitions(instances: list[DagsterInstance]) -> None:
-    _run(instances[0], log_batch)
-    assert instances[0].get_materialized_partitions(KEY) == {"2026-11-16|A", "2026-11-16|B", "2026-11-16|C"}
+    for instance in instances:
+        _run(instance, log_batch)
+        assert instance.get_materialized_partitions(KEY) == {f"2026-11-16|{one}" for one in "ABC"}
+
+
+def test_planned_partitions_of_a_run_that_fails_are_marked_failed(instances: list[DagsterInstance]) -> None:
+    def log_one_and_fail(context: AssetExecutionContext, materializations: list[Any]) -> None:
+        log_batch(context, materializations[:2])
+        raise RuntimeError("the third one")
+
+    with pytest.raises(RuntimeError, match="the third one"):
+        _run(instances[0], log_one_and_fail)
+    statuses = instances[0].get_status_by_partition(KEY, [f"2026-11-16|{one}" for one in "ABC"], PARTITIONS)
+    assert statuses == {
+        "2026-11-16|A": AssetPartitionStatus.MATERIALIZED,
+        "2026-11-16|B": AssetPartitionStatus.MATERIALIZED,
+        "2026-11-16|C": AssetPartitionStatus.FAILED,
+    }

@@ -25,8 +25,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[DagsterInstance]:
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
     """The instance of dagster.yaml, on an empty DAGSTER_HOME."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     shutil.copy(ROOT / "dagster.yaml", tmp_path)
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
