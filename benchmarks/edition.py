@@ -1,0 +1,362 @@
+"""One whole edition through the real daemon: python -m benchmarks.edition --subscriptions 10000
+
+Fills embedded servers in a temporary home with synthetic trials and subscriptions, starts Dagster's
+daemon, and waits until the schedule, the sensors and the run queue have completed the edition, mails
+included. Prints one JSON object:
+
+    wall_s            from the opening of the edition to its completion, the last mail included
+    reports_wall_s    from the opening to the last stored report
+    limit_wall_s      the same bytes rendered and stored again by as many processes as the edition
+                      rendered in, without orchestration; compared byte by byte (SHA-256)
+    vs_limit          wall_s / limit_wall_s
+    vs_run_per_report how much faster than one Dagster run per report, extrapolated from real runs
+    vs_celery         how much faster than a queue with plain platypus documents, extrapolated from
+                      the cost of one such document; a broker's overhead is not counted
+    events_share      seconds in writing Dagster's events / seconds of all runs
+    startup_share     seconds of run start-up / seconds of all runs
+    peak_mb           highest VmHWM of a run's process
+    cost_per_report_s CPU seconds of all processes of the edition, servers included, per report
+    breakdown         seconds summed over runs; stages may overlap
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dagster import DagsterEventType, DagsterInstance, RunsFilter
+from dagster._core.storage.dagster_run import RunRecord
+
+from benchmarks import measuring, platypus, synthetic
+from benchmarks.unorchestrated import render_part, requests
+from reporting_pipeline.assets.batch import SPENT
+from reporting_pipeline.automation.tags import STAGE
+from reporting_pipeline.cli.deployment import Deployment, open_deployment
+from reporting_pipeline.cli.processes import DEFINITIONS, Child, program, running
+from reporting_pipeline.domain.editions import edition_id
+from reporting_pipeline.domain.jobs import EditionState, JobState
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.embedded import servers
+from reporting_pipeline.reports.images import ThumbnailCache
+from reporting_pipeline.settings import Settings, load_settings
+from reporting_pipeline.stores.editions import job_counts
+from reporting_pipeline.stores.jobs import run_now
+from reporting_pipeline.stores.mongo import mongo_client
+from reporting_pipeline.stores.objects import open_object_store
+from reporting_pipeline.stores.subscriptions import subscriptions_by_id
+
+SENSOR_SECONDS = 3
+CELERY_WORKERS = 3
+PLATYPUS_SAMPLE = 12
+ENDED = {state.value for state in (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED)}
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What is measured: its deployment and its period."""
+
+    deployment: Deployment
+    period: Period
+
+    @property
+    def id(self) -> str:
+        return edition_id(Cadence.WEEKLY, self.period.key)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.deployment.database.editions.find_one({"_id": self.id}) or {}
+
+
+def measure(subscriptions: int, trials: int, single_runs: int, patience: float) -> dict[str, Any]:
+    """The figures of one edition; see the module."""
+    with _deployment() as deployment:
+        period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), deployment.settings.timezone)
+        edition = Edition(deployment, period)
+        documents = synthetic.load_trials(deployment.database, deployment.objects, period, trials)
+        synthetic.load_subscriptions(deployment.database, subscriptions, datetime.now(UTC), trials)
+        with _daemon(deployment) as daemon, measuring.watching(daemon.process.pid) as uses:
+            before = _cpu_of_servers(deployment.settings)
+            _until_complete(edition, daemon, patience)
+            figures = _figures(edition, uses, _cpu_of_servers(deployment.settings) - before)
+            single = _run_per_report(edition, daemon, single_runs, patience)
+        limit = _limit(edition, figures["render_processes"])
+        plain = _platypus(edition)
+    per_report = single["seconds_per_run"]
+    celery = plain / min(CELERY_WORKERS, measuring.machine()["cores"])
+    wall = figures["wall_s"]
+    return {
+        "subscriptions": subscriptions,
+        "trials": trials,
+        "documents": documents,
+        **figures,
+        "limit_wall_s": limit["wall_s"],
+        "vs_limit": wall / limit["wall_s"],
+        "reports_vs_limit": figures["reports_wall_s"] / limit["wall_s"],
+        "limit": limit,
+        "vs_run_per_report": per_report * subscriptions / wall,
+        "run_per_report": single,
+        "vs_celery": celery * subscriptions / wall,
+        "celery": {
+            "seconds_per_platypus_document": plain,
+            "workers": CELERY_WORKERS,
+            "broker": "not counted",
+        },
+    }
+
+
+@contextmanager
+def _deployment() -> Iterator[Deployment]:
+    """Embedded servers of a temporary home, and Dagster's home beside them."""
+    with tempfile.TemporaryDirectory(prefix="reporting-benchmark-") as home:
+        local = load_settings({"REPORTING_ENVIRONMENT": "local", "REPORTING_HOME": home})
+        with servers.running(local) as endpoints:
+            deployment = open_deployment(local)
+            # dagster.yaml names its storage by DAGSTER_HOME, for this process's own look at it, too.
+            os.environ["DAGSTER_HOME"] = str(deployment.dagster_home)
+            yield deployment
+            mongo_client(endpoints.mongodb_uri).close()
+            mongo_client.cache_clear()
+
+
+def _daemon(deployment: Deployment) -> Any:
+    environment = deployment.environment(
+        REPORTING_WEEKLY_OPENS="* * * * *", REPORTING_SENSOR_INTERVAL_SECONDS=str(SENSOR_SECONDS)
+    )
+    log = deployment.settings.home / "logs" / "daemon.log"
+    return running("dagster-daemon", [program("dagster-daemon"), "run", "-m", DEFINITIONS], environment, log)
+
+
+def _until_complete(edition: Edition, daemon: Child, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        daemon.check()
+        if edition.record.get("state") == EditionState.COMPLETED.value:
+            return
+        time.sleep(0.5)
+    counts = job_counts(edition.deployment.database, edition.id)
+    tail = "\n".join(daemon.log.read_text(errors="replace").splitlines()[-30:])
+    raise TimeoutError(f"edition {edition.id} is not complete after {patience:.0f} s: {counts}\n{tail}")
+
+
+# --- what the edition cost -----------------------------------------------------------------------
+
+
+def _figures(edition: Edition, uses: measuring.Uses, servers_cpu: float) -> dict[str, Any]:
+    database, record = edition.deployment.database, edition.record
+    opened, closed = record["opened_at"], record["state_at"]
+    newest = database.asset_results.find_one(
+        {"asset": "weekly/subscriber_reports", "period": edition.period.key}, sort=[("at", -1)]
+    )
+    reports = list(database.reports.find({"period": edition.period.key}, {"size": 1, "pages": 1}))
+    with DagsterInstance.from_config(str(edition.deployment.dagster_home)) as instance:
+        runs = [_run_figures(instance, one) for one in instance.get_run_records(RunsFilter())]
+    total = sum(run["seconds"] for run in runs)
+    breakdown = _breakdown(runs)
+    rendering = [run for run in runs if run["stage"] == "render"]
+    cpu = uses.cpu() + servers_cpu
+    pages = [report["pages"] for report in reports]
+    return {
+        "reports": len(reports),
+        "pages": {"least": min(pages), "most": max(pages), "mean": sum(pages) / len(pages)},
+        "mb": sum(report["size"] for report in reports) / 1e6,
+        "mails": len(list(edition.deployment.settings.outbox.glob("*.eml"))),
+        "jobs": job_counts(database, edition.id),
+        "wall_s": (closed - opened).total_seconds(),
+        "reports_wall_s": (newest["at"] - opened).total_seconds() if newest else 0.0,
+        "runs": len(runs),
+        "render_processes": _most_at_once(rendering),
+        "events_share": breakdown["events"] / total,
+        "startup_share": breakdown["startup"] / total,
+        "render_share": breakdown["render"] / total,
+        "breakdown": breakdown,
+        "render_runs": [
+            {k: run[k] for k in ("partitions", "seconds", "startup", "spent")} for run in rendering
+        ],
+        "cpu_s": cpu,
+        "cpu": {
+            "runs": uses.cpu("execute_run"),
+            "daemon_and_code_servers": uses.cpu() - uses.cpu("execute_run"),
+            "servers": servers_cpu,
+        },
+        "cost_per_report_s": cpu / max(len(reports), 1),
+        "peak_mb": uses.peak_mb("execute_run"),
+        "daemon_peak_mb": uses.peak_mb("dagster-daemon"),
+    }
+
+
+def _run_figures(instance: DagsterInstance, record: RunRecord) -> dict[str, Any]:
+    """One run: its start-up until its step starts, and what the step says it spent."""
+    run = record.dagster_run
+    started = finished = step = record.start_time or 0.0
+    finished = record.end_time or started
+    spent: dict[str, Any] = {}
+    for entry in instance.all_logs(run.run_id):
+        if entry.is_dagster_event and entry.get_dagster_event().event_type is DagsterEventType.STEP_START:
+            step = entry.timestamp
+        elif entry.user_message.startswith(SPENT):
+            spent = json.loads(entry.user_message.removeprefix(SPENT))
+    launched = _launched(instance, run.run_id) or started
+    return {
+        "stage": run.tags.get(STAGE, "other"),
+        "asset": run.job_name,
+        "partitions": spent.get("partitions", 0),
+        "launched": launched,
+        "finished": finished,
+        "seconds": finished - launched,
+        "startup": step - launched,
+        "spent": spent.get("seconds", {}),
+    }
+
+
+def _launched(instance: DagsterInstance, run_id: str) -> float | None:
+    """When the run left the queue and its process was started."""
+    for entry in instance.all_logs(run_id):
+        if entry.is_dagster_event and entry.get_dagster_event().event_type is DagsterEventType.RUN_STARTING:
+            return entry.timestamp
+    return None
+
+
+def _breakdown(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Seconds of wall time summed over runs, by what they were spent on."""
+    seconds = dict.fromkeys(
+        ("fetch", "aggregate", "render", "store", "records", "events", "startup", "mail", "other"), 0.0
+    )
+    for run in runs:
+        spent, rest = run["spent"], run["seconds"] - run["startup"]
+        seconds["startup"] += run["startup"]
+        if run["stage"] == "render":
+            parts = {
+                "render": spent.get("make", 0.0) - spent.get("waiting to store", 0.0),
+                "store": spent.get("waiting for files", 0.0) + spent.get("waiting to store", 0.0),
+                "records": spent.get("records", 0.0) + spent.get("inputs", 0.0),
+                "events": spent.get("events", 0.0),
+            }
+        else:
+            name = {"notify": "mail"}.get(run["stage"], run["stage"])
+            events = spent.get("events", 0.0)
+            parts = {"events": events, name if name in seconds else "other": rest - events}
+        for name, value in parts.items():
+            seconds[name] += value
+        seconds["other"] += rest - sum(parts.values())
+    return seconds
+
+
+def _most_at_once(runs: Sequence[dict[str, Any]]) -> int:
+    moments = [(run["launched"] + run["startup"], 1) for run in runs] + [
+        (run["finished"], -1) for run in runs
+    ]
+    most = now = 0
+    for _, step in sorted(moments):
+        now += step
+        most = max(most, now)
+    return max(most, 1)
+
+
+def _cpu_of_servers(settings: Settings) -> float:
+    """CPU seconds of the embedded servers so far."""
+    pids = [status.pid for status in servers.status(settings) if status.pid]
+    return sum(measuring.cpu_seconds(pid) for pid in pids)
+
+
+# --- what it is compared with --------------------------------------------------------------------
+
+
+def _run_per_report(edition: Edition, daemon: Child, count: int, patience: float) -> dict[str, Any]:
+    """The seconds that one run per report takes, from `count` real ones asked for at the same time."""
+    database = edition.deployment.database
+    everybody = [row["_id"] for row in database.subscriptions.find({}, {"_id": 1}).sort("_id", 1)]
+    ids = everybody[:: max(len(everybody) // count, 1)][:count]
+    asked = datetime.now(UTC)
+    before = time.time()
+    for index, one in enumerate(subscriptions_by_id(database, ids).values()):
+        # Each of them alone: what one range would serve is asked for apart.
+        run_now(database, one, edition.period, "benchmark", asked + timedelta(microseconds=index))
+    deadline = time.monotonic() + patience
+    query = {"on_demand": True, "state": {"$nin": [*ENDED, JobState.RENDERED.value, "delivering"]}}
+    while database.jobs.count_documents(query):
+        daemon.check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{count} runs of one report each were not done after {patience:.0f} s")
+        time.sleep(0.5)
+    with DagsterInstance.from_config(str(edition.deployment.dagster_home)) as instance:
+        records = instance.get_run_records(RunsFilter(tags={STAGE: "render"}))
+        runs = [_run_figures(instance, one) for one in records if (one.start_time or 0) > before]
+    seconds = max(run["finished"] for run in runs) - min(run["launched"] for run in runs)
+    return {
+        "runs": len(runs),
+        "at_once": _most_at_once(runs),
+        "seconds_per_run": seconds / len(runs),
+        "wall_of_one_run": sum(run["seconds"] for run in runs) / len(runs),
+    }
+
+
+def _platypus(edition: Edition) -> float:
+    """CPU seconds of a plain document, over a sample of the edition's reports from all over it."""
+    objects, settings = edition.deployment.objects, edition.deployment.settings
+    everything = requests(edition.deployment.database, objects, edition.period, of=1, every=PLATYPUS_SAMPLE)
+    thumbnails = ThumbnailCache(objects.get, settings.home / "cache" / "thumbnails")
+    return platypus.seconds_per_document(list(everything), thumbnails)
+
+
+def _limit(edition: Edition, processes: int) -> dict[str, Any]:
+    """The edition's reports rendered and stored again, by plain processes that know no Dagster."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes) as pool:
+        parts = [(edition.deployment.settings, edition.period, part, processes) for part in range(processes)]
+        pool.map(_warm, range(processes), chunksize=1)
+        started = time.perf_counter()
+        done = pool.map(_render_part, parts, chunksize=1)
+        wall = time.perf_counter() - started
+    return {
+        "wall_s": wall,
+        "processes": processes,
+        "cpu_s": sum(part["cpu_s"] for part in done),
+        "reports": sum(part["reports"] for part in done),
+        "same_bytes": all(part["same_bytes"] for part in done),
+        "peak_mb": max(part["peak_mb"] for part in done),
+    }
+
+
+def _warm(_: int) -> None:
+    """Imports are not part of the limit: a process has them once it can unpickle this."""
+    time.sleep(0.5)
+
+
+def _render_part(part: tuple[Settings, Period, int, int]) -> dict[str, Any]:
+    settings, period, number, of = part
+    uri = settings.mongodb_uri
+    assert uri is not None
+    database = mongo_client(uri.get_secret_value())[settings.mongodb_database]
+    with measuring.Watch() as watch:
+        reports, same = render_part(database, open_object_store(settings), settings, period, number, of)
+    return {
+        "reports": reports,
+        "same_bytes": same,
+        "cpu_s": watch.cpu,
+        "peak_mb": measuring.own_peak_mb(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--subscriptions", type=int, default=1_000)
+    parser.add_argument("--trials", type=int, default=synthetic.TRIALS)
+    parser.add_argument("--single-runs", type=int, default=6, help="sample of one run per report")
+    parser.add_argument("--patience", type=float, default=1_200, help="seconds until it counts as stuck")
+    chosen = parser.parse_args()
+    measuring.show(
+        "edition", measure(chosen.subscriptions, chosen.trials, chosen.single_runs, chosen.patience)
+    )
+
+
+if __name__ == "__main__":
+    main()

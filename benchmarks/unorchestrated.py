@@ -1,0 +1,95 @@
+"""The limit: an edition's reports rendered and stored by a plain loop, as if nothing could ever fail.
+
+No run, no record, no event, no rights, no retry: what is left is the cost of the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import islice
+
+from reporting_pipeline import __version__
+from reporting_pipeline.assets.reports import CODE_VERSION, STORING_AT_ONCE
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.request import RenderedReport, ReportRequest
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.datasets import load_dataset
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.reports import report_id
+from reporting_pipeline.stores.results import results_of
+from reporting_pipeline.stores.subscriptions import from_record
+
+AT_ONCE = 256
+
+
+def render_part(
+    database: Database, objects: ObjectStore, settings: Settings, period: Period, part: int, of: int
+) -> tuple[int, bool]:
+    """Render and store every report of part `part` of `of`; (how many, all with the edition's bytes)."""
+    renderer = ReportRenderer(objects.get, settings.home / "cache" / "thumbnails")
+    expected = {
+        row["subscription"]: row["sha256"]
+        for row in database.reports.find({"period": period.key}, {"subscription": 1, "sha256": 1})
+    }
+    count, same = 0, True
+    waiting = requests(database, objects, period, part, of)
+    with ThreadPoolExecutor(STORING_AT_ONCE) as pool:
+        while batch := list(islice(waiting, AT_ONCE)):
+            puts = []
+            for request in batch:
+                rendered = renderer.render(request)
+                count += 1
+                same = same and expected.get(request.subscription.id) == rendered.sha256
+                puts.append(pool.submit(_put, objects, request.subscription.id, rendered))
+            for put in puts:
+                put.result()
+    return count, same
+
+
+def requests(
+    database: Database,
+    objects: ObjectStore,
+    period: Period,
+    part: int = 0,
+    of: int = 1,
+    every: int | None = None,
+) -> Iterator[ReportRequest]:
+    """The requests of the edition's reports, those that share a body one after the other.
+
+    Of `of` equal parts the one with number `part`; with `every` only so many of it, evenly chosen.
+    """
+    datasets = results_of(database, "weekly/trial_dataset", period.key)
+    media = results_of(database, "weekly/trial_media", period.key)
+    names = {row["_id"]: row["name"] for row in database.users.find({}, {"name": 1})}
+
+    @lru_cache(maxsize=4)
+    def dataset(trial: str) -> TrialDataset:
+        return load_dataset(objects, datasets[trial].detail["prefix"], media[trial].detail["key"])
+
+    subscriptions = sorted(map(from_record, database.subscriptions.find()), key=_body_order)
+    size = -(-len(subscriptions) // of)
+    chosen = subscriptions[part * size : (part + 1) * size]
+    for one in chosen[:: max(len(chosen) // every, 1)][:every] if every else chosen:
+        yield ReportRequest(
+            subscription=one,
+            owner_name=names[one.owner],
+            organisation_name=one.organisation,
+            period=period,
+            datasets=tuple(dataset(trial) for trial in one.filters.trials),
+            document_id=report_id(period.cadence, period.key, one.id),
+            code_version=f"{__version__}/{CODE_VERSION}",
+        )
+
+
+def _body_order(one: Subscription) -> tuple[object, ...]:
+    return (one.filters.trials, one.report_type, one.format, one.filters.fingerprint())
+
+
+def _put(objects: ObjectStore, subscription: str, rendered: RenderedReport) -> None:
+    objects.put(f"limit/{subscription}/{rendered.sha256}", rendered.content, rendered.content_type)
