@@ -229,7 +229,10 @@ class Processes:
 @pytest.fixture
 def processes(environment: dict[str, str], tmp_path: Path) -> Iterator[Processes]:
     with ExitStack() as stack:
-        yield Processes(environment, tmp_path / "logs", stack, [])
+        started = Processes(environment, tmp_path / "logs", stack, [])
+        yield started
+        for child in started.children:  # all at once; the stack then waits for each
+            os.killpg(child.process.pid, signal.SIGINT)
 
 
 def test_an_edition_survives_a_killed_worker_and_nothing_happens_twice(
@@ -241,14 +244,14 @@ def test_an_edition_survives_a_killed_worker_and_nothing_happens_twice(
     settings: Settings,
 ) -> None:
     processes.daemon()
-    lost = processes.worker("lost", "render")
-    processes.wait_until(lambda: queues.llen("fetch") == 1, "the fetch run waits in its stage's queue")
-    _holds_no_secret(queues.lindex("fetch", 0), processes.environment)
-
-    kept = processes.worker("kept", *STAGES)
+    lost, kept = processes.worker("lost", "render"), processes.worker("kept", *STAGES)
     killed_run = _kill_while_it_renders(processes, lost, database)
-    # The broker still has the message and will hand it out again: here at once.
-    _deliver_again(queues, instance, killed_run)
+    # Of the four runs one is lost, and the worker that is left works on one.
+    processes.wait_until(lambda: queues.llen("render") > 0, "runs wait in their stage's queue", every=0.02)
+    message = _unacknowledged(queues, instance, killed_run)
+    _holds_no_secret(message, processes.environment)
+    # The broker would hand the lost run's message out again after its visibility timeout: here at once.
+    queues.rpush("render", json.dumps(message))
 
     def state() -> str:
         record = database.editions.find_one({"_id": edition})
@@ -263,9 +266,9 @@ def test_an_edition_survives_a_killed_worker_and_nothing_happens_twice(
     assert [queues.llen(stage) for stage in STAGES] == [0, 0, 0, 0]
 
 
-def _holds_no_secret(message: bytes, environment: Mapping[str, str]) -> None:
+def _holds_no_secret(message: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """The message names the variables that hold the secrets; the worker has its own."""
-    body = base64.b64decode(json.loads(message)["body"]).decode()
+    body = base64.b64decode(message["body"]).decode()
     assert "DAGSTER_POSTGRES_PASSWORD" in body
     for name in ("DAGSTER_POSTGRES_PASSWORD", "AWS_SECRET_ACCESS_KEY"):
         assert environment[name] not in body
@@ -295,11 +298,12 @@ def _group(pid: int) -> int | None:
         return None
 
 
-def _deliver_again(queues: redis.Redis, instance: DagsterInstance, run_id: str) -> None:
+def _unacknowledged(queues: redis.Redis, instance: DagsterInstance, run_id: str) -> dict[str, Any]:
+    """The message of a run that a worker took and has not acknowledged, as the broker keeps it."""
     task = _run(instance, run_id).tags[DAGSTER_CELERY_TASK_ID_TAG]
-    unacknowledged = [json.loads(value) for value in queues.hvals("unacked")]
-    (message,) = [one[0] for one in unacknowledged if one[0]["headers"]["id"] == task]
-    queues.rpush("render", json.dumps(message))
+    kept_back = [json.loads(value)[0] for value in queues.hvals("unacked")]
+    (message,) = [one for one in kept_back if one["headers"]["id"] == task]
+    return message
 
 
 def _everything_once(database: Database, edition: str, settings: Settings) -> None:
