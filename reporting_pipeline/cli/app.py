@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from rich.table import Table
 from reporting_pipeline.cli import demo as demo_run
 from reporting_pipeline.cli import dev as dev_run
 from reporting_pipeline.cli.deployment import Deployment, open_deployment
+from reporting_pipeline.domain.access import Role
 from reporting_pipeline.domain.editions import closed_period
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.embedded import servers as embedded
@@ -37,6 +40,12 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 app.add_typer(servers_app, name="servers")
 app.add_typer(edition_app, name="edition")
 app.add_typer(audit_app, name="audit")
+
+
+@app.callback()
+def _main() -> None:
+    # A terminated command ends what it started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 @contextmanager
@@ -138,15 +147,23 @@ def edition_list() -> None:
 
 @app.command()
 def token(
-    user: Annotated[str, typer.Argument(help="User id, e.g. usr_…")],
+    user: Annotated[str | None, typer.Argument(help="User id, e.g. usr_…")] = None,
+    role: Annotated[
+        Role | None, typer.Option(help="Instead of a user: this machine's own, who is made when missing.")
+    ] = None,
     hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long it is valid.")] = 8,
 ) -> None:
-    """Mint a bearer token for the API, signed with this deployment's own secret."""
-    from reporting_pipeline.api.tokens import mint_token
+    """Print a bearer token for the API, signed with this deployment's own secret."""
+    from reporting_pipeline.api.tokens import local_user, mint_token
 
     with _plain_errors():
-        minted = mint_token(current_settings(), user, datetime.now(UTC), timedelta(hours=hours))
-        typer.echo(minted)
+        settings, now = current_settings(), datetime.now(UTC)
+        if (user is None) == (role is None):
+            raise ValueError("name a user id, or give --role for this machine's own user")
+        if role is not None:
+            with _deployment() as deployment:
+                user = local_user(deployment.database, settings, role, now)
+        typer.echo(mint_token(settings, user or "", now, timedelta(hours=hours)))
 
 
 @app.command()

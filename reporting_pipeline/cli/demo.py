@@ -19,7 +19,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from reporting_pipeline.cli.deployment import Deployment, open_deployment
-from reporting_pipeline.cli.processes import DEFINITIONS, Child, program, running
+from reporting_pipeline.cli.processes import (
+    DEFINITIONS,
+    HOST,
+    Child,
+    api_command,
+    free_port,
+    program,
+    running,
+)
+from reporting_pipeline.cli.visitor import Opened, open_mail, subscribe, wait_for
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -32,6 +41,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.results import results_of
 
+API_PORT = 8000
 #: Longer than any demo takes; then it is stuck, and says so.
 PATIENCE_SECONDS = 15 * 60
 #: An edition that was complete before is watched so long: long enough for every schedule and sensor
@@ -51,6 +61,7 @@ class Outcome:
     mails_before: int
     mails: int
     reports: int
+    opened: Opened | None
     seconds: float
 
 
@@ -58,15 +69,19 @@ def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
     """Run the demo and print what came out. Raises SettingsError when the edition does not finish."""
     started = time.monotonic()
     with ExitStack() as stack:
-        console.print("[bold]1/4[/] Embedded servers: MongoDB protocol (SecantusDB), S3 protocol (SeaweedFS)")
+        console.print("[bold]1/5[/] Embedded servers: MongoDB protocol (SecantusDB), S3 protocol (SeaweedFS)")
         deployment = open_deployment(settings)
         stack.callback(servers.stop, settings)
         _load(deployment, subscriptions, console)
         mails_before = _mails(deployment.settings)
-        console.print("[bold]3/4[/] Dagster: schedule, sensors, run queue")
-        daemon = stack.enter_context(_daemon(deployment))
+        console.print("[bold]3/5[/] The API, over which one more person subscribes")
+        base = f"http://{HOST}:{free_port(API_PORT)}"
+        _subscribe_over_http(deployment, base, stack, console)
+        console.print("[bold]4/5[/] Dagster: schedule, sensors, run queue")
+        daemon = stack.enter_context(_daemon(deployment, base))
         edition, state = _watch(deployment, daemon, console)
-        console.print("[bold]4/4[/] What came out")
+        console.print("[bold]5/5[/] What came out")
+        opened = _open_newest_mail(deployment.settings)
         folder = deployment.settings.home / "demo" / "reports"
         reports = _export(deployment.database, deployment.objects, edition, folder)
         outcome = Outcome(
@@ -76,6 +91,7 @@ def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
             mails_before=mails_before,
             mails=_mails(deployment.settings),
             reports=reports,
+            opened=opened,
             seconds=time.monotonic() - started,
         )
     _show(outcome, deployment.settings, folder, console)
@@ -83,7 +99,7 @@ def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
 
 
 def _load(deployment: Deployment, subscriptions: int, console: Console) -> None:
-    console.print("[bold]2/4[/] Sample trials: CDISC Pilot 01 (real) and a synthetic one; subscribers")
+    console.print("[bold]2/5[/] Sample trials: CDISC Pilot 01 (real) and a synthetic one; subscribers")
     now = datetime.now(UTC)
     with _progress(console) as bars:
         tasks: dict[str, TaskID] = {}
@@ -108,9 +124,30 @@ def _load(deployment: Deployment, subscriptions: int, console: Console) -> None:
     )
 
 
-def _daemon(deployment: Deployment) -> AbstractContextManager[Child]:
+def _subscribe_over_http(deployment: Deployment, base: str, stack: ExitStack, console: Console) -> None:
+    api = stack.enter_context(
+        running(
+            "api",
+            api_command(int(base.rpartition(":")[2])),
+            deployment.environment(REPORTING_PUBLIC_URL=base),
+            deployment.settings.home / "logs" / "api.log",
+        )
+    )
+    wait_for(api, base)
+    console.print(f"      POST {base}/api/subscriptions: {subscribe(deployment, base)}")
+
+
+def _open_newest_mail(settings: Settings) -> Opened | None:
+    """As its recipient would: follow the link, look at the unsubscribe page."""
+    mails = sorted(settings.outbox.glob("*.eml"), key=lambda path: path.stat().st_mtime)
+    return open_mail(mails[-1]) if mails else None
+
+
+def _daemon(deployment: Deployment, base: str) -> AbstractContextManager[Child]:
     environment = deployment.environment(
-        REPORTING_WEEKLY_OPENS="* * * * *", REPORTING_SENSOR_INTERVAL_SECONDS="3"
+        REPORTING_PUBLIC_URL=base,
+        REPORTING_WEEKLY_OPENS="* * * * *",
+        REPORTING_SENSOR_INTERVAL_SECONDS="3",
     )
     return running(
         "dagster-daemon",
@@ -197,6 +234,12 @@ def _show(outcome: Outcome, settings: Settings, folder: Path, console: Console) 
     table.add_row(
         "mails", f"{outcome.mails} in {settings.outbox} ({outcome.mails - outcome.mails_before} new)"
     )
+    if outcome.opened is not None:
+        page = "its unsubscribe page answers" if outcome.opened.unsubscribe_page else "no unsubscribe page"
+        table.add_row(
+            "a link",
+            f"opened: {outcome.opened.report_bytes:,} bytes of {outcome.opened.content_type}; {page}",
+        )
     table.add_row("time", f"{outcome.seconds:.0f} s")
     console.print(table)
     console.print("Next: [bold]make dev[/] shows the same data in Dagster's UI and starts the API.")

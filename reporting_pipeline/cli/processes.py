@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from reporting_pipeline.settings import SettingsError
 
+HOST = "127.0.0.1"
 STOP_SECONDS = 20.0
 DEFINITIONS = "reporting_pipeline.definitions"
 
@@ -38,6 +40,29 @@ def program(name: str) -> str:
     if not path.is_file():
         raise SettingsError(f"{name} is not installed beside {sys.executable}; run `make install`")
     return str(path)
+
+
+def api_command(port: int) -> list[str]:
+    """The API on `port` of this machine."""
+    return [
+        program("uvicorn"),
+        "reporting_pipeline.api.app:app_from_environment",
+        "--factory",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--no-server-header",
+    ]
+
+
+def free_port(wanted: int) -> int:
+    """`wanted`, or the next one that nobody listens on."""
+    for port in range(wanted, wanted + 50):
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) != 0:
+                return port
+    raise SettingsError(f"no free port between {wanted} and {wanted + 49}")
 
 
 @contextmanager

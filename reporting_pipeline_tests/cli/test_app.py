@@ -79,6 +79,19 @@ def test_a_token_is_minted_and_the_openapi_document_is_json(deployment: Database
     assert "/api/subscriptions" in document["paths"]
 
 
+def test_a_token_for_this_machines_own_user_makes_that_user(deployment: Database) -> None:
+    result = runner.invoke(app, ["token", "--role", "admin"])
+    assert result.exit_code == 0, result.output
+    assert result.output.strip().count(".") == 2
+    assert deployment.users.find_one({"_id": "usr_local_admin"}) is not None
+    assert runner.invoke(app, ["token"]).exit_code == 1
+
+
+def test_the_alarm_is_silent_when_nothing_was_expected(deployment: Database) -> None:
+    result = runner.invoke(app, ["alarm"])
+    assert result.exit_code == 0, result.output
+
+
 def test_a_misspelt_variable_stops_every_command_with_the_name_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPORTING_HOEM", "/nowhere")
     current_settings.cache_clear()
