@@ -57,13 +57,16 @@ from reporting_pipeline.stores.subscriptions import subscriptions_by_id
 SENSOR_SECONDS = 3
 CELERY_WORKERS = 3
 PLATYPUS_SAMPLE = 12
+#: In the command lines of runs: the code server starts them by multiprocessing.
+RUN_PROCESS = "spawn_main"
 ENDED = {state.value for state in (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED)}
 
 
 @dataclass(frozen=True)
 class Edition:
-    """What is measured: its deployment and its period."""
+    """What is measured: its deployment and its period. `local`: the settings its servers started with."""
 
+    local: Settings
     deployment: Deployment
     period: Period
 
@@ -78,15 +81,15 @@ class Edition:
 
 def measure(subscriptions: int, trials: int, single_runs: int, patience: float) -> dict[str, Any]:
     """The figures of one edition; see the module."""
-    with _deployment() as deployment:
+    with _deployment() as (local, deployment):
         period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), deployment.settings.timezone)
-        edition = Edition(deployment, period)
+        edition = Edition(local, deployment, period)
         documents = synthetic.load_trials(deployment.database, deployment.objects, period, trials)
         synthetic.load_subscriptions(deployment.database, subscriptions, datetime.now(UTC), trials)
         with _daemon(deployment) as daemon, measuring.watching(daemon.process.pid) as uses:
-            before = _cpu_of_servers(deployment.settings)
+            before = _cpu_of_servers(local)
             _until_complete(edition, daemon, patience)
-            figures = _figures(edition, uses, _cpu_of_servers(deployment.settings) - before)
+            figures = _figures(edition, uses, _cpu_of_servers(local) - before)
             single = _run_per_report(edition, daemon, single_runs, patience)
         limit = _limit(edition, figures["render_processes"])
         plain = _platypus(edition)
@@ -114,7 +117,7 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
 
 
 @contextmanager
-def _deployment() -> Iterator[Deployment]:
+def _deployment() -> Iterator[tuple[Settings, Deployment]]:
     """Embedded servers of a temporary home, and Dagster's home beside them."""
     with tempfile.TemporaryDirectory(prefix="reporting-benchmark-") as home:
         local = load_settings({"REPORTING_ENVIRONMENT": "local", "REPORTING_HOME": home})
@@ -122,7 +125,7 @@ def _deployment() -> Iterator[Deployment]:
             deployment = open_deployment(local)
             # dagster.yaml names its storage by DAGSTER_HOME, for this process's own look at it, too.
             os.environ["DAGSTER_HOME"] = str(deployment.dagster_home)
-            yield deployment
+            yield local, deployment
             mongo_client(endpoints.mongodb_uri).close()
             mongo_client.cache_clear()
 
@@ -183,13 +186,14 @@ def _figures(edition: Edition, uses: measuring.Uses, servers_cpu: float) -> dict
         ],
         "cpu_s": cpu,
         "cpu": {
-            "runs": uses.cpu("execute_run"),
-            "daemon_and_code_servers": uses.cpu() - uses.cpu("execute_run"),
+            "runs": uses.cpu(RUN_PROCESS),
+            "daemon_and_code_servers": uses.cpu() - uses.cpu(RUN_PROCESS),
             "servers": servers_cpu,
         },
         "cost_per_report_s": cpu / max(len(reports), 1),
-        "peak_mb": uses.peak_mb("execute_run"),
+        "peak_mb": uses.peak_mb(RUN_PROCESS),
         "daemon_peak_mb": uses.peak_mb("dagster-daemon"),
+        "code_server_peak_mb": uses.peak_mb("api grpc"),
     }
 
 

@@ -47,8 +47,18 @@ _GRID = TableStyle(
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
     ]
 )
-_AE = ("site", "subject", "preferred_term", "severity", "serious", "related", "outcome", "start", "end")
-_LABS = ("site", "subject", "day", "test", "value", "unit", "low", "high", "indicator")
+AE_COLUMNS = (
+    "site",
+    "subject",
+    "preferred_term",
+    "severity",
+    "serious",
+    "related",
+    "outcome",
+    "start",
+    "end",
+)
+LAB_COLUMNS = ("site", "subject", "day", "test", "value", "unit", "low", "high", "indicator")
 
 
 def seconds_per_document(sample: Sequence[ReportRequest], thumbnails: ThumbnailCache) -> float:
@@ -91,14 +101,13 @@ def _trial(trial: TrialFigures, thumbnails: ThumbnailCache) -> list[Flowable]:
     for figure, value in trial.values.items():
         if value is not None:
             story.append(_text(f"{figure.label}: {value.current:g} ({value.change:+g})", 9))
-    for chart in (trial.documents_by_day, trial.visits_by_site, trial.adverse_events_by_class):
-        if not chart.empty:
-            story += [Image(_chart(chart), 420, 160), Spacer(1, 6)]
+    for frame in charts_of(trial):
+        story += [Image(chart(frame), 420, 160), Spacer(1, 6)]
     story += [
         PageBreak(),
-        _table(trial.adverse_events, _AE),
+        _table(trial.adverse_events, AE_COLUMNS),
         Spacer(1, 10),
-        _table(trial.abnormal_labs, _LABS),
+        _table(trial.abnormal_labs, LAB_COLUMNS),
         Spacer(1, 10),
         _table(trial.site_activity.reset_index(), tuple(trial.site_activity.reset_index().columns)),
     ]
@@ -116,7 +125,13 @@ def _table(frame: pd.DataFrame, columns: Sequence[str]) -> Flowable:
     return LongTable(rows, repeatRows=1, style=_GRID)
 
 
-def _chart(frame: pd.DataFrame) -> io.BytesIO:
+def charts_of(trial: TrialFigures) -> list[pd.DataFrame]:
+    frames = (trial.documents_by_day, trial.visits_by_site, trial.adverse_events_by_class)
+    return [frame for frame in frames if not frame.empty]
+
+
+def chart(frame: pd.DataFrame) -> io.BytesIO:
+    """A bar chart as PNG, as matplotlib draws it out of the box."""
     figure = Figure(figsize=(7, 2.6), dpi=120)
     frame.plot.bar(stacked=True, ax=figure.subplots(), fontsize=6)
     buffer = io.BytesIO()

@@ -61,7 +61,7 @@ def load_trials(
     documents = 0
     for number in range(count):
         upsert_trial(database, {**trial_record(ORGANISATION), "_id": trial_id(number)})
-        taken = ingest_many(database, objects, _arrivals(number, period, pictures), period.end_at)
+        taken = ingest_many(database, objects, arrivals(number, period, pictures), period.end_at)
         documents += len(taken.created)
     return documents
 
@@ -73,9 +73,9 @@ def load_subscriptions(database: Database, count: int, now: datetime, trials: in
     """
     numbers = iter(range(count))
     while batch := list(islice(numbers, BATCH)):
-        users = [_user(number) for number in batch]
+        users = [user(number) for number in batch]
         subscriptions = [
-            to_record(_subscription(number, user, now - timedelta(weeks=1), trials), now)
+            to_record(subscription(number, user, now - timedelta(weeks=1), trials), now)
             for number, user in zip(batch, users, strict=True)
         ]
         database.users.insert_many(users, ordered=False)
@@ -90,7 +90,7 @@ def _kinds_without(left_out: Kind) -> tuple[Kind, ...]:
     return tuple(kind for kind in Kind if kind is not left_out)
 
 
-def _arrivals(number: int, period: Period, pictures: int) -> Iterator[Arrival]:
+def arrivals(number: int, period: Period, pictures: int) -> Iterator[Arrival]:
     """Each trial repeats other weeks of the synthetic trial, moved into the period."""
     trial, zone = trial_id(number), ZoneInfo(period.timezone)
     for monday in (period.start - timedelta(weeks=1), period.start):
@@ -130,15 +130,15 @@ def _picture(base: Record, trial: str, place: int) -> Arrival:
 def _jpeg(caption: str) -> bytes:
     """A photograph's size and grain, another one for each caption."""
     noise = np.random.default_rng(int(sha256(caption.encode()).hexdigest()[:8], 16))
-    grey = Image.fromarray(noise.integers(0, 255, (90, 120), dtype=np.uint8)).resize((1600, 1200))
-    grey = grey.filter(ImageFilter.GaussianBlur(3))
+    grey = Image.fromarray(noise.integers(0, 255, (36, 48), dtype=np.uint8)).resize((1600, 1200))
+    grey = grey.filter(ImageFilter.GaussianBlur(8))
     ImageDraw.Draw(grey).text((40, 40), caption, fill=255)
     buffer = io.BytesIO()
     grey.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 
-def _user(number: int) -> Record:
+def user(number: int) -> Record:
     name, zone = PEOPLE[number % len(PEOPLE)]
     return {
         "_id": f"usr_{_mark('user', number)}",
@@ -152,7 +152,7 @@ def _user(number: int) -> Record:
     }
 
 
-def _subscription(number: int, user: Record, created_at: datetime, trials: int) -> Subscription:
+def subscription(number: int, user: Record, created_at: datetime, trials: int) -> Subscription:
     trial = trial_id(number % trials)
     choice = number // trials % FILTER_SETS
     return Subscription(
