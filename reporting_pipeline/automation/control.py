@@ -59,6 +59,8 @@ START_UP = timedelta(minutes=5)
 DEAD_RUN = (
     "The run's process is gone: its heartbeat stopped. What it finished stands; the rest is asked for again."
 )
+#: Fewer reports than this are not spread over several runs.
+FEWEST_REPORTS = 250
 #: So many heartbeats may be missed before a run counts as dead.
 MISSED_BEATS = 12
 
@@ -129,6 +131,9 @@ class Controller:
         wanted = list(wanted)
         to_fetch = [trial for trial in wanted if self._needs_fetch(trial, states)]
         requests = self._trial_runs(DOCUMENTS, to_fetch, priority)
+        if requests or self.stage_under_way(STAGE_OF[DOCUMENTS]):
+            # Reports wait for all trials anyway; asking now would start a run for every few trials.
+            return requests
         fetched = {
             trial: states.documents[trial]
             for trial in wanted
@@ -150,7 +155,7 @@ class Controller:
         definition = subscriptions(self._scope.cadence)
         keys = self._instance.get_dynamic_partitions(str(definition.name))
         wanted = set(wanted) - self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
-        ranges = contiguous_ranges(keys, wanted, self._scope.settings.range_size, passable=done)
+        ranges = contiguous_ranges(keys, wanted, self._reports_in_a_run(len(wanted)), passable=done)
         return [
             self._range(
                 SUBSCRIBER_REPORTS,
@@ -160,6 +165,12 @@ class Controller:
             )
             for one in ranges
         ]
+
+    def _reports_in_a_run(self, wanted: int) -> int:
+        """An equal share for each run that renders at a time: a run costs seconds before its first report."""
+        settings = self._scope.settings
+        share = -(-wanted // settings.render_runs)
+        return min(max(share, FEWEST_REPORTS), settings.range_size)
 
     def retryable_reports(self, results: Mapping[str, AssetResult], states: TrialStates) -> list[str]:
         """Failed reports that are worth another try: their time has come, or their trials were mended."""
@@ -205,7 +216,7 @@ class Controller:
         return self._database.heartbeats.find_one({"_id": record.dagster_run.run_id}) is None
 
     def _results(self, asset: str) -> dict[str, AssetResult]:
-        results = results_of(self._database, self._scope.name(asset), self._period.key)
+        results = results_of(self._database, self._scope.name(asset), self._period.key, brief=True)
         if self._stale_before is None:
             return results
         return {item: result for item, result in results.items() if result.at >= self._stale_before}

@@ -37,7 +37,7 @@ from reporting_pipeline.stores.heartbeats import silent_runs
 from reporting_pipeline.stores.mongo import Database, Record
 
 #: Materializations read per tick and cadence.
-EVENTS_PER_TICK = 2_000
+EVENTS_PER_TICK = 5_000
 #: A rendered job without a delivery for so long was missed.
 MISSED_AFTER = timedelta(minutes=2)
 MISSED_PER_TICK = 1_000
