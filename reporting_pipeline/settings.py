@@ -71,7 +71,10 @@ class Settings(BaseModel):
     sensor_interval_seconds: int = Field(
         10, ge=1, le=600, validation_alias=_env("REPORTING_SENSOR_INTERVAL_SECONDS")
     )
-    range_size: int = Field(250, ge=1, le=10_000, validation_alias=_env("REPORTING_RANGE_SIZE"))
+    # At most so many partitions in a run: what a killed run may have to confirm again.
+    range_size: int = Field(5_000, ge=1, le=10_000, validation_alias=_env("REPORTING_RANGE_SIZE"))
+    # An edition's reports are spread over so many runs at a time: as many as there are cores for them.
+    render_runs: int = Field(2, ge=1, le=1_000, validation_alias=_env("REPORTING_RENDER_RUNS"))
     max_attempts: int = Field(4, ge=1, le=20, validation_alias=_env("REPORTING_MAX_ATTEMPTS"))
     heartbeat_seconds: int = Field(5, ge=1, le=60, validation_alias=_env("REPORTING_HEARTBEAT_SECONDS"))
 

@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 Metadata = Mapping[str, MetadataValue[Any]]
 
 #: A batch of records and events is written after so many partitions or seconds, whichever is first.
-FLUSH_PARTITIONS = 100
+FLUSH_PARTITIONS = 250
 FLUSH_SECONDS = 5.0
 #: So many failures are named one by one in a run's error; the rest is counted.
 NAMED_FAILURES = 50

@@ -1,5 +1,7 @@
 """`subscription_sync`: the dynamic partitions equal the trials and the active subscriptions."""
 
+import json
+
 from dagster import (
     DagsterInstance,
     DefaultSensorStatus,
@@ -17,12 +19,17 @@ from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.subscriptions import active_ids
 
+ADDED_AT_ONCE = 1_000
+#: What decides which reports share a body, the most telling first.
+_CONTENT = ("organisation", "filters", "report_type", "format", "parameters")
+
 
 def synchronize(database: Database, instance: DagsterInstance) -> dict[str, tuple[int, int]]:
     """Add and remove partition keys; returns (added, removed) by dimension where anything changed.
 
     Ids that cannot be partition keys are left out; `POST` refuses them, so one here was written by hand.
-    New keys are added in the order of their ids, which keeps the ranges of an edition contiguous.
+    Partitions keep the order in which they are added, and runs take ranges of them: new subscriptions
+    are added so that those whose reports share a body stand together.
     """
     wanted: dict[str, list[str]] = {str(trials.name): [trial["_id"] for trial in trials_of(database)]}
     for cadence in Cadence:
@@ -31,15 +38,28 @@ def synchronize(database: Database, instance: DagsterInstance) -> dict[str, tupl
     for name, ids in wanted.items():
         present = instance.get_dynamic_partitions(name)
         usable = [one for one in ids if _is_key(one)]
-        added = sorted(set(usable) - set(present))
+        added = _in_order(database, name, set(usable) - set(present))
         removed = sorted(set(present) - set(usable))
-        if added:
-            instance.add_dynamic_partitions(name, added)
+        for start in range(0, len(added), ADDED_AT_ONCE):  # SQL statements take only so many values
+            instance.add_dynamic_partitions(name, added[start : start + ADDED_AT_ONCE])
         for key in removed:
             instance.delete_dynamic_partition(name, key)
         if added or removed:
             changes[name] = (len(added), len(removed))
     return changes
+
+
+def _in_order(database: Database, name: str, ids: set[str]) -> list[str]:
+    """By id; subscriptions by what their reports are made from first."""
+    if name == str(trials.name) or not ids:
+        return sorted(ids)
+    content: dict[str, str] = {}
+    everything = sorted(ids)
+    for start in range(0, len(everything), ADDED_AT_ONCE):
+        query = {"_id": {"$in": everything[start : start + ADDED_AT_ONCE]}}
+        for record in database.subscriptions.find(query, dict.fromkeys(_CONTENT, 1)):
+            content[record["_id"]] = json.dumps([record.get(field) for field in _CONTENT], default=str)
+    return sorted(everything, key=lambda one: (content.get(one, ""), one))
 
 
 def subscription_sync_sensor(settings: Settings) -> SensorDefinition:

@@ -55,13 +55,14 @@ def result_id(asset: str, period: str, item: str) -> str:
 
 
 def results_of(
-    database: Database, asset: str, period: str, items: Sequence[str] | None = None
+    database: Database, asset: str, period: str, items: Sequence[str] | None = None, brief: bool = False
 ) -> dict[str, AssetResult]:
-    """The results of one asset and period, by trial or subscription."""
+    """The results of one asset and period, by trial or subscription. `brief`: without detail and metadata."""
     query: Record = {"asset": asset, "period": period}
     if items is not None:
         query = {"_id": {"$in": [result_id(asset, period, item) for item in items]}}
-    return {record["item"]: _result(record) for record in database.asset_results.find(query)}
+    found = database.asset_results.find(query, {"detail": 0, "metadata": 0} if brief else None)
+    return {record["item"]: _result(record) for record in found}
 
 
 def save_results(database: Database, results: Iterable[AssetResult]) -> None:
