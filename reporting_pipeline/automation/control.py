@@ -65,6 +65,45 @@ FEWEST_REPORTS = 250
 MISSED_BEATS = 12
 
 
+def bury_dead_runs(
+    instance: DagsterInstance,
+    database: Database,
+    under_way: Iterable[RunRecord],
+    now: datetime,
+    heartbeat_seconds: float,
+) -> set[str]:
+    """Mark those of the runs `under_way` as failed whose process is gone; returns their ids.
+
+    The default launcher does not notice a kill -9, and a run that counts as started would keep its
+    range from being asked for again.
+    """
+    started = [record for record in under_way if record.dagster_run.status == DagsterRunStatus.STARTED]
+    limit = timedelta(seconds=heartbeat_seconds * MISSED_BEATS)
+    silent = set(silent_runs(database, [record.dagster_run.run_id for record in started], now, limit))
+    dead = set()
+    for record in started:
+        run = record.dagster_run
+        if run.run_id in silent or _never_beat(instance, database, record, now):
+            instance.report_run_failed(run, DEAD_RUN)
+            database.heartbeats.delete_one({"_id": run.run_id})
+            dead.add(run.run_id)
+    return dead
+
+
+def _never_beat(instance: DagsterInstance, database: Database, record: RunRecord, now: datetime) -> bool:
+    """Whether a run has neither a heartbeat nor written any event since its start-up time was over.
+
+    A run that is about to end has removed its heartbeat, but goes on to write its last events.
+    """
+    run_id, oldest = record.dagster_run.run_id, (now - START_UP).timestamp()
+    if record.start_time is None or record.start_time > oldest:
+        return False
+    if database.heartbeats.find_one({"_id": run_id}) is not None:
+        return False
+    newest = instance.get_records_for_run(run_id, limit=1, ascending=False).records
+    return not newest or newest[0].timestamp < oldest
+
+
 @dataclass(frozen=True)
 class TrialStates:
     """What became of the trials of a period."""
@@ -186,34 +225,14 @@ class Controller:
     # --- runs that died
 
     def bury_dead_runs(self) -> list[str]:
-        """Mark runs as failed whose process is gone; returns their ids.
-
-        The default launcher does not notice a kill -9, and a run that counts as started would keep
-        its range from being asked for again.
-        """
-        started = [
-            record for record in self._under_way if record.dagster_run.status == DagsterRunStatus.STARTED
-        ]
-        limit = timedelta(seconds=self._scope.settings.heartbeat_seconds * MISSED_BEATS)
-        dead = silent_runs(
-            self._database, [record.dagster_run.run_id for record in started], self._now, limit
+        """Mark runs as failed whose process is gone; returns their ids."""
+        dead = bury_dead_runs(
+            self._instance, self._database, self._under_way, self._now, self._scope.settings.heartbeat_seconds
         )
-        for record in started:
-            run = record.dagster_run
-            if run.run_id in dead or self._never_beat(record):
-                self._instance.report_run_failed(run, DEAD_RUN)
-                self._database.heartbeats.delete_one({"_id": run.run_id})
-                dead.append(run.run_id)
         self._under_way = [record for record in self._under_way if record.dagster_run.run_id not in dead]
-        return sorted(set(dead))
+        return sorted(dead)
 
     # --- details
-
-    def _never_beat(self, record: RunRecord) -> bool:
-        started = record.start_time
-        if started is None or self._now.timestamp() - started < START_UP.total_seconds():
-            return False
-        return self._database.heartbeats.find_one({"_id": record.dagster_run.run_id}) is None
 
     def _results(self, asset: str) -> dict[str, AssetResult]:
         results = results_of(self._database, self._scope.name(asset), self._period.key, brief=True)

@@ -64,7 +64,10 @@ def edition_sensor(
                     yield request
             except Exception:  # one edition's trouble must not hold up the others
                 context.log.exception(f"edition {edition.id} could not be advanced")
-        anchor_when_due(database, objects.store())
+        try:
+            anchor_when_due(database, objects.store())
+        except Exception:  # a tick that raises loses its requests: no edition waits for the audit log
+            context.log.exception("the audit log could not be anchored")
         if not requested:
             yield SkipReason(f"{len(editions)} open editions, nothing to ask for")
 
@@ -97,8 +100,9 @@ def _report_requests(
 ) -> list[RunRequest]:
     results = controller.report_results()
     done = {item for item, result in results.items() if result.done}
-    failed = {item for item, result in results.items() if not result.done}
-    wanted = set(pending_subscriptions(database, edition.id)) - failed
+    # A job that is pending although its report failed or was skipped is newer than that: it was
+    # requeued, its owner has returned, or a run was killed before it could note the failure on it.
+    wanted = set(pending_subscriptions(database, edition.id))
     wanted |= set(controller.retryable_reports(results, states))
     if edition.forced:
         wanted |= {result for result in _all_subscriptions(database, edition) if result not in results}

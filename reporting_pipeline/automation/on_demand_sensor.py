@@ -4,7 +4,7 @@ It plans what became due outside the editions, and requests those jobs ahead of 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from dagster import (
     DefaultSensorStatus,
@@ -30,6 +30,8 @@ from reporting_pipeline.stores.mongo import Database, Record
 
 #: Due subscriptions looked at per tick; the longest due first.
 DUE_PER_TICK = 10_000
+#: A job whose rendering failed is looked at for so long; then a person must ask again.
+GIVE_UP = timedelta(days=7)
 #: On-demand jobs taken per tick; the rest waits for the next.
 JOBS_PER_TICK = 50
 
@@ -49,7 +51,7 @@ def on_demand_sensor(
         planned = plan_due_jobs(database, now, settings.timezone, DUE_PER_TICK)
         if planned.jobs:
             context.log.info(f"{planned.jobs} jobs planned for {planned.subscriptions} due subscriptions")
-        jobs = _waiting(database)
+        jobs = [*_waiting(database), *_failed(database, now)]
         if jobs:
             synchronize(database, context.instance)
         requested = 0
@@ -71,6 +73,18 @@ def _waiting(database: Database) -> list[Record]:
     return list(database.jobs.find(query).sort("due_at", 1).limit(JOBS_PER_TICK))
 
 
+def _failed(database: Database, now: datetime) -> list[Record]:
+    """Jobs whose rendering failed for a reason that may pass or be mended, the latest first."""
+    query = {
+        "on_demand": True,
+        "state": JobState.FAILED.value,
+        "failed_in": "rendering",
+        "permanent": False,
+        "completed_at": {"$gt": now - GIVE_UP},
+    }
+    return list(database.jobs.find(query).sort("due_at", -1).limit(JOBS_PER_TICK))
+
+
 def _by_period(jobs: list[Record]) -> dict[tuple[Cadence, str], list[Record]]:
     groups: dict[tuple[Cadence, str], list[Record]] = {}
     for job in jobs:
@@ -90,6 +104,6 @@ def _requests(controller: Controller, database: Database, jobs: list[Record]) ->
         requests += controller.trial_requests(trials, states, ON_DEMAND_PRIORITY)
         if all(states.settled(trial) for trial in trials):
             ready += [job["subscription"] for job in jobs if job["organisation"] == organisation]
-    failed = {item for item, result in results.items() if not result.done}
-    wanted = (set(ready) - failed) | (set(ready) & set(controller.retryable_reports(results, states)))
+    pending = {job["subscription"] for job in jobs if job["state"] == JobState.PENDING.value}
+    wanted = set(ready) & (pending | set(controller.retryable_reports(results, states)))
     return requests + controller.report_requests(wanted, priority=ON_DEMAND_PRIORITY)

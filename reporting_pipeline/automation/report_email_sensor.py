@@ -24,7 +24,7 @@ from dagster import (
 )
 
 from reporting_pipeline.assets.scope import NOTIFY, SUBSCRIBER_REPORTS, Scope
-from reporting_pipeline.automation.control import DEAD_RUN, MISSED_BEATS, UNDER_WAY
+from reporting_pipeline.automation.control import UNDER_WAY, bury_dead_runs
 from reporting_pipeline.automation.jobs import delivery_job_name
 from reporting_pipeline.automation.tags import STAGE, stage_tags
 from reporting_pipeline.domain.jobs import JobState
@@ -33,7 +33,6 @@ from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.deliveries import due_count, plan_deliveries
-from reporting_pipeline.stores.heartbeats import silent_runs
 from reporting_pipeline.stores.mongo import Database, Record
 
 #: Materializations read per tick and cadence.
@@ -139,10 +138,6 @@ def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
 def _delivering(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> bool:
     """Whether a delivery run of this cadence is under way and alive."""
     filters = RunsFilter(job_name=delivery_job_name(scope.cadence), tags={STAGE: NOTIFY}, statuses=UNDER_WAY)
-    runs = [record.dagster_run for record in instance.get_run_records(filters)]
-    limit = timedelta(seconds=scope.settings.heartbeat_seconds * MISSED_BEATS)
-    dead = set(silent_runs(database, [run.run_id for run in runs], now, limit))
-    for run in runs:
-        if run.run_id in dead:
-            instance.report_run_failed(run, DEAD_RUN)
-    return any(run.run_id not in dead for run in runs)
+    records = list(instance.get_run_records(filters))
+    dead = bury_dead_runs(instance, database, records, now, scope.settings.heartbeat_seconds)
+    return any(record.dagster_run.run_id not in dead for record in records)

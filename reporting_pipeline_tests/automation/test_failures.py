@@ -1,0 +1,225 @@
+"""What fails fails alone, says why, and is caught up by the next ticks once it is mended."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from dagster import RunRequest
+
+from reporting_pipeline.domain.schedules import Schedule
+from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.stores.audit import ANCHOR_KEY
+from reporting_pipeline.stores.documents import Arrival, DocumentInvalid, document_id
+from reporting_pipeline.stores.jobs import requeue, run_now
+from reporting_pipeline.stores.results import FAILED, AssetResult, save_results
+from reporting_pipeline_tests.automation.crank import Crank, document, lab_result
+from reporting_pipeline_tests.media.made_files import encoded, pdf, scene
+from reporting_pipeline_tests.reports.reading import page_texts
+
+NEED_BETA = ["all@example.org", "beta@example.org"]
+OTHERS = sorted(f"{name}@example.org" for name in ("alpha", "alpha2", "events", "gamma"))
+TWO_UNITS = "the test 'ALT' has more than one standard unit in labs (U/L and ukat/L)"
+
+
+def mixed_units(crank: Crank, unit: str = "ukat/L") -> None:
+    """T-BETA gets a second unit for a test; sent again with "U/L" it is mended."""
+    at = crank.period().start_at + timedelta(days=1)
+    crank.arrive(document("T-BETA", "odd", "lab", at, {"results": [lab_result("ALT", 0.5, unit)]}))
+
+
+def test_a_blocked_trial_fails_only_the_reports_that_need_it_until_it_is_mended(crank: Crank) -> None:
+    mixed_units(crank)
+    crank.complete()
+    assert crank.mailed() == OTHERS
+    assert crank.edition_state() == "open"
+    jobs = crank.jobs()
+    for name in ("sub_all", "sub_beta"):
+        assert jobs[name]["state"] == "failed"
+        assert jobs[name]["error"].startswith(f"the dataset of trial T-BETA failed: {TWO_UNITS}")
+    assert {job["state"] for name, job in jobs.items() if name not in ("sub_all", "sub_beta")} == {
+        "completed"
+    }
+    blocked = crank.check("trial_dataset", "fit_for_reports")
+    assert blocked is not None
+    assert not blocked.passed
+    assert TWO_UNITS in str(blocked.metadata["T-BETA"].value)
+
+    crank.clock.forward(seconds=10)
+    mixed_units(crank, "U/L")
+    crank.forget()
+    crank.settle()
+    assert crank.edition_state() == "completed"
+    assert crank.mailed() == sorted(OTHERS + NEED_BETA)
+    fetched = [span for job, span, _ in crank.ran if job == "weekly_documents_job"]
+    key = f"{crank.period().key}|T-BETA"
+    assert fetched == [f"{key}...{key}"], "only the mended trial is fetched again"
+
+
+def test_a_failed_report_that_is_mended_and_materialized_by_hand_is_mailed_once(crank: Crank) -> None:
+    mixed_units(crank)
+    crank.complete()
+    crank.clock.forward(seconds=10)
+    mixed_units(crank, "U/L")
+    for asset, item in (
+        ("documents", "T-BETA"),
+        ("trial_dataset", "T-BETA"),
+        ("trial_media", "T-BETA"),
+        ("subscriber_reports", "sub_beta"),
+    ):
+        assert crank.by_hand(asset, item).success, asset
+    for request in crank.sensor("report_email_sensor"):
+        crank.execute(request)
+    assert crank.mailed() == sorted([*OTHERS, "beta@example.org"])
+    crank.settle()
+    crank.clock.forward(hours=1)
+    crank.settle()
+    assert crank.mailed() == sorted(OTHERS + NEED_BETA)
+    assert crank.edition_state() == "completed"
+
+
+def test_a_report_that_cannot_be_made_is_tried_again_later_but_not_for_ever(crank: Crank) -> None:
+    mixed_units(crank)
+    crank.complete()
+    attempts = crank.settings.max_attempts
+    for _ in range(attempts + 3):
+        crank.clock.forward(hours=1)
+        crank.settle()
+    assert crank.results("subscriber_reports")["sub_beta"].attempts == attempts
+    assert crank.results("trial_dataset")["T-BETA"].attempts == 1, "a blocked dataset waits for its documents"
+
+    crank.forget()
+    job = crank.jobs()["sub_beta"]
+    assert requeue(crank.database, [job["_id"]], crank.clock.at) == 1
+    crank.settle()
+    assert crank.runs("weekly_subscriber_reports_job") == 1, "a person asked for another try"
+    assert crank.jobs()["sub_beta"]["state"] == "failed"
+
+    crank.clock.forward(days=8)
+    crank.settle()
+    edition = crank.database.editions.find_one()
+    assert edition is not None
+    assert edition["state"] == "failed"
+    assert edition["reason"] == "2 jobs failed; trials without a dataset: T-BETA"
+
+
+def test_a_job_planned_after_its_report_failed_is_not_left_pending(crank: Crank) -> None:
+    """As when a run is killed between the record of the failure and the note on the job."""
+    failure = AssetResult(
+        asset="weekly/subscriber_reports",
+        period=crank.period().key,
+        item="sub_alpha",
+        state=FAILED,
+        input_version="",
+        at=crank.clock.at,
+        reason="its record was not valid",
+        permanent=True,
+        attempts=1,
+    )
+    save_results(crank.database, [failure])
+    crank.complete()
+    assert crank.mailed() == sorted(OTHERS + NEED_BETA)
+    assert crank.edition_state() == "completed"
+
+
+def test_a_run_now_that_failed_is_made_as_soon_as_its_trial_is_mended(crank: Crank) -> None:
+    mixed_units(crank)
+    wednesday = Schedule(cadence="weekly", day_of_week=3, time="07:00")
+    later = crank.subscribe("later", Filters(trials=("T-BETA",)), schedule=wednesday)
+    job = run_now(crank.database, later, crank.period(), "usr_later", crank.clock.at)
+    crank.settle()
+    failed = crank.jobs_by_id()[job["_id"]]
+    assert failed["state"] == "failed"
+    assert TWO_UNITS in failed["error"]
+    crank.clock.forward(seconds=10)
+    mixed_units(crank, "U/L")
+    crank.settle()
+    assert crank.mailed() == ["later@example.org"]
+
+
+def test_a_document_of_an_unknown_trial_is_refused_and_one_written_past_the_door_hurts_nobody(
+    crank: Crank,
+) -> None:
+    at = crank.period().start_at + timedelta(days=1)
+    stray = document("T-NOWHERE", "stray", "note", at, note="Where am I?")
+    with pytest.raises(DocumentInvalid, match="'T-NOWHERE' is no trial of 'default'"):
+        crank.arrive(stray)
+    crank.database.documents.insert_one({**stray, "updated_at": at, "synthetic": False})
+    crank.complete()
+    assert crank.edition_state() == "completed"
+    assert crank.mailed() == sorted(OTHERS + NEED_BETA)
+
+
+def test_a_trial_whose_record_is_gone_fails_alone_and_says_what_to_do(crank: Crank) -> None:
+    def lose_beta(request: RunRequest) -> None:
+        if request.job_name == "weekly_documents_job":
+            crank.database.trials.delete_one({"_id": "T-BETA"})
+
+    crank.before_run = lose_beta
+    crank.open()
+    result = crank.results("documents")["T-BETA"]
+    assert result.state == "failed"
+    assert "trial T-BETA has no record in the collection trials; register the trial" in result.reason
+    crank.settle()
+    assert crank.mailed() == sorted([*OTHERS, "all@example.org"])
+    job = crank.jobs()["sub_beta"]
+    assert (job["state"], job["error"]) == (
+        "skipped",
+        "trial T-BETA was withdrawn from the owner of the subscription",
+    )
+
+
+def test_an_audit_anchor_that_cannot_be_read_holds_no_edition_up(crank: Crank) -> None:
+    crank.objects.put(ANCHOR_KEY, b"not an anchor", "application/json")
+    crank.complete()
+    assert crank.edition_state() == "completed"
+    assert len(crank.mailed()) == len(OTHERS + NEED_BETA)
+
+
+def test_bad_files_are_named_in_the_report_and_in_the_check_and_stop_nothing(crank: Crank) -> None:
+    at = crank.period().start_at + timedelta(days=1)
+    jpeg = encoded(scene(), "JPEG")
+    files = {
+        "truncated.jpg": ("imaging", jpeg[: len(jpeg) // 2]),
+        "page.pdf": ("lab_sheet", b"<!doctype html><html><body>Sign in to continue</body></html>"),
+        "empty.png": ("ecg", b""),
+        "gone.pdf": ("lab_sheet", pdf()),
+        "good.jpg": ("imaging", jpeg),
+        "twin.jpg": ("imaging", jpeg),  # the same bytes: two records that name one file
+    }
+    crank.arrive(
+        *(
+            Arrival(document("T-ALPHA", name, kind, at, file_name=name), content)
+            for name, (kind, content) in files.items()
+        )
+    )
+    gone = crank.database.documents.find_one({"_id": document_id("T-ALPHA", "gone.pdf")})
+    assert gone is not None
+    crank.objects.delete(gone["file"]["key"])
+    crank.complete()
+    assert crank.edition_state() == "completed"
+    assert "alpha@example.org" in crank.mailed()
+
+    detail = crank.results("documents")["T-ALPHA"].detail
+    assert detail["files"] == {"ok": 2, "missing": 1, "corrupt": 3}
+    check = crank.check("documents", "files_verified")
+    assert check is not None
+    assert not check.passed
+    named = str(check.metadata["bad files"].value)
+    text = " ".join("".join(page_texts(crank.report_bytes("sub_alpha"))).split())
+    for name in ("truncated.jpg", "page.pdf", "empty.png", "gone.pdf"):
+        assert document_id("T-ALPHA", name) in named, name
+        assert name in text, name
+    assert "good.jpg" not in named
+    assert "is also the file of" in text, "two records with one file"
+
+
+def test_the_check_of_files_passes_when_every_file_is_sound(crank: Crank) -> None:
+    at = crank.period().start_at + timedelta(days=1)
+    crank.arrive(
+        Arrival(document("T-ALPHA", "scan", "imaging", at, file_name="scan.png"), encoded(scene(), "PNG"))
+    )
+    crank.open()
+    check = crank.check("documents", "files_verified")
+    assert check is not None
+    assert check.passed
