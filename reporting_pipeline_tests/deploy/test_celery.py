@@ -24,8 +24,16 @@ from zoneinfo import ZoneInfo
 import pytest
 import redis
 import yaml
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunsFilter,
+    reconstructable,
+)
 from dagster._config import resolve_to_config_type, validate_config
+from dagster._core.launcher import LaunchRunContext
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 from sqlalchemy import create_engine, text
@@ -52,6 +60,7 @@ from reporting_pipeline.stores.editions import open_edition
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy import redis_server
+from reporting_pipeline_tests.deploy.slow import slow_job
 
 ROOT = Path(__file__).parents[2]
 CELERY = ROOT / "deploy/celery"
@@ -348,6 +357,31 @@ def _run(instance: DagsterInstance, run_id: str) -> DagsterRun:
     run = instance.get_run_by_id(run_id)
     assert run is not None
     return run
+
+
+def _launch_slow_run(processes: Processes, instance: DagsterInstance) -> str:
+    """A run that waits for ten minutes, launched by the instance's launcher and begun; its id."""
+    run = instance.create_run_for_job(
+        slow_job,
+        status=DagsterRunStatus.STARTING,
+        tags={DAGSTER_CELERY_QUEUE_TAG: "render"},
+        job_code_origin=reconstructable(slow_job).get_python_origin(),
+    )
+    instance.run_launcher.launch_run(LaunchRunContext(run, None))
+
+    def begun() -> bool:
+        return bool(instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_START))
+
+    processes.wait_until(begun, "the slow run begins")
+    return run.run_id
+
+
+def test_a_run_that_is_terminated_ends(processes: Processes, instance: DagsterInstance) -> None:
+    processes.worker("worker", "render")
+    terminated = _launch_slow_run(processes, instance)
+    assert instance.run_coordinator.cancel_run(terminated)
+    processes.wait_until(lambda: _run(instance, terminated).is_finished, "the terminated run ends")
+    assert _run(instance, terminated).status is DagsterRunStatus.FAILURE
 
 
 @pytest.fixture
