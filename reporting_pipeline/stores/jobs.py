@@ -186,63 +186,50 @@ def mark_rendered(database: Database, reports: Iterable[tuple[str, str, str]], n
     A job whose rendering had failed is mended by this; one that is being sent, was sent or skipped is
     left as it is.
     """
-    return _bulk(
-        database,
-        (
-            UpdateMany(
-                {"subscription": subscription, "period": period, **_RENDERABLE},
-                {
-                    "$set": {
-                        "state": JobState.RENDERED.value,
-                        "report": report,
-                        "rendered_at": now,
-                        "error": None,
-                        "lease_until": None,
-                        "completed_at": None,
-                    }
-                },
-            )
-            for subscription, period, report in reports
-        ),
-    )
+    changes = {
+        (subscription, period): {
+            "$set": {
+                "state": JobState.RENDERED.value,
+                "report": report,
+                "rendered_at": now,
+                "error": None,
+                "lease_until": None,
+                "completed_at": None,
+            }
+        }
+        for subscription, period, report in reports
+    }
+    # In this order: a job that fails between the two is found by the second.
+    return _change_unsent(database, changes) + _change_failed(database, changes)
 
 
 def mark_failed(database: Database, failures: Iterable[tuple[str, str, str, bool]], now: datetime) -> int:
     """Note (subscription, period key, reason, permanent) of renderings that failed."""
-    return _bulk(
-        database,
-        (
-            UpdateMany(
-                {"subscription": subscription, "period": period, **_RENDERABLE},
-                {
-                    "$set": {
-                        "state": JobState.FAILED.value,
-                        "failed_in": "rendering",
-                        "error": reason,
-                        "permanent": permanent,
-                        "lease_until": None,
-                        "completed_at": now,
-                    },
-                    "$inc": {"attempts": 1},
-                },
-            )
-            for subscription, period, reason, permanent in failures
-        ),
-    )
+    changes = {
+        (subscription, period): {
+            "$set": {
+                "state": JobState.FAILED.value,
+                "failed_in": "rendering",
+                "error": reason,
+                "permanent": permanent,
+                "lease_until": None,
+                "completed_at": now,
+            },
+            "$inc": {"attempts": 1},
+        }
+        for subscription, period, reason, permanent in failures
+    }
+    # In this order: what fails only now is not counted twice.
+    return _change_failed(database, changes) + _change_unsent(database, changes)
 
 
 def mark_skipped(database: Database, skipped: Iterable[tuple[str, str, str]], now: datetime) -> int:
     """Note (subscription, period key, reason) of reports that must not be made any more."""
-    return _bulk(
-        database,
-        (
-            UpdateMany(
-                {"subscription": subscription, "period": period, **_RENDERABLE},
-                {"$set": _skipped(reason, now, "rights")},
-            )
-            for subscription, period, reason in skipped
-        ),
-    )
+    changes = {
+        (subscription, period): {"$set": _skipped(reason, now, "rights")}
+        for subscription, period, reason in skipped
+    }
+    return _change_unsent(database, changes) + _change_failed(database, changes)
 
 
 def requeue(database: Database, job_ids: Sequence[str], now: datetime) -> int:
@@ -372,13 +359,43 @@ def failed_renderings(
 
 # --- the steps ---------------------------------------------------------------------------------
 
-#: A job that a rendering may still change.
-_RENDERABLE: Mapping[str, object] = {
-    "$or": [
-        {"state": {"$in": _UNSENT}},
-        {"state": JobState.FAILED.value, "failed_in": "rendering"},
+#: (subscription, period key) -> the update of its jobs that a rendering may still change: those not
+#: sent yet, and those whose rendering failed. Two plain filters and not one `$or`, which keeps the
+#: index from being used: an update then looks at every job (20 ms at 1,000 of them, and growing).
+_Changes = Mapping[tuple[str, str], Record]
+
+
+def _change_unsent(database: Database, changes: _Changes) -> int:
+    return _bulk(
+        database,
+        (
+            UpdateMany(
+                {"subscription": subscription, "period": period, "state": {"$in": _UNSENT}},
+                update,
+            )
+            for (subscription, period), update in changes.items()
+        ),
+    )
+
+
+def _change_failed(database: Database, changes: _Changes) -> int:
+    failed: Record = {"state": JobState.FAILED.value, "failed_in": "rendering"}
+    found = [
+        row
+        for keys in _batches(changes)
+        for row in database.jobs.find(
+            {"subscription": {"$in": sorted({subscription for subscription, _ in keys})}, **failed},
+            {"subscription": 1, "period": 1},
+        )
     ]
-}
+    return _bulk(
+        database,
+        (
+            UpdateMany({"_id": row["_id"], **failed}, changes[row["subscription"], row["period"]])
+            for row in found
+            if (row["subscription"], row["period"]) in changes
+        ),
+    )
 
 
 def _planned(subscription: Subscription, since: datetime, now: datetime, timezone: str) -> list[Planned]:
