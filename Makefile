@@ -30,6 +30,7 @@ check: install  ## linters, types, import arrows
 	$(BIN)/python -m pytest -q reporting_pipeline_tests/test_import_arrows.py
 
 bench: install  ## every benchmark, small
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m benchmarks
 
 clean:  ## stop the embedded servers and forget this machine's data
