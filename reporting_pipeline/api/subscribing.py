@@ -124,9 +124,7 @@ def create(
     )
     stored = subscriptions.create_subscription(deployment.database, fresh, now)
     _undo_over_quota(deployment, owner, stored)
-    _audit(deployment, caller, "subscription.created", stored)
-    for recipient in stored.recipients:
-        _audit(deployment, caller, "recipient.added", stored, type=recipient.type)
+    _audit_creation(deployment, caller, stored)
     return stored
 
 
@@ -384,13 +382,15 @@ def _audit_change(deployment: Context, caller: User, before: Subscription, after
         _audit(deployment, caller, "recipient.removed", after, type=recipient.type)
 
 
+def _audit_creation(deployment: Context, caller: User, stored: Subscription) -> None:
+    events = [_event(caller, "subscription.created", stored)]
+    events += [_event(caller, "recipient.added", stored, type=one.type) for one in stored.recipients]
+    audit.record_many(deployment.database, events, deployment.now)
+
+
 def _audit(deployment: Context, caller: User, event: str, subscription: Subscription, **details: Any) -> None:
-    audit.record(
-        deployment.database,
-        event,
-        caller.id,
-        subscription.id,
-        deployment.now,
-        organisation=subscription.organisation,
-        details=details,
-    )
+    audit.record_many(deployment.database, [_event(caller, event, subscription, **details)], deployment.now)
+
+
+def _event(caller: User, action: str, subscription: Subscription, **details: Any) -> audit.Event:
+    return audit.Event(action, caller.id, subscription.id, subscription.organisation, details)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +39,8 @@ GENESIS = "0" * 64
 # Each lost race means that somebody else appended; so many in a row is a fault and not bad luck.
 MAX_RACES = 10_000
 DUPLICATE_KEY = 11000
+# Threads of one process take turns: without it most of their attempts are lost to each other.
+_TURN = Lock()
 _FIELDS = ("seq", "at", "organisation", "actor", "action", "subject", "details", "previous")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,199}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -127,7 +130,8 @@ def record_many(database: Database, events: Sequence[Event], now: datetime) -> i
     for _ in range(MAX_RACES):
         if not waiting:
             return tail.seq if tail else 0
-        tail, stored = _append(database, waiting[:BATCH])
+        with _TURN:
+            tail, stored = _append(database, waiting[:BATCH])
         waiting = waiting[stored:]
     raise AuditBroken(f"{MAX_RACES} times in a row another appender was faster")
 

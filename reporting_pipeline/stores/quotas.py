@@ -16,13 +16,11 @@ COUNTED_EVERY = timedelta(minutes=10)
 
 def take_place(database: Database, organisation: str, most: int, now: datetime) -> bool:
     """Take a place for one more subscription of the organisation; False when it has `most`."""
-    known = database.subscription_counts.find_one({"_id": organisation})
-    if known is None or known["counted_at"] <= now - COUNTED_EVERY:
-        _count_anew(database, organisation, now)
-    if _take(database, organisation, most):
+    if _take(database, organisation, most, now - COUNTED_EVERY):
         return True
-    _count_anew(database, organisation, now)  # some may have ended since
-    return _take(database, organisation, most)
+    # Full, not counted for a while, or never counted; some may have ended since.
+    _count_anew(database, organisation, now)
+    return _take(database, organisation, most, now - COUNTED_EVERY)
 
 
 def give_back(database: Database, organisation: str) -> None:
@@ -30,9 +28,10 @@ def give_back(database: Database, organisation: str) -> None:
     database.subscription_counts.update_one({"_id": organisation}, {"$inc": {"count": -1}})
 
 
-def _take(database: Database, organisation: str, most: int) -> bool:
+def _take(database: Database, organisation: str, most: int, counted_since: datetime) -> bool:
     taken = database.subscription_counts.update_one(
-        {"_id": organisation, "count": {"$lt": most}}, {"$inc": {"count": 1}}
+        {"_id": organisation, "count": {"$lt": most}, "counted_at": {"$gt": counted_since}},
+        {"$inc": {"count": 1}},
     )
     return taken.modified_count == 1
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from pymongo import ASCENDING, InsertOne, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.periods import Cadence
-from reporting_pipeline.domain.schedules import next_occurrences, window_of
+from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.mongo import Database, Record
 
@@ -245,17 +246,28 @@ def next_due_at(subscription: Subscription, now: datetime) -> datetime | None:
     """When the subscription is due next after `now` (UTC); None when it is not active."""
     if subscription.status != "active":
         return None
-    found = next_occurrences(subscription.schedule, now, 1)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    first = _first_after(subscription.schedule, hour)
+    return first if first is None or first > now else _first_after.__wrapped__(subscription.schedule, now)
+
+
+@lru_cache(maxsize=10_000)
+def _first_after(schedule: Schedule, instant: datetime) -> datetime | None:
+    """Asked for full hours, it is worked out once an hour for all who share a schedule."""
+    found = next_occurrences(schedule, instant, 1)
     return found[0].due_at if found else None
 
 
 def to_record(subscription: Subscription, now: datetime) -> Record:
     """The record of a subscription; `next_due_at` is counted from `now`."""
+    return _fields(subscription) | {"next_due_at": next_due_at(subscription, now)}
+
+
+def _fields(subscription: Subscription) -> Record:
     record = subscription.model_dump(mode="json", exclude={"created_at", "updated_at", "resumed_at"})
     record["_id"] = record.pop("id")
     for field in ("created_at", "updated_at", "resumed_at"):
         record[field] = getattr(subscription, field)
-    record["next_due_at"] = next_due_at(subscription, now)
     return record
 
 
@@ -278,10 +290,10 @@ def _dated(subscription: Subscription, created_at: datetime) -> Subscription:
 
 
 def _new_record(subscription: Subscription) -> Record:
-    record = to_record(subscription, subscription.created_at)
-    if subscription.status == "active":
-        record["next_due_at"] = subscription.created_at
-    return record
+    # Due at once: the planner looks at it and finds its first occurrence.
+    return _fields(subscription) | {
+        "next_due_at": subscription.created_at if subscription.status == "active" else None
+    }
 
 
 def _changed(current: Subscription, changes: Mapping[str, Any], now: datetime) -> Subscription:
