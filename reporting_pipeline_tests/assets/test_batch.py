@@ -1,7 +1,9 @@
 """One bad partition never takes another one with it, and nothing is made twice for the same inputs."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +24,15 @@ from dagster import (
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from reporting_pipeline import partitions
-from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, PartitionSkipped, finish, run_batch
+from reporting_pipeline.assets.batch import (
+    SPENT,
+    Batch,
+    Made,
+    PartitionFailed,
+    PartitionSkipped,
+    finish,
+    run_batch,
+)
 from reporting_pipeline.assets.scope import Scope
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.partitions import TrialPartition
@@ -237,3 +247,46 @@ def test_no_heartbeat_is_left_behind(rig: Rig) -> None:
 
 def test_the_trials_dimension_is_the_one_that_partitions_declares(rig: Rig) -> None:
     assert rig.scope.by_trial.partition_dimension_names == [partitions.PERIOD, partitions.TRIAL]
+
+
+def test_a_file_that_cannot_be_stored_in_the_background_fails_its_partition_alone(rig: Rig) -> None:
+    def stored_beside(partition: TrialPartition) -> Made:
+        storing: Future[None] = Future()
+        if partition.trial == "B":
+            storing.set_exception(ConnectionError("the store went away"))
+        else:
+            storing.set_result(None)
+        return replace(good(partition), under_way=storing)
+
+    rig.makes[FIRST] = stored_beside
+    assert not rig.run(FIRST).success
+    assert rig.statuses(FIRST)["A"] == "MATERIALIZED"
+    assert rig.statuses(FIRST)["B"] == "FAILED"
+    result = results_of(rig.database, "weekly/first", WEEK.key)["B"]
+    assert (result.state, result.permanent, result.attempts) == ("failed", False, 1)
+    assert "the store went away" in result.reason
+    assert (result.version, dict(result.detail), dict(result.metadata)) == ("", {}, {})
+
+
+def test_nothing_is_recorded_before_its_file_stands(rig: Rig) -> None:
+    recorded: list[int] = []
+
+    def file_first(partition: TrialPartition) -> Made:
+        def store() -> None:
+            recorded.append(len(results_of(rig.database, "weekly/first", WEEK.key)))
+
+        return replace(good(partition), under_way=pool.submit(store))
+
+    rig.makes[FIRST] = file_first
+    with ThreadPoolExecutor(1) as pool:
+        assert rig.run(FIRST).success
+    assert recorded == [0, 0, 0, 0]
+
+
+def test_a_run_says_where_its_time_went(rig: Rig) -> None:
+    result = rig.run(FIRST)
+    lines = [entry.user_message for entry in rig.instance.all_logs(result.run_id)]
+    (spent,) = [json.loads(line.removeprefix(SPENT)) for line in lines if line.startswith(SPENT)]
+    assert spent["partitions"] == 4
+    assert {"inputs", "make", "records", "events"} <= set(spent["seconds"])
+    assert spent["peak_mb"] > 0
