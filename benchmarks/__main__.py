@@ -12,6 +12,7 @@ SMALL: dict[str, list[str]] = {
     "render": ["--bodies", "4", "--sample", "1"],
     "aggregate": ["--documents", "2000", "--trials", "4"],
     "due": ["--schedules", "1000", "--due", "100"],
+    "api": ["--subscriptions", "1000", "--seconds", "1"],
     "kill_delivery": ["--deliveries", "40"],
     "lineage": ["--partitions", "1000", "--storage", "sqlite"],
     "edition": ["--subscriptions", "40", "--trials", "4", "--single-runs", "2"],
