@@ -14,7 +14,6 @@ from dagster import (
     AssetCheckSpec,
     AssetExecutionContext,
     AssetsDefinition,
-    BackfillPolicy,
     MetadataValue,
     asset,
 )
@@ -25,8 +24,6 @@ from reporting_pipeline.assets.previews import column_schema, table_preview
 from reporting_pipeline.assets.scope import (
     AGGREGATE,
     DOCUMENTS,
-    NO_VALUE,
-    OWNERS,
     TRIAL_DATASET,
     BatchConfig,
     Scope,
@@ -51,16 +48,18 @@ def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
     """The `trial_dataset` asset of one cadence: period x trial."""
 
     @asset(
-        key=scope.key(TRIAL_DATASET),
-        partitions_def=scope.by_trial,
-        backfill_policy=BackfillPolicy.single_run(),
-        output_required=False,
-        dagster_type=NO_VALUE,
-        group_name=scope.group,
-        owners=OWNERS,
-        kinds={"pandas", "parquet", "s3"},
-        code_version=CODE_VERSION,
-        pool=AGGREGATE,
+        **scope.batch_asset(
+            TRIAL_DATASET,
+            scope.by_trial,
+            AGGREGATE,
+            kinds={"pandas", "parquet", "s3"},
+            code_version=CODE_VERSION,
+            description=(
+                f"Tidy tables of one trial and {scope.cadence.noun}: documents, adverse events, laboratory "
+                "results, vital signs, visits, dispositions and findings, each row marked as of this "
+                f"{scope.cadence.noun} or the one before. Parquet in S3."
+            ),
+        ),
         deps=[scope.key(DOCUMENTS)],
         check_specs=[
             AssetCheckSpec(
@@ -79,11 +78,6 @@ def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
                 ),
             ),
         ],
-        description=(
-            f"Tidy tables of one trial and {scope.cadence.noun}: documents, adverse events, laboratory "
-            "results, vital signs, visits, dispositions and findings, each row marked as of this "
-            f"{scope.cadence.noun} or the one before. Parquet in S3."
-        ),
     )
     def trial_dataset(
         context: AssetExecutionContext,

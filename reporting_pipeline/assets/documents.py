@@ -15,14 +15,13 @@ from dagster import (
     AssetCheckSpec,
     AssetExecutionContext,
     AssetsDefinition,
-    BackfillPolicy,
     MetadataValue,
     asset,
 )
 
 from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, finish, run_batch
-from reporting_pipeline.assets.scope import DOCUMENTS, FETCH, NO_VALUE, OWNERS, BatchConfig, Scope
+from reporting_pipeline.assets.scope import DOCUMENTS, FETCH, BatchConfig, Scope
 from reporting_pipeline.media.sandbox import MediaFile, MediaWorkers
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
@@ -42,16 +41,18 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
     """The `documents` asset of one cadence: period x trial."""
 
     @asset(
-        key=scope.key(DOCUMENTS),
-        partitions_def=scope.by_trial,
-        backfill_policy=BackfillPolicy.single_run(),
-        output_required=False,
-        dagster_type=NO_VALUE,
-        group_name=scope.group,
-        owners=OWNERS,
-        kinds={"mongodb", "s3"},
-        code_version=CODE_VERSION,
-        pool=FETCH,
+        **scope.batch_asset(
+            DOCUMENTS,
+            scope.by_trial,
+            FETCH,
+            kinds={"mongodb", "s3"},
+            code_version=CODE_VERSION,
+            description=(
+                f"The documents of one trial that arrived in one {scope.cadence.noun}, and of the "
+                f"{scope.cadence.noun} before for comparison, as a snapshot in S3. Every file is verified: "
+                "it exists, has the size and SHA-256 of its record, and decodes."
+            ),
+        ),
         deps=["mongodb_documents", "s3_files"],
         check_specs=[
             AssetCheckSpec(
@@ -60,11 +61,6 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
                 description="Every file exists, has the size and SHA-256 of its record, and decodes.",
             )
         ],
-        description=(
-            f"The documents of one trial that arrived in one {scope.cadence.noun}, and of the "
-            f"{scope.cadence.noun} before for comparison, as a snapshot in S3. Every file is verified: "
-            "it exists, has the size and SHA-256 of its record, and decodes."
-        ),
     )
     def documents(
         context: AssetExecutionContext,

@@ -11,7 +11,6 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
-    BackfillPolicy,
     MetadataValue,
     asset,
 )
@@ -23,8 +22,6 @@ from reporting_pipeline.assets.datasets import snapshots_of, upstream
 from reporting_pipeline.assets.scope import (
     AGGREGATE,
     DOCUMENTS,
-    NO_VALUE,
-    OWNERS,
     TRIAL_MEDIA,
     BatchConfig,
     Scope,
@@ -48,21 +45,18 @@ def trial_media_asset(scope: Scope) -> AssetsDefinition:
     """The `trial_media` asset of one cadence: period x trial."""
 
     @asset(
-        key=scope.key(TRIAL_MEDIA),
-        partitions_def=scope.by_trial,
-        backfill_policy=BackfillPolicy.single_run(),
-        output_required=False,
-        dagster_type=NO_VALUE,
-        group_name=scope.group,
-        owners=OWNERS,
-        kinds={"pillow", "s3"},
-        code_version=CODE_VERSION,
-        pool=AGGREGATE,
-        deps=[scope.key(DOCUMENTS)],
-        description=(
-            "Thumbnails of a trial's images, set upright, and the first pages of its PDFs, kept by "
-            "content hash. Files that did not verify have none."
+        **scope.batch_asset(
+            TRIAL_MEDIA,
+            scope.by_trial,
+            AGGREGATE,
+            kinds={"pillow", "s3"},
+            code_version=CODE_VERSION,
+            description=(
+                "Thumbnails of a trial's images, set upright, and the first pages of its PDFs, kept by "
+                "content hash. Files that did not verify have none."
+            ),
         ),
+        deps=[scope.key(DOCUMENTS)],
     )
     def trial_media(
         context: AssetExecutionContext,

@@ -22,7 +22,6 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     AssetsDefinition,
-    BackfillPolicy,
     DimensionPartitionMapping,
     IdentityPartitionMapping,
     MetadataValue,
@@ -41,8 +40,6 @@ from reporting_pipeline.assets.batch import (
     run_batch,
 )
 from reporting_pipeline.assets.scope import (
-    NO_VALUE,
-    OWNERS,
     RENDER,
     SUBSCRIBER_REPORTS,
     TRIAL_DATASET,
@@ -85,16 +82,18 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
     )
 
     @asset(
-        key=scope.key(SUBSCRIBER_REPORTS),
-        partitions_def=scope.by_subscription,
-        backfill_policy=BackfillPolicy.single_run(),
-        output_required=False,
-        dagster_type=NO_VALUE,
-        group_name=scope.group,
-        owners=OWNERS,
-        kinds={"reportlab", "pdf", "s3"},
-        code_version=CODE_VERSION,
-        pool=RENDER,
+        **scope.batch_asset(
+            SUBSCRIBER_REPORTS,
+            scope.by_subscription,
+            RENDER,
+            kinds={"reportlab", "pdf", "s3"},
+            code_version=CODE_VERSION,
+            description=(
+                f"One report per subscription for one {scope.cadence.noun}: PDF, CSV or XLSX, filtered as "
+                "the subscription says, encrypted in S3. Its metadata holds the SHA-256, the pages and the "
+                "versions of everything it was made from."
+            ),
+        ),
         deps=[
             AssetDep(scope.key(TRIAL_DATASET), partition_mapping=same_period),
             AssetDep(scope.key(TRIAL_MEDIA), partition_mapping=same_period),
@@ -107,11 +106,6 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
                 description="Every report has content, and every PDF at least one page.",
             )
         ],
-        description=(
-            f"One report per subscription for one {scope.cadence.noun}: PDF, CSV or XLSX, filtered as "
-            "the subscription says, encrypted in S3. Its metadata holds the SHA-256, the pages and the "
-            "versions of everything it was made from."
-        ),
     )
     def subscriber_reports(
         context: AssetExecutionContext,

@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from dagster import AssetExecutionContext, AssetKey, Config, DagsterType, MultiPartitionsDefinition, Nothing
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    BackfillPolicy,
+    Config,
+    DagsterType,
+    MultiPartitionsDefinition,
+    Nothing,
+)
 from pydantic import Field
 
 from reporting_pipeline import partitions
@@ -60,6 +68,30 @@ class Scope:
     def by_subscription(self) -> MultiPartitionsDefinition:
         return partitions.by_subscription(self.cadence, self.settings, self.now)
 
+    def batch_asset(
+        self,
+        name: str,
+        partitions_def: MultiPartitionsDefinition,
+        stage: str,
+        kinds: set[str],
+        code_version: str,
+        description: str,
+    ) -> dict[str, Any]:
+        """The arguments of `@asset` that every asset made in batches has."""
+        return {
+            "key": self.key(name),
+            "partitions_def": partitions_def,
+            "backfill_policy": BackfillPolicy.single_run(),
+            "output_required": False,
+            "dagster_type": NO_VALUE,
+            "group_name": self.group,
+            "owners": OWNERS,
+            "pool": stage,
+            "kinds": kinds,
+            "code_version": code_version,
+            "description": description,
+        }
+
     def trial_partitions(self, context: AssetExecutionContext) -> Sequence[TrialPartition]:
         return [
             TrialPartition.parse(key, self.cadence, self.settings.timezone) for key in context.partition_keys
@@ -70,8 +102,3 @@ class Scope:
             SubscriptionPartition.parse(key, self.cadence, self.settings.timezone)
             for key in context.partition_keys
         ]
-
-
-def pool(stage: str) -> str:
-    """The concurrency pool of a stage; its limit is set in dagster.yaml or in the UI."""
-    return stage
