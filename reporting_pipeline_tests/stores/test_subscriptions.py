@@ -27,6 +27,7 @@ from reporting_pipeline.stores.subscriptions import (
     end_subscription,
     get_subscription,
     list_subscriptions,
+    next_due_at,
     pause_subscription,
     resume_subscription,
     subscriptions_by_id,
@@ -158,6 +159,16 @@ def test_pause_stops_resume_starts_and_end_is_for_good(database: Database) -> No
     end_subscription(database, "org_1", "sub_1", NOW)
     with pytest.raises(SubscriptionEnded):
         resume_subscription(database, "org_1", "sub_1", NOW)
+
+
+def test_the_next_due_time_is_exact_at_every_minute_of_an_hour() -> None:
+    hourly = subscription(schedule=Schedule(cadence="cron", cron_expression="20 * * * *"))
+    for minute in range(60):
+        now = NOW.replace(minute=minute, second=30)
+        expected = now.replace(minute=20, second=0) + timedelta(hours=0 if minute < 20 else 1)
+        assert next_due_at(hourly, now) == expected
+    assert next_due_at(hourly, NOW.replace(minute=20)) == NOW.replace(hour=1, minute=20)
+    assert next_due_at(hourly.model_copy(update={"status": "paused"}), NOW) is None
 
 
 def test_only_what_is_due_is_looked_at_and_then_moves_on(database: Database) -> None:
