@@ -5,15 +5,8 @@ it, with that reason, and no others. Rights are looked at here again: a subscrip
 no longer read a trial is skipped.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
-from threading import BoundedSemaphore
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any
 
 from dagster import (
     AssetCheckResult,
@@ -24,21 +17,17 @@ from dagster import (
     AssetsDefinition,
     DimensionPartitionMapping,
     IdentityPartitionMapping,
-    MetadataValue,
     MultiPartitionMapping,
     asset,
 )
 
-from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import (
     Batch,
-    Made,
-    PartitionFailed,
-    PartitionSkipped,
     Spent,
     finish,
     run_batch,
 )
+from reporting_pipeline.assets.press import CODE_VERSION, Press
 from reporting_pipeline.assets.scope import (
     RENDER,
     SUBSCRIBER_REPORTS,
@@ -47,29 +36,12 @@ from reporting_pipeline.assets.scope import (
     BatchConfig,
     Scope,
 )
-from reporting_pipeline.domain.access import User, may_receive, visible_trials
-from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.subscriptions import Format, Subscription
+from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.partitions import PERIOD, SubscriptionPartition
-from reporting_pipeline.reports.renderer import ReportRenderer
-from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
-from reporting_pipeline.stores.audit import Action, Event, record_many
-from reporting_pipeline.stores.datasets import load_dataset
-from reporting_pipeline.stores.jobs import mark_failed, mark_rendered, mark_skipped
-from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.reports import StoredReport, report_id, report_key, save_reports
-from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, results_of
+from reporting_pipeline.stores.results import AssetResult
 
-#: Raise it when reports look or count differently: every report is then made again when asked for.
-CODE_VERSION = "1"
 REPORT_OPENS = "report_opens"
-#: Datasets kept in memory at a time; partitions are worked in the order of their trials.
-DATASETS_KEPT = 8
-#: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
-STORING_AT_ONCE = 4
-WAITING_FILES = 64
 
 
 def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
@@ -117,7 +89,7 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
         partitions = scope.subscription_partitions(context)
         spent = Spent()
         with spent.on("inputs"):
-            press = _Press.open(database, store, scope, partitions, context.run.run_id, spent)
+            press = Press.open(database, store, scope, partitions, context.run.run_id, spent)
         batch = Batch[SubscriptionPartition](
             asset_key=scope.key(SUBSCRIBER_REPORTS),
             stage=RENDER,
@@ -152,315 +124,3 @@ def _has_content(result: AssetResult) -> bool:
     """A PDF has pages; CSV and XLSX have none, only bytes."""
     detail = result.detail
     return detail["size"] > 0 and (detail["pages"] >= 1 or detail["format"] != Format.PDF.value)
-
-
-@dataclass(frozen=True)
-class _Order:
-    """What one subscription's report is made from."""
-
-    subscription: Subscription
-    owner: User
-    trials: tuple[str, ...]
-
-
-class _Press:
-    """Everything the reports of one run share, read once."""
-
-    def __init__(
-        self,
-        database: Database,
-        objects: ObjectStore,
-        scope: Scope,
-        orders: Mapping[str, _Order],
-        problems: Mapping[str, Exception],
-        datasets: Mapping[tuple[str, str], AssetResult],
-        media: Mapping[tuple[str, str], AssetResult],
-        organisations: Mapping[str, str],
-        run_id: str,
-        spent: Spent,
-    ) -> None:
-        self._database = database
-        self._objects = objects
-        self._scope = scope
-        self._orders = orders
-        self._problems = problems
-        self._datasets = datasets
-        self._media = media
-        self._organisations = organisations
-        self._run_id = run_id
-        self._renderer = ReportRenderer(objects.get, scope.settings.home / "cache" / "thumbnails")
-        self._load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
-        self._spent = spent
-        self._storing = ThreadPoolExecutor(STORING_AT_ONCE, thread_name_prefix="storing")
-        self._room = BoundedSemaphore(WAITING_FILES)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._storing.shutdown(cancel_futures=True)
-
-    @classmethod
-    def open(
-        cls,
-        database: Database,
-        objects: ObjectStore,
-        scope: Scope,
-        partitions: Sequence[SubscriptionPartition],
-        run_id: str,
-        spent: Spent,
-    ) -> "_Press":
-        ids = list({partition.subscription for partition in partitions})
-        orders, problems = _orders(database, ids)
-        trials = sorted({trial for order in orders.values() for trial in order.trials})
-        periods = sorted({partition.period.key for partition in partitions})
-        organisations = {
-            record["_id"]: str(record.get("name", record["_id"])) for record in database.organisations.find()
-        }
-        return cls(
-            database,
-            objects,
-            scope,
-            orders,
-            problems,
-            _results(database, scope.name(TRIAL_DATASET), periods, trials),
-            _results(database, scope.name(TRIAL_MEDIA), periods, trials),
-            organisations,
-            run_id,
-            spent,
-        )
-
-    def in_body_order(self, partitions: Sequence[SubscriptionPartition]) -> list[SubscriptionPartition]:
-        """Reports that share a body come one after the other, so that the body is made once."""
-
-        def position(partition: SubscriptionPartition) -> tuple[str, ...]:
-            order = self._orders.get(partition.subscription)
-            if order is None:
-                return (partition.period.key,)
-            one = order.subscription
-            return (
-                partition.period.key,
-                *order.trials,
-                one.report_type,
-                one.format,
-                one.filters.fingerprint(),
-            )
-
-        return sorted(partitions, key=position)
-
-    def input_version(self, partition: SubscriptionPartition) -> str:
-        """Equal when the same report would come out. Raises what keeps the report from being made."""
-        problem = self._problems.get(partition.subscription)
-        if problem is not None:
-            raise problem
-        order = self._orders[partition.subscription]
-        one = order.subscription
-        sources = [
-            (
-                trial,
-                self._upstream(self._datasets, partition, trial, "dataset").version,
-                self._upstream(self._media, partition, trial, "media").version,
-            )
-            for trial in order.trials
-        ]
-        inputs = [
-            CODE_VERSION,
-            __version__,
-            one.report_type,
-            one.format,
-            one.name,
-            one.filters.fingerprint(),
-            one.parameters,
-            order.owner.name,
-            self._organisations.get(one.organisation, ""),
-            sources,
-        ]
-        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
-
-    def make(self, partition: SubscriptionPartition) -> Made:
-        order = self._orders[partition.subscription]
-        one = order.subscription
-        request = self._request(partition, order)
-        with self._spent.on("render"):
-            rendered = self._renderer.render(request)
-        key = report_key(partition.period, one.id, rendered.sha256, rendered.format.value)
-        detail = {
-            "organisation": one.organisation,
-            "key": key,
-            "sha256": rendered.sha256,
-            "size": len(rendered.content),
-            "pages": rendered.pages,
-            "format": rendered.format.value,
-            "content_type": rendered.content_type,
-            "file_name": rendered.file_name,
-            "data_as_of": rendered.data_as_of,
-            "dataset_versions": {
-                trial: self._datasets[partition.period.key, trial].version for trial in order.trials
-            },
-            "code_version": f"{__version__}/{CODE_VERSION}",
-        }
-        return Made(
-            version=rendered.sha256[:16],
-            detail=detail,
-            metadata=_metadata(self._objects, rendered, key, order, partition),
-            under_way=self._store(key, rendered),
-        )
-
-    def _store(self, key: str, rendered: RenderedReport) -> Future[None]:
-        """Store the file beside the rendering of the next ones; what waits is bounded."""
-        with self._spent.on("waiting for files"):
-            self._room.acquire()
-
-        def put() -> None:
-            try:
-                self._objects.put(key, rendered.content, rendered.content_type)
-            finally:
-                self._room.release()
-
-        try:
-            return self._storing.submit(put)
-        except BaseException:
-            self._room.release()
-            raise
-
-    def record(self, results: Sequence[AssetResult]) -> None:
-        """Name the stored files in `reports`, then move the jobs that waited for them."""
-        done = [result for result in results if result.state == DONE]
-        reports = [self._stored(result) for result in done]
-        save_reports(self._database, reports)
-        now = datetime.now(UTC)
-        mark_rendered(
-            self._database, [(report.subscription, report.period, report.id) for report in reports], now
-        )
-        failed = [result for result in results if result.state == FAILED]
-        mark_failed(
-            self._database, [(one.item, one.period, one.reason, one.permanent) for one in failed], now
-        )
-        skipped = [result for result in results if result.state not in (DONE, FAILED)]
-        mark_skipped(self._database, [(one.item, one.period, one.reason) for one in skipped], now)
-        made_now = [result for result in results if result.run_id == self._run_id]
-        record_many(self._database, [event for one in made_now for event in self._audit(one)], now)
-
-    def _audit(self, result: AssetResult) -> Iterator[Event]:
-        """The audit's row of one report: what was rendered, or that it failed and where."""
-        order = self._orders.get(result.item)
-        organisation = order.subscription.organisation if order else self._scope.settings.organisation
-        details = {"period": result.period, "cadence": self._scope.cadence.value, "run": result.run_id}
-        subject = report_id(self._scope.cadence, result.period, result.item)
-        if result.state == DONE:
-            details |= {"sha256": result.detail["sha256"], "subscription": result.item}
-            yield Event(Action.REPORT_RENDERED, "system", subject, organisation, details)
-        elif result.state == FAILED:
-            details |= {"subscription": result.item}
-            yield Event(Action.REPORT_FAILED, "system", subject, organisation, details)
-
-    def _stored(self, result: AssetResult) -> StoredReport:
-        return StoredReport(
-            id=report_id(self._scope.cadence, result.period, result.item),
-            subscription=result.item,
-            cadence=self._scope.cadence.value,
-            period=result.period,
-            rendered_at=result.at,
-            **result.detail,
-        )
-
-    def _request(self, partition: SubscriptionPartition, order: _Order) -> ReportRequest:
-        one = order.subscription
-        return ReportRequest(
-            subscription=one,
-            owner_name=order.owner.name,
-            organisation_name=self._organisations.get(one.organisation, one.organisation),
-            period=partition.period,
-            datasets=tuple(self._load(partition.period.key, trial) for trial in order.trials),
-            document_id=report_id(self._scope.cadence, partition.period.key, one.id),
-            code_version=f"{__version__}/{CODE_VERSION}",
-        )
-
-    def _load_dataset(self, period: str, trial: str) -> TrialDataset:
-        return load_dataset(
-            self._objects,
-            self._datasets[period, trial].detail["prefix"],
-            self._media[period, trial].detail["key"],
-        )
-
-    @staticmethod
-    def _upstream(
-        results: Mapping[tuple[str, str], AssetResult],
-        partition: SubscriptionPartition,
-        trial: str,
-        what: str,
-    ) -> AssetResult:
-        result = results.get((partition.period.key, trial))
-        if result is None:
-            raise PartitionFailed(f"the {what} of trial {trial} is not materialized yet", permanent=False)
-        if not result.done:
-            raise PartitionFailed(f"the {what} of trial {trial} failed: {result.reason}", permanent=False)
-        return result
-
-
-def _orders(database: Database, ids: Sequence[str]) -> tuple[dict[str, _Order], dict[str, Exception]]:
-    """(what can be made, why the rest cannot), by subscription."""
-    orders: dict[str, _Order] = {}
-    problems: dict[str, Exception] = {}
-    records = {record["_id"]: record for record in database.subscriptions.find({"_id": {"$in": list(ids)}})}
-    owners = {
-        record["_id"]: User.from_record(record)
-        for record in database.users.find({"_id": {"$in": [record["owner"] for record in records.values()]}})
-    }
-    trials_by_organisation: dict[str, list[Record]] = {}
-    for trial in database.trials.find({}, {"organisation": 1}).sort("_id", 1):
-        trials_by_organisation.setdefault(trial["organisation"], []).append(trial)
-    for identifier in ids:
-        record = records.get(identifier)
-        if record is None:
-            problems[identifier] = PartitionSkipped("the subscription no longer exists")
-            continue
-        try:
-            subscription = Subscription.model_validate({**record, "id": record["_id"]})
-        except ValueError as error:
-            problems[identifier] = PartitionFailed(f"the subscription's record is not valid: {error}")
-            continue
-        owner = owners.get(subscription.owner)
-        trials = trials_by_organisation.get(subscription.organisation, [])
-        decision = may_receive(owner, subscription, trials)
-        if owner is None or not decision.allowed:
-            problems[identifier] = PartitionSkipped(decision.reason)
-            continue
-        wanted = set(subscription.filters.trials)
-        visible = visible_trials(owner, trials)
-        orders[identifier] = _Order(
-            subscription, owner, tuple(trial for trial in visible if not wanted or trial in wanted)
-        )
-    return orders, problems
-
-
-def _results(
-    database: Database, asset: str, periods: Sequence[str], trials: Sequence[str]
-) -> dict[tuple[str, str], AssetResult]:
-    return {
-        (period, trial): result
-        for period in periods
-        for trial, result in results_of(database, asset, period, trials).items()
-    }
-
-
-def _metadata(
-    objects: ObjectStore,
-    rendered: RenderedReport,
-    key: str,
-    order: _Order,
-    partition: SubscriptionPartition,
-) -> dict[str, MetadataValue[Any]]:
-    return {
-        "pages": MetadataValue.int(rendered.pages),
-        "bytes": MetadataValue.int(len(rendered.content)),
-        "SHA-256": MetadataValue.text(rendered.sha256),
-        "format": MetadataValue.text(rendered.format.value),
-        "trials": MetadataValue.text(", ".join(order.trials)),
-        "filters": MetadataValue.json(order.subscription.filters.model_dump(mode="json")),
-        "body": MetadataValue.text(rendered.body_id),
-        "data as of": MetadataValue.timestamp(rendered.data_as_of),
-        "period ends": MetadataValue.timestamp(partition.period.end_at),
-        "code version": MetadataValue.text(f"{__version__}/{CODE_VERSION}"),
-        "location": MetadataValue.path(f"s3://{objects.bucket}/{key}"),
-    }
