@@ -25,7 +25,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -358,7 +357,7 @@ def main() -> None:
     parser.add_argument("--single-runs", type=int, default=6, help="sample of one run per report")
     parser.add_argument("--patience", type=float, default=1_200, help="seconds until it counts as stuck")
     chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its servers and its daemon, too
+    measuring.end_cleanly()
     measuring.show(
         "edition", measure(chosen.subscriptions, chosen.trials, chosen.single_runs, chosen.patience)
     )

@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=5_000)
     parser.add_argument("--storage", choices=("sqlite", "postgres"), action="append")
     chosen = parser.parse_args()
+    measuring.end_cleanly()
     measuring.show("lineage", measure(chosen.partitions, chosen.storage or ["sqlite", "postgres"]))
 
 

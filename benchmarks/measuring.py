@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,11 @@ LOOK_EVERY_SECONDS = 0.2
 def show(name: str, figures: Mapping[str, Any]) -> None:
     """Print the figures of benchmark `name`, with the machine they were measured on."""
     print(json.dumps({"name": name, **rounded(figures), "machine": machine()}))
+
+
+def end_cleanly() -> None:
+    """Let SIGTERM (a time limit) end the program as Ctrl-C does: with its servers and folders."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def machine() -> dict[str, Any]:
