@@ -25,6 +25,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -90,6 +91,8 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
             before = _cpu_of_servers(local)
             _until_complete(edition, daemon, patience)
             figures = _figures(edition, uses, _cpu_of_servers(local) - before)
+            # What is compared with takes its time, too; should it run out, this much is known.
+            print(json.dumps(measuring.rounded(figures)), file=sys.stderr, flush=True)
             single = _run_per_report(edition, daemon, single_runs, patience)
         limit = _limit(edition, figures["render_processes"])
         plain = _platypus(edition)
