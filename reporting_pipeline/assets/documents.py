@@ -34,6 +34,7 @@ from reporting_pipeline.stores.snapshots import FileVerdict, Snapshot, save_snap
 CODE_VERSION = "1"
 MAX_FILE_BYTES = 256 * 1024 * 1024
 FILES_VERIFIED = "files_verified"
+TRIALS_KNOWN = "trials_known"
 NAMED_FILES = 50
 
 
@@ -59,7 +60,12 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
                 FILES_VERIFIED,
                 asset=scope.key(DOCUMENTS),
                 description="Every file exists, has the size and SHA-256 of its record, and decodes.",
-            )
+            ),
+            AssetCheckSpec(
+                TRIALS_KNOWN,
+                asset=scope.key(DOCUMENTS),
+                description="Every document names a trial that has a record; others reach no report.",
+            ),
         ],
     )
     def documents(
@@ -88,6 +94,13 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
             )
         for result in outcome.done:
             bad_files += result.detail["bad_files"]
+        strays = unknown_trials(database)
+        yield AssetCheckResult(
+            check_name=TRIALS_KNOWN,
+            passed=not strays,
+            severity=AssetCheckSeverity.WARN,
+            description=f"no record of trial {', '.join(strays)}" if strays else "every trial has its record",
+        )
         yield AssetCheckResult(
             check_name=FILES_VERIFIED,
             passed=not bad_files,
@@ -100,6 +113,13 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
         yield from finish(context, outcome)
 
     return documents
+
+
+def unknown_trials(database: Database) -> list[str]:
+    """Trials that documents name and that have no record; ingest refuses them, other writers may not."""
+    named = database.documents.distinct("trial")
+    known = {trial["_id"] for trial in database.trials.find({}, {"_id": 1})}
+    return sorted(str(trial)[:100] for trial in named if trial not in known)[:NAMED_FILES]
 
 
 def documents_fingerprint(database: Database, partition: TrialPartition) -> str:

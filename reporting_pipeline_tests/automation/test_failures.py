@@ -148,6 +148,9 @@ def test_a_document_of_an_unknown_trial_is_refused_and_one_written_past_the_door
     crank.complete()
     assert crank.edition_state() == "completed"
     assert crank.mailed() == sorted(OTHERS + NEED_BETA)
+    check = crank.check("documents", "trials_known")
+    assert check is not None
+    assert (check.passed, check.description) == (False, "no record of trial T-NOWHERE")
 
 
 def test_a_trial_whose_record_is_gone_fails_alone_and_says_what_to_do(crank: Crank) -> None:
