@@ -85,7 +85,6 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-
 def empty_table(name: str) -> pd.DataFrame:
     """The table `name` of TABLES without rows, with its dtypes."""
     return table_from_rows(name, [])
