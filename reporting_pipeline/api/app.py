@@ -12,11 +12,11 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from reporting_pipeline.api import errors, openapi
 from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
-from reporting_pipeline.api.deps import Context
+from reporting_pipeline.api.deps import Context, known_parameters
 from reporting_pipeline.api.guard import GuardMiddleware
 from reporting_pipeline.api.idempotency import IdempotencyMiddleware
 from reporting_pipeline.api.limits import RateLimits
@@ -91,7 +91,7 @@ def _bare_app() -> FastAPI:
     )
     errors.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(known_parameters)])
     return app
 
 

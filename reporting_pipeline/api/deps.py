@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query as QueryParameter
+from fastapi.routing import APIRoute
 
 from reporting_pipeline.api.errors import FieldError, Problem, not_found
 from reporting_pipeline.api.limits import RateLimits
@@ -50,6 +53,26 @@ def _caller(request: Request) -> User:
 
 Deployment = Annotated[Context, Depends(_context)]
 Caller = Annotated[User, Depends(_caller)]
+
+
+def known_parameters(request: Request) -> None:
+    """Refuse (422) query parameters that the route does not have: a misspelt filter is no filter.
+
+    Links in mails are left alone: mail programs add parameters of their own.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not request.url.path.startswith("/api/"):
+        return
+    fields = get_flat_params(route.dependant)
+    known = {field.alias for field in fields if isinstance(field.field_info, QueryParameter)}
+    for name in request.query_params:
+        if name not in known:
+            wanted = ", ".join(sorted(known)) or "none"
+            raise Problem(
+                "validation",
+                f"{name[:60]}: is no parameter of this address",
+                [FieldError(f"query:{name[:60]}", f"is no parameter of this address; it takes {wanted}")],
+            )
 
 
 def may(action: Action, kind: Kind) -> Any:

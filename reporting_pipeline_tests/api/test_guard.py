@@ -167,3 +167,12 @@ def test_unsubscribing_is_by_post_alone(api: Api) -> None:
     assert browser.status_code == 404
     assert "no longer good" in browser.text
     assert json.loads(api.get("/r/not-a-token").text)["status"] == 404
+
+
+def test_a_parameter_that_an_address_does_not_have_is_refused_by_name(api: Api) -> None:
+    """A misspelt filter that is passed over would list everything."""
+    answer = api.as_("usr_default_admin").get("/api/subscriptions?stauts=active")
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert (problem["in"], problem["parameter"]) == ("query", "stauts")
+    assert "status" in problem["detail"]
