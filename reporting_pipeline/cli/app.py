@@ -23,6 +23,7 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.embedded import servers as embedded
 from reporting_pipeline.embedded.errors import EmbeddedError
 from reporting_pipeline.settings import SettingsError, current_settings
+from reporting_pipeline.stores.audit import Action, record
 from reporting_pipeline.stores.editions import EditionExists, open_edition
 
 console = Console()
@@ -127,6 +128,10 @@ def edition_open(
             edition = open_edition(deployment.database, cadence, window.key, "command line", now, force)
         except EditionExists as error:
             raise ValueError(f"{error}. Use --force to make it again") from None
+        organisation = deployment.settings.organisation
+        record(
+            deployment.database, Action.EDITION_OPENED, "system", edition.id, now, organisation=organisation
+        )
         console.print(f"edition {edition.id} is open")
 
 

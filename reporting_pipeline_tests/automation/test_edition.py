@@ -28,6 +28,8 @@ def test_the_schedule_opens_the_edition_once_and_skips_the_second_time(crank: Cr
     assert crank.edition_state() == "open"
     assert crank.schedule() == f"edition {crank.edition()} is already open"
     assert crank.database.editions.count_documents({}) == 1
+    opened = list(crank.database.audit.find({"action": "edition.opened"}))
+    assert [(row["actor"], row["subject"]) for row in opened] == [("schedule", crank.edition())]
 
 
 def test_an_edition_renders_every_report_mails_each_once_and_completes(crank: Crank) -> None:

@@ -49,6 +49,7 @@ def test_an_edition_is_opened_once_and_a_second_time_only_by_force(deployment: D
     assert "--force" in again.output
     forced = runner.invoke(app, ["edition", "open", "weekly", "--period", "2026-11-09", "--force"])
     assert forced.exit_code == 0
+    assert deployment.audit.count_documents({"action": "edition.opened", "subject": "weekly:2026-11-09"}) == 2
     listed = runner.invoke(app, ["edition", "list"])
     assert "weekly:2026-11-09" in listed.output
 
