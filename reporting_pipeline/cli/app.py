@@ -16,6 +16,7 @@ from rich.table import Table
 
 from reporting_pipeline.cli import demo as demo_run
 from reporting_pipeline.cli import dev as dev_run
+from reporting_pipeline.cli.delivery import app as delivery_app
 from reporting_pipeline.cli.deployment import Deployment, open_deployment
 from reporting_pipeline.domain.access import Role
 from reporting_pipeline.domain.editions import closed_period
@@ -41,6 +42,7 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 app.add_typer(servers_app, name="servers")
 app.add_typer(edition_app, name="edition")
 app.add_typer(audit_app, name="audit")
+app.add_typer(delivery_app, name="delivery")
 
 
 @app.callback()

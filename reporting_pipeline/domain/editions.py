@@ -44,11 +44,6 @@ def edition_id(cadence: Cadence, period: str) -> str:
     return f"{cadence.value}:{period}"
 
 
-def may_become(current: EditionState, wanted: EditionState) -> bool:
-    """Whether `wanted` may follow `current`."""
-    return wanted in TRANSITIONS[current]
-
-
 def may_precede(wanted: EditionState) -> list[EditionState]:
     """The states that `wanted` may follow."""
     return [state for state, following in TRANSITIONS.items() if wanted in following]

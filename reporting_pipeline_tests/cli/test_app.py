@@ -10,9 +10,12 @@ from typer.testing import CliRunner
 from reporting_pipeline.cli import app
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings, current_settings
+from reporting_pipeline.stores.alerts import open_alerts, raise_alert
 from reporting_pipeline.stores.audit import Action, record
+from reporting_pipeline.stores.deliveries import closed_channels, halt_channel
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.suppressions import suppress_address, suppressed_among
 
 runner = CliRunner()
 
@@ -91,6 +94,24 @@ def test_a_token_for_this_machines_own_user_makes_that_user(deployment: Database
 def test_the_alarm_is_silent_when_nothing_was_expected(deployment: Database) -> None:
     result = runner.invoke(app, ["alarm"])
     assert result.exit_code == 0, result.output
+
+
+def test_a_person_resumes_a_halted_channel_and_its_alert_closes(deployment: Database) -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    assert runner.invoke(app, ["delivery", "resume", "email"]).exit_code == 1
+    halt_channel(deployment, "email", "401", now)
+    raise_alert(deployment, "channel-halted:email", "401", now)
+    assert runner.invoke(app, ["delivery", "resume", "email"]).exit_code == 0
+    assert closed_channels(deployment, now) == []
+    assert open_alerts(deployment) == []
+
+
+def test_a_person_lifts_a_suppressed_address(deployment: Database) -> None:
+    suppress_address(deployment, "reader@example.org", "bounced", datetime(2026, 11, 23, tzinfo=UTC))
+    assert "reader@example.org" in runner.invoke(app, ["delivery", "suppressions"]).output
+    assert runner.invoke(app, ["delivery", "lift", "reader@example.org"]).exit_code == 0
+    assert suppressed_among(deployment, ["reader@example.org"]) == {}
+    assert runner.invoke(app, ["delivery", "lift", "reader@example.org"]).exit_code == 1
 
 
 def test_a_misspelt_variable_stops_every_command_with_the_name_meant(monkeypatch: pytest.MonkeyPatch) -> None:
