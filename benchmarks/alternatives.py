@@ -64,7 +64,7 @@ def page_of(request: ReportRequest, thumbnails: ThumbnailCache, folder: Path) ->
         ],
         charts=charts,
         tables=_tables(trial),
-        notes=[str(note) for note in trial.notes["note"].head(20)],
+        notes=[str(note) for note in trial.notes["note"][:20]],
         pictures=[thumbnails.path(one) for one in list(trial.media.values())[:12]],
     )
 
@@ -120,8 +120,8 @@ def _seconds(make: Callable[[Page, Path], bytes], pages: Sequence[Page], folder:
 
 def _tables(trial: TrialFigures) -> list[list[list[str]]]:
     frames = [
-        trial.adverse_events[list(AE_COLUMNS)],
-        trial.abnormal_labs[list(LAB_COLUMNS)],
+        trial.adverse_events.frame[list(AE_COLUMNS)],
+        trial.abnormal_labs.frame[list(LAB_COLUMNS)],
         trial.site_activity.reset_index(),
     ]
     return [_cells(frame) for frame in frames if not frame.empty]

@@ -105,13 +105,13 @@ def _trial(trial: TrialFigures, thumbnails: ThumbnailCache) -> list[Flowable]:
         story += [Image(chart(frame), 420, 160), Spacer(1, 6)]
     story += [
         PageBreak(),
-        _table(trial.adverse_events, AE_COLUMNS),
+        _table(trial.adverse_events.frame, AE_COLUMNS),
         Spacer(1, 10),
-        _table(trial.abnormal_labs, LAB_COLUMNS),
+        _table(trial.abnormal_labs.frame, LAB_COLUMNS),
         Spacer(1, 10),
         _table(trial.site_activity.reset_index(), tuple(trial.site_activity.reset_index().columns)),
     ]
-    story += [_text(str(note), 9) for note in trial.notes["note"].head(20)]
+    story += [_text(str(note), 9) for note in trial.notes["note"][:20]]
     for thumbnail in list(trial.media.values())[:12]:
         picture = io.BytesIO(Path(thumbnails.path(thumbnail)).read_bytes())
         story.append(Image(picture, 160, 160 * thumbnail.height / thumbnail.width))

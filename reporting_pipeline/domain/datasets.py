@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 import pandas as pd
 
+from reporting_pipeline.domain.facts import Facts, prepared
 from reporting_pipeline.domain.periods import Period
 
 _KEY = {"document_id": "str", "window": "str", "site": "str", "subject": "str", "day": "str"}
@@ -121,6 +123,11 @@ class TrialDataset:
     version: str  # 16 hex characters: the same inputs and code give the same version
     data_as_of: datetime  # UTC; the newest `updated_at` among the documents, or the period's end
     media: Mapping[str, Thumbnail] = field(default_factory=dict)  # by file sha256
+
+    @cached_property
+    def facts(self) -> Mapping[str, Facts]:
+        """The tables as filters are applied to them, prepared at the first use and then kept."""
+        return prepared(self.tables)
 
 
 @dataclass(frozen=True)

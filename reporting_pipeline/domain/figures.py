@@ -10,19 +10,19 @@ Filters: `trials`, `sites` and `kinds` choose documents and the facts that come 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reporting_pipeline.domain.datasets import Thumbnail, TrialDataset
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.facts import Facts, Listing
 from reporting_pipeline.domain.subscriptions import Filters
 
-CURRENT, PREVIOUS = "current", "previous"
 #: Mildest first; AEs without a severity are counted as NOT_STATED.
 SEVERITIES = ("MILD", "MODERATE", "SEVERE", "NOT STATED")
 NOT_CODED = "Not coded"
@@ -134,7 +134,11 @@ class Value:
 
 @dataclass(frozen=True)
 class TrialFigures:
-    """Everything a report says about one trial. Frames hold the current period only."""
+    """Everything a report says about one trial in the current period.
+
+    Frames of counts are small and ready; lists of facts are `Listing`s, which give a part of
+    themselves as records and the whole as a frame.
+    """
 
     trial: str
     title: str
@@ -151,24 +155,24 @@ class TrialFigures:
     #: bad_files; counts
     site_activity: pd.DataFrame
     #: columns of TABLES["adverse_events"]; serious first, then by severity, site, subject
-    adverse_events: pd.DataFrame
+    adverse_events: Listing
     #: columns of TABLES["labs"] and `deviation`: distance outside the range in widths of the range
-    abnormal_labs: pd.DataFrame
+    abnormal_labs: Listing
     #: columns of TABLES["documents"], of all kinds of the filter, in order of arrival
-    documents: pd.DataFrame
+    documents: Listing
     #: those documents with a file of the filter's file types
-    files: pd.DataFrame
-    notes: pd.DataFrame
+    files: Listing
+    notes: Listing
     #: columns of TABLES["findings"]
-    findings: pd.DataFrame
-    #: all filtered fact tables of the current period, for CSV and XLSX
-    tables: Mapping[str, pd.DataFrame]
+    findings: Listing
+    #: all filtered facts of the current period by table, for CSV and XLSX
+    tables: Mapping[str, Listing]
     media: Mapping[str, Thumbnail]
 
     @property
     def is_empty(self) -> bool:
         """No document in the period matches the filters."""
-        return self.documents.empty
+        return not len(self.documents)
 
     @property
     def synthetic_documents(self) -> int:
@@ -186,29 +190,30 @@ def covers(filters: Filters, kind: Kind | None) -> bool:
 
 def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
     """The figures of one trial under `filters`. The caller has chosen the trial."""
-    tables = dataset.tables
-    masks = {name: _masks(tables[name], name, filters) for name in ("documents", *_TABLE_KINDS)}
-    documents = _in_order_of_arrival(tables["documents"][masks["documents"][0]])
-    files = documents[_has_file(documents, filters)].reset_index(drop=True)
-    current = {name: tables[name][masks[name][0]] for name in _TABLE_KINDS}
-    labs = current["labs"]
-    abnormal = labs[_outside(labs)]
+    facts = dataset.facts
+    rows = {name: _rows(facts[name], name, filters) for name in ("documents", *_TABLE_KINDS)}
+    has_file = _has_file(facts["documents"], filters)
+    documents = facts["documents"].listing(rows["documents"][0])
+    files = documents.where(has_file)
+    labs = facts["labs"]
+    outside = rows["labs"][0] & _outside(labs)
+    current = {name: rows[name][0] for name in _TABLE_KINDS}
     return TrialFigures(
         trial=dataset.trial,
         title=dataset.title,
-        values=_key_figures(tables, masks, filters),
+        values=_key_figures(facts, rows, has_file, filters),
         documents_by_day=_by_day_and_kind(documents, [day.isoformat() for day in dataset.period.days()]),
-        adverse_events_by_class=_by_class(current["adverse_events"]),
-        labs_outside_range=_by_test(labs),
-        visits_by_site=_visits_by_site(current["visits"]),
-        site_activity=_site_activity(documents, current, abnormal, files),
-        adverse_events=_listing(current["adverse_events"]),
-        abnormal_labs=_by_deviation(abnormal),
+        adverse_events_by_class=_by_class(facts["adverse_events"], current["adverse_events"]),
+        labs_outside_range=_by_test(labs, current["labs"]),
+        visits_by_site=_visits_by_site(facts["visits"], current["visits"]),
+        site_activity=_site_activity(facts, rows, documents, files),
+        adverse_events=facts["adverse_events"].listing(current["adverse_events"]),
+        abnormal_labs=facts["abnormal_labs"].listing(outside),
         documents=documents,
         files=files,
-        notes=documents[documents["note"].to_numpy() != ""].reset_index(drop=True),
-        findings=_findings(dataset, filters, documents),
-        tables=current,
+        notes=documents.where(facts["documents"]["note"] != ""),
+        findings=_findings(facts, filters, documents),
+        tables={name: Listing(facts[name], np.flatnonzero(mask)) for name, mask in current.items()},
         media={
             sha: dataset.media[sha]
             for sha, status in zip(files["file_sha256"].tolist(), files["file_status"].tolist(), strict=True)
@@ -238,48 +243,30 @@ def total(trials: Iterable[TrialFigures]) -> dict[Figure, Value | None]:
 Masks = tuple[np.ndarray, np.ndarray]
 
 
-def _masks(table: pd.DataFrame, name: str, filters: Filters) -> Masks:
+def _rows(table: Facts, name: str, filters: Filters) -> Masks:
     """Which rows of the period and of the period before pass the filters for sites and kinds."""
     if name in _TABLE_KINDS and not covers(filters, _TABLE_KINDS[name]):
-        nothing = np.zeros(len(table), dtype=bool)
-        return nothing, nothing
-    window = table["window"].to_numpy()
-    now, before = window == CURRENT, window == PREVIOUS
+        return table.none, table.none
+    now, before = table.current, table.previous
     if filters.sites:
-        selected = table["site"].isin(filters.sites).to_numpy()
+        selected = table.one_of("site", filters.sites)
         now, before = now & selected, before & selected
     if name == "documents" and filters.kinds:
-        selected = table["kind"].isin(filters.kinds).to_numpy()
+        selected = table.one_of("kind", filters.kinds)
         now, before = now & selected, before & selected
     return now, before
 
 
-def _in_order_of_arrival(documents: pd.DataFrame) -> pd.DataFrame:
-    return _ordered(
-        documents, documents["received_at"].astype("int64").tolist(), documents["document_id"].tolist()
-    )
-
-
-def _ordered(frame: pd.DataFrame, *keys: list[Any]) -> pd.DataFrame:
-    """The rows sorted by `keys`. Sorting tuples beats pandas by far on the small tables of a week."""
-    places = list(zip(*keys, strict=True))
-    order = sorted(range(len(places)), key=places.__getitem__)
-    return frame.iloc[order].reset_index(drop=True)
-
-
-def _has_file(documents: pd.DataFrame, filters: Filters) -> np.ndarray:
-    has = documents["file_status"].to_numpy() != ""
-    if filters.file_types:
-        has = has & documents["file_type"].isin(filters.file_types).to_numpy()
-    return has
+def _has_file(documents: Facts, filters: Filters) -> np.ndarray:
+    has: np.ndarray = documents["file_status"] != ""
+    return has & documents.one_of("file_type", filters.file_types) if filters.file_types else has
 
 
 def _key_figures(
-    tables: Mapping[str, pd.DataFrame], masks: Mapping[str, Masks], filters: Filters
+    facts: Mapping[str, Facts], rows: Mapping[str, Masks], has_file: np.ndarray, filters: Filters
 ) -> dict[Figure, Value | None]:
-    has_file = _has_file(tables["documents"], filters)
     now, before = (
-        _counts(tables, {name: pair[side] for name, pair in masks.items()}, has_file) for side in (0, 1)
+        _counts(facts, {name: pair[side] for name, pair in rows.items()}, has_file) for side in (0, 1)
     )
     values: dict[Figure, Value | None] = {
         figure: Value(now[figure], before[figure]) if covers(filters, figure.kind) else None for figure in now
@@ -291,17 +278,17 @@ def _key_figures(
 
 
 def _counts(
-    tables: Mapping[str, pd.DataFrame], rows: Mapping[str, np.ndarray], has_file: np.ndarray
+    facts: Mapping[str, Facts], rows: Mapping[str, np.ndarray], has_file: np.ndarray
 ) -> dict[Figure, float]:
     """The key figures of one window: `rows` are masks by table, `has_file` one of the documents."""
-    documents, events, labs = tables["documents"], tables["adverse_events"], tables["labs"]
-    status = documents["file_status"].to_numpy()[rows["documents"] & has_file]
+    documents, events, labs = facts["documents"], facts["adverse_events"], facts["labs"]
+    status = documents["file_status"][rows["documents"] & has_file]
     return {
         Figure.DOCUMENTS: int(rows["documents"].sum()),
         Figure.SUBJECTS: _distinct(documents["subject"], rows["documents"]),
         Figure.SITES: _distinct(documents["site"], rows["documents"]),
         Figure.ADVERSE_EVENTS: int(rows["adverse_events"].sum()),
-        Figure.SERIOUS_ADVERSE_EVENTS: int((events["serious"].to_numpy() & rows["adverse_events"]).sum()),
+        Figure.SERIOUS_ADVERSE_EVENTS: int((events["serious"] & rows["adverse_events"]).sum()),
         Figure.SUBJECTS_WITH_ADVERSE_EVENTS: _distinct(events["subject"], rows["adverse_events"]),
         Figure.LAB_RESULTS_ASSESSED: int((_assessed(labs) & rows["labs"]).sum()),
         Figure.ABNORMAL_LABS: int((_outside(labs) & rows["labs"]).sum()),
@@ -322,20 +309,34 @@ def _share(part: Value | None, whole: Value | None) -> Value | None:
     )
 
 
-def _distinct(column: pd.Series, rows: np.ndarray) -> int:
+def _distinct(column: np.ndarray, rows: np.ndarray) -> int:
     """Different values in `rows`; "" means nobody and does not count."""
-    return len(set(column.to_numpy()[rows].tolist()) - {""})
+    return len(set(column[rows].tolist()) - {""})
 
 
-def _assessed(labs: pd.DataFrame) -> np.ndarray:
-    value, low, high = (labs[column].to_numpy() for column in ("value", "low", "high"))
-    return ~np.isnan(value) & ~(np.isnan(low) & np.isnan(high))
+def _assessed(labs: Facts) -> np.ndarray:
+    assessed: np.ndarray = ~np.isnan(labs["value"]) & ~(np.isnan(labs["low"]) & np.isnan(labs["high"]))
+    return assessed
 
 
-def _outside(labs: pd.DataFrame) -> np.ndarray:
+def _below(labs: Facts) -> np.ndarray:
     # A comparison with NaN is False, which is what a missing value or limit means here.
-    value, low, high = (labs[column].to_numpy() for column in ("value", "low", "high"))
-    return (value < low) | (value > high)
+    below: np.ndarray = labs["value"] < labs["low"]
+    return below
+
+
+def _above(labs: Facts) -> np.ndarray:
+    above: np.ndarray = labs["value"] > labs["high"]
+    return above
+
+
+def _outside(labs: Facts) -> np.ndarray:
+    return _below(labs) | _above(labs)
+
+
+def _frame(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    # Arrays of a given type: finding the type out costs more than the counting.
+    return pd.DataFrame(counts, index=np.array(rows, dtype=object), columns=np.array(columns, dtype=object))
 
 
 def _counted(keys: list[str], others: list[str], rows: list[str], columns: list[str]) -> pd.DataFrame:
@@ -343,13 +344,13 @@ def _counted(keys: list[str], others: list[str], rows: list[str], columns: list[
     row_at = {key: n for n, key in enumerate(rows)}
     column_at = {key: n for n, key in enumerate(columns)}
     counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    pairs = [(row_at[a], column_at[b]) for a, b in zip(keys, others, strict=True) if a in row_at]
-    if pairs:
-        np.add.at(counts, tuple(np.array(pairs).T), 1)
-    return pd.DataFrame(counts, index=rows, columns=columns)
+    for (key, other), times in Counter(zip(keys, others, strict=True)).items():
+        if key in row_at:
+            counts[row_at[key], column_at[other]] = times
+    return _frame(counts, rows, columns)
 
 
-def _by_day_and_kind(documents: pd.DataFrame, days: list[str]) -> pd.DataFrame:
+def _by_day_and_kind(documents: Listing, days: list[str]) -> pd.DataFrame:
     kinds = documents["kind"].tolist()
     known = [kind.value for kind in Kind]
     present = set(kinds)
@@ -357,105 +358,69 @@ def _by_day_and_kind(documents: pd.DataFrame, days: list[str]) -> pd.DataFrame:
     return _counted(documents["day"].tolist(), kinds, days, columns)
 
 
-def _by_class(events: pd.DataFrame) -> pd.DataFrame:
-    classes = [name or NOT_CODED for name in events["system_organ_class"].tolist()]
-    severities = [s if s in SEVERITIES else SEVERITIES[-1] for s in events["severity"].tolist()]
-    counts = _counted(classes, severities, sorted(set(classes)), list(SEVERITIES))
-    return counts.iloc[np.argsort(-counts.to_numpy().sum(axis=1), kind="stable")]
+def _by_class(events: Facts, rows: np.ndarray) -> pd.DataFrame:
+    classes = [name or NOT_CODED for name in events["system_organ_class"][rows].tolist()]
+    severities = [s if s in SEVERITIES else SEVERITIES[-1] for s in events["severity"][rows].tolist()]
+    in_all = Counter(classes)
+    most_first = sorted(in_all, key=lambda name: (-in_all[name], name))
+    return _counted(classes, severities, most_first, list(SEVERITIES))
 
 
-def _by_test(labs: pd.DataFrame) -> pd.DataFrame:
-    tests = labs["test"].to_numpy()
-    value = labs["value"].to_numpy()
-    sides = {
-        "below": value < labs["low"].to_numpy(),
-        "above": value > labs["high"].to_numpy(),
-        "assessed": _assessed(labs),
-    }
-    names = sorted(set(tests[sides["below"] | sides["above"]].tolist()))
-    at = {name: n for n, name in enumerate(names)}
-    counts = np.zeros((len(names), 3), dtype=np.int64)
-    codes = np.array([at.get(test, -1) for test in tests.tolist()], dtype=np.int64)
-    for column, mask in enumerate(sides.values()):
-        np.add.at(counts[:, column], codes[mask & (codes >= 0)], 1)
-    order = np.argsort(-(counts[:, 0] + counts[:, 1]), kind="stable")
-    return pd.DataFrame(counts, index=names, columns=list(sides)).iloc[order]
+def _by_test(labs: Facts, rows: np.ndarray) -> pd.DataFrame:
+    sides = [
+        Counter(labs["test"][rows & side].tolist()) for side in (_below(labs), _above(labs), _assessed(labs))
+    ]
+    out = sides[0] + sides[1]
+    most_first = sorted(out, key=lambda test: (-out[test], test))
+    counts = np.array([[side[test] for side in sides] for test in most_first], dtype=np.int64)
+    return _frame(counts.reshape(len(most_first), 3), most_first, ["below", "above", "assessed"])
 
 
-def _visits_by_site(visits: pd.DataFrame) -> pd.DataFrame:
-    sites = visits["site"].tolist()
-    planned = ["planned" if flag else "unplanned" for flag in visits["planned"].tolist()]
+def _visits_by_site(visits: Facts, rows: np.ndarray) -> pd.DataFrame:
+    sites = visits["site"][rows].tolist()
+    planned = ["planned" if flag else "unplanned" for flag in visits["planned"][rows].tolist()]
     return _counted(sites, planned, sorted(set(sites)), ["planned", "unplanned"])
 
 
 def _site_activity(
-    documents: pd.DataFrame,
-    current: Mapping[str, pd.DataFrame],
-    abnormal: pd.DataFrame,
-    files: pd.DataFrame,
+    facts: Mapping[str, Facts], rows: Mapping[str, Masks], documents: Listing, files: Listing
 ) -> pd.DataFrame:
-    events = current["adverse_events"]
-    sites = sorted(set(documents["site"].tolist()) | set(events["site"].tolist()))
-    named = documents[documents["subject"] != ""]
-    pairs = {*zip(named["site"].tolist(), named["subject"].tolist(), strict=True)}
-    columns = {
-        "documents": documents["site"].tolist(),
-        "subjects": [site for site, _ in pairs],
-        "adverse_events": events["site"].tolist(),
-        "serious": events.loc[events["serious"], "site"].tolist(),
-        "labs": current["labs"]["site"].to_numpy()[_assessed(current["labs"])].tolist(),
-        "out_of_range": abnormal["site"].tolist(),
-        "visits": current["visits"]["site"].tolist(),
-        "bad_files": files.loc[files["file_status"] != "ok", "site"].tolist(),
+    events, labs = facts["adverse_events"], facts["labs"]
+    of_events, of_labs = rows["adverse_events"][0], rows["labs"][0]
+    pairs = {
+        (site, subject)
+        for site, subject in zip(documents["site"].tolist(), documents["subject"].tolist(), strict=True)
+        if subject
     }
-    at = {site: n for n, site in enumerate(sites)}
-    counts = np.zeros((len(sites), len(columns)), dtype=np.int64)
-    for column, found in enumerate(columns.values()):
-        np.add.at(counts[:, column], [at[site] for site in found if site in at], 1)
-    return pd.DataFrame(counts, index=sites, columns=list(columns))
+    columns = {
+        "documents": Counter(documents["site"].tolist()),
+        "subjects": Counter(site for site, _ in pairs),
+        "adverse_events": Counter(events["site"][of_events].tolist()),
+        "serious": Counter(events["site"][of_events & events["serious"]].tolist()),
+        "labs": Counter(labs["site"][of_labs & _assessed(labs)].tolist()),
+        "out_of_range": Counter(labs["site"][of_labs & _outside(labs)].tolist()),
+        "visits": Counter(facts["visits"]["site"][rows["visits"][0]].tolist()),
+        "bad_files": Counter(files["site"][files["file_status"] != "ok"].tolist()),
+    }
+    sites = sorted(columns["documents"] | columns["adverse_events"])
+    counts = np.array([[column[site] for column in columns.values()] for site in sites], dtype=np.int64)
+    return _frame(counts.reshape(len(sites), len(columns)), sites, list(columns))
 
 
-def _listing(events: pd.DataFrame) -> pd.DataFrame:
-    ranks = {"SEVERE": 0, "MODERATE": 1, "MILD": 2}
-    names = ("site", "subject", "preferred_term", "document_id")
-    return _ordered(
-        events,
-        [not serious for serious in events["serious"].tolist()],
-        [ranks.get(severity, 3) for severity in events["severity"].tolist()],
-        *(events[name].tolist() for name in names),
-    )
-
-
-def _by_deviation(abnormal: pd.DataFrame) -> pd.DataFrame:
-    """Abnormal results, the farthest outside their range first."""
-    value, low, high = (abnormal[column].to_numpy() for column in ("value", "low", "high"))
-    distance = np.where(value < low, low - value, value - high)
-    limit = np.abs(np.where(value < low, low, high))
-    width = high - low
-    scale = np.where(width > 0, width, np.where(limit > 0, limit, 1.0))  # NaN > 0 is False
-    deviation = distance / scale
-    names = ("site", "subject", "test", "document_id")
-    return _ordered(
-        abnormal.assign(deviation=deviation),
-        (-deviation).tolist(),
-        *(abnormal[name].tolist() for name in names),
-    )
-
-
-def _findings(dataset: TrialDataset, filters: Filters, documents: pd.DataFrame) -> pd.DataFrame:
+def _findings(facts: Mapping[str, Facts], filters: Filters, documents: Listing) -> Listing:
     """What was odd in the period, for the filter's sites and kinds.
 
     A finding about a record that did not become a document is always shown: nobody could say
     which filter it would have passed.
     """
-    findings = dataset.tables["findings"]
-    keep = findings["window"].to_numpy() == CURRENT
+    findings = facts["findings"]
+    keep = findings.current
     if filters.sites:
-        keep &= findings["site"].isin((*filters.sites, "")).to_numpy()
+        keep = keep & findings.one_of("site", (*filters.sites, ""))
     if filters.kinds or filters.sites:
-        known = set(dataset.tables["documents"]["document_id"].tolist())
-        left_out = known.difference(documents["document_id"].tolist())
-        keep &= ~findings["document_id"].isin(left_out).to_numpy()
-    kept = findings[keep]
-    names = ("code", "site", "document_id", "field")
-    return _ordered(kept, *(kept[name].tolist() for name in names))
+        left_out = set(facts["documents"]["document_id"].tolist()).difference(
+            documents["document_id"].tolist()
+        )
+        about = [document not in left_out for document in findings["document_id"].tolist()]
+        keep = keep & np.array(about, dtype=bool)
+    return findings.listing(keep)

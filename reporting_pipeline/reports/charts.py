@@ -279,7 +279,7 @@ def adverse_events(frame: pd.DataFrame, width: float) -> Surface:
 
 def visits_by_site(frame: pd.DataFrame, width: float) -> Surface:
     """Horizontal stacked bars: sites (index), planned and unplanned visits."""
-    ordered = frame.iloc[(-frame.sum(axis=1)).argsort(kind="stable")]
+    ordered = frame.iloc[(-frame.to_numpy().sum(axis=1)).argsort(kind="stable")]
     names, counts = _frozen(_capped(ordered))
     series = (("Planned", PLANNED), ("Unplanned", UNPLANNED))
     return _stacked(tuple(name or "No site" for name in names), counts, series, width, 0.26)

@@ -14,7 +14,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
 
-from reporting_pipeline.domain.figures import Figure
+from reporting_pipeline.domain.facts import Listing
+from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
@@ -59,13 +60,11 @@ def tables_of(content: ReportContent) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _table(name: str, trial: object) -> pd.DataFrame:
-    frame = getattr(trial, name, None)
-    if frame is None:
-        frame = trial.tables[name]  # type: ignore[attr-defined]
+def _table(name: str, trial: TrialFigures) -> pd.DataFrame:
     if name == "site_activity":
-        return frame.rename_axis("site").reset_index()
-    return frame.drop(columns=["window", "file_key"], errors="ignore").copy()
+        return trial.site_activity.rename_axis("site").reset_index()
+    listing: Listing = getattr(trial, name) if hasattr(trial, name) else trial.tables[name]
+    return listing.frame.drop(columns=["window", "file_key"], errors="ignore")
 
 
 def key_figures(content: ReportContent) -> pd.DataFrame:

@@ -33,6 +33,8 @@ rl_config.useA85 = 0
 rl_config.invariant = 1
 
 PAGE_WIDTH, PAGE_HEIGHT = 595.28, 841.89
+#: Half the time of zlib's usual 6; a report grows by one per cent.
+_DEFLATE_LEVEL = 4
 _COVER, _HEADER = "personalcover", "personalheader"
 _FORMS = (_COVER, _HEADER)
 
@@ -156,7 +158,7 @@ class _Tail:
 
 
 def stream_object(dictionary: str, content: bytes) -> bytes:
-    packed = zlib.compress(content, 6)
+    packed = zlib.compress(content, _DEFLATE_LEVEL)
     return b"<< %s /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (
         dictionary.encode("ascii"),
         len(packed),
@@ -221,6 +223,7 @@ def bind_body(pages: list[Page], language: str = "en") -> SharedBody:
     for index, page in enumerate(pages):
         canvas.doForm(_HEADER if index else _COVER)
         _draw(canvas, page)
+        _pack_last_page(canvas._doc)
     fonts = _add_fonts(canvas._doc, (page.surface for page in pages))
     return _serialise(canvas, fonts, len(pages))
 
@@ -277,6 +280,12 @@ def _draw(canvas: Canvas, page: Page) -> None:
     for x1, y1, x2, y2, title in page.links:
         canvas.linkRect("", bookmark_key(title), (x1, y1, x2, y2), relative=0, thickness=0)
     canvas.showPage()
+
+
+def _pack_last_page(document: Any) -> None:
+    """Compress a page's operators here: reportlab's own way takes twice the time for a tenth less."""
+    page = document.Pages.pages[-1]
+    page.Contents = _Raw(stream_object("", page.stream.encode("ascii")))
 
 
 def bookmark_key(title: str) -> str:

@@ -9,8 +9,9 @@ from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.palette import ACCENT, FAINT, INK, MUTED, TINT
 from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, Page, Personal
-from reporting_pipeline.reports.pdf.layout import BOTTOM, LEFT, RIGHT, TABLE, WIDTH, Column, Flow, Pair
+from reporting_pipeline.reports.pdf.layout import BOTTOM, LEFT, RIGHT, WIDTH, Flow
 from reporting_pipeline.reports.pdf.surface import Surface
+from reporting_pipeline.reports.pdf.tables import TEXT, Column, Pair
 from reporting_pipeline.reports.pdf.typesetting import clean, fit, wrap
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.sections import ReportContent, filter_rows, tiles
@@ -96,7 +97,7 @@ def _contents(flow: Flow, content: ReportContent) -> None:
         (Column("Trial", 60, bold=True), *(Column(name, 12, "right") for name, _ in _GLANCE)),
         [
             (
-                Pair(fit(trial.trial, width, TABLE, True), fit(trial.title, width, 7)),
+                Pair(fit(trial.trial, width, TEXT, True), fit(trial.title, width, 7)),
                 *(_glance(trial, figures) for _, figures in _GLANCE),
             )
             for trial in shown

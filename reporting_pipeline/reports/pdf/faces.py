@@ -122,10 +122,10 @@ def _embed(face: Face, extra: frozenset[tuple[int, str]]) -> EmbeddedFont:
     ascent, descent = round(extents.ascender * scale), round(extents.descender * scale)
     return EmbeddedFont(
         base_name=f"{tag}+{face.name}",
-        font_file=zlib.compress(program, 9),
+        font_file=zlib.compress(program, 6),
         font_file_length=len(program),
         widths="[" + " ".join(f"{glyph}[{face.advance(glyph)}]" for glyph in glyphs) + "]",
-        to_unicode=zlib.compress(_cmap(texts), 9),
+        to_unicode=zlib.compress(_cmap(texts), 6),
         ascent=ascent,
         descent=descent,
         bounds=f"[-500 {descent} 2000 {ascent}]",

@@ -13,15 +13,16 @@ from reporting_pipeline.reports.palette import (
     ACCENT,
     ALARM,
     FAINT,
-    HAIR,
     INK,
     MUTED,
     PAPER,
     TINT,
     Colour,
 )
+from reporting_pipeline.reports.pdf import tables
 from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, PAGE_WIDTH, Bookmark, Page
 from reporting_pipeline.reports.pdf.surface import Surface
+from reporting_pipeline.reports.pdf.tables import Cell, Column
 from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
 
 MARGIN = 45.0
@@ -29,37 +30,7 @@ LEFT, RIGHT = MARGIN, PAGE_WIDTH - MARGIN
 WIDTH = RIGHT - LEFT
 TOP, BOTTOM = PAGE_HEIGHT - 62.0, 52.0
 
-BODY, SMALL, TABLE = 9.0, 7.5, 7.5
-
-
-@dataclass(frozen=True)
-class Column:
-    """A table column; `share` of the table's width. `lines`: cells are cut after so many."""
-
-    title: str
-    share: float
-    align: str = "left"
-    lines: int = 2
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A table cell that stands out without relying on colour: a triangle up or down, or a bold word."""
-
-    text: str
-    direction: str = ""  # "up", "down" or ""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A table cell of two lines: what it is, and something less important under it."""
-
-    text: str
-    under: str
-
-
-Cell = str | Flag | Pair
+BODY, SMALL = 9.0, 7.5
 
 
 @dataclass(frozen=True)
@@ -198,72 +169,21 @@ class Flow:
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
         """A table whose header is repeated on every page it reaches."""
-        grid = _grid(columns)
+        columns = tuple(columns)
+        header = tables.header(columns, WIDTH)
         self.need(52)
-        self._table_header(columns, grid)
-        for row in rows:
-            lines = [
-                _cell_lines(cell, width - 6, column)
-                for cell, column, (_, width) in zip(row, columns, grid, strict=True)
-            ]
-            height = 9.2 * max(map(len, lines)) + 4.6
-            if self.y - height < BOTTOM:
+        self._strip(header)
+        for cells in rows:
+            row = tables.row(columns, tuple(cells), WIDTH)
+            if self.y - row.height < BOTTOM:
                 self.new_page()
-                self._table_header(columns, grid)
-            self._table_row(columns, grid, row, lines)
-            self.y -= height
-            self.surface.line(LEFT, self.y, RIGHT, self.y, HAIR, 0.5)
+                self._strip(header)
+            self._strip(row)
         self.y -= 4
 
-    def _table_header(self, columns: Sequence[Column], grid: Sequence[tuple[float, float]]) -> None:
-        titles = [
-            wrap(column.title, width - 6, 7, True, 2)
-            for column, (_, width) in zip(columns, grid, strict=True)
-        ]
-        height = 9 * max(map(len, titles)) + 6
-        self.surface.rectangle(LEFT, self.y - height, WIDTH, height, fill=TINT)
-        self.surface.line(LEFT, self.y - height, RIGHT, self.y - height, ACCENT, 0.8)
-        for column, (x, width), lines in zip(columns, grid, titles, strict=True):
-            for number, line in enumerate(lines):
-                anchor = x + width - 3 if column.align == "right" else x + 3
-                self.surface.text(
-                    anchor, self.y - 10 - 9 * number, line, 7, ACCENT, bold=True, align=column.align
-                )
-        self.y -= height
-
-    def _table_row(
-        self,
-        columns: Sequence[Column],
-        grid: Sequence[tuple[float, float]],
-        row: Sequence[Cell],
-        lines: Sequence[tuple[str, ...]],
-    ) -> None:
-        for column, (x, width), cell, texts in zip(columns, grid, row, lines, strict=True):
-            if isinstance(cell, Flag):
-                self._flag(cell, x + 3, self.y - 9.6, width - 6)
-                continue
-            anchor = x + width - 3 if column.align == "right" else x + 3
-            pair = isinstance(cell, Pair)
-            main = _main_lines(cell, width - 6, column)
-            for number, text in enumerate(texts):
-                y = self.y - 9.6 - 9.2 * number
-                under = pair and number >= main
-                self.surface.text(
-                    anchor,
-                    y,
-                    text,
-                    7 if under else TABLE,
-                    MUTED if under else INK,
-                    bold=column.bold and not under,
-                    align=column.align,
-                )
-
-    def _flag(self, flag: Flag, x: float, y: float, width: float) -> None:
-        if flag.direction:
-            base, tip = (y, y + 5) if flag.direction == "up" else (y + 5, y)
-            self.surface.polygon([(x, base), (x + 6, base), (x + 3, tip)], ALARM)
-        offset = 9 if flag.direction else 0
-        self.surface.text(x + offset, y, fit(flag.text, width - offset, TABLE, True), TABLE, ALARM, bold=True)
+    def _strip(self, strip: tables.Strip) -> None:
+        self.surface.place(strip.surface, LEFT, self.y)
+        self.y -= strip.height
 
     # --- pictures --------------------------------------------------------------------------------
 
@@ -312,30 +232,3 @@ class Flow:
 def _ratio(picture: Picture) -> float:
     """Width by height, within limits: a panorama or a strip must not make a row vanish."""
     return min(max(picture.width / max(picture.height, 1), 0.4), 4.0)
-
-
-def _main_lines(cell: Cell, width: float, column: Column) -> int:
-    """How many lines of a Pair are its upper text."""
-    return len(wrap(cell.text, width, TABLE, column.bold, column.lines)) if isinstance(cell, Pair) else 0
-
-
-def _cell_lines(cell: Cell, width: float, column: Column) -> tuple[str, ...]:
-    if isinstance(cell, Flag):
-        return (cell.text,)
-    if isinstance(cell, Pair):
-        return (
-            *wrap(cell.text, width, TABLE, column.bold, column.lines),
-            *wrap(cell.under, width, 7, False, 2),
-        )
-    return wrap(cell, width, TABLE, column.bold, column.lines)
-
-
-def _grid(columns: Sequence[Column]) -> list[tuple[float, float]]:
-    """Left edge and width of each column."""
-    whole = sum(column.share for column in columns)
-    x, grid = LEFT, []
-    for column in columns:
-        width = WIDTH * column.share / whole
-        grid.append((x, width))
-        x += width
-    return grid

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from reporting_pipeline.reports.pdf.typesetting import Shaped, actual_text, shape
 
 Colour = tuple[float, float, float]
 
 
+@lru_cache(maxsize=16_384)
 def number(value: float) -> str:
     """A PDF number with at most two decimals."""
     text = f"{value:.2f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+@lru_cache(maxsize=256)
 def colour(value: Colour) -> str:
+    """The three operands of a colour operator."""
     return f"{value[0]:.3g} {value[1]:.3g} {value[2]:.3g}"
 
 
@@ -111,6 +115,10 @@ class Surface:
         self.operators.append("Q")
         for resource, glyphs in other.glyphs.items():
             self.glyphs.setdefault(resource, {}).update(glyphs)
+
+    def joined(self) -> Surface:
+        """The same drawing as one string of operators, for what is placed many times."""
+        return Surface([self.content()], self.glyphs, self.images)
 
     def content(self) -> str:
         return "\n".join(self.operators)

@@ -1,0 +1,155 @@
+"""Rows of tables, drawn once: the same cells in the same columns are the same operators anywhere.
+
+The filter sets of one trial show the same adverse events and results again and again, and every report
+ends with the same definitions. A row is drawn with its left upper corner at (0, 0); `layout` places it.
+Lengths are points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from reporting_pipeline.reports.palette import ACCENT, ALARM, HAIR, INK, MUTED, TINT
+from reporting_pipeline.reports.pdf.surface import Surface
+from reporting_pipeline.reports.pdf.typesetting import fit, wrap
+
+TEXT, HEADER, UNDER = 7.5, 7.0, 7.0  # font sizes
+_LEADING = 9.2
+_PADDING = 3.0  # left and right of a cell
+#: A row takes some two kilobytes.
+_ROWS_KEPT = 8_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table column; `share` of the table's width. `lines`: cells are cut after so many."""
+
+    title: str
+    share: float
+    align: str = "left"
+    lines: int = 2
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A table cell that stands out without relying on colour: a triangle up or down, or a bold word."""
+
+    text: str
+    direction: str = ""  # "up", "down" or ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A table cell of two lines: what it is, and something less important under it."""
+
+    text: str
+    under: str
+
+
+Cell = str | Flag | Pair
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A drawn row: `surface` reaches from 0 down to -`height`."""
+
+    surface: Surface
+    height: float
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of text of a cell."""
+
+    text: str
+    under: bool = False
+
+
+@lru_cache(maxsize=256)
+def header(columns: tuple[Column, ...], width: float) -> Strip:
+    """The row of titles."""
+    grid = _grid(columns, width)
+    titles = [
+        wrap(column.title, place.inner, HEADER, True, 2) for column, place in zip(columns, grid, strict=True)
+    ]
+    height = 9 * max(map(len, titles)) + 6
+    surface = Surface()
+    surface.rectangle(0, -height, width, height, fill=TINT)
+    surface.line(0, -height, width, -height, ACCENT, 0.8)
+    for column, place, lines in zip(columns, grid, titles, strict=True):
+        for number, line in enumerate(lines):
+            y = -10 - 9 * number
+            surface.text(place.anchor(column), y, line, HEADER, ACCENT, bold=True, align=column.align)
+    return Strip(surface.joined(), height)
+
+
+@lru_cache(maxsize=_ROWS_KEPT)
+def row(columns: tuple[Column, ...], cells: tuple[Cell, ...], width: float) -> Strip:
+    """One row with the hairline under it."""
+    surface = Surface()
+    most = 1
+    for column, place, cell in zip(columns, _grid(columns, width), cells, strict=True):
+        if isinstance(cell, Flag):
+            _draw_flag(surface, cell, place.x + _PADDING, place.inner)
+            continue
+        lines = _lines(cell, place.inner, column)
+        most = max(most, len(lines))
+        for number, line in enumerate(lines):
+            surface.text(
+                place.anchor(column),
+                -9.6 - _LEADING * number,
+                line.text,
+                UNDER if line.under else TEXT,
+                MUTED if line.under else INK,
+                bold=column.bold and not line.under,
+                align=column.align,
+            )
+    height = _LEADING * most + 4.6
+    surface.line(0, -height, width, -height, HAIR, 0.5)
+    return Strip(surface.joined(), height)
+
+
+def _lines(cell: str | Pair, width: float, column: Column) -> list[_Line]:
+    text = cell.text if isinstance(cell, Pair) else cell
+    lines = [_Line(line) for line in wrap(text, width, TEXT, column.bold, column.lines)]
+    if isinstance(cell, Pair):
+        lines += [_Line(line, under=True) for line in wrap(cell.under, width, UNDER, False, 2)]
+    return lines
+
+
+def _draw_flag(surface: Surface, flag: Flag, x: float, width: float) -> None:
+    y = -9.6
+    if flag.direction:
+        base, tip = (y, y + 5) if flag.direction == "up" else (y + 5, y)
+        surface.polygon([(x, base), (x + 6, base), (x + 3, tip)], ALARM)
+    offset = 9 if flag.direction else 0
+    text = fit(flag.text, width - offset, TEXT, True)
+    surface.text(x + offset, y, text, TEXT, ALARM, bold=True)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a column stands."""
+
+    x: float
+    width: float
+
+    @property
+    def inner(self) -> float:
+        return self.width - 2 * _PADDING
+
+    def anchor(self, column: Column) -> float:
+        return self.x + self.width - _PADDING if column.align == "right" else self.x + _PADDING
+
+
+@lru_cache(maxsize=256)
+def _grid(columns: tuple[Column, ...], width: float) -> Sequence[_Place]:
+    whole = sum(column.share for column in columns)
+    x, grid = 0.0, []
+    for column in columns:
+        grid.append(_Place(x, width * column.share / whole))
+        x += grid[-1].width
+    return grid
