@@ -95,7 +95,7 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
             log_batch(context, _materializations(scope, waiting))
             told = send_due_notices(deliverer, database, scope.settings, now())
         if told:
-            context.log.info(f"{told} owners were told of reports that did not arrive")
+            context.log.info(f"{told} owners and organisations were told of reports that did not arrive")
         context.log.info(f"{progress.done} deliveries tried, {progress.failed} of them not handed over")
 
     @job(

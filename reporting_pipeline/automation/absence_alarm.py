@@ -36,8 +36,8 @@ def absence_alarm_sensor(settings: Settings, jobs: Sequence[JobDefinition]) -> S
         minimum_interval_seconds=LOOK_EVERY_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
         description=(
-            "Raises an alert when reports were expected and did not arrive, and has the owners of failed "
-            "reports told where no delivery run would do it."
+            "Raises an alert when reports were expected and did not arrive, and has those concerned told of "
+            "failed and held-back reports where no delivery run would do it."
         ),
     )
     def alarm(context: SensorEvaluationContext, mongo: MongoResource) -> Iterator[RunRequest | SkipReason]:
@@ -51,6 +51,6 @@ def absence_alarm_sensor(settings: Settings, jobs: Sequence[JobDefinition]) -> S
                 tags=stage_tags(Cadence.WEEKLY.value, NOTIFY),
             )
         else:
-            yield SkipReason(f"{len(absent)} reports are late; nobody is to be told of failures")
+            yield SkipReason(f"{len(absent)} reports are late; no notice is due")
 
     return alarm

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reporting_pipeline.delivery.rights import load_context, reason_against
+from reporting_pipeline.delivery.rights import load_context, refusal_of
 from reporting_pipeline.delivery.tokens import read_link_token
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
@@ -35,7 +35,7 @@ def open_link(
     if context.report_of(delivery) != claims.report or claims.report not in context.reports:
         return None
     # A pause stops the sending, not the reading of what was sent; so does a mailbox that bounces.
-    if reason_against(delivery, context, sending=False) is not None:
+    if refusal_of(delivery, context, sending=False) is not None:
         return None
     report = context.reports[claims.report]
     audit.record(

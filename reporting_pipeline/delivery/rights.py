@@ -67,21 +67,31 @@ def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
     )
 
 
-def reason_against(delivery: Record, context: Context, *, sending: bool = True) -> str | None:
+@dataclass(frozen=True)
+class Refusal:
+    """Why a delivery must not go out."""
+
+    reason: str
+    of_rights: bool = False  # somebody lost a right, which their organisation may want to mend
+
+
+def refusal_of(delivery: Record, context: Context, *, sending: bool = True) -> Refusal | None:
     """Why this delivery must not go out, or None. Not `sending`: why its link must not be opened."""
     record = context.subscriptions.get(delivery["subscription"])
     if record is None:
-        return "the subscription does not exist any more"
+        return Refusal("the subscription does not exist any more")
+    if record.get("status") == "ended":
+        return Refusal("the subscription has ended")
     asked_for = context.jobs.get(delivery["job"], {}).get("on_demand", False)
     if sending and record.get("status") == "paused" and not asked_for:
-        return "the subscription is paused"
-    refusal = _right_withdrawn(delivery, record, context)
-    if refusal is not None:
-        return refusal
+        return Refusal("the subscription is paused")
+    withdrawn = _right_withdrawn(delivery, record, context)
+    if withdrawn is not None:
+        return Refusal(withdrawn, of_rights=True)
     if (delivery["subscription"], delivery["recipient"]) in context.unsubscribed:
-        return "the recipient unsubscribed"
+        return Refusal("the recipient unsubscribed")
     if sending and delivery["recipient"] in context.suppressed:
-        return f"the address is suppressed: {context.suppressed[delivery['recipient']]}"
+        return Refusal(f"the address is suppressed: {context.suppressed[delivery['recipient']]}")
     return None
 
 
@@ -98,9 +108,10 @@ def _right_withdrawn(delivery: Record, record: Record, context: Context) -> str 
             continue
         found = context.users.get(user_id)
         user = User.from_record(found) if found else None
-        decision = may_receive(user, subscription, context.trials)
+        whom = f"the {role} of the subscription"
+        decision = may_receive(user, subscription, context.trials, whom)
         if not decision:
-            return decision.reason if role == "owner" else f"for the recipient: {decision.reason}"
+            return decision.reason
         withdrawn = sorted(shown - set(visible_trials(user, context.trials))) if user else []
         if withdrawn:
             return f"trial {withdrawn[0]} was withdrawn from the {role}"

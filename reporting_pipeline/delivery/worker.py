@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from reporting_pipeline.delivery.channels import Deliverer, Sender
 from reporting_pipeline.delivery.messages import ATTACH_BELOW, Message, compose
-from reporting_pipeline.delivery.rights import Context, load_context, reason_against
+from reporting_pipeline.delivery.rights import Context, load_context, refusal_of
 from reporting_pipeline.domain.deliveries import (
     Channel,
     Outcome,
@@ -172,11 +172,13 @@ def _check(
     """Rights, unsubscriptions and suppressed addresses, as they stand at this moment."""
     allowed, outcomes = [], []
     for record in batch:
-        reason = reason_against(record, context)
-        if reason is None:
+        refusal = refusal_of(record, context)
+        if refusal is None:
             allowed.append(record)
-        elif ledger.suppress(run.database, record, reason, run.now()):
-            outcomes.append(_outcome(record, DeliveryState.SUPPRESSED, reason, None))
+            continue
+        cause = ledger.FOR_RIGHTS if refusal.of_rights else None
+        if ledger.suppress(run.database, record, refusal.reason, run.now(), cause):
+            outcomes.append(_outcome(record, DeliveryState.SUPPRESSED, refusal.reason, None))
     return allowed, outcomes
 
 

@@ -218,6 +218,11 @@ def reach_of(user: Principal, action: Action, kind: Kind) -> str | None:
     return reach.value if reach else None
 
 
+def roles_that_may(action: Action, kind: Kind) -> frozenset[str]:
+    """The roles that may do `action` to any `kind` of their organisation, not only to their own."""
+    return frozenset(role.value for role, rules in _RULES.items() if rules.get((kind, action)) is _ORG)
+
+
 def _reach(roles: Iterable[str], action: Action, kind: Kind) -> _Reach | None:
     reaches = {_RULES[Role(role)].get((kind, action)) for role in roles if role in Role.__members__.values()}
     return _ORG if _ORG in reaches else _OWN if _OWN in reaches else None
@@ -235,27 +240,31 @@ def outside_trials(user: Principal, trials: Iterable[str]) -> list[str]:
 
 
 def may_receive(
-    user: User | None, subscription: Subscription, trials: Iterable[Mapping[str, Any]]
+    user: User | None,
+    subscription: Subscription,
+    trials: Iterable[Mapping[str, Any]],
+    whom: str = "the owner of the subscription",
 ) -> Decision:
     """Whether a report may still be made for and sent to this subscription.
 
-    Asked when the report is rendered and again when it is sent. `user` is the subscription's owner
-    as of now (None: gone), `trials` the records of the organisation's trials.
+    Asked when the report is rendered and again when it is sent. `user` is the subscription's owner,
+    or a user it goes to (`whom` in words), as of now (None: gone), `trials` the records of the
+    organisation's trials.
     """
     if user is None:
-        return Decision(False, "the owner of the subscription does not exist any more")
+        return Decision(False, f"{whom} does not exist any more")
     if not user.active:
-        return Decision(False, "the owner of the subscription is deactivated")
+        return Decision(False, f"{whom} is deactivated")
     if user.organisation != subscription.organisation:
-        return Decision(False, "the owner of the subscription has left its organisation")
+        return Decision(False, f"{whom} has left its organisation")
     if subscription.status == "ended":
         return Decision(False, "the subscription has ended")
     visible = visible_trials(user, trials)
     withdrawn = sorted(set(subscription.filters.trials) - set(visible))
     if withdrawn:
-        return Decision(False, f"trial {withdrawn[0]} was withdrawn from the owner of the subscription")
+        return Decision(False, f"trial {withdrawn[0]} was withdrawn from {whom}")
     if not visible:
-        return Decision(False, "no trial is open to the owner of the subscription")
+        return Decision(False, f"no trial is open to {whom}")
     return Decision(True)
 
 

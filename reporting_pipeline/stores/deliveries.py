@@ -40,6 +40,7 @@ from reporting_pipeline.stores.mongo import Database, Record
 DUPLICATE_KEY = 11000
 PLANNED_AT_ONCE = 500  # jobs
 ATTEMPTS_KEPT = 50  # per delivery; `attempt` and `failures` keep counting
+FOR_RIGHTS = "rights"  # what skipped a job or suppressed a delivery; others have other causes
 CUT_OFF = "the worker ended while this was being sent"
 DUE_STATES = [DeliveryState.PENDING.value, DeliveryState.SENDING.value, DeliveryState.UNKNOWN.value]
 
@@ -385,11 +386,16 @@ def _attempt(each: Settlement, now: datetime) -> Record:
     return {"$each": [entry], "$slice": -ATTEMPTS_KEPT}
 
 
-def suppress(database: Database, record: Record, reason: str, now: datetime) -> bool:
-    """Settle a claimed delivery as not to be sent, with the reason. False when the claim was overtaken."""
+def suppress(
+    database: Database, record: Record, reason: str, now: datetime, cause: str | None = None
+) -> bool:
+    """Settle a claimed delivery as not to be sent, with the reason. False when the claim was overtaken.
+
+    `cause` is FOR_RIGHTS where somebody's rights stood against it: their organisation is told.
+    """
     changed = database["deliveries"].update_one(
         _held(record) | {"state": DeliveryState.PENDING.value},
-        {"$set": _suppressed(reason, now)},
+        {"$set": _suppressed(reason, now, cause)},
     )
     return changed.modified_count == 1
 
@@ -405,10 +411,11 @@ def suppress_waiting(database: Database, query: Record, reason: str, now: dateti
     return changed.modified_count
 
 
-def _suppressed(reason: str, now: datetime) -> Record:
+def _suppressed(reason: str, now: datetime, cause: str | None = None) -> Record:
     return {
         "state": DeliveryState.SUPPRESSED.value,
         "error": short_error(reason),
+        "suppressed_for": cause,
         "next_attempt_at": None,
         "lease_token": None,
         "lease_until": None,

@@ -19,8 +19,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from pymongo import ASCENDING, DESCENDING, InsertOne, UpdateMany
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
@@ -37,12 +37,11 @@ from reporting_pipeline.domain.planning import (
 )
 from reporting_pipeline.domain.schedules import occurrences
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores.deliveries import suppress_waiting
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.deliveries import FOR_RIGHTS, suppress_waiting
+from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing, update_any
 from reporting_pipeline.stores.subscriptions import active_of, advance, due_subscriptions
 
 BATCH = 1_000
-DUPLICATE_KEY = 11000
 OLD_SCHEDULE = "the schedule was changed before it was due"
 OPENED_BY_SCHEDULE = "schedule"
 # Clocks of several machines differ; a change within this of the last planning is looked at again.
@@ -180,55 +179,56 @@ def pending_subscriptions(database: Database, edition: str) -> list[str]:
     return sorted(database.jobs.distinct("subscription", query))
 
 
-def mark_rendered(database: Database, reports: Iterable[tuple[str, str, str]], now: datetime) -> int:
-    """Note (subscription, period key, report id) on the jobs that wait for it. Returns how many changed.
+def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: datetime) -> int:
+    """Note the reports of (subscription, period key) on the jobs that wait for them. Returns how many changed.
 
     A job whose rendering had failed is mended by this; one that is being sent, was sent or skipped is
     left as it is.
     """
-    changes = {
-        (subscription, period): {
-            "$set": {
-                "state": JobState.RENDERED.value,
-                "report": report,
-                "rendered_at": now,
-                "error": None,
-                "lease_until": None,
-                "completed_at": None,
-            }
+    update = {
+        "$set": {
+            "state": JobState.RENDERED.value,
+            "rendered_at": now,
+            "error": None,
+            "lease_until": None,
+            "completed_at": None,
         }
-        for subscription, period, report in reports
     }
+    changes = _alike({report: update for report in reports})
     # In this order: a job that fails between the two is found by the second.
     return _change_unsent(database, changes) + _change_failed(database, changes)
 
 
 def mark_failed(database: Database, failures: Iterable[tuple[str, str, str, bool]], now: datetime) -> int:
     """Note (subscription, period key, reason, permanent) of renderings that failed."""
-    changes = {
-        (subscription, period): {
-            "$set": {
-                "state": JobState.FAILED.value,
-                "failed_in": "rendering",
-                "error": reason,
-                "permanent": permanent,
-                "lease_until": None,
-                "completed_at": now,
-            },
-            "$inc": {"attempts": 1},
+    changes = _alike(
+        {
+            (subscription, period): {
+                "$set": {
+                    "state": JobState.FAILED.value,
+                    "failed_in": "rendering",
+                    "error": reason,
+                    "permanent": permanent,
+                    "lease_until": None,
+                    "completed_at": now,
+                },
+                "$inc": {"attempts": 1},
+            }
+            for subscription, period, reason, permanent in failures
         }
-        for subscription, period, reason, permanent in failures
-    }
+    )
     # In this order: what fails only now is not counted twice.
     return _change_failed(database, changes) + _change_unsent(database, changes)
 
 
 def mark_skipped(database: Database, skipped: Iterable[tuple[str, str, str]], now: datetime) -> int:
     """Note (subscription, period key, reason) of reports that must not be made any more."""
-    changes = {
-        (subscription, period): {"$set": _skipped(reason, now, "rights")}
-        for subscription, period, reason in skipped
-    }
+    changes = _alike(
+        {
+            (subscription, period): {"$set": _skipped(reason, now, FOR_RIGHTS)}
+            for subscription, period, reason in skipped
+        }
+    )
     return _change_unsent(database, changes) + _change_failed(database, changes)
 
 
@@ -359,43 +359,49 @@ def failed_renderings(
 
 # --- the steps ---------------------------------------------------------------------------------
 
-#: (subscription, period key) -> the update of its jobs that a rendering may still change: those not
-#: sent yet, and those whose rendering failed. Two plain filters and not one `$or`, which keeps the
-#: index from being used: an update then looks at every job (20 ms at 1,000 of them, and growing).
-_Changes = Mapping[tuple[str, str], Record]
+@dataclass(frozen=True)
+class _Change:
+    """One update for the jobs of several subscriptions in one period.
+
+    It reaches those jobs that a rendering may still change: those not sent yet, and those whose
+    rendering failed. Two plain filters and not one `$or`, which keeps the index from being used.
+    """
+
+    period: str
+    subscriptions: list[str]
+    update: Record
 
 
-def _change_unsent(database: Database, changes: _Changes) -> int:
-    return _bulk(
-        database,
-        (
-            UpdateMany(
-                {"subscription": subscription, "period": period, "state": {"$in": _UNSENT}},
-                update,
-            )
-            for (subscription, period), update in changes.items()
-        ),
-    )
+def _alike(updates: Mapping[tuple[str, str], Record]) -> list[_Change]:
+    """Equal updates of (subscription, period key) together: an edition's thousands are mostly alike."""
+    groups: dict[tuple[str, str], _Change] = {}
+    for (subscription, period), update in updates.items():
+        change = groups.setdefault((period, repr(update)), _Change(period, [], update))
+        change.subscriptions.append(subscription)
+    return list(groups.values())
 
 
-def _change_failed(database: Database, changes: _Changes) -> int:
-    failed: Record = {"state": JobState.FAILED.value, "failed_in": "rendering"}
-    found = [
-        row
-        for keys in _batches(changes)
-        for row in database.jobs.find(
-            {"subscription": {"$in": sorted({subscription for subscription, _ in keys})}, **failed},
-            {"subscription": 1, "period": 1},
+def _change_unsent(database: Database, changes: Sequence[_Change]) -> int:
+    return sum(
+        update_any(
+            database.jobs,
+            "subscription",
+            change.subscriptions,
+            {"period": change.period, "state": {"$in": _UNSENT}},
+            change.update,
         )
-    ]
-    return _bulk(
-        database,
-        (
-            UpdateMany({"_id": row["_id"], **failed}, changes[row["subscription"], row["period"]])
-            for row in found
-            if (row["subscription"], row["period"]) in changes
-        ),
+        for change in changes
     )
+
+
+def _change_failed(database: Database, changes: Sequence[_Change]) -> int:
+    failed: Record = {"state": JobState.FAILED.value, "failed_in": "rendering"}
+    changed = 0
+    for change in changes:
+        query = {"period": change.period, **failed}
+        found = find_any(database.jobs, "subscription", change.subscriptions, query, {"_id": 1})
+        changed += update_any(database.jobs, "_id", (row["_id"] for row in found), failed, change.update)
+    return changed
 
 
 def _planned(subscription: Subscription, since: datetime, now: datetime, timezone: str) -> list[Planned]:
@@ -412,17 +418,9 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 def _add_missing(database: Database, records: Sequence[Record]) -> int:
     """Look first, since planning again is the usual case; the index settles what comes between."""
-    ids = [record["_id"] for record in records]
-    standing = {row["_id"] for row in database.jobs.find({"_id": {"$in": ids}}, {"_id": 1})}
-    writes = [InsertOne(record) for record in records if record["_id"] not in standing]
-    if not writes:
-        return 0
-    try:
-        return database.jobs.bulk_write(writes, ordered=False).inserted_count
-    except BulkWriteError as error:
-        if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
-            raise
-        return int(error.details["nInserted"])
+    ids = (record["_id"] for record in records)
+    standing = {row["_id"] for row in find_any(database.jobs, "_id", ids, None, {"_id": 1})}
+    return insert_missing(database.jobs, [one for one in records if one["_id"] not in standing])
 
 
 def _for_those_without_edition(
@@ -442,10 +440,6 @@ def _for_those_without_edition(
         if record["state"] == JobState.PENDING.value and (never_opened or is_over):
             record["on_demand"] = True
     return records
-
-
-def _bulk(database: Database, writes: Iterable[UpdateMany]) -> int:
-    return sum(database.jobs.bulk_write(batch, ordered=False).modified_count for batch in _batches(writes))
 
 
 def _skipped(reason: str, now: datetime, cause: str) -> Record:
@@ -501,7 +495,7 @@ def _fit(database: Database, job: Record, due_at: datetime | None, now: datetime
             return 0
         change = _skipped(OLD_SCHEDULE, now, "schedule")
     elif was_skipped or job["due_at"] != due_at:
-        state = JobState.RENDERED if job.get("report") else JobState.PENDING
+        state = JobState.RENDERED if job.get("rendered_at") else JobState.PENDING
         change = {"state": state.value, "error": None, "completed_at": None, "due_at": due_at}
         _move_deliveries(database, job, due_at)
     else:
