@@ -11,127 +11,23 @@ never serve as an HMAC secret.
 
 from __future__ import annotations
 
-import json
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 import jwt
-from jwt.exceptions import PyJWKClientError, PyJWTError
+from jwt.exceptions import PyJWTError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reporting_pipeline.api.errors import Problem, problem_response
+from reporting_pipeline.api.keys import Keys, keys_of
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 
-log = logging.getLogger(__name__)
-
 REQUIRED_CLAIMS = ("exp", "iat", "sub", "aud", "iss")
-ASYMMETRIC = {"RSA": "RS256", "EC": "ES256"}
 LEEWAY_SECONDS = 10  # between the clocks of two machines
-JWKS_LIFESPAN_SECONDS = 300.0
-JWKS_PAUSE_SECONDS = 10.0  # an unknown key id asks the provider again, at most this often
 LONGEST_TOKEN_TEXT = 8192
-
-
-class Keys(Protocol):
-    """Where the key that checks a token comes from."""
-
-    algorithms: list[str]
-
-    def find(self, token: str) -> Any:
-        """The key for this token; PyJWTError when there is none."""
-        ...
-
-
-class SharedSecret:
-    """One secret for both sides: local work, tests, or a deployment that set its own."""
-
-    def __init__(self, secret: str) -> None:
-        self.algorithms = ["HS256"]
-        self._secret = secret
-
-    def find(self, token: str) -> str:
-        return self._secret
-
-
-class Jwks:
-    """The identity provider's public keys, kept for five minutes.
-
-    When the provider does not answer, the keys last read serve on: its outage is not ours.
-    """
-
-    def __init__(
-        self, read: Callable[[], dict[str, Any]], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.algorithms = sorted(ASYMMETRIC.values())
-        self._read = read
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._keys: dict[str, jwt.PyJWK] = {}
-        self._read_at = float("-inf")
-
-    def find(self, token: str) -> jwt.PyJWK:
-        kid = jwt.get_unverified_header(token).get("kid")
-        if not isinstance(kid, str):
-            raise jwt.InvalidTokenError("the token names no key")
-        age = self._clock() - self._read_at
-        if age > JWKS_LIFESPAN_SECONDS or (kid not in self._keys and age > JWKS_PAUSE_SECONDS):
-            self._refresh()
-        try:
-            return self._keys[kid]
-        except KeyError:
-            raise jwt.InvalidTokenError("the token names an unknown key") from None
-
-    def _refresh(self) -> None:
-        with self._lock:
-            if self._clock() - self._read_at < JWKS_PAUSE_SECONDS:
-                return  # another thread has just read them
-            self._read_at = self._clock()
-            try:
-                document = self._read()
-            except (OSError, ValueError, PyJWKClientError) as error:
-                log.warning("the JWKS could not be read: %s", type(error).__name__)
-                return
-            self._keys = {key.key_id: key for key in usable_keys(document.get("keys", [])) if key.key_id}
-
-
-def usable_keys(entries: Iterable[Any]) -> list[jwt.PyJWK]:
-    """The signing keys among a JWKS's entries. Symmetric keys and other algorithms are left out."""
-    keys = []
-    for entry in entries:
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
-            continue
-        algorithm = ASYMMETRIC.get(str(entry.get("kty")))
-        if algorithm is None or entry.get("alg", algorithm) != algorithm:
-            continue
-        try:
-            keys.append(jwt.PyJWK(entry, algorithm=algorithm))
-        except PyJWTError:
-            log.warning("a key of the JWKS is not usable")
-    return keys
-
-
-def keys_of(settings: Settings) -> Keys:
-    """Where this deployment's keys come from. ValueError for a JWKS address that is not HTTPS."""
-    if settings.jwks_url:
-        parts = urlsplit(settings.jwks_url)
-        near = settings.environment in ("local", "test") and parts.hostname in ("127.0.0.1", "localhost")
-        if parts.scheme != "https" and not (parts.scheme == "http" and near):
-            raise ValueError("REPORTING_JWKS_URL must be https")
-        client = jwt.PyJWKClient(settings.jwks_url, cache_jwk_set=False, timeout=5)
-        return Jwks(client.fetch_data)
-    if settings.jwks_file:
-        path = Path(settings.jwks_file)
-        return Jwks(lambda: json.loads(path.read_bytes()))
-    return SharedSecret(settings.jwt_secret.get_secret_value())
 
 
 class Authenticator:
