@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -160,14 +160,30 @@ def run_now_record(
     occurrence = Occurrence(now.astimezone(ZoneInfo(subscription.schedule.timezone)).date(), now)
     record = job_record(subscription, Planned(period, occurrence, now), now)
     key = f"run-{number}"
-    return record | {
-        "_id": job_id(subscription.id, period.key, key),
-        "occurrence": key,
-        "note": "",
-        "priority": RUN_NOW_PRIORITY,
-        "on_demand": True,
-        "requested_by": requested_by,
-    }
+    return (
+        record
+        | {"_id": job_id(subscription.id, period.key, key), "occurrence": key, "note": ""}
+        | asked_for(requested_by, now)
+    )
+
+
+def asked_for(requested_by: str, now: datetime) -> dict[str, Any]:
+    """What a person's wish to have a job now changes in its record."""
+    return {"due_at": now, "priority": RUN_NOW_PRIORITY, "on_demand": True, "requested_by": requested_by}
+
+
+def due_today(subscription: Subscription, period: Period, now: datetime) -> Planned | None:
+    """The newest occurrence of `period` that is to be served by the end of the subscriber's day, if any."""
+    until = end_of_day(subscription, now)
+    found = (each for each in plan_period(subscription, period, now) if not each.skipped)
+    return max((each for each in found if each.due_at < until), key=lambda each: each.due_at, default=None)
+
+
+def end_of_day(subscription: Subscription, now: datetime) -> datetime:
+    """When the subscriber's calendar shows another date (UTC)."""
+    zone = ZoneInfo(subscription.schedule.timezone)
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time.min, zone).astimezone(UTC)
 
 
 # --- the rules ---------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.editions import Edition
@@ -28,6 +28,9 @@ from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import (
     Planned,
     PlanRules,
+    asked_for,
+    due_today,
+    end_of_day,
     job_record,
     period_of,
     plan_due,
@@ -123,25 +126,34 @@ def plan_due_jobs(database: Database, now: datetime, timezone: str, limit: int |
 def run_now(
     database: Database, subscription: Subscription, period: Period, requested_by: str, now: datetime
 ) -> Record:
-    """Add the job of a run that a person asked for, due at once and ahead of the edition.
+    """The job of a run that a person asked for, due at once and ahead of the edition.
 
-    Raises AlreadyRunning when one of this subscription is under way. Of two callers at once one adds
-    the job: a run added before the count is seen by the look after it, and one added after the count
-    has taken the number, which the unique index gives once.
+    A scheduled job of `period` that is due by the end of the subscriber's day, or was, and is not
+    being sent yet is brought forward: the same report is not sent twice in a day. One that is not
+    planned yet is planned by this, under its own occurrence, so that planning finds it standing.
+    Otherwise it is a job of its own.
+
+    Raises AlreadyRunning when one of this subscription is under way. Of two callers at once one gets
+    the job: a run added before the count is seen by the last look, and one added after the count has
+    taken the number, which the unique index gives once; an occurrence is brought forward once.
     """
-    runs = {"subscription": subscription.id, "on_demand": True, "requested_by": {"$exists": True}}
-    number = database.jobs.count_documents({**runs, "period": period.key}) + 1
-    standing = database.jobs.find_one({**runs, "state": {"$in": _ACTIVE}})
-    if standing is not None:
-        raise AlreadyRunning(standing)
+    runs = {**_asked_for(subscription), "period": period.key}
+    number = database.jobs.count_documents(runs) + 1
+    _refuse_while_running(database, subscription, period)
+    taken = _bring_forward(database, subscription, period, requested_by, now)
+    planned = due_today(subscription, period, now)
+    if taken is None and planned is not None:
+        record = job_record(subscription, planned, now) | asked_for(requested_by, now)
+        if _insert(database, record):
+            return record
+        # Planned meanwhile, or served already.
+        taken = _bring_forward(database, subscription, period, requested_by, now)
+    if taken is not None:
+        return taken
+    _refuse_while_running(database, subscription, period)
     record = run_now_record(subscription, period, number, requested_by, now)
-    try:
-        database.jobs.insert_one(record)
-    except DuplicateKeyError:
-        other = database.jobs.find_one({"_id": record["_id"]})
-        if other is None:
-            raise
-        raise AlreadyRunning(other) from None
+    if not _insert(database, record):
+        raise AlreadyRunning(database.jobs.find_one({"_id": record["_id"]}) or record)
     return record
 
 
@@ -402,6 +414,56 @@ def _change_failed(database: Database, changes: Sequence[_Change]) -> int:
         found = find_any(database.jobs, "subscription", change.subscriptions, query, {"_id": 1})
         changed += update_any(database.jobs, "_id", (row["_id"] for row in found), failed, change.update)
     return changed
+
+
+def _asked_for(subscription: Subscription) -> Record:
+    return {"subscription": subscription.id, "on_demand": True, "requested_by": {"$exists": True}}
+
+
+def _refuse_while_running(database: Database, subscription: Subscription, period: Period) -> None:
+    asked = {**_asked_for(subscription), "state": {"$in": _ACTIVE}}
+    begun = [JobState.PROCESSING.value, JobState.DELIVERING.value]
+    scheduled = {"subscription": subscription.id, "period": period.key, "state": {"$in": begun}}
+    for query in (asked, scheduled):
+        standing = database.jobs.find_one(query)
+        if standing is not None:
+            raise AlreadyRunning(standing)
+
+
+def _bring_forward(
+    database: Database, subscription: Subscription, period: Period, requested_by: str, now: datetime
+) -> Record | None:
+    """The newest scheduled job of today that has not begun, now asked for; None when there is none."""
+    today: Record = {
+        "subscription": subscription.id,
+        "period": period.key,
+        "requested_by": {"$exists": False},
+        "due_at": {"$lt": end_of_day(subscription, now)},
+    }
+    wish = asked_for(requested_by, now)
+    again: Record = {"state": JobState.PENDING.value, "error": None, "completed_at": None, **wish}
+    failed: Record = {"state": JobState.FAILED.value, "failed_in": "rendering"}
+    waiting: Record = {"state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value]}}
+    for query, change in ((waiting, wish), (failed, again)):
+        taken = database.jobs.find_one_and_update(
+            {**today, **query},
+            {"$set": change},
+            sort=[("due_at", DESCENDING)],
+            return_document=ReturnDocument.AFTER,
+        )
+        if taken is not None:
+            _move_deliveries(database, taken, now)
+            return taken
+    return None
+
+
+def _insert(database: Database, record: Record) -> bool:
+    """False when a job of this occurrence stands already."""
+    try:
+        database.jobs.insert_one(record)
+    except DuplicateKeyError:
+        return False
+    return True
 
 
 def _planned(subscription: Subscription, since: datetime, now: datetime, timezone: str) -> list[Planned]:

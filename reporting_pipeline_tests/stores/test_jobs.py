@@ -16,7 +16,7 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.deliveries import plan_deliveries
-from reporting_pipeline.stores.editions import job_counts, open_edition, set_state
+from reporting_pipeline.stores.editions import get_edition, job_counts, open_edition, set_state
 from reporting_pipeline.stores.jobs import (
     AlreadyRunning,
     PlanOutcome,
@@ -59,6 +59,11 @@ def subscription(identifier: str = "sub_1", **fields: Any) -> Subscription:
 
 def opened(database: Database, by: str = "schedule") -> Edition:
     return open_edition(database, WEEK.cadence, WEEK.key, by, NOW)
+
+
+def owned_by_mail() -> dict[str, Any]:
+    """A subscription's record that goes to one address."""
+    return {"owner": "usr_1", "recipients": [{"type": "email", "value": "a@example.org"}]}
 
 
 def one_job(database: Database) -> dict[str, Any]:
@@ -178,6 +183,98 @@ def test_run_now_is_due_at_once_ahead_of_all_and_one_at_a_time(planned: Database
     assert due_jobs(planned, SEVEN, 10)[0]["_id"] == job["_id"]
     planned.jobs.update_one({"_id": job["_id"]}, {"$set": {"state": "completed"}})
     assert run_now(planned, subscription(), WEEK, "usr_1", NOW)["occurrence"] == "run-2"
+
+
+def test_run_now_brings_todays_job_forward_instead_of_sending_twice(planned: Database) -> None:
+    job = run_now(planned, subscription(), WEEK, "usr_1", NOW)
+    assert plan_edition(planned, get_edition(planned, f"weekly:{WEEK.key}"), WEEK, NOW) == 0
+    assert sync_jobs(planned, subscription(), NOW, "UTC") == 0
+    (stored,) = planned.jobs.find({})
+    assert stored == job
+    assert (stored["occurrence"], stored["due_at"], stored["on_demand"]) == ("2026-11-23", NOW, True)
+    assert (stored["priority"], stored["requested_by"]) == (10, "usr_1")
+
+
+def test_run_now_moves_the_deliveries_of_a_rendered_job_too(planned: Database) -> None:
+    mark_rendered(planned, [("sub_1", WEEK.key)], NOW)
+    plan_deliveries(planned, [one_job(planned)], {"sub_1": owned_by_mail()}, NOW)
+    run_now(planned, subscription(), WEEK, "usr_1", NOW)
+    delivery = planned.deliveries.find_one() or {}
+    assert (delivery["due_at"], delivery["next_attempt_at"], delivery["state"]) == (NOW, NOW, "pending")
+
+
+def test_run_now_before_the_edition_is_planned_leaves_nothing_to_plan(database: Database) -> None:
+    create_subscription(database, subscription(), NOW)
+    job = run_now(database, subscription(), WEEK, "usr_1", NOW)
+    plan_edition(database, opened(database), WEEK, NOW)
+    plan_due_jobs(database, SEVEN, "UTC")
+    assert one_job(database)["_id"] == job["_id"]
+
+
+def test_run_now_tries_a_failed_job_again(planned: Database) -> None:
+    mark_failed(planned, [("sub_1", WEEK.key, "trial T1 has no dataset", False)], NOW)
+    run_now(planned, subscription(), WEEK, "usr_1", NOW)
+    job = one_job(planned)
+    assert (job["state"], job["error"], job["on_demand"]) == ("pending", None, True)
+
+
+def test_run_now_leaves_another_days_job_alone(database: Database) -> None:
+    friday = subscription(schedule=Schedule(day_of_week=5))
+    create_subscription(database, friday, NOW)
+    plan_edition(database, opened(database), WEEK, NOW)
+    assert run_now(database, friday, WEEK, "usr_1", NOW)["occurrence"] == "run-1"
+    assert database.jobs.count_documents({"occurrence": "2026-11-27", "on_demand": False}) == 1
+
+
+def test_today_is_the_subscribers_today(database: Database) -> None:
+    evening = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)  # one in the morning of the 24th in Tokyo
+    tokyo = subscription(schedule=Schedule(timezone="Asia/Tokyo", day_of_week=2))
+    create_subscription(database, tokyo, evening)
+    plan_edition(database, opened(database), WEEK, evening)
+    assert run_now(database, tokyo, WEEK, "usr_1", evening)["occurrence"] == "2026-11-24"
+
+
+@pytest.mark.parametrize("state", ["processing", "delivering"])
+def test_run_now_waits_for_a_scheduled_job_that_has_begun(planned: Database, state: str) -> None:
+    planned.jobs.update_many({}, {"$set": {"state": state}})
+    with pytest.raises(AlreadyRunning):
+        run_now(planned, subscription(), WEEK, "usr_1", NOW)
+
+
+@pytest.mark.parametrize("state", ["completed", "skipped"])
+def test_run_now_after_the_scheduled_job_has_ended_is_one_of_its_own(planned: Database, state: str) -> None:
+    planned.jobs.update_many({}, {"$set": {"state": state}})
+    assert run_now(planned, subscription(), WEEK, "usr_1", NOW)["occurrence"] == "run-1"
+
+
+def test_run_now_and_planning_at_once_make_one_job(database: Database) -> None:
+    """Over 50 rounds: two who ask, the edition's planner and the planner of what is due."""
+    for number in range(50):
+        one = subscription(f"sub_{number}")
+        create_subscription(database, one, NOW)
+        database.editions.delete_many({})
+        edition = opened(database)
+
+        def ask(one: Subscription = one) -> int:
+            try:
+                run_now(database, one, WEEK, "usr_1", NOW)
+            except AlreadyRunning:
+                return 0
+            return 1
+
+        def plan(edition: Edition = edition) -> int:
+            plan_edition(database, edition, WEEK, NOW)
+            return 0
+
+        def plan_due() -> int:
+            plan_due_jobs(database, SEVEN, "UTC")
+            return 0
+
+        work = [ask, plan, ask, plan_due]
+        with ThreadPoolExecutor(len(work)) as pool:
+            assert sum(pool.map(lambda each: each(), work[number % 4 :] + work[: number % 4])) == 1
+        (job,) = database.jobs.find({"subscription": one.id})
+        assert (job["state"], job["requested_by"]) == ("pending", "usr_1")
 
 
 def test_of_many_who_ask_at_once_one_runs(database: Database) -> None:
