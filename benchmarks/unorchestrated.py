@@ -14,6 +14,7 @@ from reporting_pipeline import __version__
 from reporting_pipeline.assets.press import CODE_VERSION, STORING_AT_ONCE
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
@@ -21,7 +22,6 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.reports import report_id
 from reporting_pipeline.stores.results import results_of
 from reporting_pipeline.stores.subscriptions import from_record
 

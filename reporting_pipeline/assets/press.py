@@ -31,6 +31,7 @@ from reporting_pipeline.assets.scope import (
 )
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.reports.renderer import ReportRenderer
@@ -38,9 +39,9 @@ from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.stores.audit import Action, Event, record_many
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.jobs import mark_failed, mark_rendered, mark_skipped
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.reports import StoredReport, report_id, report_key, save_reports
+from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
 from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, results_of
 
 #: Raise it when reports look or count differently: every report is then made again when asked for.
@@ -227,9 +228,7 @@ class Press:
         reports = [self._stored(result) for result in done]
         save_reports(self._database, reports)
         now = datetime.now(UTC)
-        mark_rendered(
-            self._database, [(report.subscription, report.period, report.id) for report in reports], now
-        )
+        mark_rendered(self._database, [(report.subscription, report.period) for report in reports], now)
         failed = [result for result in results if result.state == FAILED]
         mark_failed(
             self._database, [(one.item, one.period, one.reason, one.permanent) for one in failed], now
@@ -300,10 +299,10 @@ def _orders(database: Database, ids: Sequence[str]) -> tuple[dict[str, _Order], 
     """(what can be made, why the rest cannot), by subscription."""
     orders: dict[str, _Order] = {}
     problems: dict[str, Exception] = {}
-    records = {record["_id"]: record for record in database.subscriptions.find({"_id": {"$in": list(ids)}})}
+    records = {record["_id"]: record for record in find_any(database.subscriptions, "_id", ids)}
     owners = {
         record["_id"]: User.from_record(record)
-        for record in database.users.find({"_id": {"$in": [record["owner"] for record in records.values()]}})
+        for record in find_any(database.users, "_id", (record["owner"] for record in records.values()))
     }
     trials_by_organisation: dict[str, list[Record]] = {}
     for trial in database.trials.find({}, {"organisation": 1}).sort("_id", 1):

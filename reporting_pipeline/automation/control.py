@@ -43,7 +43,7 @@ from reporting_pipeline.partitions import (
 )
 from reporting_pipeline.stores.heartbeats import silent_runs
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.results import AssetResult, results_of
+from reporting_pipeline.stores.results import AssetResult, failed_results_of, results_of
 
 UNDER_WAY = [
     DagsterRunStatus.QUEUED,
@@ -158,6 +158,11 @@ class Controller:
     def report_results(self) -> dict[str, AssetResult]:
         return self._results(SUBSCRIBER_REPORTS)
 
+    def failed_reports(self) -> dict[str, AssetResult]:
+        """The failed ones of `report_results`: few, where all of them are tens of thousands."""
+        failed = failed_results_of(self._database, self._scope.name(SUBSCRIBER_REPORTS), self._period.key)
+        return self._fresh(failed)
+
     def stage_under_way(self, stage: str) -> bool:
         return any(record.dagster_run.tags.get(STAGE) == stage for record in self._under_way)
 
@@ -188,12 +193,18 @@ class Controller:
         return requests
 
     def report_requests(
-        self, wanted: Iterable[str], done: Iterable[str] = (), priority: int | None = None
+        self, wanted: Iterable[str], over_done: bool = False, priority: int | None = None
     ) -> list[RunRequest]:
-        """Runs that render the reports of `wanted` subscriptions; ranges may pass over those `done`."""
+        """Runs that render the reports of `wanted` subscriptions.
+
+        `over_done`: a range may pass over reports that are done, which makes for fewer runs.
+        """
         definition = subscriptions(self._scope.cadence)
         keys = self._instance.get_dynamic_partitions(str(definition.name))
         wanted = set(wanted) - self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
+        if not wanted:
+            return []
+        done = {item for item, one in self.report_results().items() if one.done} if over_done else set()
         ranges = contiguous_ranges(keys, wanted, self._reports_in_a_run(len(wanted)), passable=done)
         return [
             self._range(
@@ -235,7 +246,9 @@ class Controller:
     # --- details
 
     def _results(self, asset: str) -> dict[str, AssetResult]:
-        results = results_of(self._database, self._scope.name(asset), self._period.key, brief=True)
+        return self._fresh(results_of(self._database, self._scope.name(asset), self._period.key, brief=True))
+
+    def _fresh(self, results: dict[str, AssetResult]) -> dict[str, AssetResult]:
         if self._stale_before is None:
             return results
         return {item: result for item, result in results.items() if result.at >= self._stale_before}

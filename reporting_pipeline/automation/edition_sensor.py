@@ -85,28 +85,33 @@ def advance(
     trials = [trial["_id"] for trial in trials_of(database)]
     states = controller.states()
     requests = controller.trial_requests(trials, states)
-    if all(states.settled(trial) for trial in trials):
+    settled = all(states.settled(trial) for trial in trials)
+    if settled:
         plan_edition(database, edition, period, now)
-        requests += _report_requests(controller, database, edition, states)
     counts = job_counts(database, edition.id)
     set_counts(database, edition.id, counts)
-    if not requests and _nothing_under_way(controller) and all(states.settled(trial) for trial in trials):
+    if settled:
+        requests += _report_requests(controller, database, edition, states, counts)
+    if not requests and settled and _nothing_under_way(controller):
         _close(database, edition, counts, states, now)
     return requests
 
 
 def _report_requests(
-    controller: Controller, database: Database, edition: Edition, states: TrialStates
+    controller: Controller,
+    database: Database,
+    edition: Edition,
+    states: TrialStates,
+    counts: Mapping[str, int],
 ) -> list[RunRequest]:
-    results = controller.report_results()
-    done = {item for item, result in results.items() if result.done}
     # A job that is pending although its report failed or was skipped is newer than that: it was
     # requeued, its owner has returned, or a run was killed before it could note the failure on it.
-    wanted = set(pending_subscriptions(database, edition.id))
-    wanted |= set(controller.retryable_reports(results, states))
+    wanted = set(controller.retryable_reports(controller.failed_reports(), states))
+    if counts.get(JobState.PENDING) or counts.get(JobState.PROCESSING):
+        wanted |= set(pending_subscriptions(database, edition.id))
     if edition.forced:
-        wanted |= {result for result in _all_subscriptions(database, edition) if result not in results}
-    return controller.report_requests(wanted, done)
+        wanted |= set(_all_subscriptions(database, edition)).difference(controller.report_results())
+    return controller.report_requests(wanted, over_done=True)
 
 
 def _all_subscriptions(database: Database, edition: Edition) -> list[str]:

@@ -96,7 +96,7 @@ def _by_period(jobs: list[Record]) -> dict[tuple[Cadence, str], list[Record]]:
 def _requests(controller: Controller, database: Database, jobs: list[Record]) -> list[RunRequest]:
     """First the trials of the jobs' organisations, then the reports whose trials are settled."""
     states = controller.states()
-    results = controller.report_results()
+    results = controller.failed_reports()
     requests: list[RunRequest] = []
     ready = []
     for organisation in sorted({job["organisation"] for job in jobs}):

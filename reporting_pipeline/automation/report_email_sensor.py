@@ -32,8 +32,8 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.deliveries import due_count, plan_deliveries
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.deliveries import deliveries_stand, due_count, plan_deliveries
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 #: Materializations read per tick and cadence.
 EVENTS_PER_TICK = 5_000
@@ -104,12 +104,8 @@ def _rendered_jobs(database: Database, partitions: Sequence[SubscriptionPartitio
         by_period.setdefault(partition.period.key, []).append(partition.subscription)
     jobs: list[Record] = []
     for period, subscriptions in by_period.items():
-        query = {
-            "subscription": {"$in": subscriptions},
-            "period": period,
-            "state": JobState.RENDERED.value,
-        }
-        jobs += database.jobs.find(query)
+        query = {"period": period, "state": JobState.RENDERED.value}
+        jobs += find_any(database.jobs, "subscription", subscriptions, query)
     return jobs
 
 
@@ -127,12 +123,10 @@ def _missed_jobs(database: Database, cadence: Cadence, now: datetime) -> list[Re
 def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
     if not jobs:
         return
-    ids = list({job["subscription"] for job in jobs})
-    subscriptions = {one["_id"]: one for one in database.subscriptions.find({"_id": {"$in": ids}})}
+    ids = (job["subscription"] for job in jobs)
+    subscriptions = {one["_id"]: one for one in find_any(database.subscriptions, "_id", ids)}
     plan_deliveries(database, jobs, subscriptions, now)
-    database.jobs.update_many(
-        {"_id": {"$in": [job["_id"] for job in jobs]}}, {"$set": {"deliveries_planned": True}}
-    )
+    deliveries_stand(database, jobs, now)
 
 
 def _delivering(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> bool:

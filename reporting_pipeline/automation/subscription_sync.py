@@ -16,7 +16,7 @@ from reporting_pipeline.partitions import checked_id, subscriptions, trials
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import trials_of
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, find_any
 from reporting_pipeline.stores.subscriptions import active_ids
 
 ADDED_AT_ONCE = 1_000
@@ -53,13 +53,12 @@ def _in_order(database: Database, name: str, ids: set[str]) -> list[str]:
     """By id; subscriptions by what their reports are made from first."""
     if name == str(trials.name) or not ids:
         return sorted(ids)
-    content: dict[str, str] = {}
-    everything = sorted(ids)
-    for start in range(0, len(everything), ADDED_AT_ONCE):
-        query = {"_id": {"$in": everything[start : start + ADDED_AT_ONCE]}}
-        for record in database.subscriptions.find(query, dict.fromkeys(_CONTENT, 1)):
-            content[record["_id"]] = json.dumps([record.get(field) for field in _CONTENT], default=str)
-    return sorted(everything, key=lambda one: (content.get(one, ""), one))
+    shown = dict.fromkeys(_CONTENT, 1)
+    content = {
+        record["_id"]: json.dumps([record.get(field) for field in _CONTENT], default=str)
+        for record in find_any(database.subscriptions, "_id", ids, None, shown)
+    }
+    return sorted(ids, key=lambda one: (content.get(one, ""), one))
 
 
 def subscription_sync_sensor(settings: Settings) -> SensorDefinition:

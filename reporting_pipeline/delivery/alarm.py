@@ -15,7 +15,7 @@ from reporting_pipeline.domain.planning import plan_due
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import close_alert, raise_alert
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, find_any
 
 LOOK_BACK = timedelta(days=8)  # an occurrence is missed at most a week before somebody looks
 SUBSCRIPTIONS_AT_ONCE = 500
@@ -80,10 +80,9 @@ def _absent(
 ) -> Iterator[Absence]:
     ids = [subscription.id for subscription in subscriptions]
     states: dict[tuple[str, str, str], list[str]] = {}
-    for row in database["deliveries"].find(
-        {"subscription": {"$in": ids}, "due_at": {"$gte": since - LOOK_BACK}},
-        {"subscription": 1, "period": 1, "occurrence": 1, "state": 1},
-    ):
+    lately = {"due_at": {"$gte": since - LOOK_BACK}}
+    shown = {"subscription": 1, "period": 1, "occurrence": 1, "state": 1}
+    for row in find_any(database["deliveries"], "subscription", ids, lately, shown):
         key = (row["subscription"], row["period"], row["occurrence"])
         states.setdefault(key, []).append(row["state"])
     for subscription in subscriptions:

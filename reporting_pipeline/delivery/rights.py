@@ -9,7 +9,7 @@ from reporting_pipeline.delivery.messages import wants_attachment
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.suppressions import suppressed_among, unsubscribed_among
 
 
@@ -119,4 +119,4 @@ def _right_withdrawn(delivery: Record, record: Record, context: Context) -> str 
 
 
 def _by_id(database: Database, collection: str, ids: set[str]) -> dict[str, Record]:
-    return {row["_id"]: row for row in database[collection].find({"_id": {"$in": sorted(ids)}})}
+    return {row["_id"]: row for row in find_any(database[collection], "_id", ids)}

@@ -33,7 +33,7 @@ from zoneinfo import ZoneInfo
 
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import JobState
-from reporting_pipeline.domain.periods import Period, window_start
+from reporting_pipeline.domain.periods import Cadence, Period, window_start
 from reporting_pipeline.domain.schedules import Occurrence, due_between, occurrences, window_of
 from reporting_pipeline.domain.subscriptions import CatchUp, Subscription
 
@@ -142,10 +142,16 @@ def job_record(subscription: Subscription, planned: Planned, now: datetime) -> d
         "error": planned.skipped or None,
         "attempts": 0,
         "lease_until": None,
-        "report": None,
+        "report": report_id(planned.period.cadence, planned.period.key, subscription.id),
+        "rendered_at": None,  # until then there is no such report
         "created_at": now,
         "completed_at": now if planned.skipped else None,
     }
+
+
+def report_id(cadence: Cadence, period: str, subscription: str) -> str:
+    """The document id printed on the report of a period key: the same for every rendering of it."""
+    return f"rep_{sha256(f'{cadence}|{period}|{subscription}'.encode()).hexdigest()[:20]}"
 
 
 def job_id(subscription: str, period: str, occurrence: str) -> str:

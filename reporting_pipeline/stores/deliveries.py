@@ -20,8 +20,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo import UpdateMany, UpdateOne
 
 from reporting_pipeline.domain.deliveries import (
     LONGEST_RECIPIENT,
@@ -35,9 +34,8 @@ from reporting_pipeline.domain.deliveries import (
     states_below,
 )
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing, parts, update_any
 
-DUPLICATE_KEY = 11000
 PLANNED_AT_ONCE = 500  # jobs
 ATTEMPTS_KEPT = 50  # per delivery; `attempt` and `failures` keep counting
 FOR_RIGHTS = "rights"  # what skipped a job or suppressed a delivery; others have other causes
@@ -74,14 +72,11 @@ def plan_deliveries(
 def _plan(
     database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record], now: datetime
 ) -> int:
-    known = {
-        (row["job"], row["channel"], row["recipient"])
-        for row in database["deliveries"].find(
-            {"job": {"$in": [job["_id"] for job in jobs]}}, {"job": 1, "channel": 1, "recipient": 1}
-        )
-    }
+    key = {"job": 1, "channel": 1, "recipient": 1}
+    standing = find_any(database["deliveries"], "job", (job["_id"] for job in jobs), None, key)
+    known = {(row["job"], row["channel"], row["recipient"]) for row in standing}
     users = _users_of(database, jobs, subscriptions)
-    writes = []
+    fresh = []
     unreachable: list[tuple[str, str]] = []
     for job in jobs:
         subscription = subscriptions.get(job["subscription"])
@@ -92,13 +87,12 @@ def _plan(
         if not targets:
             unreachable.append((job["_id"], "no recipient: the owner has no address"))
         for target in targets:
-            key = (job["_id"], target.channel, target.recipient)
-            if key not in known:
-                known.add(key)
-                writes.append(_upsert(new_delivery(job, subscription, target, now)))
+            if (job["_id"], target.channel, target.recipient) not in known:
+                known.add((job["_id"], target.channel, target.recipient))
+                fresh.append(new_delivery(job, subscription, target, now))
     for job_id, reason in unreachable:
         _finish_jobs(database, [job_id], JobState.FAILED, reason, now)
-    return _insert_missing(database, writes)
+    return insert_missing(database["deliveries"], fresh)
 
 
 @dataclass(frozen=True)
@@ -177,28 +171,21 @@ def _users_of(
             if entry.get("type") == "user":
                 wanted.add(entry.get("value"))
     return {
-        user["_id"]: user
-        for user in database["users"].find({"_id": {"$in": sorted(map(str, wanted))}}, {"email": 1})
+        user["_id"]: user for user in find_any(database["users"], "_id", map(str, wanted), None, {"email": 1})
     }
 
 
-def _upsert(record: Record) -> UpdateOne:
-    key = {name: record[name] for name in ("job", "channel", "recipient")}
-    rest = {name: value for name, value in record.items() if name not in key}
-    return UpdateOne(key, {"$setOnInsert": rest}, upsert=True)
-
-
-def _insert_missing(database: Database, writes: list[UpdateOne]) -> int:
-    if not writes:
-        return 0
-    try:
-        return database["deliveries"].bulk_write(writes, ordered=False).upserted_count
-    except BulkWriteError as error:
-        # Another planner was faster for some of them: the index has kept the duplicates out.
-        others = [problem for problem in error.details["writeErrors"] if problem["code"] != DUPLICATE_KEY]
-        if others:
-            raise
-        return int(error.details["nUpserted"])
+def deliveries_stand(database: Database, jobs: Sequence[Record], now: datetime) -> None:
+    """Note that the deliveries of these rendered jobs are planned: those due now are being delivered."""
+    for due in (True, False):
+        update = {"deliveries_planned": True} | ({"state": JobState.DELIVERING.value} if due else {})
+        update_any(
+            database["jobs"],
+            "_id",
+            (job["_id"] for job in jobs if ((job.get("due_at") or now) <= now) is due),
+            {"state": JobState.RENDERED.value},
+            {"$set": update},
+        )
 
 
 # --- claiming
@@ -244,14 +231,17 @@ def claim(
         return []
     token = uuid4().hex
     until = now + lease
-    database["deliveries"].update_many(
-        {"_id": {"$in": chosen}, "state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}},
+    update_any(
+        database["deliveries"],
+        "_id",
+        chosen,
+        {"state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}},
         {
             "$set": {"lease_token": token, "lease_until": until, "next_attempt_at": until},
             "$inc": {"attempt": 1},
         },
     )
-    claimed = list(database["deliveries"].find({"_id": {"$in": chosen}, "lease_token": token}))
+    claimed = list(find_any(database["deliveries"], "_id", chosen, {"lease_token": token}))
     _jobs_begin(database, claimed)
     return claimed
 
@@ -274,8 +264,11 @@ def start_sending(
     token = claimed[0]["lease_token"]
     ids = [record["_id"] for record in claimed]
     until = now + lease
-    database["deliveries"].update_many(
-        {"_id": {"$in": ids}, "lease_token": token, "state": DeliveryState.PENDING.value},
+    update_any(
+        database["deliveries"],
+        "_id",
+        ids,
+        {"lease_token": token, "state": DeliveryState.PENDING.value},
         {
             "$set": {
                 "state": DeliveryState.SENDING.value,
@@ -285,12 +278,8 @@ def start_sending(
             }
         },
     )
-    ours = {
-        row["_id"]
-        for row in database["deliveries"].find(
-            {"_id": {"$in": ids}, "lease_token": token, "state": DeliveryState.SENDING.value}, {"_id": 1}
-        )
-    }
+    mine = {"lease_token": token, "state": DeliveryState.SENDING.value}
+    ours = {row["_id"] for row in find_any(database["deliveries"], "_id", ids, mine, {"_id": 1})}
     return [record for record in claimed if record["_id"] in ours]
 
 
@@ -299,12 +288,15 @@ def _held(record: Record) -> Record:
 
 
 def _jobs_begin(database: Database, claimed: Sequence[Record]) -> None:
-    jobs = sorted({record["job"] for record in claimed})
-    if jobs:
-        database["jobs"].update_many(
-            {"_id": {"$in": jobs}, "state": JobState.RENDERED.value},
-            {"$set": {"state": JobState.DELIVERING.value}},
-        )
+    rendered: Record = {"state": JobState.RENDERED.value}
+    jobs = find_any(database["jobs"], "_id", (record["job"] for record in claimed), rendered, {"_id": 1})
+    update_any(
+        database["jobs"],
+        "_id",
+        (job["_id"] for job in jobs),
+        rendered,
+        {"$set": {"state": JobState.DELIVERING.value}},
+    )
 
 
 # --- settling
@@ -328,9 +320,9 @@ def settle(database: Database, settlements: Sequence[Settlement], now: datetime)
     if not settlements:
         return set()
     collection = database["deliveries"]
-    collection.bulk_write([_settling(each, now) for each in settlements], ordered=False)
+    collection.bulk_write(_settling(settlements, now), ordered=False)
     ids = [each.record["_id"] for each in settlements]
-    wrote = {row["_id"]: row for row in collection.find({"_id": {"$in": ids}}, {"attempt": 1, "written": 1})}
+    wrote = {row["_id"]: row for row in find_any(collection, "_id", ids, None, {"attempt": 1, "written": 1})}
     done = {
         each.record["_id"]
         for each in settlements
@@ -342,7 +334,22 @@ def settle(database: Database, settlements: Sequence[Settlement], now: datetime)
     return done
 
 
-def _settling(each: Settlement, now: datetime) -> UpdateOne:
+def _settling(settlements: Sequence[Settlement], now: datetime) -> list[UpdateMany]:
+    """One update for all that went alike: a provider's answer is one for its thousand recipients."""
+    alike: dict[tuple[int, str], list[tuple[str, Record]]] = {}
+    for each in settlements:
+        update = {"$set": _settled(each, now), "$push": {"attempts": _attempt(each, now)}}
+        group = alike.setdefault((each.record["attempt"], repr(update)), [])
+        group.append((each.record["_id"], update))
+    states = [DeliveryState.SENDING.value, DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value]
+    return [
+        UpdateMany({"_id": {"$in": ids}, "attempt": attempt, "state": {"$in": states}}, group[0][1])
+        for (attempt, _), group in alike.items()
+        for ids in parts(identifier for identifier, _ in group)
+    ]
+
+
+def _settled(each: Settlement, now: datetime) -> Record:
     change = each.change
     fields: Record = {
         "state": change.state.value,
@@ -358,11 +365,7 @@ def _settling(each: Settlement, now: datetime) -> UpdateOne:
         fields["provider_id"] = each.result.provider_id
     if change.state is DeliveryState.UNKNOWN:
         fields["was_unknown"] = True
-    states = [DeliveryState.SENDING.value, DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value]
-    return UpdateOne(
-        {"_id": each.record["_id"], "attempt": each.record["attempt"], "state": {"$in": states}},
-        {"$set": fields, "$push": {"attempts": _attempt(each, now)}},
-    )
+    return fields
 
 
 def _noting(each: Settlement, now: datetime) -> UpdateOne:
@@ -535,7 +538,8 @@ def settle_jobs(database: Database, jobs: Iterable[str], now: datetime) -> int:
     wanted = sorted(set(jobs))
     states: dict[str, list[DeliveryState]] = {job: [] for job in wanted}
     reasons: dict[str, str] = {}
-    for row in database["deliveries"].find({"job": {"$in": wanted}}, {"job": 1, "state": 1, "error": 1}):
+    shown = {"job": 1, "state": 1, "error": 1}
+    for row in find_any(database["deliveries"], "job", wanted, None, shown):
         states[row["job"]].append(DeliveryState(row["state"]))
         if row.get("error"):
             reasons[row["job"]] = row["error"]
@@ -576,21 +580,20 @@ _OPEN_TO_DELIVERY = [
 def _finish_jobs(
     database: Database, ids: Sequence[str], state: JobState, reason: str | None, now: datetime
 ) -> int:
-    """One request for all jobs that end alike: an edition's thousands end as completed."""
-    return (
-        database["jobs"]
-        .update_many(
-            {"_id": {"$in": list(ids)}, "state": {"$in": [s for s in _OPEN_TO_DELIVERY if s != state.value]}},
-            {
-                "$set": {
-                    "state": state.value,
-                    "error": reason,
-                    "failed_in": "delivery" if state is JobState.FAILED else None,
-                    "completed_at": now,
-                }
-            },
-        )
-        .modified_count
+    """All jobs that end alike together: an edition's thousands end as completed."""
+    return update_any(
+        database["jobs"],
+        "_id",
+        ids,
+        {"state": {"$in": [s for s in _OPEN_TO_DELIVERY if s != state.value]}},
+        {
+            "$set": {
+                "state": state.value,
+                "error": reason,
+                "failed_in": "delivery" if state is JobState.FAILED else None,
+                "completed_at": now,
+            }
+        },
     )
 
 

@@ -192,7 +192,7 @@ def pending_subscriptions(database: Database, edition: str) -> list[str]:
 
 
 def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: datetime) -> int:
-    """Note the reports of (subscription, period key) on the jobs that wait for them. Returns how many changed.
+    """Note the reports of (subscription, period key) on the jobs that wait. Returns how many changed.
 
     A job whose rendering had failed is mended by this; one that is being sent, was sent or skipped is
     left as it is.
@@ -370,6 +370,7 @@ def failed_renderings(
 
 
 # --- the steps ---------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class _Change:

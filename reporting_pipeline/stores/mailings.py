@@ -82,7 +82,7 @@ def _jobs_with_report(database: Database, organisation: str, edition: str) -> It
             "edition": edition,
             "organisation": organisation,
             "state": {"$in": _WITH_REPORT},
-            "report": {"$ne": None},
+            "rendered_at": {"$ne": None},
             "_id": {"$gt": after},
         }
         found = list(database.jobs.find(query).sort("_id", 1).limit(BATCH))

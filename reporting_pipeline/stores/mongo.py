@@ -120,15 +120,16 @@ def mongo_client(uri: str) -> MongoClient[Record]:
     )
 
 
-@lru_cache(maxsize=16)
 def open_database(uri: str, name: str) -> Database:
-    """The database `name` with timezone-aware UTC instants and every index in place.
+    """The database `name` with timezone-aware UTC instants and every index in place."""
+    _ensure_indexes_once(uri, name)
+    return mongo_client(uri).get_database(name, codec_options=CodecOptions(tz_aware=True))
 
-    A process looks after the indexes once; sensors open the database at every tick.
-    """
-    database = mongo_client(uri).get_database(name, codec_options=CodecOptions(tz_aware=True))
-    ensure_indexes(database)
-    return database
+
+@lru_cache(maxsize=64)
+def _ensure_indexes_once(uri: str, name: str) -> None:
+    """Once per process: sensors open the database at every tick."""
+    ensure_indexes(mongo_client(uri).get_database(name))
 
 
 def ensure_indexes(database: Database) -> None:
@@ -145,7 +146,7 @@ def find_any(
     projection: Mapping[str, int] | None = None,
 ) -> Iterator[Record]:
     """The records that match `query` and whose `field` is one of `values`, in bounded requests."""
-    for some in _parts(values):
+    for some in parts(values):
         yield from collection.find({field: {"$in": some}, **(query or {})}, projection)
 
 
@@ -162,7 +163,7 @@ def update_any(
     """
     return sum(
         collection.update_many({field: {"$in": some}, **query}, update).modified_count
-        for some in _parts(values)
+        for some in parts(values)
     )
 
 
@@ -183,7 +184,9 @@ def insert_missing(collection: Collection[Record], records: Sequence[Record]) ->
 
 def put_records(collection: Collection[Record], records: Sequence[Record]) -> None:
     """Write whole records by `_id`, whether they stand or not. Inserting costs a fifth of replacing."""
-    standing = {row["_id"] for row in find_any(collection, "_id", (r["_id"] for r in records), None, {"_id": 1})}
+    standing = {
+        row["_id"] for row in find_any(collection, "_id", (r["_id"] for r in records), None, {"_id": 1})
+    }
     fresh = [record for record in records if record["_id"] not in standing]
     late = [record for record in records if record["_id"] in standing]
     if fresh and insert_missing(collection, fresh) < len(fresh):
@@ -192,7 +195,7 @@ def put_records(collection: Collection[Record], records: Sequence[Record]) -> No
         collection.bulk_write([ReplaceOne({"_id": r["_id"]}, r, upsert=True) for r in late], ordered=False)
 
 
-def _parts(values: Iterable[str]) -> Iterator[list[str]]:
+def parts(values: Iterable[str]) -> Iterator[list[str]]:
     """The different values in bounded lists, in order."""
     ordered = sorted(set(values))
     for start in range(0, len(ordered), VALUES_AT_ONCE):

@@ -22,9 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pymongo import UpdateOne
-
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any, put_records
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 
@@ -58,22 +56,30 @@ def results_of(
     database: Database, asset: str, period: str, items: Sequence[str] | None = None, brief: bool = False
 ) -> dict[str, AssetResult]:
     """The results of one asset and period, by trial or subscription. `brief`: without detail and metadata."""
-    query: Record = {"asset": asset, "period": period}
-    if items is not None:
-        query = {"_id": {"$in": [result_id(asset, period, item) for item in items]}}
-    found = database.asset_results.find(query, {"detail": 0, "metadata": 0} if brief else None)
+    shown = {"detail": 0, "metadata": 0} if brief else None
+    if items is None:
+        found: Iterable[Record] = database.asset_results.find({"asset": asset, "period": period}, shown)
+    else:
+        ids = (result_id(asset, period, item) for item in items)
+        found = find_any(database.asset_results, "_id", ids, None, shown)
+    return {record["item"]: _result(record) for record in found}
+
+
+def failed_results_of(database: Database, asset: str, period: str) -> dict[str, AssetResult]:
+    """The failed ones among the results of one asset and period, without detail and metadata."""
+    query = {"asset": asset, "period": period, "state": FAILED}
+    found = database.asset_results.find(query, {"detail": 0, "metadata": 0})
     return {record["item"]: _result(record) for record in found}
 
 
 def save_results(database: Database, results: Iterable[AssetResult]) -> None:
-    """Write results in one bulk request; the attempts at an unchanged input are counted on."""
-    writes = [_write(result) for result in results]
-    if writes:
-        database.asset_results.bulk_write(writes, ordered=False)
+    """Write results in a few requests; the attempts at an unchanged input are counted on."""
+    put_records(database.asset_results, [_record(result) for result in results])
 
 
-def _write(result: AssetResult) -> UpdateOne:
-    fields: Record = {
+def _record(result: AssetResult) -> Record:
+    return {
+        "_id": result_id(result.asset, result.period, result.item),
         "asset": result.asset,
         "period": result.period,
         "item": result.item,
@@ -88,9 +94,6 @@ def _write(result: AssetResult) -> UpdateOne:
         "run_id": result.run_id,
         "at": result.at,
     }
-    return UpdateOne(
-        {"_id": result_id(result.asset, result.period, result.item)}, {"$set": fields}, upsert=True
-    )
 
 
 def _result(record: Record) -> AssetResult:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from reporting_pipeline.domain.deliveries import short_error
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 
 def suppress_address(
@@ -45,8 +45,7 @@ def lift_suppression(database: Database, address: str, actor: str, now: datetime
 
 def suppressed_among(database: Database, addresses: Iterable[str]) -> dict[str, str]:
     """The suppressed ones of `addresses`, with the reason."""
-    wanted = sorted(set(addresses))
-    rows = database["suppressions"].find({"_id": {"$in": wanted}, "lifted_at": None}, {"reason": 1})
+    rows = find_any(database["suppressions"], "_id", addresses, {"lifted_at": None}, {"reason": 1})
     return {row["_id"]: row["reason"] for row in rows}
 
 
@@ -78,7 +77,6 @@ def forget_unsubscription(database: Database, subscription: str, recipient: str)
 
 def unsubscribed_among(database: Database, subscriptions: Iterable[str]) -> set[tuple[str, str]]:
     """The (subscription, recipient) pairs of `subscriptions` that are unsubscribed."""
-    rows = database["unsubscribes"].find(
-        {"subscription": {"$in": sorted(set(subscriptions))}}, {"subscription": 1, "recipient": 1}
-    )
+    shown = {"subscription": 1, "recipient": 1}
+    rows = find_any(database["unsubscribes"], "subscription", subscriptions, None, shown)
     return {(row["subscription"], row["recipient"]) for row in rows}

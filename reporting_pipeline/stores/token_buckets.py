@@ -6,11 +6,16 @@ before the next one: a large batch needs no large burst, and the mean rate holds
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, Record
+
+#: A bucket is made once; who meets another making it asks again after this.
+_SHORTLY = timedelta(milliseconds=1)
 
 
 def take(
@@ -26,17 +31,30 @@ def take(
     filled = {
         "$min": [burst, {"$add": [{"$ifNull": ["$tokens", burst]}, {"$multiply": [elapsed, per_second]}]}]
     }
-    bucket = database["token_buckets"].find_one_and_update(
-        {"_id": name},
-        [
-            {"$set": {"filled": filled, "at": {"$max": [{"$ifNull": ["$at", now]}, now]}}},
-            {"$set": {"granted": {"$gte": ["$filled", needed]}}},
-            {"$set": {"tokens": {"$cond": ["$granted", {"$subtract": ["$filled", count]}, "$filled"]}}},
-        ],
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-    )
-    assert bucket is not None  # noqa: S101 - an upsert that returns the document after it
+    change: list[Record] = [
+        {"$set": {"filled": filled, "at": {"$max": [{"$ifNull": ["$at", now]}, now]}}},
+        {"$set": {"granted": {"$gte": ["$filled", needed]}}},
+        {"$set": {"tokens": {"$cond": ["$granted", {"$subtract": ["$filled", count]}, "$filled"]}}},
+    ]
+    bucket = _changed(database, name, change)
+    if bucket is None:
+        return _SHORTLY
     if bucket["granted"]:
         return timedelta(0)
     return timedelta(seconds=max(0.001, (needed - bucket["tokens"]) / per_second))
+
+
+def _changed(database: Database, name: str, change: Sequence[Record]) -> Record | None:
+    """The bucket after `change`; made full where there is none. None: another made it at this moment."""
+    changed = database["token_buckets"].find_one_and_update(
+        {"_id": name}, change, return_document=ReturnDocument.AFTER
+    )
+    if changed is not None:
+        return changed
+    try:
+        database["token_buckets"].insert_one({"_id": name})
+    except DuplicateKeyError:
+        return None
+    return database["token_buckets"].find_one_and_update(
+        {"_id": name}, change, return_document=ReturnDocument.AFTER
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -180,7 +181,8 @@ def test_a_job_is_followed_to_its_report(subscriber: Api, database: Database) ->
     assert subscriber.get(path).json()["status"] == "pending"
     assert subscriber.get(path).json()["reportUrl"] is None
     for state, said in (("processing", "processing"), ("rendered", "processing"), ("skipped", "failed")):
-        database.jobs.update_one({"_id": job["id"]}, {"$set": {"state": state, "report": "rep_1"}})
+        rendered_at = datetime(2026, 11, 23, tzinfo=UTC)
+        database.jobs.update_one({"_id": job["id"]}, {"$set": {"state": state, "rendered_at": rendered_at}})
         answer = subscriber.get(path).json()
         assert (answer["status"], answer["reportUrl"]) == (said, None)
     database.jobs.update_one({"_id": job["id"]}, {"$set": {"state": "completed"}})

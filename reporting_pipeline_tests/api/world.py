@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.stores import deliveries as ledger
@@ -54,7 +55,7 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
     report = _report(database, objects)
     database.jobs.update_one(
         {"_id": job["_id"]},
-        {"$set": {"state": JobState.COMPLETED.value, "report": report, "completed_at": NOW}},
+        {"$set": {"state": JobState.COMPLETED.value, "rendered_at": NOW, "completed_at": NOW}},
     )
     job = database.jobs.find_one({"_id": job["_id"]}) or job
     record = database.subscriptions.find_one({"_id": SUBSCRIPTION}) or {}
@@ -94,7 +95,7 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
 
 
 def _report(database: Database, objects: ObjectStore) -> str:
-    identifier = reports.report_id(Cadence.WEEKLY, PERIOD, SUBSCRIPTION)
+    identifier = report_id(Cadence.WEEKLY, PERIOD, SUBSCRIPTION)
     file = objects.put("reports/weekly/2026-11-16/sub_world/x.pdf", b"%PDF-1.7 world", "application/pdf")
     stored = reports.StoredReport(
         id=identifier,

@@ -12,6 +12,7 @@ import pytest
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
@@ -175,7 +176,7 @@ def test_a_job_whose_edition_is_about_to_open_waits_for_it(database: Database) -
 
 def test_run_now_is_due_at_once_ahead_of_all_and_one_at_a_time(planned: Database) -> None:
     job = run_now(planned, subscription(), WEEK, "usr_1", NOW)
-    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+    mark_rendered(planned, [("sub_1", WEEK.key)], NOW)
 
     with pytest.raises(AlreadyRunning) as caught:
         run_now(planned, subscription(), WEEK, "usr_1", NOW)
@@ -325,19 +326,17 @@ def test_a_failed_rendering_is_a_dead_letter_until_mended_or_requeued(planned: D
     assert (one_job(planned)["state"], one_job(planned)["attempts"]) == ("pending", 0)
 
     mark_failed(planned, [("sub_1", WEEK.key, "again", False)], NOW)
-    assert mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW) == 1
-    assert (one_job(planned)["state"], one_job(planned)["report"], one_job(planned)["error"]) == (
-        "rendered",
-        "rep_1",
-        None,
-    )
+    assert mark_rendered(planned, [("sub_1", WEEK.key)], NOW) == 1
+    mended = one_job(planned)
+    assert (mended["state"], mended["rendered_at"], mended["error"]) == ("rendered", NOW, None)
+    assert mended["report"] == report_id(WEEK.cadence, WEEK.key, "sub_1")
 
 
 @pytest.mark.parametrize("state", ["delivering", "completed", "skipped"])
 def test_a_report_rendered_again_does_not_open_a_job_that_is_settled(planned: Database, state: str) -> None:
     planned.jobs.update_one({}, {"$set": {"state": state}})
 
-    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+    mark_rendered(planned, [("sub_1", WEEK.key)], NOW)
     mark_failed(planned, [("sub_1", WEEK.key, "late", False)], NOW)
 
     assert one_job(planned)["state"] == state
@@ -350,14 +349,14 @@ def test_a_withdrawn_right_skips_the_job_with_its_reason(planned: Database) -> N
 
 
 def test_due_jobs_are_those_whose_time_has_come(planned: Database) -> None:
-    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+    mark_rendered(planned, [("sub_1", WEEK.key)], NOW)
 
     assert due_jobs(planned, SEVEN - timedelta(seconds=1), 10) == []
     assert len(due_jobs(planned, SEVEN, 10)) == 1
 
 
 def test_a_changed_time_moves_the_job_and_its_delivery(planned: Database) -> None:
-    mark_rendered(planned, [("sub_1", WEEK.key, "rep_1")], NOW)
+    mark_rendered(planned, [("sub_1", WEEK.key)], NOW)
     record = planned.subscriptions.find_one({"_id": "sub_1"})
     assert record is not None
     recipients = [{"type": "email", "value": "a@example.org"}]

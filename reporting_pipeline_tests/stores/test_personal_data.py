@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.stores import audit
@@ -21,7 +22,7 @@ from reporting_pipeline.stores.jobs import mark_rendered, plan_edition
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.personal_data import UserUnknown, erase_user, export_user
-from reporting_pipeline.stores.reports import StoredReport, report_id, report_key, save_reports
+from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
 from reporting_pipeline.stores.subscriptions import create_subscription
 from reporting_pipeline.stores.users import create_user, get_user
 
@@ -66,7 +67,7 @@ def store_report(database: Database, objects: ObjectStore, identifier: str, text
         rendered_at=NOW,
     )
     save_reports(database, [report])
-    mark_rendered(database, [(identifier, WEEK.key, report.id)], NOW)
+    mark_rendered(database, [(identifier, WEEK.key)], NOW)
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ def find_job(deployment: Context, caller: Caller, job_id: str) -> Record:
 
 def report_url(deployment: Context, job: Record) -> str | None:
     """Where the job's report is downloaded; None while there is none."""
-    if not job.get("report"):
+    if not job.get("rendered_at"):
         return None
     return f"{deployment.settings.public_url.rstrip('/')}/api/report-executions/{job['_id']}/download"
 
