@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from http.client import HTTPConnection, HTTPException
 from itertools import islice
 from random import Random
@@ -210,7 +211,19 @@ def fill(database: Database, count: int) -> None:
         }
         for user, organisation, role in people
     )
-    create_subscriptions(database, due.subscriptions(count), now)
+    create_subscriptions(
+        database,
+        (
+            one.model_copy(update={"id": _id_of(number)})
+            for number, one in enumerate(due.subscriptions(count))
+        ),
+        now,
+    )
+
+
+def _id_of(number: int) -> str:
+    """The id of a subscription, spread as the API spreads them."""
+    return f"sub_{sha256(str(number).encode()).hexdigest()[:24]}"
 
 
 # --- what is asked -------------------------------------------------------------------------------
@@ -238,11 +251,11 @@ def _operations(settings: Settings, subscriptions: int) -> dict[str, dict[str, A
 
     def read(random: Random) -> Ask:
         number = random.randrange(subscriptions)
-        return Ask("GET", f"/api/subscriptions/sub_{number:08}", 200, users[number % USERS])
+        return Ask("GET", f"/api/subscriptions/{_id_of(number)}", 200, users[number % USERS])
 
     def bare_read(random: Random) -> Ask:
         number = random.randrange(subscriptions)
-        return Ask("GET", f"/subscriptions/sub_{number:08}?organisation=org_{number % ORGANISATIONS}", 200)
+        return Ask("GET", f"/subscriptions/{_id_of(number)}?organisation=org_{number % ORGANISATIONS}", 200)
 
     def page(random: Random) -> Ask:
         return Ask("GET", f"/api/subscriptions?limit={PAGE}", 200, random.choice(analysts))

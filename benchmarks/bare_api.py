@@ -16,7 +16,7 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.settings import current_settings
 from reporting_pipeline.stores.mongo import Database, Record, open_database
-from reporting_pipeline.stores.subscriptions import new_subscription_id, to_record
+from reporting_pipeline.stores.subscriptions import new_subscription_id, page_of_records, to_record
 
 
 def app_from_environment() -> FastAPI:
@@ -49,8 +49,7 @@ def bare_app(database: Database) -> FastAPI:
 
     @app.get("/subscriptions")
     def page(organisation: str, limit: int = 50) -> list[Record]:
-        query = {"organisation": organisation, "status": {"$in": ["active", "paused"]}}
-        return list(database.subscriptions.find(query).sort("_id", 1).limit(limit))
+        return page_of_records(database, organisation, limit=limit)
 
     @app.get("/subscriptions/{subscription_id}")
     def read(subscription_id: str, organisation: str) -> Record | None:

@@ -1,4 +1,7 @@
-"""What routes ask for: the deployment's parts, the caller, and the check of the caller's rights."""
+"""What routes ask for: the deployment's parts, the caller, and the check of the caller's rights.
+
+Dependencies that wait for nothing are `async`: FastAPI hands the others to a thread, each for itself.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,12 @@ class Context:
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     context: Context = request.app.state.context
     return context
 
 
-def _caller(request: Request) -> User:
+async def _caller(request: Request) -> User:
     caller = request.scope.get("state", {}).get("caller")
     if not isinstance(caller, User):  # an address that was made public by mistake still lets nobody in
         raise Problem("unauthenticated")
@@ -55,7 +58,7 @@ Deployment = Annotated[Context, Depends(_context)]
 Caller = Annotated[User, Depends(_caller)]
 
 
-def known_parameters(request: Request) -> None:
+async def known_parameters(request: Request) -> None:
     """Refuse (422) query parameters that the route does not have: a misspelt filter is no filter.
 
     Links in mails are left alone: mail programs add parameters of their own.
@@ -81,7 +84,7 @@ def may(action: Action, kind: Kind) -> Any:
     It comes before the body is looked at. Whether *this* object is theirs is `require`'s question.
     """
 
-    def check(caller: Caller) -> None:
+    async def check(caller: Caller) -> None:
         if reach_of(caller, action, kind) is None:
             raise Problem("forbidden", f"None of your roles may {action} a {kind}.")
 
@@ -98,7 +101,7 @@ def require(caller: User, action: Action, resource: Resource, what: str) -> None
     raise Problem("forbidden", decision.reason.capitalize() + ".")
 
 
-def _expected_version(
+async def _expected_version(
     if_match: Annotated[
         str | None,
         Header(

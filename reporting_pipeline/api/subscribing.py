@@ -99,16 +99,14 @@ def readable(caller: User, subscription: Subscription) -> bool:
 
 
 def create(
-    deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers, **more: Any
+    deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers
 ) -> Subscription:
-    """Check and store a new subscription. `more` are further fields, such as a fixed id."""
-    check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
+    """Check and store a new subscription."""
     check_report_type(draft.report_type)
-    check_quota(deployment, owner)
-    _take_place(deployment, owner)
+    check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
     now = deployment.now
     fresh = Subscription(
-        id=more.get("id") or subscriptions.new_subscription_id(),
+        id=subscriptions.new_subscription_id(),
         organisation=owner.organisation,
         owner=owner.id,
         name=draft.name,
@@ -122,8 +120,8 @@ def create(
         created_at=now,
         updated_at=now,
     )
+    _take_place(deployment, fresh)
     stored = subscriptions.create_subscription(deployment.database, fresh, now)
-    _undo_over_quota(deployment, owner, stored)
     _audit_creation(deployment, caller, stored)
     return stored
 
@@ -260,9 +258,16 @@ def check(
     pointers: Pointers,
 ) -> None:
     """Refuse (422) trials, sites and recipients that the subscription may not have."""
-    trials = users.trials_of(deployment.database, owner.organisation)
+    trials = users.trials_of(deployment.database, owner.organisation, filters.trials)
     found = _wrong_trials(caller, owner, filters, trials, pointers) or _wrong_sites(filters, trials, pointers)
-    for position, decision in users.check_recipients(deployment.database, owner.organisation, recipients):
+    refused = users.check_recipients(
+        # Both were read for this request and are active.
+        deployment.database,
+        owner.organisation,
+        recipients,
+        active_ids={caller.id, owner.id},
+    )
+    for position, decision in refused:
         found.append(FieldError(f"{pointers.recipients}/{position}/value", decision.reason))
     if found:
         raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
@@ -273,18 +278,6 @@ def check_report_type(report_type: str) -> None:
     if report_type not in REPORT_TYPES:
         detail = f"there is no such report type; there is {', '.join(REPORT_TYPES)}"
         raise Problem("validation", f"report_type: {detail}", [FieldError("#/report_type", detail)])
-
-
-def check_quota(deployment: Context, owner: User, room: int = 1) -> None:
-    """Refuse (429) when `room` more would be over the quota of the user."""
-    settings, database = deployment.settings, deployment.database
-    own = subscriptions.count_subscriptions(database, owner.organisation, owner=owner.id)
-    if own + room > settings.subscriptions_per_user:
-        raise Problem(
-            "quota-exceeded",
-            f"A user may have {settings.subscriptions_per_user} subscriptions.",
-            quota=settings.subscriptions_per_user,
-        )
 
 
 def changed_meanwhile(current: Subscription) -> Problem:
@@ -342,20 +335,18 @@ def _wrong_sites(filters: Filters, trials: Sequence[Record], pointers: Pointers)
     ]
 
 
-def _undo_over_quota(deployment: Context, owner: User, stored: Subscription) -> None:
-    """Of requests that raced past the first look, those that went over the quota take theirs back."""
+def _take_place(deployment: Context, fresh: Subscription) -> None:
+    """Refuse (429) what would be over the quota of the user or the organisation."""
+    settings = deployment.settings
+    place = quotas.Place(fresh.organisation, fresh.owner, fresh.id)
+    most = quotas.Most(settings.subscriptions_per_user, settings.subscriptions_per_organisation)
     try:
-        check_quota(deployment, owner, room=0)
-    except Problem:
-        deployment.database.subscriptions.delete_one({"_id": stored.id, "version": stored.version})
-        quotas.give_back(deployment.database, owner.organisation)
-        raise
-
-
-def _take_place(deployment: Context, owner: User) -> None:
-    most = deployment.settings.subscriptions_per_organisation
-    if not quotas.take_place(deployment.database, owner.organisation, most, deployment.now):
-        raise Problem("quota-exceeded", f"An organisation may have {most} subscriptions.", quota=most)
+        quotas.take_place(deployment.database, place, most, deployment.now)
+    except quotas.QuotaFull as full:
+        whose = "A user" if full.whose == "user" else "An organisation"
+        raise Problem(
+            "quota-exceeded", f"{whose} may have {full.most} subscriptions.", quota=full.most
+        ) from None
 
 
 # --- audit -------------------------------------------------------------------------------------

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
+from itertools import islice
 from threading import Lock
 from typing import Any
 from uuid import uuid4
@@ -31,6 +33,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.stretches import Stretches
 
 ANCHOR_KEY = "audit/anchor.json"
 ANCHOR_EVERY = 1_000  # rows
@@ -39,8 +42,15 @@ GENESIS = "0" * 64
 # Each lost race means that somebody else appended; so many in a row is a fault and not bad luck.
 MAX_RACES = 10_000
 DUPLICATE_KEY = 11000
-# Threads of one process take turns: without it most of their attempts are lost to each other.
+KEPT_LOGS = 64
+_TAIL = {"seq": 1, "hash": 1}
+# Threads of one process take turns: without it most of their attempts are lost to each other. Whose turn
+# it is appends for all that wait.
 _TURN = Lock()
+_WAITING: list[_Batch] = []
+#: The newest row this process has seen of each log: nobody has to look before it again.
+_SEEN: dict[Database, int] = {}
+_STRETCHES = Stretches()
 _FIELDS = ("seq", "at", "organisation", "actor", "action", "subject", "details", "previous")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,199}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -68,6 +78,16 @@ class Action(StrEnum):
     USER_EXPORTED = "user.exported"
     USER_ERASED = "user.erased"
     REQUEUED = "requeued"
+
+
+class _Batch:
+    """The events of one call, waiting for their places."""
+
+    def __init__(self, database: Database, events: Sequence[Record]) -> None:
+        self.database = database
+        self.rows = deque(events)  # not stored yet
+        self.last = 0  # the seq of the newest one stored
+        self.failure: Exception | None = None
 
 
 class AuditBroken(RuntimeError):
@@ -125,43 +145,86 @@ def record_many(database: Database, events: Sequence[Event], now: datetime) -> i
     takes up the chain behind it. Their rows may then stand between these.
     """
     at = _milliseconds(now)
-    waiting = [_checked(event, at) for event in events]
-    tail = None
-    for _ in range(MAX_RACES):
-        if not waiting:
-            return tail.seq if tail else 0
-        with _TURN:
-            tail, stored = _append(database, waiting[:BATCH])
-        waiting = waiting[stored:]
-    raise AuditBroken(f"{MAX_RACES} times in a row another appender was faster")
+    mine = _Batch(database, [_checked(event, at) for event in events])
+    if not mine.rows:
+        return 0
+    _WAITING.append(mine)
+    with _TURN:
+        if mine in _WAITING:  # nobody appended it while we waited for the turn
+            _append_waiting(database, mine)
+    if mine.failure is not None:
+        raise mine.failure
+    return mine.last
 
 
-def _append(database: Database, events: Sequence[Record]) -> tuple[Anchor, int]:
-    """(the new tail, how many of `events` were stored: all, or those before a lost race)"""
+def _append_waiting(database: Database, first: _Batch) -> None:
+    """Append a batch, and with it those that wait for the same log."""
+    group = [first, *(batch for batch in list(_WAITING) if batch.database == database and batch is not first)]
+    while sum(len(batch.rows) for batch in group) > BATCH and len(group) > 1:
+        group.pop()
+    for batch in group:
+        _WAITING.remove(batch)
+    try:
+        for _ in range(MAX_RACES):
+            _append(database, group)
+            if not any(batch.rows for batch in group):
+                return
+        raise AuditBroken(f"{MAX_RACES} times in a row another appender was faster")
+    except BaseException as failure:
+        # What a failed request of the server has stored nobody knows: all of them hear of it.
+        for batch in group:
+            if batch.rows:
+                batch.failure = AuditBroken("the log could not be appended to")
+                batch.failure.__cause__ = failure
+        if first.rows or not isinstance(failure, Exception):
+            raise
+
+
+def _append(database: Database, group: Sequence[_Batch]) -> None:
+    """Append up to BATCH rows, and take those that were stored (all, or those before a lost race) away."""
     tail = chain_tail(database)
     rows = []
-    for event in events:
+    for event in islice((event for batch in group for event in batch.rows), BATCH):
         row = {**event, "seq": tail.seq + 1, "previous": tail.hash}
         row["hash"] = row_hash(row)
         rows.append(row)
         tail = Anchor(row["seq"], row["hash"])
+    stored = _insert(database, rows)
+    for row in rows[:stored]:
+        batch = next(batch for batch in group if batch.rows)
+        batch.rows.popleft()
+        batch.last = row["seq"]
+
+
+def _insert(database: Database, rows: Sequence[Record]) -> int:
+    """How many of `rows` were stored: all, or those before a lost race."""
     try:
         # Ordered: after the first row that lost its place none follows, so no gap can come about.
         database.audit.insert_many(rows, ordered=True)
     except BulkWriteError as error:
         if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
             raise
-        stored = int(error.details["nInserted"])
-        return tail, stored
+        return int(error.details["nInserted"])
     except DuplicateKeyError:
-        return tail, 0
-    return tail, len(rows)
+        return 0
+    return len(rows)
 
 
 def chain_tail(database: Database) -> Anchor:
     """The newest row's seq and hash; (0, GENESIS) of an empty log."""
-    row = database.audit.find_one({}, {"seq": 1, "hash": 1}, sort=[("seq", DESCENDING)])
-    return Anchor(row["seq"], row["hash"]) if row else Anchor(0, GENESIS)
+    newest: Record | None = None
+    if since := _SEEN.get(database, 0):
+        # A range: some servers read a whole collection for the last row of an index.
+        newest = database.audit.find_one({"seq": {"$gte": since}}, _TAIL, sort=[("seq", DESCENDING)])
+    if newest is None:
+        newest = database.audit.find_one({}, _TAIL, sort=[("seq", DESCENDING)])
+    if newest is None:
+        _SEEN.pop(database, None)
+        return Anchor(0, GENESIS)
+    if database not in _SEEN and len(_SEEN) >= KEPT_LOGS:
+        _SEEN.clear()
+    _SEEN[database] = newest["seq"]
+    return Anchor(newest["seq"], newest["hash"])
 
 
 def address_mark(database: Database, organisation: str, address: str) -> str:
@@ -191,16 +254,29 @@ def events_of(
     limit: int = 50,
 ) -> list[Record]:
     """Rows of an organisation, newest first; `before` is the seq of the last one already read."""
-    query: Record = {"organisation": organisation}
+    filters: Record = {"organisation": organisation}
     if action is not None:
-        query["action"] = str(Action(action))
+        filters["action"] = str(Action(action))
     if actor is not None:
-        query["actor"] = actor
-    if subject is not None:
-        query["subject"] = subject
-    if before is not None:
-        query["seq"] = {"$lt": before}
-    return list(database.audit.find(query, {"_id": 0}).sort("seq", DESCENDING).limit(limit))
+        filters["actor"] = actor
+    if subject is not None:  # few have the same
+        query = {"subject": subject, **filters, **({"seq": {"$lt": before}} if before is not None else {})}
+        return list(database.audit.find(query, {"_id": 0}).sort("seq", DESCENDING).limit(limit))
+    return _newest(database, filters, chain_tail(database).seq + 1, before, limit)
+
+
+def _newest(database: Database, filters: Record, end: int, before: int | None, limit: int) -> list[Record]:
+    """By stretches of `seq`, counted down from `end`."""
+
+    def read(low: int, high: int | None, most: int) -> list[Record]:
+        bounds = {"$lt": end - low} | ({"$gte": end - high} if high is not None else {})
+        # The range first: some servers look only the first condition up that has an index.
+        query = {"seq": bounds, **filters}
+        return list(database.audit.find(query, {"_id": 0}).sort("seq", DESCENDING).limit(most))
+
+    start = max(0, end - before) if before is not None else 0
+    name = (database.name, *filters.items())
+    return _STRETCHES.page(name, read, lambda row: end - row["seq"], start=start, end=end, limit=limit)
 
 
 # --- checking ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -23,8 +24,10 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.stretches import Stretches
 
 BATCH = 1_000
+LIVE = ("active", "paused")
 # Set by the store alone, or never changed.
 _FIXED = frozenset({"id", "organisation", "created_at", "updated_at", "version", "window", "resumed_at"})
 
@@ -101,36 +104,56 @@ def list_subscriptions(
     *,
     owner: str | None = None,
     status: str | None = None,
-    window: Cadence | None = None,
-    report_type: str | None = None,
     after: str | None = None,
     skip: int = 0,
     limit: int = 50,
 ) -> list[Subscription]:
     """One page by id: those behind the id `after` (the last one already read).
 
-    Without `status` the ended ones are left out. `skip` is for numbered pages and costs by its size.
+    Without `status` the ended ones are left out. `skip` is for numbered pages and costs by its size;
+    without it a page looks at about as many records as it holds, however many there are.
     """
-    query = _list_query(organisation, owner, status, window, report_type)
-    if after is not None:
-        query["_id"] = {"$gt": after}
-    found = database.subscriptions.find(query).sort("_id", ASCENDING).skip(skip).limit(limit)
+    found = page_of_records(
+        database, organisation, owner=owner, status=status, after=after, skip=skip, limit=limit
+    )
     return [from_record(record) for record in found]
 
 
-def count_subscriptions(
+def page_of_records(
     database: Database,
     organisation: str,
     *,
     owner: str | None = None,
     status: str | None = None,
-    window: Cadence | None = None,
-    report_type: str | None = None,
+    after: str | None = None,
+    skip: int = 0,
+    limit: int = 50,
+) -> list[Record]:
+    """`list_subscriptions` as they are stored."""
+    statuses = (status,) if status else LIVE
+    if skip:
+        query = _list_query(organisation, owner, status)
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        return list(database.subscriptions.find(query).sort("_id", ASCENDING).skip(skip).limit(limit))
+    # A list for each status: two conditions on one index, $in and a range, are not looked up everywhere.
+    lists = [_page_of(database, _list_query(organisation, owner, one), after, limit) for one in statuses]
+    # By id, because one that is paused between two looks is in both.
+    found = {record["_id"]: record for records in lists for record in records}
+    return sorted(found.values(), key=itemgetter("_id"))[:limit]
+
+
+def count_subscriptions(
+    database: Database, organisation: str, *, owner: str | None = None, status: str | None = None
 ) -> int:
     """How many `list_subscriptions` would go through."""
-    return database.subscriptions.count_documents(
-        _list_query(organisation, owner, status, window, report_type)
-    )
+    return database.subscriptions.count_documents(_list_query(organisation, owner, status))
+
+
+def live_ids(database: Database, organisation: str, owner: str, most: int) -> set[str]:
+    """The ids of a user's subscriptions that have not ended, at most `most`; from the index alone."""
+    found = database.subscriptions.find(_list_query(organisation, owner, None), {"_id": 1}).limit(most)
+    return {record["_id"] for record in found}
 
 
 def change_subscription(
@@ -334,18 +357,54 @@ def _to_status(
     return change_subscription(database, organisation, subscription_id, {"status": status}, now, version)
 
 
-def _list_query(
-    organisation: str,
-    owner: str | None,
-    status: str | None,
-    window: Cadence | None,
-    report_type: str | None,
-) -> Record:
-    query: Record = {"organisation": organisation, "status": status or {"$in": ["active", "paused"]}}
+# --- pages -------------------------------------------------------------------------------------
+
+_STRETCHES = Stretches()
+_PREFIX = "sub_"
+_DIGITS = 16
+_END = 16**_DIGITS
+
+
+def _list_query(organisation: str, owner: str | None, status: str | None) -> Record:
+    query: Record = {"organisation": organisation, "status": status or {"$in": list(LIVE)}}
     if owner is not None:
         query["owner"] = owner
-    if window is not None:
-        query["window"] = window.value
-    if report_type is not None:
-        query["report_type"] = report_type
     return query
+
+
+def _page_of(database: Database, query: Record, after: str | None, limit: int) -> list[Record]:
+    """The first `limit` records behind `after` of a list of one status."""
+
+    def read(low: int, high: int | None, most: int) -> list[Record]:
+        bounds: Record = {}
+        # Where an id is no hexadecimal number, its position may lie before it: `after` is never passed.
+        lowest = [one for one in (after, _id_at(low) if low > start else None) if one is not None]
+        if lowest:
+            bounds["$gt"] = max(lowest)
+        if high is not None:
+            bounds["$lte"] = _id_at(high)
+        chosen = query | ({"_id": bounds} if bounds else {})
+        return list(database.subscriptions.find(chosen).sort("_id", ASCENDING).limit(most))
+
+    start = _position(after) if after is not None else 0
+    name = (database.name, *query.values())
+    return _STRETCHES.page(
+        name, read, lambda record: _position(record["_id"]), start=start, end=_END, limit=limit
+    )
+
+
+def _position(identifier: str) -> int:
+    """Where an id stands among all that `new_subscription_id` gives, from 0 to _END; rises with the id."""
+    digits = identifier.removeprefix(_PREFIX)[:_DIGITS].ljust(_DIGITS, "0")
+    return int("".join(_digit(character) for character in digits), 16)
+
+
+def _digit(character: str) -> str:
+    """The hexadecimal digit, or for another character the one next to it in the order of strings."""
+    if character in "0123456789abcdef":
+        return character
+    return "0" if character < "0" else "a" if character < "a" else "f"
+
+
+def _id_at(position: int) -> str:
+    return f"{_PREFIX}{position:0{_DIGITS}x}"

@@ -6,7 +6,7 @@ the unique index (organisation, email) mean one user per mailbox.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -43,26 +43,10 @@ def get_user(database: Database, user_id: str, organisation: str | None = None) 
     return User.from_record(record) if record else None
 
 
-def users_by_id(database: Database, ids: Iterable[str]) -> dict[str, User]:
-    """Those of `ids` that exist, in one query: for a batch of reports or mails."""
-    found = database.users.find({"_id": {"$in": sorted(set(ids))}})
-    return {record["_id"]: User.from_record(record) for record in found}
-
-
 def user_by_address(database: Database, organisation: str, address: str) -> User | None:
     """The user with this address in any spelling. ValueError for what is no address."""
     record = database.users.find_one({"organisation": organisation, "email": normal_address(address)})
     return User.from_record(record) if record else None
-
-
-def list_users(
-    database: Database, organisation: str, after: str | None = None, limit: int = 50, **filters: Any
-) -> list[User]:
-    """By id, those behind the id `after`. `filters` are equality on record fields, such as active=True."""
-    query: Record = {**filters, "organisation": organisation}
-    if after is not None:
-        query["_id"] = {"$gt": after}
-    return [User.from_record(record) for record in database.users.find(query).sort("_id", 1).limit(limit)]
 
 
 def create_user(
@@ -95,20 +79,6 @@ def create_user(
     except DuplicateKeyError:
         raise AddressTaken("a user of this organisation has this address or id") from None
     return User.from_record(record)
-
-
-def ensure_user(database: Database, organisation: str, email: str, now: datetime, name: str = "") -> User:
-    """The user with this address, made when there is none. Two callers at once make one."""
-    found = user_by_address(database, organisation, email)
-    if found is not None:
-        return found
-    try:
-        return create_user(database, organisation, email, now, name=name)
-    except AddressTaken:
-        found = user_by_address(database, organisation, email)
-        if found is None:
-            raise
-        return found
 
 
 def change_user(
@@ -158,19 +128,28 @@ def save_organisation(
     )
 
 
-def trials_of(database: Database, organisation: str) -> list[Record]:
-    """The organisation's `trials` records, by id."""
-    return list(database.trials.find({"organisation": organisation}).sort("_id", 1))
+def trials_of(database: Database, organisation: str, ids: Collection[str] = ()) -> list[Record]:
+    """The organisation's `trials` records, by id; with `ids` only those of them."""
+    # The id first: some servers look only the first condition up that has an index.
+    query: Record = {"_id": {"$in": list(ids)}} if ids else {}
+    return list(database.trials.find(query | {"organisation": organisation}).sort("_id", 1))
 
 
 def check_recipients(
-    database: Database, organisation: str, recipients: Sequence[Recipient]
+    database: Database,
+    organisation: str,
+    recipients: Sequence[Recipient],
+    active_ids: Collection[str] = (),
 ) -> list[tuple[int, Decision]]:
-    """(position, refusal) of each recipient the organisation may not send to; [] when all are good."""
-    ids = [each.value for each in recipients if each.type == "user"]
+    """(position, refusal) of each recipient the organisation may not send to; [] when all are good.
+
+    `active_ids` are users known to be active and of the organisation: they are not looked up again.
+    """
+    known_ids = set(active_ids)
+    ids = [one.value for one in recipients if one.type == "user" and one.value not in known_ids]
     addresses = [address for each in recipients if (address := _address_or_none(each))]
-    record = get_organisation(database, organisation)
-    known_ids = _of_active(database, organisation, "_id", ids)
+    record = get_organisation(database, organisation) if addresses else {}
+    known_ids |= _of_active(database, organisation, "_id", ids)
     known_addresses = _of_active(database, organisation, "email", addresses)
     decisions = (may_be_recipient(each, record, known_ids, known_addresses) for each in recipients)
     return [(position, decision) for position, decision in enumerate(decisions) if not decision]
@@ -179,14 +158,15 @@ def check_recipients(
 def _of_active(database: Database, organisation: str, field: str, values: Sequence[str]) -> set[str]:
     """Those of `values` that a `field` of an active user holds.
 
-    One field a query: an `$or` over two of them reads every user of the organisation on some servers.
+    One field a query, and nothing that is not in its index: with `active` or an `$or` in the filter some
+    servers read every user of the organisation.
     """
     if not values:
         return set()
     found = database.users.find(
-        {"organisation": organisation, "active": True, field: {"$in": list(values)}}, {field: 1}
+        {"organisation": organisation, field: {"$in": list(values)}}, {field: 1, "active": 1}
     )
-    return {str(user[field]) for user in found}
+    return {str(user[field]) for user in found if user.get("active") is True}
 
 
 def _address_or_none(recipient: Recipient) -> str | None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from pymongo import MongoClient
 
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.audit import Action, AuditBroken, Event
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.stores.commands import CommandsSeen
+from reporting_pipeline_tests.stores.racing import race
 
 NOW = datetime(2026, 11, 23, 0, 5, 0, 123456, tzinfo=UTC)
 
@@ -141,17 +147,96 @@ def test_the_anchor_follows_every_so_many_rows(database: Database, objects: Obje
     assert audit.read_anchor(objects) == anchor
 
 
-def test_appenders_at_once_make_one_whole_chain(database: Database) -> None:
-    def append(worker: int) -> None:
-        for n in range(10):
-            events = [Event(Action.REPORT_RENDERED, f"w{worker}", f"rep_{n}_{m}", "org_1") for m in range(5)]
-            audit.record_many(database, events, NOW)
+def append_five_batches(database: Database, name: str) -> list[int]:
+    """The seq that each batch of three ended with."""
+    return [
+        audit.record_many(
+            database,
+            [Event(Action.REPORT_RENDERED, f"w{name}", f"rep_{batch}_{n}", "org_1") for n in range(3)],
+            NOW,
+        )
+        for batch in range(5)
+    ]
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(append, range(4)))
 
-    assert audit.verify(database) == audit.Verdict(True, 200)
-    assert database.audit.count_documents({"actor": "w2"}) == 50
+def test_appenders_at_once_make_one_whole_chain(database: Database, settings: Settings) -> None:
+    ends = race(settings, append_five_batches, processes=3, threads=4)
+
+    assert audit.verify(database) == audit.Verdict(True, 3 * 4 * 5 * 3)
+    for process in range(3):
+        for thread in range(4):
+            rows = list(database.audit.find({"actor": f"w{process}-{thread}"}).sort("seq", 1))
+            assert [row["subject"] for row in rows] == [f"rep_{b}_{n}" for b in range(5) for n in range(3)]
+            assert [row["seq"] for row in rows[2::3]] in ends  # each was told where its own rows stand
+
+
+def appended_at_once(pool: ThreadPoolExecutor, database: Database, threads: int) -> list[Future[list[int]]]:
+    """Appenders whose first batches have all come before the first of them has its turn."""
+    with audit._TURN:
+        running = [pool.submit(append_five_batches, database, f"{n}") for n in range(threads)]
+        while len(audit._WAITING) < threads:
+            assert not any(one.done() for one in running)
+            time.sleep(0.001)
+    return running
+
+
+def test_who_waits_for_a_turn_is_appended_with_the_others(endpoints: Endpoints, database: Database) -> None:
+    commands = CommandsSeen()
+    with (
+        MongoClient[Record](endpoints.mongodb_uri, tz_aware=True, event_listeners=[commands]) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        watched = client.get_database(database.name, codec_options=database.codec_options)
+        ends = [end for one in appended_at_once(pool, watched, 8) for end in one.result()]
+
+    assert audit.verify(database) == audit.Verdict(True, 8 * 5 * 3)
+    assert len(set(ends)) == 40
+    assert commands.count("insert") <= 40 - 7  # the first turn alone appends eight batches
+
+
+def test_a_failed_append_is_heard_of_by_all_who_were_in_it(database: Database) -> None:
+    with (
+        MongoClient[Record]("mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=50) as client,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        running = appended_at_once(pool, client.get_database(database.name), 3)
+        failures = [one.exception() for one in running]
+
+    assert all(failures)
+    assert audit._WAITING == []
+    assert append_five_batches(database, "later")[-1] == 15
+
+
+def test_a_log_that_was_emptied_is_begun_anew(database: Database) -> None:
+    fill(database, 3)
+    database.audit.delete_many({})
+
+    assert audit.chain_tail(database) == audit.Anchor(0, audit.GENESIS)
+    fill(database, 2)
+    assert audit.verify(database) == audit.Verdict(True, 2)
+
+
+def test_pages_of_a_log_shared_with_others_hold_each_row_once(database: Database) -> None:
+    audit.record_many(
+        database,
+        [
+            Event(Action.REPORT_RENDERED, "system", f"rep_{n}", "org_1" if n % 97 == 5 else "org_2")
+            for n in range(1_000)
+        ],
+        NOW,
+    )
+    for organisation, action, expected in (
+        ("org_1", None, [n for n in range(999, -1, -1) if n % 97 == 5]),
+        ("org_2", Action.REPORT_RENDERED, [n for n in range(999, -1, -1) if n % 97 != 5]),
+        ("org_2", Action.USER_ERASED, []),
+        ("org_3", None, []),
+    ):
+        found: list[str] = []
+        before = None
+        while page := audit.events_of(database, organisation, action=action, before=before, limit=7):
+            found += [row["subject"] for row in page]
+            before = page[-1]["seq"]
+        assert found == [f"rep_{n}" for n in expected]
 
 
 def test_ten_thousand_events_are_ten_requests_and_one_chain(database: Database) -> None:
