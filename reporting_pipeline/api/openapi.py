@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
 
 from reporting_pipeline.api.models.base import ProblemDetails
 
@@ -63,8 +62,3 @@ def _complete(operation: dict[str, Any], method: str, public: bool) -> None:
 def operation_id(route: APIRoute) -> str:
     """The function's name: short names for generated clients."""
     return route.name
-
-
-def api_routes(routes: list[BaseRoute]) -> list[APIRoute]:
-    """The routes of the API among all of the app's."""
-    return [route for route in routes if isinstance(route, APIRoute)]

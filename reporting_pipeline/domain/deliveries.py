@@ -68,7 +68,6 @@ _RANK = {
 }
 
 SETTLED = frozenset(state for state, rank in _RANK.items() if rank >= _RANK[DeliveryState.SUPPRESSED])
-REACHED = frozenset({DeliveryState.SENT, DeliveryState.DELIVERED})
 LOST = frozenset({DeliveryState.FAILED, DeliveryState.BOUNCED})
 
 BACKOFF = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30))
@@ -86,11 +85,6 @@ THROTTLE_WITHOUT_HINT = timedelta(seconds=30)
 LONGEST_THROTTLE = timedelta(hours=1)  # a hostile or broken header must not park the channel for a year
 LONGEST_RECIPIENT = 2000  # characters; MongoDB's index keys have a limit
 LONGEST_ERROR = 500  # characters of an error kept with an attempt
-
-
-def join(current: DeliveryState, evidence: DeliveryState) -> DeliveryState:
-    """The state after `evidence`: the later of the two in a message's life. Commutative and idempotent."""
-    return max(current, evidence, key=_RANK.__getitem__)
 
 
 def states_below(state: DeliveryState) -> list[str]:

@@ -141,7 +141,6 @@ def job_record(subscription: Subscription, planned: Planned, now: datetime) -> d
         "state": (JobState.SKIPPED if planned.skipped else JobState.PENDING).value,
         "error": planned.skipped or None,
         "attempts": 0,
-        "lease_until": None,
         "report": report_id(planned.period.cadence, planned.period.key, subscription.id),
         "rendered_at": None,  # until then there is no such report
         "created_at": now,

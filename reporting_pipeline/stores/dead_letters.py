@@ -56,10 +56,6 @@ def list_dead_letters(
     return list(database["deliveries"].find(query).sort("_id", 1).limit(limit))
 
 
-def dead_letter(database: Database, organisation: str, identifier: str) -> Record | None:
-    return database["deliveries"].find_one(_query(organisation, None) | {"_id": identifier})
-
-
 def requeue(database: Database, organisation: str, identifier: str, actor: str, now: datetime) -> bool:
     """Send one dead letter again, with all its attempts anew. False when it is none."""
     return _requeue(database, _query(organisation, None) | {"_id": identifier}, actor, now) == 1

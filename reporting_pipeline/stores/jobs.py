@@ -3,12 +3,12 @@
 What becomes a job is decided in `domain.planning`. A job's id follows from its subscription, period
 and occurrence, and a unique index stands behind that: planning again, or twice at once, adds nothing.
 
-    pending --claim--> processing --> rendered --> delivering --> completed | failed
-       \\_____________________________/      (deliveries settle a rendered job: stores.deliveries)
-        \\--> failed (rendering) --requeue--> pending          any waiting one --> skipped, with a reason
+    pending --> rendered --> delivering --> completed | failed   (its deliveries: stores.deliveries)
+       \\--> failed (rendering) --requeue--> pending      any waiting one --> skipped, with a reason
 
-A rendered report is a fact, whoever made it: `mark_rendered` is not fenced. What a claimant says of
-its own work is: a claim that was overtaken has an old attempt number and changes nothing.
+A rendered report is a fact, whoever made it, so nothing here is claimed: a run renders a range of
+subscriptions, and two that render the same one make the same file. `processing` counts as waiting; it
+is a word for others, nothing here sets it.
 """
 
 from __future__ import annotations
@@ -202,7 +202,6 @@ def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: d
             "state": JobState.RENDERED.value,
             "rendered_at": now,
             "error": None,
-            "lease_until": None,
             "completed_at": None,
         }
     }
@@ -221,7 +220,6 @@ def mark_failed(database: Database, failures: Iterable[tuple[str, str, str, bool
                     "failed_in": "rendering",
                     "error": reason,
                     "permanent": permanent,
-                    "lease_until": None,
                     "completed_at": now,
                 },
                 "$inc": {"attempts": 1},
@@ -261,71 +259,7 @@ def requeue(database: Database, job_ids: Sequence[str], now: datetime) -> int:
     return changed.modified_count
 
 
-# --- claiming ----------------------------------------------------------------------------------
-
-
-def claim_jobs(
-    database: Database, job_ids: Sequence[str], worker: str, now: datetime, lease: timedelta
-) -> list[Record]:
-    """Take those of `job_ids` that wait or whose lease has run out. Returns the records taken.
-
-    One atomic update sets the lease and counts the attempt, so that of two workers one gets a job.
-    """
-    free: Record = {
-        "$or": [
-            {"state": JobState.PENDING.value},
-            {"state": JobState.PROCESSING.value, "lease_until": {"$lte": now}},
-        ]
-    }
-    # The mark is this very claim's; the worker's name alone would also match an older claim of its own.
-    mark = f"{worker}@{now.isoformat()}"
-    taken: list[Record] = []
-    for batch in _batches(job_ids):
-        database.jobs.update_many(
-            {"_id": {"$in": batch}, **free},
-            {
-                "$set": {
-                    "state": JobState.PROCESSING.value,
-                    "claimed_by": mark,
-                    "lease_until": now + lease,
-                },
-                "$inc": {"attempts": 1},
-            },
-        )
-        taken += database.jobs.find({"_id": {"$in": batch}, "claimed_by": mark})
-    return taken
-
-
-def finish_claim(
-    database: Database, claimed: Record, state: JobState, now: datetime, error: str | None = None
-) -> bool:
-    """Write what became of a claim. False, and nothing written, when it was overtaken."""
-    settled = state not in (JobState.PENDING, JobState.RENDERED)
-    change: Record = {
-        "state": state.value,
-        "error": error,
-        "lease_until": None,
-        "completed_at": now if settled else None,
-    }
-    if state is JobState.FAILED:
-        change["failed_in"] = "rendering"
-    answer = database.jobs.update_one(
-        {"_id": claimed["_id"], "state": JobState.PROCESSING.value, "attempts": claimed["attempts"]}
-        | {"claimed_by": claimed["claimed_by"]},
-        {"$set": change},
-    )
-    return answer.modified_count == 1
-
-
 # --- looking -----------------------------------------------------------------------------------
-
-
-def due_jobs(
-    database: Database, now: datetime, limit: int, state: JobState = JobState.RENDERED
-) -> list[Record]:
-    """The jobs in `state` that are due: those a person asked for first, then the longest due."""
-    found = database.jobs.find({"state": state.value, "due_at": {"$lte": now}})
-    return list(found.sort([("priority", DESCENDING), ("due_at", ASCENDING)]).limit(limit))
 
 
 def get_job(database: Database, organisation: str, job_id: str) -> Record | None:
@@ -510,7 +444,6 @@ def _skipped(reason: str, now: datetime, cause: str) -> Record:
         "state": JobState.SKIPPED.value,
         "error": reason,
         "skipped_for": cause,
-        "lease_until": None,
         "completed_at": now,
     }
 

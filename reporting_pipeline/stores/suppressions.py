@@ -69,12 +69,6 @@ def record_unsubscription(
     return changed.upserted_id is not None
 
 
-def forget_unsubscription(database: Database, subscription: str, recipient: str) -> bool:
-    """The recipient subscribed again. False when there was nothing to forget."""
-    gone = database["unsubscribes"].delete_one({"subscription": subscription, "recipient": recipient})
-    return gone.deleted_count == 1
-
-
 def unsubscribed_among(database: Database, subscriptions: Iterable[str]) -> set[tuple[str, str]]:
     """The (subscription, recipient) pairs of `subscriptions` that are unsubscribed."""
     shown = {"subscription": 1, "recipient": 1}

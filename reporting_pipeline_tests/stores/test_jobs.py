@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reporting_pipeline.domain.editions import Edition
-from reporting_pipeline.domain.jobs import EditionState, JobState
+from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.schedules import Schedule
@@ -22,10 +22,7 @@ from reporting_pipeline.stores.jobs import (
     AlreadyRunning,
     PlanOutcome,
     cancel_jobs,
-    claim_jobs,
-    due_jobs,
     failed_renderings,
-    finish_claim,
     jobs_of,
     mark_failed,
     mark_rendered,
@@ -50,7 +47,6 @@ from reporting_pipeline.stores.subscriptions import (
 WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
 NOW = datetime(2026, 11, 23, 0, 5, tzinfo=UTC)
 SEVEN = datetime(2026, 11, 23, 7, tzinfo=UTC)
-LEASE = timedelta(minutes=5)
 
 
 def subscription(identifier: str = "sub_1", **fields: Any) -> Subscription:
@@ -181,7 +177,7 @@ def test_run_now_is_due_at_once_ahead_of_all_and_one_at_a_time(planned: Database
     with pytest.raises(AlreadyRunning) as caught:
         run_now(planned, subscription(), WEEK, "usr_1", NOW)
     assert caught.value.job["_id"] == job["_id"]
-    assert due_jobs(planned, SEVEN, 10)[0]["_id"] == job["_id"]
+    assert (job["due_at"], job["priority"]) == (NOW, 10)
     planned.jobs.update_one({"_id": job["_id"]}, {"$set": {"state": "completed"}})
     assert run_now(planned, subscription(), WEEK, "usr_1", NOW)["occurrence"] == "run-2"
 
@@ -290,32 +286,6 @@ def test_of_many_who_ask_at_once_one_runs(database: Database) -> None:
         assert sum(pool.map(ask, range(16))) == 1
 
 
-def test_of_two_workers_one_gets_a_job_and_an_overtaken_claim_writes_nothing(planned: Database) -> None:
-    identifier = one_job(planned)["_id"]
-    (first,) = claim_jobs(planned, [identifier], "one", NOW, LEASE)
-    assert claim_jobs(planned, [identifier], "two", NOW, LEASE) == []
-
-    later = NOW + 2 * LEASE
-    (second,) = claim_jobs(planned, [identifier], "two", later, LEASE)
-
-    assert (first["attempts"], second["attempts"]) == (1, 2)
-    assert not finish_claim(planned, first, JobState.FAILED, later, "stale")
-    assert one_job(planned)["state"] == "processing"
-    assert finish_claim(planned, second, JobState.FAILED, later, "broken")
-    assert (one_job(planned)["state"], one_job(planned)["error"]) == ("failed", "broken")
-
-
-def test_a_claim_race_has_one_winner_per_job(database: Database) -> None:
-    create_subscriptions(database, (subscription(f"sub_{n}") for n in range(40)), NOW)
-    plan_edition(database, opened(database), WEEK, NOW)
-    ids = [job["_id"] for job in database.jobs.find({})]
-
-    with ThreadPoolExecutor(4) as pool:
-        taken = list(pool.map(lambda n: claim_jobs(database, ids, f"w{n}", NOW, LEASE), range(4)))
-
-    assert sorted(job["_id"] for group in taken for job in group) == sorted(ids)
-
-
 def test_a_failed_rendering_is_a_dead_letter_until_mended_or_requeued(planned: Database) -> None:
     mark_failed(planned, [("sub_1", WEEK.key, "trial T1 has no dataset", False)], NOW)
     (letter,) = failed_renderings(planned, "org_1")
@@ -346,13 +316,6 @@ def test_a_withdrawn_right_skips_the_job_with_its_reason(planned: Database) -> N
     mark_skipped(planned, [("sub_1", WEEK.key, "the owner is deactivated")], NOW)
 
     assert (one_job(planned)["state"], one_job(planned)["error"]) == ("skipped", "the owner is deactivated")
-
-
-def test_due_jobs_are_those_whose_time_has_come(planned: Database) -> None:
-    mark_rendered(planned, [("sub_1", WEEK.key)], NOW)
-
-    assert due_jobs(planned, SEVEN - timedelta(seconds=1), 10) == []
-    assert len(due_jobs(planned, SEVEN, 10)) == 1
 
 
 def test_a_changed_time_moves_the_job_and_its_delivery(planned: Database) -> None:
@@ -406,7 +369,7 @@ def test_resuming_too_late_does_not_send_what_fell_into_the_pause(planned: Datab
 
 def test_an_ended_subscription_sends_nothing_more(planned: Database) -> None:
     assert cancel_jobs(planned, "sub_1", "the subscription was ended", NOW) == 1
-    assert due_jobs(planned, SEVEN, 10, JobState.PENDING) == []
+    assert (one_job(planned)["state"], one_job(planned)["error"]) == ("skipped", "the subscription was ended")
 
 
 def test_saving_more_than_a_batch_adds_each_once(database: Database) -> None:
