@@ -137,6 +137,23 @@ def test_a_deactivated_owners_job_is_skipped_with_that_reason_and_can_be_run_aft
     assert crank.mailed() == EVERYBODY
 
 
+def test_the_organisation_is_told_by_the_delivery_run_what_rights_held_back(crank: Crank) -> None:
+    manager = {
+        "organisation": ORGANISATION,
+        "email": "boss@example.org",
+        "roles": ["manager"],
+        "active": True,
+    }
+    crank.database.users.insert_one({"_id": "usr_boss", **manager})
+    crank.database.users.update_one({"_id": "usr_alpha"}, {"$set": {"active": False}})
+    crank.complete()
+    others = [one for one in EVERYBODY if one != "alpha@example.org"]
+    assert crank.mailed() == sorted([*others, "boss@example.org"])
+    crank.clock.forward(hours=2)
+    crank.settle()
+    assert crank.mailed() == sorted([*others, "boss@example.org"])
+
+
 def test_a_subscription_paused_between_a_request_and_its_run_holds_nothing_up(crank: Crank) -> None:
     """Its key was the end of the range that was asked for."""
 

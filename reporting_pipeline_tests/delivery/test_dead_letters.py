@@ -118,6 +118,30 @@ def test_what_could_not_be_rendered_is_told_too_once_the_owner_has_nothing_under
     assert "no data" in part(mails(settings)[0], "plain")
 
 
+def test_what_is_due_days_later_does_not_keep_a_notice_back(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    fail_all(database, objects, settings, 2)
+    database["deliveries"].update_many({}, {"$set": {"owner": "usr_00000"}})
+    friday = {"state": "pending", "due_at": NOW + timedelta(days=4)}
+    database["deliveries"].update_one({"job": "job_00000"}, {"$set": friday})
+    database["jobs"].update_one({"_id": "job_00000"}, {"$set": {**friday, "state": "rendered"}})
+    assert send_failure_notices(open_deliverer(settings), database, settings, EDITION, NOW) == 1
+
+
+@pytest.mark.parametrize("change", [{"active": False}, {"email": "no address"}])
+def test_an_owner_who_cannot_be_told_has_no_run_started_for_it_again(
+    database: Database, objects: ObjectStore, settings: Settings, change: dict[str, object]
+) -> None:
+    fail_all(database, objects, settings, 1)
+    database["users"].update_many({}, {"$set": change})
+    assert notices_due(database, NOW)
+    assert send_due_notices(open_deliverer(settings), database, settings, NOW) == 0
+    assert not notices_due(database, NOW)
+    (row,) = database["failure_notices"].find()
+    assert row["outcome"] == "nobody"
+
+
 # --- the absence alarm
 
 
