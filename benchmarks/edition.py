@@ -41,8 +41,9 @@ from benchmarks import measuring, platypus, synthetic
 from benchmarks.unorchestrated import render_part, requests
 from reporting_pipeline.assets.batch import SPENT
 from reporting_pipeline.automation.tags import STAGE
+from reporting_pipeline.cli.dagster_processes import code_server
 from reporting_pipeline.cli.deployment import Deployment, open_deployment
-from reporting_pipeline.cli.processes import DEFINITIONS, Child, program, running
+from reporting_pipeline.cli.processes import Child, running
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -87,7 +88,7 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
         edition = Edition(local, deployment, period)
         documents = synthetic.load_trials(deployment.database, deployment.objects, period, trials)
         synthetic.load_subscriptions(deployment.database, subscriptions, datetime.now(UTC), trials)
-        with _daemon(deployment) as daemon, measuring.watching(daemon.process.pid) as uses:
+        with _dagster(deployment) as (code, daemon), measuring.watching(code.pid, daemon.pid) as uses:
             before = _cpu_of_servers(local)
             _until_complete(edition, daemon, patience)
             figures = _figures(edition, uses, _cpu_of_servers(local) - before)
@@ -133,12 +134,18 @@ def _deployment() -> Iterator[tuple[Settings, Deployment]]:
             mongo_client.cache_clear()
 
 
-def _daemon(deployment: Deployment) -> Any:
+@contextmanager
+def _dagster(deployment: Deployment) -> Iterator[tuple[Child, Child]]:
+    """The code server and the daemon."""
     environment = deployment.environment(
         REPORTING_WEEKLY_OPENS="* * * * *", REPORTING_SENSOR_INTERVAL_SECONDS=str(SENSOR_SECONDS)
     )
-    log = deployment.settings.home / "logs" / "daemon.log"
-    return running("dagster-daemon", [program("dagster-daemon"), "run", "-m", DEFINITIONS], environment, log)
+    logs = deployment.settings.home / "logs"
+    with (
+        code_server(environment, logs) as code,
+        running("dagster-daemon", code.daemon_command(), environment, logs / "daemon.log") as daemon,
+    ):
+        yield code.child, daemon
 
 
 def _until_complete(edition: Edition, daemon: Child, patience: float) -> None:

@@ -33,7 +33,8 @@ from dagster._serdes import serialize_value
 
 from benchmarks import measuring
 from reporting_pipeline.assets.events import materialization
-from reporting_pipeline.cli.processes import DEFINITIONS, program, running
+from reporting_pipeline.cli.dagster_processes import code_server
+from reporting_pipeline.cli.processes import running
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.embedded.processes import HOST, free_ports
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, subscriptions
@@ -196,7 +197,6 @@ def _webserver(folder: Path, home: Path) -> Iterator[Any]:
             "MONGODB_URI": os.environ.get("MONGODB_URI", "mongodb://127.0.0.1:9"),
         }
     )
-    command = [program("dagster-webserver"), "-h", HOST, "-p", str(port), "-m", DEFINITIONS]
 
     def ask(query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": variables}).encode()
@@ -210,7 +210,12 @@ def _webserver(folder: Path, home: Path) -> Iterator[Any]:
             raise RuntimeError(f"the webserver answers {found['errors']}")
         return dict(found["data"])
 
-    with running("dagster-webserver", command, environment, folder / "webserver.log") as child:
+    with (
+        code_server(environment, folder) as code,
+        running(
+            "dagster-webserver", code.webserver_command(port), environment, folder / "webserver.log"
+        ) as child,
+    ):
         deadline = time.monotonic() + START_SECONDS
         while True:
             child.check()

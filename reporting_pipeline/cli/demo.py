@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from reporting_pipeline.cli.dagster_processes import code_server
 from reporting_pipeline.cli.deployment import Deployment, open_deployment
 from reporting_pipeline.cli.processes import (
-    DEFINITIONS,
     HOST,
     Child,
     api_command,
     free_port,
-    program,
     running,
 )
 from reporting_pipeline.cli.visitor import Opened, open_mail, subscribe, wait_for
@@ -78,8 +77,8 @@ def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
         base = f"http://{HOST}:{free_port(API_PORT)}"
         _subscribe_over_http(deployment, base, stack, console)
         console.print("[bold]4/5[/] Dagster: schedule, sensors, run queue")
-        daemon = stack.enter_context(_daemon(deployment, base))
-        edition, state = _watch(deployment, daemon, console)
+        children = _start_dagster(deployment, base, stack)
+        edition, state = _watch(deployment, children, console)
         console.print("[bold]5/5[/] What came out")
         opened = _open_newest_mail(deployment.settings)
         folder = deployment.settings.home / "demo" / "reports"
@@ -143,21 +142,19 @@ def _open_newest_mail(settings: Settings) -> Opened | None:
     return open_mail(mails[-1]) if mails else None
 
 
-def _daemon(deployment: Deployment, base: str) -> AbstractContextManager[Child]:
+def _start_dagster(deployment: Deployment, base: str, stack: ExitStack) -> list[Child]:
     environment = deployment.environment(
         REPORTING_PUBLIC_URL=base,
         REPORTING_WEEKLY_OPENS="* * * * *",
         REPORTING_SENSOR_INTERVAL_SECONDS="3",
     )
-    return running(
-        "dagster-daemon",
-        [program("dagster-daemon"), "run", "-m", DEFINITIONS],
-        environment,
-        deployment.settings.home / "logs" / "daemon.log",
-    )
+    logs = deployment.settings.home / "logs"
+    code = stack.enter_context(code_server(environment, logs))
+    daemon = running("dagster-daemon", code.daemon_command(), environment, logs / "daemon.log")
+    return [code.child, stack.enter_context(daemon)]
 
 
-def _watch(deployment: Deployment, daemon: Child, console: Console) -> tuple[str, str]:
+def _watch(deployment: Deployment, children: list[Child], console: Console) -> tuple[str, str]:
     """Show the edition's progress until it is complete; returns its id and state."""
     database, settings = deployment.database, deployment.settings
     period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), settings.timezone)
@@ -171,7 +168,8 @@ def _watch(deployment: Deployment, daemon: Child, console: Console) -> tuple[str
     with _progress(console) as bars:
         tasks: dict[str, TaskID] = {}
         while time.monotonic() < deadline:
-            daemon.check()
+            for child in children:
+                child.check()
             _update(bars, tasks, database, edition, period)
             record = database.editions.find_one({"_id": edition}) or {}
             if record.get("state") == EditionState.COMPLETED.value and not already:
@@ -182,7 +180,7 @@ def _watch(deployment: Deployment, daemon: Child, console: Console) -> tuple[str
         return edition, EditionState.COMPLETED.value
     raise SettingsError(
         f"edition {edition} did not complete within {PATIENCE_SECONDS // 60} minutes; "
-        f"`reporting-pipeline dev` shows its runs, {daemon.log} is the daemon's log"
+        f"`reporting-pipeline dev` shows its runs, {children[-1].log} is the daemon's log"
     )
 
 

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
+from reporting_pipeline.cli.dagster_processes import code_server
 from reporting_pipeline.cli.deployment import open_deployment
-from reporting_pipeline.cli.processes import DEFINITIONS, HOST, api_command, free_port, program, running
+from reporting_pipeline.cli.processes import HOST, api_command, free_port, running
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings
 
@@ -22,21 +23,15 @@ def run(settings: Settings, port: int, console: Console) -> None:
         stack.callback(servers.stop, settings)
         environment = deployment.environment(REPORTING_PUBLIC_URL=f"http://{HOST}:{api_port}")
         logs = deployment.settings.home / "logs"
-        children = [
+        code = stack.enter_context(code_server(environment, logs))
+        commands = {
+            "daemon": code.daemon_command(),
+            "webserver": code.webserver_command(ui_port),
+            "api": api_command(api_port),
+        }
+        children = [code.child] + [
             stack.enter_context(running(name, command, environment, logs / f"{name}.log"))
-            for name, command in {
-                "daemon": [program("dagster-daemon"), "run", "-m", DEFINITIONS],
-                "webserver": [
-                    program("dagster-webserver"),
-                    "-h",
-                    HOST,
-                    "-p",
-                    str(ui_port),
-                    "-m",
-                    DEFINITIONS,
-                ],
-                "api": api_command(api_port),
-            }.items()
+            for name, command in commands.items()
         ]
         console.print(f"Dagster's UI  [bold]http://{HOST}:{ui_port}[/]")
         console.print(f"API           [bold]http://{HOST}:{api_port}[/]  (its document: /openapi.json)")

@@ -17,7 +17,6 @@ from reporting_pipeline.settings import SettingsError
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 20.0
-DEFINITIONS = "reporting_pipeline.definitions"
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,10 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
     def check(self) -> None:
         """Raise with the end of its log when it has ended on its own."""
