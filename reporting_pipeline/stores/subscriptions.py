@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
-from pymongo import ASCENDING, InsertOne, ReturnDocument, UpdateOne
+from pymongo import ASCENDING, InsertOne, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.periods import Cadence
@@ -334,13 +334,12 @@ def _replace(database: Database, current: Subscription, changed: Subscription, n
     if changed.schedule == current.schedule and changed.status == current.status:
         # What is due now and not planned yet must not be jumped over by a change of the name.
         del record["next_due_at"]
-    answer = database.subscriptions.find_one_and_update(
+    # Not find_one_and_update: some servers read the whole collection for it.
+    replaced = database.subscriptions.update_one(
         {"_id": current.id, "organisation": current.organisation, "version": current.version},
         {"$set": {key: value for key, value in record.items() if key != "_id"}},
-        projection={"_id": 1},
-        return_document=ReturnDocument.AFTER,
     )
-    return answer is not None
+    return replaced.matched_count == 1
 
 
 def _to_status(

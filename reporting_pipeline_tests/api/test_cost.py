@@ -20,7 +20,7 @@ from reporting_pipeline_tests.api.conftest import Api, Server, weekly
 from reporting_pipeline_tests.stores.commands import CommandsSeen
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-COMING_IN = ["find users", "findAndModify rate_counters"]
+COMING_IN = ["find users", "update rate_counters"]
 
 
 @pytest.fixture
