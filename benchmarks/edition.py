@@ -56,7 +56,7 @@ from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.subscriptions import subscriptions_by_id
 
-SENSOR_SECONDS = 3
+SENSOR_SECONDS = 5
 CELERY_WORKERS = 3
 PLATYPUS_SAMPLE = 12
 #: In the command lines of runs: the code server starts them by multiprocessing.

@@ -33,6 +33,8 @@ from reporting_pipeline.stores.mongo import Database
 
 #: An edition that still has failures after so long is closed as failed; a forced one starts anew.
 GIVE_UP = timedelta(days=7)
+#: Opening the object store costs a sensor more than most of its looks.
+LOOK_AT_ANCHOR_EVERY = timedelta(minutes=1)
 
 
 def edition_sensor(
@@ -64,14 +66,24 @@ def edition_sensor(
                     yield request
             except Exception:  # one edition's trouble must not hold up the others
                 context.log.exception(f"edition {edition.id} could not be advanced")
-        try:
-            anchor_when_due(database, objects.store())
-        except Exception:  # a tick that raises loses its requests: no edition waits for the audit log
-            context.log.exception("the audit log could not be anchored")
+        _anchor(context, database, objects, now)
         if not requested:
             yield SkipReason(f"{len(editions)} open editions, nothing to ask for")
 
     return edition_progress
+
+
+def _anchor(
+    context: SensorEvaluationContext, database: Database, objects: ObjectStoreResource, now: datetime
+) -> None:
+    """Anchor the audit log when it is due; the cursor says when it was last looked at."""
+    if context.cursor and now - datetime.fromisoformat(context.cursor) < LOOK_AT_ANCHOR_EVERY:
+        return
+    try:
+        anchor_when_due(database, objects.store())
+        context.update_cursor(now.isoformat())
+    except Exception:  # a tick that raises loses its requests: no edition waits for the audit log
+        context.log.exception("the audit log could not be anchored")
 
 
 def advance(

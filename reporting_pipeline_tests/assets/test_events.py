@@ -1,4 +1,4 @@
-"""Pins the one place that leans on Dagster's internals: batched events equal the public path's.
+"""Pins what leans on Dagster's internals: batched events equal the public path's.
 
 The first instance of `instances` has our storage, the second has Dagster's own.
 """
@@ -24,12 +24,8 @@ from dagster import (
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from reporting_pipeline.assets.events import (
-    SqliteInBatches,
-    log_batch,
-    log_one_by_one,
-    materialization,
-)
+from reporting_pipeline.assets.dagster_storage import SqliteInBatches
+from reporting_pipeline.assets.events import log_batch, log_one_by_one, materialization
 
 KEY = AssetKey(["weekly", "probe"])
 PARTITIONS = MultiPartitionsDefinition(

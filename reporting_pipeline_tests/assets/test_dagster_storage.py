@@ -1,0 +1,107 @@
+"""Pins our SQLite storages to Dagster's own: the same files, looked over once, never behind for long."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+
+from reporting_pipeline.assets import dagster_storage
+from reporting_pipeline.assets.dagster_storage import (
+    KEYS_KEPT_SECONDS,
+    SqliteInBatches,
+    SqliteRuns,
+    SqliteSchedules,
+)
+
+OWN = Path(__file__).parents[2] / "dagster.yaml"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with the deployment's own dagster.yaml."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text(OWN.read_text())
+    return tmp_path
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The databases whose migrations were read."""
+    found: list[str] = []
+    for module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
+        original = module.check_alembic_revision
+
+        def check(config: Any, connection: Any, original: Any = original) -> Any:
+            found.append(Path(connection.engine.url.database).name)
+            return original(config, connection)
+
+        monkeypatch.setattr(module, "check_alembic_revision", check)
+    return found
+
+
+def _files(home: Path) -> set[str]:
+    return {str(path.relative_to(home)) for path in home.rglob("*.db")}
+
+
+def test_the_deployment_uses_them(home: Path) -> None:
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert isinstance(instance.run_storage, SqliteRuns)
+        assert isinstance(instance.event_log_storage, SqliteInBatches)
+        assert isinstance(instance.schedule_storage, SqliteSchedules)
+
+
+def test_the_files_lie_where_dagster_itself_looks_for_them(home: Path, tmp_path_factory: Any) -> None:
+    with DagsterInstance.from_config(str(home)) as instance:
+        instance.add_dynamic_partitions("trials", ["A"])
+        instance.get_runs()
+    plain = tmp_path_factory.mktemp("plain")
+    with DagsterInstance.from_config(str(plain)) as instance:
+        instance.add_dynamic_partitions("trials", ["B"])
+        instance.get_runs()
+    assert _files(home) == _files(plain)
+    (home / "dagster.yaml").write_text("")
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert instance.get_dynamic_partitions("trials") == ["A"]
+
+
+def test_a_process_looks_a_database_over_once(home: Path, looks: list[str]) -> None:
+    for _ in range(3):
+        with DagsterInstance.from_config(str(home)) as instance:
+            instance.get_dynamic_partitions("trials")
+            instance.get_runs()
+            instance.all_instigator_state()
+    assert sorted(looks) == sorted(set(looks)), "each database once"
+    assert {"runs.db", "schedules.db", "index.db"} <= set(looks)
+
+
+def test_a_database_that_was_removed_is_made_again(home: Path) -> None:
+    with DagsterInstance.from_config(str(home)) as instance:
+        instance.add_dynamic_partitions("trials", ["A"])
+    for path in home.rglob("*.db*"):
+        path.unlink()
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert instance.get_dynamic_partitions("trials") == []
+        assert instance.get_runs() == []
+
+
+def test_keys_are_kept_for_a_moment_and_never_after_a_change_of_ones_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(dagster_storage.time, "monotonic", lambda: now)
+    with (
+        DagsterInstance.from_config(str(home)) as one,
+        DagsterInstance.from_config(str(home)) as two,
+    ):
+        one.add_dynamic_partitions("trials", ["A"])
+        assert one.get_dynamic_partitions("trials") == ["A"]
+        two.add_dynamic_partitions("trials", ["B"])
+        assert one.get_dynamic_partitions("trials") == ["A"]
+        now += KEYS_KEPT_SECONDS + 0.1
+        assert one.get_dynamic_partitions("trials") == ["A", "B"]
+        one.delete_dynamic_partition("trials", "A")
+        assert one.get_dynamic_partitions("trials") == ["B"]
