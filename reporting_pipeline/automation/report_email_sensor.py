@@ -32,7 +32,7 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.deliveries import deliveries_stand, due_count, plan_deliveries
+from reporting_pipeline.stores.deliveries import anything_due, deliveries_stand, plan_deliveries
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 #: Materializations read per tick and cadence.
@@ -66,7 +66,7 @@ def report_email_sensor(
             partitions, cursors[cadence.value] = _new_partitions(context.instance, scope, cursor)
             waiting = _rendered_jobs(database, partitions) + _missed_jobs(database, cadence, now)
             _plan(database, waiting, now)
-            if due_count(database, now, cadence.value) and not _delivering(
+            if anything_due(database, now, cadence.value) and not _delivering(
                 context.instance, database, scope, now
             ):
                 requested += 1

@@ -87,9 +87,9 @@ def deliver_due(
         max_attempts=settings.max_attempts,
         cadence=cadence,
     )
-    left = limit
+    left, due = limit, ledger.Due(database, deliverer.rng, cadence)
     while left > 0:
-        claimed = ledger.claim(database, now(), min(left, CLAIMED_AT_ONCE), LEASE, deliverer.rng, cadence)
+        claimed = due.claim(now(), min(left, CLAIMED_AT_ONCE), LEASE)
         if not claimed:
             ledger.settle_delivering_jobs(database, now())
             return

@@ -37,6 +37,7 @@ from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing, parts, update_any
 
 PLANNED_AT_ONCE = 500  # jobs
+LOOKED_UP_AT_ONCE = 5_000  # ids of due deliveries
 ATTEMPTS_KEPT = 50  # per delivery; `attempt` and `failures` keep counting
 FOR_RIGHTS = "rights"  # what skipped a job or suppressed a delivery; others have other causes
 CUT_OFF = "the worker ended while this was being sent"
@@ -201,49 +202,66 @@ def due_filter(now: datetime, cadence: str | None = None, closed: Sequence[str] 
     return query
 
 
-def due_count(database: Database, now: datetime, cadence: str | None = None) -> int:
-    """How many deliveries a worker would find now; those of a halted or throttled channel do not count."""
-    return database["deliveries"].count_documents(
-        due_filter(now, cadence, closed_channels(database, now)), maxTimeMS=20_000
-    )
+def anything_due(database: Database, now: datetime, cadence: str | None = None) -> bool:
+    """Whether a worker would find anything now; what a halted or throttled channel holds does not count."""
+    query = due_filter(now, cadence, closed_channels(database, now))
+    return database["deliveries"].find_one(query, {"_id": 1}) is not None
 
 
-def claim(
-    database: Database,
-    now: datetime,
-    limit: int,
-    lease: timedelta,
-    rng: Random,
-    cadence: str | None = None,
-) -> list[Record]:
-    """Take up to `limit` due deliveries for `lease`; nobody else gets them before it expires.
+class Due:
+    """What one worker claims from: ids that were due at its last look, a few thousand at a time.
 
-    Workers that fight for the same documents slow each other down, so each draws from a pool
-    several times as large.
+    Looking at all that waits for each claim would cost the square of an edition. The ids promise
+    nothing: a claim takes those that are still free.
     """
-    query = due_filter(now, cadence, closed_channels(database, now)) | {"state": DeliveryState.PENDING.value}
-    pool = [
-        row["_id"]
-        for row in database["deliveries"].find(query, {"_id": 1}).sort("next_attempt_at", 1).limit(limit * 4)
-    ]
-    chosen = rng.sample(pool, min(limit, len(pool)))
-    if not chosen:
+
+    def __init__(self, database: Database, rng: Random, cadence: str | None = None) -> None:
+        self._database = database
+        self._rng = rng
+        self._cadence = cadence
+        self._closed: list[str] = []
+        self._ids: list[str] = []
+
+    def claim(self, now: datetime, limit: int, lease: timedelta) -> list[Record]:
+        """Take up to `limit` due deliveries for `lease`; nobody else gets them before it expires.
+
+        Empty when nothing is due. Workers that fight for the same records slow each other down, so
+        each draws from several times as many.
+        """
+        while self._look(now):
+            first = self._ids[: limit * 4]
+            chosen = set(self._rng.sample(first, min(limit, len(first))))
+            self._ids = [one for one in first if one not in chosen] + self._ids[limit * 4 :]
+            claimed = self._take(sorted(chosen), now, lease)
+            if claimed:
+                _jobs_begin(self._database, claimed)
+                return claimed
         return []
-    token = uuid4().hex
-    until = now + lease
-    update_any(
-        database["deliveries"],
-        "_id",
-        chosen,
-        {"state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}},
-        {
-            "$set": {"lease_token": token, "lease_until": until, "next_attempt_at": until},
-            "$inc": {"attempt": 1},
-        },
-    )
-    claimed = list(find_any(database["deliveries"], "_id", chosen, {"lease_token": token}))
-    _jobs_begin(database, claimed)
-    return claimed
+
+    def _look(self, now: datetime) -> bool:
+        """Whether there are ids to draw from; looks again when they are used up or a channel closed."""
+        closed = sorted(closed_channels(self._database, now))
+        if not self._ids or closed != self._closed:
+            query = due_filter(now, self._cadence, closed) | {"state": DeliveryState.PENDING.value}
+            found = self._database["deliveries"].find(query, {"_id": 1}).sort("next_attempt_at", 1)
+            self._ids = [row["_id"] for row in found.limit(LOOKED_UP_AT_ONCE)]
+            self._closed = closed
+        return bool(self._ids)
+
+    def _take(self, ids: Sequence[str], now: datetime, lease: timedelta) -> list[Record]:
+        token = uuid4().hex
+        until = now + lease
+        update_any(
+            self._database["deliveries"],
+            "_id",
+            ids,
+            {"state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}},
+            {
+                "$set": {"lease_token": token, "lease_until": until, "next_attempt_at": until},
+                "$inc": {"attempt": 1},
+            },
+        )
+        return list(find_any(self._database["deliveries"], "_id", ids, {"lease_token": token}))
 
 
 def release(database: Database, claimed: Iterable[Record], due_at: datetime) -> None:
@@ -264,7 +282,7 @@ def start_sending(
     token = claimed[0]["lease_token"]
     ids = [record["_id"] for record in claimed]
     until = now + lease
-    update_any(
+    started = update_any(
         database["deliveries"],
         "_id",
         ids,
@@ -278,6 +296,8 @@ def start_sending(
             }
         },
     )
+    if started == len(ids):
+        return list(claimed)
     mine = {"lease_token": token, "state": DeliveryState.SENDING.value}
     ours = {row["_id"] for row in find_any(database["deliveries"], "_id", ids, mine, {"_id": 1})}
     return [record for record in claimed if record["_id"] in ours]
@@ -320,8 +340,10 @@ def settle(database: Database, settlements: Sequence[Settlement], now: datetime)
     if not settlements:
         return set()
     collection = database["deliveries"]
-    collection.bulk_write(_settling(settlements, now), ordered=False)
+    written = collection.bulk_write(_settling(settlements, now), ordered=False).modified_count
     ids = [each.record["_id"] for each in settlements]
+    if written == len(settlements):
+        return set(ids)
     wrote = {row["_id"]: row for row in find_any(collection, "_id", ids, None, {"attempt": 1, "written": 1})}
     done = {
         each.record["_id"]

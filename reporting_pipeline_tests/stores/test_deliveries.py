@@ -19,7 +19,7 @@ ACCEPTED = SendResult(Outcome.ACCEPTED, provider_id="p-1")
 
 
 def claim_one(database: Database, at=NOW) -> Record:
-    (record,) = ledger.claim(database, at, 1, LEASE, Random(1))
+    (record,) = ledger.Due(database, Random(1)).claim(at, 1, LEASE)
     return record
 
 
@@ -83,16 +83,16 @@ def test_a_job_nobody_can_receive_fails_with_the_reason(database: Database) -> N
 def test_a_delivery_is_not_claimed_before_its_job_is_due(database: Database) -> None:
     seed(database, None, 1)
     early = NOW - timedelta(hours=2)
-    assert ledger.due_count(database, early) == 0
-    assert ledger.claim(database, early, 10, LEASE, Random(1)) == []
-    assert ledger.due_count(database, NOW) == 1
-    assert ledger.due_count(database, NOW, "monthly") == 0
+    assert not ledger.anything_due(database, early)
+    assert ledger.Due(database, Random(1)).claim(early, 10, LEASE) == []
+    assert ledger.anything_due(database, NOW)
+    assert not ledger.anything_due(database, NOW, "monthly")
 
 
 def test_threads_that_claim_at_once_never_get_the_same_delivery(database: Database) -> None:
     seed(database, None, 120)
     with ThreadPoolExecutor(4) as pool:
-        claims = list(pool.map(lambda n: ledger.claim(database, NOW, 40, LEASE, Random(n)), range(8)))
+        claims = list(pool.map(lambda n: ledger.Due(database, Random(n)).claim(NOW, 40, LEASE), range(8)))
     ids = [row["_id"] for claimed in claims for row in claimed]
     assert len(ids) == len(set(ids))
     assert len(ids) >= 100
@@ -140,7 +140,7 @@ def test_an_unknown_one_is_sent_again_after_the_set_time_and_counted(database: D
     ledger.start_sending(database, [record], NOW, LEASE)
     lost = NOW + LEASE + timedelta(seconds=1)
     rescue(database, lost)
-    assert ledger.claim(database, lost + timedelta(minutes=59), 1, LEASE, Random(1)) == []
+    assert ledger.Due(database, Random(1)).claim(lost + timedelta(minutes=59), 1, LEASE) == []
     again = lost + timedelta(minutes=61)
     assert rescue(database, again)["resent"] == 1
     assert claim_one(database, again)["resends"] == 1
@@ -174,7 +174,7 @@ def test_an_answer_that_comes_after_the_event_changes_no_state_but_is_kept(datab
 def test_a_job_is_completed_only_when_every_delivery_is_settled(database: Database) -> None:
     people = [{"type": "email", "value": f"p{n}@example.org"} for n in range(2)]
     jobs = seed(database, None, 1, recipients=people)
-    first, second = ledger.claim(database, NOW, 2, LEASE, Random(1))
+    first, second = ledger.Due(database, Random(1)).claim(NOW, 2, LEASE)
     assert database["jobs"].find_one()["state"] == "delivering"
     ledger.start_sending(database, [first, second], NOW, LEASE)
     settle_sent(database, first)
@@ -189,15 +189,34 @@ def test_a_halted_channel_offers_nothing_until_a_person_resumes_it(database: Dat
     seed(database, None, 2)
     assert ledger.halt_channel(database, "email", "401", NOW) is True
     assert ledger.halt_channel(database, "email", "401", NOW) is False
-    assert ledger.claim(database, NOW, 10, LEASE, Random(1)) == []
-    assert ledger.due_count(database, NOW) == 0
+    assert ledger.Due(database, Random(1)).claim(NOW, 10, LEASE) == []
+    assert not ledger.anything_due(database, NOW)
     assert ledger.resume_channel(database, "email", NOW)
-    assert len(ledger.claim(database, NOW, 10, LEASE, Random(1))) == 2
+    assert len(ledger.Due(database, Random(1)).claim(NOW, 10, LEASE)) == 2
 
 
 def test_a_pause_ends_by_itself_and_the_longer_one_stays(database: Database) -> None:
     seed(database, None, 1)
     ledger.pause_channel(database, "email", NOW + timedelta(minutes=5))
     ledger.pause_channel(database, "email", NOW + timedelta(minutes=1))
-    assert ledger.due_count(database, NOW + timedelta(minutes=2)) == 0
-    assert ledger.due_count(database, NOW + timedelta(minutes=6)) == 1
+    assert not ledger.anything_due(database, NOW + timedelta(minutes=2))
+    assert ledger.anything_due(database, NOW + timedelta(minutes=6))
+
+
+def test_what_was_looked_up_before_a_channel_closed_is_not_claimed_after_it(database: Database) -> None:
+    seed(database, None, 6)
+    due = ledger.Due(database, Random(1))
+    assert len(due.claim(NOW, 2, LEASE)) == 2
+    ledger.halt_channel(database, "email", "401", NOW)
+    assert due.claim(NOW, 2, LEASE) == []
+    ledger.resume_channel(database, "email", NOW)
+    assert len(due.claim(NOW, 10, LEASE)) == 4
+
+
+def test_workers_that_looked_at_the_same_time_share_what_is_due(database: Database) -> None:
+    seed(database, None, 30)
+    one, two = ledger.Due(database, Random(1)), ledger.Due(database, Random(2))
+    claimed = []
+    while found := [*one.claim(NOW, 4, LEASE), *two.claim(NOW, 4, LEASE)]:
+        claimed += [record["_id"] for record in found]
+    assert len(claimed) == len(set(claimed)) == 30
