@@ -98,9 +98,7 @@ def readable(caller: User, subscription: Subscription) -> bool:
     return subscription.owner == caller.id or not outside_trials(caller, subscription.filters.trials)
 
 
-def create(
-    deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers
-) -> Subscription:
+def create(deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers) -> Subscription:
     """Check and store a new subscription."""
     check_report_type(draft.report_type)
     check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
