@@ -3,7 +3,9 @@
 The first instance of `instances` has our storage, the second has Dagster's own.
 """
 
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +25,11 @@ from dagster import (
 )
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+from sqlalchemy import create_engine, make_url, text
 
 from reporting_pipeline.assets.dagster_storage import SqliteInBatches
 from reporting_pipeline.assets.events import log_batch, log_one_by_one, materialization
+from reporting_pipeline.assets.postgres_storage import PostgresInBatches
 
 KEY = AssetKey(["weekly", "probe"])
 PARTITIONS = MultiPartitionsDefinition(
@@ -165,3 +169,44 @@ def test_planned_partitions_of_a_run_that_fails_are_marked_failed(instances: lis
         "2026-11-16|B": AssetPartitionStatus.MATERIALIZED,
         "2026-11-16|C": AssetPartitionStatus.FAILED,
     }
+
+
+@pytest.fixture
+def on_postgres(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DagsterInstance]:
+    """An instance on an empty PostgreSQL database of this test's own."""
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    name = f"events_{secrets.token_hex(6)}"
+    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    ours = {
+        "module": PostgresInBatches.__module__,
+        "class": PostgresInBatches.__name__,
+        "config": {"postgres_url": url},
+    }
+    (tmp_path / "c").mkdir()
+    with DagsterInstance.local_temp(str(tmp_path / "c"), overrides={"event_log_storage": ours}) as instance:
+        instance.add_dynamic_partitions("trials", ["A", "B", "C"])
+        yield instance
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+def test_a_batch_on_postgres_equals_the_same_events_written_one_by_one(
+    instances: list[DagsterInstance], on_postgres: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    original = PostgresInBatches._store_together
+
+    def count(storage: PostgresInBatches, events: Any) -> None:
+        counted.append(len(events))
+        original(storage, events)
+
+    monkeypatch.setattr(PostgresInBatches, "_store_together", count)
+    assert _run(on_postgres, log_batch) == _run(instances[1], log_one_by_one)
+    assert counted == [3, 3], "one batch of planned events, one of materializations"
+    assert on_postgres.get_materialized_partitions(KEY) == {f"2026-11-16|{one}" for one in "ABC"}

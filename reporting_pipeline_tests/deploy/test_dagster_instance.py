@@ -14,9 +14,10 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
-from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
+from dagster_postgres import PostgresRunStorage, PostgresScheduleStorage
 from sqlalchemy.engine import make_url
 
+from reporting_pipeline.assets.postgres_storage import PostgresInBatches
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy.tiny import LINE, tiny_job
@@ -90,7 +91,7 @@ def test_the_production_instance_keeps_events_in_postgres_and_logs_encrypted_in_
     production: DagsterInstance, objects: ObjectStore, tmp_path: Path
 ) -> None:
     assert isinstance(production.run_storage, PostgresRunStorage)
-    assert isinstance(production.event_log_storage, PostgresEventLogStorage)
+    assert isinstance(production.event_log_storage, PostgresInBatches)
     assert isinstance(production.schedule_storage, PostgresScheduleStorage)
     assert isinstance(production.compute_log_manager, S3ComputeLogManager)
     events, printed = run_and_read_back(production)
