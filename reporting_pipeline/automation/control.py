@@ -21,6 +21,7 @@ from reporting_pipeline.assets.scope import (
     Scope,
 )
 from reporting_pipeline.automation.jobs import STAGE_OF, job_name, op_name
+from reporting_pipeline.automation.subscription_sync import synchronize
 from reporting_pipeline.automation.tags import (
     EDITION,
     RANGE_END,
@@ -199,9 +200,9 @@ class Controller:
 
         `over_done`: a range may pass over reports that are done, which makes for fewer runs.
         """
-        definition = subscriptions(self._scope.cadence)
-        keys = self._instance.get_dynamic_partitions(str(definition.name))
-        wanted = set(wanted) - self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
+        wanted = set(wanted)
+        keys = self._keys(str(subscriptions(self._scope.cadence).name), wanted)
+        wanted -= self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
         if not wanted:
             return []
         done = {item for item, one in self.report_results().items() if one.done} if over_done else set()
@@ -276,7 +277,7 @@ class Controller:
         return result.at + wait <= self._now
 
     def _trial_runs(self, asset: str, wanted: Sequence[str], priority: int | None) -> list[RunRequest]:
-        keys = self._instance.get_dynamic_partitions(str(trials.name))
+        keys = self._keys(str(trials.name), wanted)
         missing = set(wanted) - self._covered(asset, TRIAL, keys)
         return [
             self._range(
@@ -287,6 +288,14 @@ class Controller:
             )
             for one in contiguous_ranges(keys, missing, self._scope.settings.range_size)
         ]
+
+    def _keys(self, name: str, wanted: Iterable[str]) -> Sequence[str]:
+        """The partition keys of a dimension, with what is newer than `subscription_sync`'s last look."""
+        keys = self._instance.get_dynamic_partitions(name)
+        if set(wanted).issubset(keys):
+            return keys
+        synchronize(self._database, self._instance)
+        return self._instance.get_dynamic_partitions(name)
 
     def _range(
         self, asset: str, first: MultiPartitionKey, last: MultiPartitionKey, priority: int | None

@@ -19,7 +19,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from reporting_pipeline.assets.scope import Scope
 from reporting_pipeline.automation.control import Controller, TrialStates
-from reporting_pipeline.automation.subscription_sync import synchronize
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -33,6 +32,9 @@ from reporting_pipeline.stores.mongo import Database
 
 #: An edition that still has failures after so long is closed as failed; a forced one starts anew.
 GIVE_UP = timedelta(days=7)
+#: More jobs than this are counted only every COUNT_EVERY.
+COUNTED_EACH_TICK = 2_000
+COUNT_EVERY = timedelta(seconds=8)
 #: Opening the object store costs a sensor more than most of its looks.
 LOOK_AT_ANCHOR_EVERY = timedelta(minutes=1)
 
@@ -56,8 +58,6 @@ def edition_sensor(
         database, now = mongo.database(), datetime.now(UTC)
         requested = 0
         editions = open_editions(database)
-        if editions:
-            synchronize(database, context.instance)
         for edition in editions:
             scope = scopes[edition.cadence]
             try:
@@ -100,13 +100,26 @@ def advance(
     settled = all(states.settled(trial) for trial in trials)
     if settled:
         plan_edition(database, edition, period, now)
-    counts = job_counts(database, edition.id)
-    set_counts(database, edition.id, counts)
+    counts = _counts(database, edition, now)
     if settled:
         requests += _report_requests(controller, database, edition, states, counts)
     if not requests and settled and _nothing_under_way(controller):
         _close(database, edition, counts, states, now)
     return requests
+
+
+def _counts(database: Database, edition: Edition, now: datetime) -> dict[str, int]:
+    """The edition's jobs by state. Counting goes through all of them, so many are not counted each tick.
+
+    Between two counts a large edition asks for a little too late, never for too much, and closes a
+    little later.
+    """
+    is_large = sum(edition.counts.values()) > COUNTED_EACH_TICK
+    if is_large and edition.counted_at is not None and now - edition.counted_at < COUNT_EVERY:
+        return edition.counts
+    counts = job_counts(database, edition.id)
+    set_counts(database, edition.id, counts, now)
+    return counts
 
 
 def _report_requests(

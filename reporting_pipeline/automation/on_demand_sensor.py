@@ -18,7 +18,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from reporting_pipeline.assets.scope import Scope
 from reporting_pipeline.automation.control import Controller
-from reporting_pipeline.automation.subscription_sync import synchronize
 from reporting_pipeline.automation.tags import ON_DEMAND_PRIORITY
 from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -52,8 +51,6 @@ def on_demand_sensor(
         if planned.jobs:
             context.log.info(f"{planned.jobs} jobs planned for {planned.subscriptions} due subscriptions")
         jobs = [*_waiting(database), *_failed(database, now)]
-        if jobs:
-            synchronize(database, context.instance)
         requested = 0
         for (cadence, key), group in _by_period(jobs).items():
             period = Period.from_key(cadence, key, settings.timezone)

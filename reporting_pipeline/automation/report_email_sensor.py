@@ -32,7 +32,7 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.deliveries import anything_due, deliveries_stand, plan_deliveries
+from reporting_pipeline.stores.deliveries import deliveries_stand, due_cadences, plan_deliveries
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 #: Materializations read per tick and cadence.
@@ -61,16 +61,19 @@ def report_email_sensor(
         database, now = mongo.database(), datetime.now(UTC)
         cursors: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         requested = 0
+        jobs = _missed_jobs(database, now)
         for cadence, scope in scopes.items():
             cursor = cursors.get(cadence.value)
             partitions, cursors[cadence.value] = _new_partitions(context.instance, scope, cursor)
-            waiting = _rendered_jobs(database, partitions) + _missed_jobs(database, cadence, now)
-            _plan(database, waiting, now)
-            if anything_due(database, now, cadence.value) and not _delivering(
-                context.instance, database, scope, now
-            ):
+            jobs += _rendered_jobs(database, partitions)
+        _plan(database, jobs, now)
+        idle = [one for one in scopes.values() if not _delivering(context.instance, database, one, now)]
+        due = due_cadences(database, now) if idle else set()
+        for scope in idle:
+            if scope.cadence.value in due:
                 requested += 1
-                yield RunRequest(job_name=delivery_job_name(cadence), tags=stage_tags(cadence.value, NOTIFY))
+                tags = stage_tags(scope.cadence.value, NOTIFY)
+                yield RunRequest(job_name=delivery_job_name(scope.cadence), tags=tags)
         # Only now: a tick that dies before this reads the same events again, which changes nothing.
         context.update_cursor(json.dumps(cursors))
         if not requested:
@@ -109,11 +112,10 @@ def _rendered_jobs(database: Database, partitions: Sequence[SubscriptionPartitio
     return jobs
 
 
-def _missed_jobs(database: Database, cadence: Cadence, now: datetime) -> list[Record]:
+def _missed_jobs(database: Database, now: datetime) -> list[Record]:
     """Jobs rendered a while ago that no delivery was planned for."""
     query = {
         "state": JobState.RENDERED.value,
-        "edition": {"$regex": f"^{cadence.value}:"},
         "rendered_at": {"$lt": now - MISSED_AFTER},
         "deliveries_planned": {"$ne": True},
     }

@@ -1,6 +1,9 @@
 """`subscription_sync`: the dynamic partitions equal the trials and the active subscriptions."""
 
 import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Self
 
 from dagster import (
     DagsterInstance,
@@ -17,9 +20,13 @@ from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.mongo import Database, find_any
-from reporting_pipeline.stores.subscriptions import active_ids
+from reporting_pipeline.stores.subscriptions import active_ids, any_changed_since
 
 ADDED_AT_ONCE = 1_000
+#: Everything is compared so often, whatever was noted as changed.
+WHOLE_LOOK_EVERY = timedelta(minutes=5)
+#: Clocks of several machines differ.
+CLOCK_MARGIN = timedelta(minutes=1)
 #: What decides which reports share a body, the most telling first.
 _CONTENT = ("organisation", "filters", "report_type", "format", "parameters")
 
@@ -69,13 +76,46 @@ def subscription_sync_sensor(settings: Settings) -> SensorDefinition:
         description="Keeps the partitions equal to the trials and the active subscriptions.",
     )
     def subscription_sync(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
-        changes = synchronize(mongo.database(), context.instance)
+        database, now = mongo.database(), datetime.now(UTC)
+        last = _Looks.from_cursor(context.cursor)
+        if not last.is_due(database, now):
+            context.update_cursor(last.again(now).cursor())
+            return SkipReason("no subscription was changed")
+        changes = synchronize(database, context.instance)
+        context.update_cursor(_Looks(now, now).cursor())
         listed = ", ".join(
             f"{name}: {plus} added, {minus} removed" for name, (plus, minus) in changes.items()
         )
         return SkipReason(listed or "nothing changed")
 
     return subscription_sync
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """When the sensor looked last, and when at everything."""
+
+    at: datetime | None = None
+    whole_at: datetime | None = None
+
+    @classmethod
+    def from_cursor(cls, cursor: str | None) -> Self:
+        if not cursor:
+            return cls()
+        at, whole_at = cursor.split(" ")
+        return cls(datetime.fromisoformat(at), datetime.fromisoformat(whole_at))
+
+    def cursor(self) -> str:
+        return f"{self.at.isoformat()} {self.whole_at.isoformat()}" if self.at and self.whole_at else ""
+
+    def again(self, now: datetime) -> Self:
+        return replace(self, at=now)
+
+    def is_due(self, database: Database, now: datetime) -> bool:
+        """Whether everything is to be compared: something was changed, or it is a while ago."""
+        if self.at is None or self.whole_at is None or now - self.whole_at >= WHOLE_LOOK_EVERY:
+            return True
+        return any_changed_since(database, self.at - CLOCK_MARGIN)
 
 
 def _is_key(value: str) -> bool:

@@ -35,7 +35,8 @@ class Edition(BaseModel):
     reopened_by: str | None = None
     state_at: datetime | None = None  # UTC, the last change of state
     reason: str = ""  # why it failed, for a person
-    counts: dict[str, int] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)  # jobs by state
+    counted_at: datetime | None = None  # UTC
     result: dict[str, Any] = Field(default_factory=dict)  # what an outside worker reported
 
 

@@ -202,10 +202,11 @@ def due_filter(now: datetime, cadence: str | None = None, closed: Sequence[str] 
     return query
 
 
-def anything_due(database: Database, now: datetime, cadence: str | None = None) -> bool:
-    """Whether a worker would find anything now; what a halted or throttled channel holds does not count."""
-    query = due_filter(now, cadence, closed_channels(database, now))
-    return database["deliveries"].find_one(query, {"_id": 1}) is not None
+def due_cadences(database: Database, now: datetime) -> set[str]:
+    """The cadences a worker would find something of now; what a closed channel holds does not count."""
+    return set(
+        database["deliveries"].distinct("cadence", due_filter(now, None, closed_channels(database, now)))
+    )
 
 
 class Due:

@@ -134,12 +134,12 @@ def set_state(
     current = get_edition(database, edition)
     if current.state is not state:
         raise IllegalTransition(current, state)
-    return set_counts(database, edition, counts) if counts is not None else current
+    return set_counts(database, edition, counts, now) if counts is not None else current
 
 
-def set_counts(database: Database, edition: str, counts: Mapping[str, int]) -> Edition:
-    """Keep how many jobs are in which state. Raises EditionMissing."""
-    return _changed(database, edition, {"counts": dict(counts)})
+def set_counts(database: Database, edition: str, counts: Mapping[str, int], now: datetime) -> Edition:
+    """Keep how many jobs are in which state at `now`. Raises EditionMissing."""
+    return _changed(database, edition, {"counts": dict(counts), "counted_at": now})
 
 
 def set_result(database: Database, edition: str, result: Mapping[str, Any]) -> Edition:

@@ -11,7 +11,7 @@ first it is refused (VersionConflict), never merged in silence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -223,9 +223,21 @@ def active_of(
 
 
 def active_ids(database: Database, window: Cadence) -> list[str]:
-    """The ids of `active_of`, answered from the index alone."""
+    """The ids of `active_of`, in order."""
     found = database.subscriptions.find({"window": window.value, "status": "active"}, {"_id": 1})
-    return [record["_id"] for record in found.sort("_id", ASCENDING)]
+    return sorted(record["_id"] for record in found)
+
+
+def any_changed_since(database: Database, since: datetime) -> bool:
+    """Whether a subscription was made, changed, paused, resumed or ended since; looks at nothing else."""
+    lately = {"$gte": since, "$lt": since + timedelta(days=36_500)}  # a range with two ends is looked up
+    return any(
+        database.subscriptions.find_one(
+            {"window": window.value, "status": status, "updated_at": lately}, {"_id": 1}
+        )
+        for window in Cadence
+        for status in ("active", "paused", "ended")
+    )
 
 
 def due_subscriptions(

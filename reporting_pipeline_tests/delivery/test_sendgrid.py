@@ -14,7 +14,7 @@ from reporting_pipeline.delivery.channels import Deliverer, open_deliverer
 from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_due
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import open_alerts
-from reporting_pipeline.stores.deliveries import anything_due, resume_channel
+from reporting_pipeline.stores.deliveries import due_cadences, resume_channel
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.provider import Provider, provider
@@ -118,7 +118,7 @@ def test_a_429_pauses_the_channel_and_costs_no_attempt(
         assert states(database) == ["pending"] * 4 + ["sent"]
         assert len(server.requests) == 2
         clock.forward(minutes=minutes - 0.1)
-        assert not anything_due(database, clock())
+        assert not due_cadences(database, clock())
         clock.forward(minutes=0.2)
         run(database, settings, clock)
         assert states(database) == ["sent"] * 5

@@ -83,10 +83,10 @@ def test_a_job_nobody_can_receive_fails_with_the_reason(database: Database) -> N
 def test_a_delivery_is_not_claimed_before_its_job_is_due(database: Database) -> None:
     seed(database, None, 1)
     early = NOW - timedelta(hours=2)
-    assert not ledger.anything_due(database, early)
+    assert not ledger.due_cadences(database, early)
     assert ledger.Due(database, Random(1)).claim(early, 10, LEASE) == []
-    assert ledger.anything_due(database, NOW)
-    assert not ledger.anything_due(database, NOW, "monthly")
+    assert ledger.due_cadences(database, NOW)
+    assert "monthly" not in ledger.due_cadences(database, NOW)
 
 
 def test_threads_that_claim_at_once_never_get_the_same_delivery(database: Database) -> None:
@@ -190,7 +190,7 @@ def test_a_halted_channel_offers_nothing_until_a_person_resumes_it(database: Dat
     assert ledger.halt_channel(database, "email", "401", NOW) is True
     assert ledger.halt_channel(database, "email", "401", NOW) is False
     assert ledger.Due(database, Random(1)).claim(NOW, 10, LEASE) == []
-    assert not ledger.anything_due(database, NOW)
+    assert not ledger.due_cadences(database, NOW)
     assert ledger.resume_channel(database, "email", NOW)
     assert len(ledger.Due(database, Random(1)).claim(NOW, 10, LEASE)) == 2
 
@@ -199,8 +199,8 @@ def test_a_pause_ends_by_itself_and_the_longer_one_stays(database: Database) -> 
     seed(database, None, 1)
     ledger.pause_channel(database, "email", NOW + timedelta(minutes=5))
     ledger.pause_channel(database, "email", NOW + timedelta(minutes=1))
-    assert not ledger.anything_due(database, NOW + timedelta(minutes=2))
-    assert ledger.anything_due(database, NOW + timedelta(minutes=6))
+    assert not ledger.due_cadences(database, NOW + timedelta(minutes=2))
+    assert ledger.due_cadences(database, NOW + timedelta(minutes=6))
 
 
 def test_what_was_looked_up_before_a_channel_closed_is_not_claimed_after_it(database: Database) -> None:

@@ -85,7 +85,7 @@ def test_a_missing_edition_is_said_to_be_missing(database: Database) -> None:
         lambda: editions.get_edition(database, "weekly:2020-01-06"),
         lambda: editions.set_state(database, "weekly:2020-01-06", EditionState.FAILED, NOW),
         lambda: editions.set_result(database, "weekly:2020-01-06", {}),
-        lambda: editions.set_counts(database, "weekly:2020-01-06", {}),
+        lambda: editions.set_counts(database, "weekly:2020-01-06", {}, NOW),
     ):
         with pytest.raises(EditionMissing):
             call()
