@@ -4,7 +4,7 @@ The asset is external: nobody materializes it by hand. Delivering again is a dec
 (`stores.deliveries`), never of a button in the UI.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from dagster import (
@@ -25,7 +25,7 @@ from reporting_pipeline.assets.events import log_batch, materialization
 from reporting_pipeline.assets.scope import NOTIFY, OWNERS, REPORT_EMAILS, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.delivery.channels import open_deliverer
 from reporting_pipeline.delivery.notices import send_due_notices
-from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_due
+from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_at_once, deliver_due
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition
@@ -34,6 +34,8 @@ from reporting_pipeline.stores.heartbeats import Progress, beating
 
 #: Deliveries of one run; what is left is asked for again.
 DELIVERIES_PER_RUN = 20_000
+#: Loops of one run over the ledger: one composes and sends while another waits for the database.
+WORKERS = 2
 HANDED_OVER = (DeliveryState.SENT, DeliveryState.DELIVERED)
 FLUSH = 200
 
@@ -76,16 +78,20 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
 
         with beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now):
             waiting: list[DeliveryOutcome] = []
-            deliverer = open_deliverer(scope.settings)
-            for outcome in deliver_due(
-                deliverer,
-                database,
-                objects.store(),
-                scope.settings,
-                now,
-                DELIVERIES_PER_RUN,
-                scope.cadence.value,
-            ):
+            store = objects.store()
+
+            def worker() -> Iterator[DeliveryOutcome]:
+                return deliver_due(
+                    open_deliverer(scope.settings),
+                    database,
+                    store,
+                    scope.settings,
+                    now,
+                    DELIVERIES_PER_RUN // WORKERS,
+                    scope.cadence.value,
+                )
+
+            for outcome in deliver_at_once(WORKERS, worker):
                 progress.done += 1
                 progress.failed += outcome.state not in HANDED_OVER
                 waiting.append(outcome)
@@ -93,7 +99,7 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
                     log_batch(context, _materializations(scope, waiting))
                     waiting.clear()
             log_batch(context, _materializations(scope, waiting))
-            told = send_due_notices(deliverer, database, scope.settings, now())
+            told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
         if told:
             context.log.info(f"{told} owners and organisations were told of reports that did not arrive")
         context.log.info(f"{progress.done} deliveries tried, {progress.failed} of them not handed over")

@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from queue import SimpleQueue
+from threading import Event
 
 from pymongo.errors import PyMongoError
 
@@ -96,6 +99,43 @@ def deliver_due(
         left -= len(claimed)
         deliverer.failpoint("worker.claimed")
         yield from _deliver_claimed(run, claimed)
+
+
+def deliver_at_once(
+    workers: int, deliver: Callable[[], Iterator[DeliveryOutcome]]
+) -> Iterator[DeliveryOutcome]:
+    """The outcomes of several loops over the same ledger, in threads: while one writes, another waits.
+
+    `deliver` is called once a worker and is that worker's own `deliver_due`. What one raises ends its
+    loop alone and is raised when the others have ended. Who stops listening stops them all, each after
+    the delivery it is at.
+    """
+    found: SimpleQueue[DeliveryOutcome | None] = SimpleQueue()
+    stopped = Event()
+
+    def work() -> None:
+        try:
+            for outcome in deliver():
+                found.put(outcome)
+                if stopped.is_set():
+                    return
+        finally:
+            found.put(None)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="delivering") as pool:
+        working = [pool.submit(work) for _ in range(workers)]
+        left = workers
+        try:
+            while left:
+                outcome = found.get()
+                if outcome is None:
+                    left -= 1
+                else:
+                    yield outcome
+        finally:
+            stopped.set()
+    for one in working:
+        one.result()
 
 
 def _deliver_claimed(run: _Run, claimed: Sequence[Record]) -> Iterator[DeliveryOutcome]:

@@ -1,0 +1,70 @@
+"""Several loops over one ledger in one run: everything once, an error hides nothing, a stop stops all."""
+
+from __future__ import annotations
+
+import email
+from collections import Counter
+from collections.abc import Iterator
+from email.policy import default
+
+import pytest
+
+from reporting_pipeline.delivery.channels import open_deliverer
+from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_at_once, deliver_due
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.delivery.seeds import Clock, seed
+
+
+def _loop(
+    database: Database, objects: ObjectStore, settings: Settings, at_most: int = 1_000
+) -> Iterator[DeliveryOutcome]:
+    return deliver_due(open_deliverer(settings), database, objects, settings, Clock(), at_most)
+
+
+def test_loops_at_once_deliver_everything_once(
+    database: Database, objects: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reporting_pipeline.delivery.worker.CLAIMED_AT_ONCE", 7)
+    people = [{"type": "email", "value": f"{name}@example.org"} for name in ("ann", "bob")]
+    seed(database, objects, 40, recipients=people)
+    outcomes = list(deliver_at_once(3, lambda: _loop(database, objects, settings)))
+    assert Counter(outcome.state for outcome in outcomes) == {"sent": 80}
+    assert len({outcome.delivery for outcome in outcomes}) == 80
+    mails = [
+        email.message_from_bytes(path.read_bytes(), policy=default) for path in settings.outbox.glob("*.eml")
+    ]
+    assert Counter(str(mail["To"]) for mail in mails) == {"ann@example.org": 40, "bob@example.org": 40}
+    assert database["jobs"].count_documents({"state": "completed"}) == 40
+
+
+def test_an_error_of_one_loop_is_raised_when_the_others_have_ended(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed(database, objects, 30)
+    broken = iter([True, False])
+
+    def loop() -> Iterator[DeliveryOutcome]:
+        if next(broken):
+            raise ConnectionError("the database is gone")
+        return _loop(database, objects, settings)
+
+    outcomes: list[DeliveryOutcome] = []
+    with pytest.raises(ConnectionError, match="the database is gone"):
+        outcomes.extend(deliver_at_once(2, loop))
+    assert len(list(settings.outbox.glob("*.eml"))) == 30
+
+
+def test_who_stops_listening_stops_every_loop(
+    database: Database, objects: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reporting_pipeline.delivery.worker.CLAIMED_AT_ONCE", 5)
+    seed(database, objects, 60)
+    listening = deliver_at_once(2, lambda: _loop(database, objects, settings))
+    next(listening)
+    listening.close()  # type: ignore[attr-defined]
+    assert len(list(settings.outbox.glob("*.eml"))) < 60
+    rest = list(deliver_at_once(2, lambda: _loop(database, objects, settings)))
+    assert rest
+    assert len(list(settings.outbox.glob("*.eml"))) <= 60
