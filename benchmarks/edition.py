@@ -94,7 +94,7 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
             figures = _figures(edition, uses, _cpu_of_servers(local) - before)
             # What is compared with takes its time, too; should it run out, this much is known.
             print(json.dumps(measuring.rounded(figures)), file=sys.stderr, flush=True)
-            single = _run_per_report(edition, daemon, single_runs, patience)
+            single = _run_per_report(edition, daemon, max(single_runs, 1), patience)
         limit = _limit(edition, figures["render_processes"])
         plain = _platypus(edition)
     per_report = single["seconds_per_run"]
