@@ -35,6 +35,8 @@ rl_config.invariant = 1
 PAGE_WIDTH, PAGE_HEIGHT = 595.28, 841.89
 #: Half the time of zlib's usual 6; a report grows by one per cent.
 _DEFLATE_LEVEL = 4
+#: Bytes. Setting zlib up costs more than a reader's cover and header save: one per cent of a file.
+_WORTH_DEFLATING = 2_048
 _COVER, _HEADER = "personalcover", "personalheader"
 _FORMS = (_COVER, _HEADER)
 
@@ -158,6 +160,12 @@ class _Tail:
 
 
 def stream_object(dictionary: str, content: bytes) -> bytes:
+    if len(content) < _WORTH_DEFLATING:
+        return b"<< %s /Length %d >>\nstream\n%s\nendstream" % (
+            dictionary.encode("ascii"),
+            len(content),
+            content,
+        )
     packed = zlib.compress(content, _DEFLATE_LEVEL)
     return b"<< %s /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (
         dictionary.encode("ascii"),
