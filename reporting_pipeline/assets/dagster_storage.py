@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from dagster import DagsterEventType, StringSource
 from dagster._core.events.log import EventLogEntry
@@ -32,12 +32,13 @@ from sqlalchemy.engine import Engine
 _BATCHED = (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
 #: So old may a list of partition keys be.
 KEYS_KEPT_SECONDS = 2.0
+_LONG_AGO = float("-inf")
 
 
 class InBatches(SqlEventLogStorage):
     """A storage of Dagster's whose `store_event_batch` is one transaction for each kind of event."""
 
-    _keys: tuple[float, dict[str, Sequence[str]]] = (0.0, {})
+    _keys: tuple[float, dict[str, Sequence[str]]] = (_LONG_AGO, {})
 
     def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
         """The keys, at most KEYS_KEPT_SECONDS old: a run's inputs ask for them once a partition."""
@@ -50,11 +51,11 @@ class InBatches(SqlEventLogStorage):
 
     def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
         super().add_dynamic_partitions(partitions_def_name, partition_keys)
-        self._keys = (0.0, {})
+        self._keys = (_LONG_AGO, {})
 
     def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
         super().delete_dynamic_partition(partitions_def_name, partition_key)
-        self._keys = (0.0, {})
+        self._keys = (_LONG_AGO, {})
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of one run, in order. What is not of `_BATCHED` is stored alone."""
@@ -84,7 +85,7 @@ class InBatches(SqlEventLogStorage):
             return [int(row[0]) for row in rows]
 
 
-#: Connection strings and folders of databases that this process has found, or brought, up to date.
+#: Files of databases that this process has found, or brought, up to date.
 _READY: set[str] = set()
 
 
@@ -115,29 +116,11 @@ class SqliteInBatches(InBatches, SqliteEventLogStorage):
         return cls(inst_data=inst_data, base_dir=str(folder))
 
 
-class SqliteRuns(SqliteRunStorage):
-    """Dagster's runs on SQLite, looked over once a process."""
+class _LookedOverOnce:
+    """`from_local` of a storage of Dagster's that is one file, once a process."""
 
-    @classmethod
-    def config_type(cls) -> Any:
-        return {"home": StringSource}
-
-    @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        return cls.from_local(str(Path(config_value["home"]) / "history"), inst_data)
-
-    @classmethod
-    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
-        database = Path(base_dir) / "runs.db"
-        if str(database) in _READY and database.is_file():
-            return cls(create_db_conn_string(base_dir, "runs"), inst_data)
-        opened = super().from_local(base_dir, inst_data)
-        _READY.add(str(database))
-        return opened
-
-
-class SqliteSchedules(SqliteScheduleStorage):
-    """Dagster's schedules and sensors on SQLite, looked over once a process."""
+    FOLDER: ClassVar[str]  # under Dagster's home
+    NAME: ClassVar[str]
 
     @classmethod
     def config_type(cls) -> Any:
@@ -145,16 +128,28 @@ class SqliteSchedules(SqliteScheduleStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
-        return cls.from_local(str(Path(config_value["home"]) / "schedules"), inst_data)
+        return cls.from_local(str(Path(config_value["home"]) / cls.FOLDER), inst_data)
 
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Any:
-        database = Path(base_dir) / "schedules.db"
+        database = Path(base_dir) / f"{cls.NAME}.db"
         if str(database) in _READY and database.is_file():
-            return cls(create_db_conn_string(base_dir, "schedules"), inst_data)
-        opened = super().from_local(base_dir, inst_data)
+            return cls(create_db_conn_string(base_dir, cls.NAME), inst_data)  # type: ignore[call-arg]
+        opened = super().from_local(base_dir, inst_data)  # type: ignore[misc]
         _READY.add(str(database))
         return opened
+
+
+class SqliteRuns(_LookedOverOnce, SqliteRunStorage):
+    """Dagster's runs on SQLite."""
+
+    FOLDER, NAME = "history", "runs"
+
+
+class SqliteSchedules(_LookedOverOnce, SqliteScheduleStorage):
+    """Dagster's schedules and sensors on SQLite."""
+
+    FOLDER, NAME = "schedules", "schedules"
 
 
 def _grouped(events: Sequence[EventLogEntry]) -> Iterator[tuple[bool, list[EventLogEntry]]]:

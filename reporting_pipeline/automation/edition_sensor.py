@@ -77,8 +77,11 @@ def _anchor(
     context: SensorEvaluationContext, database: Database, objects: ObjectStoreResource, now: datetime
 ) -> None:
     """Anchor the audit log when it is due; the cursor says when it was last looked at."""
-    if context.cursor and now - datetime.fromisoformat(context.cursor) < LOOK_AT_ANCHOR_EVERY:
-        return
+    try:
+        if context.cursor and now - datetime.fromisoformat(context.cursor) < LOOK_AT_ANCHOR_EVERY:
+            return
+    except (ValueError, TypeError):
+        context.log.warning("the cursor, which anybody can set, is no time: the anchor is looked at")
     try:
         anchor_when_due(database, objects.store())
         context.update_cursor(now.isoformat())
@@ -103,8 +106,9 @@ def advance(
     counts = _counts(database, edition, now)
     if settled:
         requests += _report_requests(controller, database, edition, states, counts)
-    if not requests and settled and _nothing_under_way(controller):
-        _close(database, edition, counts, states, now)
+    if not requests and settled and _nothing_under_way(controller) and not _unfinished(counts):
+        # A count of a few seconds ago must not close over a job that came since.
+        _close(database, edition, job_counts(database, edition.id), states, now)
     return requests
 
 
@@ -147,15 +151,16 @@ def _nothing_under_way(controller: Controller) -> bool:
     return not any(controller.stage_under_way(stage) for stage in ("fetch", "aggregate", "render"))
 
 
+def _unfinished(counts: Mapping[str, int]) -> int:
+    states = (JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING)
+    return sum(counts.get(state, 0) for state in states)
+
+
 def _close(
     database: Database, edition: Edition, counts: Mapping[str, int], states: TrialStates, now: datetime
 ) -> None:
     """Completed when every job ended well; failed when failures outlived GIVE_UP; open until then."""
-    unfinished = sum(
-        counts.get(state, 0)
-        for state in (JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING)
-    )
-    if unfinished:
+    if _unfinished(counts):
         return
     failed_trials = sorted(
         trial

@@ -100,10 +100,12 @@ class _Looks:
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> Self:
-        if not cursor:
+        """As `cursor` wrote it; anybody can set a cursor in the UI, and what is none counts as no look."""
+        try:
+            at, whole_at = (datetime.fromisoformat(one).astimezone(UTC) for one in (cursor or "").split(" "))
+        except ValueError:
             return cls()
-        at, whole_at = cursor.split(" ")
-        return cls(datetime.fromisoformat(at), datetime.fromisoformat(whole_at))
+        return cls(at, whole_at)
 
     def cursor(self) -> str:
         return f"{self.at.isoformat()} {self.whole_at.isoformat()}" if self.at and self.whole_at else ""

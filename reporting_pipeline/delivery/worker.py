@@ -108,7 +108,7 @@ def deliver_at_once(
 
     `deliver` is called once a worker and is that worker's own `deliver_due`. What one raises ends its
     loop alone and is raised when the others have ended. Who stops listening stops them all, each after
-    the delivery it is at.
+    the request it is sending.
     """
     found: SimpleQueue[DeliveryOutcome | None] = SimpleQueue()
     stopped = Event()

@@ -96,6 +96,10 @@ class Listing:
         """Those that are in the mask `rows` of the whole table, too."""
         return Listing(self.facts, self.places[rows[self.places]])
 
+    def only(self, these: Sequence[bool]) -> Listing:
+        """Those for which `these`, one for each row of this listing, says so."""
+        return Listing(self.facts, self.places[np.array(these, dtype=bool)])
+
     def records(self, most: int | None = None) -> list[dict[str, Any]]:
         """The first `most` rows as dicts of Python values; not to be changed."""
         return [self.facts.record(place) for place in self.places[:most].tolist()]

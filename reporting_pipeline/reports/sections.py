@@ -320,10 +320,8 @@ def _source(row: Mapping[str, object]) -> str:
 
 def pictures(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     """Images set upright and the first pages of PDFs, in order of arrival."""
-    documents = trial.files.facts
-    files = trial.files.where(
-        documents.one_of("file_sha256", trial.media) & documents.one_of("file_status", ("ok",))
-    )
+    found = zip(trial.files["file_sha256"].tolist(), trial.files["file_status"].tolist(), strict=True)
+    files = trial.files.only([sha in trial.media and status == "ok" for sha, status in found])
     if not len(files):
         return
     flow.heading("Images and documents", keep=180, bookmark=f"Images ({trial.trial})")

@@ -31,7 +31,7 @@ from uuid import uuid4
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import DUPLICATE_KEY, Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.stretches import Stretches
 
@@ -41,7 +41,6 @@ BATCH = 1_000
 GENESIS = "0" * 64
 # Each lost race means that somebody else appended; so many in a row is a fault and not bad luck.
 MAX_RACES = 10_000
-DUPLICATE_KEY = 11000
 KEPT_LOGS = 64
 _TAIL = {"seq": 1, "hash": 1}
 # Threads of one process take turns: without it most of their attempts are lost to each other. Whose turn

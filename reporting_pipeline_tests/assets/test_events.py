@@ -27,7 +27,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from sqlalchemy import create_engine, make_url, text
 
-from reporting_pipeline.assets.dagster_storage import SqliteInBatches
+from reporting_pipeline.assets.dagster_storage import InBatches, SqliteInBatches
 from reporting_pipeline.assets.events import log_batch, log_one_by_one, materialization
 from reporting_pipeline.assets.postgres_storage import PostgresInBatches
 
@@ -110,6 +110,19 @@ def instances(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[D
         yield [one, two]
 
 
+def _batches(storage: type[InBatches], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that `storage` will have stored together."""
+    counted: list[int] = []
+    original = storage._store_together
+
+    def count(one: InBatches, events: Any) -> None:
+        counted.append(len(events))
+        original(one, events)
+
+    monkeypatch.setattr(storage, "_store_together", count)
+    return counted
+
+
 def _rows(instance: DagsterInstance) -> list[tuple[object, ...]]:
     """The index of events, of tags and of assets, without ids of runs, times and serialized events."""
     storage = instance.event_log_storage
@@ -138,14 +151,7 @@ def test_a_batch_is_one_transaction_for_the_run_and_one_for_the_index(
     instances: list[DagsterInstance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The planned events of a range as well as what a step made of it."""
-    counted: list[int] = []
-    original = SqliteInBatches._store_together
-
-    def count(storage: SqliteInBatches, events: Any) -> None:
-        counted.append(len(events))
-        original(storage, events)
-
-    monkeypatch.setattr(SqliteInBatches, "_store_together", count)
+    counted = _batches(SqliteInBatches, monkeypatch)
     _run(instances[0], log_batch)
     assert counted == [3, 3], "one batch of planned events, one of materializations"
 
@@ -199,14 +205,7 @@ def on_postgres(
 def test_a_batch_on_postgres_equals_the_same_events_written_one_by_one(
     instances: list[DagsterInstance], on_postgres: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted: list[int] = []
-    original = PostgresInBatches._store_together
-
-    def count(storage: PostgresInBatches, events: Any) -> None:
-        counted.append(len(events))
-        original(storage, events)
-
-    monkeypatch.setattr(PostgresInBatches, "_store_together", count)
+    counted = _batches(PostgresInBatches, monkeypatch)
     assert _run(on_postgres, log_batch) == _run(instances[1], log_one_by_one)
     assert counted == [3, 3], "one batch of planned events, one of materializations"
     assert on_postgres.get_materialized_partitions(KEY) == {f"2026-11-16|{one}" for one in "ABC"}

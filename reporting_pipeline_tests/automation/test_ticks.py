@@ -82,3 +82,33 @@ def test_the_jobs_of_a_large_edition_are_counted_every_few_seconds_and_of_a_smal
     crank.database.jobs.update_one({"_id": "job_1"}, {"$set": {"state": "completed"}})
     assert counts(timedelta(seconds=2)) == {"pending": 1}
     assert counts(timedelta(seconds=10)) == {"completed": 1}
+
+
+def test_a_count_of_a_few_seconds_ago_closes_no_edition_over_a_newer_job(
+    crank: Crank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edition = f"weekly:{crank.period().key}"
+    crank.complete()
+    assert crank.edition_state() == "completed"
+    monkeypatch.setattr(edition_sensor, "COUNTED_EACH_TICK", 0)
+    done = dict(get_edition(crank.database, edition).counts)
+    assert set(done) == {"completed"}
+    crank.database.editions.update_one(
+        {"_id": edition}, {"$set": {"state": "open", "counts": done, "counted_at": crank.clock.at}}
+    )
+    crank.database.jobs.update_one({"subscription": "sub_alpha"}, {"$set": {"state": "delivering"}})
+    crank.sensor("edition_sensor")
+    assert crank.edition_state() == "open"
+    crank.database.jobs.update_one({"subscription": "sub_alpha"}, {"$set": {"state": "completed"}})
+    crank.sensor("edition_sensor")
+    assert crank.edition_state() == "completed"
+
+
+@pytest.mark.parametrize(
+    "cursor", ["nonsense", "2026-11-23", "a b", "2026-11-23T00:00:00 2026-11-23T00:00:00"]
+)
+def test_a_cursor_that_somebody_set_by_hand_stops_no_sensor(crank: Crank, cursor: str) -> None:
+    for name in ("subscription_sync", "edition_sensor"):
+        crank.cursors[name] = cursor
+        crank.sensor(name)
+        assert crank.cursors[name] != cursor

@@ -232,3 +232,12 @@ def test_no_document_for_the_filters_is_empty() -> None:
     assert figures(sites=("999",)).is_empty
     assert not figures().is_empty
     assert figures().synthetic_documents == 1
+
+
+def test_a_part_of_a_listing_keeps_the_order_of_the_listing() -> None:
+    documents = figures().documents
+    every_second = [place % 2 == 0 for place in range(len(documents))]
+    chosen = documents.only(every_second)
+    assert list(chosen["document_id"]) == list(documents["document_id"])[::2]
+    assert [row["document_id"] for row in chosen.records(2)] == list(chosen["document_id"])[:2]
+    assert list(chosen.frame["document_id"]) == list(chosen["document_id"])

@@ -52,7 +52,7 @@ def clean(text: object) -> str:
     return _clean_slowly(raw)
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=1_024)
 def _clean_slowly(raw: str) -> str:
     kept: list[str] = []
     marks = 0
