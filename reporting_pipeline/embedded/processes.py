@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,9 @@ LOG_LINES = 15  # of a failed server, in the error message
 LOG_BYTES = 10_000_000  # a larger log is set aside at the next start; one old log is kept
 POLL_SECONDS = 0.1
 KILL_SECONDS = 10  # a killed process is gone at once, unless the disk hangs
+LINGER_SECONDS = 3.0  # a killed server is no process of ours any more a moment before its ports are free
+LOWEST_PORT = 15_000
+PORTS_TRIED = 100
 ADDRESS_TAKEN = "address already in use"
 
 # Popen objects of the servers this process started: one that is collected while its child runs warns.
@@ -109,12 +113,26 @@ def write_private(path: Path, text: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that nobody listens on now; another process may still take one."""
+    """`count` different ports that nobody listens on now; another process may still take one.
+
+    They lie below those that the system lends to outgoing connections, so that a server which comes
+    back on its port does not find it lent.
+    """
     with ExitStack() as held:
-        return [held.enter_context(_listening(0)).getsockname()[1] for _ in range(count)]
+        return [held.enter_context(_listening_anywhere()).getsockname()[1] for _ in range(count)]
 
 
-def ports_are_free(ports: Mapping[str, int]) -> bool:
+def ports_are_free(ports: Mapping[str, int], wait_seconds: float = 0.0) -> bool:
+    """Whether all of them can be listened on, now or within `wait_seconds`."""
+    deadline = time.monotonic() + wait_seconds
+    while not _all_free(ports):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _all_free(ports: Mapping[str, int]) -> bool:
     try:
         with ExitStack() as held:
             for port in ports.values():
@@ -122,6 +140,24 @@ def ports_are_free(ports: Mapping[str, int]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _listening_anywhere() -> socket.socket:
+    below = _first_lent_port()
+    if below > LOWEST_PORT:
+        for _ in range(PORTS_TRIED):
+            with suppress(OSError):
+                return _listening(random.randrange(LOWEST_PORT, below))  # noqa: S311 - no secret
+    return _listening(0)
+
+
+def _first_lent_port() -> int:
+    """The first port that outgoing connections get, on Linux; elsewhere that of RFC 6335."""
+    try:
+        lent = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
+        return int(lent.split()[0])
+    except (OSError, ValueError, IndexError):
+        return 49_152
 
 
 def _listening(port: int) -> socket.socket:

@@ -20,6 +20,7 @@ from reporting_pipeline.embedded import seaweed, secantus
 from reporting_pipeline.embedded.errors import HomeLocked, ServerFailed
 from reporting_pipeline.embedded.processes import (
     ADDRESS_TAKEN,
+    LINGER_SECONDS,
     Launch,
     Record,
     free_ports,
@@ -222,7 +223,11 @@ def _launch(server: _Server, folder: Path, before: Record | None) -> dict[str, i
 
 
 def _ports(server: _Server, before: Record | None) -> dict[str, int]:
-    if before is not None and set(before.ports) == set(server.port_names) and ports_are_free(before.ports):
+    if (
+        before is not None
+        and set(before.ports) == set(server.port_names)
+        and ports_are_free(before.ports, LINGER_SECONDS)
+    ):
         return dict(before.ports)
     return dict(zip(server.port_names, free_ports(len(server.port_names)), strict=True))
 

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import psutil
 import pytest
@@ -199,6 +200,27 @@ def test_a_port_taken_meanwhile_moves_the_server_and_keeps_its_data(local: Setti
         assert object_store(local, after).get("files/kept") == b"kept"
         object_store(local, after).put("files/new", b"new")
         assert object_store(local, after).get("files/new") == b"new"
+
+
+def test_a_port_that_a_dying_server_still_holds_for_a_moment_is_waited_for(local: Settings) -> None:
+    before = servers.start(local)
+    servers.stop(local)
+    with socket.socket() as dying:
+        dying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        dying.bind((processes.HOST, int(before.mongodb_uri.rpartition(":")[2].partition("/")[0])))
+        dying.listen(1)
+        gone = Timer(0.5, dying.close)
+        gone.start()
+        assert servers.start(local) == before
+        gone.join()
+
+
+def test_ports_are_not_those_that_outgoing_connections_get() -> None:
+    lent = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()
+    ports = processes.free_ports(20)
+    assert len(set(ports)) == 20
+    assert all(port < int(lent[0]) for port in ports)
+    assert processes.ports_are_free({str(port): port for port in ports})
 
 
 def test_a_missing_program_says_how_to_install_it(
