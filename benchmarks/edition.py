@@ -6,9 +6,11 @@ included. Prints one JSON object:
 
     wall_s            from the opening of the edition to its completion, the last mail included
     reports_wall_s    from the opening to the last stored report
-    limit_wall_s      the same bytes rendered and stored again by as many processes as the edition
-                      rendered in, without orchestration; compared byte by byte (SHA-256)
+    limit_wall_s      the same bytes rendered and stored again in one process, without orchestration;
+                      compared byte by byte (SHA-256)
     vs_limit          wall_s / limit_wall_s
+    limit_parallel    the same by as many processes as the edition rendered in
+    vs_limit_parallel wall_s / that
     vs_run_per_report how much faster than one Dagster run per report, extrapolated from real runs
     vs_celery         how much faster than a queue with plain platypus documents, extrapolated from
                       the cost of one such document; a broker's overhead is not counted
@@ -95,7 +97,8 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
             # What is compared with takes its time, too; should it run out, this much is known.
             print(json.dumps(measuring.rounded(figures)), file=sys.stderr, flush=True)
             single = _run_per_report(edition, daemon, max(single_runs, 1), patience)
-        limit = _limit(edition, figures["render_processes"])
+        limit = _limit(edition, 1)
+        parallel = _limit(edition, figures["render_processes"])
         plain = _platypus(edition)
     per_report = single["seconds_per_run"]
     celery = plain / min(CELERY_WORKERS, measuring.machine()["cores"])
@@ -109,6 +112,9 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
         "vs_limit": wall / limit["wall_s"],
         "reports_vs_limit": figures["reports_wall_s"] / limit["wall_s"],
         "limit": limit,
+        "vs_limit_parallel": wall / parallel["wall_s"],
+        "reports_vs_limit_parallel": figures["reports_wall_s"] / parallel["wall_s"],
+        "limit_parallel": parallel,
         "vs_run_per_report": per_report * subscriptions / wall,
         "run_per_report": single,
         "vs_celery": celery * subscriptions / wall,
@@ -154,7 +160,7 @@ def _until_complete(edition: Edition, daemon: Child, patience: float) -> None:
         daemon.check()
         if edition.record.get("state") == EditionState.COMPLETED.value:
             return
-        time.sleep(0.5)
+        time.sleep(1.0)
     counts = job_counts(edition.deployment.database, edition.id)
     tail = "\n".join(daemon.log.read_text(errors="replace").splitlines()[-30:])
     raise TimeoutError(f"edition {edition.id} is not complete after {patience:.0f} s: {counts}\n{tail}")

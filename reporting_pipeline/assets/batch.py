@@ -197,7 +197,14 @@ def finish(context: AssetExecutionContext, outcome: Outcome[P]) -> Iterator[Outp
     failed = outcome.failed
     if failed:
         if _later_steps_wait(context):
-            log_batch(context, _materializations(outcome.asset_key, outcome.results))
+            log_batch(
+                context,
+                [
+                    _materialization(outcome.asset_key, one, result)
+                    for one, result in outcome.results
+                    if result.done
+                ],
+            )
         listed = "\n".join(f"- {result.item}: {result.reason}" for result in failed[:NAMED_FAILURES])
         more = f"\nand {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
         raise Failure(
@@ -240,6 +247,7 @@ class _Tried(Generic[P]):
 
     partition: P
     result: AssetResult
+    metadata: Metadata | None = None  # of what was made now; that of an unchanged one is in its result
     unchanged: bool = False
     under_way: Future[Any] | None = None
     attempts_before: int = 0  # at the same inputs
@@ -280,7 +288,7 @@ def _try(
         metadata={name: _serialized(value) for name, value in made.metadata.items()},
         attempts=1,
     )
-    return _Tried(partition, done, False, made.under_way, _attempts(before, blank))
+    return _Tried(partition, done, made.metadata, False, made.under_way, _attempts(before, blank))
 
 
 def _attempts(before: AssetResult | None, now: AssetResult) -> int:
@@ -331,7 +339,14 @@ def _settle(
             batch.after_flush(results)
     if not keep_all:
         with batch.spent.on("events"):
-            log_batch(context, _materializations(batch.asset_key, pairs))
+            log_batch(
+                context,
+                [
+                    _materialization(batch.asset_key, tried.partition, tried.result, tried.metadata)
+                    for tried in pending
+                    if tried.result.done
+                ],
+            )
     # What a run keeps to its end must not grow with what people see of each partition.
     outcome.results += pairs if keep_all else [(one, replace(result, metadata={})) for one, result in pairs]
     outcome.unchanged += sum(tried.unchanged for tried in pending)
@@ -358,16 +373,14 @@ def _log_spent(context: AssetExecutionContext, spent: Spent, partitions: int, un
     context.log.info(SPENT + json.dumps(figures))
 
 
-def _materializations(
-    asset_key: AssetKey, results: Sequence[tuple[P, AssetResult]]
-) -> list[AssetMaterialization]:
-    return [
-        materialization(asset_key, partition.key, _event_metadata(result))
-        for partition, result in results
-        if result.done
-    ]
+def _materialization(
+    asset_key: AssetKey, partition: Partition, result: AssetResult, metadata: Metadata | None = None
+) -> AssetMaterialization:
+    """The partition's event; `metadata` is given where it need not be read back from the result."""
+    return materialization(asset_key, partition.key, _event_metadata(result, metadata))
 
 
-def _event_metadata(result: AssetResult) -> Metadata:
-    values = {name: cast(Any, deserialize_value(value)) for name, value in result.metadata.items()}
-    return {**values, "version": MetadataValue.text(result.version)}
+def _event_metadata(result: AssetResult, metadata: Metadata | None = None) -> Metadata:
+    if metadata is None:
+        metadata = {name: cast(Any, deserialize_value(value)) for name, value in result.metadata.items()}
+    return {**metadata, "version": MetadataValue.text(result.version)}

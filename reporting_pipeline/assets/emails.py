@@ -6,6 +6,7 @@ The asset is external: nobody materializes it by hand. Delivering again is a dec
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from random import Random
 
 from dagster import (
     AssetDep,
@@ -30,6 +31,7 @@ from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
+from reporting_pipeline.stores.deliveries import Due
 from reporting_pipeline.stores.heartbeats import Progress, beating
 
 #: Deliveries of one run; what is left is asked for again.
@@ -79,6 +81,7 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
         with beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now):
             waiting: list[DeliveryOutcome] = []
             store = objects.store()
+            due = Due(database, Random(), scope.cadence.value)  # noqa: S311 - spreads load, no secret
 
             def worker() -> Iterator[DeliveryOutcome]:
                 return deliver_due(
@@ -89,6 +92,7 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
                     now,
                     DELIVERIES_PER_RUN // WORKERS,
                     scope.cadence.value,
+                    due,
                 )
 
             for outcome in deliver_at_once(WORKERS, worker):

@@ -17,7 +17,7 @@ from dagster import (
 )
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from reporting_pipeline.assets.scope import Scope
+from reporting_pipeline.assets.scope import AGGREGATE, FETCH, RENDER, Scope
 from reporting_pipeline.automation.control import Controller, TrialStates
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState, JobState
@@ -27,14 +27,16 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.audit import anchor_when_due
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import job_counts, open_editions, set_counts, set_state
-from reporting_pipeline.stores.jobs import pending_subscriptions, plan_edition
+from reporting_pipeline.stores.jobs import any_in, pending_subscriptions, plan_edition
 from reporting_pipeline.stores.mongo import Database
 
 #: An edition that still has failures after so long is closed as failed; a forced one starts anew.
 GIVE_UP = timedelta(days=7)
-#: More jobs than this are counted only every COUNT_EVERY.
+#: Counting goes through all jobs of an edition: a large one is counted so seldom that it costs little.
 COUNTED_EACH_TICK = 2_000
-COUNT_EVERY = timedelta(seconds=8)
+COUNT_AFTER = timedelta(milliseconds=1.5)  # for each job
+#: The states of jobs that an edition waits for.
+_OPEN = (JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING)
 #: Opening the object store costs a sensor more than most of its looks.
 LOOK_AT_ANCHOR_EVERY = timedelta(minutes=1)
 
@@ -103,27 +105,28 @@ def advance(
     settled = all(states.settled(trial) for trial in trials)
     if settled:
         plan_edition(database, edition, period, now)
-    counts = _counts(database, edition, now)
+    is_counted = _count(database, edition, now)
     if settled:
-        requests += _report_requests(controller, database, edition, states, counts)
-    if not requests and settled and _nothing_under_way(controller) and not _unfinished(counts):
-        # A count of a few seconds ago must not close over a job that came since.
-        _close(database, edition, job_counts(database, edition.id), states, now)
+        look_for_pending = is_counted or not controller.stage_under_way(RENDER)
+        requests += _report_requests(controller, database, edition, states, look_for_pending)
+    if (
+        not requests
+        and settled
+        and _nothing_under_way(controller)
+        and not any_in(database, edition.id, _OPEN)
+    ):
+        _close(database, edition, states, now)
     return requests
 
 
-def _counts(database: Database, edition: Edition, now: datetime) -> dict[str, int]:
-    """The edition's jobs by state. Counting goes through all of them, so many are not counted each tick.
-
-    Between two counts a large edition asks for a little too late, never for too much, and closes a
-    little later.
-    """
-    is_large = sum(edition.counts.values()) > COUNTED_EACH_TICK
-    if is_large and edition.counted_at is not None and now - edition.counted_at < COUNT_EVERY:
-        return edition.counts
-    counts = job_counts(database, edition.id)
-    set_counts(database, edition.id, counts, now)
-    return counts
+def _count(database: Database, edition: Edition, now: datetime) -> bool:
+    """Count the edition's jobs by state for those who look at it. False when that was done lately."""
+    jobs = sum(edition.counts.values())
+    is_large = jobs > COUNTED_EACH_TICK
+    if is_large and edition.counted_at is not None and now - edition.counted_at < jobs * COUNT_AFTER:
+        return False
+    set_counts(database, edition.id, job_counts(database, edition.id), now)
+    return True
 
 
 def _report_requests(
@@ -131,12 +134,14 @@ def _report_requests(
     database: Database,
     edition: Edition,
     states: TrialStates,
-    counts: Mapping[str, int],
+    look_for_pending: bool,
 ) -> list[RunRequest]:
+    """The reports to render. While reports are rendered, pending jobs are looked for now and then only:
+    nearly all of them are under way."""
     # A job that is pending although its report failed or was skipped is newer than that: it was
     # requeued, its owner has returned, or a run was killed before it could note the failure on it.
     wanted = set(controller.retryable_reports(controller.failed_reports(), states))
-    if counts.get(JobState.PENDING) or counts.get(JobState.PROCESSING):
+    if look_for_pending:
         wanted |= set(pending_subscriptions(database, edition.id))
     if edition.forced:
         wanted |= set(_all_subscriptions(database, edition)).difference(controller.report_results())
@@ -148,19 +153,13 @@ def _all_subscriptions(database: Database, edition: Edition) -> list[str]:
 
 
 def _nothing_under_way(controller: Controller) -> bool:
-    return not any(controller.stage_under_way(stage) for stage in ("fetch", "aggregate", "render"))
+    return not any(controller.stage_under_way(stage) for stage in (FETCH, AGGREGATE, RENDER))
 
 
-def _unfinished(counts: Mapping[str, int]) -> int:
-    states = (JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING)
-    return sum(counts.get(state, 0) for state in states)
-
-
-def _close(
-    database: Database, edition: Edition, counts: Mapping[str, int], states: TrialStates, now: datetime
-) -> None:
+def _close(database: Database, edition: Edition, states: TrialStates, now: datetime) -> None:
     """Completed when every job ended well; failed when failures outlived GIVE_UP; open until then."""
-    if _unfinished(counts):
+    counts = job_counts(database, edition.id)
+    if any(counts.get(state) for state in _OPEN):  # requeued since we looked
         return
     failed_trials = sorted(
         trial

@@ -3,7 +3,7 @@
 It reads every new materialization of `subscriber_reports` by cursor, not only the newest, and plans
 the deliveries of the jobs they served. A report materialized again finds its deliveries planned and
 is not sent again; one that failed, was mended and is materialized now is sent once. Jobs whose
-materialization was never seen (a purged event log) are swept up from the database.
+materialization was never seen (a purged event log) are swept up from the database once a minute.
 """
 
 import json
@@ -37,9 +37,12 @@ from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 #: Materializations read per tick and cadence.
 EVENTS_PER_TICK = 5_000
-#: A rendered job without a delivery for so long was missed.
+#: A job with a report and without a delivery for so long was missed.
 MISSED_AFTER = timedelta(minutes=2)
-MISSED_PER_TICK = 1_000
+MISSED_PER_SWEEP = 1_000
+SWEEP_EVERY = timedelta(minutes=1)
+_SWEPT = "swept"  # in the cursor, beside the cadences' positions
+_WITH_REPORT = [JobState.RENDERED.value, JobState.DELIVERING.value]
 
 
 def report_email_sensor(
@@ -59,14 +62,17 @@ def report_email_sensor(
         context: SensorEvaluationContext, mongo: MongoResource
     ) -> Iterator[RunRequest | SkipReason]:
         database, now = mongo.database(), datetime.now(UTC)
-        cursors: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+        cursors: dict[str, float] = json.loads(context.cursor) if context.cursor else {}
         requested = 0
-        jobs = _missed_jobs(database, now)
+        if now.timestamp() - cursors.get(_SWEPT, 0.0) >= SWEEP_EVERY.total_seconds():
+            cursors[_SWEPT] = now.timestamp()
+            _sweep(database, now)
         for cadence, scope in scopes.items():
             cursor = cursors.get(cadence.value)
-            partitions, cursors[cadence.value] = _new_partitions(context.instance, scope, cursor)
-            jobs += _rendered_jobs(database, partitions)
-        _plan(database, jobs, now)
+            partitions, cursors[cadence.value] = _new_partitions(
+                context.instance, scope, int(cursor) if cursor else None
+            )
+            _plan(database, _jobs_with_report(database, partitions), now)
         idle = [one for one in scopes.values() if not _delivering(context.instance, database, one, now)]
         due = due_cadences(database, now) if idle else set()
         for scope in idle:
@@ -101,25 +107,28 @@ def _new_partitions(
     return partitions, newest or 0
 
 
-def _rendered_jobs(database: Database, partitions: Sequence[SubscriptionPartition]) -> list[Record]:
+def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionPartition]) -> list[Record]:
     by_period: dict[str, list[str]] = {}
     for partition in partitions:
         by_period.setdefault(partition.period.key, []).append(partition.subscription)
     jobs: list[Record] = []
     for period, subscriptions in by_period.items():
-        query = {"period": period, "state": JobState.RENDERED.value}
+        query = {"period": period, "state": {"$in": _WITH_REPORT}}
         jobs += find_any(database.jobs, "subscription", subscriptions, query)
     return jobs
 
 
-def _missed_jobs(database: Database, now: datetime) -> list[Record]:
-    """Jobs rendered a while ago that no delivery was planned for."""
+def _sweep(database: Database, now: datetime) -> None:
+    """Plan the deliveries of jobs that got their report a while ago and were never seen here."""
     query = {
-        "state": JobState.RENDERED.value,
+        "state": {"$in": _WITH_REPORT},
         "rendered_at": {"$lt": now - MISSED_AFTER},
         "deliveries_planned": {"$ne": True},
     }
-    return list(database.jobs.find(query).limit(MISSED_PER_TICK))
+    jobs = list(database.jobs.find(query).limit(MISSED_PER_SWEEP))
+    _plan(database, jobs, now)
+    # Those of a halted channel, too: else the same thousand would hide the next.
+    deliveries_stand(database, jobs)
 
 
 def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
@@ -128,7 +137,8 @@ def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
     ids = (job["subscription"] for job in jobs)
     subscriptions = {one["_id"]: one for one in find_any(database.subscriptions, "_id", ids)}
     plan_deliveries(database, jobs, subscriptions, now)
-    deliveries_stand(database, jobs, now)
+    # What is being delivered ends soon and needs no note; what waits for its time would be swept up.
+    deliveries_stand(database, (job for job in jobs if job["state"] == JobState.RENDERED.value))
 
 
 def _delivering(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> bool:

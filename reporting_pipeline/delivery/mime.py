@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -10,9 +10,24 @@ from email.utils import format_datetime
 from reporting_pipeline.delivery.messages import Message, one_line
 from reporting_pipeline.settings import Settings
 
+
+class _Headers(HeaderRegistry):
+    """The stdlib makes a class for each header of each mail, a fifth of what a mail costs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._classes: dict[str, type[BaseHeader]] = {}
+
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        if name not in self._classes:
+            self._classes[name] = super().__getitem__(name)
+        return self._classes[name]
+
+
+_POLICY = SMTP.clone(header_factory=_Headers())
 #: RFC 5322's limit of a line. At the usual 78 a long URL in a header is written as an encoded word, in
 #: which no mail program looks for the address of List-Unsubscribe.
-_HEADERS_WHOLE = SMTP.clone(max_line_length=998)
+_HEADERS_WHOLE = _POLICY.clone(max_line_length=998)
 
 
 def to_bytes(message: Message, settings: Settings) -> bytes:
@@ -22,7 +37,7 @@ def to_bytes(message: Message, settings: Settings) -> bytes:
 
 def to_email(message: Message, settings: Settings) -> EmailMessage:
     """Plain text and HTML, the attachment if there is one, and one-click unsubscription (RFC 8058)."""
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=_POLICY)
     mail["From"] = Address(one_line(settings.email_from_name, 60), addr_spec=settings.email_from)
     mail["To"] = Address(addr_spec=message.recipient)
     mail["Subject"] = message.subject

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +18,9 @@ from reporting_pipeline.delivery.messages import Message
 from reporting_pipeline.delivery.mime import to_bytes
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
 from reporting_pipeline.settings import Settings
+
+#: Files are put to disk side by side: the disk takes several at once in the time of one.
+WRITTEN_AT_ONCE = 4
 
 
 class Outbox:
@@ -37,11 +41,15 @@ class Outbox:
 
     def send(self, messages: Sequence[Message], now: datetime, failpoint: Failpoint) -> Iterator[Results]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        results: Results = []
-        for message in messages:
+
+        def write(message: Message) -> tuple[Message, SendResult]:
             failpoint("outbox.before_write")
-            results.append((message, self._write(message, failpoint)))
+            result = self._write(message, failpoint)
             failpoint("outbox.after_write")
+            return message, result
+
+        with ThreadPoolExecutor(WRITTEN_AT_ONCE, thread_name_prefix="outbox") as pool:
+            results = list(pool.map(write, messages))
         sync_folder(self.folder)
         yield results
 
@@ -52,7 +60,8 @@ class Outbox:
         except (OSError, ValueError) as error:
             # A full disk or one odd header must not stop the others.
             return SendResult(Outcome.RETRY, error=f"{type(error).__name__}: {error}")
-        return SendResult(Outcome.ACCEPTED, provider_id=message.message_id)
+        # No id: there is no provider, and the file is named by the delivery.
+        return SendResult(Outcome.ACCEPTED)
 
 
 def write_once(path: Path, body: bytes, failpoint: Failpoint) -> bool:

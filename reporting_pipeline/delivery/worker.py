@@ -1,7 +1,7 @@
-"""The loop that empties the ledger: claim, look once more whether it may go, send, write down.
+"""The loop that empties the ledger: draw, look whether it may go, write the mails, begin, send, write down.
 
 Several workers run at once over the same ledger. Whatever one of them dies of, the ledger says what
-is known: a claimed delivery was not sent, a sending one may have been.
+is known: a pending delivery was not sent, a sending one may have been.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from reporting_pipeline.stores.token_buckets import take
 
 log = logging.getLogger(__name__)
 
-CLAIMED_AT_ONCE = 500
+DRAWN_AT_ONCE = 500
 LEASE = timedelta(minutes=10)  # longer than any one request may take, many times over
 ATTACHED_AT_ONCE = 20_000_000  # bytes
 LONGEST_PAUSE = timedelta(seconds=5)  # a longer wait for the shared rate is left to a later run
@@ -76,10 +76,12 @@ def deliver_due(
     now: Callable[[], datetime],
     limit: int,
     cadence: str | None = None,
+    due: ledger.Due | None = None,
 ) -> Iterator[DeliveryOutcome]:
     """Deliver what is due, at most `limit`, and yield each outcome once it is written down.
 
     Ends early when nothing is due, or when a channel is halted or told us to wait; the rest stays due.
+    `due` is what several workers of one run share.
     """
     run = _Run(deliverer, database, objects, settings, now)
     ledger.rescue(
@@ -90,15 +92,15 @@ def deliver_due(
         max_attempts=settings.max_attempts,
         cadence=cadence,
     )
-    left, due = limit, ledger.Due(database, deliverer.rng, cadence)
+    left, due = limit, due or ledger.Due(database, deliverer.rng, cadence)
     while left > 0:
-        claimed = due.claim(now(), min(left, CLAIMED_AT_ONCE), LEASE)
-        if not claimed:
+        drawn = due.draw(now(), min(left, DRAWN_AT_ONCE))
+        if not drawn:
             ledger.settle_delivering_jobs(database, now())
             return
-        left -= len(claimed)
-        deliverer.failpoint("worker.claimed")
-        yield from _deliver_claimed(run, claimed)
+        left -= len(drawn)
+        deliverer.failpoint("worker.drawn")
+        yield from _deliver_drawn(run, drawn)
 
 
 def deliver_at_once(
@@ -138,29 +140,30 @@ def deliver_at_once(
         one.result()
 
 
-def _deliver_claimed(run: _Run, claimed: Sequence[Record]) -> Iterator[DeliveryOutcome]:
-    """Everything of one claim; an error of the database itself ends the run, nothing else does."""
-    context = load_context(run.database, claimed)
+def _deliver_drawn(run: _Run, drawn: Sequence[Record]) -> Iterator[DeliveryOutcome]:
+    """Everything of one draw; an error of the database itself ends the run, nothing else does."""
+    context = load_context(run.database, drawn)
+    ledger.jobs_begin(run.database, context.jobs.values())
     by_channel: dict[str, list[Record]] = defaultdict(list)
-    for record in claimed:
+    for record in drawn:
         by_channel[record["channel"]].append(record)
     for name, records in by_channel.items():
         sender = run.deliverer.senders.get(Channel(name))
         if sender is None:
-            ledger.release(run.database, records, run.now() + LEASE)
+            ledger.postpone(run.database, records, run.now() + LEASE)
             raise_alert(
                 run.database, f"channel-missing:{name}", f"no {name} channel is configured", run.now()
             )
             continue
         yield from _deliver_channel(run, Channel(name), sender, records, context)
-    ledger.settle_jobs(run.database, (record["job"] for record in claimed), run.now())
+    ledger.settle_jobs(run.database, (record["job"] for record in drawn), run.now())
     run.deliverer.failpoint("worker.jobs_settled")
 
 
 def _deliver_channel(
     run: _Run, channel: Channel, sender: Sender, records: Sequence[Record], context: Context
 ) -> Iterator[DeliveryOutcome]:
-    """One channel's part of a claim. When the channel closes, what was not tried is given back."""
+    """One channel's part of a draw. When the channel closes, what was not tried stays due."""
     untried = {record["_id"]: record for record in records}
     for batch in _batches(sender, records, context):
         allowed, outcomes = _check(run, batch, context)
@@ -168,12 +171,9 @@ def _deliver_channel(
         ready, outcomes = _compose(run, sender, allowed, context)
         yield from outcomes
         waiting = {record["_id"]: record for record in allowed}
-        for record in batch:
-            if record["_id"] not in waiting:
-                untried.pop(record["_id"], None)
         for group in sender.groups(ready):
             if not _rate_allows(run, channel, sender, len(group)):
-                ledger.release(run.database, untried.values(), run.now() + LONGEST_PAUSE)
+                ledger.postpone(run.database, untried.values(), run.now() + LONGEST_PAUSE)
                 return
             for message in group:
                 untried.pop(message.delivery, None)
@@ -182,7 +182,6 @@ def _deliver_channel(
                 closed = closed or sent.closed
                 yield from sent.outcomes
             if closed:
-                ledger.release(run.database, untried.values(), run.now())
                 return
 
 
@@ -241,7 +240,7 @@ def _compose(
             # Whatever one report's records or file hold, the other recipients get theirs.
             log.warning("delivery %s cannot be written: %s", record["_id"], type(error).__name__)
             failed.append((record, SendResult(Outcome.RETRY, error=f"{type(error).__name__}: {error}")))
-    return ready, _settle(run, sender, failed)
+    return ready, _settle(run, sender, failed, begun=False)
 
 
 def _message(run: _Run, record: Record, context: Context) -> Message:
@@ -281,13 +280,10 @@ class _Sent:
 def _send(
     run: _Run, channel: Channel, sender: Sender, ready: Sequence[tuple[Record, Message]]
 ) -> Iterator[_Sent]:
-    ours = {
-        record["_id"]
-        for record in ledger.start_sending(run.database, [record for record, _ in ready], run.now(), LEASE)
-    }
+    begun = ledger.begin(run.database, [record for record, _ in ready], run.now(), LEASE)
     run.deliverer.failpoint("worker.sending")
-    records = {record["_id"]: record for record, _ in ready if record["_id"] in ours}
-    messages = [message for record, message in ready if record["_id"] in ours]
+    records = {record["_id"]: record for record in begun}
+    messages = [message for record, message in ready if record["_id"] in records]
     if not messages:
         return
     for results in sender.send(messages, run.now(), run.deliverer.failpoint):
@@ -308,7 +304,9 @@ def _disable(run: _Run, pairs: Sequence[tuple[Record, SendResult]]) -> None:
             suppress_address(run.database, record["recipient"], reason, run.now(), record["_id"])
 
 
-def _settle(run: _Run, sender: Sender, pairs: Sequence[tuple[Record, SendResult]]) -> list[DeliveryOutcome]:
+def _settle(
+    run: _Run, sender: Sender, pairs: Sequence[tuple[Record, SendResult]], begun: bool = True
+) -> list[DeliveryOutcome]:
     now = run.now()
     settlements = [
         ledger.Settlement(
@@ -323,6 +321,7 @@ def _settle(run: _Run, sender: Sender, pairs: Sequence[tuple[Record, SendResult]
                 schedule=sender.schedule,
                 unknown_resend=timedelta(minutes=run.settings.unknown_resend_minutes),
             ),
+            begun,
         )
         for record, result in pairs
     ]

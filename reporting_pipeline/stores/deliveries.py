@@ -1,14 +1,15 @@
-"""The delivery ledger: one record per (job, channel, recipient), claimed, sent and settled.
+"""The delivery ledger: one record per (job, channel, recipient), begun, sent and settled.
 
-The unique index keeps a recipient from getting two deliveries of one job. A claim counts `attempt`
-up; only the holder of that number may write what became of it. `next_attempt_at` is the one time
-that matters: when a pending one is due, when a claim expires, when an unknown one is sent again.
+The unique index keeps a recipient from getting two deliveries of one job. Beginning one counts
+`attempt` up; only the holder of that number may write what became of it. `next_attempt_at` is the one
+time that matters: when a pending one is due, when a sending one expires, when an unknown one is sent
+again.
 
-    pending --claim--> pending (leased) --start--> sending --settle--> sent | pending | failed | unknown
+    pending --begin--> sending --settle--> sent | pending | failed | unknown
 
-A claim alone promises nothing to the outside, so a worker that dies holding one leaves no doubt.
-From `sending` on there is doubt, and an expired one becomes `unknown` unless its channel can be
-given the same delivery twice without harm.
+Looking at what is due and writing its mails takes nothing, so a worker that dies there leaves no doubt,
+and of two that wrote the same mail one begins it. From `sending` on there is doubt, and an expired one
+becomes `unknown` unless its channel can be given the same delivery twice without harm.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -176,20 +178,14 @@ def _users_of(
     }
 
 
-def deliveries_stand(database: Database, jobs: Sequence[Record], now: datetime) -> None:
-    """Note that the deliveries of these rendered jobs are planned: those due now are being delivered."""
-    for due in (True, False):
-        update = {"deliveries_planned": True} | ({"state": JobState.DELIVERING.value} if due else {})
-        update_any(
-            database["jobs"],
-            "_id",
-            (job["_id"] for job in jobs if ((job.get("due_at") or now) <= now) is due),
-            {"state": JobState.RENDERED.value},
-            {"$set": update},
-        )
+def deliveries_stand(database: Database, jobs: Iterable[Record]) -> None:
+    """Note on these jobs that their deliveries are planned: they are not looked after again."""
+    update_any(
+        database["jobs"], "_id", (job["_id"] for job in jobs), {}, {"$set": {"deliveries_planned": True}}
+    )
 
 
-# --- claiming
+# --- beginning
 
 
 def due_filter(now: datetime, cadence: str | None = None, closed: Sequence[str] = ()) -> Record:
@@ -210,10 +206,10 @@ def due_cadences(database: Database, now: datetime) -> set[str]:
 
 
 class Due:
-    """What one worker claims from: ids that were due at its last look, a few thousand at a time.
+    """What the workers of one run draw from: ids that were due at the last look, a few thousand at a time.
 
-    Looking at all that waits for each claim would cost the square of an edition. The ids promise
-    nothing: a claim takes those that are still free.
+    Looking at all that waits for each draw would cost the square of an edition. Nothing is taken by
+    drawing; `begin` takes. The workers of a run share one of these and never draw the same delivery.
     """
 
     def __init__(self, database: Database, rng: Random, cadence: str | None = None) -> None:
@@ -222,22 +218,27 @@ class Due:
         self._cadence = cadence
         self._closed: list[str] = []
         self._ids: list[str] = []
+        self._drawn: set[str] = set()
+        self._turn = Lock()
 
-    def claim(self, now: datetime, limit: int, lease: timedelta) -> list[Record]:
-        """Take up to `limit` due deliveries for `lease`; nobody else gets them before it expires.
+    def draw(self, now: datetime, limit: int) -> list[Record]:
+        """Up to `limit` deliveries that are due and were not drawn before; empty when there are none.
 
-        Empty when nothing is due. Workers that fight for the same records slow each other down, so
-        each draws from several times as many.
+        Runs that draw the same write mails for nothing, so each draws from several times as many.
         """
-        while self._look(now):
-            first = self._ids[: limit * 4]
-            chosen = set(self._rng.sample(first, min(limit, len(first))))
-            self._ids = [one for one in first if one not in chosen] + self._ids[limit * 4 :]
-            claimed = self._take(sorted(chosen), now, lease)
-            if claimed:
-                _jobs_begin(self._database, claimed)
-                return claimed
-        return []
+        while True:
+            with self._turn:
+                if not self._look(now):
+                    return []
+                first = self._ids[: limit * 4]
+                chosen = set(self._rng.sample(first, min(limit, len(first))))
+                self._ids = [one for one in first if one not in chosen] + self._ids[limit * 4 :]
+                self._drawn |= chosen
+            # As they are now: a look can be minutes old.
+            query = {"state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}}
+            found = list(find_any(self._database["deliveries"], "_id", chosen, query))
+            if found:
+                return found
 
     def _look(self, now: datetime) -> bool:
         """Whether there are ids to draw from; looks again when they are used up or a channel closed."""
@@ -245,79 +246,70 @@ class Due:
         if not self._ids or closed != self._closed:
             query = due_filter(now, self._cadence, closed) | {"state": DeliveryState.PENDING.value}
             found = self._database["deliveries"].find(query, {"_id": 1}).sort("next_attempt_at", 1)
-            self._ids = [row["_id"] for row in found.limit(LOOKED_UP_AT_ONCE)]
+            # As many more as were drawn: those are due until they are begun, and come first.
+            ids = (row["_id"] for row in found.limit(LOOKED_UP_AT_ONCE + len(self._drawn)))
+            self._ids = [one for one in ids if one not in self._drawn]
             self._closed = closed
         return bool(self._ids)
 
-    def _take(self, ids: Sequence[str], now: datetime, lease: timedelta) -> list[Record]:
-        token = uuid4().hex
-        until = now + lease
-        update_any(
-            self._database["deliveries"],
-            "_id",
-            ids,
-            {"state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}},
-            {
-                "$set": {"lease_token": token, "lease_until": until, "next_attempt_at": until},
-                "$inc": {"attempt": 1},
-            },
-        )
-        return list(find_any(self._database["deliveries"], "_id", ids, {"lease_token": token}))
+
+def postpone(database: Database, records: Iterable[Record], due_at: datetime) -> None:
+    """Let deliveries that were drawn and not begun wait until `due_at`."""
+    for attempt, ids in _by_attempt(records).items():
+        waiting = {"attempt": attempt, "state": DeliveryState.PENDING.value}
+        update_any(database["deliveries"], "_id", ids, waiting, {"$set": {"next_attempt_at": due_at}})
 
 
-def release(database: Database, claimed: Iterable[Record], due_at: datetime) -> None:
-    """Give claims back untried; they are due again at `due_at`."""
-    for record in claimed:
-        database["deliveries"].update_one(
-            _held(record) | {"state": DeliveryState.PENDING.value},
-            {"$set": {"lease_token": None, "lease_until": None, "next_attempt_at": due_at}},
-        )
+def begin(database: Database, drawn: Sequence[Record], now: datetime, lease: timedelta) -> list[Record]:
+    """Take these for `lease` and note durably that they go out now.
+
+    Returns those that are ours, as they stand now: only they may be sent. What somebody else began,
+    suppressed or postponed since it was drawn is not among them.
+    """
+    token, until = uuid4().hex, now + lease
+    taken = {
+        "state": DeliveryState.SENDING.value,
+        "sending_at": now,
+        "lease_token": token,
+        "lease_until": until,
+        "next_attempt_at": until,
+    }
+    begun = 0
+    for attempt, ids in _by_attempt(drawn).items():
+        due = {
+            "attempt": attempt,
+            "state": DeliveryState.PENDING.value,
+            "next_attempt_at": {"$lte": now},
+        }
+        begun += update_any(database["deliveries"], "_id", ids, due, {"$set": taken, "$inc": {"attempt": 1}})
+    ours = [record | taken | {"attempt": record["attempt"] + 1} for record in drawn]
+    if begun == len(drawn):
+        return ours
+    ids = [record["_id"] for record in drawn]
+    mine = {
+        row["_id"] for row in find_any(database["deliveries"], "_id", ids, {"lease_token": token}, {"_id": 1})
+    }
+    return [record for record in ours if record["_id"] in mine]
 
 
-def start_sending(
-    database: Database, claimed: Sequence[Record], now: datetime, lease: timedelta
-) -> list[Record]:
-    """Note durably that these go out now. Returns those still ours: only they may be sent."""
-    if not claimed:
-        return []
-    token = claimed[0]["lease_token"]
-    ids = [record["_id"] for record in claimed]
-    until = now + lease
-    started = update_any(
-        database["deliveries"],
-        "_id",
-        ids,
-        {"lease_token": token, "state": DeliveryState.PENDING.value},
-        {
-            "$set": {
-                "state": DeliveryState.SENDING.value,
-                "sending_at": now,
-                "lease_until": until,
-                "next_attempt_at": until,
-            }
-        },
-    )
-    if started == len(ids):
-        return list(claimed)
-    mine = {"lease_token": token, "state": DeliveryState.SENDING.value}
-    ours = {row["_id"] for row in find_any(database["deliveries"], "_id", ids, mine, {"_id": 1})}
-    return [record for record in claimed if record["_id"] in ours]
-
-
-def _held(record: Record) -> Record:
-    return {"_id": record["_id"], "attempt": record["attempt"], "lease_token": record["lease_token"]}
-
-
-def _jobs_begin(database: Database, claimed: Sequence[Record]) -> None:
-    rendered: Record = {"state": JobState.RENDERED.value}
-    jobs = find_any(database["jobs"], "_id", (record["job"] for record in claimed), rendered, {"_id": 1})
+def jobs_begin(database: Database, jobs: Iterable[Record]) -> None:
+    """Note on those of `jobs` that are rendered that they are being delivered."""
+    rendered = JobState.RENDERED.value
     update_any(
         database["jobs"],
         "_id",
-        (job["_id"] for job in jobs),
-        rendered,
+        (job["_id"] for job in jobs if job["state"] == rendered),
+        {"state": rendered},
         {"$set": {"state": JobState.DELIVERING.value}},
     )
+
+
+def _by_attempt(records: Iterable[Record]) -> dict[int, list[str]]:
+    """Ids by attempts so far: an update that asks for that number changes nothing that moved on."""
+    found: dict[int, list[str]] = {}
+    for record in records:
+        found.setdefault(record["attempt"], []).append(record["_id"])
+    return found
 
 
 # --- settling
@@ -325,17 +317,23 @@ def _jobs_begin(database: Database, claimed: Sequence[Record]) -> None:
 
 @dataclass(frozen=True)
 class Settlement:
-    """What one attempt did to one claimed delivery."""
+    """What one attempt did to one delivery: begun, or given up while its mail was written."""
 
     record: Record
     result: SendResult
     change: Change
+    begun: bool = True
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt; one that was not begun is counted by being settled."""
+        return int(self.record["attempt"]) + (0 if self.begun else 1)
 
 
 def settle(database: Database, settlements: Sequence[Settlement], now: datetime) -> set[str]:
-    """Write what became of claimed deliveries. Returns the ids whose state was written.
+    """Write what became of deliveries. Returns the ids whose state was written.
 
-    A claim that has been overtaken writes nothing: its attempt number is not the record's any more.
+    An attempt that has been overtaken writes nothing: its number is not the record's any more.
     An event that arrived before the answer has already moved the state; then only the attempt is kept.
     """
     if not settlements:
@@ -349,7 +347,7 @@ def settle(database: Database, settlements: Sequence[Settlement], now: datetime)
     done = {
         each.record["_id"]
         for each in settlements
-        if wrote.get(each.record["_id"], {}).get("written") == each.record["attempt"]
+        if wrote.get(each.record["_id"], {}).get("written") == each.attempt
     }
     late = [each for each in settlements if each.record["_id"] not in done]
     if late:
@@ -381,7 +379,8 @@ def _settled(each: Settlement, now: datetime) -> Record:
         "error": short_error(each.result.error) if each.result.error else None,
         "lease_token": None,
         "lease_until": None,
-        "written": each.record["attempt"],
+        "attempt": each.attempt,
+        "written": each.attempt,
         "settled_at": now if change.state in SETTLED else None,
     }
     if each.result.provider_id:
@@ -404,7 +403,7 @@ def _noting(each: Settlement, now: datetime) -> UpdateOne:
 def _attempt(each: Settlement, now: datetime) -> Record:
     entry = {
         "at": now,
-        "attempt": each.record["attempt"],
+        "attempt": each.attempt,
         "outcome": each.result.outcome.value,
         "error": short_error(each.result.error) if each.result.error else None,
         "provider_id": each.result.provider_id,
@@ -415,12 +414,12 @@ def _attempt(each: Settlement, now: datetime) -> Record:
 def suppress(
     database: Database, record: Record, reason: str, now: datetime, cause: str | None = None
 ) -> bool:
-    """Settle a claimed delivery as not to be sent, with the reason. False when the claim was overtaken.
+    """Settle a drawn delivery as not to be sent, with the reason. False when it was overtaken.
 
     `cause` is FOR_RIGHTS where somebody's rights stood against it: their organisation is told.
     """
     changed = database["deliveries"].update_one(
-        _held(record) | {"state": DeliveryState.PENDING.value},
+        {"_id": record["_id"], "attempt": record["attempt"], "state": DeliveryState.PENDING.value},
         {"$set": _suppressed(reason, now, cause)},
     )
     return changed.modified_count == 1

@@ -4,6 +4,7 @@ What becomes a job is decided in `domain.planning`. A job's id follows from its 
 and occurrence, and a unique index stands behind that: planning again, or twice at once, adds nothing.
 
     pending --> rendered --> delivering --> completed | failed   (its deliveries: stores.deliveries)
+       |  \\------ if due ------/
        \\--> failed (rendering) --requeue--> pending      any waiting one --> skipped, with a reason
 
 A rendered report is a fact, whoever made it, so nothing here is claimed: a run renders a range of
@@ -41,7 +42,7 @@ from reporting_pipeline.domain.planning import (
 from reporting_pipeline.domain.schedules import occurrences
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.deliveries import FOR_RIGHTS, suppress_waiting
-from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing, update_any
+from reporting_pipeline.stores.mongo import Database, Record, Update, find_any, insert_missing, update_any
 from reporting_pipeline.stores.subscriptions import active_of, advance, due_subscriptions
 
 BATCH = 1_000
@@ -191,21 +192,27 @@ def pending_subscriptions(database: Database, edition: str) -> list[str]:
     return sorted(database.jobs.distinct("subscription", query))
 
 
+def any_in(database: Database, edition: str, states: Iterable[JobState]) -> bool:
+    """Whether a job of the edition is in one of `states`: where none is, cheaper than counting."""
+    query = {"edition": edition, "state": {"$in": [state.value for state in states]}}
+    return database.jobs.find_one(query, {"_id": 1}) is not None
+
+
 def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: datetime) -> int:
     """Note the reports of (subscription, period key) on the jobs that wait. Returns how many changed.
 
-    A job whose rendering had failed is mended by this; one that is being sent, was sent or skipped is
-    left as it is.
+    Those that are due are being delivered from here on; the others are rendered and wait for their
+    time. A job whose rendering had failed is mended by this; one that is being sent, was sent or
+    skipped is left as it is.
     """
+    is_due = {"$lte": ["$due_at", now]}
     update = {
-        "$set": {
-            "state": JobState.RENDERED.value,
-            "rendered_at": now,
-            "error": None,
-            "completed_at": None,
-        }
+        "state": {"$cond": [is_due, JobState.DELIVERING.value, JobState.RENDERED.value]},
+        "rendered_at": now,
+        "error": None,
+        "completed_at": None,
     }
-    changes = _alike({report: update for report in reports})
+    changes = _alike({report: [{"$set": update}] for report in reports})
     # In this order: a job that fails between the two is found by the second.
     return _change_unsent(database, changes) + _change_failed(database, changes)
 
@@ -316,10 +323,10 @@ class _Change:
 
     period: str
     subscriptions: list[str]
-    update: Record
+    update: Update
 
 
-def _alike(updates: Mapping[tuple[str, str], Record]) -> list[_Change]:
+def _alike(updates: Mapping[tuple[str, str], Update]) -> list[_Change]:
     """Equal updates of (subscription, period key) together: an edition's thousands are mostly alike."""
     groups: dict[tuple[str, str], _Change] = {}
     for (subscription, period), update in updates.items():

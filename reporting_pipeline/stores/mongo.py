@@ -17,6 +17,8 @@ from pymongo.database import Database as PymongoDatabase
 from pymongo.errors import BulkWriteError
 
 Record = dict[str, Any]
+#: Operators, or the stages of a pipeline that computes from the record itself.
+Update = Mapping[str, Any] | list[Record]
 Database = PymongoDatabase[Record]
 
 DUPLICATE_KEY = 11000
@@ -155,7 +157,7 @@ def update_any(
     field: str,
     values: Iterable[str],
     query: Mapping[str, Any],
-    update: Mapping[str, Any],
+    update: Update,
 ) -> int:
     """Update the records that match `query` and whose `field` is one of `values`. Returns how many changed.
 

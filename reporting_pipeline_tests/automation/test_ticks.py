@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 
-from reporting_pipeline.automation import edition_sensor, subscription_sync
+from reporting_pipeline.automation import edition_sensor, report_email_sensor, subscription_sync
 from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.domain.schedules import Schedule
+from reporting_pipeline.stores.deliveries import halt_channel
 from reporting_pipeline.stores.editions import get_edition, open_edition
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.subscriptions import end_subscription
@@ -65,23 +68,76 @@ def test_a_subscription_without_its_partition_gets_one_before_its_report_is_aske
     assert "sub_late" in _partitions(crank)
 
 
-def test_the_jobs_of_a_large_edition_are_counted_every_few_seconds_and_of_a_small_one_at_each_tick(
+def test_a_large_edition_is_counted_as_seldom_as_it_is_large_and_a_small_one_at_each_tick(
     crank: Crank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = crank.clock.at
     opened = open_edition(crank.database, Cadence.WEEKLY, crank.period().key, "schedule", now)
 
-    def counts(after: timedelta) -> dict[str, int]:
+    def counted(after: timedelta) -> bool:
         edition = get_edition(crank.database, opened.id)
-        return edition_sensor._counts(crank.database, edition, now + after)
+        return edition_sensor._count(crank.database, edition, now + after)
 
-    assert counts(timedelta()) == {}
+    def known() -> dict[str, int]:
+        return dict(get_edition(crank.database, opened.id).counts)
+
+    assert counted(timedelta())
     crank.database.jobs.insert_one({"_id": "job_1", "edition": opened.id, "state": "pending"})
-    assert counts(timedelta(seconds=1)) == {"pending": 1}
+    assert counted(timedelta(seconds=1))
+    assert known() == {"pending": 1}
     monkeypatch.setattr(edition_sensor, "COUNTED_EACH_TICK", 0)
+    monkeypatch.setattr(edition_sensor, "COUNT_AFTER", timedelta(seconds=10))
     crank.database.jobs.update_one({"_id": "job_1"}, {"$set": {"state": "completed"}})
-    assert counts(timedelta(seconds=2)) == {"pending": 1}
-    assert counts(timedelta(seconds=10)) == {"completed": 1}
+    assert not counted(timedelta(seconds=2))
+    assert known() == {"pending": 1}
+    assert counted(timedelta(seconds=11))
+    assert known() == {"completed": 1}
+    # Two jobs: twice as long.
+    crank.database.jobs.insert_one(
+        {"_id": "job_2", "subscription": "sub_2", "edition": opened.id, "state": "pending"}
+    )
+    assert counted(timedelta(seconds=21))
+    assert not counted(timedelta(seconds=40))
+    assert counted(timedelta(seconds=41))
+
+
+def test_deliveries_that_no_materialization_led_to_are_swept_up_once_a_minute(crank: Crank) -> None:
+    """An event log that was purged, or a cursor set by hand past what was never read."""
+    crank.subscribe("later", schedule=Schedule(cadence="weekly", day_of_week=5, time="09:00"))
+    crank.open()
+    for _ in range(5):
+        for request in crank.sensor("edition_sensor"):
+            crank.execute(request)
+    states = {name: job["state"] for name, job in crank.jobs().items()}
+    assert states.pop("sub_later") == "rendered"
+    assert set(states.values()) == {"delivering"}
+    past_all = {"weekly": 10**9, "swept": crank.clock.at.timestamp()}
+    crank.cursors["report_email_sensor"] = json.dumps(past_all)
+
+    crank.clock.forward(seconds=59)
+    crank.sensor("report_email_sensor")
+    assert crank.database.deliveries.count_documents({}) == 0
+    crank.clock.forward(minutes=2)
+    crank.sensor("report_email_sensor")
+    planned = [row["subscription"] for row in crank.database.deliveries.find()]
+    assert sorted(planned) == sorted(crank.jobs())
+
+    crank.settle()
+    assert crank.mailed() == sorted(f"{name.removeprefix('sub_')}@example.org" for name in states)
+    assert {job["state"] for name, job in crank.jobs().items() if name != "sub_later"} == {"completed"}
+
+
+def test_a_sweep_does_not_stop_at_the_same_jobs_again(crank: Crank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs of a halted channel wait for days and have their deliveries; they hide no other job."""
+    monkeypatch.setattr(report_email_sensor, "MISSED_PER_SWEEP", 1)
+    halt_channel(crank.database, "email", "401", crank.clock.at)
+    crank.complete()
+    crank.database.deliveries.delete_many({})
+    jobs = len(crank.jobs())
+    for _ in range(jobs):
+        crank.clock.forward(minutes=3)
+        crank.sensor("report_email_sensor")
+    assert crank.database.deliveries.count_documents({}) == jobs
 
 
 def test_a_count_of_a_few_seconds_ago_closes_no_edition_over_a_newer_job(

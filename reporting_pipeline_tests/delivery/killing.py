@@ -32,7 +32,7 @@ from reporting_pipeline_tests.delivery.provider import Provider, provider
 from reporting_pipeline_tests.delivery.seeds import NOW, seed
 
 SENDGRID_PLACES = (
-    "worker.claimed",
+    "worker.drawn",
     "worker.sending",
     "sendgrid.before_request",
     "sendgrid.request_out",
@@ -41,11 +41,11 @@ SENDGRID_PLACES = (
     "worker.settled",
     "worker.jobs_settled",
 )
-# Reached once a claim, or once a batch of the outbox; the others once a request or a file.
-ONCE = ("worker.claimed", "worker.jobs_settled")
+# Reached once a draw, or once a batch of the outbox; the others once a request or a file.
+ONCE = ("worker.drawn", "worker.jobs_settled")
 OUTBOX_ONCE = ("worker.sending", "worker.answered", "worker.settled")
 OUTBOX_PLACES = (
-    "worker.claimed",
+    "worker.drawn",
     "worker.sending",
     "outbox.before_write",
     "outbox.before_link",

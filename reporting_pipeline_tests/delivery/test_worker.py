@@ -26,7 +26,7 @@ def _loop(
 def test_loops_at_once_deliver_everything_once(
     database: Database, objects: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reporting_pipeline.delivery.worker.CLAIMED_AT_ONCE", 7)
+    monkeypatch.setattr("reporting_pipeline.delivery.worker.DRAWN_AT_ONCE", 7)
     people = [{"type": "email", "value": f"{name}@example.org"} for name in ("ann", "bob")]
     seed(database, objects, 40, recipients=people)
     outcomes = list(deliver_at_once(3, lambda: _loop(database, objects, settings)))
@@ -59,7 +59,7 @@ def test_an_error_of_one_loop_is_raised_when_the_others_have_ended(
 def test_who_stops_listening_stops_every_loop(
     database: Database, objects: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reporting_pipeline.delivery.worker.CLAIMED_AT_ONCE", 5)
+    monkeypatch.setattr("reporting_pipeline.delivery.worker.DRAWN_AT_ONCE", 5)
     seed(database, objects, 60)
     listening = deliver_at_once(2, lambda: _loop(database, objects, settings))
     next(listening)

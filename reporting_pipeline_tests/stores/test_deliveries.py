@@ -1,4 +1,4 @@
-"""The ledger's promises: planned once, claimed once, written only by whoever holds the claim."""
+"""The ledger's promises: planned once, begun by one, written only by whoever began it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ LEASE = timedelta(minutes=10)
 ACCEPTED = SendResult(Outcome.ACCEPTED, provider_id="p-1")
 
 
-def claim_one(database: Database, at=NOW) -> Record:
-    (record,) = ledger.Due(database, Random(1)).claim(at, 1, LEASE)
+def draw(database: Database, at=NOW, limit: int = 10) -> list[Record]:
+    return ledger.Due(database, Random(1)).draw(at, limit)
+
+
+def begin_one(database: Database, at=NOW) -> Record:
+    (record,) = ledger.begin(database, draw(database, at, 1), at, LEASE)
     return record
 
 
@@ -80,45 +84,102 @@ def test_a_job_nobody_can_receive_fails_with_the_reason(database: Database) -> N
     assert "no recipient" in job["error"]
 
 
-def test_a_delivery_is_not_claimed_before_its_job_is_due(database: Database) -> None:
+def test_a_delivery_is_not_drawn_before_its_job_is_due(database: Database) -> None:
     seed(database, None, 1)
     early = NOW - timedelta(hours=2)
     assert not ledger.due_cadences(database, early)
-    assert ledger.Due(database, Random(1)).claim(early, 10, LEASE) == []
+    assert draw(database, early) == []
     assert ledger.due_cadences(database, NOW)
     assert "monthly" not in ledger.due_cadences(database, NOW)
 
 
-def test_threads_that_claim_at_once_never_get_the_same_delivery(database: Database) -> None:
-    seed(database, None, 120)
+def test_of_threads_that_drew_the_same_deliveries_one_begins_each(database: Database) -> None:
+    seed(database, None, 60)
+    drawn = [ledger.Due(database, Random(n)).draw(NOW, 60) for n in range(6)]
+    assert all(len(each) == 60 for each in drawn)
+    with ThreadPoolExecutor(6) as pool:
+        begun = list(pool.map(lambda each: ledger.begin(database, each, NOW, LEASE), drawn))
+    ids = [row["_id"] for each in begun for row in each]
+    assert len(ids) == len(set(ids)) == 60
+    stored = {row["_id"]: row for row in database["deliveries"].find()}
+    for row in (row for each in begun for row in each):
+        assert stored[row["_id"]] == row  # what a worker holds is what stands
+
+
+def test_workers_of_one_run_never_draw_the_same(database: Database) -> None:
+    seed(database, None, 100)
+    due = ledger.Due(database, Random(1))
     with ThreadPoolExecutor(4) as pool:
-        claims = list(pool.map(lambda n: ledger.Due(database, Random(n)).claim(NOW, 40, LEASE), range(8)))
-    ids = [row["_id"] for claimed in claims for row in claimed]
-    assert len(ids) == len(set(ids))
-    assert len(ids) >= 100
+        drawn = list(pool.map(lambda _: due.draw(NOW, 10), range(14)))
+    ids = [row["_id"] for each in drawn for row in each]
+    assert len(ids) == len(set(ids)) == 100
+    assert due.draw(NOW, 10) == []  # nothing was begun, and yet this run has had them all
 
 
-def test_a_stale_claim_cannot_write(database: Database) -> None:
+def test_a_later_look_passes_over_what_was_drawn_and_not_begun_yet(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LOOKED_UP_AT_ONCE", 3)
+    seed(database, None, 10)
+    due = ledger.Due(database, Random(1))
+    drawn = [row["_id"] for _ in range(10) for row in due.draw(NOW, 1)]
+    assert len(set(drawn)) == 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"state": "suppressed"}},
+        {"$set": {"next_attempt_at": NOW + timedelta(minutes=1)}},
+        {"$inc": {"attempt": 1}},
+    ],
+    ids=["suppressed", "postponed", "tried by another"],
+)
+def test_what_changed_since_it_was_drawn_is_not_begun(database: Database, change: Record) -> None:
+    seed(database, None, 3)
+    drawn = draw(database)
+    database["deliveries"].update_one({"_id": drawn[0]["_id"]}, change)
+    begun = ledger.begin(database, drawn, NOW, LEASE)
+    assert [row["_id"] for row in begun] == [row["_id"] for row in drawn[1:]]
+
+
+def test_an_overtaken_attempt_cannot_write(database: Database) -> None:
     seed(database, None, 1)
-    old = claim_one(database)
+    drawn = draw(database)
+    old = begin_one(database)
     later = NOW + LEASE + timedelta(seconds=1)
-    new = claim_one(database, later)
+    rescue(database, later, repeatable=["email"])
+    assert ledger.begin(database, drawn, later, LEASE) == []
+    new = begin_one(database, later)
     assert new["_id"] == old["_id"]
     assert new["attempt"] == old["attempt"] + 1
-    assert ledger.start_sending(database, [old], later, LEASE) == []
-    assert ledger.start_sending(database, [new], later, LEASE) == [new]
     assert settle_sent(database, old) == set()
     assert state_of(database, new) == "sending"
     assert settle_sent(database, new) == {new["_id"]}
     assert state_of(database, new) == "sent"
 
 
-def test_a_claim_that_was_never_started_comes_back_without_doubt(database: Database) -> None:
-    seed(database, None, 1)
-    claim_one(database)
-    later = NOW + LEASE + timedelta(seconds=1)
-    assert rescue(database, later)["unknown"] == 0
-    assert claim_one(database, later)["failures"] == 0
+def test_drawing_leaves_no_trace(database: Database) -> None:
+    seed(database, None, 3)
+    before = list(database["deliveries"].find())
+    draw(database)
+    assert list(database["deliveries"].find()) == before
+    assert len(draw(database)) == 3
+
+
+def test_a_mail_that_cannot_be_written_is_an_attempt_unless_somebody_else_began_it(
+    database: Database,
+) -> None:
+    seed(database, None, 2)
+    drawn = draw(database)
+    ledger.begin(database, drawn[:1], NOW, LEASE)
+    retry = SendResult(Outcome.RETRY, error="no report stands for it")
+    change = Change(DeliveryState.PENDING, 1, NOW + timedelta(minutes=1))
+    settlements = [ledger.Settlement(row, retry, change, begun=False) for row in drawn]
+    assert ledger.settle(database, settlements, NOW) == {drawn[1]["_id"]}
+    assert state_of(database, drawn[0]) == "sending"
+    row = database["deliveries"].find_one({"_id": drawn[1]["_id"]})
+    assert (row["state"], row["attempt"], row["failures"], len(row["attempts"])) == ("pending", 1, 1, 1)
 
 
 @pytest.mark.parametrize(("repeatable", "state"), [(["email"], "pending"), ([], "unknown")])
@@ -126,8 +187,7 @@ def test_an_expired_sending_is_unknown_unless_it_may_be_repeated(
     database: Database, repeatable: list[str], state: str
 ) -> None:
     seed(database, None, 1)
-    record = claim_one(database)
-    ledger.start_sending(database, [record], NOW, LEASE)
+    record = begin_one(database)
     rescue(database, NOW + timedelta(minutes=5), repeatable=repeatable)
     assert state_of(database, record) == "sending"
     rescue(database, NOW + LEASE + timedelta(seconds=1), repeatable=repeatable)
@@ -136,22 +196,20 @@ def test_an_expired_sending_is_unknown_unless_it_may_be_repeated(
 
 def test_an_unknown_one_is_sent_again_after_the_set_time_and_counted(database: Database) -> None:
     seed(database, None, 1)
-    record = claim_one(database)
-    ledger.start_sending(database, [record], NOW, LEASE)
+    begin_one(database)
     lost = NOW + LEASE + timedelta(seconds=1)
     rescue(database, lost)
-    assert ledger.Due(database, Random(1)).claim(lost + timedelta(minutes=59), 1, LEASE) == []
+    assert draw(database, lost + timedelta(minutes=59)) == []
     again = lost + timedelta(minutes=61)
     assert rescue(database, again)["resent"] == 1
-    assert claim_one(database, again)["resends"] == 1
+    assert begin_one(database, again)["resends"] == 1
 
 
 def test_an_unknown_one_with_no_attempts_left_is_a_dead_letter_and_fails_its_job(database: Database) -> None:
     seed(database, None, 1)
     at = NOW
     for _ in range(4):
-        record = claim_one(database, at)
-        ledger.start_sending(database, [record], at, LEASE)
+        record = begin_one(database, at)
         at += LEASE + timedelta(seconds=1)
         rescue(database, at)
         at += timedelta(hours=2)
@@ -163,8 +221,7 @@ def test_an_unknown_one_with_no_attempts_left_is_a_dead_letter_and_fails_its_job
 
 def test_an_answer_that_comes_after_the_event_changes_no_state_but_is_kept(database: Database) -> None:
     seed(database, None, 1)
-    record = claim_one(database)
-    ledger.start_sending(database, [record], NOW, LEASE)
+    record = begin_one(database)
     assert ledger.apply_evidence(database, record["_id"], DeliveryState.BOUNCED, NOW, {})
     assert settle_sent(database, record) == set()
     row = database["deliveries"].find_one()
@@ -174,9 +231,9 @@ def test_an_answer_that_comes_after_the_event_changes_no_state_but_is_kept(datab
 def test_a_job_is_completed_only_when_every_delivery_is_settled(database: Database) -> None:
     people = [{"type": "email", "value": f"p{n}@example.org"} for n in range(2)]
     jobs = seed(database, None, 1, recipients=people)
-    first, second = ledger.Due(database, Random(1)).claim(NOW, 2, LEASE)
+    ledger.jobs_begin(database, jobs)
     assert database["jobs"].find_one()["state"] == "delivering"
-    ledger.start_sending(database, [first, second], NOW, LEASE)
+    first, second = ledger.begin(database, draw(database), NOW, LEASE)
     settle_sent(database, first)
     assert ledger.settle_jobs(database, [jobs[0]["_id"]], NOW) == 0
     settle_sent(database, second)
@@ -189,10 +246,10 @@ def test_a_halted_channel_offers_nothing_until_a_person_resumes_it(database: Dat
     seed(database, None, 2)
     assert ledger.halt_channel(database, "email", "401", NOW) is True
     assert ledger.halt_channel(database, "email", "401", NOW) is False
-    assert ledger.Due(database, Random(1)).claim(NOW, 10, LEASE) == []
+    assert draw(database) == []
     assert not ledger.due_cadences(database, NOW)
     assert ledger.resume_channel(database, "email", NOW)
-    assert len(ledger.Due(database, Random(1)).claim(NOW, 10, LEASE)) == 2
+    assert len(draw(database)) == 2
 
 
 def test_a_pause_ends_by_itself_and_the_longer_one_stays(database: Database) -> None:
@@ -203,20 +260,20 @@ def test_a_pause_ends_by_itself_and_the_longer_one_stays(database: Database) -> 
     assert ledger.due_cadences(database, NOW + timedelta(minutes=6))
 
 
-def test_what_was_looked_up_before_a_channel_closed_is_not_claimed_after_it(database: Database) -> None:
+def test_what_was_looked_up_before_a_channel_closed_is_not_drawn_after_it(database: Database) -> None:
     seed(database, None, 6)
     due = ledger.Due(database, Random(1))
-    assert len(due.claim(NOW, 2, LEASE)) == 2
+    assert len(due.draw(NOW, 2)) == 2
     ledger.halt_channel(database, "email", "401", NOW)
-    assert due.claim(NOW, 2, LEASE) == []
+    assert due.draw(NOW, 2) == []
     ledger.resume_channel(database, "email", NOW)
-    assert len(due.claim(NOW, 10, LEASE)) == 4
+    assert len(due.draw(NOW, 10)) == 4
 
 
-def test_workers_that_looked_at_the_same_time_share_what_is_due(database: Database) -> None:
+def test_runs_that_looked_at_the_same_time_share_what_is_due(database: Database) -> None:
     seed(database, None, 30)
     one, two = ledger.Due(database, Random(1)), ledger.Due(database, Random(2))
-    claimed = []
-    while found := [*one.claim(NOW, 4, LEASE), *two.claim(NOW, 4, LEASE)]:
-        claimed += [record["_id"] for record in found]
-    assert len(claimed) == len(set(claimed)) == 30
+    begun: list[str] = []
+    while found := [*one.draw(NOW, 4), *two.draw(NOW, 4)]:
+        begun += [record["_id"] for each in found for record in ledger.begin(database, [each], NOW, LEASE)]
+    assert len(begun) == len(set(begun)) == 30

@@ -302,6 +302,14 @@ def test_a_failed_rendering_is_a_dead_letter_until_mended_or_requeued(planned: D
     assert mended["report"] == report_id(WEEK.cadence, WEEK.key, "sub_1")
 
 
+def test_a_report_that_is_due_is_being_delivered_as_soon_as_it_stands(planned: Database) -> None:
+    due_at = one_job(planned)["due_at"]
+    mark_rendered(planned, [("sub_1", WEEK.key)], due_at - timedelta(seconds=1))
+    assert one_job(planned)["state"] == "rendered"
+    mark_rendered(planned, [("sub_1", WEEK.key)], due_at)
+    assert (one_job(planned)["state"], one_job(planned)["rendered_at"]) == ("delivering", due_at)
+
+
 @pytest.mark.parametrize("state", ["delivering", "completed", "skipped"])
 def test_a_report_rendered_again_does_not_open_a_job_that_is_settled(planned: Database, state: str) -> None:
     planned.jobs.update_one({}, {"$set": {"state": state}})
