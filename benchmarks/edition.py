@@ -197,6 +197,15 @@ def _figures(edition: Edition, uses: measuring.Uses, servers_cpu: float) -> dict
         "startup_share": breakdown["startup"] / total,
         "render_share": breakdown["render"] / total,
         "breakdown": breakdown,
+        "timeline": [
+            {
+                "stage": run["stage"],
+                "launched": run["launched"] - opened.timestamp(),
+                "begins": run["launched"] + run["startup"] - opened.timestamp(),
+                "ends": run["finished"] - opened.timestamp(),
+            }
+            for run in sorted(runs, key=lambda run: run["launched"])
+        ],
         "render_runs": [
             {k: run[k] for k in ("partitions", "seconds", "startup", "spent")} for run in rendering
         ],
@@ -255,9 +264,9 @@ def _breakdown(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
         seconds["startup"] += run["startup"]
         if run["stage"] == "render":
             parts = {
-                "render": spent.get("make", 0.0) - spent.get("waiting to store", 0.0),
-                "store": spent.get("waiting for files", 0.0) + spent.get("waiting to store", 0.0),
-                "records": spent.get("records", 0.0) + spent.get("inputs", 0.0),
+                "render": spent.get("render", 0.0),
+                "store": spent.get("waiting for files", 0.0),
+                "records": spent.get("waiting for records", 0.0) + spent.get("inputs", 0.0),
                 "events": spent.get("events", 0.0),
             }
         else:

@@ -19,10 +19,11 @@ import logging
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from dagster import (
@@ -88,10 +89,11 @@ class Made:
 
 
 class Spent:
-    """Seconds of wall time by activity. Threads have activities of their own names."""
+    """Seconds of wall time by activity, of all threads: their sum may exceed the run's time."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._turn = Lock()
 
     @contextmanager
     def on(self, activity: str) -> Iterator[None]:
@@ -102,7 +104,8 @@ class Spent:
             self.add(activity, time.perf_counter() - started)
 
     def add(self, activity: str, seconds: float) -> None:
-        self.seconds[activity] = self.seconds.get(activity, 0.0) + seconds
+        with self._turn:
+            self.seconds[activity] = self.seconds.get(activity, 0.0) + seconds
 
 
 class Partition(Protocol):
@@ -172,10 +175,15 @@ def run_batch(
     progress = Progress(total=len(partitions))
     outcome: Outcome[P] = Outcome(batch.asset_key)
     spent, keep_all = batch.spent, _later_steps_wait(context)
-    with beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now):
+    with (
+        beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now),
+        # One thread, so in order: while the database works on a batch, the next one is made.
+        ThreadPoolExecutor(1, thread_name_prefix="settling") as settler,
+    ):
         with spent.on("inputs"):
             earlier = _earlier_results(database, batch, partitions)
         pending: list[_Tried[P]] = []
+        settling: Future[None] | None = None
         flushed_at = time.monotonic()
         for partition in partitions:
             before = earlier.pop((partition.period.key, batch.item_of(partition)), None)
@@ -183,10 +191,15 @@ def run_batch(
                 pending.append(_try(batch, partition, before, force, context.run.run_id, now))
             progress.done += 1
             if len(pending) >= FLUSH_PARTITIONS or time.monotonic() - flushed_at >= FLUSH_SECONDS:
-                _settle(context, database, batch, pending, outcome, keep_all, now)
-                progress.failed = len(outcome.failed)
+                if settling is not None:
+                    with spent.on("waiting for records"):
+                        settling.result()
+                    progress.failed = len(outcome.failed)
+                settling = settler.submit(_settle, context, database, batch, pending, outcome, keep_all, now)
                 pending, flushed_at = [], time.monotonic()
                 context.log.info(f"{progress.done} of {progress.total} done, {progress.failed} failed")
+        if settling is not None:
+            settling.result()
         _settle(context, database, batch, pending, outcome, keep_all, now)
     _log_spent(context, spent, len(partitions), outcome.unchanged)
     return outcome

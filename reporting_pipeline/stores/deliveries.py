@@ -75,9 +75,6 @@ def plan_deliveries(
 def _plan(
     database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record], now: datetime
 ) -> int:
-    key = {"job": 1, "channel": 1, "recipient": 1}
-    standing = find_any(database["deliveries"], "job", (job["_id"] for job in jobs), None, key)
-    known = {(row["job"], row["channel"], row["recipient"]) for row in standing}
     users = _users_of(database, jobs, subscriptions)
     fresh = []
     unreachable: list[tuple[str, str]] = []
@@ -89,12 +86,10 @@ def _plan(
         targets = list(recipients_of(subscription, users))
         if not targets:
             unreachable.append((job["_id"], "no recipient: the owner has no address"))
-        for target in targets:
-            if (job["_id"], target.channel, target.recipient) not in known:
-                known.add((job["_id"], target.channel, target.recipient))
-                fresh.append(new_delivery(job, subscription, target, now))
+        fresh += [new_delivery(job, subscription, target, now) for target in targets]
     for job_id, reason in unreachable:
         _finish_jobs(database, [job_id], JobState.FAILED, reason, now)
+    # Nothing is looked up before: nearly all are new, and the unique index knows the others.
     return insert_missing(database["deliveries"], fresh)
 
 
