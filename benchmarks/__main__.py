@@ -13,9 +13,9 @@ SMALL: dict[str, list[str]] = {
     "aggregate": ["--documents", "2000", "--trials", "4"],
     "due": ["--schedules", "1000", "--due", "100"],
     "api": ["--subscriptions", "1000", "--seconds", "1"],
-    "kill_delivery": ["--deliveries", "40"],
+    "kill_delivery": ["--deliveries", "24"],
     "lineage": ["--partitions", "1000", "--storage", "sqlite"],
-    "edition": ["--subscriptions", "40", "--trials", "4", "--single-runs", "2"],
+    "edition": ["--subscriptions", "40", "--trials", "4", "--single-runs", "2", "--plain-reports", "6"],
 }
 
 

@@ -12,8 +12,8 @@ included. Prints one JSON object:
     limit_parallel    the same by as many processes as the edition rendered in
     vs_limit_parallel wall_s / that
     vs_run_per_report how much faster than one Dagster run per report, extrapolated from real runs
-    vs_celery         how much faster than a queue with plain platypus documents, extrapolated from
-                      the cost of one such document; a broker's overhead is not counted
+    vs_celery         how much faster than a queue, three workers and plain platypus documents,
+                      extrapolated from a real run over a sample of the same subscriptions
     events_share      seconds in writing Dagster's events / seconds of all runs
     startup_share     seconds of run start-up / seconds of all runs
     peak_mb           highest VmHWM of a run's process
@@ -39,8 +39,8 @@ from typing import Any
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
 from dagster._core.storage.dagster_run import RunRecord
 
-from benchmarks import measuring, platypus, synthetic
-from benchmarks.unorchestrated import render_part, requests
+from benchmarks import celery_design, measuring, synthetic
+from benchmarks.unorchestrated import render_part
 from reporting_pipeline.assets.batch import SPENT
 from reporting_pipeline.automation.tags import STAGE
 from reporting_pipeline.cli.dagster_processes import code_server
@@ -50,7 +50,6 @@ from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.embedded import servers
-from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.settings import Settings, load_settings
 from reporting_pipeline.stores.editions import job_counts
 from reporting_pipeline.stores.jobs import run_now
@@ -59,8 +58,7 @@ from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.subscriptions import subscriptions_by_id
 
 SENSOR_SECONDS = 5
-CELERY_WORKERS = 3
-PLATYPUS_SAMPLE = 12
+CELERY_SAMPLE = 90
 #: In the command lines of runs: the code server starts them by multiprocessing.
 RUN_PROCESS = "spawn_main"
 ENDED = {state.value for state in (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED)}
@@ -83,7 +81,9 @@ class Edition:
         return self.deployment.database.editions.find_one({"_id": self.id}) or {}
 
 
-def measure(subscriptions: int, trials: int, single_runs: int, patience: float) -> dict[str, Any]:
+def measure(
+    subscriptions: int, trials: int, single_runs: int, plain_reports: int, patience: float
+) -> dict[str, Any]:
     """The figures of one edition; see the module."""
     with _deployment() as (local, deployment):
         period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), deployment.settings.timezone)
@@ -99,9 +99,10 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
             single = _run_per_report(edition, daemon, max(single_runs, 1), patience)
         limit = _limit(edition, 1)
         parallel = _limit(edition, figures["render_processes"])
-        plain = _platypus(edition)
+        plain = celery_design.seconds_per_report(
+            deployment, period, _sample(edition, plain_reports), patience
+        )
     per_report = single["seconds_per_run"]
-    celery = plain / min(CELERY_WORKERS, measuring.machine()["cores"])
     wall = figures["wall_s"]
     return {
         "subscriptions": subscriptions,
@@ -117,11 +118,11 @@ def measure(subscriptions: int, trials: int, single_runs: int, patience: float) 
         "limit_parallel": parallel,
         "vs_run_per_report": per_report * subscriptions / wall,
         "run_per_report": single,
-        "vs_celery": celery * subscriptions / wall,
+        "vs_celery": plain * subscriptions / wall,
         "celery": {
-            "seconds_per_platypus_document": plain,
-            "workers": CELERY_WORKERS,
-            "broker": "not counted",
+            "seconds_per_report": plain,
+            "workers": celery_design.WORKERS,
+            "reports": plain_reports,
         },
     }
 
@@ -302,8 +303,7 @@ def _cpu_of_servers(settings: Settings) -> float:
 def _run_per_report(edition: Edition, daemon: Child, count: int, patience: float) -> dict[str, Any]:
     """The seconds that one run per report takes, from `count` real ones asked for at the same time."""
     database = edition.deployment.database
-    everybody = [row["_id"] for row in database.subscriptions.find({}, {"_id": 1}).sort("_id", 1)]
-    ids = everybody[:: max(len(everybody) // count, 1)][:count]
+    ids = _sample(edition, count)
     asked = datetime.now(UTC)
     before = time.time()
     for index, one in enumerate(subscriptions_by_id(database, ids).values()):
@@ -328,12 +328,11 @@ def _run_per_report(edition: Edition, daemon: Child, count: int, patience: float
     }
 
 
-def _platypus(edition: Edition) -> float:
-    """CPU seconds of a plain document, over a sample of the edition's reports from all over it."""
-    objects, settings = edition.deployment.objects, edition.deployment.settings
-    everything = requests(edition.deployment.database, objects, edition.period, of=1, every=PLATYPUS_SAMPLE)
-    thumbnails = ThumbnailCache(objects.get, settings.home / "cache" / "thumbnails")
-    return platypus.seconds_per_document(list(everything), thumbnails)
+def _sample(edition: Edition, count: int) -> list[str]:
+    """The ids of `count` subscriptions from all over the edition."""
+    found = edition.deployment.database.subscriptions.find({}, {"_id": 1}).sort("_id", 1)
+    everybody = [row["_id"] for row in found]
+    return everybody[:: max(len(everybody) // count, 1)][:count]
 
 
 def _limit(edition: Edition, processes: int) -> dict[str, Any]:
@@ -380,11 +379,17 @@ def main() -> None:
     parser.add_argument("--subscriptions", type=int, default=1_000)
     parser.add_argument("--trials", type=int, default=synthetic.TRIALS)
     parser.add_argument("--single-runs", type=int, default=6, help="sample of one run per report")
+    parser.add_argument(
+        "--plain-reports", type=int, default=CELERY_SAMPLE, help="sample of the Celery design"
+    )
     parser.add_argument("--patience", type=float, default=1_200, help="seconds until it counts as stuck")
     chosen = parser.parse_args()
     measuring.end_cleanly()
     measuring.show(
-        "edition", measure(chosen.subscriptions, chosen.trials, chosen.single_runs, chosen.patience)
+        "edition",
+        measure(
+            chosen.subscriptions, chosen.trials, chosen.single_runs, chosen.plain_reports, chosen.patience
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import islice
 
 from reporting_pipeline import __version__
-from reporting_pipeline.assets.press import CODE_VERSION, STORING_AT_ONCE
+from reporting_pipeline.assets.press import CODE_VERSION, DATASETS_KEPT, STORING_AT_ONCE
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
@@ -52,39 +52,46 @@ def render_part(
     return count, same
 
 
+class Inputs:
+    """What the reports of a period are made from: datasets by trial, the newest few kept."""
+
+    def __init__(self, database: Database, objects: ObjectStore, period: Period) -> None:
+        self._period = period
+        datasets = results_of(database, "weekly/trial_dataset", period.key)
+        media = results_of(database, "weekly/trial_media", period.key)
+
+        @lru_cache(maxsize=DATASETS_KEPT)
+        def dataset(trial: str) -> TrialDataset:
+            return load_dataset(objects, datasets[trial].detail["prefix"], media[trial].detail["key"])
+
+        self._dataset = dataset
+
+    def request(self, one: Subscription, owner_name: str) -> ReportRequest:
+        """The request of one subscription's report."""
+        return ReportRequest(
+            subscription=one,
+            owner_name=owner_name,
+            organisation_name=one.organisation,
+            period=self._period,
+            datasets=tuple(self._dataset(trial) for trial in one.filters.trials),
+            document_id=report_id(self._period.cadence, self._period.key, one.id),
+            code_version=f"{__version__}/{CODE_VERSION}",
+        )
+
+
 def requests(
-    database: Database,
-    objects: ObjectStore,
-    period: Period,
-    part: int = 0,
-    of: int = 1,
-    every: int | None = None,
+    database: Database, objects: ObjectStore, period: Period, part: int = 0, of: int = 1
 ) -> Iterator[ReportRequest]:
     """The requests of the edition's reports, those that share a body one after the other.
 
-    Of `of` equal parts the one with number `part`; with `every` only so many of it, evenly chosen.
+    Of `of` equal parts the one with number `part`.
     """
-    datasets = results_of(database, "weekly/trial_dataset", period.key)
-    media = results_of(database, "weekly/trial_media", period.key)
+    inputs = Inputs(database, objects, period)
     names = {row["_id"]: row["name"] for row in database.users.find({}, {"name": 1})}
-
-    @lru_cache(maxsize=4)
-    def dataset(trial: str) -> TrialDataset:
-        return load_dataset(objects, datasets[trial].detail["prefix"], media[trial].detail["key"])
-
     subscriptions = sorted(map(from_record, database.subscriptions.find()), key=_body_order)
     size = -(-len(subscriptions) // of)
-    chosen = subscriptions[part * size : (part + 1) * size]
-    for one in chosen[:: max(len(chosen) // every, 1)][:every] if every else chosen:
-        yield ReportRequest(
-            subscription=one,
-            owner_name=names[one.owner],
-            organisation_name=one.organisation,
-            period=period,
-            datasets=tuple(dataset(trial) for trial in one.filters.trials),
-            document_id=report_id(period.cadence, period.key, one.id),
-            code_version=f"{__version__}/{CODE_VERSION}",
-        )
+    for one in subscriptions[part * size : (part + 1) * size]:
+        yield inputs.request(one, names[one.owner])
 
 
 def _body_order(one: Subscription) -> tuple[object, ...]:
