@@ -21,12 +21,13 @@ from dagster import DagsterEventType, StringSource
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.sqlite import create_db_conn_string
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Engine
+
+from reporting_pipeline.assets.partition_health import WithPartitionHealth
 
 #: What is stored in batches: events whose only effect on other tables is on their asset's row.
 _BATCHED = (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
@@ -35,7 +36,7 @@ KEYS_KEPT_SECONDS = 2.0
 _LONG_AGO = float("-inf")
 
 
-class InBatches(SqlEventLogStorage):
+class InBatches(WithPartitionHealth):
     """A storage of Dagster's whose `store_event_batch` is one transaction for each kind of event."""
 
     _keys: tuple[float, dict[str, Sequence[str]]] = (_LONG_AGO, {})

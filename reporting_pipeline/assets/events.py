@@ -1,4 +1,4 @@
-"""Writing many events of a step at once; with `dagster_storage`, all that leans on Dagster's internals.
+"""Writing many events of a step at once, which leans on Dagster's internals.
 
 `context.log_event` costs a database transaction or two an event (10 ms on SQLite, 16 ms on Postgres).
 Dagster's event log has a call for batches, and `dagster_storage` one that carries it out in one
