@@ -75,6 +75,8 @@ class Settings(BaseModel):
     range_size: int = Field(5_000, ge=1, le=10_000, validation_alias=_env("REPORTING_RANGE_SIZE"))
     # An edition's reports are spread over so many runs at a time: as many as there are cores for them.
     render_runs: int = Field(2, ge=1, le=1_000, validation_alias=_env("REPORTING_RENDER_RUNS"))
+    # So many runs deliver at a time when much is due: each is a process, and writing mails keeps one busy.
+    delivery_runs: int = Field(2, ge=1, le=100, validation_alias=_env("REPORTING_DELIVERY_RUNS"))
     max_attempts: int = Field(4, ge=1, le=20, validation_alias=_env("REPORTING_MAX_ATTEMPTS"))
     heartbeat_seconds: int = Field(5, ge=1, le=60, validation_alias=_env("REPORTING_HEARTBEAT_SECONDS"))
 

@@ -4,7 +4,7 @@ The asset is external: nobody materializes it by hand. Delivering again is a dec
 (`stores.deliveries`), never of a button in the UI.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
 
@@ -36,6 +36,8 @@ from reporting_pipeline.stores.heartbeats import Progress, beating
 
 #: Deliveries of one run; what is left is asked for again.
 DELIVERIES_PER_RUN = 20_000
+#: A run's tag: its number among the delivery runs of its cadence.
+PART = "reporting/part"
 #: Loops of one run over the ledger: one composes and sends while another waits for the database.
 WORKERS = 2
 HANDED_OVER = (DeliveryState.SENT, DeliveryState.DELIVERED)
@@ -63,6 +65,12 @@ def report_emails_spec(scope: Scope) -> AssetSpec:
     )
 
 
+def part_of(tags: Mapping[str, str]) -> int:
+    """A delivery run's number; 0 where there is none, as on a run that somebody started by hand."""
+    text = tags.get(PART, "")
+    return int(text) if text.isdecimal() and len(text) <= 3 else 0
+
+
 def delivery_job(scope: Scope, name: str) -> JobDefinition:
     """The job that delivers what is due of one cadence."""
 
@@ -81,7 +89,8 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
         with beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now):
             waiting: list[DeliveryOutcome] = []
             store = objects.store()
-            due = Due(database, Random(), scope.cadence.value)  # noqa: S311 - spreads load, no secret
+            part = (part_of(context.run.tags), scope.settings.delivery_runs)
+            due = Due(database, Random(), scope.cadence.value, part)  # noqa: S311 - spreads load, no secret
 
             def worker() -> Iterator[DeliveryOutcome]:
                 return deliver_due(

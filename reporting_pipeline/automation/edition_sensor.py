@@ -1,7 +1,7 @@
 """`edition_sensor`: moves every open edition forward, and closes those that are complete.
 
 Level-triggered: each tick looks at what is there (`control.Controller`) and asks for what is missing.
-It plans the jobs, and when every trial is settled it requests the reports in contiguous ranges.
+When every trial is settled it requests the reports in contiguous ranges.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ def edition_sensor(
         default_status=DefaultSensorStatus.RUNNING,
         description=(
             "Looks at every open edition and asks for what is missing: documents, datasets, media, then "
-            "reports in ranges when every trial is settled. Plans the jobs, and closes the edition."
+            "reports in ranges when every trial is settled; and closes the edition."
         ),
     )
     def edition_progress(
@@ -103,8 +103,10 @@ def advance(
     states = controller.states()
     requests = controller.trial_requests(trials, states)
     settled = all(states.settled(trial) for trial in trials)
-    # At once, not when the trials are settled: what is to come is seen, and runs are busy meanwhile.
-    plan_edition(database, edition, period, now)
+    if settled:
+        # `subscription_sync` has planned most of it while runs fetched; nothing is rendered or closed
+        # before all of it is.
+        plan_edition(database, edition, period, now)
     is_counted = _count(database, edition, now)
     if settled:
         look_for_pending = is_counted or not controller.stage_under_way(RENDER)

@@ -23,6 +23,7 @@ from dagster import (
     sensor,
 )
 
+from reporting_pipeline.assets.emails import PART, part_of
 from reporting_pipeline.assets.scope import NOTIFY, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.automation.control import UNDER_WAY, bury_dead_runs
 from reporting_pipeline.automation.jobs import delivery_job_name
@@ -32,7 +33,12 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.deliveries import deliveries_stand, due_cadences, plan_deliveries
+from reporting_pipeline.stores.deliveries import (
+    count_due,
+    deliveries_stand,
+    due_cadences,
+    plan_deliveries,
+)
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 #: Materializations read per tick and cadence.
@@ -41,6 +47,8 @@ EVENTS_PER_TICK = 5_000
 MISSED_AFTER = timedelta(minutes=2)
 MISSED_PER_SWEEP = 1_000
 SWEEP_EVERY = timedelta(minutes=1)
+#: Another delivery run is worth its start when so many deliveries are due for each that is there.
+DUE_FOR_ANOTHER = 500
 _SWEPT = "swept"  # in the cursor, beside the cadences' positions
 _WITH_REPORT = [JobState.RENDERED.value, JobState.DELIVERING.value]
 
@@ -55,7 +63,8 @@ def report_email_sensor(
         default_status=DefaultSensorStatus.RUNNING,
         description=(
             "Reads new report materializations, plans their deliveries, and requests a delivery run "
-            "when something is due. Nobody is mailed twice: the delivery's unique record sees to it."
+            "when something is due, several when much is. Nobody is mailed twice: the delivery's unique "
+            "record sees to it."
         ),
     )
     def new_reports(
@@ -73,12 +82,10 @@ def report_email_sensor(
                 context.instance, scope, int(cursor) if cursor else None
             )
             _plan(database, _jobs_with_report(database, partitions), now)
-        idle = [one for one in scopes.values() if not _delivering(context.instance, database, one, now)]
-        due = due_cadences(database, now) if idle else set()
-        for scope in idle:
-            if scope.cadence.value in due:
+        for scope in scopes.values():
+            for part in _parts_wanted(context.instance, database, scope, now):
                 requested += 1
-                tags = stage_tags(scope.cadence.value, NOTIFY)
+                tags = stage_tags(scope.cadence.value, NOTIFY) | {PART: str(part)}
                 yield RunRequest(job_name=delivery_job_name(scope.cadence), tags=tags)
         # Only now: a tick that dies before this reads the same events again, which changes nothing.
         context.update_cursor(json.dumps(cursors))
@@ -141,9 +148,22 @@ def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
     deliveries_stand(database, (job for job in jobs if job["state"] == JobState.RENDERED.value))
 
 
-def _delivering(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> bool:
-    """Whether a delivery run of this cadence is under way and alive."""
+def _parts_wanted(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> list[int]:
+    """The numbers of the delivery runs to ask for: the first when anything is due, others when much is."""
+    cadence, under_way = scope.cadence.value, _parts_under_way(instance, database, scope, now)
+    if 0 not in under_way and cadence not in due_cadences(database, now):
+        return []
+    wanted = {0}
+    if scope.settings.delivery_runs > 1:
+        due = count_due(database, now, cadence, DUE_FOR_ANOTHER * scope.settings.delivery_runs)
+        wanted |= {part for part in range(scope.settings.delivery_runs) if due >= part * DUE_FOR_ANOTHER}
+    return sorted(wanted - under_way)
+
+
+def _parts_under_way(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> set[int]:
+    """The numbers of the delivery runs of this cadence that are under way and alive."""
     filters = RunsFilter(job_name=delivery_job_name(scope.cadence), tags={STAGE: NOTIFY}, statuses=UNDER_WAY)
     records = list(instance.get_run_records(filters))
     dead = bury_dead_runs(instance, database, records, now, scope.settings.heartbeat_seconds)
-    return any(record.dagster_run.run_id not in dead for record in records)
+    runs = (record.dagster_run for record in records if record.dagster_run.run_id not in dead)
+    return {part_of(run.tags) for run in runs}

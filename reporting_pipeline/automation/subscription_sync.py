@@ -1,4 +1,8 @@
-"""`subscription_sync`: the dynamic partitions equal the trials and the active subscriptions."""
+"""`subscription_sync`: the dynamic partitions equal the trials and the active subscriptions.
+
+So do the jobs of the open editions: they are planned here as soon as an edition is open, beside the
+edition sensor, which asks for runs meanwhile.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -14,11 +18,13 @@ from dagster import (
     sensor,
 )
 
-from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.partitions import checked_id, subscriptions, trials
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import trials_of
+from reporting_pipeline.stores.editions import open_editions
+from reporting_pipeline.stores.jobs import plan_edition
 from reporting_pipeline.stores.mongo import Database, find_any
 from reporting_pipeline.stores.subscriptions import active_ids, any_changed_since
 
@@ -73,20 +79,26 @@ def subscription_sync_sensor(settings: Settings) -> SensorDefinition:
         name="subscription_sync",
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Keeps the partitions equal to the trials and the active subscriptions.",
+        description=(
+            "Keeps the partitions, and the jobs of open editions, equal to the trials and the active "
+            "subscriptions."
+        ),
     )
     def subscription_sync(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
         database, now = mongo.database(), datetime.now(UTC)
         last = _Looks.from_cursor(context.cursor)
-        if not last.is_due(database, now):
-            context.update_cursor(last.again(now).cursor())
-            return SkipReason("no subscription was changed")
-        changes = synchronize(database, context.instance)
-        context.update_cursor(_Looks(now, now).cursor())
-        listed = ", ".join(
-            f"{name}: {plus} added, {minus} removed" for name, (plus, minus) in changes.items()
-        )
-        return SkipReason(listed or "nothing changed")
+        said = ["no subscription was changed"]
+        if last.is_due(database, now):
+            changes = synchronize(database, context.instance)
+            last = _Looks(now, now)
+            said = [f"{name}: {plus} added, {minus} removed" for name, (plus, minus) in changes.items()]
+        for edition in open_editions(database):
+            period = Period.from_key(edition.cadence, edition.period, settings.timezone)
+            planned = plan_edition(database, edition, period, now)
+            if planned:
+                said.append(f"{edition.id}: {planned} jobs planned")
+        context.update_cursor(last.again(now).cursor())
+        return SkipReason(", ".join(said) or "nothing changed")
 
     return subscription_sync
 

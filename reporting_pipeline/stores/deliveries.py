@@ -21,6 +21,7 @@ from random import Random
 from threading import Lock
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 from pymongo import UpdateMany, UpdateOne
 
@@ -200,17 +201,28 @@ def due_cadences(database: Database, now: datetime) -> set[str]:
     )
 
 
+def count_due(database: Database, now: datetime, cadence: str, most: int) -> int:
+    """How many deliveries of a cadence can go out now; counted to `most` only."""
+    query = due_filter(now, cadence, closed_channels(database, now))
+    return database["deliveries"].count_documents(query | {"state": DeliveryState.PENDING.value}, limit=most)
+
+
 class Due:
     """What the workers of one run draw from: ids that were due at the last look, a few thousand at a time.
 
     Looking at all that waits for each draw would cost the square of an edition. Nothing is taken by
     drawing; `begin` takes. The workers of a run share one of these and never draw the same delivery.
+    `part` is (number, of how many): runs at the same time each begin with a part of their own, and help
+    with the others' when theirs is done.
     """
 
-    def __init__(self, database: Database, rng: Random, cadence: str | None = None) -> None:
+    def __init__(
+        self, database: Database, rng: Random, cadence: str | None = None, part: tuple[int, int] = (0, 1)
+    ) -> None:
         self._database = database
         self._rng = rng
         self._cadence = cadence
+        self._part = part
         self._closed: list[str] = []
         self._ids: list[str] = []
         self._drawn: set[str] = set()
@@ -243,9 +255,13 @@ class Due:
             found = self._database["deliveries"].find(query, {"_id": 1}).sort("next_attempt_at", 1)
             # As many more as were drawn: those are due until they are begun, and come first.
             ids = (row["_id"] for row in found.limit(LOOKED_UP_AT_ONCE + len(self._drawn)))
-            self._ids = [one for one in ids if one not in self._drawn]
+            self._ids = sorted((one for one in ids if one not in self._drawn), key=self._is_others)
             self._closed = closed
         return bool(self._ids)
+
+    def _is_others(self, delivery: str) -> bool:
+        number, parts_in_all = self._part
+        return crc32(delivery.encode()) % parts_in_all != number
 
 
 def postpone(database: Database, records: Iterable[Record], due_at: datetime) -> None:

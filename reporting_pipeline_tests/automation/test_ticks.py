@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from reporting_pipeline.assets.emails import PART
 from reporting_pipeline.automation import edition_sensor, report_email_sensor, subscription_sync
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
@@ -125,6 +126,34 @@ def test_deliveries_that_no_materialization_led_to_are_swept_up_once_a_minute(cr
     crank.settle()
     assert crank.mailed() == sorted(f"{name.removeprefix('sub_')}@example.org" for name in states)
     assert {job["state"] for name, job in crank.jobs().items() if name != "sub_later"} == {"completed"}
+
+
+def test_much_that_is_due_gets_several_delivery_runs_and_little_gets_one(
+    crank: Crank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crank.open()
+    for _ in range(5):
+        for request in crank.sensor("edition_sensor"):
+            crank.execute(request)
+    (little,) = crank.sensor("report_email_sensor")
+    assert little.tags[PART] == "0"
+    monkeypatch.setattr(report_email_sensor, "DUE_FOR_ANOTHER", 1)
+    requests = crank.sensor("report_email_sensor")
+    assert [request.tags[PART] for request in requests] == ["0", "1"]
+    for request in reversed(requests):
+        assert crank.execute(request).success
+    assert crank.mailed() == sorted(f"{name.removeprefix('sub_')}@example.org" for name in crank.jobs())
+    assert crank.sensor("report_email_sensor") == []
+
+
+def test_the_jobs_of_an_edition_are_planned_while_its_documents_are_fetched(crank: Crank) -> None:
+    assert not isinstance(crank.schedule(), str)
+    crank.sensor("subscription_sync")
+    assert {job["state"] for job in crank.jobs().values()} == {"pending"}
+    planned = crank.jobs_by_id()
+    crank.settle()
+    assert crank.edition_state() == "completed"
+    assert crank.jobs_by_id().keys() == planned.keys()
 
 
 def test_a_sweep_does_not_stop_at_the_same_jobs_again(crank: Crank, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,3 +277,22 @@ def test_runs_that_looked_at_the_same_time_share_what_is_due(database: Database)
     while found := [*one.draw(NOW, 4), *two.draw(NOW, 4)]:
         begun += [record["_id"] for each in found for record in ledger.begin(database, [each], NOW, LEASE)]
     assert len(begun) == len(set(begun)) == 30
+
+
+def test_runs_at_once_begin_with_a_part_each_and_help_with_the_others_then(database: Database) -> None:
+    seed(database, None, 60)
+    runs = [ledger.Due(database, Random(n), part=(n, 2)) for n in range(2)]
+    drawn = [{row["_id"] for row in run.draw(NOW, 5)} for run in runs]
+    assert not drawn[0] & drawn[1]
+    alone = {row["_id"] for _ in range(12) for row in runs[0].draw(NOW, 5)}
+    assert len(drawn[0] | alone) == 60
+
+
+def test_what_is_due_is_counted_as_far_as_it_matters(database: Database) -> None:
+    seed(database, None, 8)
+    assert ledger.count_due(database, NOW, "weekly", 5) == 5
+    assert ledger.count_due(database, NOW, "weekly", 50) == 8
+    assert ledger.count_due(database, NOW, "daily", 50) == 0
+    assert ledger.count_due(database, NOW - timedelta(hours=2), "weekly", 50) == 0
+    ledger.halt_channel(database, "email", "401", NOW)
+    assert ledger.count_due(database, NOW, "weekly", 50) == 0
