@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -221,8 +222,10 @@ class WithPartitionHealth(SqlEventLogStorage):
 
     def _read_all(self, seen: _Seen, asset_key: AssetKey, details: Sequence[Any]) -> None:
         """The newest event of each kind and partition, which an index holds; then the runs of loose ends."""
-        # Planned ones first: what is made meanwhile is then no loose end.
-        planned, made = (self._newest(kind, asset_key, details) for kind in (_PLANNED, _MADE))
+        # Side by side, which Postgres does in half the time. What is made between the two looks is a loose
+        # end of a run that is under way or succeeded, and among the new events of the next look.
+        with ThreadPoolExecutor(2, thread_name_prefix="partition-health") as pool:
+            planned, made = pool.map(lambda kind: self._newest(kind, asset_key, details), (_PLANNED, _MADE))
         seen.newest = max([0, *planned.values(), *made.values()])
         open_ends = {one: at for one, at in planned.items() if at > made.get(one, 0)}
         runs = self._runs_of(sorted(open_ends.values()))
