@@ -66,6 +66,10 @@ class Record:
             return None
         try:
             process = psutil.Process(self.pid)
+            if child is not None:
+                # Its pid is not handed out before we wait for it; and just after its start, the kernel
+                # shows no command line for a moment (once in 1,500 starts), as of somebody else's.
+                return process
             command = process.cmdline()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return None

@@ -175,6 +175,18 @@ def test_a_foreign_process_that_got_the_recorded_pid_is_neither_taken_for_ours_n
         foreign.kill()
 
 
+def test_a_child_whose_command_line_the_kernel_does_not_show_yet_counts_as_running(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda self: [])
+    monkeypatch.setattr(processes, "program_path", lambda program: Path("/bin/sleep"))
+    plan = processes.Launch("s3", "sleep", ("600",), {}, {})
+    looks = iter([False, True])
+    record = processes.launch(tmp_path, plan, lambda: next(looks), seconds=30)
+    assert processes.stop_process(record, grace_seconds=5)
+    assert record.process() is None
+
+
 def test_a_server_that_stopped_answering_is_replaced(local: Settings) -> None:
     before = servers.start(local)
     hung = pids(local)["mongodb"]
