@@ -11,7 +11,6 @@ server in a temporary home.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
+from benchmarks import measuring
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
@@ -98,8 +98,6 @@ def measure(database: Database, schedules: int, due: int, with_edition: bool) ->
         "due_planned_seconds": round(planned, 3),
         "nothing_due_seconds": round(idle, 4),
         "filled_seconds": round(filled, 3),
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
     } | (_edition(database) if with_edition else {})
 
 
@@ -147,7 +145,7 @@ def main() -> None:
     if not 0 <= chosen.due <= chosen.schedules:
         parser.error("--due must lie between 0 and --schedules")
     with database_for_a_while() as database:
-        print(json.dumps(measure(database, chosen.schedules, chosen.due, chosen.edition)))
+        measuring.show("due", measure(database, chosen.schedules, chosen.due, chosen.edition))
 
 
 if __name__ == "__main__":

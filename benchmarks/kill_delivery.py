@@ -2,25 +2,26 @@
 
     python -m benchmarks.kill_delivery --deliveries 200 --seed 7
 
-Starts an embedded MongoDB and a SendGrid-shaped server, and prints one JSON object: the trial
-without the event webhook, and under `with_events` the same with it.
+Starts an embedded MongoDB and a SendGrid-shaped server, and prints one JSON object with three trials:
+SendGrid without its event webhook, the same with it, and the outbox.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import asdict
+from typing import Any
 
+from benchmarks import measuring
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import load_settings
 from reporting_pipeline.stores.mongo import open_database
 from reporting_pipeline_tests.delivery.killing import outbox_trial, sendgrid_trial
 
 
-def main(deliveries: int, seed: int) -> dict[str, object]:
-    results = {}
+def measure(deliveries: int, seed: int) -> dict[str, Any]:
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="kill-delivery-") as home:
         local = load_settings({"REPORTING_ENVIRONMENT": "test", "REPORTING_HOME": home})
         with servers.running(local) as endpoints:
@@ -33,8 +34,7 @@ def main(deliveries: int, seed: int) -> dict[str, object]:
                 else:
                     events = name == "with_events"
                     results[name] = asdict(sendgrid_trial(database, mine, deliveries, seed, events=events))
-    first = results.pop("without_events")
-    return {**first, "seed": seed, **results}
+    return {"deliveries": deliveries, "seed": seed, **results}
 
 
 if __name__ == "__main__":
@@ -42,4 +42,4 @@ if __name__ == "__main__":
     parser.add_argument("--deliveries", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    print(json.dumps(main(arguments.deliveries, arguments.seed)))
+    measuring.show("kill_delivery", measure(arguments.deliveries, arguments.seed))
