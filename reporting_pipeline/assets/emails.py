@@ -77,7 +77,7 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
     @op(
         name=f"deliver_{scope.cadence}_reports",
         pool=NOTIFY,
-        description="Claims due deliveries in batches, sends them, records what became of each.",
+        description="Draws due deliveries in batches, sends them, records what became of each.",
     )
     def deliver(context: OpExecutionContext, mongo: MongoResource, objects: ObjectStoreResource) -> None:
         database = mongo.database()

@@ -71,7 +71,7 @@ def report_email_sensor(
         context: SensorEvaluationContext, mongo: MongoResource
     ) -> Iterator[RunRequest | SkipReason]:
         database, now = mongo.database(), datetime.now(UTC)
-        cursors: dict[str, float] = json.loads(context.cursor) if context.cursor else {}
+        cursors = _read_cursor(context.cursor)
         requested = 0
         if now.timestamp() - cursors.get(_SWEPT, 0.0) >= SWEEP_EVERY.total_seconds():
             cursors[_SWEPT] = now.timestamp()
@@ -93,6 +93,15 @@ def report_email_sensor(
             yield SkipReason("no delivery is due, or its run is under way")
 
     return new_reports
+
+
+def _read_cursor(text: str | None) -> dict[str, float]:
+    """Positions by cadence, and when was swept; anybody can set a cursor, and what is none begins anew."""
+    try:
+        found = json.loads(text or "{}")
+        return {str(name): float(value) for name, value in found.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _new_partitions(

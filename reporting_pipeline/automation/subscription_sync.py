@@ -93,8 +93,12 @@ def subscription_sync_sensor(settings: Settings) -> SensorDefinition:
             last = _Looks(now, now)
             said = [f"{name}: {plus} added, {minus} removed" for name, (plus, minus) in changes.items()]
         for edition in open_editions(database):
-            period = Period.from_key(edition.cadence, edition.period, settings.timezone)
-            planned = plan_edition(database, edition, period, now)
+            try:
+                period = Period.from_key(edition.cadence, edition.period, settings.timezone)
+                planned = plan_edition(database, edition, period, now)
+            except Exception:  # the edition sensor will say so, too; the others are planned
+                context.log.exception(f"the jobs of edition {edition.id} could not be planned")
+                continue
             if planned:
                 said.append(f"{edition.id}: {planned} jobs planned")
         context.update_cursor(last.again(now).cursor())

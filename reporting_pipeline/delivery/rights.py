@@ -15,7 +15,7 @@ from reporting_pipeline.stores.suppressions import suppressed_among, unsubscribe
 
 @dataclass(frozen=True)
 class Context:
-    """The records around a claim, each by id."""
+    """The records around the deliveries of a draw, each by id."""
 
     jobs: Mapping[str, Record]
     reports: Mapping[str, Record]

@@ -461,3 +461,13 @@ def test_ranges_are_dagsters(made: Any, failed: Any, under_way: Any, primary_fir
     assert ranges(ui_answers.ranges_of(GroupedSubset, DAGSTERS_RANGES), GroupedSubset) == ranges(
         DAGSTERS_RANGES, _plain
     )
+
+
+def test_a_name_that_an_upgrade_removed_costs_speed_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ExecutionContext, "complete_list_value", ExecutionContext.complete_list_value)
+    monkeypatch.delattr(fetch_assets, "build_multi_partition_ranges_generic")
+    ui_answers._replace(GroupedSubset)
+    assert "build_multi_partition_ranges_generic" in caplog.text
+    assert ExecutionContext.complete_list_value.__module__ == ui_answers.__name__

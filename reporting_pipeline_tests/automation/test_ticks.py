@@ -190,6 +190,28 @@ def test_a_count_of_a_few_seconds_ago_closes_no_edition_over_a_newer_job(
 
 
 @pytest.mark.parametrize(
+    "cursor", ["nonsense", "[]", "7", '{"weekly": null}', '{"weekly": "x"}', '{"a": {}}']
+)
+def test_a_mail_cursor_that_somebody_set_by_hand_begins_anew_and_mails_nobody_twice(
+    crank: Crank, cursor: str
+) -> None:
+    crank.complete()
+    mailed = crank.mailed()
+    assert mailed
+    crank.cursors["report_email_sensor"] = cursor
+    assert crank.sensor("report_email_sensor") == []
+    assert crank.cursors["report_email_sensor"] != cursor
+    assert crank.mailed() == mailed
+
+
+def test_an_edition_whose_jobs_cannot_be_planned_holds_up_no_other(crank: Crank) -> None:
+    open_edition(crank.database, Cadence.WEEKLY, "0-is-no-date", "usr_1", crank.clock.at)
+    assert not isinstance(crank.schedule(), str)
+    crank.sensor("subscription_sync")
+    assert {job["edition"] for job in crank.jobs().values()} == {crank.edition()}
+
+
+@pytest.mark.parametrize(
     "cursor", ["nonsense", "2026-11-23", "a b", "2026-11-23T00:00:00 2026-11-23T00:00:00"]
 )
 def test_a_cursor_that_somebody_set_by_hand_stops_no_sensor(crank: Crank, cursor: str) -> None:
