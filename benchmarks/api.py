@@ -33,7 +33,7 @@ from typing import Any
 
 from benchmarks import due, measuring
 from reporting_pipeline.api.tokens import mint_token
-from reporting_pipeline.cli.processes import HOST, Child, free_port, program, running
+from reporting_pipeline.cli.local.processes import HOST, Child, free_port, program, running
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings, child_environment, load_settings
 from reporting_pipeline.stores.mongo import Database, mongo_client, open_database

@@ -23,8 +23,8 @@ from celery import Celery
 
 from benchmarks import platypus
 from benchmarks.unorchestrated import Inputs
-from reporting_pipeline.cli.deployment import Deployment
-from reporting_pipeline.cli.processes import Child, running
+from reporting_pipeline.cli.local.home import Deployment
+from reporting_pipeline.cli.local.processes import Child, running
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.settings import Settings, load_settings

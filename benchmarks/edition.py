@@ -43,9 +43,9 @@ from benchmarks import celery_design, measuring, synthetic
 from benchmarks.unorchestrated import render_part
 from reporting_pipeline.assets.batch import SPENT
 from reporting_pipeline.automation.tags import STAGE
-from reporting_pipeline.cli.dagster_processes import code_server
-from reporting_pipeline.cli.deployment import Deployment, open_deployment
-from reporting_pipeline.cli.processes import Child, running
+from reporting_pipeline.cli.local.dagster_processes import code_server
+from reporting_pipeline.cli.local.home import Deployment, open_deployment
+from reporting_pipeline.cli.local.processes import Child, running
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period

@@ -43,8 +43,8 @@ from dagster._serdes import serialize_value
 from benchmarks import measuring
 from reporting_pipeline.assets.dagster_storage import KEYS_KEPT_SECONDS
 from reporting_pipeline.assets.events import materialization
-from reporting_pipeline.cli.dagster_processes import code_server
-from reporting_pipeline.cli.processes import running
+from reporting_pipeline.cli.local.dagster_processes import code_server
+from reporting_pipeline.cli.local.processes import running
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.embedded.processes import HOST, free_ports
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, subscriptions

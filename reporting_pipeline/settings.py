@@ -218,3 +218,34 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
 def current_settings() -> Settings:
     """The settings of this process, read once."""
     return load_settings()
+
+
+def remember_servers(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Write down in the home where its servers are; only this user can read it, for it holds their keys."""
+    path = _servers_of_home(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(f"{name}={value}\n" for name, value in environment.items())
+
+
+def forget_servers(settings: Settings) -> None:
+    """The servers of the home have stopped."""
+    _servers_of_home(settings).unlink(missing_ok=True)
+
+
+def with_servers_of_home(settings: Settings) -> Settings:
+    """The same deployment, pointed to the servers that run in its home, where it is a local one.
+
+    What the environment names itself stays as it is.
+    """
+    path = _servers_of_home(settings)
+    if settings.environment not in ("local", "test") or not path.is_file():
+        return settings
+    lines = path.read_text(encoding="utf-8").splitlines()
+    noted = dict(line.split("=", 1) for line in lines if "=" in line)
+    return load_settings({**noted, **{name: value for name, value in os.environ.items() if value}})
+
+
+def _servers_of_home(settings: Settings) -> Path:
+    return settings.home / "servers.env"

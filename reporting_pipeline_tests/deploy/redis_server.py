@@ -12,7 +12,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from reporting_pipeline.cli.processes import running as process_running
+from reporting_pipeline.cli.local.processes import running as process_running
 from reporting_pipeline.embedded.processes import HOST, free_ports
 
 

@@ -41,7 +41,7 @@ from sqlalchemy.engine import URL, make_url
 
 from reporting_pipeline.automation.control import DEAD_RUN
 from reporting_pipeline.automation.tags import MAX_RUNTIME, PRIORITIES, STAGE
-from reporting_pipeline.cli.processes import Child, program, running
+from reporting_pipeline.cli.local.processes import Child, program, running
 from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule

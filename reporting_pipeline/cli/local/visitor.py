@@ -13,8 +13,8 @@ from pathlib import Path
 import requests
 
 from reporting_pipeline.api.tokens import local_user, mint_token
-from reporting_pipeline.cli.deployment import Deployment
-from reporting_pipeline.cli.processes import Child
+from reporting_pipeline.cli.local.home import Deployment
+from reporting_pipeline.cli.local.processes import Child
 from reporting_pipeline.settings import SettingsError
 
 TIMEOUT_SECONDS = 30

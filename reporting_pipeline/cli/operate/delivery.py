@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from reporting_pipeline.cli.deployment import open_deployment
+from reporting_pipeline.cli.operate.stores import deployment_settings, open_stores
+from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.delivery.webhooks import shown_secret
 from reporting_pipeline.domain.deliveries import Channel, mailbox
-from reporting_pipeline.settings import current_settings
 from reporting_pipeline.stores.alerts import close_alert
 from reporting_pipeline.stores.deliveries import resume_channel
 from reporting_pipeline.stores.suppressions import lift_suppression, list_suppressions
@@ -25,12 +25,13 @@ ACTOR = "command line"
 @app.command()
 def resume(channel: Annotated[Channel, typer.Argument(help="email, slack or webhook")]) -> None:
     """Let a channel send again that was halted because its credentials were refused."""
-    database, now = open_deployment(current_settings()).database, datetime.now(UTC)
-    if not resume_channel(database, channel.value, now):
-        console.print(f"{channel.value} was not halted")
-        raise typer.Exit(1)
-    close_alert(database, f"channel-halted:{channel.value}", ACTOR, now)
-    console.print(f"{channel.value} sends again")
+    with plain_errors():
+        database, now = open_stores().database, datetime.now(UTC)
+        if not resume_channel(database, channel.value, now):
+            console.print(f"{channel.value} was not halted")
+            raise typer.Exit(1)
+        close_alert(database, f"channel-halted:{channel.value}", ACTOR, now)
+        console.print(f"{channel.value} sends again")
 
 
 @app.command()
@@ -38,24 +39,25 @@ def suppressions(
     after: Annotated[str | None, typer.Option(help="Last address of the page before.")] = None,
 ) -> None:
     """Addresses that bounced or complained and are not written to any more."""
-    database = open_deployment(current_settings()).database
-    table = Table("address", "reason")
-    for row in list_suppressions(database, after=after):
-        table.add_row(row["_id"], str(row["reason"]))
-    console.print(table)
+    with plain_errors():
+        table = Table("address", "reason")
+        for row in list_suppressions(open_stores().database, after=after):
+            table.add_row(row["_id"], str(row["reason"]))
+        console.print(table)
 
 
 @app.command()
 def lift(address: str) -> None:
     """Say that a suppressed address is good again."""
-    database = open_deployment(current_settings()).database
-    if not lift_suppression(database, mailbox(address), ACTOR, datetime.now(UTC)):
-        console.print("this address is not suppressed")
-        raise typer.Exit(1)
-    console.print("this address is written to again")
+    with plain_errors():
+        if not lift_suppression(open_stores().database, mailbox(address), ACTOR, datetime.now(UTC)):
+            console.print("this address is not suppressed")
+            raise typer.Exit(1)
+        console.print("this address is written to again")
 
 
 @app.command("webhook-secret")
 def webhook_secret(organisation: str, url: str) -> None:
     """The key with which the receiver at URL verifies our webhooks."""
-    typer.echo(shown_secret(current_settings(), organisation, url))
+    with plain_errors():
+        typer.echo(shown_secret(deployment_settings(), organisation, url))

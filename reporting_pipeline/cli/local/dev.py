@@ -7,10 +7,9 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
-from reporting_pipeline.cli.dagster_processes import code_server
-from reporting_pipeline.cli.deployment import open_deployment
-from reporting_pipeline.cli.processes import HOST, api_command, free_port, running
-from reporting_pipeline.embedded import servers
+from reporting_pipeline.cli.local.dagster_processes import code_server
+from reporting_pipeline.cli.local.home import running_deployment
+from reporting_pipeline.cli.local.processes import HOST, api_command, free_port, running
 from reporting_pipeline.settings import Settings
 
 
@@ -19,8 +18,7 @@ def run(settings: Settings, port: int, console: Console) -> None:
     ui_port = free_port(port)
     api_port = free_port(8000)
     with ExitStack() as stack:
-        deployment = open_deployment(settings)
-        stack.callback(servers.stop, settings)
+        deployment = stack.enter_context(running_deployment(settings))
         environment = deployment.environment(REPORTING_PUBLIC_URL=f"http://{HOST}:{api_port}")
         logs = deployment.settings.home / "logs"
         code = stack.enter_context(code_server(environment, logs))

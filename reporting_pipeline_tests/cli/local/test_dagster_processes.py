@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reporting_pipeline.cli import dagster_processes
-from reporting_pipeline.cli.dagster_processes import LOCATION, code_server
+from reporting_pipeline.cli.local import dagster_processes
+from reporting_pipeline.cli.local.dagster_processes import LOCATION, code_server
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import SettingsError, child_environment
 
-WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
+WORKSPACE = Path(__file__).parents[3] / "workspace.yaml"
 
 
 @pytest.fixture

@@ -18,20 +18,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from reporting_pipeline.cli.dagster_processes import code_server
-from reporting_pipeline.cli.deployment import Deployment, open_deployment
-from reporting_pipeline.cli.processes import (
+from reporting_pipeline.cli.local.dagster_processes import code_server
+from reporting_pipeline.cli.local.home import Deployment, running_deployment
+from reporting_pipeline.cli.local.processes import (
     HOST,
     Child,
     api_command,
     free_port,
     running,
 )
-from reporting_pipeline.cli.visitor import Opened, open_mail, subscribe, wait_for
+from reporting_pipeline.cli.local.visitor import Opened, open_mail, subscribe, wait_for
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
-from reporting_pipeline.embedded import servers
 from reporting_pipeline.samples.load import load_samples
 from reporting_pipeline.samples.subscribers import make_subscribers
 from reporting_pipeline.settings import Settings, SettingsError
@@ -69,8 +68,7 @@ def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
     started = time.monotonic()
     with ExitStack() as stack:
         console.print("[bold]1/5[/] Embedded servers: MongoDB protocol (SecantusDB), S3 protocol (SeaweedFS)")
-        deployment = open_deployment(settings)
-        stack.callback(servers.stop, settings)
+        deployment = stack.enter_context(running_deployment(settings))
         _load(deployment, subscriptions, console)
         mails_before = _mails(deployment.settings)
         console.print("[bold]3/5[/] The API, over which one more person subscribes")

@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from reporting_pipeline.cli.processes import HOST, Child, program, running
+from reporting_pipeline.cli.local.processes import HOST, Child, program, running
 from reporting_pipeline.settings import SettingsError
 
 DEFINITIONS = "reporting_pipeline.definitions"

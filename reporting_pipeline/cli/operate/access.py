@@ -1,0 +1,39 @@
+"""What others need to reach the API: a bearer token, and the API's description."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from reporting_pipeline.api.app import openapi_document
+from reporting_pipeline.api.tokens import local_user, mint_token
+from reporting_pipeline.cli.operate.stores import deployment_settings, open_stores
+from reporting_pipeline.cli.plain import plain_errors
+from reporting_pipeline.domain.access import Role
+
+
+def token(
+    user: Annotated[str | None, typer.Argument(help="User id, e.g. usr_…")] = None,
+    role: Annotated[
+        Role | None, typer.Option(help="Instead of a user: this machine's own, who is made when missing.")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long it is valid.")] = 8,
+) -> None:
+    """Print a bearer token for the API, signed with this deployment's own secret."""
+    with plain_errors():
+        now = datetime.now(UTC)
+        if (user is None) == (role is None):
+            raise ValueError("name a user id, or give --role for this machine's own user")
+        if role is not None:
+            stores = open_stores()
+            user = local_user(stores.database, stores.settings, role, now)
+        typer.echo(mint_token(deployment_settings(), user or "", now, timedelta(hours=hours)))
+
+
+def openapi() -> None:
+    """Print the API's OpenAPI document."""
+    with plain_errors():
+        typer.echo(json.dumps(openapi_document(), indent=2))

@@ -1,0 +1,45 @@
+"""What a cron outside asks: is anything late, is the audit log whole? The exit code is the answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import typer
+from rich.console import Console
+
+from reporting_pipeline.cli.operate.stores import open_stores
+from reporting_pipeline.cli.plain import plain_errors
+from reporting_pipeline.delivery.alarm import check_absence
+from reporting_pipeline.stores.audit import verify
+
+console = Console()
+LISTED = 50
+audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
+
+
+def alarm() -> None:
+    """List reports that were expected and did not arrive (exit code 3). For a cron outside."""
+    with plain_errors():
+        stores = open_stores()
+        absent = check_absence(stores.database, stores.settings, datetime.now(UTC))
+    for one in absent[:LISTED]:
+        console.print(f"{one.subscription}  due {one.due_at:%Y-%m-%d %H:%M} UTC", highlight=False)
+    if len(absent) > LISTED:
+        console.print(f"and {len(absent) - LISTED} more")
+    if absent:
+        raise typer.Exit(3)
+    console.print("everything that was expected has arrived")
+
+
+@audit_app.command("verify")
+def audit_verify() -> None:
+    """Check the audit log's hash chain against itself and its anchor in S3; name the first bad row."""
+    with plain_errors():
+        stores = open_stores()
+        verdict = verify(stores.database, stores.objects)
+    if verdict.ok:
+        console.print(f"{verdict.rows} rows, the chain is whole and agrees with its anchor")
+        return
+    where = f"row {verdict.first_bad}" if verdict.first_bad is not None else "the log"
+    console.print(f"[bold red]{where}:[/] {verdict.reason} ({verdict.rows} rows read)")
+    raise typer.Exit(2)

