@@ -41,7 +41,7 @@ from dagster._core.storage.dagster_run import RunRecord
 
 from benchmarks import celery_design, measuring, synthetic
 from benchmarks.unorchestrated import render_part
-from reporting_pipeline.assets.batch import SPENT
+from reporting_pipeline.assets.batch import STAGE_TIMES
 from reporting_pipeline.automation.tags import STAGE
 from reporting_pipeline.cli.local.dagster_processes import code_server
 from reporting_pipeline.cli.local.home import Deployment, open_deployment
@@ -52,7 +52,7 @@ from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings, load_settings
 from reporting_pipeline.stores.editions import job_counts
-from reporting_pipeline.stores.jobs import run_now
+from reporting_pipeline.stores.lifecycle import run_now
 from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.subscriptions import subscriptions_by_id
@@ -232,8 +232,8 @@ def _run_figures(instance: DagsterInstance, record: RunRecord) -> dict[str, Any]
     for entry in instance.all_logs(run.run_id):
         if entry.is_dagster_event and entry.get_dagster_event().event_type is DagsterEventType.STEP_START:
             step = entry.timestamp
-        elif entry.user_message.startswith(SPENT):
-            spent = json.loads(entry.user_message.removeprefix(SPENT))
+        elif entry.user_message.startswith(STAGE_TIMES):
+            spent = json.loads(entry.user_message.removeprefix(STAGE_TIMES))
     launched = _launched(instance, run.run_id) or started
     return {
         "stage": run.tags.get(STAGE, "other"),

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import islice
 
 from reporting_pipeline import __version__
-from reporting_pipeline.assets.press import CODE_VERSION, DATASETS_KEPT, STORING_AT_ONCE
+from reporting_pipeline.assets.report_batch import CODE_VERSION, DATASETS_KEPT, STORING_AT_ONCE
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id

@@ -20,7 +20,7 @@ from reporting_pipeline.domain.access import Action, Kind, Resource, User, outsi
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.schedules import Schedule, window_of
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
-from reporting_pipeline.stores import audit, jobs, quotas, subscriptions, users
+from reporting_pipeline.stores import audit, lifecycle, quotas, subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
 
@@ -226,8 +226,8 @@ def run_now(deployment: Context, caller: User, subscription_id: str) -> Record:
         window_of(subscription.schedule), deployment.now, deployment.settings.timezone
     )
     try:
-        job = jobs.run_now(deployment.database, subscription, period, caller.id, deployment.now)
-    except jobs.AlreadyRunning as running:
+        job = lifecycle.run_now(deployment.database, subscription, period, caller.id, deployment.now)
+    except lifecycle.AlreadyRunning as running:
         standing = running.job["_id"]
         raise Problem("already-running", f"Job {standing} is under way.", job=standing) from None
     _audit(deployment, caller, "subscription.run", subscription, job=job["_id"])
@@ -241,7 +241,7 @@ def next_run(deployment: Context, subscription: Subscription) -> datetime | None
 
 def _sync(deployment: Context, subscription: Subscription) -> None:
     """Fit the jobs that wait to the subscription as it stands now."""
-    jobs.sync_jobs(deployment.database, subscription, deployment.now, deployment.settings.timezone)
+    lifecycle.sync_jobs(deployment.database, subscription, deployment.now, deployment.settings.timezone)
 
 
 # --- checks ------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ FLUSH_SECONDS = 5.0
 #: So many failures are named one by one in a run's error; the rest is counted.
 NAMED_FAILURES = 50
 #: Begins the line of a run's log that says where its time went; JSON follows.
-SPENT = "spent: "
+STAGE_TIMES = "stage times: "
 
 
 class PartitionFailed(Exception):
@@ -88,7 +88,7 @@ class Made:
     under_way: Future[Any] | None = None
 
 
-class Spent:
+class StageTimes:
     """Seconds of wall time by activity, of all threads: their sum may exceed the run's time."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class Batch(Generic[P]):
     `input_version` says what a partition would be made from; it may raise PartitionFailed.
     `make` makes one partition; whatever it raises fails that partition alone.
     `after_flush` is called with the results of each written batch, failed ones included.
-    `spent` collects where the time goes; `make` may add activities of its own.
+    `times` collects where the time goes; `make` may add activities of its own.
     """
 
     asset_key: AssetKey
@@ -137,7 +137,7 @@ class Batch(Generic[P]):
     input_version: Callable[[P], str]
     make: Callable[[P], Made]
     after_flush: Callable[[Sequence[AssetResult]], None] | None = None
-    spent: Spent = field(default_factory=Spent)
+    times: StageTimes = field(default_factory=StageTimes)
 
 
 @dataclass
@@ -174,25 +174,25 @@ def run_batch(
     """Make every partition, each on its own, and record what came of it. Never raises for a partition."""
     progress = Progress(total=len(partitions))
     outcome: Outcome[P] = Outcome(batch.asset_key)
-    spent, keep_all = batch.spent, _later_steps_wait(context)
+    times, keep_all = batch.times, _later_steps_wait(context)
     with (
         beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now),
         # One thread, so in order: while the database works on a batch, the next one is made.
         ThreadPoolExecutor(1, thread_name_prefix="settling") as settler,
     ):
-        with spent.on("inputs"):
+        with times.on("inputs"):
             earlier = _earlier_results(database, batch, partitions)
         pending: list[_Tried[P]] = []
         settling: Future[None] | None = None
         flushed_at = time.monotonic()
         for partition in partitions:
             before = earlier.pop((partition.period.key, batch.item_of(partition)), None)
-            with spent.on("make"):
+            with times.on("make"):
                 pending.append(_try(batch, partition, before, force, context.run.run_id, now))
             progress.done += 1
             if len(pending) >= FLUSH_PARTITIONS or time.monotonic() - flushed_at >= FLUSH_SECONDS:
                 if settling is not None:
-                    with spent.on("waiting for records"):
+                    with times.on("waiting for records"):
                         settling.result()
                     progress.failed = len(outcome.failed)
                 settling = settler.submit(_settle, context, database, batch, pending, outcome, keep_all, now)
@@ -201,7 +201,7 @@ def run_batch(
         if settling is not None:
             settling.result()
         _settle(context, database, batch, pending, outcome, keep_all, now)
-    _log_spent(context, spent, len(partitions), outcome.unchanged)
+    _log_times(context, times, len(partitions), outcome.unchanged)
     return outcome
 
 
@@ -341,17 +341,17 @@ def _settle(
     now: Callable[[], datetime],
 ) -> None:
     """Files first, then the records, then what follows from them, then Dagster's events."""
-    with batch.spent.on("waiting for files"):
+    with batch.times.on("waiting for files"):
         for tried in pending:
             _wait_for_files(tried, now)
     pairs = [(tried.partition, tried.result) for tried in pending]
     results = [tried.result for tried in pending]
-    with batch.spent.on("records"):
+    with batch.times.on("records"):
         save_results(database, [tried.result for tried in pending if not tried.unchanged])
         if batch.after_flush is not None:
             batch.after_flush(results)
     if not keep_all:
-        with batch.spent.on("events"):
+        with batch.times.on("events"):
             log_batch(
                 context,
                 [
@@ -374,16 +374,16 @@ def _wait_for_files(tried: _Tried[P], now: Callable[[], datetime]) -> None:
         tried.result = _failed(tried.result, tried.attempts_before, error, now)
 
 
-def _log_spent(context: AssetExecutionContext, spent: Spent, partitions: int, unchanged: int) -> None:
+def _log_times(context: AssetExecutionContext, times: StageTimes, partitions: int, unchanged: int) -> None:
     """One line in the run's log: where its time went, in seconds."""
     figures = {
         "partitions": partitions,
         "unchanged": unchanged,
-        "seconds": {name: round(seconds, 3) for name, seconds in spent.seconds.items()},
+        "seconds": {name: round(seconds, 3) for name, seconds in times.seconds.items()},
         "cpu_seconds": round(time.process_time(), 3),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    context.log.info(SPENT + json.dumps(figures))
+    context.log.info(STAGE_TIMES + json.dumps(figures))
 
 
 def _materialization(

@@ -23,11 +23,11 @@ from dagster import (
 
 from reporting_pipeline.assets.batch import (
     Batch,
-    Spent,
+    StageTimes,
     finish,
     run_batch,
 )
-from reporting_pipeline.assets.press import CODE_VERSION, Press
+from reporting_pipeline.assets.report_batch import CODE_VERSION, ReportBatch
 from reporting_pipeline.assets.scope import (
     RENDER,
     SUBSCRIBER_REPORTS,
@@ -87,24 +87,24 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
     ) -> Iterator[Any]:
         database, store = mongo.database(), objects.store()
         partitions = scope.subscription_partitions(context)
-        spent = Spent()
-        with spent.on("inputs"):
-            press = Press.open(database, store, scope, partitions, context.run.run_id, spent)
+        times = StageTimes()
+        with times.on("inputs"):
+            reports = ReportBatch.open(database, store, scope, partitions, context.run.run_id, times)
         batch = Batch[SubscriptionPartition](
             asset_key=scope.key(SUBSCRIBER_REPORTS),
             stage=RENDER,
             item_of=lambda partition: partition.subscription,
-            input_version=press.input_version,
-            make=press.make,
-            after_flush=press.record,
-            spent=spent,
+            input_version=reports.input_version,
+            make=reports.make,
+            after_flush=reports.record,
+            times=times,
         )
-        with press:
+        with reports:
             outcome = run_batch(
                 context,
                 database,
                 batch,
-                press.in_body_order(partitions),
+                reports.in_body_order(partitions),
                 config.force,
                 scope.settings.heartbeat_seconds,
             )

@@ -66,7 +66,7 @@ FEWEST_REPORTS = 250
 MISSED_BEATS = 12
 
 
-def bury_dead_runs(
+def end_dead_runs(
     instance: DagsterInstance,
     database: Database,
     under_way: Iterable[RunRecord],
@@ -236,9 +236,9 @@ class Controller:
 
     # --- runs that died
 
-    def bury_dead_runs(self) -> list[str]:
+    def end_dead_runs(self) -> list[str]:
         """Mark runs as failed whose process is gone; returns their ids."""
-        dead = bury_dead_runs(
+        dead = end_dead_runs(
             self._instance, self._database, self._under_way, self._now, self._scope.settings.heartbeat_seconds
         )
         self._under_way = [record for record in self._under_way if record.dagster_run.run_id not in dead]

@@ -97,8 +97,8 @@ def advance(
     """The runs that `edition` needs now; closes it when nothing is missing any more."""
     period = Period.from_key(edition.cadence, edition.period, scope.settings.timezone)
     controller = Controller(scope, period, database, context.instance, now, edition.reopened_at)
-    for run_id in controller.bury_dead_runs():
-        context.log.warning(f"run {run_id} of edition {edition.id} was dead and is buried")
+    for run_id in controller.end_dead_runs():
+        context.log.warning(f"run {run_id} of edition {edition.id} was dead and is ended")
     trials = [trial["_id"] for trial in trials_of(database)]
     states = controller.states()
     requests = controller.trial_requests(trials, states)

@@ -55,7 +55,7 @@ def on_demand_sensor(
         for (cadence, key), group in _by_period(jobs).items():
             period = Period.from_key(cadence, key, settings.timezone)
             controller = Controller(scopes[cadence], period, database, context.instance, now)
-            controller.bury_dead_runs()
+            controller.end_dead_runs()
             for request in _requests(controller, database, group):
                 requested += 1
                 yield request

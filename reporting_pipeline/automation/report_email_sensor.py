@@ -25,7 +25,7 @@ from dagster import (
 
 from reporting_pipeline.assets.emails import PART, part_of
 from reporting_pipeline.assets.scope import NOTIFY, SUBSCRIBER_REPORTS, Scope
-from reporting_pipeline.automation.control import UNDER_WAY, bury_dead_runs
+from reporting_pipeline.automation.control import UNDER_WAY, end_dead_runs
 from reporting_pipeline.automation.jobs import delivery_job_name
 from reporting_pipeline.automation.tags import STAGE, stage_tags
 from reporting_pipeline.domain.jobs import JobState
@@ -173,6 +173,6 @@ def _parts_under_way(instance: DagsterInstance, database: Database, scope: Scope
     """The numbers of the delivery runs of this cadence that are under way and alive."""
     filters = RunsFilter(job_name=delivery_job_name(scope.cadence), tags={STAGE: NOTIFY}, statuses=UNDER_WAY)
     records = list(instance.get_run_records(filters))
-    dead = bury_dead_runs(instance, database, records, now, scope.settings.heartbeat_seconds)
+    dead = end_dead_runs(instance, database, records, now, scope.settings.heartbeat_seconds)
     runs = (record.dagster_run for record in records if record.dagster_run.run_id not in dead)
     return {part_of(run.tags) for run in runs}

@@ -31,9 +31,9 @@ from uuid import uuid4
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import DUPLICATE_KEY, Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
-from reporting_pipeline.stores.stretches import Stretches
 
 ANCHOR_KEY = "audit/anchor.json"
 ANCHOR_EVERY = 1_000  # rows
@@ -49,7 +49,7 @@ _TURN = Lock()
 _WAITING: list[_Batch] = []
 #: The newest row this process has seen of each log: nobody has to look before it again.
 _SEEN: dict[Database, int] = {}
-_STRETCHES = Stretches()
+_PAGES = IndexPages()
 _FIELDS = ("seq", "at", "organisation", "actor", "action", "subject", "details", "previous")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,199}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -265,7 +265,7 @@ def events_of(
 
 
 def _newest(database: Database, filters: Record, end: int, before: int | None, limit: int) -> list[Record]:
-    """By stretches of `seq`, counted down from `end`."""
+    """By pages of `seq`, counted down from `end`."""
 
     def read(low: int, high: int | None, most: int) -> list[Record]:
         bounds = {"$lt": end - low} | ({"$gte": end - high} if high is not None else {})
@@ -275,7 +275,7 @@ def _newest(database: Database, filters: Record, end: int, before: int | None, l
 
     start = max(0, end - before) if before is not None else 0
     name = (database.name, *filters.items())
-    return _STRETCHES.page(name, read, lambda row: end - row["seq"], start=start, end=end, limit=limit)
+    return _PAGES.page(name, read, lambda row: end - row["seq"], start=start, end=end, limit=limit)
 
 
 # --- checking ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from reporting_pipeline.stores.jobs import cancel_jobs
+from reporting_pipeline.stores.lifecycle import cancel_jobs
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 

@@ -23,8 +23,8 @@ from pymongo.errors import DuplicateKeyError
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.stretches import Stretches
 
 BATCH = 1_000
 LIVE = ("active", "paused")
@@ -370,7 +370,7 @@ def _to_status(
 
 # --- pages -------------------------------------------------------------------------------------
 
-_STRETCHES = Stretches()
+_PAGES = IndexPages()
 _PREFIX = "sub_"
 _DIGITS = 16
 _END = 16**_DIGITS
@@ -399,7 +399,7 @@ def _page_of(database: Database, query: Record, after: str | None, limit: int) -
 
     start = _position(after) if after is not None else 0
     name = (database.name, *query.values())
-    return _STRETCHES.page(
+    return _PAGES.page(
         name, read, lambda record: _position(record["_id"]), start=start, end=_END, limit=limit
     )
 

@@ -10,7 +10,7 @@ from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.stores import deliveries as ledger
-from reporting_pipeline.stores import documents, editions, jobs, reports, subscriptions
+from reporting_pipeline.stores import documents, editions, lifecycle, reports, subscriptions
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 
@@ -51,7 +51,7 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
     )
     stored = subscriptions.create_subscription(database, subscription(), NOW)
     editions.open_edition(database, Cadence.WEEKLY, PERIOD, "schedule", NOW)
-    job = jobs.run_now(database, stored, Period.from_key(Cadence.WEEKLY, PERIOD), OWNER, NOW)
+    job = lifecycle.run_now(database, stored, Period.from_key(Cadence.WEEKLY, PERIOD), OWNER, NOW)
     report = _report(database, objects)
     database.jobs.update_one(
         {"_id": job["_id"]},

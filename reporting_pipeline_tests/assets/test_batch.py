@@ -25,7 +25,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from reporting_pipeline import partitions
 from reporting_pipeline.assets.batch import (
-    SPENT,
+    STAGE_TIMES,
     Batch,
     Made,
     PartitionFailed,
@@ -286,7 +286,7 @@ def test_nothing_is_recorded_before_its_file_stands(rig: Rig) -> None:
 def test_a_run_says_where_its_time_went(rig: Rig) -> None:
     result = rig.run(FIRST)
     lines = [entry.user_message for entry in rig.instance.all_logs(result.run_id)]
-    (spent,) = [json.loads(line.removeprefix(SPENT)) for line in lines if line.startswith(SPENT)]
+    (spent,) = [json.loads(line.removeprefix(STAGE_TIMES)) for line in lines if line.startswith(STAGE_TIMES)]
     assert spent["partitions"] == 4
     assert {"inputs", "make", "records", "events"} <= set(spent["seconds"])
     assert spent["peak_mb"] > 0

@@ -10,7 +10,7 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores.editions import open_edition
-from reporting_pipeline.stores.jobs import run_now, sync_jobs
+from reporting_pipeline.stores.lifecycle import run_now, sync_jobs
 from reporting_pipeline.stores.subscriptions import pause_subscription
 from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank, usual_documents
 from reporting_pipeline_tests.reports.reading import page_texts

@@ -11,7 +11,8 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores.audit import ANCHOR_KEY
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid, document_id
-from reporting_pipeline.stores.jobs import requeue, run_now
+from reporting_pipeline.stores.jobs import requeue
+from reporting_pipeline.stores.lifecycle import run_now
 from reporting_pipeline.stores.results import FAILED, AssetResult, save_results
 from reporting_pipeline_tests.automation.crank import Crank, document, lab_result
 from reporting_pipeline_tests.media.made_files import encoded, pdf, scene

@@ -119,7 +119,7 @@ def test_workers_of_one_run_never_draw_the_same(database: Database) -> None:
 def test_a_later_look_passes_over_what_was_drawn_and_not_begun_yet(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "LOOKED_UP_AT_ONCE", 3)
+    monkeypatch.setattr("reporting_pipeline.stores.deliveries.draw.LOOKED_UP_AT_ONCE", 3)
     seed(database, None, 10)
     due = ledger.Due(database, Random(1))
     drawn = [row["_id"] for _ in range(10) for row in due.draw(NOW, 1)]

@@ -19,9 +19,7 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.deliveries import plan_deliveries
 from reporting_pipeline.stores.editions import get_edition, job_counts, open_edition, set_state
 from reporting_pipeline.stores.jobs import (
-    AlreadyRunning,
     PlanOutcome,
-    cancel_jobs,
     failed_renderings,
     jobs_of,
     mark_failed,
@@ -31,10 +29,9 @@ from reporting_pipeline.stores.jobs import (
     plan_due_jobs,
     plan_edition,
     requeue,
-    run_now,
     save_jobs,
-    sync_jobs,
 )
+from reporting_pipeline.stores.lifecycle import AlreadyRunning, cancel_jobs, run_now, sync_jobs
 from reporting_pipeline.stores.mongo import Database, open_database
 from reporting_pipeline.stores.subscriptions import (
     change_subscription,

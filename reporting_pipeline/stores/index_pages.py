@@ -1,4 +1,4 @@
-"""Pages read from an index in bounded stretches.
+"""Pages read from an index in bounded ranges.
 
 A page is `sort` and `limit` on an index. Some servers that speak MongoDB's protocol read and sort all
 that the filter selects before they apply the limit, so that a page of 50 costs as much as the list is
@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 from reporting_pipeline.stores.mongo import Record
 
 FIRST_SHARE = 256  # of an unknown list, this part of the span is read first
-GROWTH = 8  # of a stretch that held too little, at most
+GROWTH = 8  # of a range that held too little, at most
 MARGIN = 1.25  # rows lie unevenly: a little more than needed saves the second query
 KEPT_LISTS = 10_000
 
@@ -25,7 +25,7 @@ KEPT_LISTS = 10_000
 Read = Callable[[int, int | None, int], Sequence[Record]]
 
 
-class Stretches:
+class IndexPages:
     """How far apart the rows of each list lie. Shared between threads, kept within the process."""
 
     def __init__(self) -> None:

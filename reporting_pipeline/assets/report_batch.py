@@ -22,7 +22,7 @@ from reporting_pipeline.assets.batch import (
     Made,
     PartitionFailed,
     PartitionSkipped,
-    Spent,
+    StageTimes,
 )
 from reporting_pipeline.assets.scope import (
     TRIAL_DATASET,
@@ -62,7 +62,7 @@ class _Order:
     trials: tuple[str, ...]
 
 
-class Press:
+class ReportBatch:
     """Everything the reports of one run share, read once."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Press:
         media: Mapping[tuple[str, str], AssetResult],
         organisations: Mapping[str, str],
         run_id: str,
-        spent: Spent,
+        times: StageTimes,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -89,7 +89,7 @@ class Press:
         self._run_id = run_id
         self._renderer = ReportRenderer(objects.get, scope.settings.home / "cache" / "thumbnails")
         self._load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
-        self._spent = spent
+        self._times = times
         self._storing = ThreadPoolExecutor(STORING_AT_ONCE, thread_name_prefix="storing")
         self._room = BoundedSemaphore(WAITING_FILES)
 
@@ -107,8 +107,8 @@ class Press:
         scope: Scope,
         partitions: Sequence[SubscriptionPartition],
         run_id: str,
-        spent: Spent,
-    ) -> "Press":
+        times: StageTimes,
+    ) -> "ReportBatch":
         ids = list({partition.subscription for partition in partitions})
         orders, problems = _orders(database, ids)
         trials = sorted({trial for order in orders.values() for trial in order.trials})
@@ -126,7 +126,7 @@ class Press:
             _results(database, scope.name(TRIAL_MEDIA), periods, trials),
             organisations,
             run_id,
-            spent,
+            times,
         )
 
     def in_body_order(self, partitions: Sequence[SubscriptionPartition]) -> list[SubscriptionPartition]:
@@ -180,7 +180,7 @@ class Press:
         order = self._orders[partition.subscription]
         one = order.subscription
         request = self._request(partition, order)
-        with self._spent.on("render"):
+        with self._times.on("render"):
             rendered = self._renderer.render(request)
         key = report_key(partition.period, one.id, rendered.sha256, rendered.format.value)
         detail = {
@@ -207,7 +207,7 @@ class Press:
 
     def _store(self, key: str, rendered: RenderedReport) -> Future[None]:
         """Store the file beside the rendering of the next ones; what waits is bounded."""
-        with self._spent.on("waiting for files"):
+        with self._times.on("waiting for files"):
             self._room.acquire()
 
         def put() -> None:

@@ -1,4 +1,4 @@
-"""Pages in stretches: whatever is guessed, each row comes once and in order, and few are looked at."""
+"""Pages in index_pages: whatever is guessed, each row comes once and in order, and few are looked at."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
+from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import Record
-from reporting_pipeline.stores.stretches import Stretches
 
 END = 16**8
 
@@ -28,10 +28,10 @@ class List:
         self.queries += 1
         return [{"position": one} for one in self.positions[first:last][:limit]]
 
-    def pages(self, stretches: Stretches, limit: int) -> list[list[int]]:
+    def pages(self, index_pages: IndexPages, limit: int) -> list[list[int]]:
         found: list[list[int]] = []
         start = 0
-        while page := stretches.page(
+        while page := index_pages.page(
             "one", self.read, lambda row: int(row["position"]), start=start, end=END, limit=limit
         ):
             found.append([row["position"] for row in page])
@@ -60,21 +60,21 @@ LISTS = {
 @pytest.mark.parametrize("limit", [1, 51, 200])
 def test_pages_hold_each_row_once_in_order(positions: list[int], limit: int) -> None:
     rows = List(positions)
-    stretches = Stretches()
+    index_pages = IndexPages()
 
     for _ in range(2):  # not known yet, and known
-        pages = rows.pages(stretches, limit)
+        pages = rows.pages(index_pages, limit)
         assert [one for page in pages for one in page] == rows.positions
         assert all(len(page) == limit for page in pages[:-1])
 
 
 def test_a_known_list_is_read_by_about_what_a_page_holds() -> None:
     rows = List(spread(5_000))
-    stretches = Stretches()
-    rows.pages(stretches, 51)
+    index_pages = IndexPages()
+    rows.pages(index_pages, 51)
     rows.looked_at = rows.queries = 0
 
-    pages = rows.pages(stretches, 51)
+    pages = rows.pages(index_pages, 51)
 
     assert rows.looked_at < 5_000 * 1.6
     assert rows.queries < len(pages) * 1.4
@@ -83,17 +83,17 @@ def test_a_known_list_is_read_by_about_what_a_page_holds() -> None:
 def test_an_unknown_list_is_not_read_whole() -> None:
     rows = List(spread(100_000))
 
-    Stretches().page("one", rows.read, lambda row: int(row["position"]), start=0, end=END, limit=51)
+    IndexPages().page("one", rows.read, lambda row: int(row["position"]), start=0, end=END, limit=51)
 
     assert rows.looked_at < 1_000
 
 
 def test_a_short_list_that_is_known_takes_one_query() -> None:
     rows = List(spread(20))
-    stretches = Stretches()
-    rows.pages(stretches, 51)
+    index_pages = IndexPages()
+    rows.pages(index_pages, 51)
     rows.queries = 0
 
-    rows.pages(stretches, 51)
+    rows.pages(index_pages, 51)
 
     assert rows.queries == 1

@@ -1,0 +1,78 @@
+"""The delivery ledger: one record per (job, channel, recipient), begun, sent and settled.
+
+    pending --begin--> sending --settle--> sent | pending | failed | unknown
+
+`plan` adds records, `draw` begins them, `settle` writes what became of them and of their jobs, `recover`
+brings back what a dead worker held, `channels` keeps what is halted or paused. Sending itself is not
+here: it is the package `delivery`.
+
+Beginning one counts `attempt` up; only the holder of that number may write what became of it.
+`next_attempt_at` is the one time that matters: when a pending one is due, when a sending one expires,
+when an unknown one is sent again.
+"""
+
+from reporting_pipeline.stores.deliveries.channels import (
+    closed_channels,
+    halt_channel,
+    pause_channel,
+    resume_channel,
+)
+from reporting_pipeline.stores.deliveries.draw import (
+    Due,
+    begin,
+    count_due,
+    due_cadences,
+    due_filter,
+    postpone,
+)
+from reporting_pipeline.stores.deliveries.plan import (
+    Target,
+    new_delivery,
+    new_delivery_id,
+    plan_deliveries,
+    recipients_of,
+)
+from reporting_pipeline.stores.deliveries.recover import CUT_OFF, rescue
+from reporting_pipeline.stores.deliveries.settle import (
+    ATTEMPTS_KEPT,
+    Settlement,
+    apply_evidence,
+    settle,
+    settle_delivering_jobs,
+    settle_jobs,
+    suppress,
+    suppress_waiting,
+)
+from reporting_pipeline.stores.jobs.settle import deliveries_stand, jobs_begin
+from reporting_pipeline.stores.jobs.states import FOR_RIGHTS
+
+__all__ = [
+    "ATTEMPTS_KEPT",
+    "CUT_OFF",
+    "FOR_RIGHTS",
+    "Due",
+    "Settlement",
+    "Target",
+    "apply_evidence",
+    "begin",
+    "closed_channels",
+    "count_due",
+    "deliveries_stand",
+    "due_cadences",
+    "due_filter",
+    "halt_channel",
+    "jobs_begin",
+    "new_delivery",
+    "new_delivery_id",
+    "pause_channel",
+    "plan_deliveries",
+    "postpone",
+    "recipients_of",
+    "rescue",
+    "resume_channel",
+    "settle",
+    "settle_delivering_jobs",
+    "settle_jobs",
+    "suppress",
+    "suppress_waiting",
+]

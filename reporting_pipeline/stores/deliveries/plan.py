@@ -1,0 +1,142 @@
+"""Planning: one pending delivery per (job, channel, recipient), due when its job is.
+
+The unique index keeps a recipient from getting two deliveries of one job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, mailbox
+from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.stores.jobs.settle import finish_jobs
+from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
+
+PLANNED_AT_ONCE = 500  # jobs
+
+
+def new_delivery_id() -> str:
+    """An opaque id: it travels to providers and into file names, so nothing personal is in it."""
+    return f"dlv_{uuid4().hex[:24]}"
+
+
+def plan_deliveries(
+    database: Database,
+    jobs: Sequence[Record],
+    subscriptions: Mapping[str, Record],
+    now: datetime,
+) -> int:
+    """One pending delivery per (job, channel, recipient), due when its job is. Returns how many are new.
+
+    Idempotent, also between workers. A job without recipients goes to its owner's address from
+    `users`. A job whose subscription is not in `subscriptions` or that nobody can receive is
+    failed with that reason.
+    """
+    planned = 0
+    for start in range(0, len(jobs), PLANNED_AT_ONCE):
+        planned += _plan(database, jobs[start : start + PLANNED_AT_ONCE], subscriptions, now)
+    return planned
+
+
+def _plan(
+    database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record], now: datetime
+) -> int:
+    users = _users_of(database, jobs, subscriptions)
+    fresh = []
+    unreachable: list[tuple[str, str]] = []
+    for job in jobs:
+        subscription = subscriptions.get(job["subscription"])
+        if subscription is None:
+            unreachable.append((job["_id"], "the subscription does not exist any more"))
+            continue
+        targets = list(recipients_of(subscription, users))
+        if not targets:
+            unreachable.append((job["_id"], "no recipient: the owner has no address"))
+        fresh += [new_delivery(job, subscription, target, now) for target in targets]
+    for job_id, reason in unreachable:
+        finish_jobs(database, [job_id], JobState.FAILED, reason, now)
+    # Nothing is looked up before: nearly all are new, and the unique index knows the others.
+    return insert_missing(database.deliveries, fresh)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One recipient of a subscription on one channel."""
+
+    channel: str
+    recipient: str  # normalised; what the unique index sees
+    user: str | None = None
+
+
+def recipients_of(subscription: Record, users: Mapping[str, Record]) -> Iterator[Target]:
+    """The targets of a subscription; `users` by id holds its owner and the users it names."""
+    recipients = subscription.get("recipients") or [{"type": "user", "value": subscription["owner"]}]
+    seen = set()
+    for entry in recipients:
+        kind, value = str(entry.get("type", "email")), str(entry.get("value", ""))
+        user = value if kind == "user" else None
+        if user is not None:
+            value = str(users.get(user, {}).get("email") or "")
+            kind = "email"
+        if not value:
+            continue
+        channel = Channel(kind).value
+        recipient = mailbox(value) if channel == Channel.EMAIL else value.strip()[:LONGEST_RECIPIENT]
+        if (channel, recipient) not in seen:
+            seen.add((channel, recipient))
+            yield Target(channel, recipient, user)
+
+
+def new_delivery(job: Record, subscription: Record, target: Target, now: datetime) -> Record:
+    """A pending record, due when the job is."""
+    due_at = job.get("due_at") or now
+    edition = str(job.get("edition") or f"{subscription.get('window', 'weekly')}:{job['period']}")
+    return {
+        "_id": new_delivery_id(),
+        "job": job["_id"],
+        "edition": edition,
+        "cadence": edition.split(":")[0],
+        "organisation": job["organisation"],
+        "subscription": job["subscription"],
+        "owner": subscription["owner"],
+        "report": job.get("report"),
+        "period": job["period"],
+        "occurrence": job["occurrence"],
+        "due_at": due_at,
+        "channel": target.channel,
+        "recipient": target.recipient,
+        "user": target.user,
+        "state": DeliveryState.PENDING.value,
+        "attempt": 0,
+        "failures": 0,
+        "resends": 0,
+        "copy": 1,
+        "lease_token": None,
+        "lease_until": None,
+        "next_attempt_at": due_at,
+        "attempts": [],
+        "provider_id": None,
+        "error": None,
+        "created_at": now,
+        "settled_at": None,
+    }
+
+
+def _users_of(
+    database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record]
+) -> dict[str, Record]:
+    wanted = set()
+    for job in jobs:
+        subscription = subscriptions.get(job["subscription"])
+        if subscription is None:
+            continue
+        wanted.add(subscription["owner"])
+        for entry in subscription.get("recipients") or []:
+            if entry.get("type") == "user":
+                wanted.add(entry.get("value"))
+    return {
+        user["_id"]: user for user in find_any(database.users, "_id", map(str, wanted), None, {"email": 1})
+    }

@@ -1,0 +1,96 @@
+"""Bringing back what nobody holds any more.
+
+From `sending` on there is doubt, and an expired one becomes `unknown` unless its channel can be given the
+same delivery twice without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from reporting_pipeline.domain.jobs import DeliveryState
+from reporting_pipeline.stores.deliveries.settle import ATTEMPTS_KEPT, settle_jobs
+from reporting_pipeline.stores.mongo import Database, Record
+
+CUT_OFF = "the worker ended while this was being sent"
+
+
+def rescue(
+    database: Database,
+    now: datetime,
+    *,
+    repeatable: Sequence[str],
+    unknown_resend: timedelta,
+    max_attempts: int,
+    cadence: str | None = None,
+) -> Record:
+    """Bring back what nobody holds any more. Returns counts: recovered, unknown, resent, given_up.
+
+    An expired `sending` of a `repeatable` channel is simply due again; of any other it is unknown.
+    An unknown one that no event settled in time is due again, and counted in `resends`; with its
+    attempts used up it becomes a dead letter.
+    """
+    collection = database.deliveries
+    expired: Record = {"state": DeliveryState.SENDING.value, "next_attempt_at": {"$lte": now}}
+    waited: Record = {"state": DeliveryState.UNKNOWN.value, "next_attempt_at": {"$lte": now}}
+    if cadence is not None:
+        expired["cadence"] = waited["cadence"] = cadence
+    freed = {"lease_token": None, "lease_until": None}
+    recovered = collection.update_many(
+        expired | {"channel": {"$in": list(repeatable)}},
+        {"$set": freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now}},
+    )
+    unknown = collection.update_many(
+        expired | {"channel": {"$nin": list(repeatable)}},
+        {
+            "$set": freed
+            | {
+                "state": DeliveryState.UNKNOWN.value,
+                "was_unknown": True,
+                "next_attempt_at": now + unknown_resend,
+                "error": CUT_OFF,
+            },
+            "$inc": {"failures": 1},
+            "$push": {
+                "attempts": {
+                    "$each": [
+                        {
+                            "at": now,
+                            "outcome": "unknown",
+                            "error": CUT_OFF,
+                        }
+                    ],
+                    "$slice": -ATTEMPTS_KEPT,
+                }
+            },
+        },
+    )
+    hopeless = waited | {"failures": {"$gte": max_attempts}}
+    jobs = collection.distinct("job", hopeless)
+    given_up = collection.update_many(
+        hopeless,
+        {
+            "$set": freed
+            | {
+                "state": DeliveryState.FAILED.value,
+                "next_attempt_at": None,
+                "settled_at": now,
+                "error": "sent several times, and never known to have been accepted",
+            }
+        },
+    )
+    resent = collection.update_many(
+        waited,
+        {
+            "$set": freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now},
+            "$inc": {"resends": 1},
+        },
+    )
+    settle_jobs(database, jobs, now)
+    return {
+        "recovered": recovered.modified_count,
+        "unknown": unknown.modified_count,
+        "resent": resent.modified_count,
+        "given_up": given_up.modified_count,
+    }

@@ -1,0 +1,59 @@
+"""The `jobs` collection: what is due to whom, and what became of it. The only writer of a job's state.
+
+    pending --> rendered --> delivering --> completed | failed   (its deliveries: stores.deliveries)
+       |  \\------ if due ------/
+       \\--> failed (rendering) --requeue--> pending      any waiting one --> skipped, with a reason
+
+`plan` adds jobs, `settle` moves them, `reads` looks at them, `states` names the groups of states. What
+moves a job and its deliveries together is not here but in `stores.lifecycle`, and what a subscription,
+an edition or a delivery is, in stores of their own.
+
+A rendered report is a fact, whoever made it, so nothing here is claimed: a run renders a range of
+subscriptions, and two that render the same one make the same file.
+"""
+
+from reporting_pipeline.stores.jobs.plan import (
+    BATCH,
+    CLOCK_MARGIN,
+    PlanOutcome,
+    plan_due_jobs,
+    plan_edition,
+    save_jobs,
+)
+from reporting_pipeline.stores.jobs.reads import (
+    any_in,
+    count_jobs_of,
+    failed_renderings,
+    get_job,
+    jobs_of,
+    pending_subscriptions,
+)
+from reporting_pipeline.stores.jobs.settle import (
+    deliveries_stand,
+    jobs_begin,
+    mark_failed,
+    mark_rendered,
+    mark_skipped,
+    requeue,
+)
+
+__all__ = [
+    "BATCH",
+    "CLOCK_MARGIN",
+    "PlanOutcome",
+    "any_in",
+    "count_jobs_of",
+    "deliveries_stand",
+    "failed_renderings",
+    "get_job",
+    "jobs_begin",
+    "jobs_of",
+    "mark_failed",
+    "mark_rendered",
+    "mark_skipped",
+    "pending_subscriptions",
+    "plan_due_jobs",
+    "plan_edition",
+    "requeue",
+    "save_jobs",
+]

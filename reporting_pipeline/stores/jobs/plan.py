@@ -1,0 +1,138 @@
+"""Planning: jobs are added in bulk, exactly once.
+
+What becomes a job is decided in `domain.planning`. A job's id follows from its subscription, period
+and occurrence, and a unique index stands behind that: planning again, or twice at once, adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+
+from pymongo.errors import DuplicateKeyError
+
+from reporting_pipeline.domain.editions import Edition
+from reporting_pipeline.domain.jobs import EditionState, JobState
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.planning import (
+    Planned,
+    PlanRules,
+    job_record,
+    plan_due,
+    plan_first,
+    plan_jobs,
+)
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
+from reporting_pipeline.stores.subscriptions import active_of, advance, due_subscriptions
+
+BATCH = 1_000
+OPENED_BY_SCHEDULE = "schedule"
+# Clocks of several machines differ; a change within this of the last planning is looked at again.
+CLOCK_MARGIN = timedelta(minutes=10)
+# So long after a window closed, an edition that nobody opened is not coming any more.
+EDITION_IS_LATE = timedelta(hours=1)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PlanOutcome:
+    """What one look at the due subscriptions did."""
+
+    subscriptions: int  # that were due
+    jobs: int  # added, skipped ones included
+    moved: int  # subscriptions whose next_due_at went forward
+
+
+def save_jobs(database: Database, records: Iterable[Record]) -> int:
+    """Add those job records that do not stand yet, in bounded batches. Returns how many were added."""
+    return sum(_add_missing(database, batch) for batch in _batches(records))
+
+
+def plan_edition(database: Database, edition: Edition, period: Period, now: datetime) -> int:
+    """Plan the jobs of an edition for every active subscription of its window. Returns how many were added.
+
+    May be called at each tick: after the first time only subscriptions changed since are looked at.
+    An edition that a person opened is planned as `PlanRules.by_hand`.
+    """
+    by_hand = OPENED_BY_SCHEDULE not in (edition.opened_by, edition.reopened_by)
+    mark = database.editions.find_one({"_id": edition.id}, {"planned_at": 1, "planned_forced": 1}) or {}
+    is_first = mark.get("planned_at") is None or mark.get("planned_forced") != edition.forced
+    since = None if is_first else mark["planned_at"] - CLOCK_MARGIN
+    subscriptions = active_of(database, period.cadence, changed_since=since)
+    added = save_jobs(database, plan_jobs(subscriptions, period, now, PlanRules(by_hand)))
+    # After the jobs: a planner that dies before this plans again, which adds nothing.
+    database.editions.update_one(
+        {"_id": edition.id}, {"$set": {"planned_at": now, "planned_forced": edition.forced}}
+    )
+    return added
+
+
+def plan_due_jobs(database: Database, now: datetime, timezone: str, limit: int | None = None) -> PlanOutcome:
+    """Plan what no edition has: new subscriptions, changed schedules, time in which nothing ran.
+
+    `timezone` is the deployment's. One indexed query finds the due subscriptions (the longest due
+    first, `limit` at most); the writes are bulk writes of at most BATCH. Jobs whose edition is over,
+    or was never opened, are marked `on_demand`: the edition sensor does not see them.
+    """
+    due = jobs = moved = 0
+    for batch in _batches(due_subscriptions(database, now, limit)):
+        records = [
+            job_record(subscription, planned, now)
+            for subscription, since in batch
+            for planned in _planned(subscription, since, now, timezone)
+        ]
+        jobs += save_jobs(database, _for_those_without_edition(database, records, timezone, now))
+        moved += advance(database, batch, now)
+        due += len(batch)
+    return PlanOutcome(due, jobs, moved)
+
+
+def add_job(database: Database, record: Record) -> bool:
+    """Add one job. False when a job of this occurrence stands already."""
+    try:
+        database.jobs.insert_one(record)
+    except DuplicateKeyError:
+        return False
+    return True
+
+
+def _planned(subscription: Subscription, since: datetime, now: datetime, timezone: str) -> list[Planned]:
+    if since <= subscription.created_at:
+        return plan_first(subscription, now, timezone)
+    return plan_due(subscription, since, now, timezone)
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+def _add_missing(database: Database, records: Sequence[Record]) -> int:
+    """Look first, since planning again is the usual case; the index settles what comes between."""
+    ids = (record["_id"] for record in records)
+    standing = {row["_id"] for row in find_any(database.jobs, "_id", ids, None, {"_id": 1})}
+    return insert_missing(database.jobs, [one for one in records if one["_id"] not in standing])
+
+
+def _for_those_without_edition(
+    database: Database, records: list[Record], timezone: str, now: datetime
+) -> list[Record]:
+    """Mark `on_demand` what no edition will pick up."""
+    names = {record["edition"] for record in records}
+    states = {
+        row["_id"]: row["state"]
+        for row in database.editions.find({"_id": {"$in": sorted(names)}}, {"state": 1})
+    }
+    for record in records:
+        state = states.get(record["edition"])
+        closed_at = record["period_end_at"]
+        never_opened = state is None and closed_at + EDITION_IS_LATE <= now
+        is_over = state is not None and state != EditionState.OPEN.value
+        if record["state"] == JobState.PENDING.value and (never_opened or is_over):
+            record["on_demand"] = True
+    return records

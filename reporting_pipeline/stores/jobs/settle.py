@@ -1,0 +1,175 @@
+"""What became of jobs: rendered, failed, passed over, delivered, asked for again.
+
+Every change of a job's state that follows from work is made here; what a person's wish or the end of a
+subscription does to its jobs is in `stores.lifecycle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.stores.jobs.states import FOR_RIGHTS, UNSENT, as_skipped
+from reporting_pipeline.stores.mongo import Database, Record, Update, find_any, update_any
+
+
+def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: datetime) -> int:
+    """Note the reports of (subscription, period key) on the jobs that wait. Returns how many changed.
+
+    Those that are due are being delivered from here on; the others are rendered and wait for their
+    time. A job whose rendering had failed is mended by this; one that is being sent, was sent or
+    skipped is left as it is.
+    """
+    is_due = {"$lte": ["$due_at", now]}
+    update = {
+        "state": {"$cond": [is_due, JobState.DELIVERING.value, JobState.RENDERED.value]},
+        "rendered_at": now,
+        "error": None,
+        "completed_at": None,
+    }
+    changes = _alike({report: [{"$set": update}] for report in reports})
+    # In this order: a job that fails between the two is found by the second.
+    return _change_unsent(database, changes) + _change_failed(database, changes)
+
+
+def mark_failed(database: Database, failures: Iterable[tuple[str, str, str, bool]], now: datetime) -> int:
+    """Note (subscription, period key, reason, permanent) of renderings that failed."""
+    changes = _alike(
+        {
+            (subscription, period): {
+                "$set": {
+                    "state": JobState.FAILED.value,
+                    "failed_in": "rendering",
+                    "error": reason,
+                    "permanent": permanent,
+                    "completed_at": now,
+                },
+                "$inc": {"attempts": 1},
+            }
+            for subscription, period, reason, permanent in failures
+        }
+    )
+    # In this order: what fails only now is not counted twice.
+    return _change_failed(database, changes) + _change_unsent(database, changes)
+
+
+def mark_skipped(database: Database, skipped: Iterable[tuple[str, str, str]], now: datetime) -> int:
+    """Note (subscription, period key, reason) of reports that must not be made any more."""
+    changes = _alike(
+        {
+            (subscription, period): {"$set": as_skipped(reason, now, FOR_RIGHTS)}
+            for subscription, period, reason in skipped
+        }
+    )
+    return _change_unsent(database, changes) + _change_failed(database, changes)
+
+
+def requeue(database: Database, job_ids: Sequence[str], now: datetime) -> int:
+    """Let jobs whose rendering failed wait again, with their attempts forgotten. Returns how many."""
+    changed = database.jobs.update_many(
+        {"_id": {"$in": list(job_ids)}, "state": JobState.FAILED.value, "failed_in": "rendering"},
+        {
+            "$set": {
+                "state": JobState.PENDING.value,
+                "attempts": 0,
+                "error": None,
+                "completed_at": None,
+                "requeued_at": now,
+            }
+        },
+    )
+    return changed.modified_count
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One update for the jobs of several subscriptions in one period.
+
+    It reaches those jobs that a rendering may still change: those not sent yet, and those whose
+    rendering failed. Two plain filters and not one `$or`, which keeps the index from being used.
+    """
+
+    period: str
+    subscriptions: list[str]
+    update: Update
+
+
+def _alike(updates: Mapping[tuple[str, str], Update]) -> list[_Change]:
+    """Equal updates of (subscription, period key) together: an edition's thousands are mostly alike."""
+    groups: dict[tuple[str, str], _Change] = {}
+    for (subscription, period), update in updates.items():
+        change = groups.setdefault((period, repr(update)), _Change(period, [], update))
+        change.subscriptions.append(subscription)
+    return list(groups.values())
+
+
+def _change_unsent(database: Database, changes: Sequence[_Change]) -> int:
+    return sum(
+        update_any(
+            database.jobs,
+            "subscription",
+            change.subscriptions,
+            {"period": change.period, "state": {"$in": UNSENT}},
+            change.update,
+        )
+        for change in changes
+    )
+
+
+def _change_failed(database: Database, changes: Sequence[_Change]) -> int:
+    failed: Record = {"state": JobState.FAILED.value, "failed_in": "rendering"}
+    changed = 0
+    for change in changes:
+        query = {"period": change.period, **failed}
+        found = find_any(database.jobs, "subscription", change.subscriptions, query, {"_id": 1})
+        changed += update_any(database.jobs, "_id", (row["_id"] for row in found), failed, change.update)
+    return changed
+
+
+def jobs_begin(database: Database, jobs: Iterable[Record]) -> None:
+    """Note on those of `jobs` that are rendered that they are being delivered."""
+    rendered = JobState.RENDERED.value
+    update_any(
+        database.jobs,
+        "_id",
+        (job["_id"] for job in jobs if job["state"] == rendered),
+        {"state": rendered},
+        {"$set": {"state": JobState.DELIVERING.value}},
+    )
+
+
+def deliveries_stand(database: Database, jobs: Iterable[Record]) -> None:
+    """Note on these jobs that their deliveries are planned: they are not looked after again."""
+    update_any(database.jobs, "_id", (job["_id"] for job in jobs), {}, {"$set": {"deliveries_planned": True}})
+
+
+_OPEN_TO_DELIVERY = [
+    JobState.RENDERED.value,
+    JobState.DELIVERING.value,
+    # A requeued dead letter that arrives mends its job; a late bounce breaks it.
+    JobState.FAILED.value,
+    JobState.COMPLETED.value,
+    JobState.SKIPPED.value,
+]
+
+
+def finish_jobs(
+    database: Database, ids: Sequence[str], state: JobState, reason: str | None, now: datetime
+) -> int:
+    """All jobs that end alike together: an edition's thousands end as completed."""
+    return update_any(
+        database.jobs,
+        "_id",
+        ids,
+        {"state": {"$in": [s for s in _OPEN_TO_DELIVERY if s != state.value]}},
+        {
+            "$set": {
+                "state": state.value,
+                "error": reason,
+                "failed_in": "delivery" if state is JobState.FAILED else None,
+                "completed_at": now,
+            }
+        },
+    )

@@ -1,0 +1,22 @@
+"""The states of a job as queries name them, and what skipping one writes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.stores.mongo import Record
+
+WAITING = [JobState.PENDING.value, JobState.PROCESSING.value]
+UNSENT = [*WAITING, JobState.RENDERED.value]
+ACTIVE = [*UNSENT, JobState.DELIVERING.value]
+FOR_RIGHTS = "rights"  # what skipped a job or suppressed a delivery; others have other causes
+
+
+def as_skipped(reason: str, now: datetime, cause: str) -> Record:
+    return {
+        "state": JobState.SKIPPED.value,
+        "error": reason,
+        "skipped_for": cause,
+        "completed_at": now,
+    }
