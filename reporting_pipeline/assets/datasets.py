@@ -34,9 +34,9 @@ from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.stores.datasets import save_dataset
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.results import AssetResult, results_of
-from reporting_pipeline.stores.snapshots import load_snapshot
+from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.results import AssetResult, forget_result, results_of
+from reporting_pipeline.stores.snapshots import Snapshot, load_snapshot
 
 #: Raise it when the tables or the rules change: every dataset is then made again.
 CODE_VERSION = "1"
@@ -93,7 +93,7 @@ def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
             stage=AGGREGATE,
             item_of=lambda partition: partition.trial,
             input_version=lambda partition: f"{upstream(snapshots, partition).version}/{CODE_VERSION}",
-            make=lambda partition: _aggregate(store, partition, upstream(snapshots, partition)),
+            make=lambda partition: _aggregate(database, store, partition, upstream(snapshots, partition)),
         )
         outcome = run_batch(
             context, database, batch, partitions, config.force, scope.settings.heartbeat_seconds
@@ -141,8 +141,25 @@ def upstream(snapshots: Mapping[tuple[str, str], AssetResult], partition: TrialP
     return result
 
 
-def _aggregate(objects: ObjectStore, partition: TrialPartition, documents: AssetResult) -> Made:
-    snapshot = load_snapshot(objects, documents.detail["key"])
+def snapshot_under(database: Database, objects: ObjectStore, documents: AssetResult) -> Snapshot:
+    """The snapshot that a `documents` result names.
+
+    One that is gone from the store is forgotten, so that the next look fetches the documents again, and
+    PartitionFailed, not for good, says so.
+    """
+    try:
+        return load_snapshot(objects, documents.detail["key"])
+    except ObjectMissing as gone:
+        forget_result(database, documents.asset, documents.period, documents.item)
+        raise PartitionFailed(
+            f"the snapshot {gone.args[0]} is gone from the store; it is fetched again", permanent=False
+        ) from None
+
+
+def _aggregate(
+    database: Database, objects: ObjectStore, partition: TrialPartition, documents: AssetResult
+) -> Made:
+    snapshot = snapshot_under(database, objects, documents)
     try:
         tables = tidy_documents(snapshot.records, snapshot.verdicts, partition.period)
     except DatasetBlocked as error:

@@ -5,7 +5,7 @@ periods name is decoded once.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from dagster import (
@@ -14,11 +14,10 @@ from dagster import (
     MetadataValue,
     asset,
 )
-from pymongo import UpdateOne
 
 from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import Batch, Made, finish, run_batch
-from reporting_pipeline.assets.datasets import snapshots_of, upstream
+from reporting_pipeline.assets.datasets import snapshot_under, snapshots_of, upstream
 from reporting_pipeline.assets.scope import (
     AGGREGATE,
     DOCUMENTS,
@@ -26,19 +25,16 @@ from reporting_pipeline.assets.scope import (
     BatchConfig,
     Scope,
 )
-from reporting_pipeline.domain.datasets import Thumbnail
-from reporting_pipeline.media.sandbox import MediaFile, MediaWorkers
+from reporting_pipeline.assets.thumbnails import CODE_VERSION, make_thumbnails
+from reporting_pipeline.media.sandbox import MediaWorkers
 from reporting_pipeline.media.thumbnails import has_thumbnail
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.stores.datasets import save_media
-from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.media import standing_thumbnails
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.results import AssetResult
-from reporting_pipeline.stores.snapshots import load_snapshot
-
-#: Raise it when thumbnails change: it is part of their keys.
-CODE_VERSION = "1"
 
 
 def trial_media_asset(scope: Scope) -> AssetsDefinition:
@@ -92,7 +88,7 @@ def _thumbnails(
     partition: TrialPartition,
     documents: AssetResult,
 ) -> Made:
-    snapshot = load_snapshot(objects, documents.detail["key"])
+    snapshot = snapshot_under(database, objects, documents)
     files = {
         record["file"]["sha256"]: record["file"]
         for record in snapshot.records
@@ -100,10 +96,9 @@ def _thumbnails(
         and verdict.status == "ok"
         and has_thumbnail(verdict.file_type)
     }
-    media = _known(database, list(files))
+    media = standing_thumbnails(database, objects, files, CODE_VERSION)
     new = [file for sha256, file in files.items() if sha256 not in media]
-    made = _make(objects, workers, new)
-    _remember(database, made)
+    made = make_thumbnails(database, objects, workers, new)
     media.update({one.sha256: one for one in made})
     version = hashlib.sha256(
         "".join(f"{sha256}{media[sha256].key}" for sha256 in sorted(media)).encode()
@@ -123,55 +118,3 @@ def _thumbnails(
             "manifest": MetadataValue.path(f"s3://{objects.bucket}/{key}"),
         },
     )
-
-
-def _known(database: Database, hashes: Sequence[str]) -> dict[str, Thumbnail]:
-    found = database.media.find({"_id": {"$in": list(hashes)}, "code_version": CODE_VERSION})
-    return {
-        record["_id"]: Thumbnail(
-            record["_id"], record["key"], record["width"], record["height"], record["pages"]
-        )
-        for record in found
-    }
-
-
-def _make(objects: ObjectStore, workers: MediaWorkers, files: Sequence[Record]) -> list[Thumbnail]:
-    """Thumbnails of the files that have one; the picture is stored before anybody names it."""
-
-    def items() -> Iterator[MediaFile]:
-        for file in files:
-            try:
-                content: bytes | None = objects.get(file["key"])
-            except ObjectMissing:  # deleted since it was verified; the report will say so next time
-                content = None
-            yield MediaFile(content, file["name"], file["sha256"], file["size"])
-
-    made = []
-    for file, inspection in zip(files, workers.inspect_each(items()), strict=True):
-        picture = inspection.thumbnail
-        if picture is not None:
-            key = f"media/{file['sha256'][:2]}/{file['sha256']}-{CODE_VERSION}.jpg"
-            objects.put(key, picture.jpeg, "image/jpeg")
-            made.append(Thumbnail(file["sha256"], key, picture.width, picture.height, picture.pages))
-    return made
-
-
-def _remember(database: Database, made: Sequence[Thumbnail]) -> None:
-    writes = [
-        UpdateOne(
-            {"_id": one.sha256},
-            {
-                "$set": {
-                    "key": one.key,
-                    "width": one.width,
-                    "height": one.height,
-                    "pages": one.pages,
-                    "code_version": CODE_VERSION,
-                }
-            },
-            upsert=True,
-        )
-        for one in made
-    ]
-    if writes:
-        database.media.bulk_write(writes, ordered=False)

@@ -29,6 +29,7 @@ from reporting_pipeline.assets.scope import (
     TRIAL_MEDIA,
     Scope,
 )
+from reporting_pipeline.assets.thumbnails import ThumbnailSource
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.planning import report_id
@@ -40,9 +41,9 @@ from reporting_pipeline.stores.audit import Action, Event, record_many
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.jobs import mark_failed, mark_rendered, mark_skipped
 from reporting_pipeline.stores.mongo import Database, Record, find_any
-from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
-from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, results_of
+from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, forget_result, results_of
 
 #: Raise it when reports look or count differently: every report is then made again when asked for.
 CODE_VERSION = "1"
@@ -87,7 +88,9 @@ class ReportBatch:
         self._media = media
         self._organisations = organisations
         self._run_id = run_id
-        self._renderer = ReportRenderer(objects.get, scope.settings.home / "cache" / "thumbnails")
+        self._renderer = ReportRenderer(
+            ThumbnailSource(database, objects).read, scope.settings.home / "cache" / "thumbnails"
+        )
         self._load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
         self._times = times
         self._storing = ThreadPoolExecutor(STORING_AT_ONCE, thread_name_prefix="storing")
@@ -274,11 +277,16 @@ class ReportBatch:
         )
 
     def _load_dataset(self, period: str, trial: str) -> TrialDataset:
-        return load_dataset(
-            self._objects,
-            self._datasets[period, trial].detail["prefix"],
-            self._media[period, trial].detail["key"],
-        )
+        """What the store no longer has is forgotten here, so that the next look asks for it again."""
+        dataset, media = self._datasets[period, trial], self._media[period, trial]
+        try:
+            return load_dataset(self._objects, dataset.detail["prefix"], media.detail["key"])
+        except ObjectMissing as gone:
+            for one in (dataset, media):
+                forget_result(self._database, one.asset, one.period, one.item)
+            raise PartitionFailed(
+                f"{gone.args[0]} of trial {trial} is gone from the store; it is made again", permanent=False
+            ) from None
 
     @staticmethod
     def _upstream(

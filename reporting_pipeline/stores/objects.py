@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ CLIENT_CONFIG = Config(
     read_timeout=30,
     max_pool_connections=32,
 )
+#: So many objects are asked after side by side.
+ASKED_AT_ONCE = 8
 
 
 class ObjectMissing(KeyError):
@@ -88,6 +91,13 @@ class ObjectStore:
                 return False
             raise
         return True
+
+    def missing(self, keys: Sequence[str]) -> set[str]:
+        """Those of `keys` under which no object stands; asked side by side."""
+        if not keys:
+            return set()
+        with ThreadPoolExecutor(min(ASKED_AT_ONCE, len(keys)), thread_name_prefix="asking") as pool:
+            return {key for key, there in zip(keys, pool.map(self.exists, keys), strict=True) if not there}
 
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket=self.bucket, Key=key)

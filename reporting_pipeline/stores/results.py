@@ -77,6 +77,12 @@ def save_results(database: Database, results: Iterable[AssetResult]) -> None:
     put_records(database.asset_results, [_record(result) for result in results])
 
 
+def forget_result(database: Database, asset: str, period: str, item: str) -> bool:
+    """Forget that a partition was made, because what it made is gone. The next look asks for it again."""
+    found = database.asset_results.delete_one({"_id": result_id(asset, period, item)})
+    return found.deleted_count == 1
+
+
 def _record(result: AssetResult) -> Record:
     return {
         "_id": result_id(result.asset, result.period, result.item),
