@@ -24,9 +24,9 @@ from dagster import (
 
 from reporting_pipeline.assets.events import log_batch, materialization
 from reporting_pipeline.assets.scope import NOTIFY, OWNERS, REPORT_EMAILS, SUBSCRIBER_REPORTS, Scope
-from reporting_pipeline.delivery.channels import open_deliverer
-from reporting_pipeline.delivery.notices import send_due_notices
-from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_at_once, deliver_due
+from reporting_pipeline.delivery.channels.deliverer import open_deliverer
+from reporting_pipeline.delivery.notices.due import send_due_notices
+from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition

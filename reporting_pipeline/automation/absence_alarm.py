@@ -20,8 +20,8 @@ from dagster import (
 from reporting_pipeline.assets.scope import NOTIFY
 from reporting_pipeline.automation.jobs import delivery_job_name
 from reporting_pipeline.automation.tags import stage_tags
-from reporting_pipeline.delivery.alarm import check_absence
-from reporting_pipeline.delivery.notices import notices_due
+from reporting_pipeline.delivery.notices.absence import check_absence
+from reporting_pipeline.delivery.notices.due import notices_due
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reporting_pipeline.delivery.messages import wants_attachment
+from reporting_pipeline.delivery.message import wants_attachment
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address
 from reporting_pipeline.domain.subscriptions import Subscription

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from reporting_pipeline.delivery.sendgrid_events import SIGNATURE_HEADER, TIMESTAMP_HEADER
+from reporting_pipeline.delivery.channels.sendgrid_events import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.deliveries import plan_deliveries
 from reporting_pipeline.stores.mongo import Database, Record

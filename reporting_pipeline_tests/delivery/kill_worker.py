@@ -11,8 +11,8 @@ import sys
 from datetime import datetime
 from random import Random
 
-from reporting_pipeline.delivery.channels import Deliverer, open_deliverer
-from reporting_pipeline.delivery.worker import deliver_due
+from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
+from reporting_pipeline.delivery.sender.worker import deliver_due
 from reporting_pipeline.settings import load_settings
 from reporting_pipeline.stores.mongo import open_database
 from reporting_pipeline.stores.objects import ObjectStore

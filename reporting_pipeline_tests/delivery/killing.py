@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from reporting_pipeline.delivery.sendgrid_events import receive_events
-from reporting_pipeline.delivery.worker import LEASE
+from reporting_pipeline.delivery.channels.sendgrid_events import receive_events
+from reporting_pipeline.delivery.sender.worker import LEASE
 from reporting_pipeline.domain.deliveries import SETTLED
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from reporting_pipeline.delivery.alarm import absences, check_absence
-from reporting_pipeline.delivery.channels import open_deliverer
-from reporting_pipeline.delivery.failure_notices import PATIENCE, send_failure_notices
-from reporting_pipeline.delivery.notices import notices_due, send_due_notices
+from reporting_pipeline.delivery.channels.deliverer import open_deliverer
+from reporting_pipeline.delivery.notices.absence import absences, check_absence
+from reporting_pipeline.delivery.notices.due import notices_due, send_due_notices
+from reporting_pipeline.delivery.notices.failures import PATIENCE, send_failure_notices
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, dead_letters
 from reporting_pipeline.stores.alerts import open_alerts

@@ -9,14 +9,14 @@ from datetime import timedelta
 
 import pytest
 
-from reporting_pipeline.delivery.links import open_link, revoke_links
-from reporting_pipeline.delivery.tokens import (
+from reporting_pipeline.delivery.links.report_links import open_link, revoke_links
+from reporting_pipeline.delivery.links.tokens import (
     link_token,
     read_link_token,
     report_url,
     unsubscribe_token,
 )
-from reporting_pipeline.delivery.unsubscribe import unsubscribe, unsubscribe_page
+from reporting_pipeline.delivery.links.unsubscribe import unsubscribe, unsubscribe_page
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import plan_deliveries

@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from reporting_pipeline.delivery.channels import Deliverer, open_deliverer
-from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_due
+from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
+from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_due
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore

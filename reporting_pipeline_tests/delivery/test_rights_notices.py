@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reporting_pipeline.delivery.channels import Deliverer, open_deliverer
-from reporting_pipeline.delivery.notices import notices_due, send_due_notices
-from reporting_pipeline.delivery.rights_notices import LONGEST_WAIT, MENDING_ROLES
+from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
+from reporting_pipeline.delivery.notices.due import notices_due, send_due_notices
+from reporting_pipeline.delivery.notices.rights import LONGEST_WAIT, MENDING_ROLES
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.jobs import mark_skipped

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reporting_pipeline.delivery.sendgrid_events import EventsRefused, EventSummary, receive_events
+from reporting_pipeline.delivery.channels.sendgrid_events import EventsRefused, EventSummary, receive_events
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database

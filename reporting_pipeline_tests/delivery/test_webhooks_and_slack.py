@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reporting_pipeline.delivery.channels import Deliverer, open_deliverer
-from reporting_pipeline.delivery.webhooks import shown_secret, url_problem
-from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_due
+from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
+from reporting_pipeline.delivery.channels.webhooks import shown_secret, url_problem
+from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_due
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import open_alerts
 from reporting_pipeline.stores.mongo import Database

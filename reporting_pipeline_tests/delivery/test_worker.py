@@ -9,8 +9,8 @@ from email.policy import default
 
 import pytest
 
-from reporting_pipeline.delivery.channels import open_deliverer
-from reporting_pipeline.delivery.worker import DeliveryOutcome, deliver_at_once, deliver_due
+from reporting_pipeline.delivery.channels.deliverer import open_deliverer
+from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -26,7 +26,7 @@ def _loop(
 def test_loops_at_once_deliver_everything_once(
     database: Database, objects: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reporting_pipeline.delivery.worker.DRAWN_AT_ONCE", 7)
+    monkeypatch.setattr("reporting_pipeline.delivery.sender.worker.DRAWN_AT_ONCE", 7)
     people = [{"type": "email", "value": f"{name}@example.org"} for name in ("ann", "bob")]
     seed(database, objects, 40, recipients=people)
     outcomes = list(deliver_at_once(3, lambda: _loop(database, objects, settings)))
@@ -59,7 +59,7 @@ def test_an_error_of_one_loop_is_raised_when_the_others_have_ended(
 def test_who_stops_listening_stops_every_loop(
     database: Database, objects: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reporting_pipeline.delivery.worker.DRAWN_AT_ONCE", 5)
+    monkeypatch.setattr("reporting_pipeline.delivery.sender.worker.DRAWN_AT_ONCE", 5)
     seed(database, objects, 60)
     listening = deliver_at_once(2, lambda: _loop(database, objects, settings))
     next(listening)

@@ -17,14 +17,14 @@ from reporting_pipeline.api.deps import Deployment
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.api.models.base import OPEN, problems
 from reporting_pipeline.api.models.operations import Received
-from reporting_pipeline.delivery.links import open_link
-from reporting_pipeline.delivery.sendgrid_events import (
+from reporting_pipeline.delivery.channels.sendgrid_events import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
     EventsRefused,
     receive_events,
 )
-from reporting_pipeline.delivery.unsubscribe import PAGE_HEADERS, unsubscribe, unsubscribe_page
+from reporting_pipeline.delivery.links.report_links import open_link
+from reporting_pipeline.delivery.links.unsubscribe import PAGE_HEADERS, unsubscribe, unsubscribe_page
 
 log = logging.getLogger(__name__)
 

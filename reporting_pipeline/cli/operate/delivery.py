@@ -11,7 +11,7 @@ from rich.table import Table
 
 from reporting_pipeline.cli.operate.stores import deployment_settings, open_stores
 from reporting_pipeline.cli.plain import plain_errors
-from reporting_pipeline.delivery.webhooks import shown_secret
+from reporting_pipeline.delivery.channels.webhooks import shown_secret
 from reporting_pipeline.domain.deliveries import Channel, mailbox
 from reporting_pipeline.stores.alerts import close_alert
 from reporting_pipeline.stores.deliveries import resume_channel

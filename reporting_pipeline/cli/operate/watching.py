@@ -9,7 +9,7 @@ from rich.console import Console
 
 from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
-from reporting_pipeline.delivery.alarm import check_absence
+from reporting_pipeline.delivery.notices.absence import check_absence
 from reporting_pipeline.stores.audit import verify
 
 console = Console()

@@ -17,9 +17,11 @@ from threading import Event
 
 from pymongo.errors import PyMongoError
 
-from reporting_pipeline.delivery.channels import Deliverer, Sender
-from reporting_pipeline.delivery.messages import ATTACH_BELOW, Message, compose
+from reporting_pipeline.delivery.channels.channel import Sender
+from reporting_pipeline.delivery.channels.deliverer import Deliverer
+from reporting_pipeline.delivery.message import ATTACH_BELOW, Message
 from reporting_pipeline.delivery.rights import Context, load_context, refusal_of
+from reporting_pipeline.delivery.sender.report_message import compose
 from reporting_pipeline.domain.deliveries import (
     Channel,
     Outcome,

@@ -42,7 +42,7 @@ def connect_directly(host: str, port: int, timeout: float) -> socket.socket:
     return socket.create_connection((host, port), timeout)
 
 
-class Exchange:
+class OutboundRequest:
     """One attempt: opens the socket, notes that bytes left, and cuts the line at the deadline.
 
     A server that sends one byte a second never trips a socket timeout; the deadline ends it.
@@ -64,7 +64,7 @@ class Exchange:
         self._timer = Timer(deadline, self._cut)
         self._timer.daemon = True
 
-    def __enter__(self) -> Exchange:
+    def __enter__(self) -> OutboundRequest:
         self._timer.start()
         return self
 
@@ -102,35 +102,39 @@ class Exchange:
 
 
 class _Watched(HTTPConnection):
-    exchange: Exchange
+    outbound: OutboundRequest
 
     def connect(self) -> None:
-        self.sock = self.exchange.open(self.host, self.port)
+        self.sock = self.outbound.open(self.host, self.port)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        self.exchange.bytes_left = True
+        self.outbound.bytes_left = True
         super().send(data)
 
     def getresponse(self) -> HTTPResponse:
-        self.exchange.request_out()
+        self.outbound.request_out()
         return super().getresponse()
 
 
 class PlainConnection(_Watched):
-    def __init__(self, host: str, exchange: Exchange, port: int | None = None, **_ignored: Any) -> None:
-        super().__init__(host, port, timeout=exchange.timeout)
-        self.exchange = exchange
+    def __init__(
+        self, host: str, outbound: OutboundRequest, port: int | None = None, **_ignored: Any
+    ) -> None:
+        super().__init__(host, port, timeout=outbound.timeout)
+        self.outbound = outbound
 
 
 class TlsConnection(_Watched, HTTPSConnection):
-    def __init__(self, host: str, exchange: Exchange, port: int | None = None, **_ignored: Any) -> None:
-        HTTPSConnection.__init__(self, host, port, timeout=exchange.timeout, context=tls_context())
-        self.exchange = exchange
+    def __init__(
+        self, host: str, outbound: OutboundRequest, port: int | None = None, **_ignored: Any
+    ) -> None:
+        HTTPSConnection.__init__(self, host, port, timeout=outbound.timeout, context=tls_context())
+        self.outbound = outbound
 
     def connect(self) -> None:
-        line = self.exchange.open(self.host, self.port)
+        line = self.outbound.open(self.host, self.port)
         try:
             self.sock = tls_context().wrap_socket(line, server_hostname=self.host)
         except BaseException:
@@ -144,18 +148,18 @@ def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], exchange: Exchange) -> Answer:
+def post(url: str, body: bytes, headers: Mapping[str, str], request: OutboundRequest) -> Answer:
     """POST `body` and read the answer, whatever its status. Raises NotSent or AnswerLost."""
     parts = urlsplit(url)
     kind = TlsConnection if parts.scheme == "https" else PlainConnection
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with exchange:
-        connection = kind(parts.hostname or "", exchange, parts.port)
+    with request:
+        connection = kind(parts.hostname or "", request, parts.port)
         try:
             connection.request("POST", path, body=body, headers={**headers, "Connection": "close"})
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read(LONGEST_ANSWER))
         except (OSError, HTTPException, ValueError) as error:
-            raise exchange.sort_out(error) from error
+            raise request.sort_out(error) from error
         finally:
             connection.close()

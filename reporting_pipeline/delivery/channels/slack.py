@@ -10,19 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from reporting_pipeline.delivery.channels import Failpoint, Results
-from reporting_pipeline.delivery.exchange import (
+from reporting_pipeline.delivery.channels.channel import Failpoint, Results
+from reporting_pipeline.delivery.channels.webhooks import url_problem
+from reporting_pipeline.delivery.message import Message
+from reporting_pipeline.delivery.outbound.client import (
     Answer,
     AnswerLost,
     Connect,
-    Exchange,
     NotSent,
+    OutboundRequest,
     connect_directly,
     post,
 )
-from reporting_pipeline.delivery.guard import AddressRefused, guarded
-from reporting_pipeline.delivery.messages import Message
-from reporting_pipeline.delivery.webhooks import url_problem
+from reporting_pipeline.delivery.outbound.public_hosts import AddressRefused, public_hosts_only
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult, retry_instant
 from reporting_pipeline.settings import Settings
 
@@ -43,7 +43,7 @@ class Slack:
 
     def __init__(self, settings: Settings, connect: Connect | None = None) -> None:
         self.settings = settings
-        self.connect = connect or guarded(settings.private_endpoints)
+        self.connect = connect or public_hosts_only(settings.private_endpoints)
 
     def groups(self, messages: Sequence[Message]) -> list[list[Message]]:
         return [[message] for message in messages]
@@ -99,14 +99,14 @@ class Slack:
         connect: Connect,
         failpoint: Failpoint,
     ) -> Answer:
-        exchange = Exchange(
+        outbound = OutboundRequest(
             self.settings.send_timeout_seconds,
             self.settings.send_deadline_seconds,
             connect,
             on_request_out=lambda: failpoint("slack.request_out"),
         )
         kind = {"Content-Type": "application/json; charset=utf-8"}
-        return post(url, json.dumps(body).encode(), kind | dict(headers), exchange)
+        return post(url, json.dumps(body).encode(), kind | dict(headers), outbound)
 
 
 def blocks(message: Message) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reporting_pipeline.delivery.channels import Deliverer
-from reporting_pipeline.delivery.failure_notices import (
+from reporting_pipeline.delivery.channels.deliverer import Deliverer
+from reporting_pipeline.delivery.notices.failures import (
     editions_with_failures,
     owners_to_tell,
     send_failure_notices,
 )
-from reporting_pipeline.delivery.notice_mail import may_be_sent
-from reporting_pipeline.delivery.rights_notices import (
+from reporting_pipeline.delivery.notices.mail import may_be_sent
+from reporting_pipeline.delivery.notices.rights import (
     editions_held_back,
     organisations_to_tell,
     send_rights_notices,

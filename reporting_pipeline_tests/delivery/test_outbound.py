@@ -7,8 +7,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reporting_pipeline.delivery.exchange import Exchange, NotSent, post
-from reporting_pipeline.delivery.guard import AddressRefused, guarded, is_public, resolve
+from reporting_pipeline.delivery.outbound.client import NotSent, OutboundRequest, post
+from reporting_pipeline.delivery.outbound.public_hosts import (
+    AddressRefused,
+    is_public,
+    public_hosts_only,
+    resolve,
+)
 from reporting_pipeline_tests.delivery.provider import provider
 
 REFUSED = [
@@ -66,7 +71,7 @@ def test_no_spelling_of_this_host_reaches_the_canary(host: str) -> None:
         port = urlsplit(canary.url).port
         assert port is not None
         with pytest.raises(OSError):  # noqa: PT011 - refused here, or not a name on this system
-            guarded()(host, port, 1.0)
+            public_hosts_only()(host, port, 1.0)
         assert canary.connections == 0
 
 
@@ -78,7 +83,7 @@ def test_a_name_that_leads_to_such_an_address_is_refused_before_any_connection(a
         opened.append(host)
         raise AssertionError("a connection was opened")
 
-    connect = guarded(resolve=lambda _host, _port: ["8.8.8.8", address], open_line=open_line)
+    connect = public_hosts_only(resolve=lambda _host, _port: ["8.8.8.8", address], open_line=open_line)
     with pytest.raises(AddressRefused):
         connect("hooks.example.org", 443, 1.0)
     assert opened == []
@@ -97,10 +102,10 @@ def test_a_name_that_changes_after_the_look_up_changes_nothing() -> None:
                 raise ConnectionRefusedError
             return socket.create_connection((host, port), timeout)
 
-        connect = guarded(resolve=lambda _host, _port: answers.pop(0), open_line=open_line)
-        exchange = Exchange(1.0, 2.0, connect)
+        connect = public_hosts_only(resolve=lambda _host, _port: answers.pop(0), open_line=open_line)
+        outbound = OutboundRequest(1.0, 2.0, connect)
         with pytest.raises(NotSent):
-            post(f"http://flip.example.org:{port}/hook", b"{}", {}, exchange)
+            post(f"http://flip.example.org:{port}/hook", b"{}", {}, outbound)
         assert opened == ["8.8.8.8"]
         assert len(answers) == 2
         assert canary.connections == 0
@@ -109,9 +114,9 @@ def test_a_name_that_changes_after_the_look_up_changes_nothing() -> None:
 def test_a_flip_to_a_private_address_is_refused_at_the_next_attempt() -> None:
     with provider() as canary:
         port = urlsplit(canary.url).port
-        exchange = Exchange(1.0, 2.0, guarded(resolve=lambda _host, _port: ["127.0.0.1"]))
+        outbound = OutboundRequest(1.0, 2.0, public_hosts_only(resolve=lambda _host, _port: ["127.0.0.1"]))
         with pytest.raises(NotSent) as caught:
-            post(f"http://flip.example.org:{port}/hook", b"{}", {}, exchange)
+            post(f"http://flip.example.org:{port}/hook", b"{}", {}, outbound)
         assert isinstance(caught.value.__cause__, AddressRefused)
         assert canary.connections == 0
 
@@ -119,10 +124,10 @@ def test_a_flip_to_a_private_address_is_refused_at_the_next_attempt() -> None:
 def test_only_the_named_endpoint_is_let_through_for_local_use() -> None:
     with provider() as named, provider() as other:
         host, port = "127.0.0.1", urlsplit(named.url).port
-        connect = guarded(frozenset({f"{host}:{port}"}))
-        assert post(f"{named.url}/hook", b"{}", {}, Exchange(1.0, 2.0, connect)).status == 200
+        connect = public_hosts_only(frozenset({f"{host}:{port}"}))
+        assert post(f"{named.url}/hook", b"{}", {}, OutboundRequest(1.0, 2.0, connect)).status == 200
         with pytest.raises(NotSent):
-            post(f"{other.url}/hook", b"{}", {}, Exchange(1.0, 2.0, connect))
+            post(f"{other.url}/hook", b"{}", {}, OutboundRequest(1.0, 2.0, connect))
         assert (named.connections, other.connections) == (1, 0)
 
 

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from threading import Timer
 from urllib.parse import unquote, urlsplit
 
-from reporting_pipeline.delivery.channels import Failpoint, Results
-from reporting_pipeline.delivery.exchange import tls_context
-from reporting_pipeline.delivery.messages import Message
-from reporting_pipeline.delivery.mime import to_bytes
+from reporting_pipeline.delivery.channels.channel import Failpoint, Results
+from reporting_pipeline.delivery.channels.mime import to_bytes
+from reporting_pipeline.delivery.message import Message
+from reporting_pipeline.delivery.outbound.client import tls_context
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
 from reporting_pipeline.settings import Settings
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from reporting_pipeline.delivery.channels import Deliverer
-from reporting_pipeline.delivery.messages import Message, one_line, templates
+from reporting_pipeline.delivery.channels.deliverer import Deliverer
+from reporting_pipeline.delivery.message import Message, one_line, templates
 from reporting_pipeline.domain.deliveries import SETTLED, Channel, is_address, mailbox
 from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.settings import Settings

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from reporting_pipeline.delivery.messages import Message, one_line
+from reporting_pipeline.delivery.message import Message, one_line
 from reporting_pipeline.settings import Settings
 
 

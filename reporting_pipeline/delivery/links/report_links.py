@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from reporting_pipeline.delivery.links.tokens import read_link_token
 from reporting_pipeline.delivery.rights import load_context, refusal_of
-from reporting_pipeline.delivery.tokens import read_link_token
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database, Record

@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from reporting_pipeline.delivery import notice_mail
-from reporting_pipeline.delivery.channels import Deliverer
-from reporting_pipeline.delivery.messages import Message, one_line, period_words
-from reporting_pipeline.delivery.notice_mail import LISTED, LONGEST_REASON, LOOK_BACK
+from reporting_pipeline.delivery.channels.deliverer import Deliverer
+from reporting_pipeline.delivery.message import Message, one_line, period_words
+from reporting_pipeline.delivery.notices.due import mail
+from reporting_pipeline.delivery.notices.mail import LISTED, LONGEST_REASON, LOOK_BACK
 from reporting_pipeline.domain.deliveries import LOST
 from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.settings import Settings
@@ -40,8 +40,8 @@ def editions_with_failures(database: Database, now: datetime) -> list[str]:
 def owners_to_tell(database: Database, edition: str, now: datetime) -> dict[str, list[_Failure]]:
     """What failed of each owner in `edition` whose notice is due and was not claimed."""
     failures = _failures_by_owner(database, edition, now)
-    waiting = notice_mail.untold(database, NOTICES, edition, failures)
-    busy = notice_mail.under_way(database, edition, "owner", now) if waiting else set()
+    waiting = mail.untold(database, NOTICES, edition, failures)
+    busy = mail.under_way(database, edition, "owner", now) if waiting else set()
     return {owner: failures[owner] for owner in waiting if owner not in busy}
 
 
@@ -54,13 +54,13 @@ def send_failure_notices(
         user["_id"]: user
         for user in database["users"].find({"_id": {"$in": sorted(failures)}, "active": True})
     }
-    addresses = notice_mail.addresses_of(database, list(users.values()))
+    addresses = mail.addresses_of(database, list(users.values()))
     sent = 0
     for owner, failed in failures.items():
-        if notice_mail.claim(database, NOTICES, edition, owner, len(failed), now):
+        if mail.claim(database, NOTICES, edition, owner, len(failed), now):
             messages = _messages(settings, edition, users.get(owner), addresses, failed, now)
-            identifier = notice_mail.key(edition, owner)
-            sent += notice_mail.send(deliverer, database, NOTICES, identifier, messages, now)
+            identifier = mail.key(edition, owner)
+            sent += mail.send(deliverer, database, NOTICES, identifier, messages, now)
     return sent
 
 
@@ -119,5 +119,5 @@ def _messages(
         "more": max(0, count - LISTED),
     }
     address = addresses[owner["_id"]]
-    message = notice_mail.write(settings, "failure_notice", owner["organisation"], address, context, now)
+    message = mail.write(settings, "failure_notice", owner["organisation"], address, context, now)
     return {owner["_id"]: message}

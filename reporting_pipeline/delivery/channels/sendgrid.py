@@ -21,21 +21,21 @@ import python_http_client
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
-from reporting_pipeline.delivery.channels import Failpoint, Results
-from reporting_pipeline.delivery.exchange import (
-    AnswerLost,
-    Exchange,
-    NotSent,
-    PlainConnection,
-    TlsConnection,
-)
-from reporting_pipeline.delivery.messages import (
+from reporting_pipeline.delivery.channels.channel import Failpoint, Results
+from reporting_pipeline.delivery.channels.mime import unsubscribe_headers
+from reporting_pipeline.delivery.message import (
     LINK_TAG,
     UNSUBSCRIBE_TAG,
     Message,
     one_line,
 )
-from reporting_pipeline.delivery.mime import unsubscribe_headers
+from reporting_pipeline.delivery.outbound.client import (
+    AnswerLost,
+    NotSent,
+    OutboundRequest,
+    PlainConnection,
+    TlsConnection,
+)
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult, retry_instant
 from reporting_pipeline.settings import Settings
 
@@ -94,21 +94,21 @@ class SendGrid:
     def _post(self, part: Sequence[Message], now: datetime, failpoint: Failpoint) -> SendResult | None:
         """One request. None: refused as a whole, and there is more than one to blame."""
         failpoint("sendgrid.before_request")
-        exchange = Exchange(
+        outbound = OutboundRequest(
             self.settings.send_timeout_seconds,
             self.settings.send_deadline_seconds,
             on_request_out=lambda: failpoint("sendgrid.request_out"),
         )
         try:
-            with exchange:
+            with outbound:
                 status, headers, body = _request(
                     self._key.get_secret_value(),
                     self.settings.sendgrid_url,
                     request_body(part, self.settings),
-                    exchange,
+                    outbound,
                 )
         except (OSError, HTTPException, ValueError) as error:
-            return _without_answer(exchange.sort_out(error))
+            return _without_answer(outbound.sort_out(error))
         failpoint("sendgrid.answered")
         if status in REFUSED_AS_A_WHOLE and len(part) > 1:
             return None
@@ -204,30 +204,30 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Plain(urllib.request.HTTPHandler):
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, outbound: OutboundRequest) -> None:
         super().__init__()
-        self.exchange = exchange
+        self.outbound = outbound
 
     def http_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(PlainConnection, req, exchange=self.exchange)  # type: ignore[arg-type]
+        return self.do_open(PlainConnection, req, outbound=self.outbound)  # type: ignore[arg-type]
 
 
 class _Tls(urllib.request.HTTPSHandler):
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, outbound: OutboundRequest) -> None:
         super().__init__()
-        self.exchange = exchange
+        self.outbound = outbound
 
     def https_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(TlsConnection, req, exchange=self.exchange)  # type: ignore[arg-type]
+        return self.do_open(TlsConnection, req, outbound=self.outbound)  # type: ignore[arg-type]
 
 
 class _Client(python_http_client.Client):
-    """The library's client, sending through one Exchange."""
+    """The library's client, sending through one OutboundRequest."""
 
-    exchange: Exchange
+    outbound: OutboundRequest
 
     def _build_client(self, name: str | None = None) -> _Client:
-        # Its own version names the base class and would lose the exchange.
+        # Its own version names the base class and would lose the outbound.
         built = _Client(
             host=self.host,
             version=self._version,
@@ -236,23 +236,23 @@ class _Client(python_http_client.Client):
             append_slash=self.append_slash,
             timeout=self.timeout,
         )
-        built.exchange = self.exchange
+        built.outbound = self.outbound
         return built
 
     def _make_request(self, opener: Any, request: urllib.request.Request, timeout: Any = None) -> Any:
         watched = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), _NoRedirects(), _Plain(self.exchange), _Tls(self.exchange)
+            urllib.request.ProxyHandler({}), _NoRedirects(), _Plain(self.outbound), _Tls(self.outbound)
         )
         return super()._make_request(watched, request, timeout=self.timeout)
 
 
 def _request(
-    key: str, url: str, body: dict[str, Any], exchange: Exchange
+    key: str, url: str, body: dict[str, Any], outbound: OutboundRequest
 ) -> tuple[int, dict[str, str], bytes]:
     """One POST /v3/mail/send with a client of its own: the library keeps headers between requests."""
     api = SendGridAPIClient(key, host=url.rstrip("/"))
-    client = _Client(host=api.host, request_headers=api._default_headers, version=3, timeout=exchange.timeout)
-    client.exchange = exchange
+    client = _Client(host=api.host, request_headers=api._default_headers, version=3, timeout=outbound.timeout)
+    client.outbound = outbound
     try:
         response = client.mail.send.post(request_body=body)
     except HTTPError as error:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reporting_pipeline.delivery.links import revoke_links
-from reporting_pipeline.delivery.messages import one_line, templates
-from reporting_pipeline.delivery.tokens import read_unsubscribe_token
+from reporting_pipeline.delivery.links.report_links import revoke_links
+from reporting_pipeline.delivery.links.tokens import read_unsubscribe_token
+from reporting_pipeline.delivery.message import one_line, templates
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import suppress_waiting

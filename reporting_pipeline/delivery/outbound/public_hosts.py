@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from reporting_pipeline.delivery.exchange import Connect
+from reporting_pipeline.delivery.outbound.client import Connect
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -68,7 +68,7 @@ def open_line(address: str, port: int, timeout: float) -> socket.socket:
     return socket.create_connection((address, port), timeout)
 
 
-def guarded(
+def public_hosts_only(
     private: frozenset[str] = frozenset(), resolve: Resolve = resolve, open_line: Connect = open_line
 ) -> Connect:
     """A Connect that refuses every host one of whose addresses is not public.

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from reporting_pipeline.delivery.channels import Failpoint, Results
-from reporting_pipeline.delivery.exchange import AnswerLost, Connect, Exchange, NotSent, post
-from reporting_pipeline.delivery.guard import AddressRefused, guarded
-from reporting_pipeline.delivery.messages import Message
+from reporting_pipeline.delivery.channels.channel import Failpoint, Results
+from reporting_pipeline.delivery.message import Message
+from reporting_pipeline.delivery.outbound.client import AnswerLost, Connect, NotSent, OutboundRequest, post
+from reporting_pipeline.delivery.outbound.public_hosts import AddressRefused, public_hosts_only
 from reporting_pipeline.domain.deliveries import WEBHOOK_BACKOFF, Outcome, SendResult, retry_instant
 from reporting_pipeline.settings import Settings
 
@@ -35,7 +35,7 @@ class Webhooks:
 
     def __init__(self, settings: Settings, connect: Connect | None = None) -> None:
         self.settings = settings
-        self.connect = connect or guarded(settings.private_endpoints)
+        self.connect = connect or public_hosts_only(settings.private_endpoints)
 
     def groups(self, messages: Sequence[Message]) -> list[list[Message]]:
         return [[message] for message in messages]
@@ -51,11 +51,11 @@ class Webhooks:
             return SendResult(Outcome.PERMANENT, error=problem)
         body = payload(message)
         secret = endpoint_secret(self.settings, message.organisation, message.recipient)
-        exchange = Exchange(
+        outbound = OutboundRequest(
             self.settings.send_timeout_seconds, self.settings.send_deadline_seconds, self.connect
         )
         try:
-            answer = post(message.recipient, body, headers(message.wire_id, now, body, secret), exchange)
+            answer = post(message.recipient, body, headers(message.wire_id, now, body, secret), outbound)
         except (NotSent, AnswerLost) as error:
             refused = isinstance(error.__cause__, AddressRefused)
             return SendResult(Outcome.PERMANENT if refused else Outcome.RETRY, error=str(error))

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pymongo.errors import DuplicateKeyError
 
-from reporting_pipeline.delivery.sendgrid_mail import DELIVERY_ARGUMENT
+from reporting_pipeline.delivery.channels.sendgrid import DELIVERY_ARGUMENT
 from reporting_pipeline.domain.deliveries import from_wire_id, short_error
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.settings import Settings

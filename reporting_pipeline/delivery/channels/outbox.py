@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from reporting_pipeline.delivery.channels import Failpoint, Results
-from reporting_pipeline.delivery.messages import Message
-from reporting_pipeline.delivery.mime import to_bytes
+from reporting_pipeline.delivery.channels.channel import Failpoint, Results
+from reporting_pipeline.delivery.channels.mime import to_bytes
+from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
 from reporting_pipeline.settings import Settings
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reporting_pipeline.delivery import notice_mail
-from reporting_pipeline.delivery.channels import Deliverer
-from reporting_pipeline.delivery.messages import Message, one_line, period_words
-from reporting_pipeline.delivery.notice_mail import LISTED, LONGEST_REASON, LOOK_BACK
+from reporting_pipeline.delivery.channels.deliverer import Deliverer
+from reporting_pipeline.delivery.message import Message, one_line, period_words
+from reporting_pipeline.delivery.notices.due import mail
+from reporting_pipeline.delivery.notices.mail import LISTED, LONGEST_REASON, LOOK_BACK
 from reporting_pipeline.domain.access import Action, Kind, User, outside_trials, roles_that_may
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.settings import Settings
@@ -63,8 +63,8 @@ def organisations_to_tell(database: Database, edition: str, now: datetime) -> di
         *database["jobs"].distinct("organisation", {"edition": edition, **_SKIPPED}),
         *database["deliveries"].distinct("organisation", {"edition": edition, **_NOT_SENT}),
     }
-    waiting = notice_mail.untold(database, NOTICES, edition, concerned)
-    busy = notice_mail.under_way(database, edition, "organisation", now) if waiting else set()
+    waiting = mail.untold(database, NOTICES, edition, concerned)
+    busy = mail.under_way(database, edition, "organisation", now) if waiting else set()
     held = {organisation: _held_back(database, edition, organisation) for organisation in waiting}
     return {
         organisation: found
@@ -79,7 +79,7 @@ def send_rights_notices(
     """Tell each organisation what rights held back of it in `edition`. Returns how many were told now."""
     told = 0
     for organisation, held in organisations_to_tell(database, edition, now).items():
-        if not notice_mail.claim(database, NOTICES, edition, organisation, len(held), now):
+        if not mail.claim(database, NOTICES, edition, organisation, len(held), now):
             continue
         messages = _messages(database, settings, edition, organisation, held, now)
         if not messages:
@@ -89,8 +89,8 @@ def send_rights_notices(
                 organisation,
                 edition,
             )
-        identifier = notice_mail.key(edition, organisation)
-        told += notice_mail.send(deliverer, database, NOTICES, identifier, messages, now)
+        identifier = mail.key(edition, organisation)
+        told += mail.send(deliverer, database, NOTICES, identifier, messages, now)
     return told
 
 
@@ -152,14 +152,14 @@ def _messages(
 ) -> dict[str, Message]:
     """user id -> message, for each who may mend some of it and can be written to."""
     menders = _menders(database, organisation)
-    addresses = notice_mail.addresses_of(database, menders)
+    addresses = mail.addresses_of(database, menders)
     messages = {}
     for record in menders:
         shown = [each for each in held if _may_see(User.from_record(record), each)]
         if shown and record["_id"] in addresses:
             address = addresses[record["_id"]]
             context = _context(edition, shown)
-            messages[record["_id"]] = notice_mail.write(
+            messages[record["_id"]] = mail.write(
                 settings, "rights_notice", organisation, address, context, now
             )
     return messages
