@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import Message, one_line, period_words
-from reporting_pipeline.delivery.notices.due import mail
+from reporting_pipeline.delivery.notices import mail
 from reporting_pipeline.delivery.notices.mail import LISTED, LONGEST_REASON, LOOK_BACK
 from reporting_pipeline.domain.access import Action, Kind, User, outside_trials, roles_that_may
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
