@@ -41,10 +41,10 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import serialize_value
 
 from benchmarks import measuring
-from reporting_pipeline.assets.dagster_storage import KEYS_KEPT_SECONDS
-from reporting_pipeline.assets.events import materialization
 from reporting_pipeline.cli.local.dagster_processes import code_server
 from reporting_pipeline.cli.local.processes import running
+from reporting_pipeline.dagster_instance.event_log import KEYS_KEPT_SECONDS
+from reporting_pipeline.dagster_instance.events import materialization
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.embedded.processes import HOST, free_ports
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, subscriptions
@@ -164,7 +164,10 @@ def _write_config(home: Path, postgres_url: str, own: bool) -> None:
             config[f"{kind}_storage"] = {**at, **settings}
         config["event_log_storage"]["module"] = "dagster_postgres.event_log"
         if own:
-            at = {"module": "reporting_pipeline.assets.postgres_storage", "class": "PostgresInBatches"}
+            at = {
+                "module": "reporting_pipeline.dagster_instance.postgres",
+                "class": "BatchedPostgresEventLog",
+            }
             config["event_log_storage"] = {**at, **settings}
     elif own:
         deployed = yaml.safe_load((Path(__file__).parents[1] / "dagster.yaml").read_text())

@@ -30,14 +30,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": {"settings", "domain", "media", "stores"},
     "partitions": {"domain", "settings"},
     "resources": {"settings", "domain", "media", "stores", "delivery"},
-    "assets": {"settings", "domain", "media", "stores", "reports", "delivery", "partitions", "resources"},
-    "checks": {"settings", "domain", "stores", "partitions", "resources", "assets"},
+    "dagster_instance": set(),  # not even the settings: dagster.yaml configures it
+    "assets": {
+        *("settings", "domain", "media", "stores", "reports", "delivery", "partitions", "resources"),
+        "dagster_instance",
+    },
     "automation": {
-        *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets", "checks"),
+        *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets"),
     },
     "definitions": {
         *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets"),
-        *("checks", "automation"),
+        "automation",
     },
     "api": {"settings", "domain", "stores", "delivery"},
     "embedded": {"settings", "domain", "stores"},
@@ -45,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT_ALL = {"cli"}
 WITHOUT_VERSION = {"domain", "media"}  # nothing of ours at all
-KNOW_DAGSTER = {"partitions", "resources", "assets", "checks", "automation", "definitions"}
+KNOW_DAGSTER = {"partitions", "resources", "dagster_instance", "assets", "automation", "definitions"}
 READS_ENVIRONMENT = {"settings"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 #: What the API may know of delivery: how a link is signed, not how a report is sent.

@@ -38,7 +38,7 @@ from dagster import (
     serialize_value,
 )
 
-from reporting_pipeline.assets.events import log_batch, materialization
+from reporting_pipeline.dagster_instance.events import log_materializations, materialization
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.stores.heartbeats import Progress, beating
 from reporting_pipeline.stores.mongo import Database
@@ -210,7 +210,7 @@ def finish(context: AssetExecutionContext, outcome: Outcome[P]) -> Iterator[Outp
     failed = outcome.failed
     if failed:
         if _later_steps_wait(context):
-            log_batch(
+            log_materializations(
                 context,
                 [
                     _materialization(outcome.asset_key, one, result)
@@ -352,7 +352,7 @@ def _settle(
             batch.after_flush(results)
     if not keep_all:
         with batch.times.on("events"):
-            log_batch(
+            log_materializations(
                 context,
                 [
                     _materialization(batch.asset_key, tried.partition, tried.result, tried.metadata)

@@ -22,8 +22,8 @@ from dagster import (
     op,
 )
 
-from reporting_pipeline.assets.events import log_batch, materialization
 from reporting_pipeline.assets.scope import NOTIFY, OWNERS, REPORT_EMAILS, SUBSCRIBER_REPORTS, Scope
+from reporting_pipeline.dagster_instance.events import log_materializations, materialization
 from reporting_pipeline.delivery.channels.deliverer import open_deliverer
 from reporting_pipeline.delivery.notices.due import send_due_notices
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
@@ -109,9 +109,9 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
                 progress.failed += outcome.state not in HANDED_OVER
                 waiting.append(outcome)
                 if len(waiting) >= FLUSH:
-                    log_batch(context, _materializations(scope, waiting))
+                    log_materializations(context, _materializations(scope, waiting))
                     waiting.clear()
-            log_batch(context, _materializations(scope, waiting))
+            log_materializations(context, _materializations(scope, waiting))
             told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
         if told:
             context.log.info(f"{told} owners and organisations were told of reports that did not arrive")

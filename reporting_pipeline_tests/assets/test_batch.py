@@ -231,7 +231,7 @@ def test_what_was_recorded_before_a_kill_is_confirmed_and_not_made_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("reporting_pipeline.assets.batch.log_batch", killed)
+        patch.setattr("reporting_pipeline.assets.batch.log_materializations", killed)
         assert not rig.run(FIRST).success
     assert rig.events(FIRST) == []
     rig.made.clear()

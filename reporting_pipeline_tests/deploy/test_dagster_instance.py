@@ -17,7 +17,7 @@ from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
 from dagster_postgres import PostgresRunStorage, PostgresScheduleStorage
 from sqlalchemy.engine import make_url
 
-from reporting_pipeline.assets.postgres_storage import PostgresInBatches
+from reporting_pipeline.dagster_instance.postgres import BatchedPostgresEventLog
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy.tiny import LINE, tiny_job
@@ -91,7 +91,7 @@ def test_the_production_instance_keeps_events_in_postgres_and_logs_encrypted_in_
     production: DagsterInstance, objects: ObjectStore, tmp_path: Path
 ) -> None:
     assert isinstance(production.run_storage, PostgresRunStorage)
-    assert isinstance(production.event_log_storage, PostgresInBatches)
+    assert isinstance(production.event_log_storage, BatchedPostgresEventLog)
     assert isinstance(production.schedule_storage, PostgresScheduleStorage)
     assert isinstance(production.compute_log_manager, S3ComputeLogManager)
     events, printed = run_and_read_back(production)

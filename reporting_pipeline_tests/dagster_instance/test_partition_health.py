@@ -1,10 +1,9 @@
 """Pins the health of partitions to Dagster's own answer: the same events, with and without our storage.
 
-Dagster's answer is the one that it counts afresh, with none of our functions in place, on the same database.
+Dagster's answer is the one that it counts afresh, by its own storage on the same database.
 """
 
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,23 +37,19 @@ from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogSto
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
-from dagster_graphql.implementation import fetch_assets
+from dagster_graphql.implementation.partition_status_utils import build_multi_partition_ranges_generic
 from dagster_graphql.test.utils import execute_dagster_graphql
-from graphql.execution.execute import ExecutionContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url, select, text
 
-from reporting_pipeline.assets import partition_health, ui_answers
-from reporting_pipeline.assets.events import materialization
-from reporting_pipeline.assets.partition_health import GroupedSubset, WithPartitionHealth
-from reporting_pipeline.assets.postgres_storage import PostgresInBatches
+from reporting_pipeline.dagster_instance import partition_health
+from reporting_pipeline.dagster_instance.events import materialization
+from reporting_pipeline.dagster_instance.partition_health import WithPartitionHealth
+from reporting_pipeline.dagster_instance.postgres import BatchedPostgresEventLog
+from reporting_pipeline.dagster_instance.subsets import GroupedSubset
 
 OWN = Path(__file__).parents[2] / "dagster.yaml"
-#: Kept before anything of ours is put in their place.
-DAGSTERS_RANGES = fetch_assets.build_multi_partition_ranges_generic
-LIBRARYS_LIST = ExecutionContext.complete_list_value
-
 SUBSCRIPTIONS = "weekly_subscriptions"
 WEEKS = ("2025-01-06", "2025-01-13", "2025-01-20", "2025-01-27")
 PERIODS = WeeklyPartitionsDefinition(start_date=WEEKS[0], end_date="2025-02-03", day_offset=1)
@@ -118,14 +113,6 @@ QUERY = """
 COUNTS = ("numMaterialized", "numFailed", "numMaterializing", "numPartitions")
 
 
-@pytest.fixture(autouse=True)
-def _put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test begins without our functions in place, and puts back what it found."""
-    monkeypatch.setattr(fetch_assets, "build_multi_partition_ranges_generic", DAGSTERS_RANGES)
-    monkeypatch.setattr(ExecutionContext, "complete_list_value", LIBRARYS_LIST)
-    monkeypatch.setattr(ui_answers, "_replaced", [])
-
-
 class Home:
     """One database, seen by the deployment's storage (`ours`) and by Dagster's own."""
 
@@ -164,10 +151,7 @@ class Home:
 
     def _dagsters_own(self, key: AssetKey) -> Any:
         self.dagsters.wipe_asset_cached_status([key])
-        with pytest.MonkeyPatch.context() as original:
-            original.setattr(fetch_assets, "build_multi_partition_ranges_generic", DAGSTERS_RANGES)
-            original.setattr(ExecutionContext, "complete_list_value", LIBRARYS_LIST)
-            answer = self._ask(self.dagsters, key)
+        answer = self._ask(self.dagsters, key)
         self.dagsters.wipe_asset_cached_status([key])
         return answer
 
@@ -236,7 +220,7 @@ def on_postgres(postgres_url: str, tmp_path: Path) -> Iterator[Home]:
     with ExitStack() as stack:
         instances = []
         for kind in (
-            (PostgresInBatches.__module__, PostgresInBatches.__name__),
+            (BatchedPostgresEventLog.__module__, BatchedPostgresEventLog.__name__),
             ("dagster_postgres.event_log", "PostgresEventLogStorage"),
         ):
             overrides = {
@@ -261,7 +245,7 @@ def on_postgres(postgres_url: str, tmp_path: Path) -> Iterator[Home]:
 
 def _goes_by(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """A life of partitions. Each `counts` compares all that the UI shows with Dagster's own answer."""
-    monkeypatch.setattr("reporting_pipeline.assets.dagster_storage.KEYS_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("reporting_pipeline.dagster_instance.event_log.KEYS_KEPT_SECONDS", 0.0)
     one, two, three, four = WEEKS
     assert home.counts() == (0, 0, 0, 12), "nothing was ever planned"
 
@@ -381,38 +365,9 @@ def test_the_webserver_takes_our_answers_and_nothing_is_written(
     with _refused(monkeypatch):
         shown = on_sqlite._ask(on_sqlite.ours, REPORTS)
     assert shown["partitionStats"]["numMaterialized"] == 1
-    assert fetch_assets.build_multi_partition_ranges_generic.__module__ == ui_answers.__name__
-    assert ExecutionContext.complete_list_value.__module__ == ui_answers.__name__
     with on_sqlite.ours.event_log_storage.index_connection() as connection:
         texts = connection.execute(select(AssetKeyTable.c.cached_status_data)).scalars().all()
     assert texts == [None] * len(ASSETS)
-
-
-def test_a_range_of_each_week_comes_from_our_function(
-    on_sqlite: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise AssertionError("Dagster took each key apart")
-
-    monkeypatch.setattr(fetch_assets, "build_multi_partition_ranges_generic", refuse)
-    on_sqlite.write("first", MADE, (WEEKS[0], "A"), (WEEKS[2], "B"))
-    ranges = on_sqlite._ask(on_sqlite.ours, REPORTS)["assetPartitionStatuses"]["ranges"]
-    assert [one["primaryDimStartKey"] for one in ranges] == [WEEKS[0], WEEKS[2]]
-
-
-def test_a_run_does_not_load_the_webservers_code() -> None:
-    told = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from reporting_pipeline.assets import dagster_storage, ui_answers; "
-            "ui_answers.quicken(object); print('dagster_graphql' in sys.modules)",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert told.stdout.strip() == "False"
 
 
 # --- the parts, on what nobody would think of
@@ -449,25 +404,15 @@ def test_grouped_keys_are_the_same_set(one: Any, other: Any, primary_first: bool
 
 @settings(deadline=None)
 @given(_GROUPS, _GROUPS, _GROUPS, st.booleans())
-def test_ranges_are_dagsters(made: Any, failed: Any, under_way: Any, primary_first: bool) -> None:
+def test_dagster_makes_the_same_ranges_of_them(
+    made: Any, failed: Any, under_way: Any, primary_first: bool
+) -> None:
     name = "a" if primary_first else "z"
     definition = MultiPartitionsDefinition({name: PERIODS, "k": BY_SUBSCRIPTION})
     groups = {"made": made, "failed": failed, "under way": under_way}
 
-    def ranges(function: Callable[..., Any], subset: Any) -> Sequence[Any]:
+    def ranges(subset: Any) -> Sequence[Any]:
         subsets = {status: subset(one, primary_first) for status, one in groups.items()}
-        return function(subsets, definition, None, lambda one: dict(one))
+        return build_multi_partition_ranges_generic(subsets, definition, None, lambda one: dict(one))
 
-    assert ranges(ui_answers.ranges_of(GroupedSubset, DAGSTERS_RANGES), GroupedSubset) == ranges(
-        DAGSTERS_RANGES, _plain
-    )
-
-
-def test_a_name_that_an_upgrade_removed_costs_speed_only(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(ExecutionContext, "complete_list_value", ExecutionContext.complete_list_value)
-    monkeypatch.delattr(fetch_assets, "build_multi_partition_ranges_generic")
-    ui_answers._replace(GroupedSubset)
-    assert "build_multi_partition_ranges_generic" in caplog.text
-    assert ExecutionContext.complete_list_value.__module__ == ui_answers.__name__
+    assert ranges(GroupedSubset) == ranges(_plain)

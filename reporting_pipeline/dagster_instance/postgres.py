@@ -12,10 +12,10 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
-from reporting_pipeline.assets.dagster_storage import InBatches
+from reporting_pipeline.dagster_instance.event_log import BatchedEventLog
 
 
-class PostgresInBatches(InBatches, PostgresEventLogStorage):
+class BatchedPostgresEventLog(BatchedEventLog, PostgresEventLogStorage):
     """Postgres: one table for the events of all runs and the index of assets beside it."""
 
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:

@@ -9,13 +9,9 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 
-from reporting_pipeline.assets import dagster_storage
-from reporting_pipeline.assets.dagster_storage import (
-    KEYS_KEPT_SECONDS,
-    SqliteInBatches,
-    SqliteRuns,
-    SqliteSchedules,
-)
+from reporting_pipeline.dagster_instance import event_log
+from reporting_pipeline.dagster_instance.event_log import KEYS_KEPT_SECONDS
+from reporting_pipeline.dagster_instance.sqlite import BatchedSqliteEventLog, SqliteRuns, SqliteSchedules
 
 OWN = Path(__file__).parents[2] / "dagster.yaml"
 
@@ -50,7 +46,7 @@ def _files(home: Path) -> set[str]:
 def test_the_deployment_uses_them(home: Path) -> None:
     with DagsterInstance.from_config(str(home)) as instance:
         assert isinstance(instance.run_storage, SqliteRuns)
-        assert isinstance(instance.event_log_storage, SqliteInBatches)
+        assert isinstance(instance.event_log_storage, BatchedSqliteEventLog)
         assert isinstance(instance.schedule_storage, SqliteSchedules)
 
 
@@ -92,7 +88,7 @@ def test_keys_are_kept_for_a_moment_and_never_after_a_change_of_ones_own(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(dagster_storage.time, "monotonic", lambda: now)
+    monkeypatch.setattr(event_log.time, "monotonic", lambda: now)
     with (
         DagsterInstance.from_config(str(home)) as one,
         DagsterInstance.from_config(str(home)) as two,

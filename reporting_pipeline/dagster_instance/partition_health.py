@@ -6,7 +6,7 @@ comes or goes, which here is whenever somebody subscribes. So for assets of two 
 answer from memory: keys lie grouped by period, an answer reads the events since the one before, and which
 keys are valid is asked each time. Nothing is written: the text never comes to be, and a run pays nothing.
 
-`InBatches` inherits this, so it is dagster.yaml that names it; without it Dagster answers from the same
+`BatchedEventLog` inherits this, so it is dagster.yaml that names it; without it Dagster answers from the same
 events. What is shown equals what Dagster counts when it has nothing kept. (From what it has kept, it goes
 on to call a partition failed whose next run was cancelled or is under way.) `test_partition_health.py`
 compares them and fails loudly when an upgrade changes what is leaned on.
@@ -15,17 +15,16 @@ compares them and fails loudly when an upgrade changes what is leaned on.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from threading import Lock
-from typing import Any, Self
+from typing import Any
 
 from dagster import AssetKey, DagsterEventType, DagsterRunStatus, MultiPartitionsDefinition, RunsFilter
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.partitions.definition import PartitionsDefinition
-from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset, PartitionsSubset
+from dagster._core.definitions.partitions.subset import PartitionsSubset
 from dagster._core.definitions.partitions.utils.multi import MULTIPARTITION_KEY_DELIMITER
 from dagster._core.loader import LoadingContext
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
@@ -34,7 +33,7 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.partition_status_cache import AssetStatusCacheValue
 from sqlalchemy import func, select
 
-from reporting_pipeline.assets import ui_answers
+from reporting_pipeline.dagster_instance.subsets import GroupedSubset
 
 #: After so long everything is read again: an event that was deleted is not in those that are new.
 WHOLE_LOOK_SECONDS = 600.0
@@ -46,56 +45,6 @@ RUNS_AT_ONCE = 100
 _MADE = DagsterEventType.ASSET_MATERIALIZATION.value
 _PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
 _EVENTS = SqlEventLogStorageTable.c
-
-#: Keys of the primary dimension -> keys of the other one.
-Groups = Mapping[str, Set[str]]
-
-
-class GroupedSubset(DefaultPartitionsSubset):
-    """Keys of two dimensions, by the key of the primary one; joined only when somebody asks for them.
-
-    `primary_first`: whether the primary dimension comes first in a joined key.
-    """
-
-    groups: Groups
-    primary_first: bool
-
-    def __new__(cls, groups: Groups, primary_first: bool) -> Self:
-        made = super().__new__(cls)
-        made.groups = {primary: keys for primary, keys in groups.items() if keys}
-        made.primary_first = primary_first
-        return made
-
-    @cached_property
-    def subset(self) -> Set[str]:
-        return {
-            _joined(one, other, self.primary_first) for one, keys in self.groups.items() for other in keys
-        }
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.groups
-
-    def __len__(self) -> int:
-        return sum(map(len, self.groups.values()))
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, str) and value in self.subset
-
-    def __sub__(self, other: PartitionsSubset) -> PartitionsSubset:
-        if not isinstance(other, GroupedSubset):
-            return super().__sub__(other)
-        left = {one: keys - other.groups.get(one, frozenset()) for one, keys in self.groups.items()}
-        return GroupedSubset(left, self.primary_first)
-
-    def __or__(self, other: PartitionsSubset) -> PartitionsSubset:
-        if not isinstance(other, GroupedSubset):
-            return super().__or__(other)
-        both = {one: keys | other.groups.get(one, frozenset()) for one, keys in self.groups.items()}
-        return GroupedSubset({**other.groups, **both}, self.primary_first)
-
-    def to_serializable_subset(self) -> PartitionsSubset:
-        return DefaultPartitionsSubset(set(self.subset))
 
 
 class _Health(AssetStatusCacheValue):
@@ -159,13 +108,18 @@ class _Seen:
 class WithPartitionHealth(SqlEventLogStorage):
     """A storage of Dagster's that answers from memory which partitions are made, failed or under way."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        # Before Dagster's own, which may answer already: the threads of a webserver share both.
+        self._looking = Lock()
+        self._seen: dict[tuple[str, bool], _Seen] = {}
+        super().__init__(*arguments, **named)
+
     def get_asset_status_cache_values(
         self,
         partitions_defs_by_key: Iterable[tuple[AssetKey, PartitionsDefinition | None]],
         context: LoadingContext,
     ) -> Sequence[AssetStatusCacheValue | None]:
         """Dagster's hook for storages that know better than the text in the asset's row."""
-        ui_answers.quicken(GroupedSubset)
         found: list[AssetStatusCacheValue | None] = []
         for asset_key, definition in partitions_defs_by_key:
             if isinstance(definition, MultiPartitionsDefinition):
@@ -197,14 +151,6 @@ class WithPartitionHealth(SqlEventLogStorage):
                 for groups in (seen.made, seen.grouped(failed), seen.grouped(under_way))
             )
         return health
-
-    @cached_property
-    def _looking(self) -> Lock:
-        return Lock()
-
-    @cached_property
-    def _seen(self) -> dict[tuple[str, bool], _Seen]:
-        return {}
 
     def _look(self, asset_key: AssetKey, primary_first: bool) -> _Seen:
         """What the events say now: those since the last look, or all."""
@@ -283,11 +229,6 @@ class WithPartitionHealth(SqlEventLogStorage):
                     running.add(run.run_id)
         failed = [one for one, (_, run) in seen.not_made.items() if seen.finished.get(run)]
         return failed, [one for one, (_, run) in seen.not_made.items() if run in running]
-
-
-def _joined(primary: str, other: str, primary_first: bool) -> str:
-    one = (primary, other) if primary_first else (other, primary)
-    return MULTIPARTITION_KEY_DELIMITER.join(one)
 
 
 def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,9 +1,12 @@
 """Pins what leans on Dagster's internals: batched events equal the public path's.
 
-The first instance of `instances` has our storage, the second has Dagster's own.
+The first instance of `instances` has our storage, the second has Dagster's own, which is the off switch:
+everything then goes the public way, and nothing private is loaded.
 """
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +30,10 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from sqlalchemy import create_engine, make_url, text
 
-from reporting_pipeline.assets.dagster_storage import InBatches, SqliteInBatches
-from reporting_pipeline.assets.events import log_batch, log_one_by_one, materialization
-from reporting_pipeline.assets.postgres_storage import PostgresInBatches
+from reporting_pipeline.dagster_instance.event_log import BatchedEventLog
+from reporting_pipeline.dagster_instance.events import log_materializations, materialization
+from reporting_pipeline.dagster_instance.postgres import BatchedPostgresEventLog
+from reporting_pipeline.dagster_instance.sqlite import BatchedSqliteEventLog
 
 KEY = AssetKey(["weekly", "probe"])
 PARTITIONS = MultiPartitionsDefinition(
@@ -94,8 +98,8 @@ def instances(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[D
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
     ours = {
         "event_log_storage": {
-            "module": SqliteInBatches.__module__,
-            "class": SqliteInBatches.__name__,
+            "module": BatchedSqliteEventLog.__module__,
+            "class": BatchedSqliteEventLog.__name__,
             "config": {"home": str(tmp_path / "a")},
         }
     }
@@ -110,12 +114,12 @@ def instances(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[D
         yield [one, two]
 
 
-def _batches(storage: type[InBatches], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def _batches(storage: type[BatchedEventLog], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that `storage` will have stored together."""
     counted: list[int] = []
     original = storage._store_together
 
-    def count(one: InBatches, events: Any) -> None:
+    def count(one: BatchedEventLog, events: Any) -> None:
         counted.append(len(events))
         original(one, events)
 
@@ -141,7 +145,7 @@ def _rows(instance: DagsterInstance) -> list[tuple[object, ...]]:
 def test_a_batch_of_events_equals_the_same_events_written_one_by_one(
     instances: list[DagsterInstance],
 ) -> None:
-    batched, single = _run(instances[0], log_batch), _run(instances[1], log_one_by_one)
+    batched, single = _run(instances[0], log_materializations), _run(instances[1], log_materializations)
     assert batched == single
     assert [row[0] for row in batched] == ["2026-11-16|A", "2026-11-16|B", "2026-11-16|C"]
     assert _rows(instances[0]) == _rows(instances[1])
@@ -151,25 +155,30 @@ def test_a_batch_is_one_transaction_for_the_run_and_one_for_the_index(
     instances: list[DagsterInstance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The planned events of a range as well as what a step made of it."""
-    counted = _batches(SqliteInBatches, monkeypatch)
-    _run(instances[0], log_batch)
+    counted = _batches(BatchedSqliteEventLog, monkeypatch)
+    _run(instances[0], log_materializations)
     assert counted == [3, 3], "one batch of planned events, one of materializations"
 
 
 def test_dagster_counts_batched_events_as_materialized_partitions(instances: list[DagsterInstance]) -> None:
     for instance in instances:
-        _run(instance, log_batch)
+        _run(instance, log_materializations)
         assert instance.get_materialized_partitions(KEY) == {f"2026-11-16|{one}" for one in "ABC"}
 
 
-def test_planned_partitions_of_a_run_that_fails_are_marked_failed(instances: list[DagsterInstance]) -> None:
+@pytest.mark.parametrize("which", [0, 1], ids=["ours", "dagsters"])
+def test_planned_partitions_of_a_run_that_fails_are_marked_failed(
+    instances: list[DagsterInstance], which: int
+) -> None:
     def log_one_and_fail(context: AssetExecutionContext, materializations: list[Any]) -> None:
-        log_batch(context, materializations[:2])
+        log_materializations(context, materializations[:2])
         raise RuntimeError("the third one")
 
     with pytest.raises(RuntimeError, match="the third one"):
-        _run(instances[0], log_one_and_fail)
-    statuses = instances[0].get_status_by_partition(KEY, [f"2026-11-16|{one}" for one in "ABC"], PARTITIONS)
+        _run(instances[which], log_one_and_fail)
+    statuses = instances[which].get_status_by_partition(
+        KEY, [f"2026-11-16|{one}" for one in "ABC"], PARTITIONS
+    )
     assert statuses == {
         "2026-11-16|A": AssetPartitionStatus.MATERIALIZED,
         "2026-11-16|B": AssetPartitionStatus.MATERIALIZED,
@@ -189,8 +198,8 @@ def on_postgres(
         connection.execute(text(f"CREATE DATABASE {name}"))
     url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     ours = {
-        "module": PostgresInBatches.__module__,
-        "class": PostgresInBatches.__name__,
+        "module": BatchedPostgresEventLog.__module__,
+        "class": BatchedPostgresEventLog.__name__,
         "config": {"postgres_url": url},
     }
     (tmp_path / "c").mkdir()
@@ -205,7 +214,25 @@ def on_postgres(
 def test_a_batch_on_postgres_equals_the_same_events_written_one_by_one(
     instances: list[DagsterInstance], on_postgres: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = _batches(PostgresInBatches, monkeypatch)
-    assert _run(on_postgres, log_batch) == _run(instances[1], log_one_by_one)
+    counted = _batches(BatchedPostgresEventLog, monkeypatch)
+    assert _run(on_postgres, log_materializations) == _run(instances[1], log_materializations)
     assert counted == [3, 3], "one batch of planned events, one of materializations"
     assert on_postgres.get_materialized_partitions(KEY) == {f"2026-11-16|{one}" for one in "ABC"}
+
+
+def _loaded(code: str) -> set[str]:
+    """The modules of `dagster_instance` that a new process has loaded after `code`."""
+    listing = "; import sys; print(*(one for one in sys.modules if 'dagster_instance.' in one))"
+    done = subprocess.run([sys.executable, "-c", code + listing], capture_output=True, text=True, check=True)
+    return {one.removeprefix("reporting_pipeline.dagster_instance.") for one in done.stdout.split()}
+
+
+def test_switched_off_nothing_that_leans_on_internals_is_loaded(tmp_path: Path) -> None:
+    """An upgrade that moves private names stops nobody who leaves our storages out of dagster.yaml."""
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    code = (
+        "from dagster import DagsterInstance; import reporting_pipeline.definitions; "
+        f"DagsterInstance.from_config({str(tmp_path)!r}).get_dynamic_partitions('trials')"
+    )
+    assert _loaded(code) == {"events"}
+    assert _loaded("import reporting_pipeline.dagster_instance.sqlite") >= {"event_log", "partition_health"}
