@@ -1,0 +1,99 @@
+"""Dates as they are collected: ISO 8601 of any precision, as SDTM Implementation Guide 3.4, 4.4.2 has them.
+
+Unknown parts are hyphens ("2003---15", "--12-15", "2003-12-15T-:15", "2003-12-15T13:-:17", and
+"-----T07:15" for a time of a day that nobody knows), what is missing at the right end is left away
+("2003", "2003-12-15T13"), and two of them with a slash are an interval of uncertainty. 24:00 is the
+end of a day, and a fraction of a second follows a point or a comma. A partial date is never completed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+_DATE = re.compile(
+    r"(\d{4}|-)(?:-(\d{2}|-)(?:-(\d{2}|-)(?:T(\d{2}|-)(?::(\d{2}|-)(?::(\d{2})(?:[.,]\d+)?)?)?"
+    r"(?:Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?",
+    re.ASCII,
+)
+_DURATION = re.compile(r"P(?=.)(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+D)?(?:T(?=.)(?:\d+H)?(?:\d+M)?(?:\d+S)?)?")
+_OLDEST_YEAR = 1890  # nobody in a trial was born before
+_NEWEST_YEAR = 2200
+_LEAP_YEAR = 2000  # an unknown year may have a 29 February
+_IMPOSSIBLE = "impossible_date"
+
+
+@dataclass(frozen=True)
+class IsoDate:
+    """A date as collected, taken apart. `finding` is "" for a date that is known to the day."""
+
+    parts: tuple[int, ...]  # year, month, day as far as known without a gap; () when unusable
+    finding: str  # "", partial_date or impossible_date
+
+
+@lru_cache(maxsize=65_536)
+def parse_iso(text: str) -> IsoDate:
+    """`text` as a date, or as an interval of two; of an interval as far as both ends agree."""
+    first, slash, second = text.partition("/")
+    begins = _parse_one(first)
+    if not slash or begins.finding == _IMPOSSIBLE:
+        return begins
+    if _DURATION.fullmatch(second):
+        return IsoDate(begins.parts[:2], "partial_date")  # the day on which it ends is not worked out
+    ends = _parse_one(second)
+    if ends.finding == _IMPOSSIBLE or before(ends.parts, begins.parts):
+        return IsoDate((), _IMPOSSIBLE)
+    shared = 0
+    while shared < min(len(begins.parts), len(ends.parts)) and begins.parts[shared] == ends.parts[shared]:
+        shared += 1
+    return IsoDate(begins.parts[:shared], "" if shared == 3 else "partial_date")
+
+
+def before(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether `first` is certainly before `second`, compared as far as both are known."""
+    length = min(len(first), len(second))
+    return first[:length] < second[:length]
+
+
+def _parse_one(text: str) -> IsoDate:
+    match = _DATE.fullmatch(text)
+    if match is None or not _is_date(match[1], match[2], match[3], match[4]):
+        return IsoDate((), _IMPOSSIBLE)
+    if not _is_time(match[4], match[5], match[6]):
+        return IsoDate((), _IMPOSSIBLE)
+    known: list[int] = []
+    for part in match.groups()[:3]:
+        if part is None or part == "-":
+            break
+        known.append(int(part))
+    return IsoDate(tuple(known), "" if len(known) == 3 else "partial_date")
+
+
+def _is_date(year: str, month: str | None, day: str | None, hour: str | None) -> bool:
+    if {year, month or "-", day or "-"} == {"-"}:  # no date at all: a time may stand with "-----"
+        return day is not None and hour is not None
+    number = _LEAP_YEAR if year == "-" else int(year)
+    if not _OLDEST_YEAR <= number <= _NEWEST_YEAR:
+        return False
+    try:
+        # An unknown month may have a 31st: January stands for it.
+        date(number, _number(month) or 1 if month != "00" else 0, _number(day) or 1 if day != "00" else 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_time(hour: str | None, minute: str | None, second: str | None) -> bool:
+    if hour is None:
+        return True
+    if {hour, minute or "-", second or "-"} == {"-"}:
+        return False  # a time of which nothing is known is left away
+    if _number(hour) == 24:
+        return _number(minute) == 0 and _number(second) == 0
+    return _number(hour) <= 23 and _number(minute) <= 59 and _number(second) <= 59
+
+
+def _number(part: str | None) -> int:
+    return int(part) if part and part != "-" else 0

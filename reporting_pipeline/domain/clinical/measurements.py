@@ -1,0 +1,151 @@
+"""What one measurement means: out of range or not, by whose word, and how far.
+
+The laboratory's own flag counts first; then the original result against the original range; then the
+standard value against the standard range. A converted number never overrules the laboratory. What no
+flag and no usable range speaks of is not assessed: neither normal nor abnormal.
+
+Ranking (`tier`, then `ratio`): what the laboratory called critical or toxicity grade 4 and 5 first, then
+grade 3 and what the investigator called clinically significant, then by the ratio to the limit on its
+own side (the limit by the value below, the value by the limit above), then what has no such number.
+Ratios suit quantities with a true zero, as concentrations; pH or temperatures rank low by them, which is
+why each test is represented in a list before any fills it (`domain.figures`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from reporting_pipeline.domain.clinical.codes import ABNORMAL, HIGH, LOW, NORMAL, Judgement
+from reporting_pipeline.domain.clinical.numbers import above, below, same
+
+#: Tiers of the ranking.
+CRITICAL, GRAVE, MEASURED, UNMEASURED, NOT_LISTED = 0, 1, 2, 3, 9
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number or the limit of a censored one, with the range it was given. NaN is "not known"."""
+
+    value: float
+    comparator: str = ""
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def is_reversed(self) -> bool:
+        return above(self.low, self.high)
+
+    @property
+    def has_range(self) -> bool:
+        return not self.is_reversed and (self.low == self.low or self.high == self.high)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """`flag` as shown; `listed`: flagged or out of range; `assessed`: somebody or something judged it."""
+
+    flag: str
+    assessed: bool
+    listed: bool
+    tier: int
+    ratio: float  # 1 or more; NaN when there is none
+    contradiction: str = ""  # for a finding: what the range says against the flag
+
+
+NOT_ASSESSED = Assessment("", False, False, NOT_LISTED, math.nan)
+_SHOWN = {LOW: "LOW", HIGH: "HIGH", ABNORMAL: "ABNORMAL", NORMAL: "NORMAL"}
+
+
+def side_of(quantity: Quantity) -> str:
+    """LOW, HIGH or NORMAL against the range; "" when the range or the value does not tell."""
+    value, low, high = quantity.value, quantity.low, quantity.high
+    if value != value or not quantity.has_range:
+        return ""
+    if not quantity.comparator:
+        return LOW if below(value, low) else HIGH if above(value, high) else NORMAL
+    strictly = len(quantity.comparator) == 1
+    if quantity.comparator[0] == "<":
+        if below(value, low) or (strictly and same(value, low)):
+            return LOW
+        return NORMAL if low != low and not above(value, high) else ""
+    if above(value, high) or (strictly and same(value, high)):
+        return HIGH
+    return NORMAL if high != high and not below(value, low) else ""
+
+
+def ratio_to_limit(value: float, low: float, high: float, side: str) -> float:
+    """How far outside, as the factor between value and limit; 1 at the limit, NaN when there is none.
+
+    Below a positive limit limit/value, without end at 0 and under it; above a positive limit value/limit.
+    A negative limit counts by its size. From a limit of 0 no factor leads anywhere: the distance in widths
+    of the range takes its place, plus 1; with one limit only there is nothing to compare with.
+    """
+    limit, other = (low, high) if side == LOW else (high, low)
+    if value != value or limit != limit or side not in (LOW, HIGH):
+        return math.nan
+    if same(limit, 0):
+        width = abs(other - limit)
+        return 1 + abs(value - limit) / width if width > 0 else math.nan
+    outward = (side == LOW) == (limit > 0)  # whether going out of range leads through zero
+    if not outward:
+        return max(value / limit, 1.0)
+    if value * limit <= 0:
+        return math.inf if side == LOW else 1 + abs(value - limit) / abs(limit)
+    return max(limit / value, 1.0)
+
+
+def assess(
+    judgement: Judgement,
+    original: Quantity,
+    standard: Quantity,
+    grade: int | None = None,
+    significant: bool = False,
+) -> Assessment:
+    """What is known of a result. Reversed ranges are not used (the caller tells)."""
+    by_original, by_standard = side_of(original), side_of(standard)
+    by_range = by_original or by_standard
+    side = judgement.side or by_range
+    flag = judgement.text or _SHOWN.get(by_range, "")
+    if not judgement.text and (grade or significant) and side in ("", NORMAL):
+        side, flag = ABNORMAL, "ABNORMAL"
+    if not flag:
+        return NOT_ASSESSED
+    contradiction = _contradiction(judgement, by_original, by_standard, original if by_original else standard)
+    if side == NORMAL and not significant and (grade or 0) < 1:
+        return Assessment(flag, True, False, NOT_LISTED, math.nan, contradiction)
+    ratio = _ratio(side, original, standard)
+    return Assessment(flag, True, True, _tier(judgement, grade, significant, ratio), ratio, contradiction)
+
+
+def _ratio(side: str, original: Quantity, standard: Quantity) -> float:
+    for quantity in (original, standard):
+        if quantity.has_range:
+            ratio = ratio_to_limit(quantity.value, quantity.low, quantity.high, side)
+            if ratio == ratio:
+                return ratio
+    return math.nan
+
+
+def _tier(judgement: Judgement, grade: int | None, significant: bool, ratio: float) -> int:
+    if judgement.critical or (grade or 0) >= 4:
+        return CRITICAL
+    if grade == 3 or significant:
+        return GRAVE
+    return MEASURED if ratio == ratio else UNMEASURED
+
+
+def _contradiction(judgement: Judgement, by_original: str, by_standard: str, used: Quantity) -> str:
+    """What a data manager should ask about; a value on its limit may be judged either way."""
+    if by_original and by_standard and by_original != by_standard:
+        if judgement.side not in ("", by_original):
+            return f"the range says {_SHOWN[by_original]}"
+        return f"the original range says {_SHOWN[by_original]}, the standard one {_SHOWN[by_standard]}"
+    by_range = by_original or by_standard
+    if not by_range or not judgement.side or judgement.side == by_range:
+        return ""
+    if judgement.side == ABNORMAL and by_range in (LOW, HIGH):
+        return ""
+    if same(used.value, used.low) or same(used.value, used.high):
+        return ""
+    return f"the range says {_SHOWN[by_range]}"

@@ -1,0 +1,84 @@
+"""Numbers as they were written: comparison at their precision, digits for a reader, censored results."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+#: Binary floating point holds 15 decimal digits; what differs beyond them is how it was computed.
+_DIGITS = 15
+_TOLERANCE = 10.0 ** (1 - _DIGITS)
+_SPELLINGS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">=",
+              "＜": "<", "＞": ">", "⩽": "<=", "⩾": ">="}  # fmt: skip
+COMPARATORS = ("<", "<=", ">", ">=")
+_CENSORED = re.compile(r"\s*(<=|>=|=<|=>|[<>≤≥⩽⩾＜＞])\s*([+-]?\d[\d.,]*(?:[eE][+-]?\d+)?)\s*")
+_PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"([+-]?(?:0|[1-9]\d*)),(\d{1,2}|\d{4,})", re.ASCII)
+
+
+def same(first: float, second: float) -> bool:
+    """Whether two numbers are equal to the digits that a float holds: 0.1 + 0.2 is 0.3."""
+    return first == second or abs(first - second) <= _TOLERANCE * max(abs(first), abs(second))
+
+
+def below(value: float, limit: float) -> bool:
+    """Whether `value` is really below `limit`; False when either is NaN."""
+    return value < limit and not same(value, limit)
+
+
+def above(value: float, limit: float) -> bool:
+    return value > limit and not same(value, limit)
+
+
+def plain(text: str) -> float | None:
+    """The number that `text` is: ASCII digits with a point. None for anything else, "5,1" included."""
+    stripped = text.strip()
+    if not _PLAIN.fullmatch(stripped):
+        return None
+    number = float(stripped)
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True)
+class Censored:
+    """A result of which only a limit is known."""
+
+    comparator: str  # of COMPARATORS
+    limit: float  # NaN when its digits can be read in more than one way
+
+
+def censored(text: str) -> Censored | None:
+    """What "<40", ">= 1.5", "≤0.5" or "<0,2" says; None for a text that is no such result.
+
+    A comma between digits is a decimal comma only where it cannot separate thousands ("0,2", "12,5",
+    not "1,234"): else the limit is not known, the direction still is.
+    """
+    match = _CENSORED.fullmatch(text)
+    if match is None:
+        return None
+    digits = match[2]
+    number = plain(digits)
+    if number is None and (comma := _DECIMAL_COMMA.fullmatch(digits)):
+        number = float(f"{comma[1]}.{comma[2]}")
+    return Censored(_SPELLINGS[match[1]], math.nan if number is None else number)
+
+
+def comparator(text: str) -> str:
+    """One of COMPARATORS, or "" for a text that is none."""
+    return _SPELLINGS.get(text.strip(), "")
+
+
+def digits(value: float) -> str:
+    """A number for a reader: as many digits as it has, at most 15, and never an exponent."""
+    if not math.isfinite(value):
+        return ""
+    short = f"{value:.{_DIGITS}g}"
+    try:
+        plain_text = f"{Decimal(short):f}"
+    except InvalidOperation:  # cannot be: `short` is a number
+        return short
+    if "." in plain_text:
+        plain_text = plain_text.rstrip("0").rstrip(".")
+    return "0" if plain_text in ("-0", "") else plain_text

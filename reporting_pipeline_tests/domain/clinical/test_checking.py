@@ -1,0 +1,125 @@
+"""What a caller is told about a payload when it arrives."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reporting_pipeline.domain.clinical.checking import check_payload
+from reporting_pipeline.domain.clinical.findings import FINDING_CODES, MALFORMED_CODES
+from reporting_pipeline.domain.clinical.payloads import PAYLOADS
+from reporting_pipeline.domain.documents import Kind
+
+ARRIVED = date(2026, 11, 20)
+
+
+def found(kind: str, data: object) -> list[tuple[str, str]]:
+    return [(finding.code, finding.field) for finding in check_payload(kind, data, ARRIVED)]
+
+
+EVENT = {"term": "SYNCOPE", "severity": "MODERATE", "serious": "N", "start": "2026-11-01"}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, []),
+        ({"serious": None}, [("seriousness_not_stated", "serious")]),
+        ({"serious": ""}, [("seriousness_not_stated", "serious")]),
+        ({"serious": "UNKNOWN"}, [("seriousness_not_stated", "serious")]),
+        ({"serious": "maybe"}, [("unknown_value", "serious")]),
+        ({"serious": ["Y"]}, [("wrong_type", "serious")]),
+        ({"outcome": "FATAL"}, [("fatal_not_serious", "serious")]),
+        ({"outcome": "Fatal "}, [("fatal_not_serious", "serious")]),
+        ({"grade": 5, "severity": None}, [("fatal_not_serious", "serious")]),
+        ({"seriousness_criteria": ["death"]}, [("fatal_not_serious", "serious")]),
+        ({"seriousness_criteria": ["AESHOSP"]}, [("criteria_not_serious", "serious")]),
+        (
+            {"seriousness_criteria": ["tedious"]},
+            [("unknown_value", "seriousness_criteria[0]"), ("criteria_not_serious", "serious")],
+        ),
+        ({"severity": "DREADFUL"}, [("unknown_value", "severity")]),
+        ({"severity": "MILD", "grade": 4}, [("severity_contradicts_grade", "grade")]),
+        ({"severity": "SEVERE", "grade": 4}, []),  # words end at severe
+        ({"grade": "7"}, [("unknown_value", "grade")]),
+        ({"start": "2026-11"}, [("partial_date", "start")]),
+        ({"start": "2026-12-24"}, [("future_date", "start")]),
+        ({"end": "2026-10-01"}, [("ends_before_start", "end")]),
+        ({"sever": "MILD"}, [("unknown_field", "sever")]),
+        ({"term": " "}, [("missing_field", "term")]),
+    ],
+)
+def test_an_adverse_event_is_told_what_is_odd_about_it(more: dict[str, Any], expected: list[Any]) -> None:
+    assert found("adverse_event", {**EVENT, **more}) == expected
+
+
+GLUCOSE = {"test_code": "GLUC", "value": 5.0, "unit": "mmol/L", "low": 2.8, "high": 13.9}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, []),
+        ({"low": 13.9, "high": 2.8}, [("reversed_range", "results[0].low")]),
+        ({"original_low": 9, "original_high": 3}, [("reversed_range", "results[0].original_low")]),
+        ({"indicator": "HIGH"}, [("flag_contradicts_range", "results[0].indicator")]),
+        ({"indicator": "HIGH HIGH", "value": 30}, []),
+        ({"indicator": "Positive"}, []),
+        ({"comparator": "~"}, [("unknown_value", "results[0].comparator")]),
+        ({"value": "5,1"}, [("wrong_type", "results[0].value")]),
+        ({"value": "5.1"}, []),
+        ({"value": "<40"}, []),
+        ({"text_result": "50"}, [("value_contradicts_text", "results[0].text_result")]),
+        ({"spec": "URINE"}, [("unknown_field", "results[0].spec")]),
+        ({"collected": "2026-11-18T24:30"}, [("impossible_date", "results[0].collected")]),
+    ],
+)
+def test_a_result_is_told_what_is_odd_about_it(more: dict[str, Any], expected: list[Any]) -> None:
+    assert found("lab", {"results": [{**GLUCOSE, **more}]}) == expected
+
+
+def test_every_kind_has_a_payload_whose_example_is_sound() -> None:
+    assert set(PAYLOADS) == set(Kind)
+    sound: dict[str, dict[str, Any]] = {
+        "subject": {"age": 71, "age_unit": "YEARS", "sex": "F", "arm": "PLACEBO", "died": "N"},
+        "exposure": {"treatment": "XANOMELINE", "dose": 54, "dose_unit": "mg", "start": "2026-11-01"},
+        "deviation": {"term": "VISIT OUT OF WINDOW", "category": "MINOR", "start": "2026-11-10"},
+        "medication": {"term": "ASPIRIN", "ongoing": "Y"},
+        "history": {"term": "HYPERTENSION", "occurred": "Y"},
+        "visit": {"visit": "WEEK 2", "occurred": "N", "reason_not_done": "COVID-19"},
+        "disposition": {"decoded": "COMPLETED", "category": "DISPOSITION EVENT", "start": "2026-11-10"},
+        "ecg": {},
+        "note": {"anything": "goes"},
+    }
+    for kind, data in sound.items():
+        PAYLOADS[Kind(kind)].model_validate(data)
+        assert found(kind, data) == [], kind
+
+
+def test_the_codes_are_explained_and_the_sound_ones_condemn_nobody() -> None:
+    assert set(FINDING_CODES) > MALFORMED_CODES
+    assert not MALFORMED_CODES & {"unknown_value", "partial_date", "seriousness_not_stated", "mixed_units"}
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(sorted({name for model in PAYLOADS.values() for name in model.model_fields}))
+RESULTS = st.fixed_dictionaries(
+    {"results": st.lists(st.dictionaries(NAMES | st.sampled_from(sorted(GLUCOSE)), ANYTHING))}
+)
+
+
+@given(
+    kind=st.sampled_from([*Kind, "telepathy", 7]), data=ANYTHING | st.dictionaries(NAMES, ANYTHING) | RESULTS
+)
+def test_nothing_in_a_payload_can_raise_and_every_finding_has_a_code(kind: Any, data: Any) -> None:
+    for finding in check_payload(kind, data, ARRIVED):
+        assert finding.code in FINDING_CODES
+        finding.detail.encode()

@@ -1,0 +1,65 @@
+"""Spellings of one unit are one unit; what only looks alike stays apart."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
+
+SPELLINGS = [
+    ["µmol/L", "μmol/L", "umol/L", "UMOL/L", "mcmol/L", "nmol/mL"],
+    ["10^9/L", "10⁹/L", "x10^9/L", "×10⁹/L", "10*9/L", "10E9/L", "10**9/L", "10^3/uL", "10^3/µL", "K/uL"],
+    ["GI/L", "THOU/uL", "10*3/mm3", "10^6/mL", "x10E3/uL"],
+    ["10^12/L", "TI/L", "10^6/uL", "M/uL", "MILL/uL"],
+    ["cells/uL", "/uL", "10^6/L"],
+    ["m2", "m²", "m^2"],
+    ["mg/dL", "mg/dl", "MG/DL", "mg / dL", "mg/d\u200bL"],
+    ["IU/L", "[iU]/L", "iu/l", "mIU/mL"],
+    ["U/L", "u/l"],
+    ["g/L", "mg/mL"],
+    ["K", "\u212a"],
+    ["°C", "℃", "C", "degC"],
+    ["mEq/L", "meq/l"],
+    ["mmol/L", "mmol\u200b/L"],
+    ["beats/min", "bpm", "BEATS/MIN", "/min", "{beats}/min"],
+    ["%"],
+    ["mmHg", "mm[Hg]", "MMHG", "mm Hg"],
+    ["mg/24h", "mg/day", "mg/d", "mg/24 h"],
+    ["mL/min/1.73m2", "mL/min/1.73 m²", "mL/min/1.73m^2"],
+    ["kg/m2", "kg/m²"],
+    ["ng/mL", "ug/L", "µg/L"],
+    ["msec", "ms"],
+    ["mIU/L", "uIU/mL", "µIU/mL"],
+    ["kg"],
+    ["g"],
+    ["LB"],
+    ["100 WBC"],
+    ["109/L"],
+    ["ng/dL"],
+]
+SAME = [SPELLINGS[1] + SPELLINGS[2], *SPELLINGS[3:], SPELLINGS[0]]
+
+
+@pytest.mark.parametrize("spellings", SAME, ids=lambda spellings: spellings[0])
+def test_spellings_of_one_unit_are_the_same(spellings: list[str]) -> None:
+    assert [one for one in spellings if not same_unit(one, spellings[0])] == []
+
+
+def test_different_units_are_never_taken_for_one() -> None:
+    taken = [
+        (first, second)
+        for one, other in itertools.combinations(SAME, 2)
+        for first in one
+        for second in other
+        if same_unit(first, second)
+    ]
+    assert taken == []
+
+
+def test_a_unit_is_shown_as_collected_without_what_nobody_can_see() -> None:
+    assert shown_unit("10⁹/L") == "10⁹/L"
+    assert shown_unit("mmol\u200b/L \ufeff") == "mmol/L"
+    assert not same_unit("mg/dL", "")
+    assert same_unit("", "\u200b")
