@@ -1,0 +1,47 @@
+"""A document before it is stored or reported: what a source says, and how it becomes a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+#: The site of a subject of whom no site is known. Unknown is a value.
+UNKNOWN_SITE = "unknown"
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One document as its source holds it. `source_id` is the caller's own id, unique in the trial."""
+
+    source_id: str
+    trial: str
+    site: str
+    subject: str
+    kind: str
+    title: str
+    collected: str  # ISO 8601 as collected
+    data: Mapping[str, Any] = field(repr=False)
+    key: tuple[str, ...] = ()  # what its stored id is made of, beside the trial and the kind
+    received_at: datetime | None = None  # None: the source does not say
+    note: str | None = None
+    synthetic: bool = False
+
+    def record(self, identifier: str, received_at: datetime | None, organisation: str) -> dict[str, Any]:
+        """The record as `domain.documents` describes it, without `updated_at`."""
+        return {
+            "_id": identifier,
+            "organisation": organisation,
+            "trial": self.trial,
+            "site": self.site,
+            "subject": self.subject,
+            "kind": self.kind,
+            "title": self.title,
+            "received_at": received_at,
+            "collected": self.collected,
+            "note": self.note,
+            "synthetic": self.synthetic,
+            "data": dict(self.data),
+            "file": None,
+        }

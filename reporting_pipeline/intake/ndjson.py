@@ -1,0 +1,219 @@
+"""Documents as newline-delimited JSON, one a line, in the shape of the API; a JSON array is read, too.
+
+    {"id": "lab-17", "trial": "T-1", "site": "701", "subject": "701-001", "kind": "lab",
+     "title": "Haematology", "received_at": "2026-11-17T09:30:00Z", "data": {"results": [...]}}
+
+A line that is no document becomes a finding that names file and line, and the next one is read. What a
+payload holds is not judged here: `domain` does that, when it is reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from reporting_pipeline.intake.dates import instant_of
+from reporting_pipeline.intake.documents import UNKNOWN_SITE, SourceDocument
+from reporting_pipeline.intake.understanding import Understanding
+
+#: Fields of a document and what they hold; `id` may be called `_id`.
+FIELDS: Mapping[str, str] = {
+    "id": "text: the caller's own id",
+    "trial": "text",
+    "site": "text",
+    "subject": "text",
+    "kind": "text: a kind of document",
+    "title": "text",
+    "received_at": "an ISO 8601 instant: when the document arrived",
+    "collected": "an ISO 8601 date, possibly partial",
+    "note": "text",
+    "synthetic": "true or false",
+    "data": "an object: the payload of its kind",
+}
+#: Of a document that was read from the API; what they say is not needed here.
+_ANSWERED = frozenset({"_id", "source_id", "updated_at", "organisation", "file", "findings", "version", "state"})
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that may be a document, and where it stands."""
+
+    file: str
+    number: int
+    text: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.number}"
+
+
+class LineProblem(ValueError):
+    """A line that is no document at all; the message says why."""
+
+
+def lines_of(text: str, file: str, understanding: Understanding) -> Iterator[Line]:
+    """The documents of one file, each as a line; of a JSON array its elements."""
+    stripped = text.lstrip("\ufeff \t\r\n")
+    if stripped.startswith("["):
+        yield from _elements(stripped, file, understanding)
+        return
+    whole = _one_object(stripped)
+    if whole is not None:
+        yield Line(file, 1, whole)
+        return
+    # Only line feeds end a line: JSON texts may hold the other separators that Python knows.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip("\ufeff \t\r"):
+            yield Line(file, number, line.strip("\ufeff \t\r"))
+
+
+def parsed(line: Line) -> Mapping[str, Any]:
+    """The line's JSON object. Raises LineProblem."""
+    try:
+        value = json.loads(line.text)
+    except RecursionError:
+        raise LineProblem("is nested too deeply") from None
+    except ValueError as error:
+        raise LineProblem(f"is no JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise LineProblem(f"holds {type(value).__name__} where a JSON object is expected")
+    return value
+
+
+def documents_of(
+    lines: Iterator[Line], understanding: Understanding, zone: ZoneInfo, trial: str | None = None
+) -> Iterator[SourceDocument]:
+    """The documents of `lines`; `trial` names those that name none. Nothing raises here."""
+    for line in lines:
+        understanding.rows[line.file] += 1
+        try:
+            source = parsed(line)
+        except LineProblem as problem:
+            understanding.finding(line.where, "unreadable_line", "", f"The line {problem}.")
+            continue
+        yield _document(source, line, understanding, zone, trial)
+
+
+def _document(
+    source: Mapping[str, Any], line: Line, understanding: Understanding, zone: ZoneInfo, trial: str | None
+) -> SourceDocument:
+    identifier = _identifier(source, line, understanding)
+    reader = _Fields(source, identifier, understanding)
+    reader.tell_unknown()
+    kind = reader.text("kind")
+    collected = reader.text("collected")
+    data = source.get("data", {})
+    if not isinstance(data, Mapping) and data is not None:
+        reader.finding("wrong_type", "data", f"Expected an object, found {_shown(data)}; it was left out.")
+    return SourceDocument(
+        source_id=identifier,
+        trial=reader.text("trial") or trial or "",
+        site=reader.text("site") or UNKNOWN_SITE,
+        subject=reader.text("subject"),
+        kind=kind,
+        title=reader.text("title") or kind.replace("_", " ").capitalize() or "Document",
+        collected=collected,
+        data=data if isinstance(data, Mapping) else {},
+        key=(identifier,),
+        received_at=_received_at(reader, zone),
+        note=reader.text("note") or None,
+        synthetic=source.get("synthetic") is True,
+    )
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """The fields of one document, read with care."""
+
+    source: Mapping[str, Any]
+    identifier: str
+    understanding: Understanding
+
+    def finding(self, code: str, name: str, detail: str) -> None:
+        self.understanding.finding(self.identifier, code, name, detail)
+
+    def text(self, name: str) -> str:
+        value = self.source.get(name)
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            return _storable(value).strip()
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return str(value)  # a site 701, a subject 12
+        self.finding("wrong_type", name, f"Expected text, found {_shown(value)}; it was left out.")
+        return ""
+
+    def tell_unknown(self) -> None:
+        for name in self.source:
+            if name not in FIELDS and name not in _ANSWERED:
+                self.understanding.unplaced[_storable(name)[:_SHOWN]] += 1
+                self.finding("unknown_field", _storable(name)[:_SHOWN], "A document has no such field.")
+        if self.source.get("file"):
+            self.understanding.unplaced["file"] += 1
+
+
+def _identifier(source: Mapping[str, Any], line: Line, understanding: Understanding) -> str:
+    for name in ("id", "_id"):
+        value = source.get(name)
+        if isinstance(value, str) and value.strip():
+            return _storable(value).strip()
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+    content = sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
+    understanding.finding(line.where, "assumed_id", "id", f"Without an id; called {content} by its content.")
+    return content
+
+
+def _received_at(reader: _Fields, zone: ZoneInfo) -> datetime | None:
+    value = reader.source.get("received_at")
+    if value is None or value == "":
+        return None
+    found = instant_of(value, zone) if isinstance(value, str) else None
+    if found is None:
+        reader.finding(
+            "wrong_type",
+            "received_at",
+            f"Expected an instant like 2026-11-17T09:30:00Z, found {_shown(value)}; it was left out.",
+        )
+        return None
+    instant, offset_given = found
+    if not offset_given:
+        reader.finding("assumed_timezone", "received_at", f"{_shown(value)} was read as {zone.key}.")
+    return instant
+
+
+def _elements(text: str, file: str, understanding: Understanding) -> Iterator[Line]:
+    try:
+        elements = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        understanding.finding(file, "unreadable_file", "", f"{file} is no JSON array ({error}).")
+        return
+    for number, element in enumerate(elements, 1):
+        yield Line(file, number, json.dumps(element))
+
+
+def _one_object(text: str) -> str | None:
+    """A file that holds one document over several lines, as one line; of `{"items": [...]}` nothing."""
+    if "\n" not in text.strip() or not text.startswith("{"):
+        return None
+    try:
+        return json.dumps(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _storable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (dict, list)):
+        return f"a {type(value).__name__}"
+    written = _storable(repr(value))
+    return written if len(written) <= _SHOWN else written[:_SHOWN] + "…"

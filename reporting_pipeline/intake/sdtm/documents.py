@@ -1,0 +1,216 @@
+"""Tables of SDTM to documents: one per subject and day of measurements, one per row of the rest.
+
+A document's key, and so its stored id, follows from trial, kind, subject and day or --SEQ: the same
+source gives the same ids, and a corrected row changes its document instead of adding one. Rows that
+share a key, or have none, are told apart by their content.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import groupby
+
+import polars as pl
+
+from reporting_pipeline.intake.documents import UNKNOWN_SITE, SourceDocument
+from reporting_pipeline.intake.sdtm.domains import (
+    ABOUT_THE_TRIAL,
+    DOMAINS,
+    STRUCTURAL,
+    STRUCTURAL_SUFFIXES,
+    Domain,
+    text,
+)
+from reporting_pipeline.intake.sdtm.supplements import Supplements, supplements_of
+from reporting_pipeline.intake.sdtm.tables import Row, Table
+from reporting_pipeline.intake.sdtm.trial import sites_of_subjects
+from reporting_pipeline.intake.understanding import Understanding
+
+_DAY_LENGTH = len("2026-11-16")
+
+
+def by_name(tables: Iterable[Table]) -> dict[str, list[Table]]:
+    """Tables by their name; a domain may be split over several files."""
+    found: dict[str, list[Table]] = {}
+    for table in tables:
+        found.setdefault(table.name, []).append(table)
+    return found
+
+
+def studies_of(tables: Mapping[str, Sequence[Table]]) -> list[str]:
+    """Every STUDYID that occurs in a table of a domain, in order."""
+    found: set[str] = set()
+    for table in (one for some in tables.values() for one in some):
+        if "STUDYID" in table.columns:
+            found.update(text(study) for study in table.frame["STUDYID"].drop_nulls().unique())
+    return sorted(found)
+
+
+def documents_of(
+    tables: Mapping[str, list[Table]], understanding: Understanding, trial: str | None = None
+) -> Iterator[SourceDocument]:
+    """The documents of a folder's tables, domain by domain; `understanding` is filled meanwhile.
+
+    `trial` names the trial of all rows; without it a row's STUDYID does.
+    """
+    sites = sites_of_subjects(tables, understanding)
+    for name in sorted(tables, key=_reading_order):
+        domain = DOMAINS.get(name)
+        if domain is not None:
+            supplements = supplements_of(tables, name)
+            reading = _Reading(domain, supplements, sites, trial, understanding)
+            for table in tables[name]:
+                yield from reading.documents(table)
+            supplements.tell_unmatched(understanding)
+            _tell_unplaced(domain, tables[name], supplements, understanding)
+        else:
+            _tell_without_kind(name, tables, understanding)
+
+
+class _Reading:
+    """One domain while its documents are made."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        supplements: Supplements,
+        sites: Mapping[str, str],
+        trial: str | None,
+        understanding: Understanding,
+    ) -> None:
+        self._domain = domain
+        self._supplements = supplements
+        self._sites = sites
+        self._trial = trial
+        self._understanding = understanding
+        self._keys: set[tuple[str, ...]] = set()
+        self._without_site: set[str] = set()
+
+    def documents(self, table: Table) -> Iterator[SourceDocument]:
+        self._understanding.rows[f"{table.name} ({table.source})"] += len(table)
+        rows = self._supplements.joined(_sorted(self._domain, table.frame).iter_rows(named=True))
+        if not self._domain.grouped:
+            for row in rows:
+                yield self._document([row], self._domain.key_of(row))
+            return
+        for (_, _, day), group in groupby(rows, key=self._group):
+            yield self._document(list(group), (day,))
+
+    def _group(self, row: Row) -> tuple[str, str, str]:
+        return text(row.get("STUDYID")), _subject(row), self._domain.when(row)[:_DAY_LENGTH]
+
+    def _document(self, rows: list[Row], key: tuple[str, ...]) -> SourceDocument:
+        domain, first = self._domain, rows[0]
+        subject = _subject(first)
+        payloads = [domain.payload(row) for row in rows]
+        data = {"results": payloads} if domain.grouped else payloads[0]
+        trial = self._trial or text(first.get("STUDYID")) or "unknown"
+        full = self._unique((trial, subject, *key), data)[1:]
+        source_id = "/".join((domain.code, *full))
+        self._tell(source_id, subject, payloads)
+        return SourceDocument(
+            source_id=source_id,
+            trial=trial,
+            site=self._site(source_id, subject, first),
+            subject=subject,
+            kind=domain.kind,
+            title=domain.title(payloads[0], text(first.get("VISIT"))) or domain.kind,
+            collected=max(domain.when(row) for row in rows),
+            data=data,
+            key=(domain.code, *full) if domain.second else full,
+        )
+
+    def _unique(self, key: tuple[str, ...], data: Mapping[str, object]) -> tuple[str, ...]:
+        """`key`, with a mark of the content when it names nothing or was given before."""
+        if (len(key) > len(("trial", "subject")) and not any(key[2:])) or key in self._keys:
+            content = sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:12]
+            marked, times = (*key, content), 1
+            while marked in self._keys:
+                times += 1
+                marked = (*key, content, str(times))
+            key = marked
+        self._keys.add(key)
+        return key
+
+    def _site(self, source_id: str, subject: str, row: Row) -> str:
+        site = text(row.get("SITEID")) or self._sites.get(subject, "")
+        if site:
+            return site
+        if subject not in self._without_site:
+            self._without_site.add(subject)
+            self._understanding.finding(
+                source_id, "no_site", "SITEID", f"The site of subject {subject or '(none)'} is not known."
+            )
+        return UNKNOWN_SITE
+
+    def _tell(self, source_id: str, subject: str, payloads: list[dict[str, object]]) -> None:
+        if not subject:
+            self._understanding.finding(source_id, "no_subject", "USUBJID", "The row names no subject.")
+        for position, payload in enumerate(payloads):
+            where = f"results[{position}]." if self._domain.grouped else ""
+            for name in _NUMBERS & payload.keys():
+                if isinstance(payload[name], str):
+                    detail = f"{payload[name]!r} is no number; it was kept as text."
+                    self._understanding.finding(source_id, "not_a_number", where + name, detail)
+
+
+_NUMBERS = frozenset({"value", "low", "high", "visit_number", "grade", "age", "dose"})
+
+
+def _subject(row: Row) -> str:
+    return text(row.get("USUBJID")) or text(row.get("SUBJID"))
+
+
+def _sorted(domain: Domain, frame: pl.DataFrame) -> pl.DataFrame:
+    """By study, subject, day where rows are grouped, and --SEQ or the domain's key; else as they stand."""
+    keys: list[pl.Expr] = [pl.col(name) for name in ("STUDYID", "USUBJID") if name in frame.columns]
+    if domain.grouped and (when := domain.name(domain.collected[0])) in frame.columns:
+        keys.append(pl.col(when).cast(pl.String).str.slice(0, _DAY_LENGTH).fill_null(""))
+    keys += [
+        pl.col(name).cast(pl.Float64, strict=False)
+        for name in map(domain.name, domain.key)
+        if name in frame.columns
+    ]
+    return frame.sort(keys, maintain_order=True, nulls_last=True) if keys else frame
+
+
+def _reading_order(name: str) -> tuple[int, str]:
+    """In the order in which `DOMAINS` has them, which is the reader's."""
+    known = list(DOMAINS)
+    return (known.index(name) if name in DOMAINS else len(known), name)
+
+
+# --- what has no place ---------------------------------------------------------------------------
+
+
+def _tell_unplaced(
+    domain: Domain, tables: Sequence[Table], supplements: Supplements, understanding: Understanding
+) -> None:
+    for table in tables:
+        for name in table.columns:
+            values = len(table) - table.frame[name].null_count()
+            if values and not _has_place(domain, name):
+                understanding.unplaced[f"{domain.code}.{name}"] += values
+    for name, values in supplements.names.items():
+        if not _has_place(domain, name):
+            understanding.unplaced[f"SUPP{domain.code}.{name}"] += values
+
+
+def _has_place(domain: Domain, name: str) -> bool:
+    return name in domain.used or name in STRUCTURAL or name.removeprefix(domain.code) in STRUCTURAL_SUFFIXES
+
+
+def _tell_without_kind(
+    name: str, tables: Mapping[str, Sequence[Table]], understanding: Understanding
+) -> None:
+    supplement = name.startswith("SUPP")
+    if name in ABOUT_THE_TRIAL or (supplement and name.removeprefix("SUPP") in tables):
+        for table in tables[name]:
+            understanding.rows[f"{table.name} ({table.source})"] += len(table)
+        return
+    for table in tables[name]:
+        understanding.rows[f"{table.name} ({table.source})"] += len(table)
+        detail = f"{len(table):,} rows of {table.name or 'a table without a name'} have no kind of document."
+        understanding.finding(table.source, "no_kind", table.name, detail)

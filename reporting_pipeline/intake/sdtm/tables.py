@@ -1,0 +1,256 @@
+"""Files to tables: SAS transport (XPT version 5 and 8), Dataset-JSON 1.1 and its line form, CSV.
+
+A table's columns have upper-case names; texts are without blanks at the end, as XPT pads them; what is
+missing is None. A file that cannot be read raises `UnreadableTable`, which names the file and, where
+one is at fault, the line.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyreadstat
+from pyreadstat import PyreadstatError, ReadstatError
+
+Row = dict[str, Any]
+
+SUFFIXES = {".xpt": "XPT", ".json": "Dataset-JSON", ".ndjson": "Dataset-JSON", ".csv": "CSV"}
+_SEPARATORS = ",;\t|"
+_LONGEST_CELL = 10_000_000
+
+
+class UnreadableTable(ValueError):
+    """A file that is no table; the message says why, for a person."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of SDTM. `frame` holds texts (str) and numbers (float); its rows keep the file's order."""
+
+    name: str  # "LB", "SUPPAE"; upper case
+    frame: pl.DataFrame
+    source: str  # the file's name, for a person
+    notes: tuple[tuple[str, str], ...] = ()  # (code, sentence) about the reading
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def columns(self) -> list[str]:
+        return self.frame.columns
+
+    def rows(self) -> Iterator[Row]:
+        return self.frame.iter_rows(named=True)
+
+
+def read_table(path: Path) -> Table:
+    """The table of one file, by its suffix (`.gz` beside it is understood). Raises UnreadableTable."""
+    suffix = suffix_of(path)
+    content = content_of(path)
+    if suffix == ".xpt":
+        name, frame, notes = _xpt(content, path.name)
+    elif suffix == ".csv":
+        name, frame, notes = _csv(content, path.name)
+    else:
+        name, frame, notes = _dataset_json(content, path.name)
+    frame = _tidied(frame, path.name)
+    return Table(_domain(frame, name or stem_of(path)), frame, path.name, tuple(notes))
+
+
+def suffix_of(path: Path) -> str:
+    """`path`'s suffix in lower case, that of the file inside for a `.gz`."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def stem_of(path: Path) -> str:
+    name = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    return Path(name).stem
+
+
+def content_of(path: Path) -> bytes:
+    """A file's bytes, those inside for a `.gz`. Raises UnreadableTable."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError) as error:
+        raise UnreadableTable(f"{path.name}: cannot be read ({error})") from None
+
+
+def text_of(content: bytes) -> tuple[str, list[tuple[str, str]]]:
+    """`content` as text, and what should be told: UTF-8 (with or without a mark), UTF-16, else 1252."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace"), []
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        told = f"line {line} is not UTF-8; the file was read as Windows-1252"
+        return content.decode("cp1252", "replace"), [("encoding", told)]
+
+
+def _xpt(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, str]]]:
+    notes: list[tuple[str, str]] = []
+    if not content.startswith(b"HEADER RECORD"):
+        raise UnreadableTable(f"{name}: is no SAS transport file")
+    try:
+        columns, meta = _read_xport(content, "UTF-8")
+    except (ReadstatError, PyreadstatError, UnicodeDecodeError):
+        try:
+            columns, meta = _read_xport(content, "WINDOWS-1252")
+        except (ReadstatError, PyreadstatError, UnicodeDecodeError) as error:
+            raise UnreadableTable(f"{name}: is no readable SAS transport file ({error})") from None
+        notes.append(("encoding", "the texts are not UTF-8; they were read as Windows-1252"))
+    frame = pl.DataFrame({column: _series(list(values)) for column, values in columns.items()})
+    return str(meta.table_name or ""), frame, notes
+
+
+def _read_xport(content: bytes, encoding: str) -> tuple[dict[str, Any], Any]:
+    return pyreadstat.read_xport(  # type: ignore[no-any-return]
+        BytesIO(content), encoding=encoding, output_format="dict", disable_datetime_conversion=True
+    )
+
+
+def _csv(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, str]]]:
+    text, notes = text_of(content)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(_SEPARATORS, key=header.count)
+    csv.field_size_limit(_LONGEST_CELL)
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
+    try:
+        columns = [column.strip() for column in next(reader, [])]
+        rows = [_cells(row, columns, name, reader.line_num) for row in reader if any(row)]
+    except csv.Error as error:
+        raise UnreadableTable(f"{name}, line {reader.line_num}: {error}") from None
+    if not any(columns):
+        raise UnreadableTable(f"{name}: has no header line")
+    _refuse_twins(columns, name)
+    return "", _frame(columns, rows), notes
+
+
+def _cells(row: Sequence[str], columns: Sequence[str], name: str, line: int) -> Sequence[str]:
+    surplus = row[len(columns) :]
+    if any(surplus):
+        raise UnreadableTable(
+            f"{name}, line {line}: has {len(row)} cells where the header has {len(columns)} columns"
+        )
+    return [*row[: len(columns)], *[""] * (len(columns) - len(row))]
+
+
+def _dataset_json(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, str]]]:
+    text, notes = text_of(content)
+    head, rows = _parsed(text, name)
+    if "clinicalData" in head or "referenceData" in head:  # version 1.0
+        head, rows = _older(head, name)
+    given = head.get("columns")
+    if not isinstance(given, list) or not all(isinstance(one, dict) and one.get("name") for one in given):
+        raise UnreadableTable(f"{name}: is no Dataset-JSON; it has no list `columns` with names")
+    columns = [str(one["name"]) for one in given]
+    _refuse_twins(columns, name)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise UnreadableTable(f"{name}, row {number}: is no list of {len(columns)} values")
+    return str(head.get("name") or ""), _frame(columns, rows), notes
+
+
+def _parsed(text: str, name: str) -> tuple[Row, list[Any]]:
+    """(metadata, rows) of a document, or of its line form: metadata first, then a row each line."""
+    try:
+        whole = json.loads(text)
+    except ValueError as error:
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if len(lines) < 2:
+            raise UnreadableTable(f"{name}: is no JSON ({error})") from None
+        parsed = [_line(name, number, line) for number, line in lines]
+        head, rows = parsed[0], parsed[1:]
+        if not isinstance(head, dict):
+            raise UnreadableTable(f"{name}, line 1: holds no metadata of Dataset-JSON") from None
+        return head, rows
+    except RecursionError:
+        raise UnreadableTable(f"{name}: is nested too deeply") from None
+    if not isinstance(whole, dict):
+        raise UnreadableTable(f"{name}: is no Dataset-JSON; it holds no object")
+    rows = whole.get("rows", [])
+    if not isinstance(rows, list):
+        raise UnreadableTable(f"{name}: `rows` is no list")
+    return whole, rows
+
+
+def _line(name: str, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableTable(f"{name}, line {number}: is no JSON ({error})") from None
+
+
+def _older(head: Row, name: str) -> tuple[Row, list[Any]]:
+    groups = (head.get("clinicalData") or head.get("referenceData") or {}).get("itemGroupData") or {}
+    group = next((one for one in groups.values() if isinstance(one, dict)), None) if groups else None
+    if group is None:
+        raise UnreadableTable(f"{name}: is no Dataset-JSON; it has no `itemGroupData`")
+    return {"name": group.get("name"), "columns": group.get("items")}, group.get("itemData") or []
+
+
+def _refuse_twins(columns: Sequence[str], name: str) -> None:
+    seen: set[str] = set()
+    for column in columns:
+        upper = column.strip().upper()
+        if upper in seen:
+            raise UnreadableTable(f"{name}: has two columns {upper!r}")
+        seen.add(upper)
+
+
+def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    return pl.DataFrame(
+        {column: _series(list(values)) for column, values in zip(columns, by_column, strict=True)}
+    )
+
+
+def _series(values: list[Any]) -> pl.Series:
+    """Numbers when all that is there are numbers, else texts."""
+    numeric = all(
+        value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values
+    )
+    if numeric and any(value is not None for value in values):
+        return pl.Series([None if value is None or value != value else float(value) for value in values])
+    return pl.Series([_text(value) for value in values], dtype=pl.String)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or value != value:
+        return None
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    text = str(value).replace("\x00", "")
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+
+
+def _tidied(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    _refuse_twins(frame.columns, name)
+    renamed = frame.rename({column: column.strip().upper() for column in frame.columns})
+    return renamed.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+
+
+def _domain(frame: pl.DataFrame, name: str) -> str:
+    """What the table says of itself before what its file is called."""
+    if {"RDOMAIN", "QNAM"} <= set(frame.columns):
+        return "SUPP" + _first(frame, "RDOMAIN")
+    if "DOMAIN" in frame.columns and (domain := _first(frame, "DOMAIN")):
+        return domain
+    return name.strip().upper()
+
+
+def _first(frame: pl.DataFrame, column: str) -> str:
+    found = frame[column].drop_nulls()
+    return str(found[0]).strip().upper() if len(found) else ""

@@ -1,0 +1,207 @@
+"""A path to documents: a file or a folder, SDTM or newline-delimited JSON, found out by what it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from reporting_pipeline.intake import ndjson
+from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.sdtm import documents as sdtm
+from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS
+from reporting_pipeline.intake.sdtm.tables import (
+    Table,
+    UnreadableTable,
+    content_of,
+    read_table,
+    stem_of,
+    suffix_of,
+    text_of,
+)
+from reporting_pipeline.intake.sdtm.trial import TrialFacts, trial_facts
+from reporting_pipeline.intake.understanding import Understanding
+
+_TABLES = (".xpt", ".json", ".ndjson", ".csv")  # in the order in which one of several formats is chosen
+_LINES = (".ndjson", ".jsonl", ".json")
+_HEAD = 65_536  # characters that tell a table from documents
+
+
+class SourceProblem(ValueError):
+    """There is nothing to read at a path, or it does not say enough; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What stands at a path, sorted out but not yet read as documents."""
+
+    path: Path
+    tables: dict[str, list[Table]]  # of SDTM, by name; {} when there are documents as lines
+    files: tuple[Path, ...]  # of lines
+
+    @property
+    def is_sdtm(self) -> bool:
+        return bool(self.tables)
+
+    def facts(self, trial: str) -> TrialFacts:
+        """The trial's title, sites and the rest, as far as the source says."""
+        return trial_facts(trial, self.tables)
+
+    def documents(
+        self, understanding: Understanding, zone: ZoneInfo, trial: str | None
+    ) -> Iterator[SourceDocument]:
+        """Every document; `trial` chooses or names the trial. Raises SourceProblem for a trial that is not there."""
+        if self.is_sdtm:
+            named = _trial_of_sdtm(self.tables, trial)
+            found = sdtm.documents_of(self.tables, understanding, named)
+            return found if trial is None or named else _of_trial(found, trial)
+        return self._from_lines(understanding, zone, trial)
+
+    def _from_lines(
+        self, understanding: Understanding, zone: ZoneInfo, trial: str | None
+    ) -> Iterator[SourceDocument]:
+        for path in self.files:
+            text, notes = text_of(content_of(path))
+            for code, sentence in notes:
+                understanding.finding(path.name, code, "", sentence)
+            lines = ndjson.lines_of(text, path.name, understanding)
+            found = ndjson.documents_of(lines, understanding, zone, trial)
+            yield from found if trial is None else _of_trial(found, trial)
+
+
+def open_source(
+    path: Path, understanding: Understanding, progress: Callable[[str], None] = lambda name: None
+) -> Source:
+    """What stands at `path`. `progress` is called with the name of each file before it is read.
+
+    Raises SourceProblem when nothing there can be read.
+    """
+    files = _files(path)
+    tables: list[Table] = []
+    lines: list[Path] = []
+    for file in _one_of_each_format(files, understanding):
+        progress(file.name)
+        if _holds_documents(file):
+            lines.append(file)
+        elif suffix_of(file) in _TABLES:
+            _read(file, tables, understanding)
+    _refuse_nothing(path, files, tables, lines, understanding)
+    if tables and lines:
+        named = ", ".join(file.name for file in lines[:5])
+        understanding.note(f"The folder holds tables of SDTM and documents as lines; {named} were left out.")
+        lines = []
+    return Source(path, sdtm.by_name(tables), tuple(lines))
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise SourceProblem(f"there is nothing at {path}")
+    if path.is_file():
+        return [path]
+    found = sorted(
+        (one for one in path.rglob("*") if one.is_file() and not _hidden(one, path)),
+        key=lambda one: str(one.relative_to(path)).lower(),
+    )
+    if not found:
+        raise SourceProblem(f"the folder {path} is empty; give a folder of SDTM or a file of documents")
+    return found
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in file.relative_to(root).parts)
+
+
+def _one_of_each_format(files: list[Path], understanding: Understanding) -> list[Path]:
+    """The files that can be read; of one table in several formats the first of `_TABLES`."""
+    chosen: dict[tuple[Path, str], Path] = {}
+    rest: list[Path] = []
+    for file in files:
+        suffix = suffix_of(file)
+        if suffix not in (*_TABLES, *_LINES):
+            understanding.note(f"{file.name} was not read: it is none of {', '.join(_TABLES)}, .jsonl (.gz).")
+            continue
+        if suffix not in _TABLES or _holds_documents(file):
+            rest.append(file)
+            continue
+        table = stem_of(file).upper()
+        key = (Path(), table) if table in DOMAINS or table.startswith("SUPP") else (file.parent, table)
+        before = chosen.get(key)
+        if before is None:
+            chosen[key] = file
+            continue
+        better, other = sorted((before, file), key=lambda one: _TABLES.index(suffix_of(one)))
+        chosen[key] = better
+        understanding.finding(
+            other.name, "other_format", "", f"The same table was read from {better.name}; this one was left out."
+        )
+    return sorted([*chosen.values(), *rest], key=lambda one: str(one).lower())
+
+
+def _holds_documents(file: Path) -> bool:
+    """Whether a file of JSON holds documents rather than a table (Dataset-JSON)."""
+    if suffix_of(file) not in _LINES:
+        return False
+    if suffix_of(file) == ".jsonl":
+        return True
+    try:
+        head = text_of(content_of(file))[0][:_HEAD].lstrip("\ufeff \t\r\n")
+    except UnreadableTable:
+        return False
+    first = head.split("\n", 1)[0]
+    table_words = ('"datasetJSONVersion"', '"itemGroupOID"', '"clinicalData"', '"itemGroupData"')
+    try:
+        line = json.loads(first)
+        if isinstance(line, dict):
+            return not {word.strip('"') for word in table_words} & line.keys() and "columns" not in line
+    except (ValueError, RecursionError):
+        pass
+    return not any(word in head for word in table_words)
+
+
+def _read(file: Path, tables: list[Table], understanding: Understanding) -> None:
+    try:
+        table = read_table(file)
+    except UnreadableTable as error:
+        understanding.finding(file.name, "unreadable_file", "", f"{error}.")
+        return
+    for code, sentence in table.notes:
+        understanding.finding(file.name, code, "", f"{file.name}: {sentence}.")
+    if not _looks_like_sdtm(table):
+        understanding.finding(file.name, "not_sdtm", table.name, f"{file.name} is no table of SDTM.")
+        return
+    tables.append(table)
+
+
+def _looks_like_sdtm(table: Table) -> bool:
+    """SDTM's tables name a domain; analysis data (ADaM) does not, and would count rows twice."""
+    known = table.name in DOMAINS or table.name in ABOUT_THE_TRIAL or table.name.startswith("SUPP")
+    return known or "DOMAIN" in table.columns
+
+
+def _refuse_nothing(
+    path: Path, files: list[Path], tables: list[Table], lines: list[Path], understanding: Understanding
+) -> None:
+    if tables or lines:
+        return
+    reasons = [finding.detail for finding in understanding.findings] or understanding.notes
+    told = " ".join(reasons[:3])
+    raise SourceProblem(
+        f"nothing at {path} can be read ({len(files)} files). Give a folder of SDTM "
+        f"(.xpt, Dataset-JSON .json, .csv) or documents as .ndjson. {told}".strip()
+    )
+
+
+def _trial_of_sdtm(tables: dict[str, list[Table]], trial: str | None) -> str | None:
+    """The name that all rows get, or None when STUDYID says it (and `trial` chooses among several)."""
+    studies = sdtm.studies_of(tables)
+    if len(studies) <= 1:
+        return trial or (studies[0] if studies else None)
+    if trial is not None and trial not in studies:
+        raise SourceProblem(f"there is no trial {trial} in it; the STUDYIDs are {', '.join(studies[:20])}")
+    return None
+
+
+def _of_trial(documents: Iterator[SourceDocument], trial: str) -> Iterator[SourceDocument]:
+    return (document for document in documents if document.trial == trial)

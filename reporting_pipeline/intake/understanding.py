@@ -1,0 +1,102 @@
+"""What a source was understood to hold: told to whoever brought it, so that nothing is lost in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Record = dict[str, Any]
+
+#: What each code of a `SourceFinding` means. Codes are stable.
+SOURCE_FINDING_CODES: Mapping[str, str] = {
+    "unreadable_file": "The file cannot be read; nothing of it was taken in.",
+    "unreadable_line": "The line is no document; it was left out.",
+    "unknown_field": "The document has no such field; it was left out.",
+    "wrong_type": "A field holds a value of another kind than it asks for.",
+    "missing_field": "A field that a document cannot do without is missing.",
+    "assumed_id": "The document has no id; it got one that follows from its content.",
+    "assumed_arrival": "The document does not say when it arrived; the last day of its collection date stands.",
+    "no_arrival": "The document says neither when it arrived nor when it was collected; it is in no period.",
+    "assumed_timezone": "An instant without an offset; it was read in the report's timezone.",
+    "duplicate_id": "Two documents have one id; the later one in the source stands.",
+    "no_site": "The subject's site is not known; the document stands at the site 'unknown'.",
+    "no_kind": "The table is of a domain that no kind of document holds; its rows were left out.",
+    "no_place": "The column has no place in a document; its values were left out.",
+    "no_subject": "The row names no subject.",
+    "not_a_number": "The value is no number; it was kept as text.",
+    "unmatched_supplement": "A supplemental qualifier names no row of its domain.",
+    "encoding": "The file is not UTF-8; it was read as Windows-1252.",
+    "other_format": "The same table stands in another format, too; only one of them was read.",
+    "not_sdtm": "The file is no table of SDTM; it was left out.",
+}
+
+
+@dataclass(frozen=True)
+class SourceFinding:
+    """Something odd about the source itself. `document` is the caller's id, or file and line."""
+
+    document: str
+    code: str  # of SOURCE_FINDING_CODES
+    field: str
+    detail: str  # for a person
+
+    def as_json(self) -> dict[str, str]:
+        return {"document": self.document, "code": self.code, "field": self.field, "detail": self.detail}
+
+
+@dataclass
+class Understanding:
+    """Counts and findings of one reading, filled while the documents are read."""
+
+    rows: Counter[str] = field(default_factory=Counter)  # file or table -> rows or lines read
+    documents: Counter[tuple[str, str]] = field(default_factory=Counter)  # (trial, kind) -> documents
+    unplaced: Counter[str] = field(default_factory=Counter)  # column or field -> values left out
+    units: dict[str, Counter[str]] = field(default_factory=dict)  # test code -> standard unit -> results
+    codes: dict[str, Counter[str]] = field(default_factory=dict)  # coded field -> value -> times
+    findings: list[SourceFinding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # sentences about the whole
+
+    def finding(self, document: str, code: str, name: str, detail: str) -> None:
+        self.findings.append(SourceFinding(document, code, name, detail))
+
+    def note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def saw(self, record: Record) -> None:
+        """Count one document: its kind, units and codes."""
+        self.documents[record["trial"], str(record["kind"])] += 1
+        data = record.get("data")
+        if not isinstance(data, dict):
+            return
+        self._saw_codes(data, ("severity", "serious", "outcome", "grade"))
+        results = data.get("results")
+        for result in results if isinstance(results, list) else ():
+            if isinstance(result, dict):
+                self._saw_codes(result, ("indicator", "status"))
+                if result.get("value") is not None:
+                    code, unit = str(result.get("test_code")), str(result.get("unit") or "")
+                    self.units.setdefault(code, Counter())[unit] += 1
+
+    def _saw_codes(self, source: Record, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name in source:
+                self.codes.setdefault(name, Counter())[_shown(source[name])] += 1
+
+    def trials(self) -> list[str]:
+        return sorted({trial for trial, _ in self.documents})
+
+    def kinds(self) -> Iterator[tuple[str, int]]:
+        """(kind, documents) over all trials, most first."""
+        counts: Counter[str] = Counter()
+        for (_, kind), count in self.documents.items():
+            counts[kind] += count
+        yield from counts.most_common()
+
+
+def _shown(value: object) -> str:
+    if value is None or value == "":
+        return "(not given)"
+    return str(value)[:60]
