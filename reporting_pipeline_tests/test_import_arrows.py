@@ -1,6 +1,6 @@
 """The arrows between the packages: who may import whom. Read from the source, so nothing runs.
 
-domain, media <- stores <- reports, delivery <- assets, automation <- definitions
+domain, media <- stores <- intake, reports, delivery <- usecases <- api, assets, automation <- definitions
 api -> domain, stores, and delivery for links and unsubscribing
 """
 
@@ -28,6 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores": {"settings", "domain", "media"},
     "reports": {"settings", "domain", "media", "stores"},
     "delivery": {"settings", "domain", "media", "stores"},
+    "intake": {"settings", "domain", "stores"},
+    "usecases": {"settings", "domain", "media", "stores", "intake", "reports", "delivery"},
     "partitions": {"domain", "settings"},
     "resources": {"settings", "domain", "media", "stores", "delivery"},
     "dagster_instance": set(),  # not even the settings: dagster.yaml configures it
@@ -42,9 +44,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets"),
         "automation",
     },
-    "api": {"settings", "domain", "stores", "delivery"},
+    "api": {"settings", "domain", "stores", "delivery", "intake", "usecases"},
     "embedded": {"settings", "domain", "stores"},
-    "samples": {"settings", "domain", "media", "stores"},
+    "samples": {"settings", "domain", "media", "stores", "intake"},
 }
 MAY_IMPORT_ALL = {"cli"}
 WITHOUT_VERSION = {"domain", "media"}  # nothing of ours at all

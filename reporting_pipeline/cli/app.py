@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,10 +16,13 @@ from rich.console import Console
 
 from reporting_pipeline.cli.operate import access, delivery, editions, files, watching
 from reporting_pipeline.cli.plain import needing, plain_errors
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import current_settings
+from reporting_pipeline.usecases.output import Output
 
 console = Console()
 OPERATE = "A deployment (stores from the settings, nothing is started)"
+FILES = "Your own files (no server, no setting)"
 LOCAL = "This machine (starts servers and processes)"
 
 app = typer.Typer(
@@ -63,6 +68,28 @@ def dev(
         from reporting_pipeline.cli.local import dev as dev_run
 
         dev_run.run(current_settings(), port, console)
+
+
+@app.command("try", rich_help_panel=FILES)
+def try_(
+    path: Annotated[
+        Path, typer.Argument(help="A folder of SDTM (XPT, Dataset-JSON, CSV), or documents as NDJSON.")
+    ],
+    trial: Annotated[str | None, typer.Option(help="The trial: chooses one, or names it.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Report the newest period that had closed by this date; default: now.")
+    ] = None,
+    cadence: Annotated[Cadence, typer.Option(help="daily, weekly or monthly")] = Cadence.WEEKLY,
+    form: Annotated[Output, typer.Option("--format", help="What to write.")] = Output.PDF,
+    timezone: Annotated[str, typer.Option(help="In which days and weeks are counted.")] = "UTC",
+    out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("."),
+) -> None:
+    """Make a report from your own files, with no server and no setting, and say what was understood."""
+    with plain_errors():
+        from reporting_pipeline.cli.local import try_report
+
+        options = try_report.TryOptions(path, trial, as_of, cadence, form, timezone, out)
+        try_report.run(options, console, datetime.now(UTC))
 
 
 @servers_app.command("start")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,10 @@ class SourceDocument:
     received_at: datetime | None = None  # None: the source does not say
     note: str | None = None
     synthetic: bool = False
+
+    def of_trial(self, trial: str) -> SourceDocument:
+        """The same document, of `trial`."""
+        return replace(self, trial=trial)
 
     def record(self, identifier: str, received_at: datetime | None, organisation: str) -> dict[str, Any]:
         """The record as `domain.documents` describes it, without `updated_at`."""

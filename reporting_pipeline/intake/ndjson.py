@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from reporting_pipeline.intake.dates import instant_of
+from reporting_pipeline.intake.dates import instant_of, last_possible_day
 from reporting_pipeline.intake.documents import UNKNOWN_SITE, SourceDocument
 from reporting_pipeline.intake.understanding import Understanding
 
@@ -36,7 +36,9 @@ FIELDS: Mapping[str, str] = {
     "data": "an object: the payload of its kind",
 }
 #: Of a document that was read from the API; what they say is not needed here.
-_ANSWERED = frozenset({"_id", "source_id", "updated_at", "organisation", "file", "findings", "version", "state"})
+_ANSWERED = frozenset(
+    {"_id", "source_id", "updated_at", "organisation", "file", "findings", "version", "state"}
+)
 _SHOWN = 60
 
 
@@ -173,6 +175,7 @@ def _identifier(source: Mapping[str, Any], line: Line, understanding: Understand
 def _received_at(reader: _Fields, zone: ZoneInfo) -> datetime | None:
     value = reader.source.get("received_at")
     if value is None or value == "":
+        _tell_assumed(reader)
         return None
     found = instant_of(value, zone) if isinstance(value, str) else None
     if found is None:
@@ -181,11 +184,21 @@ def _received_at(reader: _Fields, zone: ZoneInfo) -> datetime | None:
             "received_at",
             f"Expected an instant like 2026-11-17T09:30:00Z, found {_shown(value)}; it was left out.",
         )
+        _tell_assumed(reader)
         return None
     instant, offset_given = found
     if not offset_given:
         reader.finding("assumed_timezone", "received_at", f"{_shown(value)} was read as {zone.key}.")
     return instant
+
+
+def _tell_assumed(reader: _Fields) -> None:
+    collected = reader.source.get("collected")
+    day = last_possible_day(collected) if isinstance(collected, str) else None
+    if day is not None:
+        reader.finding(
+            "assumed_arrival", "received_at", f"Taken as arrived on {day}, from its collection date."
+        )
 
 
 def _elements(text: str, file: str, understanding: Understanding) -> Iterator[Line]:

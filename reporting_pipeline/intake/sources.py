@@ -26,6 +26,7 @@ from reporting_pipeline.intake.understanding import Understanding
 
 _TABLES = (".xpt", ".json", ".ndjson", ".csv")  # in the order in which one of several formats is chosen
 _LINES = (".ndjson", ".jsonl", ".json")
+_NAMED = 20  # trials that a message names
 _HEAD = 65_536  # characters that tell a table from documents
 
 
@@ -52,12 +53,19 @@ class Source:
     def documents(
         self, understanding: Understanding, zone: ZoneInfo, trial: str | None
     ) -> Iterator[SourceDocument]:
-        """Every document; `trial` chooses or names the trial. Raises SourceProblem for a trial that is not there."""
+        """Every document; `trial` chooses or names the trial.
+
+        Raises SourceProblem, at the latest at the end, for a trial that is not there.
+        """
         if self.is_sdtm:
             named = _trial_of_sdtm(self.tables, trial)
+            understanding.note(
+                "SDTM does not say when data arrived; each document stands on its collection date."
+            )
             found = sdtm.documents_of(self.tables, understanding, named)
-            return found if trial is None or named else _of_trial(found, trial)
-        return self._from_lines(understanding, zone, trial)
+        else:
+            found = self._from_lines(understanding, zone, trial)
+        return found if trial is None else _of_trial(found, trial)
 
     def _from_lines(
         self, understanding: Understanding, zone: ZoneInfo, trial: str | None
@@ -67,8 +75,7 @@ class Source:
             for code, sentence in notes:
                 understanding.finding(path.name, code, "", sentence)
             lines = ndjson.lines_of(text, path.name, understanding)
-            found = ndjson.documents_of(lines, understanding, zone, trial)
-            yield from found if trial is None else _of_trial(found, trial)
+            yield from ndjson.documents_of(lines, understanding, zone, trial)
 
 
 def open_source(
@@ -134,7 +141,10 @@ def _one_of_each_format(files: list[Path], understanding: Understanding) -> list
         better, other = sorted((before, file), key=lambda one: _TABLES.index(suffix_of(one)))
         chosen[key] = better
         understanding.finding(
-            other.name, "other_format", "", f"The same table was read from {better.name}; this one was left out."
+            other.name,
+            "other_format",
+            "",
+            f"The same table was read from {better.name}; this one was left out.",
         )
     return sorted([*chosen.values(), *rest], key=lambda one: str(one).lower())
 
@@ -204,4 +214,13 @@ def _trial_of_sdtm(tables: dict[str, list[Table]], trial: str | None) -> str | N
 
 
 def _of_trial(documents: Iterator[SourceDocument], trial: str) -> Iterator[SourceDocument]:
-    return (document for document in documents if document.trial == trial)
+    others: set[str] = set()
+    found = False
+    for document in documents:
+        if document.trial == trial:
+            found = True
+            yield document
+        elif len(others) < _NAMED:
+            others.add(document.trial)
+    if others and not found:
+        raise SourceProblem(f"no document of trial {trial} is in it; there are {', '.join(sorted(others))}")

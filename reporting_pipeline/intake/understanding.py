@@ -17,7 +17,7 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "wrong_type": "A field holds a value of another kind than it asks for.",
     "missing_field": "A field that a document cannot do without is missing.",
     "assumed_id": "The document has no id; it got one that follows from its content.",
-    "assumed_arrival": "The document does not say when it arrived; the last day of its collection date stands.",
+    "assumed_arrival": "The document does not say when it arrived; its collection date stands for it.",
     "no_arrival": "The document says neither when it arrived nor when it was collected; it is in no period.",
     "assumed_timezone": "An instant without an offset; it was read in the report's timezone.",
     "duplicate_id": "Two documents have one id; the later one in the source stands.",
@@ -99,4 +99,4 @@ class Understanding:
 def _shown(value: object) -> str:
     if value is None or value == "":
         return "(not given)"
-    return str(value)[:60]
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)[:60]

@@ -120,9 +120,11 @@ class Domain:
 
 
 def _key_part(name: str, value: Any) -> str:
-    """Visits are numbered in fractions (unscheduled ones): 1 and 1.0 are one visit, in every format."""
-    numbered = number(value) if name == "VISITNUM" else None
-    return str(numbered) if isinstance(numbered, float) else text(value)
+    """1, 1.0 and "1.0" are one number in every format; visits are numbered in fractions."""
+    numbered = number(value)
+    if not isinstance(numbered, float):
+        return text(value)
+    return str(numbered) if name == "VISITNUM" else text(numbered)
 
 
 def _first(names: tuple[str, ...], row: Row) -> Any:

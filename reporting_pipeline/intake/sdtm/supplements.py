@@ -71,6 +71,6 @@ def supplements_of(tables: Mapping[str, list[Table]], domain: str) -> Supplement
 
 
 def _same(value: str) -> str:
-    """"1", "1.0" and " 1" name one row."""
+    """ "1", "1.0" and " 1" name one row."""
     stripped = value.strip()
     return stripped[:-2] if stripped.endswith(".0") else stripped

@@ -114,7 +114,7 @@ def _xpt(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, 
 
 
 def _read_xport(content: bytes, encoding: str) -> tuple[dict[str, Any], Any]:
-    return pyreadstat.read_xport(  # type: ignore[no-any-return]
+    return pyreadstat.read_xport(
         BytesIO(content), encoding=encoding, output_format="dict", disable_datetime_conversion=True
     )
 

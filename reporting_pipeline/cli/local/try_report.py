@@ -1,0 +1,243 @@
+"""`reporting-pipeline try`: a report from files of this machine, and what was understood of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.intake.dates import instant_of
+from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.sources import Source, open_source
+from reporting_pipeline.intake.understanding import SourceFinding, Understanding
+from reporting_pipeline.usecases.output import Output
+from reporting_pipeline.usecases.try_report import Arrivals, TriedReport, arrivals_of, make_report
+
+_LISTED = 12  # entries of a list that are shown; the JSON format holds all of them
+_SHOWN_OF_A_CODE = 5
+_PROGRESS_EVERY = 500
+
+
+@dataclass(frozen=True)
+class TryOptions:
+    """What was asked for; `as_of` and `timezone` as they were typed."""
+
+    path: Path
+    trial: str | None
+    as_of: str | None
+    cadence: Cadence
+    form: Output
+    timezone: str
+    out: Path
+
+
+def run(options: TryOptions, console: Console, now: datetime) -> Path:
+    """Write the report and say what was understood; the path of the file. Raises ValueError for what a
+    person can mend."""
+    zone = _zone(options.timezone)
+    as_of = _as_of(options.as_of, zone, now)
+    period = Period.last_closed(options.cadence, as_of, zone.key)
+    understanding = Understanding()
+    with _progress(console) as progress:
+        task = progress.add_task("Reading", total=None)
+
+        def tell(what: str) -> None:
+            progress.update(task, description=what)
+
+        source = open_source(options.path, understanding, lambda name: tell(f"Reading {name}"))
+        documents = _named(source.documents(understanding, zone, options.trial), source, understanding)
+        arrivals = arrivals_of(_counted(documents, tell), period, understanding)
+        tell(f"Writing the {options.form.value}")
+        titles = {trial: source.facts(trial).title for trial in arrivals.records}
+        report = make_report(arrivals, titles, options.form, understanding)
+    path = _written(options.out, report)
+    _say_what_was_read(console, understanding)
+    _say_findings(console, understanding, report)
+    _say_period(console, arrivals, as_of, options)
+    _say_result(console, report, path)
+    return path
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"--timezone: {name!r} is no timezone; give one like Europe/Zurich") from None
+
+
+def _as_of(given: str | None, zone: ZoneInfo, now: datetime) -> datetime:
+    if given is None:
+        return now
+    found = instant_of(given, zone)
+    if found is None:
+        raise ValueError(f"--as-of: {given!r} is no date; give one like 2026-11-23 or 2026-11-23T09:00Z")
+    return found[0]
+
+
+def _named(
+    documents: Iterable[SourceDocument], source: Source, understanding: Understanding
+) -> Iterator[SourceDocument]:
+    """Every document with a trial: where none of the source names one, the file's name stands for it."""
+    waiting: list[SourceDocument] = []
+    named = False
+    for document in documents:
+        if document.trial:
+            named = True
+            yield document
+        else:
+            waiting.append(document)
+    if waiting and named:
+        for document in waiting:
+            detail = "Names no trial, as others of the source do; it was left out. Give --trial for those."
+            understanding.finding(document.source_id, "missing_field", "trial", detail)
+    elif waiting:
+        stand_in = source.path.resolve().name.split(".")[0] or "trial"
+        understanding.note(f"No document names a trial; {stand_in!r} stands for it. Give --trial to name it.")
+        yield from (document.of_trial(stand_in) for document in waiting)
+
+
+def _counted(documents: Iterable[SourceDocument], tell: Callable[[str], None]) -> Iterator[SourceDocument]:
+    for done, document in enumerate(documents, 1):
+        if done % _PROGRESS_EVERY == 0:
+            tell(f"{done:,} documents")
+        yield document
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _written(out: Path, report: TriedReport) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / report.file_name
+        path.write_bytes(report.content)
+    except OSError as error:
+        raise ValueError(f"--out: {out} cannot be written to ({error.strerror})") from None
+    return path
+
+
+# --- what is said --------------------------------------------------------------------------------
+
+
+def _say_what_was_read(console: Console, understanding: Understanding) -> None:
+    rows = sum(understanding.rows.values())
+    documents = sum(understanding.documents.values())
+    console.print(f"[bold]Read[/] {rows:,} rows, which are {documents:,} documents", highlight=False)
+    table = Table("file", "rows", box=None, padding=(0, 2))
+    for name, count in understanding.rows.most_common(_LISTED):
+        table.add_row(escape(name), f"{count:,}")
+    console.print(table)
+    by_kind = Table("kind", "documents", box=None, padding=(0, 2))
+    for kind, count in understanding.kinds():
+        by_kind.add_row(escape(kind or "(no kind)"), f"{count:,}")
+    console.print(by_kind)
+    trials = understanding.trials()
+    console.print(f"[bold]Trials[/] {escape(', '.join(trials[:_LISTED])) or 'none'}", highlight=False)
+    for sentence in understanding.notes[:_LISTED]:
+        console.print(f"[yellow]•[/] {escape(sentence)}", highlight=False)
+    _say_units(console, understanding)
+    _say_codes(console, understanding)
+    _say_unplaced(console, understanding)
+
+
+def _say_units(console: Console, understanding: Understanding) -> None:
+    several = {code: units for code, units in understanding.units.items() if len(units) > 1}
+    console.print(
+        f"[bold]Units[/] {len(understanding.units)} tests with numbers, {len(several)} of them with more "
+        "than one unit",
+        highlight=False,
+    )
+    for code, units in sorted(several.items())[:_LISTED]:
+        named = ", ".join(f"{unit or '(none)'} {count:,}" for unit, count in units.most_common(6))
+        console.print(f"  {escape(code)}: {escape(named)}", highlight=False)
+
+
+def _say_codes(console: Console, understanding: Understanding) -> None:
+    if not understanding.codes:
+        return
+    console.print("[bold]Codes[/]")
+    for name, values in sorted(understanding.codes.items()):
+        named = ", ".join(f"{value} {count:,}" for value, count in values.most_common(8))
+        more = f" and {len(values) - 8} more" if len(values) > 8 else ""
+        console.print(f"  {escape(name)}: {escape(named)}{more}", highlight=False)
+
+
+def _say_unplaced(console: Console, understanding: Understanding) -> None:
+    if not understanding.unplaced:
+        return
+    console.print(
+        f"[bold]Without a place[/] {len(understanding.unplaced)} columns or fields, which no report shows:",
+        highlight=False,
+    )
+    named = ", ".join(f"{name} ({count:,})" for name, count in sorted(understanding.unplaced.items()))
+    console.print(f"  {escape(named)}", highlight=False)
+
+
+def _say_findings(console: Console, understanding: Understanding, report: TriedReport) -> None:
+    by_code: dict[str, list[SourceFinding]] = {}
+    for finding in understanding.findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    total = len(understanding.findings) + sum(report.findings.values())
+    console.print(f"[bold]Findings[/] {total:,}", highlight=False)
+    for code, found in sorted(by_code.items()):
+        console.print(f"  {code} {len(found):,}", highlight=False)
+        for one in found[:_SHOWN_OF_A_CODE]:
+            told = f"    {escape(one.document)}: {escape(one.detail)}"
+            console.print(told, highlight=False, soft_wrap=True)
+    for code, count in sorted(report.findings.items()):
+        console.print(f"  {code} {count:,}, in the report", highlight=False)
+
+
+def _say_period(console: Console, arrivals: Arrivals, as_of: datetime, options: TryOptions) -> None:
+    period, noun = arrivals.period, options.cadence.noun
+    console.print(
+        f"[bold]Period[/] {period.start} to {period.last_day} ({period.timezone}): the newest {noun} that "
+        f"had closed by {as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC; {arrivals.of_period():,} documents "
+        "arrived in it",
+        highlight=False,
+    )
+    if arrivals.of_period():
+        return
+    elsewhere = [one for one, count in arrivals.by_period.items() if count > 0]
+    if not elsewhere or arrivals.newest is None:
+        console.print("[bold yellow]No document says when it arrived or was collected.[/]")
+        return
+    earlier = [one for one in elsewhere if one.start < period.start]
+    proposed = max(earlier) if earlier else min(elsewhere)
+    console.print(
+        f"[bold yellow]The report is empty.[/] The newest document arrived on "
+        f"{arrivals.newest:%Y-%m-%d}; try [bold]--as-of {proposed.end}[/] for the {noun} of "
+        f"{proposed.start} ({arrivals.by_period[proposed]:,} documents).",
+        highlight=False,
+    )
+
+
+def _say_result(console: Console, report: TriedReport, path: Path) -> None:
+    for omission in report.omissions:
+        console.print(
+            f"[bold red]Left out[/] {escape(omission.trial)}, {escape(omission.part)}: "
+            f"{escape(omission.reason)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"[bold green]Report[/] {escape(str(path))} ({len(report.content):,} bytes)",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,266 @@
+"""A report straight from documents in memory: no server, no store, no Dagster.
+
+The same functions as in the pipeline, in the same order: arrival decides the period, documents become
+tidy tables (`domain.tidying`), these figures (`domain.figures`), these a file (`reports.renderer`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from reporting_pipeline import __version__
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.figures import Figure, TrialFigures, figures_for
+from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.schedules import Schedule
+from reporting_pipeline.domain.subscriptions import Filters, Format, Subscription
+from reporting_pipeline.domain.tidying import DatasetBlocked, tidy_documents
+from reporting_pipeline.intake.dates import collected_at
+from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.usecases.output import Output
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Arrivals:
+    """Documents by trial, as far as they lie in a period or the one before, and where the others lie."""
+
+    period: Period
+    records: dict[str, dict[str, Record]] = field(default_factory=dict)  # trial -> source id -> record
+    by_period: Counter[Period] = field(default_factory=Counter)
+    newest: datetime | None = None
+
+    def of_period(self) -> int:
+        return self.by_period[self.period]
+
+
+@dataclass(frozen=True)
+class TriedReport:
+    """One finished file, and what it was made from."""
+
+    content: bytes
+    file_name: str
+    period: Period
+    omissions: tuple[Omission, ...]
+    findings: Mapping[str, int]  # code -> times, those of the period's documents
+
+
+def arrivals_of(
+    documents: Iterable[SourceDocument], period: Period, understanding: Understanding
+) -> Arrivals:
+    """`documents` placed by their arrival; of two with one id the later in the source stands."""
+    arrivals = Arrivals(period)
+    zone = ZoneInfo(period.timezone)
+    start_at, end_at = period.previous().start_at, period.end_at
+    given: dict[tuple[str, str], Period | None] = {}
+    for document in documents:
+        received_at = _arrival(document, zone, understanding)
+        record = document.record(document.source_id, received_at, "")
+        understanding.saw(record)
+        of_trial = arrivals.records.setdefault(document.trial, {})
+        key = (document.trial, document.source_id)
+        if key in given:
+            _tell_duplicate(record, of_trial.pop(document.source_id, None), understanding)
+            before = given[key]
+            if before is not None:
+                arrivals.by_period[before] -= 1
+        given[key] = None
+        if received_at is None:
+            continue
+        given[key] = placed = Period.containing(period.cadence, received_at, period.timezone)
+        arrivals.by_period[placed] += 1
+        arrivals.newest = max(received_at, arrivals.newest or received_at)
+        if start_at <= received_at < end_at:
+            of_trial[document.source_id] = record
+    return arrivals
+
+
+def make_report(
+    arrivals: Arrivals, titles: Mapping[str, str], form: Output, understanding: Understanding
+) -> TriedReport:
+    """The report on `arrivals`' period over all trials. `titles` are by trial; its id stands for one."""
+    datasets, omissions = _datasets(arrivals, titles)
+    period = arrivals.period
+    findings = _current_findings(datasets)
+    if form is Output.JSON:
+        content = _as_json(datasets, omissions, findings, understanding)
+        name = f"report-{period.key}.json"
+    else:
+        request = _request(datasets, period, Format(form.value))
+        with TemporaryDirectory() as cache:
+            rendered = ReportRenderer(_no_object, Path(cache)).render(request)
+        content, name = rendered.content, rendered.file_name
+    counts = Counter(finding["code"] for finding in findings)
+    return TriedReport(content, name, period, omissions, counts)
+
+
+def _arrival(document: SourceDocument, zone: ZoneInfo, understanding: Understanding) -> datetime | None:
+    if document.received_at is not None:
+        return document.received_at
+    assumed = collected_at(document.collected, zone)
+    if assumed is None:
+        understanding.finding(
+            document.source_id,
+            "no_arrival",
+            "received_at",
+            "Says neither when it arrived nor when collected.",
+        )
+    return assumed
+
+
+def _tell_duplicate(record: Record, before: Record | None, understanding: Understanding) -> None:
+    same = before is not None and before == record
+    detail = "Stands twice, with the same content." if same else "Stands twice; the later one counts."
+    understanding.finding(record["_id"], "duplicate_id", "id", detail)
+
+
+def _datasets(
+    arrivals: Arrivals, titles: Mapping[str, str]
+) -> tuple[tuple[TrialDataset, ...], tuple[Omission, ...]]:
+    datasets, omissions = [], []
+    for trial, by_id in sorted(arrivals.records.items()):
+        records = sorted(by_id.values(), key=lambda one: (one["received_at"], one["_id"]))
+        try:
+            tables = tidy_documents(records, {}, arrivals.period)
+        except DatasetBlocked as error:
+            omissions.append(Omission(trial, WHOLE_TRIAL, str(error)))
+            continue
+        version = sha256(json.dumps(records, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        as_of = max((one["received_at"] for one in records), default=arrivals.period.end_at)
+        datasets.append(
+            TrialDataset(trial, titles.get(trial, trial), arrivals.period, tables, version, as_of)
+        )
+    return tuple(datasets), tuple(omissions)
+
+
+def _request(datasets: tuple[TrialDataset, ...], period: Period, form: Format) -> ReportRequest:
+    inputs = sha256("\x1f".join([period.key, *(one.version for one in datasets)]).encode()).hexdigest()
+    epoch = datetime(2000, 1, 1, tzinfo=UTC)
+    subscription = Subscription(
+        id="sub_tried",
+        organisation="local",
+        owner="usr_local",
+        name="Report",
+        schedule=Schedule(),
+        window=period.cadence,
+        format=form,
+        created_at=epoch,
+        updated_at=epoch,
+    )
+    return ReportRequest(
+        subscription=subscription,
+        owner_name="Whoever tried it",
+        organisation_name="Local files",
+        period=period,
+        datasets=datasets,
+        document_id=f"rep_{inputs[:24]}",
+        code_version=__version__,
+    )
+
+
+def _no_object(key: str) -> bytes:
+    raise FileNotFoundError(key)  # documents in memory have no files
+
+
+# --- everything as JSON --------------------------------------------------------------------------
+
+
+def _current_findings(datasets: Iterable[TrialDataset]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for dataset in datasets:
+        table = dataset.tables["findings"]
+        for row in table[table["window"] == "current"].to_dict("records"):
+            names = {"document": "document_id", "code": "code", "field": "field", "detail": "message"}
+            found.append({name: str(row[column]) for name, column in names.items()})
+    return found
+
+
+def _as_json(
+    datasets: Iterable[TrialDataset],
+    omissions: Iterable[Omission],
+    findings: list[dict[str, str]],
+    understanding: Understanding,
+) -> bytes:
+    figures = {dataset.trial: figures_for(dataset, Filters()) for dataset in datasets}
+    whole = {
+        "figures": {trial: _figures(one) for trial, one in figures.items()},
+        "listings": {trial: _listings(one) for trial, one in figures.items()},
+        "omissions": [{"trial": o.trial, "part": o.part, "reason": o.reason} for o in omissions],
+        "findings": [*findings, *(finding.as_json() for finding in understanding.findings)],
+    }
+    return json.dumps(whole, ensure_ascii=False, indent=1, default=str).encode("utf-8", "replace")
+
+
+def _figures(figures: TrialFigures) -> dict[str, Any]:
+    documents = dict(_documents_behind(figures))
+    return {
+        figure.value: {
+            "value": None if value.current != value.current else value.current,
+            "documents": documents[figure],
+        }
+        for figure, value in figures.values.items()
+        if value is not None
+    }
+
+
+def _documents_behind(figures: TrialFigures) -> Iterator[tuple[Figure, list[str]]]:
+    ids = {name: _ids(listing) for name, listing in figures.tables.items()}
+    events = figures.adverse_events.frame
+    labs = figures.tables["labs"].frame
+    assessed = labs[labs["value"].notna() & (labs["low"].notna() | labs["high"].notna())]
+    files = figures.files.frame
+    for figure in Figure:
+        yield figure, _ids(figures.documents)
+    for figure, frame in (
+        (Figure.ADVERSE_EVENTS, events),
+        (Figure.SERIOUS_ADVERSE_EVENTS, events[events["serious"].isin([True, "yes"])]),
+        (Figure.SUBJECTS_WITH_ADVERSE_EVENTS, events),
+        (Figure.LAB_RESULTS_ASSESSED, assessed),
+        (Figure.ABNORMAL_LABS, figures.abnormal_labs.frame),
+        (Figure.ABNORMAL_LAB_SHARE, assessed),
+        (Figure.FILES_OK, files[files["file_status"] == "ok"]),
+        (Figure.FILES_MISSING, files[files["file_status"] == "missing"]),
+        (Figure.FILES_CORRUPT, files[files["file_status"] == "corrupt"]),
+    ):
+        yield figure, sorted(set(frame["document_id"]))
+    yield Figure.VISITS, ids["visits"]
+    yield Figure.DISPOSITIONS, ids["dispositions"]
+
+
+def _ids(listing: Any) -> list[str]:
+    return sorted(set(listing["document_id"].tolist()))
+
+
+def _listings(figures: TrialFigures) -> dict[str, list[Record]]:
+    listings = {
+        **figures.tables,
+        "documents": figures.documents,
+        "adverse_events": figures.adverse_events,
+        "out_of_range": figures.abnormal_labs,
+    }
+    return {
+        name: [
+            {column: None if value != value else value for column, value in row.items() if column != "window"}
+            for row in listing.records()
+        ]
+        for name, listing in listings.items()
+    }
+
+
+def period_of(cadence: Cadence, as_of: datetime, timezone: str) -> Period:
+    """The newest period that had closed by `as_of`."""
+    return Period.last_closed(cadence, as_of, timezone)
