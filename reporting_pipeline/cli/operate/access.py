@@ -1,4 +1,7 @@
-"""What others need to reach the API: a bearer token, and the API's description."""
+"""What others need to reach the API: a bearer token, and the API's description.
+
+The API is imported by the command that needs it: it would double the start of every other.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-from reporting_pipeline.api.app import openapi_document
-from reporting_pipeline.api.tokens import local_user, mint_token
 from reporting_pipeline.cli.operate.stores import deployment_settings, open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.domain.access import Role
@@ -23,6 +24,8 @@ def token(
     hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long it is valid.")] = 8,
 ) -> None:
     """Print a bearer token for the API, signed with this deployment's own secret."""
+    from reporting_pipeline.api.tokens import local_user, mint_token
+
     with plain_errors():
         now = datetime.now(UTC)
         if (user is None) == (role is None):
@@ -35,5 +38,7 @@ def token(
 
 def openapi() -> None:
     """Print the API's OpenAPI document."""
+    from reporting_pipeline.api.app import openapi_document
+
     with plain_errors():
         typer.echo(json.dumps(openapi_document(), indent=2))

@@ -1,0 +1,242 @@
+"""An installation from the wheel, in an empty environment and another folder, is a whole deployment.
+
+Nothing of the checkout is in reach here: what a command needs and the wheel does not bring fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).parent / "uv"
+OURS = ("REPORTING_", "MONGODB_", "S3_", "AWS_", "DAGSTER_", "SENDGRID_", "SLACK_", "PYTHON", "VIRTUAL_ENV")
+#: Walks the tree of commands in the installation itself and asks each for its help.
+EVERY_HELP = """
+import typer.main
+from typer.testing import CliRunner
+from reporting_pipeline.cli import app
+
+def walk(command, path):
+    yield path
+    for name, child in getattr(command, "commands", {}).items():
+        yield from walk(child, [*path, name])
+
+for path in walk(typer.main.get_command(app), []):
+    result = CliRunner().invoke(app, [*path, "--help"])
+    assert result.exit_code == 0, (path, result.output, result.exception)
+    print(" ".join(path))
+"""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An environment with the wheel and its main dependencies, and nothing else."""
+
+    folder: Path
+
+    def program(self, name: str) -> str:
+        return str(self.folder / "bin" / name)
+
+    def run(self, *command: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Ran:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        done = subprocess.run(
+            [self.program(command[0]), *command[1:]],
+            cwd=cwd,
+            env={**kept, "COLUMNS": "200", **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return Ran(done.returncode, done.stdout + done.stderr)
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    output: str
+
+
+def _pythons() -> dict[str, str]:
+    """The interpreters of this machine by version, 3.11 and 3.12."""
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
+    for version in ("3.11", "3.12"):
+        named = shutil.which(f"python{version}")
+        managed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+        for candidate in [*([named] if named else []), *map(str, managed)]:
+            if version not in found and _runs(candidate):
+                found[version] = candidate
+    return found
+
+
+def _runs(python: str) -> bool:
+    return subprocess.run([python, "-c", ""], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sdist, and the wheel that is built from it alone."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [str(UV), "build", "--quiet", "--out-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, timeout=300)
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="module", params=["3.11", "3.12"])
+def installed(
+    request: pytest.FixtureRequest, built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Installation:
+    python = _pythons().get(request.param)
+    if python is None:
+        pytest.skip(f"no Python {request.param} on this machine")
+    folder = tmp_path_factory.mktemp("venv") / request.param
+    subprocess.run([str(UV), "venv", "--quiet", "--python", python, str(folder)], check=True, timeout=120)
+    install = [str(UV), "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")]
+    pins = ["--constraint", str(ROOT / "constraints.txt")]
+    subprocess.run([*install, *pins, str(built[1])], check=True, timeout=600)
+    return Installation(folder)
+
+
+@pytest.fixture
+def named(
+    settings: Settings, endpoints: Endpoints, database: Database, objects: ObjectStore
+) -> dict[str, str]:
+    """The variables of a deployment on the real servers, named by URL."""
+    return {
+        **endpoints.as_environment(),
+        "REPORTING_ENVIRONMENT": "test",
+        "REPORTING_HOME": str(settings.home),
+        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
+        "REPORTING_S3_BUCKET": settings.s3_bucket,
+    }
+
+
+def _tracked() -> Iterator[str]:
+    """Every file of the package that belongs to the product and is no bytecode."""
+    for path in (ROOT / "reporting_pipeline").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(ROOT).as_posix()
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_of_deploy_and_no_test(
+    built: tuple[Path, Path],
+) -> None:
+    with zipfile.ZipFile(built[1]) as wheel:
+        held = set(wheel.namelist())
+    assert set(_tracked()) - held == set()
+    deployed = {path for path in (ROOT / "deploy").rglob("*") if path.is_file()}
+    wanted = {
+        f"reporting_pipeline/{path.relative_to(ROOT).as_posix()}"
+        for path in deployed
+        if "__pycache__" not in path.parts
+    }
+    assert wanted
+    assert wanted - held == set()
+    assert not [name for name in held if name.startswith(("reporting_pipeline_tests", "benchmarks"))]
+
+
+def test_the_sdist_holds_what_a_builder_and_a_tester_need(built: tuple[Path, Path]) -> None:
+    with tarfile.open(built[0]) as sdist:
+        held = {name.partition("/")[2] for name in sdist.getnames()}
+    wanted = {"LICENSE", "README.md", "constraints.txt", "dagster.yaml", "workspace.yaml", "Makefile"}
+    assert wanted - held == set()
+    assert set(_tracked()) - held == set()
+    assert "reporting_pipeline_tests/conftest.py" in held
+    assert "docs/operations.md" in held
+
+
+def test_every_command_explains_itself_without_any_extra(installed: Installation, tmp_path: Path) -> None:
+    ran = installed.run("python", "-c", EVERY_HELP, cwd=tmp_path)
+    assert ran.code == 0, ran.output
+    assert {"edition open", "audit verify", "delivery resume", "dev", "demo"} <= set(ran.output.splitlines())
+    assert installed.run("python", "-c", "import psutil", cwd=tmp_path).code != 0, "an extra is installed"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["edition", "open", "weekly", "--period", "2026-11-09"], "weekly:2026-11-09 is open"),
+        (["edition", "list"], "edition"),
+        (["audit", "verify"], "the chain is whole"),
+        (["alarm"], "everything that was expected has arrived"),
+        (["delivery", "suppressions"], "address"),
+        (["delivery", "resume", "email"], "email was not halted"),
+        (["delivery", "lift", "nobody@example.org"], "not suppressed"),
+        (["token", "--role", "admin"], "."),
+        (["files", "dagster.yaml"], "PostgresRunStorage"),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else None,
+)
+def test_a_command_of_a_deployment_works_by_url_and_leaves_the_home_alone(
+    installed: Installation,
+    named: dict[str, str],
+    settings: Settings,
+    tmp_path: Path,
+    command: list[str],
+    says: str,
+) -> None:
+    dagster_home = settings.home / "dagster"
+    dagster_home.mkdir(parents=True)
+    (dagster_home / "dagster.yaml").write_text("# the operator's own\n")
+    before = {path.relative_to(settings.home) for path in settings.home.rglob("*")}
+    ran = installed.run("reporting-pipeline", *command, cwd=tmp_path, environment=named)
+    assert says in ran.output
+    assert "Traceback" not in ran.output
+    assert (dagster_home / "dagster.yaml").read_text() == "# the operator's own\n"
+    assert {path.relative_to(settings.home) for path in settings.home.rglob("*")} == before
+
+
+def test_the_api_s_document_is_printed_whole(installed: Installation, tmp_path: Path) -> None:
+    document = json.loads(installed.run("reporting-pipeline", "openapi", cwd=tmp_path).output)
+    assert "/api/subscriptions" in document["paths"]
+
+
+@pytest.mark.parametrize(("command", "extras"), [("demo", "embedded,samples"), ("dev", "embedded")])
+def test_a_command_of_this_machine_says_which_extra_it_needs(
+    installed: Installation, tmp_path: Path, command: str, extras: str
+) -> None:
+    home = tmp_path / "home"
+    ran = installed.run(
+        "reporting-pipeline", command, cwd=tmp_path, environment={"REPORTING_HOME": str(home)}
+    )
+    assert ran.code == 1
+    assert f"pip install 'reporting-pipeline[{extras}]'" in ran.output
+    assert "Traceback" not in ran.output
+
+
+def test_without_servers_a_command_names_the_variable_and_starts_nothing(
+    installed: Installation, tmp_path: Path
+) -> None:
+    home = {"REPORTING_HOME": str(tmp_path / "home")}
+    ran = installed.run("reporting-pipeline", "edition", "list", cwd=tmp_path, environment=home)
+    assert ran.code == 1
+    assert "MONGODB_URI is not set" in ran.output
+    assert not (tmp_path / "home").exists()
+
+
+def test_dagster_loads_the_definitions_from_the_wheel(
+    installed: Installation, named: dict[str, str], tmp_path: Path
+) -> None:
+    environment = {**named, "DAGSTER_HOME": str(tmp_path)}
+    (tmp_path / "dagster.yaml").write_text(
+        installed.run("reporting-pipeline", "files", "local/dagster.yaml", cwd=tmp_path).output
+    )
+    command = ("dagster", "definitions", "validate", "-m", "reporting_pipeline.definitions")
+    ran = installed.run(*command, cwd=tmp_path, environment=environment)
+    assert ran.code == 0, ran.output
