@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "automation",
     },
     "api": {"settings", "domain", "stores", "delivery", "intake", "usecases"},
+    "operations": {"settings", "domain", "media", "stores", "reports", "delivery"},
     "embedded": {"settings", "domain", "stores"},
     "samples": {"settings", "domain", "media", "stores", "intake"},
 }

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from reporting_pipeline.cli.operate import access, delivery, editions, files, watching
+from reporting_pipeline.cli.operate import access, delivery, editions, files, migrate, watching
 from reporting_pipeline.cli.plain import needing, plain_errors
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import current_settings
@@ -35,6 +35,7 @@ servers_app = typer.Typer(no_args_is_help=True, help="The embedded MongoDB- and 
 app.add_typer(editions.app, name="edition", rich_help_panel=OPERATE)
 app.add_typer(delivery.app, name="delivery", rich_help_panel=OPERATE)
 app.add_typer(watching.audit_app, name="audit", rich_help_panel=OPERATE)
+app.command("migrate", rich_help_panel=OPERATE)(migrate.migrate_command)
 app.command(rich_help_panel=OPERATE)(watching.alarm)
 app.command(rich_help_panel=OPERATE)(access.token)
 app.command(rich_help_panel=OPERATE)(access.openapi)

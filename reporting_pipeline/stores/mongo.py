@@ -7,6 +7,7 @@ and a write stands here as an index.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.database import Database as PymongoDatabase
 from pymongo.errors import BulkWriteError
+
+from reporting_pipeline.stores import schema
 
 Record = dict[str, Any]
 #: Operators, or the stages of a pipeline that computes from the record itself.
@@ -123,15 +126,33 @@ def mongo_client(uri: str) -> MongoClient[Record]:
 
 
 def open_database(uri: str, name: str) -> Database:
-    """The database `name` with timezone-aware UTC instants and every index in place."""
-    _ensure_indexes_once(uri, name)
+    """The database `name` with timezone-aware UTC instants, every index in place, and this version's schema.
+
+    Raises SchemaMismatch for one that another version of the product made; a new one gets this version's.
+    """
+    _prepare_once(uri, name)
+    return unprepared_database(uri, name)
+
+
+def unprepared_database(uri: str, name: str) -> Database:
+    """The database `name` as it is: for what looks at it, or migrates it."""
     return mongo_client(uri).get_database(name, codec_options=CodecOptions(tz_aware=True))
 
 
 @lru_cache(maxsize=64)
-def _ensure_indexes_once(uri: str, name: str) -> None:
+def _prepare_once(uri: str, name: str) -> None:
     """Once per process: sensors open the database at every tick."""
-    ensure_indexes(mongo_client(uri).get_database(name))
+    prepare(unprepared_database(uri, name))
+
+
+def prepare(database: Database) -> None:
+    """Make a new database this version's own, refuse another version's, and make missing indexes."""
+    if schema.is_new(database):
+        schema.record_step(
+            database, schema.SCHEMA_VERSION, "made new", "first connection", 0, datetime.now(UTC)
+        )
+    schema.refuse_other_schema(database)
+    ensure_indexes(database)
 
 
 def ensure_indexes(database: Database) -> None:

@@ -1,46 +1,20 @@
 """The commands say in plain words what they did, and errors name what to do."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
-from reporting_pipeline.embedded.servers import Endpoints
-from reporting_pipeline.settings import Settings, current_settings
+from reporting_pipeline.settings import current_settings
 from reporting_pipeline.stores.alerts import open_alerts, raise_alert
 from reporting_pipeline.stores.audit import Action, record
 from reporting_pipeline.stores.deliveries import closed_channels, halt_channel
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.suppressions import suppress_address, suppressed_among
 
 runner = CliRunner()
-
-
-@pytest.fixture
-def deployment(
-    settings: Settings,
-    endpoints: Endpoints,
-    database: Database,
-    objects: ObjectStore,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Database]:
-    """The environment of a deployment on the real servers."""
-    variables = {
-        **endpoints.as_environment(),
-        "REPORTING_ENVIRONMENT": "test",
-        "REPORTING_HOME": str(settings.home),
-        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
-        "REPORTING_S3_BUCKET": settings.s3_bucket,
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    current_settings.cache_clear()
-    yield database
-    current_settings.cache_clear()
 
 
 def test_an_edition_is_opened_once_and_a_second_time_only_by_force(deployment: Database) -> None:

@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from reporting_pipeline.cli.deploy_files import deploy_file
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.operations.migrations import migrate
 from reporting_pipeline.settings import (
     Settings,
     SettingsError,
@@ -18,8 +20,9 @@ from reporting_pipeline.settings import (
     forget_servers,
     remember_servers,
 )
-from reporting_pipeline.stores.mongo import Database, open_database
+from reporting_pipeline.stores.mongo import Database, open_database, unprepared_database
 from reporting_pipeline.stores.objects import ObjectStore, open_object_store
+from reporting_pipeline.stores.schema import SCHEMA_VERSION, is_new, schema_version
 
 #: How the dagster.yaml of these commands begins: only such a one is replaced by a newer.
 OURS = "# Dagster's instance on one machine"
@@ -71,8 +74,20 @@ def open_deployment(settings: Settings) -> Deployment:
     objects = open_object_store(complete)
     if settings.s3_endpoint_url is None and settings.s3_access_key_id is None:
         objects.ensure_bucket()
-    database = open_database(complete.mongodb_uri.get_secret_value(), complete.mongodb_database)
+    uri = complete.mongodb_uri.get_secret_value()
+    _migrate(unprepared_database(uri, complete.mongodb_database), complete.environment)
+    database = open_database(uri, complete.mongodb_database)
     return Deployment(complete, endpoints, database, objects)
+
+
+def _migrate(database: Database, environment: str) -> None:
+    """A local home follows the checkout; elsewhere migrating is the operator's decision."""
+    if (
+        environment in ("local", "test")
+        and not is_new(database)
+        and schema_version(database) < SCHEMA_VERSION
+    ):
+        migrate(database, lambda: datetime.now(UTC), "this machine's own start")
 
 
 def note_servers(settings: Settings, endpoints: Endpoints) -> None:

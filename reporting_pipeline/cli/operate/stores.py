@@ -22,13 +22,18 @@ def open_stores() -> Stores:
     A local deployment that names none uses the servers that `dev` or `servers start` left running.
     """
     settings = deployment_settings()
+    database = open_database(named_mongodb(settings), settings.mongodb_database)
+    return Stores(settings, database, open_object_store(settings))
+
+
+def named_mongodb(settings: Settings) -> str:
+    """The address of the deployment's MongoDB. Raises SettingsError when none is named."""
     if settings.mongodb_uri is None:
         raise SettingsError(
             "MONGODB_URI is not set. Name the deployment's MongoDB and S3; on one machine for trial, "
             "`reporting-pipeline servers start` or `reporting-pipeline dev` provides both"
         )
-    database = open_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
-    return Stores(settings, database, open_object_store(settings))
+    return settings.mongodb_uri.get_secret_value()
 
 
 def deployment_settings() -> Settings:
