@@ -77,6 +77,7 @@ class Action(StrEnum):
     USER_EXPORTED = "user.exported"
     USER_ERASED = "user.erased"
     REQUEUED = "requeued"
+    SIGNED_IN = "signed.in"
 
 
 class _Batch:

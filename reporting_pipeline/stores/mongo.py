@@ -102,6 +102,10 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("principal", ASCENDING), ("key", ASCENDING)], unique=True),
         IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
     ],
+    "console_sessions": [
+        IndexModel([("user", ASCENDING)]),
+        IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
+    ],
     "rate_counters": [IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0)],
     "rate_windows": [IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0)],
     # Whoever notices that a run died, ourselves or Dagster: what it left is gone after a day.

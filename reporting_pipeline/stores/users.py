@@ -49,6 +49,16 @@ def user_by_address(database: Database, organisation: str, address: str) -> User
     return User.from_record(record) if record else None
 
 
+def list_users(
+    database: Database, organisation: str, after: str | None = None, limit: int = 50
+) -> list[User]:
+    """One page of an organisation's users by id, deactivated ones too."""
+    query: Record = {"organisation": organisation, "erased_at": {"$exists": False}}
+    if after is not None:
+        query["_id"] = {"$gt": after}
+    return [User.from_record(record) for record in database.users.find(query).sort("_id", 1).limit(limit)]
+
+
 def create_user(
     database: Database,
     organisation: str,

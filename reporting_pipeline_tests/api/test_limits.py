@@ -44,7 +44,7 @@ def two_workers(settings: Settings, organisations: None, objects: object) -> Ite
     port = free_port()
     command = [
         sys.executable,
-        *("-m", "uvicorn", "--factory", "reporting_pipeline.api.app:app_from_environment"),
+        *("-m", "uvicorn", "--factory", "reporting_pipeline.sidecar:app_from_environment"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "2", "--log-level", "warning"),
     ]
     process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **environment})

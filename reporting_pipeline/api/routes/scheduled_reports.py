@@ -27,11 +27,12 @@ from reporting_pipeline.api.models.subscriptions import Status
 from reporting_pipeline.api.pagination import Limit, Page
 from reporting_pipeline.api.routes.subscriptions import JobId, SubscriptionId, find_job, report_url
 from reporting_pipeline.api.subscribing import SNAKE
-from reporting_pipeline.domain.access import Action, Kind, Resource, reach_of
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, reach_of
 from reporting_pipeline.domain.schedules import next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import audit, jobs, subscriptions
-from reporting_pipeline.stores.reports import reports_by_id
+from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.stores.reports import StoredReport, reports_by_id
 
 router = APIRouter(prefix="/api", tags=["scheduled reports"])
 
@@ -233,17 +234,7 @@ def list_executions(
 )
 def download_report(job_id: JobId, caller: Caller, deployment: Deployment) -> Response:
     """The report of an execution: a redirect to a URL that is good for one minute."""
-    job = find_job(deployment, caller, job_id)
-    report = reports_by_id(deployment.database, [str(job.get("report") or "")]).get(str(job.get("report")))
-    if report is None or report.organisation != caller.organisation:
-        raise not_found("report")
-    # The rights of this moment: a trial that was withdrawn since is not shown any more.
-    resource = Resource(
-        Kind.REPORT, report.organisation, owner=job.get("owner"), trials=tuple(report.dataset_versions)
-    )
-    require(caller, Action.READ, resource, "report")
-    if not deployment.objects.exists(report.key):
-        raise not_found("report")
+    report = readable_report(deployment, caller, find_job(deployment, caller, job_id))
     audit.record(
         deployment.database,
         "report.downloaded",
@@ -254,6 +245,22 @@ def download_report(job_id: JobId, caller: Caller, deployment: Deployment) -> Re
         details={"job": job_id},
     )
     return RedirectResponse(deployment.objects.presigned_url(report.key, report.file_name, 60), 307)
+
+
+def readable_report(deployment: Context, caller: User, job: Record) -> StoredReport:
+    """The stored report of a job, by the rights of this moment; 404 when there is none for this caller."""
+    identifier = str(job.get("report") or "")
+    report = reports_by_id(deployment.database, [identifier]).get(identifier)
+    if report is None or report.organisation != caller.organisation:
+        raise not_found("report")
+    # A trial that was withdrawn since is not shown any more.
+    resource = Resource(
+        Kind.REPORT, report.organisation, owner=job.get("owner"), trials=tuple(report.dataset_versions)
+    )
+    require(caller, Action.READ, resource, "report")
+    if not deployment.objects.exists(report.key):
+        raise not_found("report")
+    return report
 
 
 def _draft(body: ScheduledReportRequest) -> subscribing.Draft:

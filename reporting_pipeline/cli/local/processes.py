@@ -49,7 +49,7 @@ def api_command(port: int) -> list[str]:
     """The API on `port` of this machine."""
     return [
         program("uvicorn"),
-        "reporting_pipeline.api.app:app_from_environment",
+        "reporting_pipeline.sidecar:app_from_environment",
         "--factory",
         "--host",
         HOST,

@@ -32,6 +32,7 @@ from reporting_pipeline.stores.deliveries.plan import (
     plan_deliveries,
     recipients_of,
 )
+from reporting_pipeline.stores.deliveries.reads import deliveries_of_job
 from reporting_pipeline.stores.deliveries.recover import CUT_OFF, rescue
 from reporting_pipeline.stores.deliveries.settle import (
     ATTEMPTS_KEPT,
@@ -57,6 +58,7 @@ __all__ = [
     "begin",
     "closed_channels",
     "count_due",
+    "deliveries_of_job",
     "deliveries_stand",
     "due_cadences",
     "due_filter",

@@ -1,0 +1,131 @@
+"""The console as an application of its own, beside the API in one process (`reporting_pipeline.sidecar`)."""
+
+from __future__ import annotations
+
+import logging
+from importlib.resources import files
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reporting_pipeline.api.deps import Context
+from reporting_pipeline.api.errors import Problem
+from reporting_pipeline.console import signing_in
+from reporting_pipeline.console.deployment import FormRefused, SignInNeeded
+from reporting_pipeline.console.pages import ROUTERS
+from reporting_pipeline.console.rendering import html, tokens_css
+from reporting_pipeline.console.sessions import Cookies
+
+log = logging.getLogger(__name__)
+
+FORM_LIMIT_BYTES = 300_000
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "object-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+_STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+def create_console(context: Context) -> ASGIApp:
+    """The console of a deployment, on the API's own parts: the same stores, limits and clock."""
+    app = FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.context = context
+    app.state.cookies = Cookies(context.settings)
+    app.state.provider = None
+    app.include_router(signing_in.router)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_api_route("/console/static/{name}", _static, methods=["GET"])
+    _errors(app)
+    return _Front(app, https=context.settings.public_url.startswith("https:"))
+
+
+def _static(name: str) -> Response:
+    headers = {"cache-control": "public, max-age=300"}
+    if name == "tokens.css":
+        return Response(tokens_css(), media_type="text/css", headers=headers)
+    if name not in _STATIC:
+        raise HTTPException(404)
+    text = files("reporting_pipeline.console").joinpath("static", name).read_text(encoding="utf-8")
+    return Response(text, media_type=_STATIC[name], headers=headers)
+
+
+def _errors(app: FastAPI) -> None:
+    async def to_sign_in(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SignInNeeded)  # noqa: S101 - what it is registered for
+        return RedirectResponse(error.target, 303)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return _error_page(403, "This form is not good any more", "Go back, load the page again, and retry.")
+
+    async def problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)  # noqa: S101
+        return _error_page(error.status, error.title, error.detail)
+
+    async def http(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        words = "There is no such page." if status in (404, 405, 422) else "That did not work."
+        return _error_page(status, words, "")
+
+    app.add_exception_handler(SignInNeeded, to_sign_in)
+    app.add_exception_handler(FormRefused, refused)
+    app.add_exception_handler(Problem, problem)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, http)
+
+
+def _error_page(status: int, title: str, detail: str) -> Response:
+    return html("error.html", status, title=title, detail=detail)
+
+
+class _Front:
+    """Sizes, origins, headers and the last catch, before and after every page."""
+
+    def __init__(self, app: ASGIApp, https: bool) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if https:
+            self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        started = False
+
+        async def finish(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                answer = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    answer.setdefault(name, value)
+            await send(message)
+
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > FORM_LIMIT_BYTES or "transfer-encoding" in headers:
+            await _error_page(413, "That is too much for a form", "")(scope, receive, finish)
+            return
+        # A browser says where a form comes from; one of another site changes nothing here.
+        if scope["method"] == "POST" and headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            await _error_page(403, "This form came from another site", "")(scope, receive, finish)
+            return
+        try:
+            await self._app(scope, receive, finish)
+        except Exception:
+            if started:
+                raise
+            number = uuid4().hex
+            log.exception("console request %s failed", number)
+            page = _error_page(500, "Something went wrong on our side", f"Tell the operators: {number}")
+            await page(scope, receive, finish)

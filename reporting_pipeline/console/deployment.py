@@ -1,0 +1,86 @@
+"""What a page asks for: the deployment's parts, and the person in front of the screen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData
+
+from reporting_pipeline.api.deps import Context
+from reporting_pipeline.console.sessions import Cookies, Visitor, visitor_of
+
+SIGN_IN = "/console/sign-in"
+MOST_FIELDS = 1_000
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in; `target` is where to go on afterwards."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = f"{SIGN_IN}?next={quote(target)}"
+
+
+class FormRefused(Exception):
+    """A form that was not sent from a page of this session, or was sent after the session ended."""
+
+
+async def _parts(request: Request) -> Context:
+    parts: Context = request.app.state.context
+    return parts
+
+
+def _cookies(request: Request) -> Cookies:
+    cookies: Cookies = request.app.state.cookies
+    return cookies
+
+
+Parts = Annotated[Context, Depends(_parts)]
+Jar = Annotated[Cookies, Depends(_cookies)]
+
+
+def _visitor(request: Request, parts: Parts, cookies: Jar) -> Visitor:
+    found = visitor_of(parts.database, cookies, request, parts.now)
+    if found is None:
+        target = request.url.path if request.method == "GET" else "/console/"
+        raise SignInNeeded(f"{target}?{request.url.query}" if request.url.query else target)
+    return found
+
+
+Person = Annotated[Visitor, Depends(_visitor)]
+
+
+class Form:
+    """The fields of a posted form, as text; a field may come several times."""
+
+    def __init__(self, data: FormData) -> None:
+        self._data = data
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self._data.get(name)
+        return value.strip() if isinstance(value, str) else default
+
+    def all(self, name: str) -> tuple[str, ...]:
+        return tuple(value.strip() for value in self._data.getlist(name) if isinstance(value, str))
+
+    def has(self, name: str) -> bool:
+        return name in self._data
+
+
+async def read_form(request: Request) -> Form:
+    return Form(await request.form(max_files=0, max_fields=MOST_FIELDS))
+
+
+Posted = Annotated[Form, Depends(read_form)]
+
+
+def _own_form(form: Posted, visitor: Person) -> Form:
+    if not visitor.sent_by_us(form.text("csrf")):
+        raise FormRefused
+    return form
+
+
+#: A form of this session. Every route that changes something takes it.
+OwnForm = Annotated[Form, Depends(_own_form)]

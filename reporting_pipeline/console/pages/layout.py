@@ -1,0 +1,44 @@
+"""What every page has around it: the navigation a person may use, and where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reporting_pipeline.console.sessions import Visitor
+from reporting_pipeline.domain.access import Action, Kind, reach_of
+
+
+@dataclass(frozen=True)
+class Page:
+    """The frame of one page."""
+
+    visitor: Visitor
+    here: str
+
+    @property
+    def timezone(self) -> str:
+        return self.visitor.user.timezone
+
+    @property
+    def csrf(self) -> str:
+        return self.visitor.csrf
+
+    @property
+    def navigation(self) -> list[tuple[str, str]]:
+        """(address, words) of the pages this person may open."""
+        user = self.visitor.user
+        links = [("/console/", "My reports")]
+        if reach_of(user, Action.CREATE, Kind.SUBSCRIPTION):
+            links.append(("/console/subscribe", "Subscribe"))
+        if reach_of(user, Action.READ, Kind.SUBSCRIPTION) == "organisation":
+            links.append(("/console/schedules", "Schedules"))
+        if reach_of(user, Action.READ, Kind.DEAD_LETTER):
+            links.append(("/console/operate", "Operate"))
+        if reach_of(user, Action.READ, Kind.USER) == "organisation":
+            links.append(("/console/people", "People"))
+        if reach_of(user, Action.READ, Kind.AUDIT):
+            links.append(("/console/audit", "Audit"))
+        return links
+
+    def may(self, action: Action, kind: Kind) -> bool:
+        return reach_of(self.visitor.user, action, kind) is not None

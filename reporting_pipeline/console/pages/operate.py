@@ -1,0 +1,108 @@
+"""Operate: what needs attention first, then editions, dead letters and documents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import RedirectResponse, Response
+
+from reporting_pipeline.api.errors import Problem
+from reporting_pipeline.console.deployment import OwnForm, Parts, Person
+from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.rendering import html
+from reporting_pipeline.console.sessions import Visitor
+from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.stores import alerts, audit, dead_letters, documents, editions, jobs
+
+router = APIRouter(prefix="/console")
+
+A_PAGE = 50
+EDITIONS_SHOWN = 12
+
+
+@router.get("/operate")
+def operate_page(visitor: Person, parts: Parts, done: Annotated[str, Query(max_length=80)] = "") -> Response:
+    _allowed(visitor, Kind.DEAD_LETTER, Action.READ)
+    organisation = visitor.user.organisation
+    found = editions.list_editions(parts.database, limit=EDITIONS_SHOWN)
+    progress = [(one, editions.job_counts(parts.database, one.id, organisation)) for one in found]
+    home = organisation == parts.settings.organisation
+    lost = dead_letters.list_dead_letters(parts.database, organisation, limit=A_PAGE)
+    failed = jobs.failed_renderings(parts.database, organisation, limit=A_PAGE)
+    return html(
+        "operate.html",
+        page=Page(visitor, "/console/operate"),
+        progress=progress,
+        moving=any(one.state.value == "open" for one in found),
+        alerts=alerts.open_alerts(parts.database) if home else [],
+        lost=lost,
+        failed=failed,
+        may_requeue=reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None,
+        done=done,
+    )
+
+
+@router.post("/operate/requeue")
+def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Try the chosen dead letters and failed renderings again."""
+    _allowed(visitor, Kind.DEAD_LETTER, Action.REQUEUE)
+    organisation, now = visitor.user.organisation, parts.now
+    parts.limits.requeue(visitor.user.id)
+    lost = sum(
+        dead_letters.requeue(parts.database, organisation, one, visitor.user.id, now)
+        for one in form.all("delivery")[:A_PAGE]
+    )
+    ours = [
+        one for one in form.all("job")[:A_PAGE] if jobs.get_job(parts.database, organisation, one) is not None
+    ]
+    again = jobs.requeue(parts.database, ours, now) if ours else 0
+    audit.record(
+        parts.database,
+        audit.Action.REQUEUED,
+        visitor.user.id,
+        "console",
+        now,
+        organisation=organisation,
+        details={"deliveries": lost, "jobs": again},
+    )
+    return RedirectResponse(f"/console/operate?done={lost + again}+to+be+tried+again", 303)
+
+
+@router.get("/documents")
+def documents_page(
+    visitor: Person, parts: Parts, trial: Annotated[str, Query(max_length=64)] = ""
+) -> Response:
+    """What arrived lately."""
+    _allowed(visitor, Kind.DOCUMENT, Action.READ)
+    user = visitor.user
+    found = documents.list_documents(
+        parts.database,
+        user.organisation,
+        trials=[trial] if trial else list(user.trials),
+        limit=A_PAGE,
+    )
+    return html("documents.html", page=Page(visitor, "/console/operate"), found=found, trial=trial)
+
+
+@router.get("/editions/{edition_id}")
+def edition_page(edition_id: Annotated[str, Path(max_length=64)], visitor: Person, parts: Parts) -> Response:
+    """One edition as this organisation sees it."""
+    _allowed(visitor, Kind.EDITION, Action.READ)
+    try:
+        found = editions.get_edition(parts.database, edition_id)
+    except editions.EditionMissing:
+        raise Problem("not-found", "There is no such edition.") from None
+    counts = editions.job_counts(parts.database, found.id, visitor.user.organisation)
+    return html(
+        "edition.html",
+        page=Page(visitor, "/console/operate"),
+        edition=found,
+        counts=counts,
+        moving=found.state.value == "open",
+    )
+
+
+def _allowed(visitor: Visitor, kind: Kind, action: Action) -> None:
+    if reach_of(visitor.user, action, kind) is None:
+        raise Problem("forbidden", "Your roles do not open this page.")

@@ -1,0 +1,361 @@
+"""Subscribing and changing a subscription: one form, its dates as they will be, and last time's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Path
+from pydantic import ValidationError
+from starlette.responses import RedirectResponse, Response
+
+from reporting_pipeline.api import subscribing
+from reporting_pipeline.api.deps import Context
+from reporting_pipeline.api.errors import Problem
+from reporting_pipeline.api.subscribing import SNAKE
+from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
+from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
+from reporting_pipeline.console.rendering import html
+from reporting_pipeline.console.sessions import Visitor
+from reporting_pipeline.domain.access import Action, visible_trials
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
+from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.reports.types import REPORT_TYPES
+from reporting_pipeline.stores import subscriptions, users
+from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.usecases.preview import NothingToShow, PreviewedReport, preview_report
+
+router = APIRouter(prefix="/console")
+
+SubscriptionId = Annotated[str, Path(max_length=64)]
+PREVIEWED = 5
+_SCHEDULE_FIELDS = (
+    "cadence",
+    "time",
+    "timezone",
+    "day_of_week",
+    "day_of_month",
+    "cron_expression",
+    "window",
+    "business_days",
+    "holidays",
+)
+
+
+@dataclass
+class Wish:
+    """What stands in the form, as typed, and what is wrong with it by field."""
+
+    values: dict[str, Any]
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, visitor: Visitor) -> Wish:
+        return cls(
+            {
+                "name": "",
+                "description": "",
+                "report_type": "trial_activity",
+                "trials": (),
+                "sites": "",
+                "kinds": (),
+                "cadence": "weekly",
+                "time": "07:00",
+                "timezone": visitor.user.timezone,
+                "day_of_week": "1",
+                "day_of_month": "1",
+                "cron_expression": "",
+                "window": "week",
+                "business_days": "none",
+                "holidays": "",
+                "format": "pdf",
+                "recipients": "",
+                "version": "",
+            }
+        )
+
+    @classmethod
+    def of(cls, subscription: Subscription, owner: str) -> Wish:
+        schedule = subscription.schedule.model_dump(mode="json")
+        own = subscription.recipients == (Recipient(type="user", value=owner),)
+        listed = "\n".join(f"{one.type}: {one.value}" for one in subscription.recipients)
+        return cls(
+            {
+                "name": subscription.name,
+                "description": subscription.description,
+                "report_type": subscription.report_type,
+                "trials": subscription.filters.trials,
+                "sites": ", ".join(subscription.filters.sites),
+                "kinds": subscription.filters.kinds,
+                "format": subscription.format.value,
+                "recipients": "" if own else listed,
+                "version": str(subscription.version),
+                **{name: str(schedule.get(name) or "") for name in _SCHEDULE_FIELDS},
+            }
+        )
+
+    @classmethod
+    def posted(cls, form: Form) -> Wish:
+        single = (
+            *("name", "description", "report_type", "sites", "format", "recipients", "version"),
+            *_SCHEDULE_FIELDS,
+        )
+        values: dict[str, Any] = {name: form.text(name) for name in single}
+        values["trials"] = form.all("trials")
+        values["kinds"] = form.all("kinds")
+        return cls(values)
+
+    def schedule(self) -> Schedule | None:
+        """The schedule of the form; None, and errors by field, when it is none."""
+        given = {name: self.values[name] for name in _fields_of(self.values["cadence"]) if self.values[name]}
+        try:
+            return Schedule.model_validate(given)
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                name = str(one["loc"][0]) if one["loc"] else "cadence"
+                self.errors.setdefault(name, one["msg"].removeprefix("Value error, "))
+            return None
+
+    def filters(self) -> Filters:
+        sites = tuple(part.strip() for part in self.values["sites"].split(",") if part.strip())
+        return Filters(trials=self.values["trials"], sites=sites, kinds=self.values["kinds"])
+
+    def recipients(self, owner: str) -> tuple[Recipient, ...]:
+        lines = [line.strip() for line in self.values["recipients"].splitlines() if line.strip()]
+        return tuple(_recipient(line) for line in lines) or (Recipient(type="user", value=owner),)
+
+    def draft(self, owner: str) -> subscribing.Draft | None:
+        """The subscription that the form describes; None, and errors by field, when it is none."""
+        schedule = self.schedule()
+        if not self.values["name"]:
+            self.errors["name"] = "give it a name; it becomes the subject of the mail"
+        elif len(self.values["name"]) > 200:
+            self.errors["name"] = "a name has 200 characters at most"
+        try:
+            wanted = Format(self.values["format"])
+        except ValueError:
+            self.errors["format"] = "choose one of the formats"
+            return None
+        if schedule is None or self.errors:
+            return None
+        return subscribing.Draft(
+            name=self.values["name"],
+            description=self.values["description"][:2000],
+            report_type=self.values["report_type"],
+            schedule=schedule,
+            filters=self.filters(),
+            recipients=self.recipients(owner),
+            format=wanted,
+        )
+
+    def refuse(self, problem: Problem) -> None:
+        """Put a problem's findings beside the fields they are about."""
+        for one in problem.errors:
+            self.errors.setdefault(_field_of(one.pointer), one.detail)
+        if not problem.errors:
+            self.errors["form"] = problem.detail or problem.title
+
+
+def _fields_of(cadence: str) -> tuple[str, ...]:
+    own = {"weekly": ("day_of_week",), "monthly": ("day_of_month",), "cron": ("cron_expression", "window")}
+    shared = ("cadence", "timezone", "business_days", "holidays")
+    return (*shared, *(() if cadence == "cron" else ("time",)), *own.get(cadence, ()))
+
+
+def _recipient(line: str) -> Recipient:
+    kind, separator, value = line.partition(":")
+    known = ("email", "user", "slack", "webhook")
+    if separator and kind.strip().lower() in known:
+        return Recipient.model_validate({"type": kind.strip().lower(), "value": value.strip()})
+    guessed = "slack" if line.startswith("#") else "webhook" if line.startswith("https:") else "email"
+    return Recipient.model_validate({"type": guessed, "value": line})
+
+
+def _field_of(pointer: str) -> str:
+    parts = [part for part in pointer.removeprefix("#").split("/") if part]
+    if parts and parts[0] in ("report_parameters", "schedule_config") and len(parts) > 1:
+        return parts[1]
+    return parts[0] if parts else "form"
+
+
+@router.get("/subscribe")
+def subscribe_page(visitor: Person, parts: Parts) -> Response:
+    return _form(parts, visitor, Wish.fresh(visitor))
+
+
+@router.post("/subscribe")
+def subscribe(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Save, or show first what it would have given."""
+    wish = Wish.posted(form)
+    draft = wish.draft(visitor.user.id)
+    if draft is None:
+        return _form(parts, visitor, wish, status=422)
+    try:
+        if form.has("look"):
+            return _looked(parts, visitor, wish, draft)
+        stored = subscribing.create(parts, visitor.user, visitor.user, draft, SNAKE)
+    except Problem as problem:
+        wish.refuse(problem)
+        return _form(parts, visitor, wish, status=problem.status)
+    return RedirectResponse(f"/console/reports/{stored.id}?fresh=1", 303)
+
+
+@router.get("/reports/{subscription_id}/change")
+def change_page(subscription_id: SubscriptionId, visitor: Person, parts: Parts) -> Response:
+    found = subscribing.find(parts, visitor.user, subscription_id, Action.CHANGE)
+    return _form(parts, visitor, Wish.of(found, found.owner), found)
+
+
+@router.post("/reports/{subscription_id}/change")
+def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Save against the version that was on the screen: who comes second sees both and chooses."""
+    found = subscribing.find(parts, visitor.user, subscription_id, Action.CHANGE)
+    wish = Wish.posted(form)
+    draft = wish.draft(found.owner)
+    if draft is None:
+        return _form(parts, visitor, wish, found, status=422)
+    if form.has("look"):
+        return _looked(parts, visitor, wish, draft, found)
+
+    def changes_of(current: Subscription) -> Mapping[str, Any]:
+        kept = current.filters.model_copy(
+            update={name: getattr(draft.filters, name) for name in ("trials", "sites", "kinds")}
+        )
+        return {
+            "name": draft.name,
+            "description": draft.description,
+            "report_type": draft.report_type,
+            "schedule": draft.schedule,
+            "filters": kept,
+            "recipients": draft.recipients,
+            "format": draft.format,
+        }
+
+    version = int(wish.values["version"]) if wish.values["version"].isdecimal() else None
+    try:
+        subscribing.check_report_type(draft.report_type)
+        subscribing.change(parts, visitor.user, subscription_id, version, changes_of, SNAKE)
+    except Problem as problem:
+        if problem.slug == "precondition-failed":
+            current = subscribing.find(parts, visitor.user, subscription_id, Action.CHANGE)
+            theirs = Wish.of(current, current.owner)
+            wish.values["version"] = str(current.version)
+            return _form(parts, visitor, wish, current, status=412, theirs=theirs)
+        wish.refuse(problem)
+        return _form(parts, visitor, wish, found, status=problem.status)
+    return RedirectResponse(f"/console/reports/{subscription_id}", 303)
+
+
+@router.post("/subscribe/dates")
+def preview_dates(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """The next dates of the form as a part of a page, for the script."""
+    wish = Wish.posted(form)
+    return html("dates.html", dates=_dates(parts, wish), wish=wish, page=Page(visitor, ""))
+
+
+def _dates(parts: Context, wish: Wish) -> list[tuple[datetime, str]]:
+    """(due time in UTC, what moved it) of the next five, from the function that plans them."""
+    schedule = wish.schedule()
+    if schedule is None:
+        return []
+    found = []
+    zone = ZoneInfo(schedule.timezone)
+    offset = parts.now.astimezone(zone).utcoffset()
+    for one in next_occurrences(schedule, parts.now, PREVIEWED):
+        note = one.note
+        local = one.due_at.astimezone(zone)
+        if local.utcoffset() != offset and not note:
+            note = "the clocks change before this one"
+        offset = local.utcoffset()
+        found.append((one.due_at, note))
+    return found
+
+
+def _looked(
+    parts: Context,
+    visitor: Visitor,
+    wish: Wish,
+    draft: subscribing.Draft,
+    standing: Subscription | None = None,
+) -> Response:
+    """The form again, with the report of the newest closed period below it."""
+    subscribing.check_report_type(draft.report_type)
+    subscribing.check(parts, visitor.user, visitor.user, draft.filters, draft.recipients, SNAKE)
+    now = parts.now
+    trial = Subscription(
+        id=subscriptions.new_subscription_id(),
+        organisation=visitor.user.organisation,
+        owner=visitor.user.id,
+        name=draft.name,
+        report_type=draft.report_type,
+        filters=draft.filters,
+        schedule=draft.schedule,
+        recipients=draft.recipients,
+        format=Format.PDF,  # a picture is what can be looked at here, whatever is sent
+        created_at=now,
+        updated_at=now,
+    )
+    settings = parts.settings
+    try:
+        shown = preview_report(
+            parts.database,
+            parts.objects,
+            trial,
+            visitor.user,
+            now,
+            settings.timezone,
+            settings.home / "cache" / "thumbnails",
+        )
+    except NothingToShow as nothing:
+        return _form(parts, visitor, wish, standing, nothing=str(nothing))
+    return _form(parts, visitor, wish, standing, shown=shown)
+
+
+def _form(
+    parts: Context,
+    visitor: Visitor,
+    wish: Wish,
+    standing: Subscription | None = None,
+    *,
+    status: int = 200,
+    theirs: Wish | None = None,
+    shown: PreviewedReport | None = None,
+    nothing: str = "",
+) -> Response:
+    records = users.trials_of(parts.database, visitor.user.organisation)
+    visible = set(visible_trials(visitor.user, records))
+    trials: list[Record] = [record for record in records if record["_id"] in visible]
+    return html(
+        "subscribe.html",
+        status,
+        page=Page(visitor, "/console/" if standing else "/console/subscribe"),
+        wish=wish,
+        standing=standing,
+        theirs=theirs,
+        trials=trials,
+        kinds=list(Kind),
+        report_types=REPORT_TYPES,
+        formats=[one.value for one in Format],
+        timezones=sorted(known_timezones()),
+        dates=_dates(parts, wish),
+        shown=shown,
+        pictures=_pictures(shown),
+        nothing=nothing,
+    )
+
+
+def _pictures(shown: PreviewedReport | None) -> list[str]:
+    """The first pages as data of the page itself: a preview is kept nowhere."""
+    if shown is None:
+        return []
+    from base64 import b64encode
+
+    pages = range(1, min(shown.report.pages, PREVIEW_PAGES) + 1)
+    return [
+        "data:image/png;base64," + b64encode(page_as_png(shown.report.content, n)).decode() for n in pages
+    ]

@@ -1,0 +1,118 @@
+"""States, instants and schedules in plain words, for pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from reporting_pipeline.domain.schedules import Schedule
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A state as a page says it: the word, its tone (a class of console.css), and what it means."""
+
+    word: str
+    tone: str  # good, wait, bad, odd, quiet
+    meaning: str
+
+
+JOB_STATES = {
+    "pending": Said("Waiting", "wait", "It is planned; its data is still to be collected."),
+    "processing": Said("Being made", "wait", "The report is being made now."),
+    "rendered": Said("Ready, not due yet", "wait", "The report stands and is sent when it is due."),
+    "delivering": Said("Being sent", "wait", "The report stands and is on its way."),
+    "completed": Said("Sent", "good", "It was made and handed over to everybody it was meant for."),
+    "failed": Said("Failed", "bad", "It could not be made or sent; somebody has to look."),
+    "skipped": Said("Left out", "quiet", "It was not made, on purpose; the reason is beside it."),
+}
+DELIVERY_STATES = {
+    "pending": Said("Waiting", "wait", "It is sent when it is due."),
+    "sending": Said("Sending", "wait", "It is being handed over now."),
+    "unknown": Said(
+        "Not known",
+        "odd",
+        "It was handed over, but no answer came: it may have arrived. It is not sent again by itself "
+        "until it is known, so that nobody gets it twice.",
+    ),
+    "sent": Said("Sent", "good", "The mail server or channel took it over."),
+    "delivered": Said("Delivered", "good", "The reader's mail server confirmed it."),
+    "bounced": Said("Bounced", "bad", "The reader's mail server sent it back."),
+    "failed": Said("Failed", "bad", "Every attempt was refused."),
+    "suppressed": Said("Held back", "quiet", "It was not sent, on purpose; the reason is beside it."),
+}
+EDITION_STATES = {
+    "open": Said("Under way", "wait", "Reports are still being made or sent."),
+    "completed": Said("Completed", "good", "Everything that could be made was made and sent."),
+    "failed": Said("Failed", "bad", "Something in it needs a person."),
+}
+_OTHER = Said("Not known", "odd", "This state is new to the console.")
+
+
+def job_state(state: str) -> Said:
+    return JOB_STATES.get(state, _OTHER)
+
+
+def delivery_state(state: str) -> Said:
+    return DELIVERY_STATES.get(state, _OTHER)
+
+
+def edition_state(state: str) -> Said:
+    return EDITION_STATES.get(state, _OTHER)
+
+
+def moment(instant: datetime | None, timezone: str) -> str:
+    """An instant in the reader's zone with its offset: "Mon 23 Nov 2026, 07:00 (+01:00)"; "–" for None."""
+    if instant is None:
+        return "–"
+    local = instant.astimezone(ZoneInfo(timezone))
+    offset = local.strftime("%z")
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({offset[:3]}:{offset[3:]})"
+
+
+def moment_utc(instant: datetime | None) -> str:
+    """The same instant in UTC."""
+    return "–" if instant is None else f"{instant:%Y-%m-%d %H:%M} UTC"
+
+
+def schedule_words(schedule: Schedule) -> str:
+    """A schedule as a sentence: "Every week on Monday at 07:00 (Europe/Zurich)"."""
+    when = _when(schedule)
+    moved = {"skip": ", left out on days off", "next": ", on the next working day", "previous": ""}
+    tail = moved.get(schedule.business_days, "")
+    if schedule.business_days == "previous":
+        tail = ", on the working day before"
+    return f"{when} ({schedule.timezone}){tail}"
+
+
+def _when(schedule: Schedule) -> str:
+    if schedule.cadence == "cron":
+        return f"By the cron expression {schedule.cron_expression}"
+    at = f"at {schedule.time}" if isinstance(schedule.time, str) else f"at {schedule.time:%H:%M}"
+    if schedule.cadence == "daily":
+        return f"Every day {at}"
+    if schedule.cadence == "weekly":
+        return f"Every week on {_DAYS[(schedule.day_of_week or 1) - 1]} {at}"
+    return f"Every month on day {schedule.day_of_month or 1} {at}"
+
+
+def size(count: int | None) -> str:
+    """Bytes for a person: "1.2 MB"."""
+    if count is None:
+        return "–"
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def duration(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return "–"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,89 @@
+"""A report before there is a subscription: what a draft would have given for the newest closed period.
+
+It is rendered by the renderer of the pipeline from the datasets that stand, for the person who asks
+alone, and kept nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from reporting_pipeline import __version__
+from reporting_pipeline.domain.access import User, visible_trials
+from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.planning import report_id
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.request import RenderedReport, ReportRequest
+from reporting_pipeline.stores import users
+from reporting_pipeline.stores.datasets import load_dataset
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.results import results_of
+
+
+class NothingToShow(Exception):
+    """No dataset of the period stands for any trial of the draft; the message says so for a person."""
+
+
+@dataclass(frozen=True)
+class PreviewedReport:
+    """A rendering, and what it could not hold."""
+
+    report: RenderedReport
+    period: Period
+    omissions: tuple[Omission, ...]
+
+
+def preview_report(
+    database: Database,
+    objects: ObjectStore,
+    draft: Subscription,
+    reader: User,
+    now: datetime,
+    timezone: str,
+    cache: Path,
+) -> PreviewedReport:
+    """Render `draft` for `reader`, from the newest closed period of its window in `timezone`.
+
+    Only trials open to the reader are read. Raises NothingToShow, or ReportError of the renderer.
+    """
+    period = Period.last_closed(draft.window, now, timezone)
+    wanted = set(draft.filters.trials)
+    visible = visible_trials(reader, users.trials_of(database, reader.organisation))
+    trials = [trial for trial in visible if not wanted or trial in wanted]
+    cadence = period.cadence.value
+    made = results_of(database, f"{cadence}/trial_dataset", period.key, trials)
+    media = results_of(database, f"{cadence}/trial_media", period.key, trials)
+    standing = [trial for trial in trials if trial in made and made[trial].done]
+    if not standing:
+        raise NothingToShow(
+            f"No data of the {period.cadence.noun} from {period.start} has been prepared yet; "
+            "it is there once the first edition of that time has run."
+        )
+    request = ReportRequest(
+        subscription=draft,
+        owner_name=reader.name,
+        organisation_name=str(users.get_organisation(database, reader.organisation).get("name", "")),
+        period=period,
+        datasets=tuple(
+            load_dataset(
+                objects,
+                made[trial].detail["prefix"],
+                media[trial].detail["key"] if trial in media and media[trial].done else None,
+            )
+            for trial in standing
+        ),
+        document_id=report_id(period.cadence, period.key, draft.id),
+        code_version=__version__,
+    )
+    missing = tuple(
+        Omission(trial, WHOLE_TRIAL, made[trial].reason if trial in made else "its data is not prepared yet")
+        for trial in trials
+        if trial not in standing
+    )
+    report = ReportRenderer(objects.get, cache).render(request)
+    return PreviewedReport(replace(report), period, missing)

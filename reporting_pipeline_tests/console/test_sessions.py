@@ -1,0 +1,154 @@
+"""Signing in and out, and what a session and its forms are good for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from reporting_pipeline.stores import sessions
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline_tests.api.world import NOW
+from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in
+
+PAGES = (
+    "/console/",
+    "/console/subscribe",
+    "/console/schedules",
+    "/console/operate",
+    "/console/people",
+    "/console/audit",
+    "/console/documents",
+    "/console/jobs/job_x",
+    "/console/reports/sub_x",
+    "/console/editions/weekly:2026-11-16",
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nobody_sees_a_page_without_signing_in(house: House, path: str) -> None:
+    answer = house.stranger().get(path)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/console/sign-in?next=")
+
+
+def test_one_click_signs_in_as_a_role_on_ones_own_machine(house: House) -> None:
+    browser = house.stranger()
+    page = browser.get("/console/sign-in?next=/console/subscribe")
+    fields = {"role": "manager", "next": "/console/subscribe"}
+    answer = browser.post("/console/sign-in/local", fields, csrf_in(page.text))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/subscribe")
+    assert "Local manager" in browser.get("/console/").text
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_one_click_does_not_exist_where_people_are(
+    house: House, environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reporting_pipeline.console import signing_in
+
+    monkeypatch.setattr(
+        signing_in, "is_local", lambda settings: settings.model_copy(update={"environment": environment}).environment == "local"
+    )
+    browser = house.stranger()
+    page = browser.get("/console/sign-in")
+    assert "Continue as" not in page.text
+    answer = browser.post("/console/sign-in/local", {"role": "admin"}, csrf_in(page.text))
+    assert answer.status_code == 403
+    assert house.database.console_sessions.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/console//evil.example", "/\\evil.example", "javascript:1", "/api/users"]
+)
+def test_signing_in_leads_to_pages_of_the_console_only(house: House, target: str) -> None:
+    browser = house.stranger()
+    page = browser.get("/console/sign-in", params={"next": target})
+    answer = browser.post("/console/sign-in/local", {"role": "admin", "next": target}, csrf_in(page.text))
+    assert answer.headers["location"] == "/console/"
+
+
+def test_a_form_of_another_session_changes_nothing(person: Callable[[str], Browser]) -> None:
+    one, other = person("manager"), person("manager")
+    token = csrf_in(other.get("/console/").text)
+    assert one.post("/console/sign-out", {}, token).status_code == 403
+    assert one.post("/console/sign-out", {}, "").status_code == 403
+    assert one.get("/console/").status_code == 200
+
+
+def test_a_form_of_another_site_changes_nothing(person: Callable[[str], Browser]) -> None:
+    browser = person("manager")
+    token = csrf_in(browser.get("/console/").text)
+    answer = browser.session.post(
+        browser.base + "/console/sign-out",
+        data={"csrf": token},
+        headers={"Sec-Fetch-Site": "cross-site"},
+        timeout=60,
+        allow_redirects=False,
+    )
+    assert answer.status_code == 403
+    assert browser.get("/console/").status_code == 200
+
+
+def test_signing_out_ends_the_session_on_the_server(person: Callable[[str], Browser]) -> None:
+    browser = person("subscriber")
+    cookies = browser.session.cookies.copy()
+    browser.post("/console/sign-out", {})
+    browser.session.cookies = cookies
+    assert browser.get("/console/").status_code == 303
+
+
+def test_signing_out_everywhere_ends_every_session(person: Callable[[str], Browser]) -> None:
+    one, other = person("subscriber"), person("subscriber")
+    one.post("/console/sign-out", {"everywhere": "1"})
+    assert other.get("/console/").status_code == 303
+
+
+def test_a_cookie_that_was_not_signed_here_is_none(house: House) -> None:
+    name, value = house.cookie_of("usr_default_admin")
+    for forged in (value[:-1] + ("A" if value[-1] != "A" else "B"), value.partition(".")[0], "x" * 5000, ""):
+        browser = house.stranger()
+        browser.session.cookies.set(name, forged)
+        assert browser.get("/console/").status_code == 303
+
+
+def test_a_deactivated_person_is_out_at_once(house: House, person: Callable[[str], Browser]) -> None:
+    browser = person("analyst")
+    assert browser.get("/console/").status_code == 200
+    house.database.users.update_one({"_id": "usr_default_analyst"}, {"$set": {"active": False}})
+    assert browser.get("/console/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("after", "good"),
+    [
+        (sessions.IDLE - timedelta(seconds=1), True),
+        (sessions.IDLE, False),
+        (sessions.LONGEST, False),
+    ],
+)
+def test_a_session_that_is_not_used_ends(database: Database, after: timedelta, good: bool) -> None:
+    token = sessions.begin_session(database, "usr_x", NOW)
+    assert (sessions.session_of(database, token, NOW + after) is not None) is good
+
+
+def test_a_session_ends_however_busy_it_is(database: Database) -> None:
+    token = sessions.begin_session(database, "usr_x", NOW)
+    at, step = NOW, timedelta(minutes=20)
+    while at + step < NOW + sessions.LONGEST:
+        at += step
+        assert sessions.session_of(database, token, at) is not None
+    assert sessions.session_of(database, token, NOW + sessions.LONGEST) is None
+
+
+def test_who_reads_the_database_cannot_take_a_session_over(database: Database) -> None:
+    token = sessions.begin_session(database, "usr_x", NOW)
+    assert token not in str(database.console_sessions.find_one())
+
+
+def test_every_answer_forbids_foreign_script_and_framing(house: House) -> None:
+    policy = house.stranger().get("/console/sign-in").headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors" in policy
