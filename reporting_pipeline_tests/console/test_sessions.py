@@ -49,7 +49,9 @@ def test_one_click_does_not_exist_where_people_are(
     from reporting_pipeline.console import signing_in
 
     monkeypatch.setattr(
-        signing_in, "is_local", lambda settings: settings.model_copy(update={"environment": environment}).environment == "local"
+        signing_in,
+        "is_local",
+        lambda settings: settings.model_copy(update={"environment": environment}).environment == "local",
     )
     browser = house.stranger()
     page = browser.get("/console/sign-in")
@@ -60,7 +62,15 @@ def test_one_click_does_not_exist_where_people_are(
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.example", "//evil.example", "/console//evil.example", "/\\evil.example", "javascript:1", "/api/users"]
+    "target",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/console//evil.example",
+        "/\\evil.example",
+        "javascript:1",
+        "/api/users",
+    ],
 )
 def test_signing_in_leads_to_pages_of_the_console_only(house: House, target: str) -> None:
     browser = house.stranger()
