@@ -146,7 +146,8 @@ def user(number: int) -> Record:
         "name": f"{name} {number}",
         "email": f"reader-{number}@example.org",
         "roles": ["subscriber"],
-        "trials": [],
+        "trials": "all",
+        "audience": "monitor",
         "timezone": zone,
         "active": True,
     }

@@ -22,6 +22,7 @@ from reporting_pipeline.domain.access import Action, Kind, Resource, User, allow
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.scope import Scoped
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ async def _caller(request: Request) -> User:
     if not isinstance(caller, User):  # an address that was made public by mistake still lets nobody in
         raise Problem("unauthenticated")
     return caller
+
+
+def scoped(deployment: Context, caller: User) -> Scoped:
+    """The stores as the caller may read them: what every route reads through."""
+    return Scoped(deployment.database, caller)
 
 
 Deployment = Annotated[Context, Depends(_context)]

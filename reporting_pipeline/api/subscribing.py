@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reporting_pipeline.api.deps import Context, require
+from reporting_pipeline.api.deps import Context, require, scoped
 from reporting_pipeline.api.errors import FieldError, Problem, not_found
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, outside_trials, visible_trials
+from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.schedules import Schedule, window_of
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
@@ -83,19 +84,15 @@ def find(
     deployment: Context, caller: User, subscription_id: str, action: Action = Action.READ
 ) -> Subscription:
     """The subscription when the caller may do `action` to it; otherwise a 404 or 403."""
-    found = subscriptions.get_subscription(deployment.database, caller.organisation, subscription_id)
+    found = scoped(deployment, caller).subscription(subscription_id)
     if found is None or found.status == "ended":
         raise not_found("subscription")
     # The owner sees their own subscription even when a trial was withdrawn: only they can mend it.
     trials = () if found.owner == caller.id else found.filters.trials
-    resource = Resource(Kind.SUBSCRIPTION, found.organisation, owner=found.owner, trials=trials)
+    extent = Extent({trial: found.filters.sites or None for trial in trials})
+    resource = Resource(Kind.SUBSCRIPTION, found.organisation, owner=found.owner, extent=extent)
     require(caller, action, resource, "subscription")
     return found
-
-
-def readable(caller: User, subscription: Subscription) -> bool:
-    """Whether a list of the organisation's subscriptions shows this one to the caller."""
-    return subscription.owner == caller.id or not outside_trials(caller, subscription.filters.trials)
 
 
 def create(deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers) -> Subscription:
@@ -312,7 +309,7 @@ def _wrong_trials(
 ) -> list[FieldError]:
     visible = set(visible_trials(owner, trials))
     # Through a subscription for somebody else nobody reaches trials that are closed to themselves.
-    foreign = caller.id != owner.id and bool(caller.trials)
+    foreign = caller.id != owner.id and not caller.entitlements.includes(owner.entitlements)
     if foreign and not filters.trials:
         return [FieldError(pointers.trials, "name the trials: not all of them are open to you")]
     outside = set(outside_trials(caller, filters.trials)) if foreign else set()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import jwt
 
 from reporting_pipeline.domain.access import Role
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
@@ -55,6 +56,7 @@ def local_user(database: Database, settings: Settings, role: str, now: datetime)
                 now,
                 name=f"Local {known}",
                 roles=[known],
+                entitlements=Entitlements(ALL),
                 timezone=settings.timezone,
                 user_id=user_id,
             )

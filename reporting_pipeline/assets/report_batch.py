@@ -32,6 +32,7 @@ from reporting_pipeline.assets.scope import (
 from reporting_pipeline.assets.thumbnails import ThumbnailSource
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.partitions import SubscriptionPartition
@@ -61,6 +62,24 @@ class _Order:
     subscription: Subscription
     owner: User
     trials: tuple[str, ...]
+
+    def sites(self, trial: str) -> tuple[str, ...] | None:
+        """The sites of a trial that the report shows; None: all of them."""
+        return self.owner.entitlements.effective_sites(trial, self.subscription.filters.sites)
+
+    @property
+    def subject(self) -> str:
+        """Whose record alone the report shows; "" when it is not a participant's."""
+        own = self.owner.entitlements
+        return own.subject if own.own_record_only else ""
+
+    @property
+    def shown(self) -> list[Record]:
+        """What of its trials the report shows, as `reports` keeps it."""
+        sites = {trial: self.sites(trial) for trial in self.trials}
+        return [
+            {"trial": trial, "sites": None if some is None else list(some)} for trial, some in sites.items()
+        ]
 
 
 class ReportBatch:
@@ -146,6 +165,7 @@ class ReportBatch:
                 one.report_type,
                 one.format,
                 one.filters.fingerprint(),
+                json.dumps([order.shown, order.subject]),
             )
 
         return sorted(partitions, key=position)
@@ -175,6 +195,9 @@ class ReportBatch:
             one.parameters,
             order.owner.name,
             self._organisations.get(one.organisation, ""),
+            order.shown,
+            order.subject,
+            order.owner.entitlements.audience,
             sources,
         ]
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
@@ -200,6 +223,9 @@ class ReportBatch:
                 trial: self._datasets[partition.period.key, trial].version for trial in order.trials
             },
             "code_version": f"{__version__}/{CODE_VERSION}",
+            "shown": order.shown,
+            "subject": order.subject,
+            "audience": order.owner.entitlements.audience.value,
         }
         return Made(
             version=rendered.sha256[:16],
@@ -271,13 +297,23 @@ class ReportBatch:
             owner_name=order.owner.name,
             organisation_name=self._organisations.get(one.organisation, one.organisation),
             period=partition.period,
-            datasets=tuple(self._load(partition.period.key, trial) for trial in order.trials),
+            datasets=tuple(
+                self._load(partition.period.key, trial, order.sites(trial), order.subject)
+                for trial in order.trials
+            ),
             document_id=report_id(self._scope.cadence, partition.period.key, one.id),
             code_version=f"{__version__}/{CODE_VERSION}",
         )
 
-    def _load_dataset(self, period: str, trial: str) -> TrialDataset:
-        """What the store no longer has is forgotten here, so that the next look asks for it again."""
+    def _load_dataset(
+        self, period: str, trial: str, sites: tuple[str, ...] | None, subject: str
+    ) -> TrialDataset:
+        """The dataset with the rows the reader may see, and no others.
+
+        What the store no longer has is forgotten here, so that the next look asks for it again.
+        """
+        if sites is not None or subject:
+            return restricted(self._load(period, trial, None, ""), sites, subject)
         dataset, media = self._datasets[period, trial], self._media[period, trial]
         try:
             return load_dataset(self._objects, dataset.detail["prefix"], media.detail["key"])

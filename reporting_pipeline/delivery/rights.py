@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reporting_pipeline.delivery.message import wants_attachment
-from reporting_pipeline.domain.access import User, may_receive, visible_trials
-from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address
+from reporting_pipeline.domain.access import Decision, User, may_have, may_receive
+from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address, mailbox
+from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.suppressions import suppressed_among, unsubscribed_among
+from reporting_pipeline.stores.users import users_behind
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Context:
     reports: Mapping[str, Record]
     subscriptions: Mapping[str, Record]
     users: Mapping[str, Record]
+    by_address: Mapping[tuple[str, str], str]  # (organisation, address in normal spelling) -> user
     trials: tuple[Record, ...]  # of the organisations concerned
     suppressed: Mapping[str, str]  # address -> reason
     unsubscribed: frozenset[tuple[str, str]]  # (subscription, recipient)
@@ -56,11 +59,16 @@ def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
     }
     addresses = [row["recipient"] for row in deliveries]
     organisations = sorted({row["organisation"] for row in deliveries})
+    by_address = users_behind(
+        database, ((row["organisation"], row["recipient"]) for row in deliveries if _is_mail(row))
+    )
+    people |= set(by_address.values())
     return Context(
         jobs=jobs,
         reports=_by_id(database, "reports", {str(report) for report in reports if report}),
         subscriptions=subscriptions,
         users=_by_id(database, "users", people),
+        by_address=by_address,
         trials=tuple(database["trials"].find({"organisation": {"$in": organisations}}, {"organisation": 1})),
         suppressed=suppressed_among(database, addresses),
         unsubscribed=frozenset(unsubscribed_among(database, subscriptions)),
@@ -98,24 +106,40 @@ def refusal_of(delivery: Record, context: Context, *, sending: bool = True) -> R
 def _right_withdrawn(delivery: Record, record: Record, context: Context) -> str | None:
     """The owner must still be allowed the subscription, and so must a user it goes to; both the report.
 
-    What the report shows decides, not only what the subscription asks for: an empty filter covered
-    every trial that was open when it was rendered.
+    What the report was made from decides, not only what the subscription asks for: an empty filter covered
+    every trial that was open when it was rendered. An address is its user's, however it was written.
     """
     subscription = Subscription.model_validate(record | {"id": record["_id"]})
-    shown = set(context.reports.get(context.report_of(delivery), {}).get("dataset_versions") or {})
-    for role, user_id in (("owner", subscription.owner), ("recipient", delivery.get("user"))):
-        if user_id is None:
-            continue
+    report = context.reports.get(context.report_of(delivery))
+    for role, user_id in (("owner", subscription.owner), *_readers(delivery, context)):
         found = context.users.get(user_id)
         user = User.from_record(found) if found else None
         whom = f"the {role} of the subscription"
         decision = may_receive(user, subscription, context.trials, whom)
+        if decision and report is not None:
+            decision = _may_have(user, report, role)
         if not decision:
             return decision.reason
-        withdrawn = sorted(shown - set(visible_trials(user, context.trials))) if user else []
-        if withdrawn:
-            return f"trial {withdrawn[0]} was withdrawn from the {role}"
     return None
+
+
+def _may_have(user: User | None, report: Record, role: str) -> Decision:
+    extent = Extent.of_report(report)
+    for trial in sorted(extent.sites):
+        if user is not None and not user.entitlements.covers_trial(trial):
+            return Decision(False, f"trial {trial} was withdrawn from the {role}")
+    return may_have(user, str(report["organisation"]), extent, f"the {role}")
+
+
+def _readers(delivery: Record, context: Context) -> list[tuple[str, str]]:
+    """The users behind a delivery: the one it was planned for, and the one whose address it goes to."""
+    address = (delivery["organisation"], mailbox(delivery["recipient"])) if _is_mail(delivery) else None
+    found = {delivery.get("user"), context.by_address.get(address) if address else None}
+    return [("recipient", user) for user in sorted(one for one in found if one)]
+
+
+def _is_mail(delivery: Record) -> bool:
+    return bool(delivery["channel"] == Channel.EMAIL)
 
 
 def _by_id(database: Database, collection: str, ids: set[str]) -> dict[str, Record]:

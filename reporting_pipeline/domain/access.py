@@ -10,11 +10,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import idna
 
+from reporting_pipeline.domain.entitlements import Entitlements, Extent, refusal
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 
 
@@ -60,12 +61,12 @@ class _Reach(StrEnum):
 
 @dataclass(frozen=True)
 class User:
-    """A user as far as rights go. `trials` empty means all of the organisation."""
+    """A user as far as rights go: roles say what they may do, entitlements what they may see."""
 
     id: str
     organisation: str
     roles: frozenset[str] = frozenset({Role.SUBSCRIBER.value})
-    trials: tuple[str, ...] = ()
+    entitlements: Entitlements = field(default_factory=Entitlements)
     active: bool = True
     email: str = ""
     name: str = ""
@@ -78,25 +79,12 @@ class User:
             id=record["_id"],
             organisation=record["organisation"],
             roles=frozenset(record.get("roles") or ()),
-            trials=tuple(record.get("trials") or ()),
-            active=bool(record.get("active", False)),
+            entitlements=Entitlements.from_record(record),
+            active=record.get("active") is True,
             email=record.get("email") or "",
             name=record.get("name") or "",
             timezone=record.get("timezone") or "UTC",
         )
-
-
-class Principal(Protocol):
-    """What a decision needs to know of a caller; `User` is one, the API's principal another."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def organisation(self) -> str: ...
-    @property
-    def roles(self) -> frozenset[str]: ...
-    @property
-    def trials(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ class Resource:
     kind: Kind
     organisation: str | None = None  # None: shared by all organisations, such as an edition
     owner: str | None = None  # user id; for a user, the user's own id
-    trials: tuple[str, ...] = ()  # the trials whose data it shows
+    extent: Extent = field(default_factory=Extent)  # whose data it shows
 
 
 @dataclass(frozen=True)
@@ -194,9 +182,9 @@ _RULES: Mapping[Role, _Rules] = {
 }
 
 
-def allowed(user: Principal, action: Action, resource: Resource) -> Decision:
+def allowed(user: User, action: Action, resource: Resource) -> Decision:
     """Whether `user` may do `action` to `resource`. A deactivated user may do nothing."""
-    if not getattr(user, "active", True):
+    if not user.active:
         return Decision(False, "this user is deactivated")
     if resource.organisation is not None and resource.organisation != user.organisation:
         return Decision(False, f"no such {resource.kind}", hidden=True)
@@ -206,13 +194,13 @@ def allowed(user: Principal, action: Action, resource: Resource) -> Decision:
     if reach is _OWN and resource.owner != user.id:
         # One's own may be read and another's may not: whether there is another stays untold.
         return Decision(False, f"you may {action} only your own {resource.kind}", hidden=True)
-    outside = outside_trials(user, resource.trials)
-    if outside:
-        return Decision(False, f"trial {outside[0]} is not among the trials open to you", hidden=True)
+    outside = refusal(user.entitlements, resource.extent) if resource.extent.sites else None
+    if outside is not None:
+        return Decision(False, outside, hidden=True)
     return Decision(True)
 
 
-def reach_of(user: Principal, action: Action, kind: Kind) -> str | None:
+def reach_of(user: User, action: Action, kind: Kind) -> str | None:
     """How far `action` reaches for lists: "own", "organisation", or None for nothing."""
     reach = _reach(user.roles, action, kind)
     return reach.value if reach else None
@@ -228,15 +216,15 @@ def _reach(roles: Iterable[str], action: Action, kind: Kind) -> _Reach | None:
     return _ORG if _ORG in reaches else _OWN if _OWN in reaches else None
 
 
-def visible_trials(user: Principal, trials: Iterable[Mapping[str, Any]]) -> list[str]:
+def visible_trials(user: User, trials: Iterable[Mapping[str, Any]]) -> list[str]:
     """The ids, sorted, of the `trials` records that `user` may see."""
     own = [trial["_id"] for trial in trials if trial.get("organisation") == user.organisation]
-    return sorted(trial for trial in own if not user.trials or trial in user.trials)
+    return sorted(trial for trial in own if user.entitlements.covers_trial(trial))
 
 
-def outside_trials(user: Principal, trials: Iterable[str]) -> list[str]:
-    """Those of `trials` that the user's own list does not hold, sorted."""
-    return sorted(set(trials) - set(user.trials)) if user.trials else []
+def outside_trials(user: User, trials: Iterable[str]) -> list[str]:
+    """Those of `trials` that are not open to the user, sorted."""
+    return sorted(trial for trial in set(trials) if not user.entitlements.covers_trial(trial))
 
 
 def may_receive(
@@ -265,7 +253,27 @@ def may_receive(
         return Decision(False, f"trial {withdrawn[0]} was withdrawn from {whom}")
     if not visible:
         return Decision(False, f"no trial is open to {whom}")
+    if user.entitlements.own_record_only and not user.entitlements.subject:
+        return Decision(False, f"{whom} is a participant whose own record is not known")
+    wanted = subscription.filters.trials or visible
+    if all(user.entitlements.effective_sites(each, subscription.filters.sites) == () for each in wanted):
+        return Decision(False, f"none of the sites is open to {whom}")
     return Decision(True)
+
+
+def may_have(user: User | None, organisation: str, extent: Extent, whom: str = "you") -> Decision:
+    """Whether a person may have a report, by what it was made from: the one rule for every way to it.
+
+    Asked by download, link, export, sending, requeueing, added deliveries and preview.
+    """
+    if user is None:
+        return Decision(False, f"{whom}: no such user any more", hidden=True)
+    if not user.active:
+        return Decision(False, f"{whom}: deactivated", hidden=True)
+    if user.organisation != organisation:
+        return Decision(False, f"{whom}: of another organisation", hidden=True)
+    reason = refusal(user.entitlements, extent)
+    return Decision(reason is None, f"{whom}: {reason}" if reason else "", hidden=reason is not None)
 
 
 # --- recipients --------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ class TrialDataset:
     version: str  # 16 hex characters: the same inputs and code give the same version
     data_as_of: datetime  # UTC; the newest `updated_at` among the documents, or the period's end
     media: Mapping[str, Thumbnail] = field(default_factory=dict)  # by file sha256
+    shown: str = ""  # what of it a reader may see, as a hash (`disclosure.restricted`); "": the whole
 
     @cached_property
     def facts(self) -> Mapping[str, Facts]:

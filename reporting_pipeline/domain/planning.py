@@ -131,6 +131,7 @@ def job_record(subscription: Subscription, planned: Planned, now: datetime) -> d
         "subscription": subscription.id,
         "owner": subscription.owner,
         "organisation": subscription.organisation,
+        **subscription.filters.named(),
         "period": planned.period.key,
         "period_end_at": planned.period.end_at,
         "occurrence": planned.occurrence.key,

@@ -42,6 +42,10 @@ class Filters(BaseModel):
     kinds: tuple[str, ...] = ()
     file_types: tuple[str, ...] = ()
 
+    def named(self) -> dict[str, list[str]]:
+        """The trials and sites that are named: who may see what comes of a subscription is told by them."""
+        return {"trials": list(self.trials), "sites": list(self.sites)}
+
     def fingerprint(self) -> str:
         """Equal for filters that select the same, whatever their order. 16 hex characters."""
         canonical = {name: sorted(set(values)) for name, values in self.model_dump().items()}

@@ -1,37 +1,80 @@
-"""What one user may change of another, or of themselves: nobody gives away more than they have."""
+"""What one user may change of another, or of themselves: nobody gives or takes over more than they have."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from reporting_pipeline.domain.access import Action, Kind, Role, User, outside_trials, reach_of
+from reporting_pipeline.domain.access import Action, Kind, Role, User, reach_of
+from reporting_pipeline.domain.entitlements import Entitlements, problem_of
 
-_HIGH = frozenset({Role.ADMIN.value, Role.SERVICE.value})
+_RANKS = {
+    Role.SUBSCRIBER.value: 0,
+    Role.ANALYST.value: 1,
+    Role.MANAGER.value: 2,
+    Role.SERVICE.value: 3,
+    Role.ADMIN.value: 4,
+}
 _OWN_FIELDS = ("name", "timezone")
 
 
 def refused_change(caller: User, before: User | None, after: User) -> tuple[str, str] | None:
-    """(field, reason) when `caller` may not make `before` (None: a new user) into `after`; else None."""
+    """(field, reason) when `caller` may not make `before` (None: a new user) into `after`; else None.
+
+    Neither the person as they stand nor as they would be may have a higher role or wider entitlements
+    than the caller: whoever sets somebody's address or state reads what that person reads.
+    """
+    problem = problem_of(after.entitlements)
+    if problem is not None and (before is None or before.entitlements != after.entitlements):
+        return problem
+    if before is not None and before.id == caller.id:
+        return _refused_own(caller, before, after)
     if reach_of(caller, Action.CHANGE, Kind.USER) != "organisation":
-        return _refused_own(before, after)
-    if Role.ADMIN.value not in caller.roles:
-        given = _HIGH & (after.roles | (before.roles if before else frozenset()))
-        if given and (before is None or replace(after, name=before.name, timezone=before.timezone) != before):
-            return "roles", f"only an admin changes users who are {' or '.join(sorted(given))}"
-    trials_change = before is None or set(before.trials) != set(after.trials)
-    if caller.trials and trials_change and (not after.trials or outside_trials(caller, after.trials)):
-        return "trials", "you may only give trials that are open to you"
+        return _refused_own(caller, before, after)
+    if before is not None and _unchanged(before, after):
+        return None
+    for each in (before, after):
+        if each is not None and rank(each) > rank(caller):
+            return "roles", f"a user who is {_highest(each)} is changed by somebody with that role only"
+    if before is not None and not caller.entitlements.includes(before.entitlements):
+        return "trials", "this person sees more than is open to you; somebody who sees it too may change them"
+    if not caller.entitlements.includes(after.entitlements):
+        return _too_wide(caller.entitlements, after.entitlements)
     return None
 
 
-def _refused_own(before: User | None, after: User) -> tuple[str, str] | None:
+def rank(user: User) -> int:
+    """How far a user's highest role reaches; -1 without any."""
+    return max((_RANKS.get(role, -1) for role in user.roles), default=-1)
+
+
+def _refused_own(caller: User, before: User | None, after: User) -> tuple[str, str] | None:
+    """Of themselves people change harmless fields; an admin also gives roles up, never takes any."""
     if before is None:
         return "roles", "only a manager adds users"
-    for field in ("email", "roles", "trials", "active"):
-        if _plain(getattr(before, field)) != _plain(getattr(after, field)):
+    if Role.ADMIN.value in caller.roles and before.id == caller.id:
+        before = replace(before, roles=after.roles if rank(after) <= rank(before) else before.roles)
+    changed = {
+        "email": before.email != after.email and reach_of(caller, Action.CHANGE, Kind.USER) != "organisation",
+        "roles": before.roles != after.roles,
+        "trials": before.entitlements != after.entitlements,
+        "active": before.active != after.active,
+    }
+    for field, differs in changed.items():
+        if differs:
             return field, f"of yourself you may change {' and '.join(_OWN_FIELDS)}; ask a manager for this"
     return None
 
 
-def _plain(value: object) -> object:
-    return frozenset(value) if isinstance(value, tuple) else value
+def _unchanged(before: User, after: User) -> bool:
+    return replace(after, name=before.name, timezone=before.timezone) == before
+
+
+def _highest(user: User) -> str:
+    return max(user.roles, key=lambda role: _RANKS.get(role, -1))
+
+
+def _too_wide(own: Entitlements, given: Entitlements) -> tuple[str, str]:
+    same_audience = replace(given, audience=own.audience)
+    if own.includes(same_audience) and not own.own_record_only:
+        return "audience", "you may only give an audience that sees no more than yours"
+    return "trials", "you may only give trials and sites that are open to you"

@@ -69,7 +69,7 @@ class ReportRenderer:
             "organisation": request.organisation_name,
             "period": [request.period.cadence.value, request.period.key, request.period.timezone],
             "filters": subscription.filters.fingerprint(),
-            "trials": [[d.trial, d.version, d.data_as_of.isoformat()] for d in _selected(request)],
+            "trials": [[d.trial, d.version, d.shown, d.data_as_of.isoformat()] for d in _selected(request)],
         }
         return sha256(dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 

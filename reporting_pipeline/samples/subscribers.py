@@ -16,6 +16,7 @@ from itertools import cycle, islice
 from pymongo import UpdateOne
 
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
@@ -124,7 +125,7 @@ def organisation_record(organisation: str) -> Record:
 
 
 def user_record(number: int, name: str, timezone: str, organisation: str) -> Record:
-    """Sample user `number`. Every tenth may see one trial only."""
+    """Sample user `number`. Every tenth may see one trial only, and every tenth two of its sites."""
     repeated = number // len(PEOPLE)
     return {
         "_id": f"usr_{_mark('user', organisation, number)}",
@@ -132,10 +133,18 @@ def user_record(number: int, name: str, timezone: str, organisation: str) -> Rec
         "name": f"{name} {repeated + 1}" if repeated else name,
         "email": f"subscriber-{number + 1:03d}@example.org",
         "roles": ["subscriber"],
-        "trials": [PILOT] if number % 10 == 9 else [],
+        **_entitlements(number).as_record(),
         "timezone": timezone,
         "active": True,
     }
+
+
+def _entitlements(number: int) -> Entitlements:
+    if number % 10 == 9:
+        return Entitlements((PILOT,))
+    if number % 10 == 5:
+        return Entitlements((PILOT,), {PILOT: ("701", "704")}, audience=Audience.SITE)
+    return Entitlements(ALL)
 
 
 def make_subscription(number: int, user: Record, now: datetime) -> Subscription:

@@ -70,6 +70,7 @@ class Action(StrEnum):
     REPORT_RENDERED = "report.rendered"
     REPORT_FAILED = "report.failed"
     REPORT_DOWNLOADED = "report.downloaded"
+    DELIVERY_ADDED = "delivery.added"
     DELIVERY_CHANGED = "delivery.changed"
     DOCUMENT_CREATED = "document.created"
     USER_CREATED = "user.created"

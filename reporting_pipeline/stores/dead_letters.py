@@ -13,7 +13,7 @@ from typing import Any
 from reporting_pipeline.domain.deliveries import LOST
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.stores import audit
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, narrowed
 from reporting_pipeline.stores.token_buckets import take
 
 _LOST = [state.value for state in LOST]
@@ -44,21 +44,30 @@ def list_dead_letters(
     filters: Mapping[str, str] | None = None,
     limit: int = 50,
     after: str | None = None,
+    within: Record | None = None,
 ) -> list[Record]:
     """Dead letters by id with reason (`error`), `attempts` and the `report` they were to carry.
 
     `filters` may name edition, channel, subscription, state, job and cadence; ValueError otherwise.
-    `after` is the last id already read.
+    `after` is the last id already read, `within` a further condition (`stores.scope`).
     """
     query = _query(organisation, filters)
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database["deliveries"].find(query).sort("_id", 1).limit(limit))
+    return list(database["deliveries"].find(narrowed(query, within)).sort("_id", 1).limit(limit))
 
 
-def requeue(database: Database, organisation: str, identifier: str, actor: str, now: datetime) -> bool:
+def requeue(
+    database: Database,
+    organisation: str,
+    identifier: str,
+    actor: str,
+    now: datetime,
+    within: Record | None = None,
+) -> bool:
     """Send one dead letter again, with all its attempts anew. False when it is none."""
-    return _requeue(database, _query(organisation, None) | {"_id": identifier}, actor, now) == 1
+    query = narrowed(_query(organisation, None) | {"_id": identifier}, within)
+    return _requeue(database, query, actor, now) == 1
 
 
 def requeue_matching(
@@ -68,9 +77,10 @@ def requeue_matching(
     actor: str,
     now: datetime,
     limit: int = REQUEUED_AT_ONCE,
+    within: Record | None = None,
 ) -> int:
     """Send up to `limit` dead letters again. Raises RequeueLimited when the organisation did just that."""
-    query = _query(organisation, filters)
+    query = narrowed(_query(organisation, filters), within)
     rows = database["deliveries"].find(query, {"_id": 1}).sort("_id", 1).limit(min(limit, REQUEUED_AT_ONCE))
     chosen = [row["_id"] for row in rows]
     if not chosen:
@@ -79,7 +89,7 @@ def requeue_matching(
     wait = take(database, name, len(chosen), REQUEUED_PER_SECOND, REQUEUED_AT_ONCE, now)
     if wait:
         raise RequeueLimited(wait)
-    return _requeue(database, query | {"_id": {"$in": chosen}}, actor, now)
+    return _requeue(database, narrowed({"_id": {"$in": chosen}}, query), actor, now)
 
 
 def gauge(database: Database, organisation: str | None = None) -> Gauge:

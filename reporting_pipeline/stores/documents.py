@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -25,7 +25,7 @@ from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, narrowed
 from reporting_pipeline.stores.objects import ObjectStore
 
 MAX_NOTE_BYTES = 1_000_000
@@ -360,7 +360,9 @@ def newest_update(
 def list_documents(
     database: Database,
     organisation: str,
-    trials: Collection[str] = (),
+    *,
+    within: Record | None = None,
+    trial: str | None = None,
     site: str | None = None,
     kind: str | None = None,
     window: tuple[datetime, datetime] | None = None,
@@ -369,12 +371,12 @@ def list_documents(
 ) -> list[Record]:
     """The organisation's documents, newest arrival first, then by `_id`.
 
-    `trials` empty means all of them; `window` is `[start_at, end_at)` of the arrival; `after` is
-    (received_at, _id) of the last document already read.
+    `within` is a further condition (`stores.scope`); `window` is `[start_at, end_at)` of the arrival;
+    `after` is (received_at, _id) of the last document already read.
     """
     query: Record = {"organisation": organisation}
-    if trials:
-        query["trial"] = {"$in": sorted(trials)}
+    if trial is not None:
+        query["trial"] = trial
     if site is not None:
         query["site"] = site
     if kind is not None:
@@ -388,13 +390,16 @@ def list_documents(
         clauses.append({"$or": [{"received_at": {"$lt": received_at}}, {"_id": {"$gt": last}}]})
     if clauses:
         query["$and"] = clauses
-    found = database.documents.find(query).sort([("received_at", DESCENDING), ("_id", ASCENDING)])
+    chosen = narrowed(query, within)
+    found = database.documents.find(chosen).sort([("received_at", DESCENDING), ("_id", ASCENDING)])
     return list(found.limit(limit))
 
 
-def get_document(database: Database, organisation: str, document: str) -> Record | None:
-    """The organisation's document, or None."""
-    return database.documents.find_one({"_id": document, "organisation": organisation})
+def get_document(
+    database: Database, organisation: str, document: str, within: Record | None = None
+) -> Record | None:
+    """The organisation's document, or None. `within` is a further condition (`stores.scope`)."""
+    return database.documents.find_one(narrowed({"_id": document, "organisation": organisation}, within))
 
 
 def _window(trial: str, start_at: datetime, end_at: datetime) -> dict[str, Any]:

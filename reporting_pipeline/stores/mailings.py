@@ -11,7 +11,7 @@ from datetime import datetime
 
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.stores.deliveries import plan_deliveries
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, narrowed
 
 BATCH = 500
 _WITH_REPORT = [
@@ -100,6 +100,7 @@ def list_deliveries(
     state: DeliveryState | None = None,
     after: str | None = None,
     limit: int = 50,
+    within: Record | None = None,
 ) -> list[Record]:
     """The organisation's deliveries of an edition, by id; `owner` is the subscription's."""
     query: Record = {"organisation": organisation, "edition": edition}
@@ -109,4 +110,4 @@ def list_deliveries(
         query["state"] = state.value
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database.deliveries.find(query).sort("_id", 1).limit(limit))
+    return list(database.deliveries.find(narrowed(query, within)).sort("_id", 1).limit(limit))

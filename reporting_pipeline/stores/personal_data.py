@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from reporting_pipeline.domain.entitlements import Entitlements
 from reporting_pipeline.stores.lifecycle import cancel_jobs
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
@@ -290,7 +291,7 @@ def _empty_user(database: Database, user: Record, now: datetime) -> None:
             "name": "",
             "email": f"{user['_id'].lower()}@erased.invalid",
             "roles": [],
-            "trials": [],
+            **Entitlements().as_record(),
             "timezone": "UTC",
             "active": False,
             "erased_at": user.get("erased_at") or now,

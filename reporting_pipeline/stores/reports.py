@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.stores.mongo import Database, Record, find_any, put_records
 
@@ -34,6 +36,15 @@ class StoredReport:
     dataset_versions: Mapping[str, str]
     code_version: str
     rendered_at: datetime
+    #: What of the trials it shows: [{trial, sites}], sites None for all; one not named is shown whole.
+    shown: Sequence[Mapping[str, Any]] = ()
+    subject: str = ""  # whose own record it is; "": of nobody alone
+    audience: str = ""  # whom it was written for
+
+    @property
+    def extent(self) -> Extent:
+        """What it was made from, as rights look at it."""
+        return Extent.of_report(self.__dict__)
 
 
 def report_key(period: Period, subscription: str, sha256: str, extension: str) -> str:
@@ -46,6 +57,7 @@ def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:
     records = []
     for report in reports:
         record: Record = {**report.__dict__, "dataset_versions": dict(report.dataset_versions)}
+        record["shown"] = [dict(one) for one in report.shown]
         records.append({"_id": record.pop("id"), **record})
     put_records(database.reports, records)
 
@@ -55,5 +67,5 @@ def reports_by_id(database: Database, ids: Sequence[str]) -> dict[str, StoredRep
 
 
 def _report(record: Record) -> StoredReport:
-    fields = {name: record[name] for name in StoredReport.__dataclass_fields__ if name != "id"}
+    fields = {name: record[name] for name in StoredReport.__dataclass_fields__ if name in record}
     return StoredReport(id=record["_id"], **fields)

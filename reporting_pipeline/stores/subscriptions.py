@@ -24,7 +24,7 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.index_pages import IndexPages
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, narrowed
 
 BATCH = 1_000
 LIVE = ("active", "paused")
@@ -86,9 +86,16 @@ def create_subscriptions(database: Database, subscriptions: Iterable[Subscriptio
     return stored
 
 
-def get_subscription(database: Database, organisation: str, subscription_id: str) -> Subscription | None:
-    """The subscription, also an ended one; None when the organisation has none of this id."""
-    record = database.subscriptions.find_one({"_id": subscription_id, "organisation": organisation})
+def get_subscription(
+    database: Database, organisation: str, subscription_id: str, within: Record | None = None
+) -> Subscription | None:
+    """The subscription, also an ended one; None when the organisation has none of this id.
+
+    `within` is a further condition (`stores.scope`), here and in the lists.
+    """
+    record = database.subscriptions.find_one(
+        narrowed({"_id": subscription_id, "organisation": organisation}, within)
+    )
     return from_record(record) if record else None
 
 
@@ -107,6 +114,7 @@ def list_subscriptions(
     after: str | None = None,
     skip: int = 0,
     limit: int = 50,
+    within: Record | None = None,
 ) -> list[Subscription]:
     """One page by id: those behind the id `after` (the last one already read).
 
@@ -114,7 +122,14 @@ def list_subscriptions(
     without it a page looks at about as many records as it holds, however many there are.
     """
     found = page_of_records(
-        database, organisation, owner=owner, status=status, after=after, skip=skip, limit=limit
+        database,
+        organisation,
+        owner=owner,
+        status=status,
+        after=after,
+        skip=skip,
+        limit=limit,
+        within=within,
     )
     return [from_record(record) for record in found]
 
@@ -128,13 +143,15 @@ def page_of_records(
     after: str | None = None,
     skip: int = 0,
     limit: int = 50,
+    within: Record | None = None,
 ) -> list[Record]:
     """`list_subscriptions` as they are stored."""
     statuses = (status,) if status else LIVE
-    if skip:
+    if skip or within:
         query = _list_query(organisation, owner, status)
         if after is not None:
             query["_id"] = {"$gt": after}
+        query = narrowed(query, within)
         return list(database.subscriptions.find(query).sort("_id", ASCENDING).skip(skip).limit(limit))
     # A list for each status: two conditions on one index, $in and a range, are not looked up everywhere.
     lists = [_page_of(database, _list_query(organisation, owner, one), after, limit) for one in statuses]
@@ -144,10 +161,15 @@ def page_of_records(
 
 
 def count_subscriptions(
-    database: Database, organisation: str, *, owner: str | None = None, status: str | None = None
+    database: Database,
+    organisation: str,
+    *,
+    owner: str | None = None,
+    status: str | None = None,
+    within: Record | None = None,
 ) -> int:
     """How many `list_subscriptions` would go through."""
-    return database.subscriptions.count_documents(_list_query(organisation, owner, status))
+    return database.subscriptions.count_documents(narrowed(_list_query(organisation, owner, status), within))
 
 
 def live_ids(database: Database, organisation: str, owner: str, most: int) -> set[str]:

@@ -7,6 +7,7 @@ the unique index (organisation, email) mean one user per mailbox.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -15,11 +16,12 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.access import Decision, User, may_be_recipient, normal_address
+from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Recipient
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, parts
 
-CHANGEABLE = frozenset({"name", "email", "roles", "trials", "timezone", "active"})
+CHANGEABLE = frozenset({"name", "email", "roles", "entitlements", "timezone", "active"})
 
 
 class AddressTaken(ValueError):
@@ -59,6 +61,27 @@ def list_users(
     return [User.from_record(record) for record in database.users.find(query).sort("_id", 1).limit(limit)]
 
 
+def users_behind(database: Database, addresses: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Whose addresses these are: (organisation, normal address) -> user id, deactivated users too.
+
+    `addresses` are (organisation, address in any spelling); what is no address is nobody's.
+    """
+    wanted: dict[str, set[str]] = {}
+    for organisation, address in addresses:
+        with suppress(ValueError):
+            wanted.setdefault(organisation, set()).add(normal_address(address))
+    found: dict[tuple[str, str], str] = {}
+    for organisation, every in wanted.items():
+        for some in parts(every):
+            # The organisation first: some servers look only the first condition up that has an index.
+            query = {"organisation": organisation, "email": {"$in": some}}
+            found |= {
+                (organisation, user["email"]): user["_id"]
+                for user in database.users.find(query, {"email": 1})
+            }
+    return found
+
+
 def create_user(
     database: Database,
     organisation: str,
@@ -67,18 +90,21 @@ def create_user(
     *,
     name: str = "",
     roles: Sequence[str] = ("subscriber",),
-    trials: Sequence[str] = (),
+    entitlements: Entitlements | None = None,
     timezone: str = "UTC",
     user_id: str | None = None,
 ) -> User:
-    """A new active user. Raises AddressTaken, or ValueError for a bad address or timezone."""
+    """A new active user, who sees nothing unless `entitlements` say so.
+
+    Raises AddressTaken, or ValueError for a bad address or timezone.
+    """
     record: Record = {
         "_id": user_id or new_user_id(),
         "organisation": organisation,
         "name": name,
         "email": normal_address(email),
         "roles": sorted(set(roles)),
-        "trials": sorted(set(trials)),
+        **(entitlements or Entitlements()).as_record(),
         "timezone": checked_timezone(timezone),
         "active": True,
         "created_at": now,
@@ -103,9 +129,10 @@ def change_user(
         values["email"] = normal_address(values["email"])
     if "timezone" in values:
         values["timezone"] = checked_timezone(values["timezone"])
-    for field in ("roles", "trials"):
-        if field in values:
-            values[field] = sorted(set(values[field]))
+    if "roles" in values:
+        values["roles"] = sorted(set(values["roles"]))
+    if "entitlements" in values:
+        values |= values.pop("entitlements").as_record()
     try:
         record = database.users.find_one_and_update(
             {"_id": user_id, "organisation": organisation, "erased_at": {"$exists": False}},
@@ -117,6 +144,22 @@ def change_user(
     if record is None:
         raise UserMissing(user_id)
     return User.from_record(record)
+
+
+def say_entitlements(database: Database, now: datetime) -> int:
+    """Write out what records of the first form meant: there no trials were all of them. Returns how many.
+
+    Only records that do not say an audience are of that form, so a second call changes nothing, and
+    nobody whose trials were withdrawn since is opened anything.
+    """
+    first_form: Record = {"audience": {"$exists": False}, "erased_at": {"$exists": False}}
+    meant = {"sites": [], "subject": "", "audience": Audience.MONITOR.value, "updated_at": now}
+    named = database.users.update_many({**first_form, "trials.0": {"$exists": True}}, {"$set": meant})
+    everything = database.users.update_many(
+        {**first_form, "$or": [{"trials": {"$exists": False}}, {"trials": None}, {"trials": []}]},
+        {"$set": {**meant, "trials": ALL}},
+    )
+    return named.modified_count + everything.modified_count
 
 
 # --- organisations -----------------------------------------------------------------------------

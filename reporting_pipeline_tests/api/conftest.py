@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from reporting_pipeline.api.app import create_app
 from reporting_pipeline.api.tokens import mint_token
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.documents import upsert_trial
@@ -116,6 +117,7 @@ def organisations(database: Database) -> None:
                 now,
                 name=role.capitalize(),
                 roles=[role],
+                entitlements=Entitlements(ALL),
                 timezone="Europe/Zurich",
                 user_id=f"usr_{organisation}_{role}",
             )

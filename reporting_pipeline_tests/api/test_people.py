@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reporting_pipeline.domain.access import User
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.domain.user_changes import refused_change
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database
@@ -19,14 +21,20 @@ from reporting_pipeline_tests.api.world import REGISTERED, populate
 
 
 def person(**changed: Any) -> dict[str, Any]:
-    return {"name": "New", "email": "new@default.example", "roles": ["subscriber"], **changed}
+    return {
+        "name": "New",
+        "email": "new@default.example",
+        "roles": ["subscriber"],
+        "trials": "all",
+        **changed,
+    }
 
 
 def test_a_user_is_added_then_replaced(manager: Api) -> None:
     added = manager.put("/api/users/usr_new", json=person(trials=["T1"], timezone="Asia/Tokyo"))
     assert added.status_code == 201, added.text
     assert manager.get("/api/users/usr_new").json() == added.json()
-    replaced = manager.put("/api/users/usr_new", json=person(active=False))
+    replaced = manager.put("/api/users/usr_new", json=person(active=False, trials=[]))
     assert replaced.status_code == 200
     assert (replaced.json()["active"], replaced.json()["trials"]) == (False, [])
 
@@ -55,7 +63,7 @@ def test_an_address_or_id_that_is_taken_is_a_conflict_or_hidden(manager: Api) ->
 
 
 def test_nobody_raises_themselves(api: Api) -> None:
-    own = {"name": "Me", "email": "subscriber@default.example", "roles": ["subscriber"]}
+    own = {"name": "Me", "email": "subscriber@default.example", "roles": ["subscriber"], "trials": "all"}
     subscriber, path = api.as_("usr_default_subscriber"), "/api/users/usr_default_subscriber"
     assert subscriber.put(path, json={**own, "timezone": "Asia/Tokyo"}).status_code == 200
     for field, value in (
@@ -70,17 +78,21 @@ def test_nobody_raises_themselves(api: Api) -> None:
     manager = api.as_("usr_default_manager")
     assert manager.put("/api/users/usr_new", json=person(roles=["admin"])).status_code == 403
     assert manager.put("/api/users/usr_new", json=person(roles=["service"])).status_code == 403
-    admin = {"name": "Admin", "email": "admin@default.example", "roles": ["subscriber"]}
+    admin = {"name": "Admin", "email": "admin@default.example", "roles": ["subscriber"], "trials": "all"}
     assert manager.put("/api/users/usr_default_admin", json=admin).status_code == 403
     assert api.as_("usr_default_admin").put("/api/users/usr_new", json=person(roles=["admin"])).ok
 
 
 def test_a_limited_manager_gives_limited_trials() -> None:
-    manager = User("usr_m", "o", frozenset({"manager"}), trials=("A",))
-    wide, narrow = User("usr_n", "o"), User("usr_n", "o", trials=("A",))
+    narrow_one, all_of_them = Entitlements(("A",)), Entitlements(ALL)
+    manager = User("usr_m", "o", frozenset({"manager"}), narrow_one)
+    wide = User("usr_n", "o", entitlements=all_of_them)
+    narrow = User("usr_n", "o", entitlements=narrow_one)
     assert refused_change(manager, None, narrow) is None
     assert (refused_change(manager, None, wide) or ("",))[0] == "trials"
     assert (refused_change(manager, narrow, wide) or ("",))[0] == "trials"
+    assert (refused_change(manager, wide, narrow) or ("",))[0] == "trials"
+    assert (refused_change(manager, wide, replace(wide, email="mine@example.org")) or ("",))[0] == "trials"
     assert refused_change(manager, wide, wide) is None
 
 

@@ -34,7 +34,7 @@ SCHEDULED = {
     "schedule_config": {"cadence": "daily", "time": "06:00", "timezone": "UTC"},
     "recipients": [{"type": "user", "value": "usr_default_subscriber"}],
 }
-USER = {"name": "Sub", "email": "subscriber@default.example", "roles": ["subscriber"]}
+USER = {"name": "Sub", "email": "subscriber@default.example", "roles": ["subscriber"], "trials": "all"}
 UPLOAD = {"trial": "T1", "site": "701", "kind": "note", "title": "Uploaded"}
 NOT_OWNER = {"analyst": 404, "service": 403}
 MANAGERS_ONLY = {"subscriber": 403, "analyst": 403, "service": 403}

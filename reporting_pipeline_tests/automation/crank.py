@@ -272,7 +272,7 @@ class Crank:
         )
 
     def add_user(
-        self, name: str, trials: Sequence[str] = (), organisation: str = ORGANISATION
+        self, name: str, trials: Sequence[str] | str = "all", organisation: str = ORGANISATION
     ) -> dict[str, Any]:
         user = {
             "_id": f"usr_{name}",
@@ -280,7 +280,8 @@ class Crank:
             "name": f"Reader {name}",
             "email": f"{name}@example.org",
             "roles": ["subscriber"],
-            "trials": list(trials),
+            "trials": trials if trials == "all" else list(trials),
+            "audience": "monitor",
             "timezone": "UTC",
             "active": True,
         }

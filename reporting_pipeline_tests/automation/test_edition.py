@@ -142,6 +142,7 @@ def test_the_organisation_is_told_by_the_delivery_run_what_rights_held_back(cran
         "organisation": ORGANISATION,
         "email": "boss@example.org",
         "roles": ["manager"],
+        "trials": "all",
         "active": True,
     }
     crank.database.users.insert_one({"_id": "usr_boss", **manager})

@@ -56,7 +56,8 @@ def seed(
             "name": f"Reader {number}",
             "email": f"reader{number}@example.org",
             "roles": ["subscriber"],
-            "trials": [],
+            "trials": "all",
+            "audience": "monitor",
             "timezone": "UTC",
             "active": True,
         }

@@ -32,7 +32,8 @@ def add_user(database: Database, identifier: str, **fields: Any) -> None:
             "name": identifier,
             "email": f"{identifier}@{organisation}.example",
             "roles": ["manager"],
-            "trials": [],
+            "trials": "all",
+            "audience": "monitor",
             "active": True,
             **fields,
         }

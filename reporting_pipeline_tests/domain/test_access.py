@@ -22,6 +22,7 @@ from reporting_pipeline.domain.access import (
     reach_of,
     visible_trials,
 )
+from reporting_pipeline.domain.entitlements import ALL, Entitlements, Extent, Trials
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 
@@ -36,8 +37,8 @@ OTHERS = Resource(Kind.SUBSCRIPTION, "org_1", "usr_2")
 FOREIGN = Resource(Kind.SUBSCRIPTION, "org_2", "usr_1")
 
 
-def user(*roles: str, **fields: Any) -> User:
-    return User("usr_1", "org_1", frozenset(roles), **fields)
+def user(*roles: str, trials: Trials = ALL, **fields: Any) -> User:
+    return User("usr_1", "org_1", frozenset(roles), Entitlements(trials), **fields)
 
 
 def subscription(*trials: str, **fields: Any) -> Subscription:
@@ -121,8 +122,10 @@ def test_only_an_admin_erases_somebody_else() -> None:
 def test_a_trial_that_is_not_open_to_a_manager_stays_closed() -> None:
     manager = user(Role.MANAGER, trials=("T1",))
 
-    assert allowed(manager, Action.READ, Resource(Kind.DOCUMENT, "org_1", trials=("T1",)))
-    decision = allowed(manager, Action.READ, Resource(Kind.DOCUMENT, "org_1", trials=("T1", "T2")))
+    assert allowed(manager, Action.READ, Resource(Kind.DOCUMENT, "org_1", extent=Extent({"T1": None})))
+    decision = allowed(
+        manager, Action.READ, Resource(Kind.DOCUMENT, "org_1", extent=Extent({"T1": None, "T2": None}))
+    )
     assert (decision.allowed, decision.hidden) == (False, True)
 
 
@@ -147,7 +150,7 @@ def test_visible_trials_are_those_of_the_organisation_and_of_the_list() -> None:
         (user(), subscription("X1"), "trial X1 was withdrawn from the owner of the subscription"),
         (user(trials=("gone",)), subscription(), "no trial is open to the owner of the subscription"),
         (
-            User("usr_1", "org_2"),
+            User("usr_1", "org_2", entitlements=Entitlements(ALL)),
             subscription(),
             "the owner of the subscription has left its organisation",
         ),

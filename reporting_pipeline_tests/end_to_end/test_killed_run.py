@@ -49,7 +49,8 @@ def fill(database: Database, objects: ObjectStore, period: Period, now: datetime
                 "name": name,
                 "email": f"{name}@example.org",
                 "roles": ["subscriber"],
-                "trials": [],
+                "trials": "all",
+                "audience": "monitor",
                 "timezone": "UTC",
                 "active": True,
             }

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from reporting_pipeline.api.models.base import Identifier, Line, Shape
+from reporting_pipeline.domain.entitlements import Audience
 
 
 class DeadLetter(Shape):
@@ -110,7 +111,10 @@ class UserRequest(Shape):
                     "name": "Ada Example",
                     "email": "ada@example.org",
                     "roles": ["subscriber", "analyst"],
-                    "trials": [],
+                    "trials": ["CDISCPILOT01"],
+                    "sites": {"CDISCPILOT01": ["701"]},
+                    "subject": "",
+                    "audience": "site",
                     "timezone": "Europe/Zurich",
                     "active": True,
                 }
@@ -123,7 +127,14 @@ class UserRequest(Shape):
     roles: tuple[Literal["subscriber", "analyst", "manager", "admin", "service"], ...] = Field(
         min_length=1, max_length=5
     )
-    trials: tuple[Identifier, ...] = Field((), max_length=500)
+    trials: Literal["all"] | Annotated[tuple[Identifier, ...], Field(max_length=500)] = Field(
+        (), description='What they may see: "all", or trials by name; none is nothing.'
+    )
+    sites: dict[Identifier, Annotated[tuple[Identifier, ...], Field(max_length=1000)]] = Field(
+        default_factory=dict, max_length=500, description="Per trial, where not all its sites are open."
+    )
+    subject: Annotated[str, Field(max_length=200)] = Field("", description="Of a participant: their own id.")
+    audience: Audience = Field(Audience.MONITOR, description="Whom their reports are written for.")
     timezone: Annotated[str, Field(max_length=64)] = "UTC"
     active: Annotated[bool, Field(strict=True)] = True
 
@@ -138,7 +149,10 @@ class UserAnswer(Shape):
                     "name": "Ada Example",
                     "email": "ada@example.org",
                     "roles": ["subscriber", "analyst"],
-                    "trials": [],
+                    "trials": ["CDISCPILOT01"],
+                    "sites": {"CDISCPILOT01": ["701"]},
+                    "subject": "",
+                    "audience": "site",
                     "timezone": "Europe/Zurich",
                     "active": True,
                 }
@@ -151,22 +165,12 @@ class UserAnswer(Shape):
     name: str
     email: str
     roles: list[str]
-    trials: list[str]
+    trials: Literal["all"] | list[str]
+    sites: dict[str, list[str]] = Field(default_factory=dict)
+    subject: str = ""
+    audience: Audience
     timezone: str
     active: bool
-
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> UserAnswer:
-        return cls(
-            id=record["_id"],
-            organisation=record["organisation"],
-            name=record.get("name", ""),
-            email=record.get("email", ""),
-            roles=list(record.get("roles", [])),
-            trials=list(record.get("trials", [])),
-            timezone=record.get("timezone") or "UTC",
-            active=bool(record.get("active", False)),
-        )
 
 
 class Health(Shape):

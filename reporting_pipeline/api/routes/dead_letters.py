@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 
-from reporting_pipeline.api.deps import Caller, Context, Deployment, may
+from reporting_pipeline.api.deps import Caller, Context, Deployment, may, scoped
 from reporting_pipeline.api.errors import Problem, invalid, not_found
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.models.operations import (
@@ -56,14 +56,10 @@ def list_dead_letters(
 def requeue_dead_letter(letter_id: DeadLetterId, caller: Caller, deployment: Deployment) -> Requeued:
     """Give one dead letter back to work, with all its attempts anew."""
     if letter_id.startswith("job_"):
-        job = jobs.get_job(deployment.database, caller.organisation, letter_id)
+        job = scoped(deployment, caller).job(letter_id)
         requeued = _requeue_jobs(deployment, caller, [job] if job else [])
     else:
-        requeued = int(
-            dead_letters.requeue(
-                deployment.database, caller.organisation, letter_id, caller.id, deployment.now
-            )
-        )
+        requeued = int(scoped(deployment, caller).requeue(letter_id, deployment.now))
     if not requeued:
         raise not_found("dead letter")
     return Requeued(requeued=requeued)
@@ -90,13 +86,11 @@ def _letters(
     """By id: those of deliveries ("dlv_…") come before those of jobs ("job_…")."""
     found: list[DeadLetter] = []
     if kind != "job" and not (after or "").startswith("job_"):
-        rows = dead_letters.list_dead_letters(
-            deployment.database, caller.organisation, limit=limit, after=after
-        )
+        rows = scoped(deployment, caller).dead_letters(limit=limit, after=after)
         found += [_of_delivery(row) for row in rows]
         after = None
     if kind != "delivery" and len(found) < limit:
-        failed = jobs.failed_renderings(deployment.database, caller.organisation, after, limit - len(found))
+        failed = scoped(deployment, caller).failed_renderings(after=after, limit=limit - len(found))
         found += [_of_job(job) for job in failed]
     return found
 
@@ -112,9 +106,7 @@ def _requeue_deliveries(deployment: Context, caller: User, body: RequeueRequest)
         if value is not None
     }
     try:
-        return dead_letters.requeue_matching(
-            deployment.database, caller.organisation, filters, caller.id, deployment.now, body.limit
-        )
+        return scoped(deployment, caller).requeue_matching(filters, deployment.now, body.limit)
     except dead_letters.RequeueLimited as limited:
         seconds = max(1, math.ceil(limited.retry_after.total_seconds()))
         raise Problem(
@@ -133,7 +125,8 @@ def _matching_jobs(deployment: Context, caller: User, body: RequeueRequest, limi
 
 def _failed_jobs(deployment: Context, caller: User) -> Iterator[Record]:
     after = None
-    while page := jobs.failed_renderings(deployment.database, caller.organisation, after, 500):
+    mine = scoped(deployment, caller)
+    while page := mine.failed_renderings(after=after, limit=500):
         yield from page
         after = page[-1]["_id"]
 

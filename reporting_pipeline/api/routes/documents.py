@@ -10,7 +10,7 @@ from uuid import uuid4
 from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require
+from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require, scoped
 from reporting_pipeline.api.errors import FieldError, Problem, invalid, not_found
 from reporting_pipeline.api.models.base import READ, WRITE, Identifier
 from reporting_pipeline.api.models.documents import DocumentAnswer, DocumentPage
@@ -18,6 +18,7 @@ from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain import access
 from reporting_pipeline.domain.access import Action, Resource, User
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores import audit, documents
 from reporting_pipeline.stores.documents import DocumentInvalid
@@ -43,19 +44,15 @@ def list_documents(
     cursor: Cursor = None,
 ) -> DocumentPage:
     """The organisation's documents of the trials open to the caller, newest first."""
-    if trial is not None and access.outside_trials(caller, [trial]):
-        return DocumentPage(items=[])
     scope = f"documents:{caller.organisation}:{trial}:{site}:{kind}:{period}:{cadence}"
     after = deployment.cursors.read(scope, cursor)
-    found = documents.list_documents(
-        deployment.database,
-        caller.organisation,
-        [trial] if trial else caller.trials,
-        site,
-        kind,
-        _window(deployment, cadence, period),
-        (datetime.fromisoformat(after[0]), after[1]) if after else None,
-        limit + 1,
+    found = scoped(deployment, caller).documents(
+        trial=trial,
+        site=site,
+        kind=kind,
+        window=_window(deployment, cadence, period),
+        after=(datetime.fromisoformat(after[0]), after[1]) if after else None,
+        limit=limit + 1,
     )
     page = found[:limit]
     last = (page[-1]["received_at"].isoformat(), page[-1]["_id"]) if len(found) > limit else None
@@ -108,7 +105,7 @@ def create_document(
     data: Annotated[str, Form(max_length=900_000, description="The payload of its kind, as JSON.")] = "{}",
 ) -> DocumentAnswer:
     """Take in a document: the file is stored first, the record after it."""
-    resource = Resource(access.Kind.DOCUMENT, caller.organisation, trials=(trial,))
+    resource = Resource(access.Kind.DOCUMENT, caller.organisation, extent=Extent({trial: (site,)}, subject))
     require(caller, Action.CREATE, resource, "trial")
     identifier = documents.document_id(caller.organisation, uuid4().hex)
     content = _content(deployment, file)
@@ -145,10 +142,14 @@ def create_document(
 
 
 def _find(deployment: Context, caller: User, document_id: str) -> Record:
-    record = documents.get_document(deployment.database, caller.organisation, document_id)
+    record = scoped(deployment, caller).document(document_id)
     if record is None:
         raise not_found("document")
-    resource = Resource(access.Kind.DOCUMENT, record["organisation"], trials=(record["trial"],))
+    resource = Resource(
+        access.Kind.DOCUMENT,
+        record["organisation"],
+        extent=Extent({record["trial"]: (record["site"],)}, record.get("subject") or ""),
+    )
     require(caller, Action.READ, resource, "document")
     return record
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require
+from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require, scoped
 from reporting_pipeline.api.errors import FieldError, Problem, invalid, not_found
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.models.editions import (
@@ -27,7 +27,8 @@ from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.api.routes.editions import EditionId, find_edition
 from reporting_pipeline.api.routes.subscriptions import find_job
 from reporting_pipeline.api.subscribing import Pointers
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, normal_address, reach_of
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address
+from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import checked_timezone
@@ -66,11 +67,11 @@ def register_user(
         response.status_code = 200
         return standing
     timezone = _timezone(deployment, body.timezone)
-    owner = _user_with(deployment, caller, address, body.name or "", timezone)
+    owner = _user_with(deployment, caller, address, body, timezone)
     draft = subscribing.Draft(
         name=f"{cadence.value.capitalize()} trial activity",
         schedule=default_schedule(body.report_type, timezone if body.timezone else owner.timezone),
-        filters=Filters(trials=body.trials or (caller.trials if not owner.trials else ())),
+        filters=Filters(trials=body.trials or _common_trials(caller, owner)),
         recipients=(Recipient(type="user", value=owner.id),),
     )
     stored = subscribing.create(deployment, caller, owner, draft, REGISTRATION)
@@ -176,25 +177,34 @@ def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deploymen
     )
     if subscription is None:
         raise not_found("subscription")
-    require(
-        caller,
-        Action.CREATE,
-        Resource(
-            Kind.DELIVERY,
-            caller.organisation,
-            owner=subscription["owner"],
-            trials=tuple(subscription.get("filters", {}).get("trials", ())),
-        ),
-        "job",
-    )
+    resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
+    require(caller, Action.CREATE, resource, "job")
+    report = scoped(deployment, caller).report(str(job.get("report") or ""))
+    if report is None or not job.get("rendered_at"):
+        raise not_found("report")  # not made yet, or of more than is open to the caller
     address = _allowed_address(deployment, caller, body.recipient, "#/recipient")
-    owner = users.user_by_address(deployment.database, caller.organisation, address)
-    target = ledger.Target("email", address, owner.id if owner else None)
+    reader = users.user_by_address(deployment.database, caller.organisation, address)
+    if reader is not None and not may_have(reader, report.organisation, report.extent):
+        raise invalid("#/recipient", "is somebody who may not have this report")
+    target = ledger.Target("email", address, reader.id if reader else None)
     record = ledger.new_delivery(job, subscription, target, deployment.now)
     try:
         deployment.database.deliveries.insert_one(record)
     except DuplicateKeyError:
         raise Problem("conflict", "This recipient has a delivery of this job already.") from None
+    audit.record(
+        deployment.database,
+        audit.Action.DELIVERY_ADDED,
+        caller.id,
+        record["_id"],
+        deployment.now,
+        organisation=caller.organisation,
+        details={
+            "job": job["_id"],
+            "report": report.id,
+            "to": target.user or audit.address_mark(deployment.database, caller.organisation, address),
+        },
+    )
     return DeliveryAnswer.of(record)
 
 
@@ -209,14 +219,10 @@ def list_deliveries(
 ) -> DeliveryPage:
     """The deliveries of an edition: one's own, or the organisation's for analysts and managers."""
     edition = find_edition(deployment, edition_id)
-    owner = caller.id if reach_of(caller, Action.READ, Kind.DELIVERY) == "own" else None
-    scope = f"deliveries:{caller.organisation}:{edition.id}:{owner}:{status}"
+    scope = f"deliveries:{caller.organisation}:{caller.id}:{edition.id}:{status}"
     after = deployment.cursors.read(scope, cursor)
-    found = mailings.list_deliveries(
-        deployment.database,
-        caller.organisation,
+    found = scoped(deployment, caller).deliveries(
         edition.id,
-        owner=owner,
         state=status,
         after=after[0] if after else None,
         limit=limit + 1,
@@ -233,8 +239,8 @@ def change_delivery(
     delivery_id: DeliveryId, body: DeliveryChange, caller: Caller, deployment: Deployment
 ) -> DeliveryAnswer:
     """The status that an outside worker saw. A delivery never goes back to an earlier one (409)."""
-    query = {"_id": delivery_id, "organisation": caller.organisation}
-    record = deployment.database.deliveries.find_one(query)
+    mine = scoped(deployment, caller)
+    record = mine.delivery(delivery_id)
     if record is None:
         raise not_found("delivery")
     wanted = DeliveryState(body.status)
@@ -257,7 +263,7 @@ def change_delivery(
             details={"state": wanted.value},
         )
         ledger.settle_jobs(deployment.database, [record["job"]], deployment.now)
-    return DeliveryAnswer.of(deployment.database.deliveries.find_one(query) or record)
+    return DeliveryAnswer.of(mine.delivery(delivery_id) or record)
 
 
 def _allowed_address(deployment: Context, caller: User, given: str, pointer: str = "#/email") -> str:
@@ -281,8 +287,18 @@ def _timezone(deployment: Context, given: str | None) -> str:
         raise Problem("validation", str(error), [FieldError("#/timezone", str(error))]) from None
 
 
-def _user_with(deployment: Context, caller: User, address: str, name: str, timezone: str) -> User:
-    """The user with this address; a new one is a subscriber with no more trials than the caller has."""
+def _common_trials(caller: User, owner: User) -> tuple[str, ...]:
+    """What is asked for when nothing is named: no filter where the caller sees all that the owner sees."""
+    if caller.entitlements.includes(owner.entitlements):
+        return ()
+    named = caller.entitlements.trials
+    return tuple(owner.entitlements.limited_to(() if named == ALL else named).trials)
+
+
+def _user_with(
+    deployment: Context, caller: User, address: str, body: RegistrationRequest, timezone: str
+) -> User:
+    """The user with this address; a new one is a subscriber who sees what is named and open to the caller."""
     found = users.user_by_address(deployment.database, caller.organisation, address)
     if found is not None:
         return found
@@ -292,8 +308,8 @@ def _user_with(deployment: Context, caller: User, address: str, name: str, timez
             caller.organisation,
             address,
             deployment.now,
-            name=name,
-            trials=caller.trials,
+            name=body.name or "",
+            entitlements=caller.entitlements.limited_to(body.trials),
             timezone=timezone,
         )
     except users.AddressTaken:

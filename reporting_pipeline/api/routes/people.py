@@ -18,6 +18,7 @@ from reporting_pipeline.api.models.operations import (
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, normal_address
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.user_changes import refused_change
 from reporting_pipeline.stores import audit, users
@@ -128,7 +129,12 @@ def _wanted(caller: User, user_id: str, body: UserRequest) -> User:
         id=user_id,
         organisation=caller.organisation,
         roles=frozenset(body.roles),
-        trials=tuple(sorted(set(body.trials))),
+        entitlements=Entitlements(
+            ALL if body.trials == ALL else tuple(sorted(set(body.trials))),
+            {trial: tuple(sorted(set(sites))) for trial, sites in body.sites.items()},
+            body.subject,
+            body.audience,
+        ),
         active=body.active,
         email=email,
         name=body.name,
@@ -137,11 +143,21 @@ def _wanted(caller: User, user_id: str, body: UserRequest) -> User:
 
 
 def _check_trials(deployment: Context, caller: User, body: UserRequest) -> None:
-    known = {trial["_id"] for trial in users.trials_of(deployment.database, caller.organisation)}
+    known = {
+        trial["_id"]: {site["id"] for site in trial.get("sites") or ()}
+        for trial in users.trials_of(deployment.database, caller.organisation)
+    }
+    named = () if body.trials == ALL else body.trials
     found = [
         FieldError(f"#/trials/{position}", "there is no such trial")
-        for position, trial in enumerate(body.trials)
+        for position, trial in enumerate(named)
         if trial not in known
+    ]
+    found += [
+        FieldError(f"#/sites/{trial}/{position}", "the trial has no such site")
+        for trial, sites in body.sites.items()
+        for position, site in enumerate(sites)
+        if site not in known.get(trial, ())
     ]
     if found:
         raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
@@ -156,7 +172,7 @@ def _store_user(deployment: Context, before: User | None, after: User) -> User:
             deployment.now,
             name=after.name,
             roles=sorted(after.roles),
-            trials=after.trials,
+            entitlements=after.entitlements,
             timezone=after.timezone,
             user_id=after.id,
         )
@@ -166,7 +182,7 @@ def _store_user(deployment: Context, before: User | None, after: User) -> User:
         "name": after.name,
         "email": after.email,
         "roles": sorted(after.roles),
-        "trials": after.trials,
+        "entitlements": after.entitlements,
         "timezone": after.timezone,
         "active": after.active,
     }
@@ -174,8 +190,8 @@ def _store_user(deployment: Context, before: User | None, after: User) -> User:
 
 
 def _changed_fields(before: User | None, after: User) -> list[str]:
-    standing = before or replace(after, roles=frozenset(), trials=(), email="", name="")
-    names = ("name", "email", "roles", "trials", "timezone", "active")
+    standing = before or replace(after, roles=frozenset(), entitlements=Entitlements(), email="", name="")
+    names = ("name", "email", "roles", "entitlements", "timezone", "active")
     return [name for name in names if getattr(standing, name) != getattr(after, name)]
 
 
@@ -186,7 +202,10 @@ def _user(user: User) -> UserAnswer:
         name=user.name,
         email=user.email,
         roles=sorted(user.roles),
-        trials=list(user.trials),
+        trials=ALL if user.entitlements.trials == ALL else list(user.entitlements.trials),
+        sites={trial: list(sites) for trial, sites in user.entitlements.sites.items()},
+        subject=user.entitlements.subject,
+        audience=user.entitlements.audience,
         timezone=user.timezone,
         active=user.active,
     )

@@ -10,7 +10,16 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Caller, Context, Deployment, ExpectedVersion, etag, may, require
+from reporting_pipeline.api.deps import (
+    Caller,
+    Context,
+    Deployment,
+    ExpectedVersion,
+    etag,
+    may,
+    require,
+    scoped,
+)
 from reporting_pipeline.api.errors import not_found
 from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
 from reporting_pipeline.api.models.scheduled import (
@@ -27,10 +36,10 @@ from reporting_pipeline.api.models.subscriptions import Status
 from reporting_pipeline.api.pagination import Limit, Page
 from reporting_pipeline.api.routes.subscriptions import JobId, SubscriptionId, find_job, report_url
 from reporting_pipeline.api.subscribing import SNAKE
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, reach_of
+from reporting_pipeline.domain.access import Action, Kind, Resource, User
 from reporting_pipeline.domain.schedules import next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores import audit, jobs, subscriptions
+from reporting_pipeline.stores import audit, jobs
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
 
@@ -63,24 +72,10 @@ def list_scheduled_reports(
     status: Annotated[Status | None, Query()] = None,
 ) -> ScheduledReportPage:
     """One's own; analysts and managers see their organisation's."""
-    own = reach_of(caller, Action.READ, Kind.SUBSCRIPTION) == "own"
-    owner = caller.id if own else None
-    found = subscriptions.list_subscriptions(
-        deployment.database,
-        caller.organisation,
-        owner=owner,
-        status=status,
-        skip=(page - 1) * limit,
-        limit=limit,
-    )
-    total = subscriptions.count_subscriptions(
-        deployment.database, caller.organisation, owner=owner, status=status
-    )
-    items = [
-        ScheduledReport.of(one, subscribing.next_run(deployment, one))
-        for one in found
-        if subscribing.readable(caller, one)
-    ]
+    mine = scoped(deployment, caller)
+    found = mine.subscriptions(status=status, skip=(page - 1) * limit, limit=limit)
+    total = mine.count_subscriptions(status=status)
+    items = [ScheduledReport.of(one, subscribing.next_run(deployment, one)) for one in found]
     return ScheduledReportPage(items=items, page=page, limit=limit, total=total)
 
 
@@ -254,9 +249,7 @@ def readable_report(deployment: Context, caller: User, job: Record) -> StoredRep
     if report is None or report.organisation != caller.organisation:
         raise not_found("report")
     # A trial that was withdrawn since is not shown any more.
-    resource = Resource(
-        Kind.REPORT, report.organisation, owner=job.get("owner"), trials=tuple(report.dataset_versions)
-    )
+    resource = Resource(Kind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent)
     require(caller, Action.READ, resource, "report")
     if not deployment.objects.exists(report.key):
         raise not_found("report")

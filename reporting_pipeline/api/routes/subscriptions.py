@@ -10,7 +10,16 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import ValidationError
 
 from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Caller, Context, Deployment, ExpectedVersion, etag, may, require
+from reporting_pipeline.api.deps import (
+    Caller,
+    Context,
+    Deployment,
+    ExpectedVersion,
+    etag,
+    may,
+    require,
+    scoped,
+)
 from reporting_pipeline.api.errors import invalid, not_found
 from reporting_pipeline.api.models.base import CHANGE, READ, WRITE, Identifier
 from reporting_pipeline.api.models.subscriptions import (
@@ -33,7 +42,7 @@ from reporting_pipeline.domain.access import Action, Kind, Resource, reach_of
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
-from reporting_pipeline.stores import jobs, subscriptions
+from reporting_pipeline.stores import jobs
 from reporting_pipeline.stores.mongo import Record
 
 router = APIRouter(prefix="/api", tags=["subscriptions"])
@@ -86,9 +95,7 @@ def list_subscriptions(
         owner = caller.id
     scope = f"subscriptions:{caller.organisation}:{owner}:{status}"
     after = deployment.cursors.read(scope, cursor)
-    found = subscriptions.list_subscriptions(
-        deployment.database,
-        caller.organisation,
+    found = scoped(deployment, caller).subscriptions(
         owner=owner,
         status=status,
         after=after[0] if after else None,
@@ -96,11 +103,7 @@ def list_subscriptions(
     )
     page = found[:limit]
     return SubscriptionPage(
-        items=[
-            SubscriptionAnswer.of(one, subscribing.next_run(deployment, one))
-            for one in page
-            if subscribing.readable(caller, one)
-        ],
+        items=[SubscriptionAnswer.of(one, subscribing.next_run(deployment, one)) for one in page],
         next_cursor=deployment.cursors.write(scope, [page[-1].id]) if len(found) > limit else None,
     )
 
@@ -186,7 +189,7 @@ def get_job(job_id: JobId, caller: Caller, deployment: Deployment) -> JobAnswer:
 
 def find_job(deployment: Context, caller: Caller, job_id: str) -> Record:
     """The job when the caller may read it; otherwise a 404."""
-    job = jobs.get_job(deployment.database, caller.organisation, job_id)
+    job = scoped(deployment, caller).job(job_id)
     if job is None:
         raise not_found("job")
     require(caller, Action.READ, Resource(Kind.JOB, job["organisation"], owner=job.get("owner")), "job")

@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import RedirectResponse, Response
 
+from reporting_pipeline.api.deps import scoped
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
-from reporting_pipeline.stores import alerts, audit, dead_letters, documents, editions, jobs
+from reporting_pipeline.stores import alerts, audit, editions, jobs
 
 router = APIRouter(prefix="/console")
 
@@ -28,8 +29,9 @@ def operate_page(visitor: Person, parts: Parts, done: Annotated[str, Query(max_l
     found = editions.list_editions(parts.database, limit=EDITIONS_SHOWN)
     progress = [(one, editions.job_counts(parts.database, one.id, organisation)) for one in found]
     home = organisation == parts.settings.organisation
-    lost = dead_letters.list_dead_letters(parts.database, organisation, limit=A_PAGE)
-    failed = jobs.failed_renderings(parts.database, organisation, limit=A_PAGE)
+    mine = scoped(parts, visitor.user)
+    lost = mine.dead_letters(limit=A_PAGE)
+    failed = mine.failed_renderings(after=None, limit=A_PAGE)
     return html(
         "operate.html",
         page=Page(visitor, "/console/operate"),
@@ -49,13 +51,9 @@ def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     _allowed(visitor, Kind.DEAD_LETTER, Action.REQUEUE)
     organisation, now = visitor.user.organisation, parts.now
     parts.limits.requeue(visitor.user.id)
-    lost = sum(
-        dead_letters.requeue(parts.database, organisation, one, visitor.user.id, now)
-        for one in form.all("delivery")[:A_PAGE]
-    )
-    ours = [
-        one for one in form.all("job")[:A_PAGE] if jobs.get_job(parts.database, organisation, one) is not None
-    ]
+    mine = scoped(parts, visitor.user)
+    lost = sum(mine.requeue(one, now) for one in form.all("delivery")[:A_PAGE])
+    ours = [one for one in form.all("job")[:A_PAGE] if mine.job(one) is not None]
     again = jobs.requeue(parts.database, ours, now) if ours else 0
     audit.record(
         parts.database,
@@ -75,13 +73,7 @@ def documents_page(
 ) -> Response:
     """What arrived lately."""
     _allowed(visitor, Kind.DOCUMENT, Action.READ)
-    user = visitor.user
-    found = documents.list_documents(
-        parts.database,
-        user.organisation,
-        trials=[trial] if trial else list(user.trials),
-        limit=A_PAGE,
-    )
+    found = scoped(parts, visitor.user).documents(trial=trial or None, limit=A_PAGE)
     return html("documents.html", page=Page(visitor, "/console/operate"), found=found, trial=trial)
 
 

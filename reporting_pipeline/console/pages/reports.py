@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Context
+from reporting_pipeline.api.deps import Context, scoped
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page
@@ -18,7 +18,7 @@ from reporting_pipeline.console.rendering import html
 from reporting_pipeline.domain.access import Action, Resource, allowed
 from reporting_pipeline.domain.access import Kind as ResourceKind
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores import jobs, subscriptions
+from reporting_pipeline.stores import jobs
 from reporting_pipeline.stores.mongo import Record
 
 router = APIRouter()
@@ -46,9 +46,7 @@ def front() -> Response:
 @router.get("/console/")
 def my_reports(visitor: Person, parts: Parts) -> Response:
     """Everything this person is subscribed to, with what came lately."""
-    own = subscriptions.list_subscriptions(
-        parts.database, visitor.user.organisation, owner=visitor.user.id, limit=200
-    )
+    own = scoped(parts, visitor.user).subscriptions(owner=visitor.user.id, limit=200)
     following = [
         Following(
             one,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Context, require
+from reporting_pipeline.api.deps import Context, require, scoped
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page
@@ -16,7 +16,7 @@ from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, Resource, reach_of
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores import jobs, subscriptions, users
+from reporting_pipeline.stores import jobs, users
 
 router = APIRouter(prefix="/console")
 
@@ -35,16 +35,13 @@ def schedules_page(
 ) -> Response:
     """The organisation's subscriptions; filters stand in the address, so that a list can be passed on."""
     _allowed(visitor, Action.READ)
-    organisation = visitor.user.organisation
-    found = subscriptions.list_subscriptions(
-        parts.database,
-        organisation,
+    found = scoped(parts, visitor.user).subscriptions(
         owner=owner or None,
         status=status or None,
         after=after or None,
         limit=A_PAGE + 1,
     )
-    shown = [one for one in found[:A_PAGE] if subscribing.readable(visitor.user, one)]
+    shown = found[:A_PAGE]
     return html(
         "schedules.html",
         page=Page(visitor, "/console/schedules"),

@@ -5,7 +5,7 @@ The unique index keeps a recipient from getting two deliveries of one job.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -14,6 +14,7 @@ from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, mai
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.stores.jobs.settle import finish_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
+from reporting_pipeline.stores.users import users_behind
 
 PLANNED_AT_ONCE = 500  # jobs
 
@@ -45,6 +46,8 @@ def _plan(
     database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record], now: datetime
 ) -> int:
     users = _users_of(database, jobs, subscriptions)
+    concerned = {job["subscription"] for job in jobs} & set(subscriptions)
+    behind = users_behind(database, _addresses(subscriptions[one] for one in sorted(concerned)))
     fresh = []
     unreachable: list[tuple[str, str]] = []
     for job in jobs:
@@ -52,7 +55,7 @@ def _plan(
         if subscription is None:
             unreachable.append((job["_id"], "the subscription does not exist any more"))
             continue
-        targets = list(recipients_of(subscription, users))
+        targets = list(recipients_of(subscription, users, behind))
         if not targets:
             unreachable.append((job["_id"], "no recipient: the owner has no address"))
         fresh += [new_delivery(job, subscription, target, now) for target in targets]
@@ -71,8 +74,13 @@ class Target:
     user: str | None = None
 
 
-def recipients_of(subscription: Record, users: Mapping[str, Record]) -> Iterator[Target]:
-    """The targets of a subscription; `users` by id holds its owner and the users it names."""
+def recipients_of(
+    subscription: Record, users: Mapping[str, Record], behind: Mapping[tuple[str, str], str] | None = None
+) -> Iterator[Target]:
+    """The targets of a subscription; `users` by id holds its owner and the users it names.
+
+    `behind` says whose an address is (`users.users_behind`): it is its user's, however it is written.
+    """
     recipients = subscription.get("recipients") or [{"type": "user", "value": subscription["owner"]}]
     seen = set()
     for entry in recipients:
@@ -87,6 +95,8 @@ def recipients_of(subscription: Record, users: Mapping[str, Record]) -> Iterator
         recipient = mailbox(value) if channel == Channel.EMAIL else value.strip()[:LONGEST_RECIPIENT]
         if (channel, recipient) not in seen:
             seen.add((channel, recipient))
+            if user is None and channel == Channel.EMAIL:
+                user = (behind or {}).get((subscription["organisation"], recipient))
             yield Target(channel, recipient, user)
 
 
@@ -102,6 +112,8 @@ def new_delivery(job: Record, subscription: Record, target: Target, now: datetim
         "organisation": job["organisation"],
         "subscription": job["subscription"],
         "owner": subscription["owner"],
+        "trials": list((subscription.get("filters") or {}).get("trials") or ()),
+        "sites": list((subscription.get("filters") or {}).get("sites") or ()),
         "report": job.get("report"),
         "period": job["period"],
         "occurrence": job["occurrence"],
@@ -123,6 +135,14 @@ def new_delivery(job: Record, subscription: Record, target: Target, now: datetim
         "created_at": now,
         "settled_at": None,
     }
+
+
+def _addresses(subscriptions: Iterable[Record]) -> Iterator[tuple[str, str]]:
+    """(organisation, address) of every recipient that is written as an address."""
+    for subscription in subscriptions:
+        for entry in subscription.get("recipients") or []:
+            if entry.get("type", "email") == "email":
+                yield subscription["organisation"], str(entry.get("value", "")).strip()
 
 
 def _users_of(

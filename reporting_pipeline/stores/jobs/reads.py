@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING
 
 from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.stores.jobs.states import WAITING
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, narrowed
 
 
 def pending_subscriptions(database: Database, edition: str) -> list[str]:
@@ -52,7 +52,11 @@ def count_jobs_of(database: Database, organisation: str, subscription_id: str) -
 
 
 def failed_renderings(
-    database: Database, organisation: str, after: str | None = None, limit: int = 50
+    database: Database,
+    organisation: str,
+    after: str | None = None,
+    limit: int = 50,
+    within: Record | None = None,
 ) -> list[Record]:
     """The dead letters among jobs, by id; those among deliveries are the delivery ledger's."""
     query: Record = {
@@ -62,4 +66,4 @@ def failed_renderings(
     }
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database.jobs.find(query).sort("_id", ASCENDING).limit(limit))
+    return list(database.jobs.find(narrowed(query, within)).sort("_id", ASCENDING).limit(limit))

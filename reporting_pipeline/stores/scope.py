@@ -1,0 +1,264 @@
+"""A handle on the stores bound to one caller: every list and every read goes through it.
+
+It adds the caller's organisation, reach and entitlements to the query, below the routes, so that no
+route can forget them. What is not the caller's is not found, whatever way it is asked for: by id, in a
+list, by a cursor or a filter. Whether somebody may have a *report* depends on what it was made from:
+`domain.access.may_have`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from reporting_pipeline.domain.access import Action, Decision, Kind, User, may_have, reach_of
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.domain.jobs import DeliveryState
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores import dead_letters, documents, jobs, mailings, subscriptions
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.reports import StoredReport, reports_by_id
+
+#: Somebody limited to some trials also sees what belongs to those who see no more than they do: so many.
+NARROWER_AT_MOST = 5_000
+NOTHING: Record = {"organisation": {"$in": []}}
+
+
+@dataclass(frozen=True)
+class Scoped:
+    """The stores as `caller` may read them."""
+
+    database: Database
+    caller: User
+
+    # --- documents
+
+    def documents(
+        self,
+        *,
+        trial: str | None = None,
+        site: str | None = None,
+        kind: str | None = None,
+        window: tuple[datetime, datetime] | None = None,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 50,
+    ) -> list[Record]:
+        """`stores.documents.list_documents` of what is open to the caller."""
+        return documents.list_documents(
+            self.database,
+            self.caller.organisation,
+            within=self._documents,
+            trial=trial,
+            site=site,
+            kind=kind,
+            window=window,
+            after=after,
+            limit=limit,
+        )
+
+    def document(self, identifier: str) -> Record | None:
+        return documents.get_document(
+            self.database, self.caller.organisation, identifier, within=self._documents
+        )
+
+    # --- subscriptions
+
+    def subscriptions(
+        self,
+        *,
+        owner: str | None = None,
+        status: str | None = None,
+        after: str | None = None,
+        skip: int = 0,
+        limit: int = 50,
+    ) -> list[Subscription]:
+        """`stores.subscriptions.list_subscriptions` of what is open to the caller."""
+        return subscriptions.list_subscriptions(
+            self.database,
+            self.caller.organisation,
+            owner=self._owner(Kind.SUBSCRIPTION, owner),
+            status=status,
+            after=after,
+            skip=skip,
+            limit=limit,
+            within=self._of(Kind.SUBSCRIPTION),
+        )
+
+    def count_subscriptions(self, *, owner: str | None = None, status: str | None = None) -> int:
+        return subscriptions.count_subscriptions(
+            self.database,
+            self.caller.organisation,
+            owner=self._owner(Kind.SUBSCRIPTION, owner),
+            status=status,
+            within=self._of(Kind.SUBSCRIPTION),
+        )
+
+    def subscription(self, identifier: str) -> Subscription | None:
+        """Also an ended one."""
+        return subscriptions.get_subscription(
+            self.database,
+            self.caller.organisation,
+            identifier,
+            within={**self._own(Kind.SUBSCRIPTION), **self._of(Kind.SUBSCRIPTION)},
+        )
+
+    # --- jobs, deliveries, dead letters
+
+    def job(self, identifier: str) -> Record | None:
+        return self.database.jobs.find_one({"_id": identifier, **self._query(Kind.JOB)})
+
+    def deliveries(
+        self,
+        edition: str,
+        *,
+        state: DeliveryState | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> list[Record]:
+        """`stores.mailings.list_deliveries` of what is open to the caller."""
+        return mailings.list_deliveries(
+            self.database,
+            self.caller.organisation,
+            edition,
+            owner=self._owner(Kind.DELIVERY, None),
+            state=state,
+            after=after,
+            limit=limit,
+            within=self._of(Kind.DELIVERY),
+        )
+
+    def delivery(self, identifier: str) -> Record | None:
+        return self.database.deliveries.find_one({"_id": identifier, **self._query(Kind.DELIVERY)})
+
+    def dead_letters(
+        self, filters: Mapping[str, str] | None = None, *, limit: int = 50, after: str | None = None
+    ) -> list[Record]:
+        """`stores.dead_letters.list_dead_letters` of what is open to the caller."""
+        return dead_letters.list_dead_letters(
+            self.database,
+            self.caller.organisation,
+            filters,
+            limit,
+            after,
+            within=self._of(Kind.DEAD_LETTER),
+        )
+
+    def requeue(self, identifier: str, now: datetime) -> bool:
+        """`stores.dead_letters.requeue` of a delivery that is open to the caller."""
+        return dead_letters.requeue(
+            self.database,
+            self.caller.organisation,
+            identifier,
+            self.caller.id,
+            now,
+            within=self._of(Kind.DEAD_LETTER),
+        )
+
+    def requeue_matching(self, filters: Mapping[str, str], now: datetime, limit: int) -> int:
+        """`stores.dead_letters.requeue_matching` among what is open to the caller."""
+        return dead_letters.requeue_matching(
+            self.database,
+            self.caller.organisation,
+            filters,
+            self.caller.id,
+            now,
+            limit,
+            within=self._of(Kind.DEAD_LETTER),
+        )
+
+    def failed_renderings(self, *, after: str | None, limit: int) -> list[Record]:
+        """`stores.jobs.failed_renderings` of what is open to the caller."""
+        return jobs.failed_renderings(
+            self.database, self.caller.organisation, after, limit, within=self._of(Kind.DEAD_LETTER)
+        )
+
+    # --- reports
+
+    def report(self, identifier: str) -> StoredReport | None:
+        """The stored report when the caller may have it, by what it was made from; else None."""
+        found = reports_by_id(self.database, [identifier]).get(identifier)
+        return found if found is not None and self.may_have(found) else None
+
+    def may_have(self, report: StoredReport) -> Decision:
+        return may_have(self.caller, report.organisation, report.extent)
+
+    # --- what is added to every query
+
+    def _query(self, kind: Kind) -> Record:
+        return {"organisation": self.caller.organisation, **self._own(kind), **self._of(kind)}
+
+    def _own(self, kind: Kind) -> Record:
+        owner = self._owner(kind, None)
+        return {"owner": owner} if owner is not None else {}
+
+    def _owner(self, kind: Kind, wanted: str | None) -> str | None:
+        """Whose things are read: the wanted owner's, or one's own where the roles reach no further."""
+        return self.caller.id if reach_of(self.caller, Action.READ, kind) == "own" else wanted
+
+    def _of(self, kind: Kind) -> Record:
+        """What is open of the organisation's subscriptions, and of the jobs and deliveries made from them."""
+        reach = reach_of(self.caller, Action.READ, kind)
+        if reach is None:
+            return NOTHING
+        if reach == "own":  # its owner is in the query already
+            return {}
+        if self.caller.entitlements.unlimited:
+            return {}
+        field = "filters." if kind is Kind.SUBSCRIPTION else ""
+        return {"$or": [{"owner": self.caller.id}, *self._by_trials(field), *self._by_owner(field)]}
+
+    def _by_trials(self, field: str) -> list[Record]:
+        """That name trials, all of which are open; those open in part only with sites that are."""
+        own = self.caller.entitlements
+        if own.own_record_only:
+            return []
+        trials, sites = f"{field}trials", f"{field}sites"
+        limited = set(own.sites)
+        named: Record = {f"{trials}.0": {"$exists": True}}
+        if own.trials == ALL:
+            found = [{**named, trials: {"$nin": sorted(limited)}}]
+        else:
+            whole = sorted(set(own.trials) - limited)
+            found = [{**named, trials: {"$not": {"$elemMatch": {"$nin": whole}}}}]
+        for trial in sorted(limited):
+            if own.covers_trial(trial):
+                among: Record = {"$not": {"$elemMatch": {"$nin": sorted(own.sites[trial])}}}
+                found.append({trials: [trial], f"{sites}.0": {"$exists": True}, sites: among})
+        return found
+
+    def _by_owner(self, field: str) -> list[Record]:
+        """That name no trial, and so show what their owner sees: of owners who see no more."""
+        return [{"owner": {"$in": self._narrower}, f"{field}trials": []}] if self._narrower else []
+
+    @cached_property
+    def _narrower(self) -> list[str]:
+        if self.caller.entitlements.own_record_only:
+            return []
+        query: Record = {"organisation": self.caller.organisation}
+        if self.caller.entitlements.trials != ALL:
+            query["trials"] = {"$ne": ALL}
+        shown = dict.fromkeys(("trials", "sites", "subject", "audience"), 1)
+        found = self.database.users.find(query, shown).sort("_id", 1).limit(NARROWER_AT_MOST)
+        own = self.caller.entitlements
+        return [user["_id"] for user in found if own.includes(Entitlements.from_record(user))]
+
+    @property
+    def _documents(self) -> Record:
+        own = self.caller.entitlements
+        if own.own_record_only:
+            return {"trial": {"$in": list(own.trials)}, "subject": own.subject} if own.subject else NOTHING
+        whole: Record = (
+            {"trial": {"$nin": sorted(own.sites)}}
+            if own.trials == ALL
+            else {"trial": {"$in": sorted(set(own.trials) - set(own.sites))}}
+        )
+        if not own.sites:
+            return {} if own.trials == ALL else whole
+        parts: list[Record] = [
+            {"trial": trial, "site": {"$in": sorted(sites)}}
+            for trial, sites in own.sites.items()
+            if own.covers_trial(trial)
+        ]
+        return {"$or": [whole, *parts]}

@@ -1,0 +1,69 @@
+"""A reader's dataset holds the reader's rows, and no byte of another site or subject."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
+from reporting_pipeline.domain.disclosure import restricted
+from reporting_pipeline.domain.periods import Cadence, Period
+
+
+def dataset() -> TrialDataset:
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in TABLES}
+    for site in ("701", "702"):
+        for subject in ("1", "2"):
+            who = f"{site}-{subject}"
+            key = {"document_id": f"doc_{who}", "window": "current", "site": site, "subject": who}
+            rows["documents"].append({**key, "day": "2026-11-17", "note": f"note {who}", "file_sha256": who})
+            rows["adverse_events"].append({**key, "day": "2026-11-17", "term": f"term {who}"})
+            finding = {name: key[name] for name in ("document_id", "window", "site")}
+            rows["findings"].append({**finding, "code": "odd", "message": f"finding {who}"})
+    return TrialDataset(
+        trial="T1",
+        title="Trial",
+        period=Period.from_key(Cadence.WEEKLY, "2026-11-16"),
+        tables={name: table_from_rows(name, found) for name, found in rows.items()},
+        version="0" * 16,
+        data_as_of=datetime(2026, 11, 20, tzinfo=UTC),
+        media={f"{s}-{n}": Thumbnail(f"{s}-{n}", "k", 1, 1) for s in ("701", "702") for n in "12"},
+    )
+
+
+def text_of(data: TrialDataset) -> str:
+    return "".join(table.to_csv() for table in data.tables.values()) + "".join(data.media)
+
+
+def test_a_site_sees_its_own_rows() -> None:
+    found = restricted(dataset(), ["701"])
+    assert "701-1" in text_of(found)
+    assert "702" not in text_of(found)
+    assert {name: list(table.columns) for name, table in found.tables.items()} == {
+        name: list(columns) for name, columns in TABLES.items()
+    }
+
+
+def test_a_participant_sees_their_own_record() -> None:
+    found = restricted(dataset(), None, "701-1")
+    assert "term 701-1" in text_of(found)
+    assert "finding 701-1" in text_of(found)
+    for other in ("701-2", "702-1", "702-2"):
+        assert other not in text_of(found)
+
+
+def test_nobody_s_rows_are_left_for_no_site() -> None:
+    assert all(table.empty for table in restricted(dataset(), []).tables.values())
+
+
+def test_what_is_shown_tells_bodies_apart() -> None:
+    whole = dataset()
+    shown = [
+        whole.shown,
+        restricted(whole, ["701"]).shown,
+        restricted(whole, ["702"]).shown,
+        restricted(whole, None, "701-1").shown,
+        restricted(whole, []).shown,
+    ]
+    assert len(set(shown)) == 5
+    assert restricted(whole, ["702", "701"]).shown == restricted(whole, ["701", "702"]).shown
+    assert restricted(whole, None) is whole
