@@ -146,20 +146,48 @@ def change_user(
     return User.from_record(record)
 
 
+_FIRST_FORM: Record = {"audience": {"$exists": False}, "erased_at": {"$exists": False}}
+
+
+def without_entitlements(database: Database) -> int:
+    """How many records of users are of the form in which no trials were all of them."""
+    return database.users.count_documents(_FIRST_FORM)
+
+
 def say_entitlements(database: Database, now: datetime) -> int:
     """Write out what records of the first form meant: there no trials were all of them. Returns how many.
 
     Only records that do not say an audience are of that form, so a second call changes nothing, and
     nobody whose trials were withdrawn since is opened anything.
     """
-    first_form: Record = {"audience": {"$exists": False}, "erased_at": {"$exists": False}}
     meant = {"sites": [], "subject": "", "audience": Audience.MONITOR.value, "updated_at": now}
-    named = database.users.update_many({**first_form, "trials.0": {"$exists": True}}, {"$set": meant})
+    named = database.users.update_many({**_FIRST_FORM, "trials.0": {"$exists": True}}, {"$set": meant})
     everything = database.users.update_many(
-        {**first_form, "$or": [{"trials": {"$exists": False}}, {"trials": None}, {"trials": []}]},
+        {**_FIRST_FORM, "$or": [{"trials": {"$exists": False}}, {"trials": None}, {"trials": []}]},
         {"$set": {**meant, "trials": ALL}},
     )
     return named.modified_count + everything.modified_count
+
+
+def forget_entitlements(database: Database, now: datetime) -> int:
+    """Back to the first form. Returns how many changed.
+
+    Whoever sees less than it can say (no trial, some sites, an own record, an audience) would see more in
+    it, and is deactivated.
+    """
+    said: Record = {"audience": {"$exists": True}, "erased_at": {"$exists": False}}
+    gone = {"sites": "", "subject": "", "audience": ""}
+    less: Record = {
+        "$or": [{"trials": []}, {"sites.0": {"$exists": True}}, {"audience": {"$ne": Audience.MONITOR.value}}]
+    }
+    closed = database.users.update_many(
+        {**said, **less}, {"$set": {"active": False, "updated_at": now}, "$unset": gone}
+    )
+    everything = database.users.update_many(
+        {**said, "trials": ALL}, {"$set": {"trials": [], "updated_at": now}, "$unset": gone}
+    )
+    named = database.users.update_many(said, {"$set": {"updated_at": now}, "$unset": gone})
+    return closed.modified_count + everything.modified_count + named.modified_count
 
 
 # --- organisations -----------------------------------------------------------------------------
