@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import boto3
+import hypothesis
 import pytest
 
 from reporting_pipeline.embedded import servers
@@ -32,8 +33,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def pytest_configure() -> None:
-    """A terminated session (timeout, CI cancel) tears its fixtures down too, as Ctrl-C does."""
+    """A terminated session tears its fixtures down as Ctrl-C does; hypothesis holds no time against code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # No example is too slow: how long one takes says something of the machine, nothing of the code.
+    hypothesis.settings.register_profile(
+        "reporting",
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        print_blob=True,
+    )
+    hypothesis.settings.load_profile("reporting")
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings, load_settings
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.objects import ObjectStore, open_object_store
+from reporting_pipeline_tests.waiting import PATIENCE
 
 START = """
 import json, sys
@@ -94,7 +95,10 @@ def object_store(settings: Settings, endpoints: Endpoints) -> ObjectStore:
 
 def start_in_another_process(settings: Settings) -> dict[str, str]:
     done = subprocess.run(
-        [sys.executable, "-c", START, str(settings.home)], capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", START, str(settings.home)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -182,8 +186,8 @@ def test_a_child_whose_command_line_the_kernel_does_not_show_yet_counts_as_runni
     monkeypatch.setattr(processes, "program_path", lambda program: Path("/bin/sleep"))
     plan = processes.Launch("s3", "sleep", ("600",), {}, {})
     looks = iter([False, True])
-    record = processes.launch(tmp_path, plan, lambda: next(looks), seconds=30)
-    assert processes.stop_process(record, grace_seconds=5)
+    record = processes.launch(tmp_path, plan, lambda: next(looks), seconds=PATIENCE)
+    assert processes.stop_process(record, grace_seconds=60)
     assert record.process() is None
 
 
@@ -275,7 +279,7 @@ def test_a_server_that_dies_at_start_shows_its_last_words(local: Settings, name:
     (folder / "data").mkdir()
     plan = processes.Launch(name, *PLANS_THAT_FAIL[name], {}, {})
     with pytest.raises(ServerFailed, match=r"died at start.*\n(.*\n)*.*nonsense"):
-        processes.launch(folder, plan, lambda: False, seconds=30)
+        processes.launch(folder, plan, lambda: False, seconds=PATIENCE)
 
 
 def test_data_that_the_server_cannot_open_is_an_error_with_its_log(local: Settings) -> None:
@@ -360,12 +364,12 @@ def test_s3_refuses_whoever_has_not_the_keys_and_encrypts_on_disk(
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         stranger.get("files/secret")
     url = store.presigned_url("files/secret", "report.pdf")
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - a URL of ours
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - a URL of ours
         assert len(answer.read()) == stored.size
         assert answer.headers["Content-Disposition"] == 'attachment; filename="report.pdf"'
     for refused in (url.partition("?")[0], url.replace("report.pdf", "other.pdf")):
         with pytest.raises(urllib.error.HTTPError, match="403") as caught:
-            urllib.request.urlopen(refused, timeout=5)  # noqa: S310
+            urllib.request.urlopen(refused, timeout=60)  # noqa: S310
         caught.value.close()
 
 
