@@ -191,14 +191,41 @@ def test_a_child_whose_command_line_the_kernel_does_not_show_yet_counts_as_runni
     assert record.process() is None
 
 
-def test_a_server_that_stopped_answering_is_replaced(local: Settings) -> None:
+def test_a_server_that_hangs_is_replaced(local: Settings) -> None:
     before = servers.start(local)
     hung = pids(local)["mongodb"]
     assert hung is not None
     os.kill(hung, signal.SIGSTOP)
-    assert servers.start(local) == before
+    assert servers.start(local, hung_seconds=0.5) == before
     assert pids(local)["mongodb"] not in (None, hung)
     assert not psutil.pid_exists(hung)
+
+
+def test_a_server_that_was_slow_to_answer_another_command_lives_on(local: Settings) -> None:
+    """It may serve somebody meanwhile: a second command waits, and kills nothing."""
+    before = servers.start(local)
+    first = pids(local)
+    slow = first["mongodb"]
+    assert slow is not None
+    os.kill(slow, signal.SIGSTOP)
+    again = Timer(3, os.kill, [slow, signal.SIGCONT])
+    again.start()
+    assert start_in_another_process(local) == before.as_environment()
+    again.join()
+    assert pids(local) == first
+
+
+def test_a_server_that_is_at_work_is_never_killed_for_its_silence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(processes, "program_path", lambda program: Path(sys.executable))
+    busy = processes.Launch("mongodb", "python", ("-c", "while True: pass"), {}, {})
+    record = processes.launch(tmp_path, busy, lambda: True, seconds=PATIENCE)
+    with pytest.raises(ServerFailed, match=r"is at work but has not answered .* servers stop"):
+        processes.answers(record, lambda: False, hung_seconds=60, busy_seconds=1)
+    assert record.process() is not None
+    processes.stop_process(record, grace_seconds=60)
+    assert not processes.answers(record, lambda: False, hung_seconds=60), "it is gone"
 
 
 def test_a_port_taken_meanwhile_moves_the_server_and_keeps_its_data(local: Settings) -> None:
