@@ -43,12 +43,13 @@ def uri(ports: dict[str, int]) -> str:
 
 def healthy(ports: dict[str, int]) -> bool:
     """Does it answer a ping within five seconds? Where nobody listens, the answer comes at once."""
-    patience = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_000, "socketTimeoutMS": 5_000}
     try:
         socket.create_connection((HOST, ports["mongodb"]), 5).close()
     except OSError:
         return False
-    client: MongoClient[dict[str, object]] = MongoClient(uri(ports), **patience)
+    client: MongoClient[dict[str, object]] = MongoClient(
+        uri(ports), serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000, socketTimeoutMS=5_000
+    )
     try:
         client.admin.command("ping")
     except PyMongoError:
