@@ -22,6 +22,7 @@ import pytest
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings, load_settings
+from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database, mongo_client, open_database
 from reporting_pipeline.stores.objects import CLIENT_CONFIG, ObjectStore, connection_arguments
 from reporting_pipeline_tests import postgres
@@ -43,6 +44,8 @@ def pytest_configure() -> None:
         print_blob=True,
     )
     hypothesis.settings.load_profile("reporting")
+    # As the processes of a test deployment chain, whatever this one's environment is.
+    audit.use_keys(audit.audit_keys(load_settings({"REPORTING_ENVIRONMENT": "test"})))
 
 
 @pytest.fixture(scope="session")
