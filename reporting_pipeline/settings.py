@@ -1,31 +1,37 @@
 """Every setting of a deployment, typed, from the environment. Nothing else reads os.environ.
 
-A misspelt REPORTING_ variable raises with the name that was probably meant; a default secret
-outside a local deployment raises too.
+Sources, the first that names a variable wins: the environment, a file `.env` in the current folder, and
+the folder REPORTING_SECRETS_DIR with a file for each variable. A misspelt REPORTING_ variable raises with
+the name that was probably meant, wherever it stands; so does what cannot work in a production deployment.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from cronsim import CronSim, CronSimError
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+#: What the SMTP channel speaks (`delivery/channels/smtp.py`).
+SMTP_SCHEMES = {"smtp", "smtps", "smtp+starttls"}
 LOCAL_SECRET = "local-development-secret-not-for-production"  # noqa: S105 - refused outside local
+#: Words of secrets that were printed somewhere to be replaced.
+PUBLISHED = ("changeme", "change-me", "change_me", "example", "not-for-production", "placeholder", "password")
+SECRET_LENGTH = 32
+SECRET_LETTERS = 10  # different ones: `openssl rand -hex 32` has 13 or more
+ENV_FILE = Path(".env")
+SECRETS_DIR = "REPORTING_SECRETS_DIR"
 
 
 class SettingsError(ValueError):
@@ -36,10 +42,24 @@ def _env(name: str, *others: str) -> Any:
     return AliasChoices(name, *others)
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """One deployment. Field names are the vocabulary; the environment variable is the alias."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, validate_default=True, case_sensitive=True, env_ignore_empty=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment comes as a mapping through `load_settings`, so that a test can give another."""
+        return init_settings, dotenv_settings, file_secret_settings
 
     environment: Literal["local", "test", "staging", "production"] = Field(
         "local", validation_alias=_env("REPORTING_ENVIRONMENT")
@@ -145,25 +165,94 @@ class Settings(BaseModel):
     def _absolute_home(cls, value: Path) -> Path:
         return value.expanduser().resolve()
 
+    @field_validator("daily_opens", "weekly_opens", "monthly_opens")
+    @classmethod
+    def _a_cron(cls, value: str) -> str:
+        try:
+            CronSim(value, datetime(2026, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            raise ValueError(f"{value!r} is no cron expression ({error}); e.g. '5 0 * * 1'") from None
+        return value
+
+    @field_validator("public_url", "s3_endpoint_url", "sendgrid_url", "slack_url")
+    @classmethod
+    def _a_web_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parts(value, {"http", "https"})
+        return value
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _a_mongodb_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _parts(value.get_secret_value(), {"mongodb", "mongodb+srv"})
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _a_relay(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _parts(value.get_secret_value(), SMTP_SCHEMES)
+        return value
+
     @model_validator(mode="after")
-    def _no_default_secret_outside_local(self) -> Settings:
-        if self.environment in ("local", "test"):
-            return self
+    def _what_cannot_work(self) -> Settings:
+        problems = [*self._problems_everywhere()]
+        if self.environment in ("staging", "production"):
+            problems += self._problems_outside_local()
+        if self.environment == "production":
+            problems += self._problems_of_production()
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems_everywhere(self) -> Iterator[str]:
+        if self.email_backend == "smtp" and self.smtp_url is None:
+            yield "REPORTING_SMTP_URL must be set when REPORTING_EMAIL_BACKEND is smtp"
+        if "environment" not in self.model_fields_set:
+            for name, address in (
+                ("MONGODB_URI", self.mongodb_uri),
+                ("S3_ENDPOINT_URL", self.s3_endpoint_url),
+            ):
+                text = address.get_secret_value() if isinstance(address, SecretStr) else address
+                if text is not None and not _is_loopback(text):
+                    yield (
+                        f"{name} names a server that is not this machine, so REPORTING_ENVIRONMENT must say "
+                        "what this deployment is: production, staging, test or local"
+                    )
+
+    def _problems_outside_local(self) -> Iterator[str]:
         secrets = [("REPORTING_LINK_SECRET", self.link_secret)]
         if not (self.jwks_url or self.jwks_file):  # with a JWKS the secret signs nothing
             secrets.append(("REPORTING_JWT_SECRET", self.jwt_secret))
+        if self.webhook_secret is not None:
+            secrets.append(("REPORTING_WEBHOOK_SECRET", self.webhook_secret))
         for name, secret in secrets:
-            if secret.get_secret_value() == LOCAL_SECRET or len(secret.get_secret_value()) < 32:
-                raise ValueError(
-                    f"{name} must be set to at least 32 characters of your own in {self.environment}"
-                )
+            yield from _weakness(name, secret.get_secret_value(), self.environment)
+        yield from _shared(secrets)
         if self.email_backend == "sendgrid" and self.sendgrid_api_key is None:
-            raise ValueError("SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid")
+            yield "SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid"
         if self.private_hosts:
-            raise ValueError(
-                f"REPORTING_PRIVATE_HOSTS is for local use; it must be empty in {self.environment}"
+            yield f"REPORTING_PRIVATE_HOSTS is for local use; it must be empty in {self.environment}"
+
+    def _problems_of_production(self) -> Iterator[str]:
+        if self.mongodb_uri is None:
+            yield "MONGODB_URI must be set in production"
+        if self.email_backend == "outbox":
+            yield (
+                "REPORTING_EMAIL_BACKEND is outbox, a folder that nobody reads; in production it must be "
+                "smtp or sendgrid"
             )
-        return self
+        if not self.public_url.startswith("https:") or _is_loopback(self.public_url):
+            yield (
+                "REPORTING_PUBLIC_URL must be the https address under which recipients reach the API in "
+                f"production, not {self.public_url}"
+            )
+        if self.email_from.rpartition("@")[2].lower() in ("example.org", "example.com", ""):
+            yield "REPORTING_EMAIL_FROM must be set to an address of your own in production"
+        for name, address in (("SENDGRID_URL", self.sendgrid_url), ("SLACK_URL", self.slack_url)):
+            if not address.startswith("https:"):
+                yield f"{name} must be an https address in production"
 
     @property
     def zone(self) -> ZoneInfo:
@@ -179,6 +268,52 @@ class Settings(BaseModel):
         return self.home / "outbox"
 
 
+def _parts(address: str, schemes: set[str]) -> None:
+    """Raise ValueError unless `address` is a URL of one of `schemes` that names a host. Never prints it."""
+    wanted = " or ".join(f"{scheme}://" for scheme in sorted(schemes))
+    try:
+        parts = urlsplit(address)
+        named = bool(parts.hostname)
+    except ValueError:
+        raise ValueError(f"is no address; it must begin with {wanted} and name a host") from None
+    if parts.scheme not in schemes or not named:
+        raise ValueError(f"must begin with {wanted} and name a host")
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether every host of a URL is this machine (mongodb:// takes several)."""
+    hosts = [part.rpartition("@")[2] for part in urlsplit(address).netloc.split(",")]
+    return all(_is_this_machine(urlsplit(f"//{host}").hostname or "") for host in hosts)
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _weakness(name: str, secret: str, environment: str) -> Iterator[str]:
+    """What is wrong with a secret, without printing it."""
+    published = secret == LOCAL_SECRET or any(word in secret.lower() for word in PUBLISHED)
+    if published or len(secret) < SECRET_LENGTH or len(set(secret)) < SECRET_LETTERS:
+        yield (
+            f"{name} must be set to at least {SECRET_LENGTH} characters of your own in {environment}, not "
+            "printed anywhere and not repeated; e.g. from `openssl rand -hex 32`"
+        )
+
+
+def _shared(secrets: list[tuple[str, SecretStr]]) -> Iterator[str]:
+    """Secrets that are one: who learns what the one signs could sign the other."""
+    for number, (name, secret) in enumerate(secrets):
+        for other, value in secrets[:number]:
+            if secret.get_secret_value() == value.get_secret_value():
+                yield f"{name} must not be the same as {other}"
+
+
 def variable_names() -> set[str]:
     """The environment variables that Settings reads."""
     names: set[str] = set()
@@ -189,26 +324,49 @@ def variable_names() -> set[str]:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `environ` (default: the process's). Raises SettingsError that names the variable."""
-    environ = os.environ if environ is None else environ
-    known = variable_names()
-    for name in environ:
-        if name.startswith("REPORTING_") and name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise SettingsError(
-                f"{name} is not a setting"
-                + (f"; did you mean {near[0]}?" if near else "")
-                + ". docs/operations.md lists all settings."
-            )
-    values = {name: environ[name] for name in known if environ.get(name)}
+    """Settings from `environ` alone, or from the process's environment and its files.
+
+    Raises SettingsError that names the variable and, for one from a file, the file.
+    """
+    whole = os.environ if environ is None else environ
+    folder = _secrets_folder(whole)
+    env_file = ENV_FILE if environ is None and ENV_FILE.is_file() else None
+    for names, where in (
+        (set(whole), "in the environment"),
+        (set(dotenv_values(env_file)) if env_file else set(), "in .env"),
+        (set(os.listdir(folder)) if folder else set(), f"in {folder}"),
+    ):
+        _refuse_unknown(names, where)
+    values: dict[str, Any] = {name: whole[name] for name in variable_names() if whole.get(name)}
     try:
-        return Settings.model_validate(values)
+        return Settings(_env_file=env_file, _secrets_dir=folder, **values)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError(f"The environment is not valid: {problems}") from None
+
+
+def _secrets_folder(environ: Mapping[str, str]) -> Path | None:
+    if not environ.get(SECRETS_DIR):
+        return None
+    folder = Path(environ[SECRETS_DIR])
+    if not folder.is_dir():
+        raise SettingsError(f"{SECRETS_DIR}: {folder} is no folder")
+    return folder
+
+
+def _refuse_unknown(names: set[str], where: str) -> None:
+    known = variable_names() | {SECRETS_DIR}
+    for name in sorted(names):
+        if name.startswith("REPORTING_") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise SettingsError(
+                f"{name} is not a setting"
+                + (f"; did you mean {near[0]}?" if near else "")
+                + f" It stands {where}. docs/operations.md lists all settings."
+            )
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -218,8 +376,28 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def current_settings() -> Settings:
-    """The settings of this process, read once."""
-    return load_settings()
+    """The settings of this process, read once.
+
+    What came from a file is put into the environment, too: Dagster's resources and boto3 read MONGODB_URI
+    and the AWS names there, and child processes may have another current folder.
+    """
+    settings = load_settings()
+    for name, value in _from_files().items():
+        os.environ.setdefault(name, value)
+    return settings
+
+
+def _from_files() -> dict[str, str]:
+    """The variables that `.env` and the secrets folder name, without those that say nothing."""
+    folder = _secrets_folder(os.environ)
+    known = variable_names()
+    secret = (
+        {path.name: path.read_text().strip() for path in folder.iterdir() if path.name in known}
+        if folder
+        else {}
+    )
+    noted = {name: value or "" for name, value in dotenv_values(ENV_FILE).items() if name in known}
+    return {name: value for name, value in {**secret, **noted}.items() if value}
 
 
 def remember_servers(settings: Settings, environment: Mapping[str, str]) -> None:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from reporting_pipeline.settings import LOCAL_SECRET, Settings, SettingsError, load_settings, variable_names
+from reporting_pipeline.settings import (
+    LOCAL_SECRET,
+    Settings,
+    SettingsError,
+    current_settings,
+    load_settings,
+    variable_names,
+)
 
 GOOD = "a-secret-of-our-own-that-is-long-enough-0123456789"
+#: The least that a production deployment must say.
+PRODUCTION = {
+    "REPORTING_ENVIRONMENT": "production",
+    "MONGODB_URI": "mongodb://db.example.org",
+    "REPORTING_PUBLIC_URL": "https://reports.trials.example",
+    "REPORTING_LINK_SECRET": f"link-{GOOD}",
+    "REPORTING_JWT_SECRET": f"jwt-{GOOD}",
+    "REPORTING_EMAIL_BACKEND": "smtp",
+    "REPORTING_SMTP_URL": "smtp://user:hunter2@mail.example.org",
+    "REPORTING_EMAIL_FROM": "reports@trials.example",
+}
 SECRETS = {
     "MONGODB_URI": "mongodb://pipeline:hunter2-mongo@db.example.org/reporting",
     "AWS_SECRET_ACCESS_KEY": "hunter2-s3",
@@ -15,7 +37,7 @@ SECRETS = {
     "SENDGRID_API_KEY": "hunter2-sendgrid",
     "REPORTING_SMTP_URL": "smtp://user:hunter2-smtp@mail.example.org",
     "SLACK_BOT_TOKEN": "hunter2-slack",
-    "REPORTING_WEBHOOK_SECRET": "hunter2-webhook",
+    "REPORTING_WEBHOOK_SECRET": f"hunter2-webhook-{GOOD}",
     "REPORTING_METRICS_TOKEN": "hunter2-metrics",
 }
 
@@ -50,31 +72,157 @@ def test_a_misspelt_timezone_raises_with_the_one_that_was_meant(value: str, sugg
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 @pytest.mark.parametrize("name", ["REPORTING_LINK_SECRET", "REPORTING_JWT_SECRET"])
-@pytest.mark.parametrize("value", ["", LOCAL_SECRET, "short"])
-def test_a_default_or_short_secret_is_refused_outside_local(environment: str, name: str, value: str) -> None:
-    good = {"REPORTING_LINK_SECRET": GOOD, "REPORTING_JWT_SECRET": GOOD}
-    assert load_settings({"REPORTING_ENVIRONMENT": environment, **good}).environment == environment
+@pytest.mark.parametrize(
+    "value", ["", LOCAL_SECRET, "short", "ab" * 20, "changeme-changeme-changeme-0123456789"]
+)
+def test_a_default_weak_or_published_secret_is_refused_outside_local(
+    environment: str, name: str, value: str
+) -> None:
+    good = {**PRODUCTION, "REPORTING_ENVIRONMENT": environment}
+    assert load_settings(good).environment == environment
     with pytest.raises(SettingsError, match=f"{name} must be set to at least 32 characters.*{environment}"):
-        load_settings({"REPORTING_ENVIRONMENT": environment, **good, name: value})
+        load_settings({**good, name: value})
+
+
+def test_secrets_that_are_one_are_refused() -> None:
+    one = {"REPORTING_LINK_SECRET": GOOD, "REPORTING_JWT_SECRET": GOOD}
+    with pytest.raises(SettingsError, match="REPORTING_JWT_SECRET must not be the same"):
+        load_settings({**PRODUCTION, **one})
+    jwks = {**PRODUCTION, **one, "REPORTING_JWKS_URL": "https://id.example.org/jwks"}
+    assert load_settings(jwks).jwks_url  # the token secret signs nothing then
 
 
 def test_a_jwks_stands_in_for_the_jwt_secret_alone() -> None:
-    jwks = {"REPORTING_ENVIRONMENT": "production", "REPORTING_JWKS_URL": "https://id.example.org/jwks"}
-    assert load_settings({**jwks, "REPORTING_LINK_SECRET": GOOD}).jwks_url
+    jwks = {**PRODUCTION, "REPORTING_JWT_SECRET": "", "REPORTING_JWKS_URL": "https://id.example.org/jwks"}
+    assert load_settings(jwks).jwks_url
     with pytest.raises(SettingsError, match="REPORTING_LINK_SECRET"):
-        load_settings(jwks)
+        load_settings({**jwks, "REPORTING_LINK_SECRET": ""})
 
 
-def test_sendgrid_without_a_key_and_private_hosts_are_refused_outside_local() -> None:
-    production = {
-        "REPORTING_ENVIRONMENT": "production",
-        "REPORTING_LINK_SECRET": GOOD,
-        "REPORTING_JWT_SECRET": GOOD,
-    }
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MONGODB_URI", ""),
+        ("REPORTING_EMAIL_BACKEND", "outbox"),
+        ("REPORTING_EMAIL_BACKEND", ""),
+        ("REPORTING_SMTP_URL", ""),
+        ("REPORTING_SMTP_URL", "foo://mail.example.org"),
+        ("REPORTING_SMTP_URL", "smtp://"),
+        ("REPORTING_PUBLIC_URL", ""),
+        ("REPORTING_PUBLIC_URL", "http://reports.trials.example"),
+        ("REPORTING_PUBLIC_URL", "https://127.0.0.1:8000"),
+        ("REPORTING_PUBLIC_URL", "https://localhost"),
+        ("REPORTING_PUBLIC_URL", "https://[::1]:8000"),
+        ("REPORTING_PUBLIC_URL", "https://0.0.0.0"),
+        ("REPORTING_EMAIL_FROM", ""),
+        ("REPORTING_PRIVATE_HOSTS", "127.0.0.1:9000"),
+        ("SENDGRID_URL", "http://api.sendgrid.com"),
+    ],
+)
+def test_what_cannot_work_in_production_is_refused_with_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings({**PRODUCTION, name: value})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"REPORTING_ENVIRONMENT": "production"})
+    names = ("MONGODB_URI", "REPORTING_LINK_SECRET", "REPORTING_EMAIL_BACKEND", "REPORTING_PUBLIC_URL")
+    assert [name for name in names if name not in str(caught.value)] == []
+
+
+def test_sendgrid_without_a_key_is_refused_outside_local() -> None:
     with pytest.raises(SettingsError, match="SENDGRID_API_KEY must be set"):
-        load_settings({**production, "REPORTING_EMAIL_BACKEND": "sendgrid"})
-    with pytest.raises(SettingsError, match="REPORTING_PRIVATE_HOSTS"):
-        load_settings({**production, "REPORTING_PRIVATE_HOSTS": "127.0.0.1:9000"})
+        load_settings({**PRODUCTION, "REPORTING_EMAIL_BACKEND": "sendgrid"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MONGODB_URI", "mongodb://db.internal:27017"),
+        ("MONGODB_URI", "mongodb+srv://user:hunter2@cluster.example.org/x"),
+        ("MONGODB_URI", "mongodb://127.0.0.1:1,db.internal:2"),
+        ("S3_ENDPOINT_URL", "https://s3.example.org"),
+    ],
+)
+def test_stores_elsewhere_need_an_environment_that_is_said(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} names a server.*REPORTING_ENVIRONMENT"):
+        load_settings({name: value})
+    assert load_settings({name: value, "REPORTING_ENVIRONMENT": "local"}).environment == "local"
+    assert load_settings({"MONGODB_URI": "mongodb://127.0.0.1:27017", "S3_ENDPOINT_URL": "http://[::1]:9"})
+
+
+def test_smtp_without_a_url_is_refused_everywhere() -> None:
+    with pytest.raises(SettingsError, match="REPORTING_SMTP_URL"):
+        load_settings({"REPORTING_EMAIL_BACKEND": "smtp"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty current folder, and an environment without any setting."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name in variable_names() or name.startswith("REPORTING_")]:
+        monkeypatch.delenv(name)
+    current_settings.cache_clear()
+    before = dict(os.environ)
+    yield tmp_path
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    current_settings.cache_clear()
+
+
+def test_a_variable_comes_from_the_environment_else_from_dot_env_else_from_the_secrets_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    (secrets / "REPORTING_LINK_SECRET").write_text(f"from-the-folder-{GOOD}\n")
+    (secrets / "REPORTING_TIMEZONE").write_text("Asia/Tokyo\n")
+    (secrets / "MONGODB_URI").write_text("mongodb://127.0.0.1:1\n")
+    (folder / ".env").write_text(
+        "REPORTING_TIMEZONE=Europe/Zurich\nREPORTING_RANGE_SIZE=7\nREPORTING_HOME=\n"
+    )
+    monkeypatch.setenv("REPORTING_SECRETS_DIR", str(secrets))
+    monkeypatch.setenv("REPORTING_RANGE_SIZE", "9")
+    settings = current_settings()
+    assert settings.link_secret.get_secret_value() == f"from-the-folder-{GOOD}"
+    assert settings.timezone == "Europe/Zurich"
+    assert settings.range_size == 9
+    assert settings.home == folder / ".local"  # an empty line is none
+    # Dagster's resources and child processes look there.
+    assert os.environ["MONGODB_URI"] == "mongodb://127.0.0.1:1"
+
+
+def test_the_other_name_of_a_variable_in_the_environment_wins_over_a_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".env").write_text("AWS_REGION=eu-west-1\n")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    assert load_settings().s3_region == "eu-central-1"
+
+
+def test_a_misspelt_name_in_a_file_raises_with_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".env").write_text("REPORTING_TIME_ZONE=UTC\n")
+    with pytest.raises(SettingsError, match=r"did you mean REPORTING_TIMEZONE.*in \.env"):
+        load_settings()
+    (folder / ".env").unlink()
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    monkeypatch.setenv("REPORTING_SECRETS_DIR", str(secrets))
+    (secrets / "REPORTING_LINK_SECRETS").write_text("x")
+    with pytest.raises(SettingsError, match=r"did you mean REPORTING_LINK_SECRET.*secrets"):
+        load_settings()
+    monkeypatch.setenv("REPORTING_SECRETS_DIR", str(folder / "nowhere"))
+    with pytest.raises(SettingsError, match=r"REPORTING_SECRETS_DIR.*no folder"):
+        load_settings()
+
+
+def test_a_mapping_is_taken_alone(folder: Path) -> None:
+    (folder / ".env").write_text("REPORTING_TIMEZONE=Europe/Zurich\n")
+    assert load_settings({}).timezone == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +233,11 @@ def test_sendgrid_without_a_key_and_private_hosts_are_refused_outside_local() ->
         ("REPORTING_ENVIRONMENT", "prod"),
         ("REPORTING_RETENTION_DAYS", "1"),
         ("REPORTING_EMAIL_BACKEND", "pigeon"),
+        ("REPORTING_WEEKLY_OPENS", "every monday"),
+        ("REPORTING_PUBLIC_URL", "reports.example.org"),
+        ("S3_ENDPOINT_URL", "foo://s3"),
+        ("MONGODB_URI", "foo://db"),
+        ("REPORTING_SMTP_URL", "foo://mail"),
     ],
 )
 def test_a_value_out_of_its_range_raises_with_its_variable(name: str, value: str) -> None:
@@ -93,7 +246,7 @@ def test_a_value_out_of_its_range_raises_with_its_variable(name: str, value: str
 
 
 def test_no_secret_is_printed() -> None:
-    settings = load_settings({**SECRETS, "REPORTING_ENVIRONMENT": "production"})
+    settings = load_settings({**PRODUCTION, **SECRETS})
     for text in (repr(settings), str(settings), settings.model_dump_json(), f"{settings.model_dump()}"):
         assert "hunter2" not in text
     assert settings.mongodb_uri is not None
