@@ -10,8 +10,15 @@ from reporting_pipeline.domain.access import Decision, User, may_have, may_recei
 from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address, mailbox
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores.mongo import Database, Record, find_any
-from reporting_pipeline.stores.suppressions import suppressed_among, unsubscribed_among
+from reporting_pipeline.stores.delivery_reads import (
+    jobs_by_id,
+    report_records,
+    subscription_records,
+    trials_of_organisations,
+    user_records,
+)
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.suppressions import Mailbox, suppressed_among, unsubscribed_among
 from reporting_pipeline.stores.users import users_behind
 
 
@@ -25,7 +32,7 @@ class Context:
     users: Mapping[str, Record]
     by_address: Mapping[tuple[str, str], str]  # (organisation, address in normal spelling) -> user
     trials: tuple[Record, ...]  # of the organisations concerned
-    suppressed: Mapping[str, str]  # address -> reason
+    suppressed: Mapping[Mailbox, str]  # -> reason
     unsubscribed: frozenset[tuple[str, str]]  # (subscription, recipient)
 
     def report_of(self, delivery: Record) -> str:
@@ -51,26 +58,26 @@ class Context:
 
 def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
     """Everything that `deliveries` refer to, in a handful of queries."""
-    jobs = _by_id(database, "jobs", {row["job"] for row in deliveries})
+    jobs = jobs_by_id(database, {row["job"] for row in deliveries})
     reports = {row.get("report") or jobs.get(row["job"], {}).get("report") for row in deliveries}
-    subscriptions = _by_id(database, "subscriptions", {row["subscription"] for row in deliveries})
+    subscriptions = subscription_records(database, {row["subscription"] for row in deliveries})
     people = {row["owner"] for row in subscriptions.values()} | {
         row["user"] for row in deliveries if row.get("user")
     }
-    addresses = [row["recipient"] for row in deliveries]
-    organisations = sorted({row["organisation"] for row in deliveries})
+    mailboxes = [_mailbox(row) for row in deliveries]
+    organisations = {row["organisation"] for row in deliveries}
     by_address = users_behind(
         database, ((row["organisation"], row["recipient"]) for row in deliveries if _is_mail(row))
     )
     people |= set(by_address.values())
     return Context(
         jobs=jobs,
-        reports=_by_id(database, "reports", {str(report) for report in reports if report}),
+        reports=report_records(database, {str(report) for report in reports if report}),
         subscriptions=subscriptions,
-        users=_by_id(database, "users", people),
+        users=user_records(database, people),
         by_address=by_address,
-        trials=tuple(database["trials"].find({"organisation": {"$in": organisations}}, {"organisation": 1})),
-        suppressed=suppressed_among(database, addresses),
+        trials=tuple(trials_of_organisations(database, organisations)),
+        suppressed=suppressed_among(database, mailboxes),
         unsubscribed=frozenset(unsubscribed_among(database, subscriptions)),
     )
 
@@ -98,8 +105,8 @@ def refusal_of(delivery: Record, context: Context, *, sending: bool = True) -> R
         return Refusal(withdrawn, of_rights=True)
     if (delivery["subscription"], delivery["recipient"]) in context.unsubscribed:
         return Refusal("the recipient unsubscribed")
-    if sending and delivery["recipient"] in context.suppressed:
-        return Refusal(f"the address is suppressed: {context.suppressed[delivery['recipient']]}")
+    if sending and _mailbox(delivery) in context.suppressed:
+        return Refusal(f"the address is suppressed: {context.suppressed[_mailbox(delivery)]}")
     return None
 
 
@@ -142,5 +149,5 @@ def _is_mail(delivery: Record) -> bool:
     return bool(delivery["channel"] == Channel.EMAIL)
 
 
-def _by_id(database: Database, collection: str, ids: set[str]) -> dict[str, Record]:
-    return {row["_id"]: row for row in find_any(database[collection], "_id", ids)}
+def _mailbox(delivery: Record) -> Mailbox:
+    return delivery["organisation"], delivery["recipient"]

@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 def raise_alert(database: Database, key: str, text: str, now: datetime) -> bool:
     """Open the alert `key`, or count it if it is open. True when it is new: it is logged then."""
-    changed = database["alerts"].update_one(
+    changed = database.alerts.update_one(
         {"_id": key, "open": True},
         {"$set": {"last_at": now, "text": short_error(text)}, "$inc": {"count": 1}},
     )
     if changed.matched_count:
         return False
-    database["alerts"].update_one(
+    database.alerts.update_one(
         {"_id": key},
         {
             "$set": {
@@ -37,11 +37,11 @@ def raise_alert(database: Database, key: str, text: str, now: datetime) -> bool:
 
 
 def close_alert(database: Database, key: str, actor: str, now: datetime) -> bool:
-    changed = database["alerts"].update_one(
+    changed = database.alerts.update_one(
         {"_id": key, "open": True}, {"$set": {"open": False, "closed_at": now, "closed_by": actor}}
     )
     return changed.modified_count == 1
 
 
 def open_alerts(database: Database) -> list[Record]:
-    return list(database["alerts"].find({"open": True}).sort("first_at", 1))
+    return list(database.alerts.find({"open": True}).sort("first_at", 1))

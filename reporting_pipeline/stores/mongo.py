@@ -82,6 +82,8 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("state", ASCENDING), ("next_attempt_at", ASCENDING)]),
         IndexModel([("edition", ASCENDING), ("state", ASCENDING)]),
         IndexModel([("subscription", ASCENDING), ("due_at", DESCENDING)]),
+        # A refusal that comes days later names the address alone.
+        IndexModel([("recipient", ASCENDING), ("due_at", DESCENDING)]),
         IndexModel(
             [("suppressed_for", ASCENDING), ("settled_at", ASCENDING)],
             partialFilterExpression={"suppressed_for": "rights"},

@@ -1,7 +1,8 @@
 """Who is not written to: addresses that bounced or complained, and recipients that unsubscribed.
 
-A suppressed address stays so for every subscription until a person lifts it; an unsubscription holds
-for one subscription only.
+A suppressed address stays so for every subscription of its organisation until a person lifts it; what one
+tenant's mails met says nothing of another's. An unsubscription holds for one subscription only. A record
+whose id is the address alone was written before there was an organisation in it, and holds for all.
 """
 
 from __future__ import annotations
@@ -12,56 +13,78 @@ from datetime import datetime
 from reporting_pipeline.domain.deliveries import short_error
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
+#: (organisation, recipient as the ledger spells it)
+Mailbox = tuple[str, str]
+
 
 def suppress_address(
-    database: Database, address: str, reason: str, now: datetime, delivery: str | None = None
+    database: Database,
+    organisation: str,
+    address: str,
+    reason: str,
+    now: datetime,
+    delivery: str | None = None,
 ) -> bool:
     """Write to `address` (a recipient as the ledger spells it) no more. True when it is new.
 
     The first reason stays.
     """
-    key = address
-    created = database["suppressions"].update_one(
+    key = _key(organisation, address)
+    fields = {"reason": short_error(reason), "at": now, "delivery": delivery, "lifted_at": None}
+    created = database.suppressions.update_one(
         {"_id": key},
-        {"$setOnInsert": {"reason": short_error(reason), "at": now, "delivery": delivery, "lifted_at": None}},
+        {"$setOnInsert": {"organisation": organisation, "address": address, **fields}},
         upsert=True,
     )
     if created.upserted_id is not None:
         return True
-    again = database["suppressions"].update_one(
-        {"_id": key, "lifted_at": {"$ne": None, "$lt": now}},
-        {"$set": {"reason": short_error(reason), "at": now, "delivery": delivery, "lifted_at": None}},
+    again = database.suppressions.update_one(
+        {"_id": key, "lifted_at": {"$ne": None, "$lt": now}}, {"$set": fields}
     )
     return again.modified_count == 1
 
 
-def lift_suppression(database: Database, address: str, actor: str, now: datetime) -> bool:
-    """A person says the address is good again. False when it was not suppressed."""
-    changed = database["suppressions"].update_one(
-        {"_id": address, "lifted_at": None}, {"$set": {"lifted_at": now, "lifted_by": actor}}
-    )
-    return changed.modified_count == 1
+def lift_suppression(
+    database: Database, address: str, actor: str, now: datetime, organisation: str | None = None
+) -> bool:
+    """A person says the address is good again, in one organisation or in all. False when it was good."""
+    query: Record = {"$or": [{"address": address}, {"_id": address}], "lifted_at": None}
+    if organisation is not None:
+        query["organisation"] = organisation
+    changed = database.suppressions.update_many(query, {"$set": {"lifted_at": now, "lifted_by": actor}})
+    return changed.modified_count > 0
 
 
-def suppressed_among(database: Database, addresses: Iterable[str]) -> dict[str, str]:
-    """The suppressed ones of `addresses`, with the reason."""
-    rows = find_any(database["suppressions"], "_id", addresses, {"lifted_at": None}, {"reason": 1})
-    return {row["_id"]: row["reason"] for row in rows}
+def suppressed_among(database: Database, mailboxes: Iterable[Mailbox]) -> dict[Mailbox, str]:
+    """The suppressed ones of `mailboxes`, with the reason."""
+    wanted = set(mailboxes)
+    ids = {_key(*each) for each in wanted} | {address for _, address in wanted}
+    rows = find_any(database.suppressions, "_id", ids, {"lifted_at": None}, {"reason": 1})
+    reasons = {row["_id"]: str(row["reason"]) for row in rows}
+    return {
+        each: reason
+        for each in wanted
+        if (reason := reasons.get(_key(*each)) or reasons.get(each[1])) is not None
+    }
 
 
 def list_suppressions(database: Database, limit: int = 200, after: str | None = None) -> list[Record]:
-    """Suppressed addresses in alphabetical order, `after` an address for the next page."""
+    """Suppressed addresses by `_id`, `after` the last one of the page before.
+
+    Each has `address` and `organisation`, None where it holds for all.
+    """
     query: Record = {"lifted_at": None}
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database["suppressions"].find(query).sort("_id", 1).limit(limit))
+    rows = database.suppressions.find(query).sort("_id", 1).limit(limit)
+    return [{"address": row["_id"], "organisation": None} | row for row in rows]
 
 
 def record_unsubscription(
     database: Database, subscription: str, recipient: str, delivery: str, now: datetime
 ) -> bool:
     """Note that `recipient` (normalised) wants no more of `subscription`. True for the first time."""
-    changed = database["unsubscribes"].update_one(
+    changed = database.unsubscribes.update_one(
         {"subscription": subscription, "recipient": recipient},
         {"$setOnInsert": {"at": now, "delivery": delivery}},
         upsert=True,
@@ -72,5 +95,9 @@ def record_unsubscription(
 def unsubscribed_among(database: Database, subscriptions: Iterable[str]) -> set[tuple[str, str]]:
     """The (subscription, recipient) pairs of `subscriptions` that are unsubscribed."""
     shown = {"subscription": 1, "recipient": 1}
-    rows = find_any(database["unsubscribes"], "subscription", subscriptions, None, shown)
+    rows = find_any(database.unsubscribes, "subscription", subscriptions, None, shown)
     return {(row["subscription"], row["recipient"]) for row in rows}
+
+
+def _key(organisation: str, address: str) -> str:
+    return f"{organisation}|{address}"

@@ -46,15 +46,15 @@ def take(
 
 def _changed(database: Database, name: str, change: Sequence[Record]) -> Record | None:
     """The bucket after `change`; made full where there is none. None: another made it at this moment."""
-    changed = database["token_buckets"].find_one_and_update(
+    changed = database.token_buckets.find_one_and_update(
         {"_id": name}, change, return_document=ReturnDocument.AFTER
     )
     if changed is not None:
         return changed
     try:
-        database["token_buckets"].insert_one({"_id": name})
+        database.token_buckets.insert_one({"_id": name})
     except DuplicateKeyError:
         return None
-    return database["token_buckets"].find_one_and_update(
+    return database.token_buckets.find_one_and_update(
         {"_id": name}, change, return_document=ReturnDocument.AFTER
     )

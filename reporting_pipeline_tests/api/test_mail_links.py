@@ -158,7 +158,7 @@ def test_a_signed_event_is_believed_once(monday: Api, database: Database) -> Non
     bounce = json.dumps([event(delivery, "bounce", NOW, email="reader0@example.org")]).encode()
     assert post_events(monday, bounce, *SIGNER.sign(bounce, NOW)).json() == {"received": 1}
     assert state(database) == "bounced"
-    assert suppressed_among(database, ["reader0@example.org"])
+    assert suppressed_among(database, [("default", "reader0@example.org")])
 
 
 def test_what_sendgrid_did_not_sign_changes_nothing(monday: Api, database: Database) -> None:

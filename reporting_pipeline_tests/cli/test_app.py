@@ -85,10 +85,12 @@ def test_a_person_resumes_a_halted_channel_and_its_alert_closes(deployment: Data
 
 
 def test_a_person_lifts_a_suppressed_address(deployment: Database) -> None:
-    suppress_address(deployment, "reader@example.org", "bounced", datetime(2026, 11, 23, tzinfo=UTC))
+    suppress_address(
+        deployment, "default", "reader@example.org", "bounced", datetime(2026, 11, 23, tzinfo=UTC)
+    )
     assert "reader@example.org" in runner.invoke(app, ["delivery", "suppressions"]).output
     assert runner.invoke(app, ["delivery", "lift", "reader@example.org"]).exit_code == 0
-    assert suppressed_among(deployment, ["reader@example.org"]) == {}
+    assert suppressed_among(deployment, [("default", "reader@example.org")]) == {}
     assert runner.invoke(app, ["delivery", "lift", "reader@example.org"]).exit_code == 1
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from reporting_pipeline.delivery.links.report_links import open_link, revoke_links
+from reporting_pipeline.delivery.links.report_links import open_link
 from reporting_pipeline.delivery.links.tokens import (
     link_token,
     read_link_token,
@@ -20,6 +20,7 @@ from reporting_pipeline.delivery.links.unsubscribe import unsubscribe, unsubscri
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import plan_deliveries
+from reporting_pipeline.stores.delivery_reads import revoke_links
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.seeds import FILE, NOW, seed

@@ -92,7 +92,7 @@ def test_a_410_disables_the_endpoint_and_the_next_report_is_not_sent(
         webhook(database, url, 2)
         outcomes = run(database, allowing(settings, server), Clock())
         assert sorted(outcome.state for outcome in outcomes)[0] == "failed"
-        assert url in suppressed_among(database, [url])
+        assert suppressed_among(database, [("default", url), ("another", url)]).keys() == {("default", url)}
         sent_until_then = len(server.requests)
         database["deliveries"].update_many({}, {"$set": {"state": "pending", "next_attempt_at": NOW}})
         assert {o.state for o in run(database, allowing(settings, server), Clock())} == {"suppressed"}

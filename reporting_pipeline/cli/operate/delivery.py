@@ -36,21 +36,25 @@ def resume(channel: Annotated[Channel, typer.Argument(help="email, slack or webh
 
 @app.command()
 def suppressions(
-    after: Annotated[str | None, typer.Option(help="Last address of the page before.")] = None,
+    after: Annotated[str | None, typer.Option(help="ORGANISATION|ADDRESS of the page before's last.")] = None,
 ) -> None:
     """Addresses that bounced or complained and are not written to any more."""
     with plain_errors():
-        table = Table("address", "reason")
+        table = Table("address", "organisation", "reason")
         for row in list_suppressions(open_stores().database, after=after):
-            table.add_row(row["_id"], str(row["reason"]))
+            table.add_row(row["address"], row["organisation"] or "all", str(row["reason"]))
         console.print(table)
 
 
 @app.command()
-def lift(address: str) -> None:
+def lift(
+    address: str,
+    organisation: Annotated[str | None, typer.Option(help="Only there; otherwise everywhere.")] = None,
+) -> None:
     """Say that a suppressed address is good again."""
     with plain_errors():
-        if not lift_suppression(open_stores().database, mailbox(address), ACTOR, datetime.now(UTC)):
+        database, now = open_stores().database, datetime.now(UTC)
+        if not lift_suppression(database, mailbox(address), ACTOR, now, organisation):
             console.print("this address is not suppressed")
             raise typer.Exit(1)
         console.print("this address is written to again")

@@ -7,25 +7,30 @@ kept once by its `sg_event_id`, and the state only ever moves up.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.delivery.channels.sendgrid import DELIVERY_ARGUMENT
-from reporting_pipeline.domain.deliveries import from_wire_id, short_error
+from reporting_pipeline.domain.deliveries import from_wire_id, mailbox, short_error
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.alerts import raise_alert
 from reporting_pipeline.stores.deliveries import apply_evidence, settle_jobs
+from reporting_pipeline.stores.delivery_events import is_known, keep, mailed_to
+from reporting_pipeline.stores.delivery_reads import get_delivery
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.suppressions import suppress_address
 
@@ -33,6 +38,8 @@ SIGNATURE_HEADER = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP_HEADER = "X-Twilio-Email-Event-Webhook-Timestamp"
 WINDOW = timedelta(minutes=10)
 LARGEST_BATCH = 5_000_000  # bytes
+DROPPED = "sendgrid-drops"  # alerts
+UNMATCHED = "sendgrid-unmatched"
 
 _STATES = {
     "processed": DeliveryState.SENT,
@@ -42,10 +49,41 @@ _STATES = {
     "unsubscribe": DeliveryState.DELIVERED,
     "group_unsubscribe": DeliveryState.DELIVERED,
     "bounce": DeliveryState.BOUNCED,
+    "blocked": DeliveryState.BOUNCED,
     "dropped": DeliveryState.BOUNCED,
 }
-# For good, until a person lifts it. A drop is SendGrid's own list speaking.
-_SUPPRESSING = frozenset({"bounce", "dropped", "spamreport", "unsubscribe", "group_unsubscribe"})
+
+
+class Fault(StrEnum):
+    """Whose fault it is that a mail did not arrive, or that no other may be sent."""
+
+    ADDRESS = "the address"  # it does not exist, or refuses for good
+    WISH = "the recipient's wish"  # unsubscribed, or called it spam
+    MESSAGE = "this message"  # its content or the moment; the next one may arrive
+    OURS = "our account"  # quota, a header of ours: a person must look
+    UNCLEAR = "not said"
+
+
+#: What stops further mails to the address, in the organisation concerned, until a person lifts it.
+_SUPPRESSING = frozenset({Fault.ADDRESS, Fault.WISH})
+_OF_WISH = frozenset({"spamreport", "unsubscribe", "group_unsubscribe"})
+#: SendGrid's words for why it did not even try, in small letters and as they begin.
+_DROPS = {
+    "bounced address": Fault.ADDRESS,
+    "invalid smtpapi": Fault.OURS,
+    "invalid header": Fault.OURS,
+    "invalid": Fault.ADDRESS,
+    "unsubscribed address": Fault.WISH,
+    "group unsubscribe": Fault.WISH,
+    "spam reporting address": Fault.WISH,
+    "spam content": Fault.MESSAGE,
+    "recipient list over package quota": Fault.OURS,
+    "over package quota": Fault.OURS,
+}
+#: `bounce_classification` of a hard bounce that does not blame the address.
+_NOT_THE_ADDRESS = frozenset(
+    {"content", "reputation", "technical", "frequency or volume too high", "frequency/volume too high"}
+)
 
 
 class EventsRefused(Exception):
@@ -111,67 +149,146 @@ def _take_in(database: Database, entry: Any, now: datetime) -> str:
     event = _read(entry)
     if event is None:
         return "strange"
-    delivery = database["deliveries"].find_one({"_id": event.delivery})
-    if delivery is None or delivery.get("copy", 1) != event.copy:
+    if event.wire is None:
+        return _take_in_by_address(database, event, now)
+    delivery = get_delivery(database, event.wire[0])
+    if delivery is None or delivery.get("copy", 1) != event.wire[1]:
         return "strange"
-    known = database["delivery_events"].find_one({"_id": event.id}, {"_id": 1}) is not None
-    moved = apply_evidence(database, event.delivery, event.state, event.at, _fields(event, delivery))
+    return _apply(database, event, delivery, now)
+
+
+def _take_in_by_address(database: Database, event: _Event, now: datetime) -> str:
+    """An event without our argument, as a refusal days after the receiving server took the mail.
+
+    The provider's message id and the address name the delivery. With the address alone the organisation
+    is known when only one wrote to it; then no more goes there, and no delivery is moved on a guess.
+    """
+    sent = mailed_to(database, mailbox(event.address), event.at)
+    named = [row for row in sent if event.message and row.get("provider_id") == event.message]
+    if len(named) == 1:
+        return _apply(database, event, named[0], now)
+    organisations = {row["organisation"] for row in sent}
+    if not sent or event.fault not in _SUPPRESSING:
+        return "strange"
+    if len(organisations) > 1:
+        if keep(database, event.id, event.kind, event.at, now, delivery=None, reason=event.reason):
+            text = f"a {event.kind} names no delivery, and several organisations write to its address; "
+            raise_alert(database, UNMATCHED, f"{text}SendGrid's message {event.message or 'unknown'}", now)
+        return "known"
+    known = is_known(database, event.id)
+    suppressed = not known and _suppress(database, event, sent[0], now)
+    keep(database, event.id, event.kind, event.at, now, delivery=sent[0]["_id"], reason=event.reason)
+    return "known" if known else ("new+suppressed" if suppressed else "new")
+
+
+def _apply(database: Database, event: _Event, delivery: Record, now: datetime) -> str:
+    known = is_known(database, event.id)
+    moved = apply_evidence(database, delivery["_id"], event.state, event.at, _fields(event, delivery))
     if moved:
         settle_jobs(database, [delivery["job"]], now)
     # A known event repeated must not undo a person's lifting.
-    suppressed = (
-        not known
-        and event.kind in _SUPPRESSING
-        and suppress_address(
-            database, delivery["recipient"], f"{event.kind}: {event.reason}", now, event.delivery
-        )
-    )
+    suppressed = not known and event.fault in _SUPPRESSING and _suppress(database, event, delivery, now)
+    if not known and event.fault is Fault.OURS:
+        raise_alert(database, DROPPED, f"SendGrid drops mails of ours: {event.reason}", now)
     # Last, so that an event counts as known only when everything it says has been done.
-    if known or not _keep(database, event, now):
+    kept = keep(database, event.id, event.kind, event.at, now, delivery=delivery["_id"], reason=event.reason)
+    if known or not kept:
         return "known"
     return ("moved" if moved else "new") + ("+suppressed" if suppressed else "")
+
+
+def _suppress(database: Database, event: _Event, delivery: Record, now: datetime) -> bool:
+    """The address as the ledger has it, never as the event does; in the organisation that wrote to it."""
+    reason = f"{event.kind}: {event.reason}".rstrip(": ")
+    return suppress_address(
+        database, delivery["organisation"], delivery["recipient"], reason, now, delivery["_id"]
+    )
 
 
 @dataclass(frozen=True)
 class _Event:
     id: str
     kind: str
-    delivery: str
-    copy: int
+    wire: tuple[str, int] | None  # delivery and copy, where the event carries our argument or Message-ID
+    address: str  # as SendGrid spells it
+    message: str  # the provider's id of the request, as the ledger keeps it
     state: DeliveryState
+    fault: Fault | None
     at: datetime
     reason: str
-    message: str
 
 
 def _read(entry: Any) -> _Event | None:
-    """An event of ours, or None: opens, clicks, other systems' mails and nonsense."""
+    """An event about a mail, or None: opens, clicks, nonsense, and what names neither mail nor address."""
     if not isinstance(entry, dict):
         return None
-    kind, identifier = entry.get("event"), entry.get("sg_event_id")
-    wire, at = entry.get(DELIVERY_ARGUMENT), entry.get("timestamp")
-    if not all(isinstance(text, str) and 0 < len(text) <= 200 for text in (kind, identifier, wire)):
-        return None
-    state = _STATES.get(str(kind))
+    kind, at = entry.get("event"), entry.get("timestamp")
+    state = _STATES.get(kind) if isinstance(kind, str) else None
     if state is None or isinstance(at, bool) or not isinstance(at, int) or not 0 < at < 10**11:
         return None
-    try:
-        delivery, copy = from_wire_id(str(wire))
-    except ValueError:
+    wire = _wire_id(entry)
+    address = _text(entry, "email")
+    if wire is None and (DELIVERY_ARGUMENT in entry or not address):
         return None
-    # A soft bounce ("blocked") says that this message did not arrive, not that the address is bad.
+    identifier = _identifier(entry)
+    if identifier is None:
+        return None
+    # A soft bounce says that this message did not arrive, not that the address is bad.
     if kind == "bounce" and entry.get("type") == "blocked":
         kind = "blocked"
     return _Event(
-        id=str(identifier),
+        id=identifier,
         kind=str(kind),
-        delivery=delivery,
-        copy=copy,
+        wire=wire,
+        address=address,
+        message=_text(entry, "sg_message_id").partition(".")[0],
         state=state,
+        fault=_fault(str(kind), entry),
         at=datetime.fromtimestamp(at, UTC),
-        reason=short_error(str(entry.get("reason") or ""))[:200],
-        message=str(entry.get("sg_message_id") or "")[:200],
+        reason=short_error(_text(entry, "reason", 2000))[:200],
     )
+
+
+def _wire_id(entry: Mapping[str, Any]) -> tuple[str, int] | None:
+    """From our argument, or from the Message-ID we gave, which SendGrid repeats as `smtp-id`."""
+    message_id = _text(entry, "smtp-id").strip("<>").partition("@")[0]
+    for text in (_text(entry, DELIVERY_ARGUMENT), message_id):
+        try:
+            return from_wire_id(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _identifier(entry: Mapping[str, Any]) -> str | None:
+    """SendGrid's id of the event. Some unsubscriptions have none: then one made of what they say."""
+    identifier = entry.get("sg_event_id")
+    if identifier is None:
+        said = [
+            entry.get(name) for name in ("event", "email", "timestamp", "sg_message_id", DELIVERY_ARGUMENT)
+        ]
+        return f"made:{hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()}"
+    return identifier if isinstance(identifier, str) and 0 < len(identifier) <= 200 else None
+
+
+def _fault(kind: str, entry: Mapping[str, Any]) -> Fault | None:
+    """Whose fault a bad end is; None where the event is no bad end."""
+    if kind in _OF_WISH:
+        return Fault.WISH
+    if kind == "blocked":
+        return Fault.MESSAGE
+    if kind == "bounce":
+        said = _text(entry, "bounce_classification").casefold()
+        return Fault.MESSAGE if said in _NOT_THE_ADDRESS else Fault.ADDRESS
+    if kind == "dropped":
+        reason = _text(entry, "reason", 2000).strip().casefold()
+        return next((fault for words, fault in _DROPS.items() if reason.startswith(words)), Fault.UNCLEAR)
+    return None
+
+
+def _text(entry: Mapping[str, Any], name: str, longest: int = 300) -> str:
+    value = entry.get(name)
+    return value if isinstance(value, str) and len(value) <= longest else ""
 
 
 def _fields(event: _Event, delivery: Record) -> Record:
@@ -180,23 +297,8 @@ def _fields(event: _Event, delivery: Record) -> Record:
         fields["error"] = f"{event.kind}: {event.reason}".rstrip(": ")
     elif delivery["state"] == DeliveryState.UNKNOWN.value:
         fields["error"] = None
+    if event.state is DeliveryState.DELIVERED:
+        fields["delivered_at"] = event.at
     if event.message and not delivery.get("provider_id"):
-        fields["provider_id"] = event.message.partition(".")[0]
+        fields["provider_id"] = event.message
     return fields
-
-
-def _keep(database: Database, event: _Event, now: datetime) -> bool:
-    try:
-        database["delivery_events"].insert_one(
-            {
-                "_id": event.id,
-                "delivery": event.delivery,
-                "kind": event.kind,
-                "at": event.at,
-                "received_at": now,
-                "reason": event.reason,
-            }
-        )
-    except DuplicateKeyError:
-        return False
-    return True

@@ -12,6 +12,7 @@ from reporting_pipeline.delivery.links.tokens import read_link_token
 from reporting_pipeline.delivery.rights import load_context, refusal_of
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.delivery_reads import get_delivery
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 
@@ -28,7 +29,7 @@ def open_link(
     claims = read_link_token(settings.link_secret.get_secret_value(), token, now)
     if claims is None:
         return None
-    delivery = database["deliveries"].find_one({"_id": claims.delivery})
+    delivery = get_delivery(database, claims.delivery)
     if delivery is None or delivery.get("link_revoked_at") is not None:
         return None
     context = load_context(database, [delivery])
@@ -48,14 +49,6 @@ def open_link(
         details={"delivery": claims.delivery, "by": "link"},
     )
     return objects.presigned_url(report["key"], report["file_name"], PRESIGNED_SECONDS)
-
-
-def revoke_links(database: Database, query: Record, now: datetime) -> int:
-    """End the links of every delivery that matches `query`, such as `{"recipient": …}`. Returns how many."""
-    changed = database["deliveries"].update_many(
-        query | {"link_revoked_at": None}, {"$set": {"link_revoked_at": now}}
-    )
-    return changed.modified_count
 
 
 def _reader(database: Database, delivery: Record) -> str:

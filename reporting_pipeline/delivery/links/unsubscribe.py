@@ -6,16 +6,24 @@ as once. A token that is not ours gets the same page as one that is.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
-from reporting_pipeline.delivery.links.report_links import revoke_links
 from reporting_pipeline.delivery.links.tokens import read_unsubscribe_token
 from reporting_pipeline.delivery.message import one_line, templates
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
-from reporting_pipeline.stores.deliveries import suppress_waiting
+from reporting_pipeline.stores.deliveries import recipients_of, suppress_waiting
+from reporting_pipeline.stores.delivery_reads import (
+    get_delivery,
+    get_subscription_record,
+    revoke_links,
+    user_records,
+)
+from reporting_pipeline.stores.lifecycle import cancel_jobs
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.suppressions import record_unsubscription
+from reporting_pipeline.stores.subscriptions import SubscriptionEnded, end_subscription
+from reporting_pipeline.stores.suppressions import record_unsubscription, unsubscribed_among
 
 # What the page needs to be itself and nothing more: no script, no frame, no referrer with the token.
 PAGE_HEADERS = {
@@ -55,10 +63,7 @@ def _act(database: Database, delivery: Record, subscription: Record, now: dateti
     suppress_waiting(database, target, "the recipient unsubscribed", now)
     revoke_links(database, target, now)
     if not _others(database, subscription, delivery["recipient"]):
-        database["subscriptions"].update_one(
-            {"_id": subscription["_id"], "status": {"$ne": "ended"}},
-            {"$set": {"status": "ended", "updated_at": now}, "$inc": {"version": 1}},
-        )
+        _end(database, subscription, now)
     if first:
         audit.record(
             database,
@@ -72,35 +77,30 @@ def _act(database: Database, delivery: Record, subscription: Record, now: dateti
         )
 
 
+def _end(database: Database, subscription: Record, now: datetime) -> None:
+    """The subscription and what hangs on it: also a job that waits to be rendered ends."""
+    with suppress(SubscriptionEnded):
+        end_subscription(database, subscription["organisation"], subscription["_id"], now)
+    cancel_jobs(database, subscription["_id"], "its last recipient unsubscribed", now)
+
+
 def _others(database: Database, subscription: Record, recipient: str) -> bool:
     """Whether anybody is left to send to. Only explicit recipients can be others."""
-    gone = {
-        row["recipient"]
-        for row in database["unsubscribes"].find({"subscription": subscription["_id"]}, {"recipient": 1})
-    } | {recipient}
+    gone = {who for _, who in unsubscribed_among(database, [subscription["_id"]])} | {recipient}
     entries = subscription.get("recipients") or []
-    users = {
-        user["_id"]: user.get("email")
-        for user in database["users"].find(
-            {"_id": {"$in": [str(entry["value"]) for entry in entries if entry["type"] == "user"]}},
-            {"email": 1},
-        )
-    }
-    left = {
-        users.get(entry["value"]) if entry["type"] == "user" else str(entry["value"]).strip()
-        for entry in entries
-    }
-    return bool({value.lower() for value in left if value} - {value.lower() for value in gone})
+    named = {str(entry["value"]) for entry in entries if entry["type"] == "user"}
+    targets = recipients_of(subscription, user_records(database, named)) if entries else ()
+    return any(target.recipient not in gone for target in targets)
 
 
 def _behind(database: Database, settings: Settings, token: str) -> tuple[Record, Record] | None:
     delivery_id = read_unsubscribe_token(settings.link_secret.get_secret_value(), token)
     if delivery_id is None:
         return None
-    delivery = database["deliveries"].find_one({"_id": delivery_id})
+    delivery = get_delivery(database, delivery_id)
     if delivery is None:
         return None
-    subscription = database["subscriptions"].find_one({"_id": delivery["subscription"]})
+    subscription = get_subscription_record(database, delivery["subscription"])
     return None if subscription is None else (delivery, subscription)
 
 

@@ -15,7 +15,8 @@ from reporting_pipeline.domain.planning import plan_due
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import close_alert, raise_alert
-from reporting_pipeline.stores.mongo import Database, find_any
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.notice_reads import active_subscriptions, states_by_occurrence
 
 LOOK_BACK = timedelta(days=8)  # an occurrence is missed at most a week before somebody looks
 SUBSCRIPTIONS_AT_ONCE = 500
@@ -43,9 +44,8 @@ def absences(
 ) -> Iterator[Absence]:
     """Every occurrence due between `look_back` and the grace time ago that did not arrive."""
     deadline = now - timedelta(minutes=settings.absence_grace_minutes)
-    cursor = database["subscriptions"].find({"status": "active"}).sort("_id", 1)
     batch: list[Subscription] = []
-    for record in cursor:
+    for record in active_subscriptions(database):
         batch.append(Subscription.model_validate(record | {"id": record["_id"]}))
         if len(batch) >= SUBSCRIPTIONS_AT_ONCE:
             yield from _absent(database, settings, batch, deadline - look_back, deadline)
@@ -79,12 +79,7 @@ def _absent(
     deadline: datetime,
 ) -> Iterator[Absence]:
     ids = [subscription.id for subscription in subscriptions]
-    states: dict[tuple[str, str, str], list[str]] = {}
-    lately = {"due_at": {"$gte": since - LOOK_BACK}}
-    shown = {"subscription": 1, "period": 1, "occurrence": 1, "state": 1}
-    for row in find_any(database["deliveries"], "subscription", ids, lately, shown):
-        key = (row["subscription"], row["period"], row["occurrence"])
-        states.setdefault(key, []).append(row["state"])
+    states = states_by_occurrence(database, ids, since - LOOK_BACK)
     for subscription in subscriptions:
         for planned in plan_due(subscription, since, deadline, settings.timezone):
             if planned.skipped or planned.due_at > deadline:

@@ -13,35 +13,27 @@ from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import Message, one_line, period_words
 from reporting_pipeline.delivery.notices import mail
 from reporting_pipeline.delivery.notices.mail import LISTED, LONGEST_REASON, LOOK_BACK
-from reporting_pipeline.domain.deliveries import LOST
-from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import notice_reads
 from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.notices import Notice, claim, untold
 
-NOTICES = "failure_notices"  # the collection of what was told
 # A rendering that may pass is tried again for 36 minutes; until it has rested so long nobody is alarmed.
 PATIENCE = timedelta(hours=1)
 
-_LOST = [state.value for state in LOST]
 _Failure = tuple[str, str]  # the subscription's name, the reason
 
 
 def editions_with_failures(database: Database, now: datetime) -> list[str]:
     """The editions that something failed in lately."""
-    since = now - LOOK_BACK
-    editions = set(
-        database["deliveries"].distinct("edition", {"state": {"$in": _LOST}, "settled_at": {"$gte": since}})
-    )
-    failed = {**_failed_for_good(now), "completed_at": {"$gte": since}}
-    editions.update(database["jobs"].distinct("edition", failed))
-    return sorted(editions)
+    return notice_reads.editions_with_failures(database, now - LOOK_BACK, now - PATIENCE)
 
 
 def owners_to_tell(database: Database, edition: str, now: datetime) -> dict[str, list[_Failure]]:
     """What failed of each owner in `edition` whose notice is due and was not claimed."""
     failures = _failures_by_owner(database, edition, now)
-    waiting = mail.untold(database, NOTICES, edition, failures)
-    busy = mail.under_way(database, edition, "owner", now) if waiting else set()
+    waiting = untold(database, Notice.FAILURES, edition, failures)
+    busy = notice_reads.under_way(database, edition, "owner", now) if waiting else set()
     return {owner: failures[owner] for owner in waiting if owner not in busy}
 
 
@@ -50,51 +42,25 @@ def send_failure_notices(
 ) -> int:
     """Send each owner one notice about what failed in `edition`. Returns how many were sent now."""
     failures = owners_to_tell(database, edition, now)
-    users = {
-        user["_id"]: user
-        for user in database["users"].find({"_id": {"$in": sorted(failures)}, "active": True})
-    }
-    addresses = mail.addresses_of(database, list(users.values()))
+    users = notice_reads.users_named(database, failures, {"active": True})
+    addresses = mail.addresses_of(database, users.values())
     sent = 0
     for owner, failed in failures.items():
-        if mail.claim(database, NOTICES, edition, owner, len(failed), now):
+        if claim(database, Notice.FAILURES, edition, owner, len(failed), now):
             messages = _messages(settings, edition, users.get(owner), addresses, failed, now)
-            identifier = mail.key(edition, owner)
-            sent += mail.send(deliverer, database, NOTICES, identifier, messages, now)
+            sent += mail.send(deliverer, database, Notice.FAILURES, edition, owner, messages, now)
     return sent
 
 
-def _failed_for_good(now: datetime) -> Record:
-    """Jobs whose rendering failed and is not about to be tried again."""
-    return {
-        "state": JobState.FAILED.value,
-        "failed_in": "rendering",
-        "$or": [{"permanent": True}, {"completed_at": {"$lte": now - PATIENCE}}],
-    }
-
-
 def _failures_by_owner(database: Database, edition: str, now: datetime) -> dict[str, list[_Failure]]:
-    """What failed of each owner, rendering and delivery alike."""
+    """What failed of each owner: the subscription's name and the reason."""
+    failures = list(notice_reads.failures_in(database, edition, now - PATIENCE))
+    known = notice_reads.subscriptions_named(database, {each.subscription for each in failures})
     found: dict[str, list[_Failure]] = defaultdict(list)
-    for row in database["deliveries"].find({"edition": edition, "state": {"$in": _LOST}}):
-        found[row["owner"]].append((row["subscription"], row.get("error") or "it could not be delivered"))
-    for job in database["jobs"].find({"edition": edition, **_failed_for_good(now)}):
-        if job.get("owner"):
-            reason = job.get("error") or "the report could not be made"
-            found[job["owner"]].append((job["subscription"], reason))
-    names = {
-        row["_id"]: one_line(str(row.get("name") or "Report"))
-        for row in database["subscriptions"].find(
-            {"_id": {"$in": sorted({pair[0] for pairs in found.values() for pair in pairs})}}, {"name": 1}
-        )
-    }
-    return {
-        owner: [
-            (names.get(subscription, subscription), one_line(reason, LONGEST_REASON))
-            for subscription, reason in pairs
-        ]
-        for owner, pairs in found.items()
-    }
+    for each in failures:
+        name = known.get(each.subscription, {"name": each.subscription}).get("name") or "Report"
+        found[each.owner].append((one_line(str(name)), one_line(each.reason, LONGEST_REASON)))
+    return dict(found)
 
 
 def _messages(

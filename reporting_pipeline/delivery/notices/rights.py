@@ -18,14 +18,13 @@ from reporting_pipeline.delivery.message import Message, one_line, period_words
 from reporting_pipeline.delivery.notices import mail
 from reporting_pipeline.delivery.notices.mail import LISTED, LONGEST_REASON, LOOK_BACK
 from reporting_pipeline.domain.access import Action, Kind, User, outside_trials, roles_that_may
-from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.deliveries import FOR_RIGHTS
+from reporting_pipeline.stores import notice_reads
 from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.notices import Notice, claim, untold
 
 log = logging.getLogger(__name__)
 
-NOTICES = "rights_notices"  # the collection of what was told
 TOLD_AT_MOST = 100  # people of one organisation
 # A delivery whose outcome stays unknown for hours must not keep the notice back for ever.
 LONGEST_WAIT = timedelta(days=1)
@@ -48,23 +47,14 @@ class HeldBack:
 
 def editions_held_back(database: Database, now: datetime) -> list[str]:
     """The editions in which rights held something back lately."""
-    since = {"$gte": now - LOOK_BACK}
-    return sorted(
-        {
-            *database["jobs"].distinct("edition", {**_SKIPPED, "completed_at": since}),
-            *database["deliveries"].distinct("edition", {**_NOT_SENT, "settled_at": since}),
-        }
-    )
+    return notice_reads.editions_held_back(database, now - LOOK_BACK)
 
 
 def organisations_to_tell(database: Database, edition: str, now: datetime) -> dict[str, list[HeldBack]]:
     """What was held back of each organisation in `edition` whose notice is due and was not claimed."""
-    concerned = {
-        *database["jobs"].distinct("organisation", {"edition": edition, **_SKIPPED}),
-        *database["deliveries"].distinct("organisation", {"edition": edition, **_NOT_SENT}),
-    }
-    waiting = mail.untold(database, NOTICES, edition, concerned)
-    busy = mail.under_way(database, edition, "organisation", now) if waiting else set()
+    concerned = notice_reads.organisations_held_back(database, edition)
+    waiting = untold(database, Notice.RIGHTS, edition, concerned)
+    busy = notice_reads.under_way(database, edition, "organisation", now) if waiting else set()
     held = {organisation: _held_back(database, edition, organisation) for organisation in waiting}
     return {
         organisation: found
@@ -79,7 +69,7 @@ def send_rights_notices(
     """Tell each organisation what rights held back of it in `edition`. Returns how many were told now."""
     told = 0
     for organisation, held in organisations_to_tell(database, edition, now).items():
-        if not mail.claim(database, NOTICES, edition, organisation, len(held), now):
+        if not claim(database, Notice.RIGHTS, edition, organisation, len(held), now):
             continue
         messages = _messages(database, settings, edition, organisation, held, now)
         if not messages:
@@ -89,34 +79,22 @@ def send_rights_notices(
                 organisation,
                 edition,
             )
-        identifier = mail.key(edition, organisation)
-        told += mail.send(deliverer, database, NOTICES, identifier, messages, now)
+        told += mail.send(deliverer, database, Notice.RIGHTS, edition, organisation, messages, now)
     return told
 
 
 # --- what was held back ------------------------------------------------------------------------
 
-_SKIPPED: Record = {"state": JobState.SKIPPED.value, "skipped_for": FOR_RIGHTS}
-_NOT_SENT: Record = {"state": DeliveryState.SUPPRESSED.value, "suppressed_for": FOR_RIGHTS}
-
 
 def _held_back(database: Database, edition: str, organisation: str) -> list[HeldBack]:
-    """Once per subscription and reason, by the subscription's name."""
-    place: Record = {"edition": edition, "organisation": organisation}
-    first: dict[tuple[str, str], datetime] = {}
-    for collection, ended, query in (
-        ("jobs", "completed_at", _SKIPPED),
-        ("deliveries", "settled_at", _NOT_SENT),
-    ):
-        for row in database[collection].find({**place, **query}, {"subscription": 1, "error": 1, ended: 1}):
-            pair = (row["subscription"], row.get("error") or "the rights to it were withdrawn")
-            first[pair] = min(row[ended], first.get(pair, row[ended]))
-    subscriptions = _by_id(database, "subscriptions", {subscription for subscription, _ in first})
-    owners = _by_id(database, "users", {record["owner"] for record in subscriptions.values()})
+    """By the subscription's name; of ended subscriptions nothing."""
+    withheld = notice_reads.withheld_in(database, edition, organisation)
+    subscriptions = notice_reads.subscriptions_named(database, {each.subscription for each in withheld})
+    owners = notice_reads.users_named(database, {record["owner"] for record in subscriptions.values()})
     found = [
-        _described(subscriptions[subscription], owners, reason, at)
-        for (subscription, reason), at in first.items()
-        if subscription in subscriptions and subscriptions[subscription].get("status") != "ended"
+        _described(subscriptions[each.subscription], owners, each.reason, each.at)
+        for each in withheld
+        if subscriptions.get(each.subscription, {"status": "ended"}).get("status") != "ended"
     ]
     return sorted(found, key=lambda each: (each.name.casefold(), each.subscription, each.reason))
 
@@ -134,11 +112,6 @@ def _described(record: Record, owners: Mapping[str, Record], reason: str, at: da
     )
 
 
-def _by_id(database: Database, collection: str, ids: set[str]) -> dict[str, Record]:
-    fields = {"name": 1, "email": 1, "owner": 1, "status": 1, "filters": 1}
-    return {row["_id"]: row for row in database[collection].find({"_id": {"$in": sorted(ids)}}, fields)}
-
-
 # --- who is told -------------------------------------------------------------------------------
 
 
@@ -151,7 +124,7 @@ def _messages(
     now: datetime,
 ) -> dict[str, Message]:
     """user id -> message, for each who may mend some of it and can be written to."""
-    menders = _menders(database, organisation)
+    menders = notice_reads.active_with_roles(database, organisation, MENDING_ROLES, TOLD_AT_MOST)
     addresses = mail.addresses_of(database, menders)
     messages = {}
     for record in menders:
@@ -163,11 +136,6 @@ def _messages(
                 settings, "rights_notice", organisation, address, context, now
             )
     return messages
-
-
-def _menders(database: Database, organisation: str) -> list[Record]:
-    query = {"organisation": organisation, "active": True, "roles": {"$in": sorted(MENDING_ROLES)}}
-    return list(database["users"].find(query).sort("_id", 1).limit(TOLD_AT_MOST))
 
 
 def _may_see(mender: User, each: HeldBack) -> bool:

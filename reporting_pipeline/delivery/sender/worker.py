@@ -303,7 +303,9 @@ def _disable(run: _Run, pairs: Sequence[tuple[Record, SendResult]]) -> None:
     for record, result in pairs:
         if result.disable_recipient:
             reason = result.error or "the endpoint is gone"
-            suppress_address(run.database, record["recipient"], reason, run.now(), record["_id"])
+            suppress_address(
+                run.database, record["organisation"], record["recipient"], reason, run.now(), record["_id"]
+            )
 
 
 def _settle(

@@ -1,0 +1,154 @@
+"""What notices are about, read from jobs, deliveries and the people concerned. Nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from reporting_pipeline.domain.deliveries import LOST, SETTLED
+from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.stores.jobs.states import FOR_RIGHTS
+from reporting_pipeline.stores.mongo import Database, Record, find_any
+
+_LOST = [state.value for state in LOST]
+_SETTLED = [state.value for state in SETTLED]
+_TO_RENDER = [JobState.PENDING.value, JobState.PROCESSING.value]
+_TO_SEND = [JobState.RENDERED.value, JobState.DELIVERING.value]
+_SKIPPED: Record = {"state": JobState.SKIPPED.value, "skipped_for": FOR_RIGHTS}
+_NOT_SENT: Record = {"state": DeliveryState.SUPPRESSED.value, "suppressed_for": FOR_RIGHTS}
+
+#: Whose notice it is: the field of jobs and deliveries that names them.
+Whose = Literal["owner", "organisation"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A report of a subscription that could not be made or delivered."""
+
+    owner: str
+    subscription: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A report that was not made or not sent because of somebody's rights."""
+
+    subscription: str
+    reason: str
+    at: datetime
+
+
+def under_way(database: Database, edition: str, whose: Whose, now: datetime) -> set[str]:
+    """The owners or organisations that have something due in `edition` that is not settled.
+
+    What is due later does not count: a report for Friday would keep Monday's notice back for days.
+    """
+    rows: Record = {"edition": edition, "state": {"$nin": _SETTLED}, "due_at": {"$lte": now}}
+    jobs: Record = {
+        "edition": edition,
+        "$or": [{"state": {"$in": _TO_RENDER}}, {"state": {"$in": _TO_SEND}, "due_at": {"$lte": now}}],
+    }
+    return {*database.deliveries.distinct(whose, rows), *database.jobs.distinct(whose, jobs)}
+
+
+def editions_with_failures(database: Database, since: datetime, rested_since: datetime) -> list[str]:
+    """The editions that something failed in after `since`.
+
+    A failed rendering counts when it cannot pass, or has not been tried again since `rested_since`.
+    """
+    lost = {"state": {"$in": _LOST}, "settled_at": {"$gte": since}}
+    failed = {**_failed_for_good(rested_since), "completed_at": {"$gte": since}}
+    return sorted(
+        {*database.deliveries.distinct("edition", lost), *database.jobs.distinct("edition", failed)}
+    )
+
+
+def failures_in(database: Database, edition: str, rested_since: datetime) -> Iterator[Failure]:
+    """What failed in an edition, rendering and delivery alike."""
+    for row in database.deliveries.find({"edition": edition, "state": {"$in": _LOST}}):
+        yield Failure(row["owner"], row["subscription"], row.get("error") or "it could not be delivered")
+    for job in database.jobs.find({"edition": edition, **_failed_for_good(rested_since)}):
+        if job.get("owner"):
+            yield Failure(
+                job["owner"], job["subscription"], job.get("error") or "the report could not be made"
+            )
+
+
+def editions_held_back(database: Database, since: datetime) -> list[str]:
+    """The editions in which rights held something back after `since`."""
+    after = {"$gte": since}
+    return sorted(
+        {
+            *database.jobs.distinct("edition", {**_SKIPPED, "completed_at": after}),
+            *database.deliveries.distinct("edition", {**_NOT_SENT, "settled_at": after}),
+        }
+    )
+
+
+def organisations_held_back(database: Database, edition: str) -> set[str]:
+    """The organisations that rights held something back of in an edition."""
+    return {
+        *database.jobs.distinct("organisation", {"edition": edition, **_SKIPPED}),
+        *database.deliveries.distinct("organisation", {"edition": edition, **_NOT_SENT}),
+    }
+
+
+def withheld_in(database: Database, edition: str, organisation: str) -> list[Withheld]:
+    """What rights held back of an organisation in an edition: once per subscription and reason."""
+    place: Record = {"edition": edition, "organisation": organisation}
+    first: dict[tuple[str, str], datetime] = {}
+    for collection, ended, query in (
+        ("jobs", "completed_at", _SKIPPED),
+        ("deliveries", "settled_at", _NOT_SENT),
+    ):
+        for row in database[collection].find({**place, **query}, {"subscription": 1, "error": 1, ended: 1}):
+            pair = (row["subscription"], row.get("error") or "the rights to it were withdrawn")
+            first[pair] = min(row[ended], first.get(pair, row[ended]))
+    return [Withheld(subscription, reason, at) for (subscription, reason), at in first.items()]
+
+
+def subscriptions_named(database: Database, ids: Iterable[str]) -> dict[str, Record]:
+    """id -> name, owner, status and filters of subscriptions."""
+    shown = {"name": 1, "owner": 1, "status": 1, "filters": 1}
+    return {row["_id"]: row for row in find_any(database.subscriptions, "_id", ids, None, shown)}
+
+
+def users_named(database: Database, ids: Iterable[str], query: Record | None = None) -> dict[str, Record]:
+    """id -> record of the users, those alone that match `query`."""
+    return {row["_id"]: row for row in find_any(database.users, "_id", ids, query)}
+
+
+def active_with_roles(database: Database, organisation: str, roles: Iterable[str], most: int) -> list[Record]:
+    """The active people of an organisation who have one of `roles`, by id."""
+    query = {"organisation": organisation, "active": True, "roles": {"$in": sorted(roles)}}
+    return list(database.users.find(query).sort("_id", 1).limit(most))
+
+
+def active_subscriptions(database: Database) -> Iterator[Record]:
+    """The records of every active subscription, by id, streamed."""
+    yield from database.subscriptions.find({"status": "active"}).sort("_id", 1)
+
+
+def states_by_occurrence(
+    database: Database, subscriptions: Sequence[str], since: datetime
+) -> dict[tuple[str, str, str], list[str]]:
+    """(subscription, period, occurrence) -> the states of its deliveries that were due after `since`."""
+    states: dict[tuple[str, str, str], list[str]] = {}
+    shown = {"subscription": 1, "period": 1, "occurrence": 1, "state": 1}
+    after = {"due_at": {"$gte": since}}
+    for row in find_any(database.deliveries, "subscription", subscriptions, after, shown):
+        key = (row["subscription"], row["period"], row["occurrence"])
+        states.setdefault(key, []).append(row["state"])
+    return states
+
+
+def _failed_for_good(rested_since: datetime) -> Record:
+    """Jobs whose rendering failed and is not about to be tried again."""
+    return {
+        "state": JobState.FAILED.value,
+        "failed_in": "rendering",
+        "$or": [{"permanent": True}, {"completed_at": {"$lte": rested_since}}],
+    }
