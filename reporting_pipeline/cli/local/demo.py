@@ -24,7 +24,7 @@ from reporting_pipeline.cli.local.processes import (
     HOST,
     Child,
     api_command,
-    free_port,
+    claim_port,
     running,
 )
 from reporting_pipeline.cli.local.visitor import Opened, open_mail, subscribe, wait_for
@@ -72,7 +72,7 @@ def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
         _load(deployment, subscriptions, console)
         mails_before = _mails(deployment.settings)
         console.print("[bold]3/5[/] The API, over which one more person subscribes")
-        base = f"http://{HOST}:{free_port(API_PORT)}"
+        base = f"http://{HOST}:{claim_port(stack, API_PORT)}"
         _subscribe_over_http(deployment, base, stack, console)
         console.print("[bold]4/5[/] Dagster: schedule, sensors, run queue")
         children = _start_dagster(deployment, base, stack)

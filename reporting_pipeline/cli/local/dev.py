@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from rich.console import Console
 
 from reporting_pipeline.cli.local.dagster_processes import code_server
-from reporting_pipeline.cli.local.home import running_deployment
-from reporting_pipeline.cli.local.processes import HOST, api_command, free_port, running
-from reporting_pipeline.settings import Settings
+from reporting_pipeline.cli.local.home import Deployment, running_deployment
+from reporting_pipeline.cli.local.processes import HOST, Child, api_command, claim_port, running
+from reporting_pipeline.embedded import servers
+from reporting_pipeline.settings import Settings, SettingsError
+
+LOOK_SECONDS = 2.0
 
 
 def run(settings: Settings, port: int, console: Console) -> None:
-    """Start servers, Dagster's UI and daemon, and the API; stop all of it at the end."""
-    ui_port = free_port(port)
-    api_port = free_port(8000)
+    """Start servers, Dagster's UI and daemon, and the API; start again what dies; stop all at the end."""
     with ExitStack() as stack:
+        ui_port = claim_port(stack, port)
+        api_port = claim_port(stack, 8000)
         deployment = stack.enter_context(running_deployment(settings))
         environment = deployment.environment(REPORTING_PUBLIC_URL=f"http://{HOST}:{api_port}")
         logs = deployment.settings.home / "logs"
@@ -40,8 +44,23 @@ def run(settings: Settings, port: int, console: Console) -> None:
         console.print("Ctrl-C stops everything; the data stays.")
         try:
             while True:
-                for child in children:
-                    child.check()
-                time.sleep(1)
+                keep_running(deployment, children, console)
+                time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             console.print("stopping")
+
+
+def keep_running(deployment: Deployment, children: Sequence[Child], console: Console) -> None:
+    """Start again what has ended since the last look: the home's servers, then the children.
+
+    Raises SettingsError where that does not help.
+    """
+    dead = [one.name for one in servers.status(deployment.given) if one.embedded and not one.running]
+    if dead:
+        console.print(f"{' and '.join(dead)} ended and is started again")
+        if servers.start(deployment.given) != deployment.endpoints:
+            raise SettingsError("the embedded servers came back on other ports; start this command again")
+    for child in children:
+        code = child.keep()
+        if code is not None:
+            console.print(f"{child.name} ended with code {code} and is started again; its log is {child.log}")

@@ -30,7 +30,8 @@ OURS = "# Dagster's instance on one machine"
 
 @dataclass(frozen=True)
 class Deployment:
-    settings: Settings
+    given: Settings  # as the environment has them: without the servers of the home
+    settings: Settings  # with them
     endpoints: Endpoints
     database: Database
     objects: ObjectStore
@@ -77,7 +78,7 @@ def open_deployment(settings: Settings) -> Deployment:
     uri = complete.mongodb_uri.get_secret_value()
     _migrate(unprepared_database(uri, complete.mongodb_database), complete.environment)
     database = open_database(uri, complete.mongodb_database)
-    return Deployment(complete, endpoints, database, objects)
+    return Deployment(settings, complete, endpoints, database, objects)
 
 
 def _migrate(database: Database, environment: str) -> None:

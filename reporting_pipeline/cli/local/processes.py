@@ -8,22 +8,64 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from reporting_pipeline.embedded.processes import ports_are_free
 from reporting_pipeline.settings import SettingsError
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 20.0
+#: A child that ends so soon after its start cannot run; what lived longer may have been killed.
+SHORT_LIFE_SECONDS = 60.0
+SHORT_LIVES = 3
+PORTS_TRIED = 50
 
 
-@dataclass(frozen=True)
+@dataclass
 class Child:
+    """A process of a command, its output in `log`."""
+
     name: str
-    process: subprocess.Popen[bytes]
+    command: Sequence[str]
+    environment: Mapping[str, str]
     log: Path
+    clock: Callable[[], float] = time.monotonic
+    process: subprocess.Popen[bytes] = field(init=False)
+    _started_at: float = field(init=False)
+    _short_lives: int = 0
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        self._started_at = self.clock()
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                list(self.command),
+                env=dict(self.environment),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def keep(self) -> int | None:
+        """Start it again when it has ended on its own; the code it ended with, None while it runs.
+
+        Raises SettingsError with the end of its log when it ended soon after its start again and again.
+        """
+        code = self.process.poll()
+        if code is None:
+            return None
+        short = self.clock() - self._started_at < SHORT_LIFE_SECONDS
+        self._short_lives = self._short_lives + 1 if short else 0
+        if self._short_lives >= SHORT_LIVES:
+            self.check()
+        _reap_group(self.process.pid)
+        self.start()
+        return code
 
     @property
     def pid(self) -> int:
@@ -59,27 +101,36 @@ def api_command(port: int) -> list[str]:
     ]
 
 
-def free_port(wanted: int) -> int:
-    """`wanted`, or the next one that nobody listens on."""
-    for port in range(wanted, wanted + 50):
-        with socket.socket() as probe:
-            if probe.connect_ex((HOST, port)) != 0:
-                return port
-    raise SettingsError(f"no free port between {wanted} and {wanted + 49}")
+def claim_port(stack: ExitStack, wanted: int) -> int:
+    """`wanted`, or the next port that nobody has; other commands leave it alone until `stack` closes.
+
+    Between a look at a port and the bind of the server that is started for it lie seconds. So a command
+    claims its ports by a name that the system gives to one process only (Linux: an abstract socket).
+    """
+    for port in range(wanted, wanted + PORTS_TRIED):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":
+                claim.bind(f"\0reporting-pipeline-port-{port}")
+        except OSError:
+            claim.close()
+            continue
+        if ports_are_free({"": port}):
+            stack.callback(claim.close)
+            return port
+        claim.close()
+    raise SettingsError(f"no free port between {wanted} and {wanted + PORTS_TRIED - 1}")
 
 
 @contextmanager
-def running(name: str, command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[Child]:
+def running(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[Child]:
     """Run `command` for the length of a block, its output in `log`; its whole process group ends with it."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            list(command), env=environment, stdout=output, stderr=output, start_new_session=True
-        )
+    child = Child(name, command, environment, log)
     try:
-        yield Child(name, process, log)
+        yield child
     finally:
-        _stop(process)
+        _stop(child.process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
