@@ -19,6 +19,7 @@ from reporting_pipeline.automation.on_demand_sensor import on_demand_sensor
 from reporting_pipeline.automation.report_email_sensor import report_email_sensor
 from reporting_pipeline.automation.schedules import edition_schedule
 from reporting_pipeline.automation.subscription_sync import subscription_sync_sensor
+from reporting_pipeline.automation.upkeep import retention_job, retention_schedule
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.resources import build_resources
 from reporting_pipeline.settings import Settings, current_settings
@@ -40,14 +41,18 @@ def build_defs(
         warnings.simplefilter("ignore", BetaWarning)
         scopes = {cadence: Scope(cadence, settings, built_at) for cadence in Cadence}
         stages = [job for scope in scopes.values() for job in stage_jobs(scope)]
+        upkeep = retention_job(settings)
         deliveries = [delivery_job(scope, delivery_job_name(cadence)) for cadence, scope in scopes.items()]
         return Definitions(
             assets=[
                 *source_assets(),
                 *(asset for scope in scopes.values() for asset in edition_assets(scope)),
             ],
-            jobs=[*stages, *deliveries],
-            schedules=[edition_schedule(scope) for scope in scopes.values()],
+            jobs=[*stages, *deliveries, upkeep],
+            schedules=[
+                *(edition_schedule(scope) for scope in scopes.values()),
+                retention_schedule(settings, upkeep),
+            ],
             sensors=[
                 subscription_sync_sensor(settings),
                 on_demand_sensor(scopes, settings, stages),

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         "local", validation_alias=_env("REPORTING_ENVIRONMENT")
     )
     home: Path = Field(Path(".local"), validation_alias=_env("REPORTING_HOME"))
+    dagster_home: Path | None = Field(None, validation_alias=_env("DAGSTER_HOME"))
     timezone: str = Field("UTC", validation_alias=_env("REPORTING_TIMEZONE"))
     organisation: str = Field("default", validation_alias=_env("REPORTING_ORGANISATION"))
 
@@ -83,9 +84,27 @@ class Settings(BaseSettings):
     public_url: str = Field("http://127.0.0.1:8000", validation_alias=_env("REPORTING_PUBLIC_URL"))
     link_secret: SecretStr = Field(SecretStr(LOCAL_SECRET), validation_alias=_env("REPORTING_LINK_SECRET"))
     link_days: int = Field(7, ge=1, le=90, validation_alias=_env("REPORTING_LINK_DAYS"))
-    # The keys of the audit log; where there are none they are derived from those of the links.
-    audit_secret: SecretStr | None = Field(None, validation_alias=_env("REPORTING_AUDIT_SECRET"))
     retention_days: int = Field(90, ge=7, le=3650, validation_alias=_env("REPORTING_RETENTION_DAYS"))
+
+    # How long each kind is kept after its time; what is held, linked to or under way stays (docs).
+    keep_reports_days: int = Field(90, ge=7, le=36_500, validation_alias=_env("REPORTING_KEEP_REPORTS_DAYS"))
+    keep_inputs_days: int = Field(90, ge=7, le=36_500, validation_alias=_env("REPORTING_KEEP_INPUTS_DAYS"))
+    keep_pictures_days: int = Field(
+        90, ge=1, le=36_500, validation_alias=_env("REPORTING_KEEP_PICTURES_DAYS")
+    )
+    keep_history_days: int = Field(
+        400, ge=30, le=36_500, validation_alias=_env("REPORTING_KEEP_HISTORY_DAYS")
+    )
+    keep_runs_days: int = Field(90, ge=7, le=36_500, validation_alias=_env("REPORTING_KEEP_RUNS_DAYS"))
+    keep_outbox_days: int = Field(90, ge=1, le=36_500, validation_alias=_env("REPORTING_KEEP_OUTBOX_DAYS"))
+    keep_orphans_days: int = Field(14, ge=1, le=3_650, validation_alias=_env("REPORTING_KEEP_ORPHANS_DAYS"))
+    cache_limit_mb: int = Field(1_000, ge=10, validation_alias=_env("REPORTING_CACHE_LIMIT_MB"))
+    archive_after_days: int = Field(
+        30, ge=1, le=36_500, validation_alias=_env("REPORTING_ARCHIVE_AFTER_DAYS")
+    )
+    archive_class: Literal["GLACIER_IR", "STANDARD_IA", "INTELLIGENT_TIERING", "none"] = Field(
+        "GLACIER_IR", validation_alias=_env("REPORTING_ARCHIVE_CLASS")
+    )
 
     daily_opens: str = Field("5 0 * * *", validation_alias=_env("REPORTING_DAILY_OPENS"))
     weekly_opens: str = Field("5 0 * * 1", validation_alias=_env("REPORTING_WEEKLY_OPENS"))

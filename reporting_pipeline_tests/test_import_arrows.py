@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "dagster_instance",
     },
     "automation": {
-        *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets"),
+        *("settings", "domain", "stores", "delivery", "operations", "partitions", "resources", "assets"),
     },
     "definitions": {
         *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets"),
@@ -53,7 +53,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT_ALL = {"cli"}
 WITHOUT_VERSION = {"domain", "media"}  # nothing of ours at all
-KNOW_DAGSTER = {"partitions", "resources", "dagster_instance", "assets", "automation", "definitions"}
+KNOW_DAGSTER = {
+    *("partitions", "resources", "dagster_instance", "operations", "assets", "automation", "definitions")
+}
 READS_ENVIRONMENT = {"settings"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 #: What the API may know of delivery: how a link is signed, not how a report is sent.

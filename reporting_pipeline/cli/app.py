@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from reporting_pipeline.cli.operate import access, delivery, editions, files, migrate, watching
+from reporting_pipeline.cli.operate import access, delivery, editions, files, keeping, migrate, watching
 from reporting_pipeline.cli.plain import needing, plain_errors
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import current_settings
@@ -40,6 +40,9 @@ app.command(rich_help_panel=OPERATE)(watching.alarm)
 app.command(rich_help_panel=OPERATE)(access.token)
 app.command(rich_help_panel=OPERATE)(access.openapi)
 app.command(rich_help_panel=OPERATE)(files.files)
+app.command(rich_help_panel=OPERATE)(keeping.retention)
+app.add_typer(keeping.hold_app, name="hold", rich_help_panel=OPERATE)
+app.command("bucket-rules", rich_help_panel=OPERATE)(keeping.bucket_rules)
 app.add_typer(servers_app, name="servers", rich_help_panel=LOCAL)
 
 

@@ -100,6 +100,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("subject", ASCENDING), ("seq", DESCENDING)]),
     ],
     "reports": [IndexModel([("subscription", ASCENDING), ("period", ASCENDING)], unique=True)],
+    "holds": [IndexModel([("cadence", ASCENDING), ("period", ASCENDING)])],
     "idempotency": [
         IndexModel([("principal", ASCENDING), ("key", ASCENDING)], unique=True),
         IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),

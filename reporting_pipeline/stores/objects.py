@@ -35,14 +35,18 @@ CLIENT_CONFIG = Config(
 )
 #: So many objects are asked after side by side.
 ASKED_AT_ONCE = 8
+DELETED_AT_ONCE = 1_000  # what S3 takes in one request
+
+
+#: What is made from documents goes by its age: such an object carries this tag, and a bucket's rules
+#: name it with the prefix, so that one that is held (another value) is not deleted by them.
+RETENTION_TAG = "retention"
+STANDARD, HELD, ORPHAN = "standard", "held", "orphan"
+DERIVED_PREFIXES = ("reports/", "snapshots/", "datasets/", "media/")
 
 
 class ObjectMissing(KeyError):
     """No object stands under the key."""
-
-
-class ObjectExists(ValueError):
-    """An object that is written once stands already."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,15 @@ class StoredObject:
     key: str
     size: int  # bytes
     sha256: str  # hex
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """One entry of a listing, in the order of the keys' UTF-8 bytes."""
+
+    key: str
+    size: int  # bytes
+    modified_at: datetime  # UTC
 
 
 @dataclass(frozen=True)
@@ -70,41 +83,10 @@ class ObjectStore:
             Body=body,
             ContentType=content_type,
             ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+            **_tagging(key),
             **self._encryption_arguments(),
         )
         return StoredObject(key, len(body), digest.hexdigest())
-
-    def put_once(self, key: str, body: bytes, content_type: str, kept_until: datetime) -> None:
-        """Store what is never written over. Locked until `kept_until` where the bucket locks objects.
-
-        Raises ObjectExists.
-        """
-        lock: dict[str, Any] = (
-            {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": kept_until} if self.locks() else {}
-        )
-        try:
-            self.client.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=body,
-                ContentType=content_type,
-                ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
-                IfNoneMatch="*",
-                **lock,
-                **self._encryption_arguments(),
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
-                raise ObjectExists(key) from None
-            raise
-
-    def locks(self) -> bool:
-        """Whether the bucket has Object Lock. One that does not say so, or does not know it, has none."""
-        try:
-            answer = self.client.get_object_lock_configuration(Bucket=self.bucket)
-        except ClientError:
-            return False
-        return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """The object's bytes; ObjectMissing when there is none, ValueError when over `max_bytes`."""
@@ -139,10 +121,49 @@ class ObjectStore:
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket=self.bucket, Key=key)
 
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete these keys, a thousand in a request. RuntimeError names the first that was refused."""
+        for start in range(0, len(keys), DELETED_AT_ONCE):
+            some = keys[start : start + DELETED_AT_ONCE]
+            answer = self.client.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in some], "Quiet": True}
+            )
+            for refused in answer.get("Errors", []):
+                raise RuntimeError(f"{refused.get('Key')} cannot be deleted: {refused.get('Message')}")
+
     def keys(self, prefix: str) -> Iterator[str]:
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+        return (entry.key for entry in self.listing(prefix))
+
+    def listing(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
+        """Every object under `prefix` whose key is greater than `after`, page by page."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, StartAfter=after
+        )
+        for page in pages:
             for entry in page.get("Contents", []):
-                yield entry["Key"]
+                yield ListedObject(entry["Key"], entry["Size"], entry["LastModified"])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What stands directly under `prefix` (which ends with a slash), each with its slash."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            for entry in page.get("CommonPrefixes", []):
+                yield entry["Prefix"]
+
+    def mark(self, key: str, value: str) -> None:
+        """Set the object's retention tag to STANDARD, HELD or ORPHAN; its other tags stay."""
+        tags = {**self.tags(key), RETENTION_TAG: value}
+        self.client.put_object_tagging(
+            Bucket=self.bucket,
+            Key=key,
+            Tagging={"TagSet": [{"Key": name, "Value": text} for name, text in sorted(tags.items())]},
+        )
+
+    def tags(self, key: str) -> dict[str, str]:
+        found = self.client.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
+        return {tag["Key"]: tag["Value"] for tag in found}
 
     def presigned_url(self, key: str, file_name: str, seconds: int = 60) -> str:
         """A URL that downloads the object as `file_name` and dies after `seconds`."""
@@ -173,6 +194,10 @@ class ObjectStore:
         if self.encryption == "aws:kms" and self.kms_key_id:
             arguments["SSEKMSKeyId"] = self.kms_key_id
         return arguments
+
+
+def _tagging(key: str) -> dict[str, Any]:
+    return {"Tagging": f"{RETENTION_TAG}={STANDARD}"} if key.startswith(DERIVED_PREFIXES) else {}
 
 
 def connection_arguments(settings: Settings) -> dict[str, Any]:

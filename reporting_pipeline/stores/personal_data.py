@@ -26,9 +26,7 @@ ERASED = "[erased]"
 BATCH = 500
 # Not searched for the address: what cannot hold it (audit), what is the trial's (documents, trials),
 # and what is handled field by field.
-_NOT_SWEPT = frozenset(
-    {"audit", "documents", "trials", "users", "organisations", "rate_counters", "audit_heads"}
-)
+_NOT_SWEPT = frozenset({"audit", "documents", "trials", "users", "organisations", "rate_counters"})
 
 
 class UserUnknown(KeyError):

@@ -1,0 +1,105 @@
+"""What is kept and what goes: retention, holds, the bucket's rules."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from dagster import DagsterInstance
+from rich.console import Console
+from rich.table import Column, Table
+
+from reporting_pipeline.cli.operate.stores import open_stores
+from reporting_pipeline.cli.plain import plain_errors
+from reporting_pipeline.operations.retention.rules import retention_days
+from reporting_pipeline.operations.retention.run import retain
+from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules, write_rules
+from reporting_pipeline.stores.holds import Kind, holds, lift_hold, place_hold
+
+console = Console()
+hold_app = typer.Typer(no_args_is_help=True, help="Reports that no rule deletes: legal hold, critical.")
+
+
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="A kind, such as reports; may be repeated.")] = None,
+) -> None:
+    """Delete what is past its time. Exit code 1 when a kind could not be looked through."""
+    with plain_errors():
+        stores = open_stores()
+        with DagsterInstance.get() if stores.settings.dagster_home else nullcontext() as instance:
+            report = retain(
+                stores.database,
+                stores.objects,
+                stores.settings,
+                datetime.now(UTC),
+                dry_run=dry_run,
+                instance=instance,
+                only=only or (),
+            )
+        table = Table("kind", "records", "objects", "files", "MB", "kept although past its time", "error")
+        for one in report.removed:
+            kept = ", ".join(f"{count} ({reason})" for reason, count in sorted(one.kept.items()))
+            figures = (f"{one.records:,}", f"{one.objects:,}", f"{one.files:,}", f"{one.bytes / 1e6:,.1f}")
+            table.add_row(one.kind, *figures, kept, one.error)
+        console.print(table)
+        console.print("nothing was deleted: a dry run" if dry_run else "deleted")
+        if instance is None:
+            console.print("DAGSTER_HOME is not set: Dagster's runs were not looked at")
+        if report.failed:
+            raise typer.Exit(1)
+
+
+@hold_app.command("place")
+def hold_place(
+    report: Annotated[str, typer.Argument(help="The report's id, as printed on it: rep_…")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the hold.")],
+    critical: Annotated[bool, typer.Option(help="Critical and kept, rather than a legal hold.")] = False,
+) -> None:
+    """Keep a report, all its renderings and what they were made from, whatever its age."""
+    with plain_errors():
+        stores = open_stores()
+        kind: Kind = "critical" if critical else "legal_hold"
+        now = datetime.now(UTC)
+        hold = place_hold(stores.database, stores.objects, report, kind, reason, "system", now)
+        console.print(f"{hold['_id']} is held ({kind}): {hold['cadence']} {hold['period']}")
+
+
+@hold_app.command("lift")
+def hold_lift(report: Annotated[str, typer.Argument(help="The report's id: rep_…")]) -> None:
+    """Let retention have a report again."""
+    with plain_errors():
+        stores = open_stores()
+        if not lift_hold(stores.database, stores.objects, report, "system", datetime.now(UTC)):
+            raise ValueError(f"{report} is not held; `reporting-pipeline hold list` shows what is")
+        console.print(f"{report} is not held any more")
+
+
+@hold_app.command("list")
+def hold_list() -> None:
+    """What is held, and why."""
+    with plain_errors():
+        table = Table(Column("report", no_wrap=True), "kind", "edition", "since", "reason")
+        for one in holds(open_stores().database):
+            edition = f"{one['cadence']} {one['period']}"
+            table.add_row(one["_id"], one["kind"], edition, f"{one['at']:%Y-%m-%d}", one["reason"])
+        console.print(table)
+
+
+def bucket_rules(
+    write: Annotated[bool, typer.Option("--write", help="Write them; other rules stay.")] = False,
+) -> None:
+    """Verify the bucket's lifecycle rules, or write them. Exit code 2 when they are not as they should be."""
+    with plain_errors():
+        stores = open_stores()
+        wanted = wanted_rules(stores.settings, retention_days(stores.settings))
+        if write:
+            write_rules(stores.objects, wanted)
+        problems = rule_problems(wanted, standing_rules(stores.objects))
+        for problem in problems:
+            console.print(problem, highlight=False, soft_wrap=True)
+        if problems:
+            raise typer.Exit(2)
+        console.print(f"{len(wanted)} rules stand as they should")

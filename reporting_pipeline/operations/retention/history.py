@@ -1,0 +1,117 @@
+"""What happened: jobs, deliveries, their events, editions, alerts; and records that expire by themselves."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from reporting_pipeline.domain.deliveries import SETTLED
+from reporting_pipeline.domain.jobs import EditionState, JobState
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.operations.retention.kinds import Removed, Retention, delete_ids, pages
+from reporting_pipeline.operations.retention.reports import period_end
+from reporting_pipeline.stores.mongo import Record, find_any
+
+_A_DAY = timedelta(days=1)
+_ENDED = [JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED]
+#: Collection -> the field after which a record is of no use to anybody; MongoDB's TTL sweep does the same.
+_EXPIRING = {"idempotency": "expires_at", "rate_counters": "expireAt", "rate_windows": "expireAt"}
+
+
+def deliveries(retention: Retention) -> Removed:
+    """Settled deliveries and their events. Unsubscribe links of older mails end with them."""
+    removed = Removed("deliveries")
+    query = {
+        "state": {"$in": sorted(state.value for state in SETTLED)},
+        "settled_at": {"$lt": _oldest(retention)},
+    }
+    shown = {"cadence": 1, "period": 1, "subscription": 1}
+    for some in pages(retention.database.deliveries, query, shown):
+        going = _not_held(retention, some, removed)
+        if retention.dry_run:
+            removed.records += len(going)
+            continue
+        events = retention.database.delivery_events
+        for event in list(find_any(events, "delivery", map(str, going), None, {"_id": 1})):
+            events.delete_one({"_id": event["_id"]})
+            removed.records += 1
+        removed.records += delete_ids(retention.database.deliveries, going)
+    return removed
+
+
+def jobs(retention: Retention) -> Removed:
+    """Ended jobs none of whose deliveries is left."""
+    removed = Removed("jobs")
+    query = {
+        "state": {"$in": [state.value for state in _ENDED]},
+        "completed_at": {"$lt": _oldest(retention)},
+    }
+    shown = {"edition": 1, "period": 1, "subscription": 1}
+    for some in pages(retention.database.jobs, query, shown):
+        ids = [one["_id"] for one in some]
+        with_deliveries = {
+            row["job"] for row in find_any(retention.database.deliveries, "job", ids, None, {"job": 1})
+        }
+        if not retention.dry_run:
+            removed.keep("a delivery of it is kept", len(with_deliveries))
+            some = [one for one in some if one["_id"] not in with_deliveries]
+        going = _not_held(retention, some, removed)
+        removed.records += len(going) if retention.dry_run else delete_ids(retention.database.jobs, going)
+    return removed
+
+
+def editions(retention: Retention) -> Removed:
+    """Closed editions of periods whose history went."""
+    removed = Removed("editions")
+    query = {"state": {"$ne": EditionState.OPEN.value}}
+    for some in pages(retention.database.editions, query, {"cadence": 1, "period": 1}):
+        going = []
+        for one in some:
+            ended = period_end(Cadence(one["cadence"]), one["period"], retention.settings.timezone)
+            if ended is None or ended >= _oldest(retention):
+                continue
+            if (one["cadence"], one["period"]) in retention.held_periods:
+                removed.keep("a report of the period is held")
+                continue
+            going.append(one["_id"])
+        removed.records += len(going) if retention.dry_run else delete_ids(retention.database.editions, going)
+    return removed
+
+
+def alerts(retention: Retention) -> Removed:
+    """Alerts that a person closed."""
+    return _by_field(retention, "alerts", {"open": False, "closed_at": {"$lt": _oldest(retention)}})
+
+
+def expired(retention: Retention) -> Removed:
+    """What has an end of its own: kept answers, counters of limits, heartbeats of runs long gone."""
+    removed = Removed("expired")
+    queries: dict[str, Record] = {name: {field: {"$lt": retention.now}} for name, field in _EXPIRING.items()}
+    queries["heartbeats"] = {"at": {"$lt": retention.rules.before(_A_DAY, retention.now)}}
+    for name, query in queries.items():
+        removed.records += _by_field(retention, name, query).records
+    return removed
+
+
+def _by_field(retention: Retention, name: str, query: Record) -> Removed:
+    removed = Removed(name)
+    collection: Any = retention.database[name]
+    for some in pages(collection, query, {"_id": 1}):
+        ids = [one["_id"] for one in some]
+        removed.records += len(ids) if retention.dry_run else delete_ids(collection, ids)
+    return removed
+
+
+def _not_held(retention: Retention, some: list[Record], removed: Removed) -> list[Any]:
+    going = []
+    for one in some:
+        cadence = one.get("cadence") or str(one.get("edition") or "").partition(":")[0]
+        if (cadence, one["period"], one["subscription"]) in retention.held_reports:
+            removed.keep("its report is held")
+        else:
+            going.append(one["_id"])
+    return going
+
+
+def _oldest(retention: Retention) -> datetime:
+    return retention.rules.before(retention.rules.history, retention.now)

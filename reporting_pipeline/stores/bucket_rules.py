@@ -1,0 +1,140 @@
+"""The lifecycle rules of the bucket: written and verified by the product, beside those of its owner.
+
+    reporting-expire-<prefix>  deletes what is made from documents, a month after retention should have:
+                               only what carries the tag retention=standard, so never what is held
+    reporting-archive-<prefix> moves files to a cheaper class that can be read at once
+    reporting-abort-uploads    ends multipart uploads that nobody completed
+    reporting-old-versions     deletes what was deleted or replaced, where the bucket keeps versions
+
+Uploaded documents (`files/`) and the audit's anchor are never deleted by a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.objects import RETENTION_TAG, STANDARD, ObjectStore
+
+OURS = "reporting-"
+#: The product's own retention comes first; the rule is for what it missed.
+LATER_DAYS = 30
+ABORT_UPLOADS_DAYS = 7
+OLD_VERSIONS_DAYS = 30
+ARCHIVED = ("reports/", "snapshots/", "files/")
+
+Rule = dict[str, Any]
+
+
+def wanted_rules(settings: Settings, days: Mapping[str, int]) -> list[Rule]:
+    """The rules of a deployment. `days` per prefix: after how many days the product itself deletes."""
+    rules = [
+        _rule(
+            f"expire-{_name(prefix)}",
+            {"And": {"Prefix": prefix, "Tags": [{"Key": RETENTION_TAG, "Value": STANDARD}]}},
+            Expiration={"Days": age + LATER_DAYS},
+        )
+        for prefix, age in sorted(days.items())
+    ]
+    if settings.archive_class != "none":
+        transition = [{"Days": settings.archive_after_days, "StorageClass": settings.archive_class}]
+        rules += [
+            _rule(f"archive-{_name(prefix)}", {"Prefix": prefix}, Transitions=transition)
+            for prefix in ARCHIVED
+        ]
+    rules += [
+        _rule(
+            "abort-uploads",
+            {"Prefix": ""},
+            AbortIncompleteMultipartUpload={"DaysAfterInitiation": ABORT_UPLOADS_DAYS},
+        ),
+        _rule(
+            "old-versions",
+            {"Prefix": ""},
+            NoncurrentVersionExpiration={"NoncurrentDays": OLD_VERSIONS_DAYS},
+        ),
+    ]
+    return sorted(rules, key=lambda rule: str(rule["ID"]))
+
+
+def standing_rules(objects: ObjectStore) -> list[Rule]:
+    """The bucket's rules, ours and others', in the order of their ids."""
+    try:
+        answer = objects.client.get_bucket_lifecycle_configuration(Bucket=objects.bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchLifecycleConfiguration", "404"):
+            return []
+        raise
+    return sorted((dict(rule) for rule in answer["Rules"]), key=lambda rule: str(rule.get("ID", "")))
+
+
+def write_rules(objects: ObjectStore, wanted: Sequence[Rule]) -> None:
+    """Write our rules; those of others stay as they are."""
+    others = [rule for rule in standing_rules(objects) if not str(rule.get("ID", "")).startswith(OURS)]
+    rules: Any = [*others, *wanted]
+    objects.client.put_bucket_lifecycle_configuration(
+        Bucket=objects.bucket, LifecycleConfiguration={"Rules": rules}
+    )
+
+
+def rule_problems(wanted: Sequence[Rule], standing: Sequence[Rule]) -> list[str]:
+    """What is missing or different, and which rule of others deletes what must stay; for a person."""
+    by_id = {str(rule.get("ID", "")): rule for rule in standing}
+    problems = []
+    for rule in wanted:
+        found = by_id.pop(str(rule["ID"]), None)
+        if found is None:
+            problems.append(f"the rule {rule['ID']} is missing; `reporting-pipeline bucket-rules --write`")
+        elif _core(found) != _core(rule):
+            problems.append(f"the rule {rule['ID']} is another; `reporting-pipeline bucket-rules --write`")
+    for identifier, rule in sorted(by_id.items()):
+        if identifier.startswith(OURS):
+            problems.append(f"the rule {identifier} is not wanted any more; write the rules again")
+        elif _deletes(rule, "files/") or _deletes(rule, "audit/"):
+            problems.append(
+                f"the rule {identifier or 'without an id'} deletes uploaded documents or the audit's anchor; "
+                "they have no second copy: end it or narrow its prefix"
+            )
+        elif _deletes(rule, "reports/"):
+            problems.append(f"the rule {identifier} deletes reports, also those that are held: narrow it")
+    return problems
+
+
+def _rule(name: str, where: Rule, **what: Any) -> Rule:
+    return {"ID": f"{OURS}{name}", "Status": "Enabled", "Filter": where, **what}
+
+
+def _name(prefix: str) -> str:
+    return prefix.strip("/").replace("/", "-")
+
+
+_ACTIONS = ("Expiration", "Transitions", "AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration")
+
+
+def _core(rule: Rule) -> Rule:
+    """What matters of a rule, however a server writes it back."""
+    core = {name: rule[name] for name in _ACTIONS if rule.get(name)}
+    return {"enabled": rule.get("Status") == "Enabled", "prefix": _prefix(rule), "tags": _tags(rule), **core}
+
+
+def _prefix(rule: Rule) -> str:
+    where = rule.get("Filter") or {}
+    return str(where.get("And", {}).get("Prefix") or where.get("Prefix") or rule.get("Prefix") or "")
+
+
+def _tags(rule: Rule) -> list[tuple[str, str]]:
+    where = rule.get("Filter") or {}
+    tags = [*where.get("And", {}).get("Tags", []), *([where["Tag"]] if where.get("Tag") else [])]
+    return sorted((tag["Key"], tag["Value"]) for tag in tags)
+
+
+def _deletes(rule: Rule, prefix: str) -> bool:
+    """Whether an enabled rule deletes current objects under `prefix`, tagged by us or not."""
+    own = _prefix(rule)
+    meets = prefix.startswith(own) or own.startswith(prefix)
+    expiration = rule.get("Expiration") or {}
+    ends = any(expiration.get(name) for name in ("Days", "Date"))
+    return rule.get("Status") == "Enabled" and ends and meets and not _tags(rule)
