@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo dev test check bench clean
+.PHONY: install demo dev test browser check bench clean
 
 install: $(STAMP)
 
@@ -22,6 +22,9 @@ dev: install  ## embedded servers, Dagster's UI and daemon, and the API
 
 test: install  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+browser:  ## a chromium for the console's tests, where one can be installed; without it they are left out
+	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } || echo "no chromium: the console's browser tests are left out"
 
 check: install  ## linters, types, import arrows
 	$(BIN)/ruff check .

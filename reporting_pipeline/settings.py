@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     public_url: str = Field("http://127.0.0.1:8000", validation_alias=_env("REPORTING_PUBLIC_URL"))
     link_secret: SecretStr = Field(SecretStr(LOCAL_SECRET), validation_alias=_env("REPORTING_LINK_SECRET"))
     link_days: int = Field(7, ge=1, le=90, validation_alias=_env("REPORTING_LINK_DAYS"))
+    # The keys of the audit log; where there are none they are derived from those of the links.
+    audit_secret: SecretStr | None = Field(None, validation_alias=_env("REPORTING_AUDIT_SECRET"))
     retention_days: int = Field(90, ge=7, le=3650, validation_alias=_env("REPORTING_RETENTION_DAYS"))
 
     # How long each kind is kept after its time; what is held, linked to or under way stays (docs).

@@ -16,11 +16,13 @@ from pathlib import Path
 from types import FrameType
 
 import boto3
+import hypothesis
 import pytest
 
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings, load_settings
+from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database, mongo_client, open_database
 from reporting_pipeline.stores.objects import CLIENT_CONFIG, ObjectStore, connection_arguments
 from reporting_pipeline_tests import postgres
@@ -32,8 +34,18 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def pytest_configure() -> None:
-    """A terminated session (timeout, CI cancel) tears its fixtures down too, as Ctrl-C does."""
+    """A terminated session tears its fixtures down as Ctrl-C does; hypothesis holds no time against code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # No example is too slow: how long one takes says something of the machine, nothing of the code.
+    hypothesis.settings.register_profile(
+        "reporting",
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        print_blob=True,
+    )
+    hypothesis.settings.load_profile("reporting")
+    # As the processes of a test deployment chain, whatever this one's environment is.
+    audit.use_keys(audit.audit_keys(load_settings({"REPORTING_ENVIRONMENT": "test"})))
 
 
 @pytest.fixture(scope="session")

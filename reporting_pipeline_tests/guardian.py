@@ -40,7 +40,7 @@ def stop_everything(folder: Path) -> None:
         if str(folder / "data") in (process.info["cmdline"] or []):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGQUIT)  # PostgreSQL's immediate shutdown
-                process.wait(10)
+                process.wait(60)
     shutil.rmtree(folder, ignore_errors=True)
 
 

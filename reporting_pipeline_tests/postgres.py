@@ -20,6 +20,7 @@ from typing import Any
 
 from reporting_pipeline.embedded.processes import HOST, free_ports
 from reporting_pipeline_tests.guardian import guarding
+from reporting_pipeline_tests.waiting import PATIENCE
 
 USER = "postgres"
 # A test's data need not survive a power cut; 100 connections are few for runs that take 44 each.
@@ -101,7 +102,7 @@ def _run(program: Path, *arguments: str | Path, **identity: Any) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
         **identity,
     )
     assert done.returncode == 0, f"{program.name} failed: {done.stdout}"

@@ -18,6 +18,7 @@ from reporting_pipeline.definitions import build_defs
 from reporting_pipeline.domain.periods import Cadence, Period, next_window_start
 from reporting_pipeline.partitions import SubscriptionPartition, TrialPartition
 from reporting_pipeline.settings import SettingsError, load_settings
+from reporting_pipeline_tests.waiting import PATIENCE
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 #: What a reviewer reads. After a change that is meant:
@@ -70,7 +71,7 @@ def test_the_definitions_load_in_a_fresh_process_without_a_server_or_a_warning()
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT), **UNREACHABLE},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

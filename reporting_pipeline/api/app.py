@@ -6,6 +6,7 @@ routes. `create_app` needs no environment; `app_from_environment` is what uvicor
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,8 +25,11 @@ from reporting_pipeline.api.pagination import Cursors
 from reporting_pipeline.api.routes import ROUTERS
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.settings import Settings, current_settings
+from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database, open_database
 from reporting_pipeline.stores.objects import ObjectStore, open_object_store
+
+log = logging.getLogger(__name__)
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/webhooks/sendgrid"})
 PUBLIC_PREFIXES = ("/r/", "/unsubscribe/")
@@ -70,7 +74,13 @@ def create_app(
 
 def app_from_environment() -> FastAPI:
     """For `uvicorn --factory reporting_pipeline.api.app:app_from_environment`."""
-    return create_app(current_settings())
+    app = create_app(current_settings())
+    context: Context = app.state.context
+    try:  # from the first row on: what is not anchored yet could be deleted whole
+        audit.anchor_when_due(context.database, context.objects, context.now)
+    except Exception:
+        log.exception("the audit log could not be anchored")
+    return app
 
 
 @lru_cache(maxsize=1)

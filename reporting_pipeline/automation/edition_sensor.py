@@ -85,7 +85,7 @@ def _anchor(
     except (ValueError, TypeError):
         context.log.warning("the cursor, which anybody can set, is no time: the anchor is looked at")
     try:
-        anchor_when_due(database, objects.store())
+        anchor_when_due(database, objects.store(), now)
         context.update_cursor(now.isoformat())
     except Exception:  # a tick that raises loses its requests: no edition waits for the audit log
         context.log.exception("the audit log could not be anchored")

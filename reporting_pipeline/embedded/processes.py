@@ -28,6 +28,8 @@ HOST = "127.0.0.1"
 LOG_LINES = 15  # of a failed server, in the error message
 LOG_BYTES = 10_000_000  # a larger log is set aside at the next start; one old log is kept
 POLL_SECONDS = 0.1
+HUNG_SECONDS = 20.0  # without an answer or a moment of computing: nobody is served any more
+BUSY_SECONDS = 120.0  # a server that computes is waited for so long, and not killed then either
 KILL_SECONDS = 10  # a killed process is gone at once, unless the disk hangs
 LINGER_SECONDS = 3.0  # a killed server is no process of ours any more a moment before its ports are free
 LOWEST_PORT = 15_000
@@ -233,6 +235,45 @@ def _await_health(
                 f"{_tail(log, start_of_log)}"
             )
         time.sleep(POLL_SECONDS)
+
+
+def answers(
+    record: Record, healthy: Callable[[], bool], hung_seconds: float, busy_seconds: float = BUSY_SECONDS
+) -> bool:
+    """Whether a server that was launched before answers; a slow one is looked at again and again.
+
+    Another process may live by it, so it counts as lost (False) only when it ended, or neither answered nor
+    computed anything for `hung_seconds`. Raises ServerFailed when it has computed for `busy_seconds` and not
+    answered: it is left alone.
+    """
+    began = moved = time.monotonic()
+    computed = -1.0
+    while not healthy():
+        now, before = time.monotonic(), computed
+        computed = _computed(record)
+        if computed != before:
+            moved = now
+        if record.process() is None or now - moved > hung_seconds:
+            return False
+        if now - began > busy_seconds:
+            raise ServerFailed(
+                f"The embedded {record.name} server (process {record.pid}) is at work but has not answered "
+                f"for {busy_seconds:g} s. Try again when the machine has less to do, or end it with "
+                "`reporting-pipeline servers stop`."
+            )
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _computed(record: Record) -> float:
+    """Seconds of computing so far."""
+    process = record.process()
+    if process is None:
+        return 0.0
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def _set_aside_large(log: Path) -> int:

@@ -141,9 +141,9 @@ def healthy(ports: dict[str, int]) -> bool:
 
 
 def _answers(url: str) -> bytes:
-    """The body of a 200 answer within a second, or b"" (a blank one counts as b"\\n")."""
+    """The body of a 200 answer within five seconds, or b"" (a blank one counts as b"\\n")."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - a loopback URL made above
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - a loopback URL made above
             return answer.read() or b"\n"
     except OSError:
         return b""

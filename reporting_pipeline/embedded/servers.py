@@ -20,9 +20,11 @@ from reporting_pipeline.embedded import seaweed, secantus
 from reporting_pipeline.embedded.errors import HomeLocked, ServerFailed
 from reporting_pipeline.embedded.processes import (
     ADDRESS_TAKEN,
+    HUNG_SECONDS,
     LINGER_SECONDS,
     Launch,
     Record,
+    answers,
     free_ports,
     launch,
     ports_are_free,
@@ -33,7 +35,7 @@ from reporting_pipeline.embedded.processes import (
 )
 from reporting_pipeline.settings import Settings
 
-LOCK_SECONDS = 60.0  # as long as a start may take
+LOCK_SECONDS = 180.0  # as long as a start may take
 PORT_ATTEMPTS = 3  # another process can take a port between our look and the server's bind
 
 
@@ -122,12 +124,18 @@ def _servers(*, test_commands: bool = False) -> tuple[_Server, _Server]:
 
 
 def start(
-    settings: Settings, *, lock_seconds: float = LOCK_SECONDS, test_commands: bool = False
+    settings: Settings,
+    *,
+    lock_seconds: float = LOCK_SECONDS,
+    hung_seconds: float = HUNG_SECONDS,
+    test_commands: bool = False,
 ) -> Endpoints:
     """Start what is missing, find what runs, and say where it is.
 
-    Waits at most `lock_seconds` for another command on the same home. `test_commands` lets tests
-    inject faults into MongoDB (configureFailPoint). Raises an EmbeddedError that says what to do.
+    Waits at most `lock_seconds` for another command on the same home. A server that is slow to answer is
+    waited for and left alone; only one that neither answers nor computes for `hung_seconds` is replaced.
+    `test_commands` lets tests inject faults into MongoDB (configureFailPoint). Raises an EmbeddedError
+    that says what to do.
     """
     mongodb, s3 = _servers(test_commands=test_commands)
     wanted = [server for server in (mongodb, s3) if not _provided(server, settings)]
@@ -136,7 +144,7 @@ def start(
     ports: dict[str, dict[str, int]] = {}
     if wanted:
         with _locked(settings, lock_seconds):
-            ports = {server.name: _find_or_launch(server, settings) for server in wanted}
+            ports = {server.name: _find_or_launch(server, settings, hung_seconds) for server in wanted}
     return _endpoints(settings, ports.get(mongodb.name), ports.get(s3.name))
 
 
@@ -191,14 +199,15 @@ def _locked(settings: Settings, seconds: float) -> Iterator[None]:
         ) from None
 
 
-def _find_or_launch(server: _Server, settings: Settings) -> dict[str, int]:
-    """The ports of the running server, which is started when it is not there or does not answer."""
+def _find_or_launch(server: _Server, settings: Settings, hung_seconds: float) -> dict[str, int]:
+    """The ports of the running server, which is started when it is not there or hangs."""
     folder = _home(settings) / server.name
     prepare_folder(folder)
     record = read_record(folder)
     if record is not None and record.process() is not None:
-        if server.healthy(dict(record.ports)):
-            return dict(record.ports)
+        ports = dict(record.ports)
+        if answers(record, lambda: server.healthy(ports), hung_seconds):
+            return ports
         stop_process(record, server.grace_seconds)
     return _launch(server, folder, record)
 

@@ -49,6 +49,10 @@ class ObjectMissing(KeyError):
     """No object stands under the key."""
 
 
+class ObjectExists(ValueError):
+    """An object that is written once stands already."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     key: str
@@ -87,6 +91,38 @@ class ObjectStore:
             **self._encryption_arguments(),
         )
         return StoredObject(key, len(body), digest.hexdigest())
+
+    def put_once(self, key: str, body: bytes, content_type: str, kept_until: datetime) -> None:
+        """Store what is never written over. Locked until `kept_until` where the bucket locks objects.
+
+        Raises ObjectExists.
+        """
+        lock: dict[str, Any] = (
+            {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": kept_until} if self.locks() else {}
+        )
+        try:
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
+                IfNoneMatch="*",
+                **lock,
+                **self._encryption_arguments(),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+                raise ObjectExists(key) from None
+            raise
+
+    def locks(self) -> bool:
+        """Whether the bucket has Object Lock. One that does not say so, or does not know it, has none."""
+        try:
+            answer = self.client.get_object_lock_configuration(Bucket=self.bucket)
+        except ClientError:
+            return False
+        return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """The object's bytes; ObjectMissing when there is none, ValueError when over `max_bytes`."""

@@ -26,7 +26,9 @@ ERASED = "[erased]"
 BATCH = 500
 # Not searched for the address: what cannot hold it (audit), what is the trial's (documents, trials),
 # and what is handled field by field.
-_NOT_SWEPT = frozenset({"audit", "documents", "trials", "users", "organisations", "rate_counters"})
+_NOT_SWEPT = frozenset(
+    {"audit", "documents", "trials", "users", "organisations", "rate_counters", "audit_heads"}
+)
 
 
 class UserUnknown(KeyError):

@@ -23,6 +23,7 @@ from reporting_pipeline.stores import users
 from reporting_pipeline.stores.documents import upsert_trial
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.waiting import PATIENCE
 
 ROLES = ("subscriber", "analyst", "manager", "admin", "service")
 
@@ -46,7 +47,12 @@ class Api:
         headers = {**({"Authorization": f"Bearer {self.token}"} if self.token else {})}
         headers.update(arguments.pop("headers", {}))
         return requests.request(
-            method, self.base + path, headers=headers, timeout=60, allow_redirects=False, **arguments
+            method,
+            self.base + path,
+            headers=headers,
+            timeout=PATIENCE,
+            allow_redirects=False,
+            **arguments,
         )
 
     def get(self, path: str, **arguments: Any) -> requests.Response:
@@ -81,7 +87,7 @@ class Server(uvicorn.Server):
 
     def __enter__(self) -> Server:
         self.thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not self.started:
             assert time.monotonic() < deadline, "uvicorn did not start"
             time.sleep(0.005)
@@ -89,7 +95,7 @@ class Server(uvicorn.Server):
 
     def __exit__(self, *_: object) -> None:
         self.should_exit = True
-        self.thread.join(20)
+        self.thread.join(PATIENCE)
         self.socket.close()
 
 

@@ -16,6 +16,7 @@ from reporting_pipeline.api.tokens import local_user
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.waiting import PATIENCE
 
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -38,7 +39,7 @@ def test_the_examples_run_from_top_to_bottom(api: Api, database: Database, tmp_p
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

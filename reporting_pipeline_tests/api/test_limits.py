@@ -19,6 +19,7 @@ from reporting_pipeline.api.limits import MINUTE, hit
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.api.conftest import Api, weekly
+from reporting_pipeline_tests.waiting import PATIENCE
 
 PER_MINUTE = 30
 PER_USER = 5
@@ -54,7 +55,7 @@ def two_workers(settings: Settings, organisations: None, objects: object) -> Ite
         yield api
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def free_port() -> int:
@@ -64,7 +65,7 @@ def free_port() -> int:
 
 
 def wait_until_ready(api: Api, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         assert process.poll() is None, "uvicorn ended"
         assert time.monotonic() < deadline, "uvicorn did not start"

@@ -24,6 +24,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.api.world import populate
+from reporting_pipeline_tests.waiting import PATIENCE
 
 EXAMPLES = 8  # per operation and mode
 OPERATIONS = sorted(
@@ -89,7 +90,9 @@ def test_schemathesis_finds_nothing(
             tried[operation.label] += 1
             try:
                 case.call_and_validate(
-                    headers={"Authorization": f"Bearer {token}"}, checks=list(CHECKS), timeout=30
+                    headers={"Authorization": f"Bearer {token}"},
+                    checks=list(CHECKS),
+                    timeout=PATIENCE,
                 )
             except FailureGroup as group:
                 failures += [f"{operation.label}: {one}" for one in group.exceptions]

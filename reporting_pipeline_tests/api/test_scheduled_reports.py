@@ -13,6 +13,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import Api, weekly
 from reporting_pipeline_tests.api.world import populate
+from reporting_pipeline_tests.waiting import PATIENCE
 
 BODY: dict[str, Any] = {
     "name": "Safety",
@@ -143,7 +144,7 @@ def test_a_download_is_the_file_for_a_minute_and_is_in_the_log(
     names = populate(database, objects)
     answer = api.as_("usr_default_subscriber").get(f"/api/report-executions/{names['job']}/download")
     assert answer.status_code == 307
-    file = requests.get(answer.headers["Location"], timeout=10)
+    file = requests.get(answer.headers["Location"], timeout=PATIENCE)
     assert file.content == b"%PDF-1.7 world"
     assert file.headers["Content-Disposition"] == 'attachment; filename="world.pdf"'
     assert "X-Amz-Expires=60" in answer.headers["Location"]

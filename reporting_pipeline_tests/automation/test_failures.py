@@ -9,7 +9,7 @@ from dagster import RunRequest
 
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters
-from reporting_pipeline.stores.audit import ANCHOR_KEY
+from reporting_pipeline.stores.audit import ANCHORS
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid, document_id
 from reporting_pipeline.stores.jobs import requeue
 from reporting_pipeline.stores.lifecycle import run_now
@@ -174,7 +174,7 @@ def test_a_trial_whose_record_is_gone_fails_alone_and_says_what_to_do(crank: Cra
 
 
 def test_an_audit_anchor_that_cannot_be_read_holds_no_edition_up(crank: Crank) -> None:
-    crank.objects.put(ANCHOR_KEY, b"not an anchor", "application/json")
+    crank.objects.put(f"{ANCHORS}00000001.json", b"not an anchor", "application/json")
     crank.complete()
     assert crank.edition_state() == "completed"
     assert len(crank.mailed()) == len(OTHERS + NEED_BETA)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def figures_of(name: str) -> dict[str, Any]:
     command = [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name]]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1_800, check=False)
     assert done.returncode == 0, done.stderr[-4_000:]
     said = json.loads(done.stdout)
     assert said["name"] == name

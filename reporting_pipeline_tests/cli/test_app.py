@@ -43,6 +43,10 @@ def test_the_audit_log_is_verified_and_a_changed_row_is_named(deployment: Databa
     now = datetime(2026, 11, 23, tzinfo=UTC)
     for number in range(3):
         record(deployment, Action.EDITION_OPENED, "schedule", f"weekly:{number}", now, organisation="default")
+    missing = runner.invoke(app, ["audit", "verify"])
+    assert missing.exit_code == 2
+    assert "there is no anchor" in missing.output
+    assert "row 3 is anchored" in runner.invoke(app, ["audit", "anchor"]).output
     assert runner.invoke(app, ["audit", "verify"]).exit_code == 0
     deployment.audit.update_one({"seq": 2}, {"$set": {"actor": "usr_somebody"}})
     broken = runner.invoke(app, ["audit", "verify"])

@@ -173,7 +173,7 @@ def test_every_command_explains_itself_without_any_extra(installed: Installation
     [
         (["edition", "open", "weekly", "--period", "2026-11-09"], "weekly:2026-11-09 is open"),
         (["edition", "list"], "edition"),
-        (["audit", "verify"], "the chain is whole"),
+        (["audit", "anchor"], "is anchored"),
         (["alarm"], "everything that was expected has arrived"),
         (["delivery", "suppressions"], "address"),
         (["delivery", "resume", "email"], "email was not halted"),

@@ -30,6 +30,7 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.delivery.provider import Provider, provider
 from reporting_pipeline_tests.delivery.seeds import NOW, seed
+from reporting_pipeline_tests.waiting import PATIENCE
 
 SENDGRID_PLACES = (
     "worker.drawn",
@@ -113,7 +114,7 @@ def run_worker(place: str, hits: int, now: datetime, number: int, environment: M
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     if done.returncode not in (0, -signal.SIGKILL):

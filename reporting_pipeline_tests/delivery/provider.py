@@ -26,6 +26,7 @@ class Provider:
     url: str = ""
     elsewhere: str = ""  # where a 302 points
     lock: threading.Lock = field(default_factory=threading.Lock)
+    over: threading.Event = field(default_factory=threading.Event)  # the test is: what hangs lets go
 
     def next_fault(self) -> str:
         with self.lock:
@@ -34,6 +35,17 @@ class Provider:
     @property
     def duplicates(self) -> dict[str, int]:
         return {each: self.accepted.count(each) for each in self.accepted if self.accepted.count(each) > 1}
+
+
+#: Faults that end with the sender's patience.
+WITHOUT_END = {"silent", "drip"}
+
+
+def patience(*servers: Provider) -> dict[str, float]:
+    """The sender's limits of time: short only where the next answer never comes."""
+    if any(WITHOUT_END & {*server.faults[:1]} for server in servers):
+        return {"send_timeout_seconds": 2.0, "send_deadline_seconds": 3.0}
+    return {"send_timeout_seconds": 120.0, "send_deadline_seconds": 240.0}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -98,17 +110,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _fault_silent(self, body: dict[str, Any]) -> None:
         """Takes the message and never answers."""
         self._accept(body)
-        time.sleep(3)
+        self.provider.over.wait()
         self.close_connection = True
 
     def _fault_drip(self, body: dict[str, Any]) -> None:
-        """Takes the message and answers a byte at a time, within every socket timeout."""
+        """Takes the message and answers a byte at a time, within every socket timeout, without end."""
         self._accept(body)
         try:
-            for byte in b"HTTP/1.1 202 Accepted\r\n" + b"X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 5:
-                self.wfile.write(bytes([byte]))
-                self.wfile.flush()
-                time.sleep(0.05)
+            self.wfile.write(b"HTTP/1.1 202 Accepted\r\nX-Slow: ")
+            while not self.provider.over.wait(0.05):
+                self.wfile.write(b"a")
         except OSError:
             pass
         self.close_connection = True
@@ -178,6 +189,7 @@ def provider(faults: Sequence[str] = (), **options: Any) -> Iterator[Provider]:
     try:
         yield state
     finally:
+        state.over.set()
         server.shutdown()
         server.server_close()
         thread.join(5)

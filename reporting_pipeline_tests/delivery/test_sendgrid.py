@@ -17,7 +17,7 @@ from reporting_pipeline.stores.alerts import open_alerts
 from reporting_pipeline.stores.deliveries import due_cadences, resume_channel
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.delivery.provider import Provider, provider
+from reporting_pipeline_tests.delivery.provider import Provider, patience, provider
 from reporting_pipeline_tests.delivery.seeds import NOW, Clock, seed
 
 KEY = "SG.a-secret-key"
@@ -32,8 +32,7 @@ def sendgrid(settings: Settings) -> Callable[[Provider], Settings]:
                 "email_backend": "sendgrid",
                 "sendgrid_api_key": KEY,
                 "sendgrid_url": server.url,
-                "send_timeout_seconds": 0.5,
-                "send_deadline_seconds": 1.0,
+                **patience(server),
                 "email_per_second": 10_000,
             },
             by_name=True,

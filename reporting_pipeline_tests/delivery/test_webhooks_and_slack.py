@@ -19,14 +19,13 @@ from reporting_pipeline.stores.alerts import open_alerts
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.suppressions import suppressed_among
-from reporting_pipeline_tests.delivery.provider import Provider, provider
+from reporting_pipeline_tests.delivery.provider import Provider, patience, provider
 from reporting_pipeline_tests.delivery.seeds import NOW, Clock, seed
 
 
 def allowing(settings: Settings, *servers: Provider, **more: object) -> Settings:
     hosts = ",".join(str(urlsplit(server.url).netloc) for server in servers)
-    fast = {"send_timeout_seconds": 0.5, "send_deadline_seconds": 1.0}
-    return settings.model_copy(update={"private_hosts": hosts, **fast, **more})
+    return settings.model_copy(update={"private_hosts": hosts, **patience(*servers), **more})
 
 
 def run(database: Database, settings: Settings, clock: Clock) -> list[DeliveryOutcome]:
@@ -63,9 +62,8 @@ def test_a_webhook_is_tried_again_under_the_same_id(database: Database, settings
     with provider(["500", "reset", "silent", "302"]) as server:
         webhook(database, f"{server.url}/hook")
         clock = Clock()
-        local = allowing(settings, server)
         for _ in range(5):
-            (outcome,) = run(database, local, clock)
+            (outcome,) = run(database, allowing(settings, server), clock)
             clock.at = database["deliveries"].find_one()["next_attempt_at"] or clock.at
         assert outcome.state == "sent"
         assert {request["headers"]["webhook-id"] for request in server.requests} == {outcome.delivery}

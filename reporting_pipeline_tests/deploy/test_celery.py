@@ -61,6 +61,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy import redis_server
 from reporting_pipeline_tests.deploy.slow import slow_job
+from reporting_pipeline_tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 CELERY = ROOT / "deploy/celery"
@@ -68,7 +69,6 @@ STAGES = tuple(PRIORITIES)
 TRIALS = ("CEL-A", "CEL-B", "CEL-C")
 SUBSCRIPTIONS = 24
 RANGE_SIZE = 6
-PATIENCE_SECONDS = 300
 #: Where the two instance files differ, and may.
 LAUNCHING = {"run_launcher", "concurrency", "run_monitoring"}
 
@@ -211,15 +211,15 @@ class Processes:
         """All of a worker at once, as when its machine is lost."""
         self.children.remove(child)
         os.killpg(child.process.pid, signal.SIGKILL)
-        child.process.wait(10)
+        child.process.wait(PATIENCE)
 
     def wait_until(self, condition: Callable[[], bool], what: str, every: float = 0.2) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             for child in self.children:
                 child.check()
             if time.monotonic() > deadline:
-                raise AssertionError(f"not within {PATIENCE_SECONDS} s: {what}\n{self._tails()}")
+                raise AssertionError(f"not within {PATIENCE} s: {what}\n{self._tails()}")
             time.sleep(every)
 
     def _start(self, name: str, command: list[str]) -> Child:

@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,6 +16,7 @@ from sqlalchemy import create_engine, text
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("turn", ["first", "second"])
@@ -73,11 +72,11 @@ def test_a_session_that_is_ended_from_outside_leaves_no_server_behind(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as session:
-        assert eventually(ready.exists, 60)
+        wait_until("the session runs", ready.exists)
         assert len(processes_under(temporary)) >= 3
         session.send_signal(end)
-    assert eventually(lambda: not processes_under(temporary), 30)
-    assert eventually(lambda: not list(temporary.iterdir()), 30)
+    wait_until("its processes are gone", lambda: not processes_under(temporary), every=0.1)
+    wait_until("its folder is empty", lambda: not list(temporary.iterdir()))
     temporary.rmdir()
 
 
@@ -88,13 +87,3 @@ def processes_under(folder: Path) -> list[int]:
         for process in psutil.process_iter(["cmdline"])
         if any(str(folder) in argument for argument in process.info["cmdline"] or [])
     ]
-
-
-def eventually(holds: Callable[[], bool], seconds: float) -> bool:
-    """Does it come true in time? Other processes are waited for here, not clocks."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True

@@ -27,6 +27,7 @@ from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings, load_settings
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.objects import ObjectStore, open_object_store
+from reporting_pipeline_tests.waiting import PATIENCE
 
 START = """
 import json, sys
@@ -94,7 +95,10 @@ def object_store(settings: Settings, endpoints: Endpoints) -> ObjectStore:
 
 def start_in_another_process(settings: Settings) -> dict[str, str]:
     done = subprocess.run(
-        [sys.executable, "-c", START, str(settings.home)], capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", START, str(settings.home)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -182,19 +186,46 @@ def test_a_child_whose_command_line_the_kernel_does_not_show_yet_counts_as_runni
     monkeypatch.setattr(processes, "program_path", lambda program: Path("/bin/sleep"))
     plan = processes.Launch("s3", "sleep", ("600",), {}, {})
     looks = iter([False, True])
-    record = processes.launch(tmp_path, plan, lambda: next(looks), seconds=30)
-    assert processes.stop_process(record, grace_seconds=5)
+    record = processes.launch(tmp_path, plan, lambda: next(looks), seconds=PATIENCE)
+    assert processes.stop_process(record, grace_seconds=60)
     assert record.process() is None
 
 
-def test_a_server_that_stopped_answering_is_replaced(local: Settings) -> None:
+def test_a_server_that_hangs_is_replaced(local: Settings) -> None:
     before = servers.start(local)
     hung = pids(local)["mongodb"]
     assert hung is not None
     os.kill(hung, signal.SIGSTOP)
-    assert servers.start(local) == before
+    assert servers.start(local, hung_seconds=0.5) == before
     assert pids(local)["mongodb"] not in (None, hung)
     assert not psutil.pid_exists(hung)
+
+
+def test_a_server_that_was_slow_to_answer_another_command_lives_on(local: Settings) -> None:
+    """It may serve somebody meanwhile: a second command waits, and kills nothing."""
+    before = servers.start(local)
+    first = pids(local)
+    slow = first["mongodb"]
+    assert slow is not None
+    os.kill(slow, signal.SIGSTOP)
+    again = Timer(3, os.kill, [slow, signal.SIGCONT])
+    again.start()
+    assert start_in_another_process(local) == before.as_environment()
+    again.join()
+    assert pids(local) == first
+
+
+def test_a_server_that_is_at_work_is_never_killed_for_its_silence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(processes, "program_path", lambda program: Path(sys.executable))
+    busy = processes.Launch("mongodb", "python", ("-c", "while True: pass"), {}, {})
+    record = processes.launch(tmp_path, busy, lambda: True, seconds=PATIENCE)
+    with pytest.raises(ServerFailed, match=r"is at work but has not answered .* servers stop"):
+        processes.answers(record, lambda: False, hung_seconds=60, busy_seconds=1)
+    assert record.process() is not None
+    processes.stop_process(record, grace_seconds=60)
+    assert not processes.answers(record, lambda: False, hung_seconds=60), "it is gone"
 
 
 def test_a_port_taken_meanwhile_moves_the_server_and_keeps_its_data(local: Settings) -> None:
@@ -275,7 +306,7 @@ def test_a_server_that_dies_at_start_shows_its_last_words(local: Settings, name:
     (folder / "data").mkdir()
     plan = processes.Launch(name, *PLANS_THAT_FAIL[name], {}, {})
     with pytest.raises(ServerFailed, match=r"died at start.*\n(.*\n)*.*nonsense"):
-        processes.launch(folder, plan, lambda: False, seconds=30)
+        processes.launch(folder, plan, lambda: False, seconds=PATIENCE)
 
 
 def test_data_that_the_server_cannot_open_is_an_error_with_its_log(local: Settings) -> None:
@@ -360,12 +391,12 @@ def test_s3_refuses_whoever_has_not_the_keys_and_encrypts_on_disk(
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         stranger.get("files/secret")
     url = store.presigned_url("files/secret", "report.pdf")
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - a URL of ours
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - a URL of ours
         assert len(answer.read()) == stored.size
         assert answer.headers["Content-Disposition"] == 'attachment; filename="report.pdf"'
     for refused in (url.partition("?")[0], url.replace("report.pdf", "other.pdf")):
         with pytest.raises(urllib.error.HTTPError, match="403") as caught:
-            urllib.request.urlopen(refused, timeout=5)  # noqa: S310
+            urllib.request.urlopen(refused, timeout=60)  # noqa: S310
         caught.value.close()
 
 

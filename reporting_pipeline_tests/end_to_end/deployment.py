@@ -53,11 +53,11 @@ def daemon(home: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Po
             if process.poll() is None:
                 os.killpg(process.pid, number)
                 with _patience():
-                    process.wait(timeout=20)
+                    process.wait(timeout=60)
         for child in children:
             with _patience():
                 child.kill()
-        psutil.wait_procs(children, timeout=10)
+        psutil.wait_procs(children, timeout=60)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def demo(home: Path) -> str:
         cwd=home.parent,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1_800,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

@@ -25,10 +25,10 @@ from reporting_pipeline_tests.end_to_end.deployment import (
     recipients,
     wait_until,
 )
+from reporting_pipeline_tests.waiting import PATIENCE
 
 SUBSCRIPTIONS = 40
 TRIAL = "T-KILLED"
-PATIENCE = 300  # seconds: a run takes half a minute to start where the machine is busy
 
 
 def fill(database: Database, objects: ObjectStore, period: Period, now: datetime) -> None:

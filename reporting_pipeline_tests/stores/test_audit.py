@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pymongo import MongoClient
 
+from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.audit import Action, AuditBroken, Event
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.objects import ObjectExists, ObjectStore
 from reporting_pipeline_tests.stores.commands import CommandsSeen
 from reporting_pipeline_tests.stores.racing import race
 
 NOW = datetime(2026, 11, 23, 0, 5, 0, 123456, tzinfo=UTC)
+#: What somebody has who can write to the stores: the names of keys, and not the keys.
+STOLEN_NAME = Keyring("0", {"0": b"a guess"})
 
 
 def fill(database: Database, rows: int) -> None:
@@ -41,7 +45,7 @@ def test_what_was_appended_verifies_and_is_found(database: Database, objects: Ob
         organisation="org_2",
         details={"forced": 0},
     )
-    audit.write_anchor(database, objects)
+    audit.write_anchor(database, objects, NOW)
 
     assert audit.verify(database, objects) == audit.Verdict(True, 6)
     assert [row["seq"] for row in audit.events_of(database, "org_1", limit=2)] == [5, 4]
@@ -50,7 +54,9 @@ def test_what_was_appended_verifies_and_is_found(database: Database, objects: Ob
     assert (row["actor"], row["details"]) == ("usr_1", {"forced": 0})
 
 
-def test_an_empty_log_is_whole(database: Database, objects: ObjectStore) -> None:
+def test_an_empty_log_is_whole_once_it_is_anchored(database: Database, objects: ObjectStore) -> None:
+    assert not audit.verify(database, objects).ok
+    assert audit.anchor_when_due(database, objects, NOW) is not None
     assert audit.verify(database, objects) == audit.Verdict(True, 0)
 
 
@@ -85,6 +91,15 @@ def edit_and_hash_again(database: Database) -> None:
     row = database.audit.find_one({"seq": 4})
     assert row is not None
     row["actor"] = "usr_evil"
+    row["hash"] = audit.row_hash(row, STOLEN_NAME)
+    database.audit.replace_one({"seq": 4}, row)
+
+
+def drop_the_key_and_hash_again(database: Database) -> None:
+    row = database.audit.find_one({"seq": 4})
+    assert row is not None
+    del row["key"]
+    row["actor"] = "usr_evil"
     row["hash"] = audit.row_hash(row)
     database.audit.replace_one({"seq": 4}, row)
 
@@ -98,7 +113,8 @@ def edit_and_hash_again(database: Database) -> None:
         (delete, 4),
         (delete_and_close_the_gap, 4),
         (swap, 4),
-        (edit_and_hash_again, 5),
+        (edit_and_hash_again, 4),
+        (drop_the_key_and_hash_again, 4),
     ],
 )
 def test_the_verifier_names_the_first_bad_row(
@@ -113,35 +129,183 @@ def test_the_verifier_names_the_first_bad_row(
     assert f"row {first_bad}" in verdict.reason
 
 
-def test_a_cut_tail_is_caught_by_the_anchor_alone(database: Database, objects: ObjectStore) -> None:
-    fill(database, 10)
-    audit.write_anchor(database, objects)
+def cut_the_tail(database: Database, objects: ObjectStore) -> None:
     database.audit.delete_many({"seq": {"$gt": 7}})
 
-    assert audit.verify(database).ok
+
+def cut_what_is_not_anchored(database: Database, objects: ObjectStore) -> None:
+    database.audit.delete_many({"seq": {"$gt": 12}})
+
+
+def delete_all(database: Database, objects: ObjectStore) -> None:
+    database.audit.delete_many({})
+
+
+def delete_all_and_the_head(database: Database, objects: ObjectStore) -> None:
+    database.audit.delete_many({})
+    database.audit_heads.delete_many({})
+
+
+def delete_everything(database: Database, objects: ObjectStore) -> None:
+    delete_all_and_the_head(database, objects)
+    for key in list(objects.keys("audit/")):
+        objects.delete(key)
+
+
+def delete_the_head(database: Database, objects: ObjectStore) -> None:
+    database.audit_heads.delete_many({})
+
+
+def delete_the_newest_anchor_and_cut(database: Database, objects: ObjectStore) -> None:
+    objects.delete(f"{audit.ANCHORS}00000002.json")
+    database.audit.delete_many({"seq": {"$gt": 7}})
+
+
+def delete_the_first_anchor(database: Database, objects: ObjectStore) -> None:
+    objects.delete(f"{audit.ANCHORS}00000001.json")
+
+
+def recompute_without_an_actor(database: Database, objects: ObjectStore) -> None:
+    """From row 6 on, with every hash made anew by somebody who has the stores and not the key."""
+    previous = (database.audit.find_one({"seq": 5}) or {})["hash"]
+    for row in list(database.audit.find({"seq": {"$gte": 6}}).sort("seq", 1)):
+        row |= {"actor": "usr_other", "previous": previous}
+        previous = row["hash"] = audit.row_hash(row, STOLEN_NAME)
+        database.audit.replace_one({"_id": row["_id"]}, row)
+    database.audit_heads.update_one({}, {"$set": {"hash": previous}})
+
+
+def recompute_in_the_first_form(database: Database, objects: ObjectStore) -> None:
+    """The whole log as if it were of the time before keys, without the head and the anchors."""
+    previous = audit.GENESIS
+    for row in list(database.audit.find().sort("seq", 1)):
+        row |= {"actor": "usr_other", "previous": previous}
+        row.pop("key", None)
+        previous = row["hash"] = audit.row_hash(row)
+        database.audit.replace_one({"_id": row["_id"]}, row)
+
+
+def replace_the_anchor(database: Database, objects: ObjectStore) -> None:
+    """By one that knows fewer rows, signed with a guess."""
+    row = database.audit.find_one({"seq": 8}) or {}
+    standing = json.loads(objects.get(f"{audit.ANCHORS}00000002.json"))
+    forged = audit.Anchor(**{**standing, "seq": 8, "hash": row["hash"]})
+    signature = STOLEN_NAME.sign(forged.signed_part).hex()
+    body = json.dumps({**forged.__dict__, "signature": signature}).encode()
+    objects.put(f"{audit.ANCHORS}00000002.json", body, "application/json")
+    database.audit.delete_many({"seq": {"$gt": 8}})
+
+
+def replay_an_older_anchor(database: Database, objects: ObjectStore) -> None:
+    first = objects.get(f"{audit.ANCHORS}00000001.json")
+    objects.put(f"{audit.ANCHORS}00000002.json", first, "application/json")
+    database.audit.delete_many({"seq": {"$gt": 7}})
+
+
+TAMPERING = [
+    (cut_the_tail, 8),
+    (cut_what_is_not_anchored, 13),
+    (delete_all, 1),
+    (delete_all_and_the_head, 1),
+    (delete_everything, 1),
+    (delete_the_head, 16),
+    (delete_the_newest_anchor_and_cut, 8),
+    (delete_the_first_anchor, 1),
+    (recompute_without_an_actor, 6),
+    (recompute_in_the_first_form, 1),
+    (replace_the_anchor, 6),
+    (replay_an_older_anchor, 6),
+]
+
+
+@pytest.mark.parametrize(("tamper", "first_bad"), TAMPERING)
+def test_nothing_is_cut_unnoticed(
+    database: Database,
+    objects: ObjectStore,
+    tamper: Callable[[Database, ObjectStore], None],
+    first_bad: int,
+) -> None:
+    """Fifteen rows, anchored after five and after ten; then somebody with both stores and no key."""
+    for rows in (5, 5):
+        fill(database, rows)
+        audit.write_anchor(database, objects, NOW)
+    fill(database, 5)
+    assert audit.verify(database, objects) == audit.Verdict(True, 15)
+    tamper(database, objects)
+
     verdict = audit.verify(database, objects)
-    assert (verdict.ok, verdict.first_bad) == (False, 8)
-    assert "the tail is cut off" in verdict.reason
+
+    assert (verdict.ok, verdict.first_bad) == (False, first_bad), verdict.reason
+    assert f"row {first_bad}" in verdict.reason
 
 
-def test_a_chain_made_anew_is_caught_and_not_anchored_over(database: Database, objects: ObjectStore) -> None:
+def test_a_chain_made_anew_is_not_anchored_over(database: Database, objects: ObjectStore) -> None:
     fill(database, 10)
-    audit.write_anchor(database, objects)
+    audit.write_anchor(database, objects, NOW)
     database.audit.delete_many({})
     fill(database, 9)
     audit.record(database, Action.REQUEUED, "usr_1", "job_1", NOW, organisation="org_1")
 
-    assert audit.verify(database).ok
     assert audit.verify(database, objects).first_bad == 10
     with pytest.raises(AuditBroken):
-        audit.write_anchor(database, objects)
+        audit.write_anchor(database, objects, NOW)
+
+
+def test_an_anchor_is_written_once(database: Database, objects: ObjectStore) -> None:
+    fill(database, 1)
+    audit.write_anchor(database, objects, NOW)
+    with pytest.raises(ObjectExists):
+        objects.put_once(f"{audit.ANCHORS}00000001.json", b"{}", "application/json", NOW)
+
+
+def test_a_log_of_the_first_form_goes_on_with_keys(database: Database, objects: ObjectStore) -> None:
+    fill(database, 4)
+    previous = audit.GENESIS
+    for row in list(database.audit.find().sort("seq", 1)):
+        del row["key"]
+        row["previous"] = previous
+        previous = row["hash"] = audit.row_hash(row)
+        database.audit.replace_one({"_id": row["_id"]}, row)
+    database.audit_heads.delete_many({})
+    objects.put(audit.FIRST_ANCHOR_KEY, json.dumps({"seq": 4, "hash": previous}).encode())
+    fill(database, 3)
+    assert (audit.anchor_when_due(database, objects, NOW) or audit.Anchor(0, "")).unkeyed == 4
+    assert audit.verify(database, objects) == audit.Verdict(True, 7)
+    recompute_in_the_first_form(database, objects)
+    assert not audit.verify(database, objects).ok
+
+
+def test_a_key_is_followed_by_another_and_still_verifies(database: Database, objects: ObjectStore) -> None:
+    standing = audit._keys()
+    try:
+        audit.use_keys(Keyring.read("a:first"))
+        fill(database, 3)
+        audit.write_anchor(database, objects, NOW)
+        audit.use_keys(Keyring.read("b:second,a:first"))
+        fill(database, 3)
+        audit.write_anchor(database, objects, NOW)
+        assert [row["key"] for row in database.audit.find().sort("seq", 1)] == ["a"] * 3 + ["b"] * 3
+        assert audit.verify(database, objects) == audit.Verdict(True, 6)
+        audit.use_keys(Keyring.read("b:second"))
+        assert not audit.verify(database, objects).ok
+    finally:
+        audit.use_keys(standing)
+
+
+def test_few_rows_are_anchored_after_an_hour(database: Database, objects: ObjectStore) -> None:
+    assert audit.anchor_when_due(database, objects, NOW) is not None
+    assert audit.anchor_when_due(database, objects, NOW + timedelta(hours=5)) is None
+    fill(database, 1)
+    assert audit.anchor_when_due(database, objects, NOW + timedelta(minutes=59)) is None
+    assert audit.anchor_when_due(database, objects, NOW + timedelta(minutes=61)) is not None
 
 
 def test_the_anchor_follows_every_so_many_rows(database: Database, objects: ObjectStore) -> None:
+    audit.write_anchor(database, objects, NOW)
     fill(database, 9)
-    assert audit.anchor_when_due(database, objects, every=10) is None
+    assert audit.anchor_when_due(database, objects, NOW, every=10) is None
     fill(database, 1)
-    anchor = audit.anchor_when_due(database, objects, every=10)
+    anchor = audit.anchor_when_due(database, objects, NOW, every=10)
     assert anchor is not None
     assert anchor.seq == 10
     assert audit.read_anchor(objects) == anchor
@@ -207,13 +371,13 @@ def test_a_failed_append_is_heard_of_by_all_who_were_in_it(database: Database) -
     assert append_five_batches(database, "later")[-1] == 15
 
 
-def test_a_log_that_was_emptied_is_begun_anew(database: Database) -> None:
+def test_a_log_that_was_emptied_takes_rows_and_does_not_verify(database: Database) -> None:
     fill(database, 3)
     database.audit.delete_many({})
 
     assert audit.chain_tail(database) == audit.Anchor(0, audit.GENESIS)
     fill(database, 2)
-    assert audit.verify(database) == audit.Verdict(True, 2)
+    assert audit.verify(database).first_bad == 3
 
 
 def test_pages_of_a_log_shared_with_others_hold_each_row_once(database: Database) -> None:

@@ -40,6 +40,7 @@ from reporting_pipeline.stores.subscriptions import (
     pause_subscription,
     resume_subscription,
 )
+from reporting_pipeline_tests.waiting import PATIENCE
 
 WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
 NOW = datetime(2026, 11, 23, 0, 5, tzinfo=UTC)
@@ -109,7 +110,7 @@ def test_two_racing_planners_make_one_job_each_over_200_rounds(database: Databas
 def _plan_in_a_process(uri: str, name: str, barrier: Any, rounds: int) -> None:
     database = open_database(uri, name)
     for number in range(rounds):
-        barrier.wait(timeout=60)
+        barrier.wait(timeout=PATIENCE)
         plan_due_jobs(database, NOW + timedelta(weeks=number, hours=8), "UTC")
 
 
@@ -123,7 +124,7 @@ def test_two_racing_processes_make_one_job_per_occurrence(database: Database, se
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(timeout=120)
+        worker.join(timeout=PATIENCE)
 
     assert [worker.exitcode for worker in workers] == [0, 0]
     keys = [(job["subscription"], job["period"], job["occurrence"]) for job in database.jobs.find({})]

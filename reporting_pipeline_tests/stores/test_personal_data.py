@@ -148,7 +148,7 @@ def test_a_report_whose_file_is_gone_does_not_stop_the_export(people: Database, 
 def test_after_an_erasure_the_person_is_nowhere_and_the_chain_is_whole(
     people: Database, objects: ObjectStore
 ) -> None:
-    audit.write_anchor(people, objects)
+    audit.write_anchor(people, objects, NOW)
     assert len(places_of(people, objects)) > 10
 
     done = erase_user(people, objects, "usr_ann", NOW)

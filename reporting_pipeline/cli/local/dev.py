@@ -35,6 +35,9 @@ def run(settings: Settings, port: int, console: Console) -> None:
             stack.enter_context(running(name, command, environment, logs / f"{name}.log"))
             for name, command in commands.items()
         ]
+        console.print(
+            f"Console       [bold]http://{HOST}:{api_port}/[/]  (subscribe, read, steer: in a browser)"
+        )
         console.print(f"Dagster's UI  [bold]http://{HOST}:{ui_port}[/]")
         console.print(f"API           [bold]http://{HOST}:{api_port}[/]  (its document: /openapi.json)")
         console.print(f"Logs          {logs}")

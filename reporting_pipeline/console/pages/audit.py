@@ -7,11 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import Parts, Person
-from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, Kind
 from reporting_pipeline.stores import audit
 
 router = APIRouter(prefix="/console")
@@ -27,8 +26,7 @@ def audit_page(
     actor: Annotated[str, Query(max_length=80)] = "",
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
-    if reach_of(visitor.user, Action.READ, Kind.AUDIT) is None:
-        raise Problem("forbidden", "Your roles do not open this page.")
+    opened(visitor, Action.READ, Kind.AUDIT)
     known = [one.value for one in audit.Action]
     found = audit.events_of(
         parts.database,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.api.deps import Context
-from reporting_pipeline.api.errors import not_found
+from reporting_pipeline.api.errors import Problem, not_found
 from reporting_pipeline.api.routes.scheduled_reports import readable_report
 from reporting_pipeline.api.routes.subscriptions import find_job
 from reporting_pipeline.console.deployment import Parts, Person
@@ -109,8 +109,6 @@ def download(job_id: JobId, visitor: Person, parts: Parts) -> Response:
 
 def _report(parts: Context, visitor: Visitor, job: Record) -> StoredReport | None:
     """The stored report when there is one that this person may read."""
-    from reporting_pipeline.api.errors import Problem
-
     try:
         return readable_report(parts, visitor.user, job)
     except Problem:

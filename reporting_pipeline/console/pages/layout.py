@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
 
@@ -42,3 +43,10 @@ class Page:
 
     def may(self, action: Action, kind: Kind) -> bool:
         return reach_of(self.visitor.user, action, kind) is not None
+
+
+def opened(visitor: Visitor, action: Action, kind: Kind, reach: str | None = None) -> None:
+    """Refuse (403) a page to people whose roles do not open it; with `reach`, not that far."""
+    found = reach_of(visitor.user, action, kind)
+    if found is None or (reach is not None and found != reach):
+        raise Problem("forbidden", "Your roles do not open this page.")

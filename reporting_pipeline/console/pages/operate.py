@@ -10,9 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from reporting_pipeline.api.deps import scoped
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
-from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
 from reporting_pipeline.stores import alerts, audit, editions, jobs
 
@@ -24,7 +23,7 @@ EDITIONS_SHOWN = 12
 
 @router.get("/operate")
 def operate_page(visitor: Person, parts: Parts, done: Annotated[str, Query(max_length=80)] = "") -> Response:
-    _allowed(visitor, Kind.DEAD_LETTER, Action.READ)
+    opened(visitor, Action.READ, Kind.DEAD_LETTER)
     organisation = visitor.user.organisation
     found = editions.list_editions(parts.database, limit=EDITIONS_SHOWN)
     progress = [(one, editions.job_counts(parts.database, one.id, organisation)) for one in found]
@@ -48,7 +47,7 @@ def operate_page(visitor: Person, parts: Parts, done: Annotated[str, Query(max_l
 @router.post("/operate/requeue")
 def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Try the chosen dead letters and failed renderings again."""
-    _allowed(visitor, Kind.DEAD_LETTER, Action.REQUEUE)
+    opened(visitor, Action.REQUEUE, Kind.DEAD_LETTER)
     organisation, now = visitor.user.organisation, parts.now
     parts.limits.requeue(visitor.user.id)
     mine = scoped(parts, visitor.user)
@@ -72,7 +71,7 @@ def documents_page(
     visitor: Person, parts: Parts, trial: Annotated[str, Query(max_length=64)] = ""
 ) -> Response:
     """What arrived lately."""
-    _allowed(visitor, Kind.DOCUMENT, Action.READ)
+    opened(visitor, Action.READ, Kind.DOCUMENT)
     found = scoped(parts, visitor.user).documents(trial=trial or None, limit=A_PAGE)
     return html("documents.html", page=Page(visitor, "/console/operate"), found=found, trial=trial)
 
@@ -80,7 +79,7 @@ def documents_page(
 @router.get("/editions/{edition_id}")
 def edition_page(edition_id: Annotated[str, Path(max_length=64)], visitor: Person, parts: Parts) -> Response:
     """One edition as this organisation sees it."""
-    _allowed(visitor, Kind.EDITION, Action.READ)
+    opened(visitor, Action.READ, Kind.EDITION)
     try:
         found = editions.get_edition(parts.database, edition_id)
     except editions.EditionMissing:
@@ -93,8 +92,3 @@ def edition_page(edition_id: Annotated[str, Path(max_length=64)], visitor: Perso
         counts=counts,
         moving=found.state.value == "open",
     )
-
-
-def _allowed(visitor: Visitor, kind: Kind, action: Action) -> None:
-    if reach_of(visitor.user, action, kind) is None:
-        raise Problem("forbidden", "Your roles do not open this page.")

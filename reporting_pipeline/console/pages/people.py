@@ -7,11 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import Parts, Person
-from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, Kind
 from reporting_pipeline.stores import users
 
 router = APIRouter(prefix="/console")
@@ -21,8 +20,7 @@ A_PAGE = 100
 
 @router.get("/people")
 def people_page(visitor: Person, parts: Parts, after: Annotated[str, Query(max_length=64)] = "") -> Response:
-    if reach_of(visitor.user, Action.READ, Kind.USER) != "organisation":
-        raise Problem("forbidden", "Your roles do not open this page.")
+    opened(visitor, Action.READ, Kind.USER, "organisation")
     found = users.list_users(parts.database, visitor.user.organisation, after=after or None, limit=A_PAGE + 1)
     return html(
         "people.html",

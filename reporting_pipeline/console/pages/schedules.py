@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Context, require, scoped
+from reporting_pipeline.api.deps import Context, scoped
 from reporting_pipeline.api.errors import Problem
-from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
-from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.deployment import OwnForm, Parts, Person
+from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, Resource, reach_of
+from reporting_pipeline.domain.access import Action, Kind, reach_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import jobs, users
 
@@ -34,7 +34,7 @@ def schedules_page(
     done: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
     """The organisation's subscriptions; filters stand in the address, so that a list can be passed on."""
-    _allowed(visitor, Action.READ)
+    opened(visitor, Action.READ, Kind.SUBSCRIPTION, "organisation")
     found = scoped(parts, visitor.user).subscriptions(
         owner=owner or None,
         status=status or None,
@@ -67,7 +67,7 @@ def _about(parts: Context, one: Subscription) -> tuple[object, object, object]:
 @router.post("/schedules")
 def change_many(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Pause or resume the chosen ones: first it says how many, then it acts."""
-    _allowed(visitor, Action.CHANGE)
+    opened(visitor, Action.CHANGE, Kind.SUBSCRIPTION, "organisation")
     wanted, chosen = form.text("action"), form.all("chosen")[:A_PAGE]
     if wanted not in _BULK or not chosen:
         return RedirectResponse("/console/schedules", 303)
@@ -94,11 +94,3 @@ def _found(parts: Context, visitor: Visitor, identifier: str) -> Subscription | 
         return subscribing.find(parts, visitor.user, identifier, Action.CHANGE)
     except Problem:
         return None
-
-
-def _allowed(visitor: Visitor, action: Action) -> None:
-    if reach_of(visitor.user, action, Kind.SUBSCRIPTION) != "organisation":
-        require(visitor.user, action, Resource(Kind.SUBSCRIPTION, visitor.user.organisation), "page")
-
-
-__all__ = ["Form", "router"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -353,8 +354,6 @@ def _pictures(shown: PreviewedReport | None) -> list[str]:
     """The first pages as data of the page itself: a preview is kept nowhere."""
     if shown is None:
         return []
-    from base64 import b64encode
-
     pages = range(1, min(shown.report.pages, PREVIEW_PAGES) + 1)
     return [
         "data:image/png;base64," + b64encode(page_as_png(shown.report.content, n)).decode() for n in pages

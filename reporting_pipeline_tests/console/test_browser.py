@@ -1,0 +1,176 @@
+"""Journeys in a real browser: by keyboard, with and without script, looked over by axe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.world import SUBSCRIPTION, populate
+from reporting_pipeline_tests.console.chromium import chromium, needs_chromium
+from reporting_pipeline_tests.console.conftest import House
+
+pytestmark = needs_chromium
+PATIENCE = 60_000  # milliseconds; the machine may be busy
+
+PAGES = (
+    "/console/",
+    "/console/subscribe",
+    "/console/schedules",
+    "/console/operate",
+    "/console/people",
+    "/console/audit",
+    "/console/documents",
+    f"/console/reports/{SUBSCRIPTION}",
+    f"/console/reports/{SUBSCRIPTION}/change",
+    f"/console/reports/{SUBSCRIPTION}/end",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+def opened(house: House, browser: Browser, user: str, **options: object) -> BrowserContext:
+    """A window in which `user` is signed in."""
+    context = browser.new_context(**options)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE)
+    name, value = house.cookie_of(user)
+    context.add_cookies([{"name": name, "value": value, "url": house.base}])
+    return context
+
+
+def listening(page: Page) -> list[str]:
+    """What the browser complains about: refused scripts and styles, failing script."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    return complaints
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_person_subscribes_runs_it_and_sees_how_it_gets_on(
+    house: House, browser: Browser, database: Database, script: bool
+) -> None:
+    context = opened(house, browser, "usr_default_subscriber", java_script_enabled=script)
+    page = context.new_page()
+    complaints = listening(page)
+    page.goto(house.base + "/")
+    page.get_by_role("link", name="Subscribe to a report").click()
+    page.get_by_label("Name").fill("By hand")
+    page.get_by_label("T1").check()
+    page.get_by_role("button", name="Subscribe", exact=True).click()
+    expect(page.get_by_role("heading", name="By hand")).to_be_visible()
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_text("Waiting").first).to_be_visible()
+    if script:
+        job = database.jobs.find_one({}) or {}
+        database.jobs.update_one({"_id": job["_id"]}, {"$set": {"state": "processing"}})
+        expect(page.locator("#status")).to_have_text("Being made", timeout=PATIENCE)
+        expect(page.get_by_text("Being made").first).to_be_visible(timeout=PATIENCE)
+    assert complaints == []
+    context.close()
+
+
+def test_a_cron_schedule_is_made_by_keyboard_alone(
+    house: House, browser: Browser, database: Database
+) -> None:
+    context = opened(house, browser, "usr_default_manager")
+    page = context.new_page()
+    page.goto(house.base + "/console/subscribe")
+    reach(page, "name")
+    page.keyboard.type("By keyboard")
+    reach(page, "weekly")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    reach(page, "cron_expression")
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type("30 6 * * MON-FRI")
+    page.keyboard.press("Tab")
+    expect(page.locator("#preview")).to_contain_text("06:30", timeout=PATIENCE)
+    reach(page, "save")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="By keyboard")).to_be_visible()
+    stored = database.subscriptions.find_one({"name": "By keyboard"}) or {}
+    assert stored["schedule"]["cron_expression"] == "30 6 * * MON-FRI"
+    context.close()
+
+
+def reach(page: Page, wanted: str) -> None:
+    """Press Tab until the field or button of that name or value has the focus."""
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        focused = page.evaluate("[document.activeElement.name, document.activeElement.value]")
+        if wanted in focused:
+            return
+    raise AssertionError(f"{wanted} cannot be reached by keyboard")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(
+    house: House, browser: Browser, database: Database, objects: ObjectStore, scheme: str
+) -> None:
+    ids = populate(database, objects)
+    context = opened(house, browser, "usr_default_admin", color_scheme=scheme)
+    page = context.new_page()
+    complaints = listening(page)
+    found = []
+    for path in (*PAGES, f"/console/jobs/{ids['job']}", f"/console/editions/{ids['edition']}"):
+        page.goto(house.base + path)
+        results = Axe().run(page)
+        found += [
+            f"{path}: {one['id']}: {one['nodes'][0]['html'][:120]}" for one in results.response["violations"]
+        ]
+    context.close()
+    stranger = browser.new_context(color_scheme=scheme).new_page()  # type: ignore[arg-type]
+    stranger.goto(house.base + "/console/sign-in")
+    found += [one["id"] for one in Axe().run(stranger).response["violations"]]
+    stranger.context.close()
+    assert found == []
+    assert [one for one in complaints if "Content Security Policy" in one] == []
+
+
+@pytest.mark.parametrize("width", [320, 768, 2560])
+def test_no_page_is_wider_than_the_screen(
+    house: House, browser: Browser, database: Database, objects: ObjectStore, width: int
+) -> None:
+    populate(database, objects)
+    database.subscriptions.update_one({"_id": SUBSCRIPTION}, {"$set": {"name": "W" * 200}})
+    context = opened(house, browser, "usr_default_admin", viewport={"width": width, "height": 800})
+    page = context.new_page()
+    for path in PAGES:
+        page.goto(house.base + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    context.close()
+
+
+def test_a_session_that_ended_leads_to_the_sign_in_and_back(
+    house: House, browser: Browser, database: Database
+) -> None:
+    context = opened(house, browser, "usr_default_subscriber")
+    page = context.new_page()
+    page.goto(house.base + "/console/subscribe")
+    database.console_sessions.delete_many({})
+    page.get_by_label("Name").fill("Too late")
+    page.get_by_role("button", name="Subscribe", exact=True).click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_role("button", name="Continue as subscriber").click()
+    expect(page.get_by_role("heading", name="My reports")).to_be_visible()
+    context.close()
+
+
+def test_a_double_click_subscribes_once(house: House, browser: Browser, database: Database) -> None:
+    context = opened(house, browser, "usr_default_subscriber")
+    page = context.new_page()
+    page.goto(house.base + "/console/subscribe")
+    page.get_by_label("Name").fill("Once")
+    page.get_by_role("button", name="Subscribe", exact=True).dblclick()
+    expect(page.get_by_role("heading", name="Once")).to_be_visible()
+    assert database.subscriptions.count_documents({}) == 1
+    context.close()

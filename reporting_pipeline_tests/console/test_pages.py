@@ -1,0 +1,250 @@
+"""What a person does in the console without script: subscribe, change, pause, run, read, end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.world import OWNER, SUBSCRIPTION, populate
+from reporting_pipeline_tests.console.conftest import Browser, House
+
+WEEKLY = {
+    "name": "My trial",
+    "report_type": "trial_activity",
+    "trials": "T1",
+    "cadence": "weekly",
+    "day_of_week": "1",
+    "time": "07:00",
+    "timezone": "Europe/Zurich",
+    "business_days": "none",
+    "format": "pdf",
+    "save": "1",
+}
+
+
+def subscribe(browser: Browser, **changed: str) -> str:
+    answer = browser.post("/console/subscribe", {**WEEKLY, **changed})
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"].partition("?")[0]
+
+
+def test_a_person_subscribes_and_finds_it_in_their_reports(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    browser = person("subscriber")
+    address = subscribe(browser)
+    assert "My trial" in browser.get("/console/").text
+    page = browser.get(address).text
+    assert "Every week on Monday at 07:00 (Europe/Zurich)" in page
+    stored = database.subscriptions.find_one({"owner": "usr_default_subscriber"}) or {}
+    assert stored["recipients"] == [{"type": "user", "value": "usr_default_subscriber"}]
+    assert database.audit.count_documents({"action": "subscription.created"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "words"),
+    [
+        ({"name": ""}, "name", "give it a name"),
+        ({"time": "25:00"}, "time", "no local time"),
+        ({"timezone": "Europe/Zurick"}, "timezone", "did you mean"),
+        ({"cadence": "cron", "cron_expression": "* * * * *"}, "cron_expression", "hour"),
+        ({"trials": "X1"}, "trials", "no such trial open"),
+        ({"sites": "999"}, "sites", "no trial of this subscription"),
+        ({"recipients": "stranger@elsewhere.example"}, "recipients", "allowed domains"),
+        ({"format": "exe"}, "format", "choose one"),
+        ({"report_type": "nonsense"}, "report_type", "no such report type"),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost(
+    person: Callable[[str], Browser], database: Database, changed: dict[str, str], field: str, words: str
+) -> None:
+    answer = person("subscriber").post(
+        "/console/subscribe", {**WEEKLY, "description": "kept words", **changed}
+    )
+    page = unescape(answer.text)
+    assert 400 <= answer.status_code < 500
+    assert f'href="#{field}"' in page
+    assert words in page
+    assert "kept words" in page
+    assert database.subscriptions.count_documents({}) == 0
+
+
+def test_the_dates_shown_are_those_of_the_planner_with_the_clock_change_told(
+    person: Callable[[str], Browser],
+) -> None:
+    fields = {**WEEKLY, "cadence": "monthly", "day_of_month": "31"}
+    page = person("subscriber").post("/console/subscribe/dates", fields).text
+    assert "Mon 30 Nov 2026, 07:00 (+01:00)" in page
+    assert "2026-11-30 06:00 UTC" in page
+    assert len(re.findall("<li>", page)) == 5
+
+
+def test_a_preview_without_data_says_so_and_keeps_the_form(person: Callable[[str], Browser]) -> None:
+    fields = {name: value for name, value in WEEKLY.items() if name != "save"} | {"look": "1"}
+    page = unescape(person("subscriber").post("/console/subscribe", fields).text)
+    assert "has been prepared yet" in page
+    assert 'value="My trial"' in page
+
+
+def test_pause_resume_and_end(person: Callable[[str], Browser], database: Database) -> None:
+    browser = person("subscriber")
+    address = subscribe(browser)
+    for deed, status in (("pause", "paused"), ("resume", "active")):
+        assert browser.post(f"{address}/{deed}", {}).status_code == 303
+        assert (database.subscriptions.find_one({}) or {})["status"] == status
+    assert "It cannot be taken back" in browser.get(f"{address}/end").text
+    assert (database.subscriptions.find_one({}) or {})["status"] == "active"
+    assert browser.post(f"{address}/end", {}).status_code == 303
+    assert (database.subscriptions.find_one({}) or {})["status"] == "ended"
+
+
+def test_two_tabs_that_change_one_schedule_lose_nothing(person: Callable[[str], Browser]) -> None:
+    browser = person("subscriber")
+    address = subscribe(browser)
+    fields = {**WEEKLY, "version": "1"}
+    assert browser.post(f"{address}/change", {**fields, "name": "First"}).status_code == 303
+    second = browser.post(f"{address}/change", {**fields, "name": "Second"})
+    page = unescape(second.text)
+    assert second.status_code == 412
+    assert "now “First”, yours “Second”" in page
+    version = re.search(r'name="version" value="(\d+)"', page)
+    assert version is not None
+    assert (
+        browser.post(f"{address}/change", {**fields, "name": "Second", "version": version[1]}).status_code
+        == 303
+    )
+    assert "Second" in browser.get(address).text
+
+
+def test_run_now_leads_to_the_report_that_is_made_and_twice_to_the_same(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    browser = person("subscriber")
+    address = subscribe(browser)
+    first = browser.post(f"{address}/run", {})
+    again = browser.post(f"{address}/run", {})
+    assert first.headers["location"] == again.headers["location"]
+    assert database.jobs.count_documents({}) == 1
+    assert "Waiting" in browser.get(first.headers["location"]).text
+
+
+def test_a_manager_pauses_many_after_seeing_how_many(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    for name in ("One", "Two", "Three"):
+        subscribe(person("subscriber"), name=name)
+    ids = [row["_id"] for row in database.subscriptions.find({})]
+    chosen = [("chosen", one) for one in ids[:2]]
+    manager = person("manager")
+    asked = manager.post("/console/schedules", [*chosen, ("action", "pause")])
+    assert "Pause 2 schedules?" in asked.text
+    assert database.subscriptions.count_documents({"status": "paused"}) == 0
+    manager.post("/console/schedules", [*chosen, ("action", "pause"), ("sure", "1")])
+    assert database.subscriptions.count_documents({"status": "paused"}) == 2
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "שלום ‮ abc",
+    "{{ 7 * 7 }}",
+    "x" * 200,
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_text_on_every_page(person: Callable[[str], Browser], name: str) -> None:
+    browser = person("manager")
+    answer = browser.post("/console/subscribe", {**WEEKLY, "name": name})
+    pages = ["/console/", "/console/schedules"]
+    if answer.status_code == 303:
+        pages.append(answer.headers["location"].partition("?")[0])
+    for path in pages:
+        page = browser.get(path).text
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert "49" not in page or "{{ 7" not in name
+
+
+#: page -> the roles that may open it.
+EVERYBODY = frozenset({"subscriber", "analyst", "manager", "admin"})
+OPEN_TO = {
+    "/console/": EVERYBODY,
+    "/console/subscribe": EVERYBODY,
+    "/console/documents": EVERYBODY,
+    "/console/schedules": EVERYBODY - {"subscriber"},
+    "/console/operate": EVERYBODY - {"subscriber"},
+    "/console/people": frozenset({"manager", "admin"}),
+    "/console/audit": frozenset({"manager", "admin"}),
+}
+
+
+@pytest.mark.parametrize("role", sorted(EVERYBODY))
+def test_a_role_opens_what_the_rights_say_and_its_navigation_holds_nothing_else(
+    person: Callable[[str], Browser], role: str
+) -> None:
+    browser = person(role)
+    home = browser.get("/console/").text
+    for path, roles in OPEN_TO.items():
+        assert browser.get(path).status_code == (200 if role in roles else 403), path
+        if f'href="{path}"' in home:
+            assert role in roles, path
+
+
+@pytest.mark.parametrize("role", sorted(EVERYBODY))
+def test_nobody_of_another_organisation_learns_that_it_exists(
+    house: House, database: Database, objects: ObjectStore, role: str
+) -> None:
+    ids = populate(database, objects)
+    browser = house.signed_in(f"usr_other_{role}")
+    for path in (
+        f"/console/reports/{ids['subscription']}",
+        f"/console/reports/{ids['subscription']}/change",
+        f"/console/reports/{ids['subscription']}/end",
+        f"/console/jobs/{ids['job']}",
+        f"/console/jobs/{ids['job']}/file",
+        f"/console/jobs/{ids['job']}/page/1.png",
+    ):
+        unknown = path.replace(ids["subscription"], "sub_none").replace(ids["job"], "job_none")
+        there, nowhere = browser.get(path), browser.get(unknown)
+        assert (there.status_code, there.text) == (nowhere.status_code, nowhere.text), path
+        assert there.status_code == 404
+    for deed in ("run", "pause", "resume", "end", "change"):
+        assert browser.post(f"/console/reports/{SUBSCRIPTION}/{deed}", WEEKLY).status_code == 404
+    for path in (
+        "/console/",
+        "/console/schedules",
+        "/console/operate",
+        "/console/people",
+        "/console/audit",
+        "/console/documents",
+    ):
+        page = browser.get(path).text
+        for foreign in (SUBSCRIPTION, ids["job"], OWNER, "default.example", "A note"):
+            assert foreign not in page, (path, foreign)
+
+
+def test_an_analyst_reads_and_changes_nothing(
+    house: House, database: Database, objects: ObjectStore, person: Callable[[str], Browser]
+) -> None:
+    populate(database, objects)
+    browser = person("analyst")
+    assert browser.get(f"/console/reports/{SUBSCRIPTION}").status_code == 200
+    for deed in ("run", "pause", "end"):
+        assert browser.post(f"/console/reports/{SUBSCRIPTION}/{deed}", {}).status_code in (403, 404)
+    assert (database.subscriptions.find_one({"_id": SUBSCRIPTION}) or {})["status"] == "active"
+
+
+def test_the_reading_of_a_report_is_in_the_audit_log(
+    house: House, database: Database, objects: ObjectStore, person: Callable[[str], Browser]
+) -> None:
+    ids = populate(database, objects)
+    answer = person("subscriber").get(f"/console/jobs/{ids['job']}/file")
+    assert answer.status_code == 303
+    row = database.audit.find_one({"action": "report.downloaded"}) or {}
+    assert (row["actor"], row["details"]["by"]) == (OWNER, "console")
