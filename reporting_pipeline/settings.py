@@ -157,6 +157,10 @@ class Settings(BaseSettings):
     jwt_audience: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_JWT_AUDIENCE"))
     jwks_url: str | None = Field(None, validation_alias=_env("REPORTING_JWKS_URL"))
     jwks_file: Path | None = Field(None, validation_alias=_env("REPORTING_JWKS_FILE"))
+    # Who signs people in to the console; its `sub` is the id of a user.
+    oidc_issuer: str | None = Field(None, validation_alias=_env("REPORTING_OIDC_ISSUER"))
+    oidc_client_id: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_OIDC_CLIENT_ID"))
+    oidc_client_secret: SecretStr | None = Field(None, validation_alias=_env("REPORTING_OIDC_CLIENT_SECRET"))
 
     requests_per_minute: int = Field(600, ge=1, validation_alias=_env("REPORTING_REQUESTS_PER_MINUTE"))
     run_now_per_hour: int = Field(20, ge=1, validation_alias=_env("REPORTING_RUN_NOW_PER_HOUR"))
@@ -253,6 +257,8 @@ class Settings(BaseSettings):
         yield from _shared(secrets)
         if self.email_backend == "sendgrid" and self.sendgrid_api_key is None:
             yield "SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid"
+        if self.oidc_issuer and not self.oidc_issuer.startswith("https://"):
+            yield f"REPORTING_OIDC_ISSUER must be an https address in {self.environment}"
         if self.private_hosts:
             yield f"REPORTING_PRIVATE_HOSTS is for local use; it must be empty in {self.environment}"
 

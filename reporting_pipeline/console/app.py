@@ -18,6 +18,7 @@ from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console import signing_in
 from reporting_pipeline.console.deployment import FormRefused, SignInNeeded
 from reporting_pipeline.console.pages import ROUTERS
+from reporting_pipeline.console.provider import IdentityProvider
 from reporting_pipeline.console.rendering import html, tokens_css
 from reporting_pipeline.console.sessions import Cookies
 
@@ -43,7 +44,7 @@ def create_console(context: Context) -> ASGIApp:
     app = FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.context = context
     app.state.cookies = Cookies(context.settings)
-    app.state.provider = None
+    app.state.provider = IdentityProvider(context.settings) if context.settings.oidc_issuer else None
     app.include_router(signing_in.router)
     for router in ROUTERS:
         app.include_router(router)

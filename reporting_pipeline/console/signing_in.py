@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
+from dataclasses import asdict
 from typing import Annotated
 
+import requests
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.api.tokens import local_user
 from reporting_pipeline.console.deployment import Form, FormRefused, Jar, OwnForm, Parts, Person, Posted
+from reporting_pipeline.console.provider import Attempt, IdentityProvider, SignInFailed
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.domain.access import Role
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores import audit, sessions
+from reporting_pipeline.stores import audit, sessions, users
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/console")
 
 HOME = "/console/"
+_UNDER_WAY = "sign-in-under-way"
 _PRE = "sign-in"  # a cookie of the sign-in page, so that nobody can sign a stranger in by a form of theirs
 
 
@@ -71,6 +79,57 @@ def signed_in(parts: Parts, cookies: Jar, user: str, target: str) -> Response:
     cookies.write(answer, token)
     answer.delete_cookie(_PRE, path="/console/sign-in")
     return answer
+
+
+@router.get("/sign-in/provider")
+def to_provider(
+    request: Request, parts: Parts, next: Annotated[str, Query(max_length=2000)] = HOME
+) -> Response:
+    """Off to the identity provider; what the way back has to prove stays here."""
+    provider = provider_of(request)
+    try:
+        address, attempt = provider.begin(safe_target(next))
+    except (requests.RequestException, ValueError, KeyError) as error:
+        log.warning("the identity provider does not answer as it should: %s", error)
+        raise Problem("unavailable", "The identity provider does not answer; try again later.") from None
+    token = sessions.begin_sign_in(parts.database, asdict(attempt), parts.now)
+    answer = RedirectResponse(address, 303)
+    # Lax: the browser comes back from another site, by a link.
+    answer.set_cookie(
+        _UNDER_WAY,
+        token,
+        max_age=int(sessions.SIGN_IN_WITHIN.total_seconds()),
+        httponly=True,
+        secure=parts.settings.public_url.startswith("https:"),
+        samesite="lax",
+        path="/console/sign-in",
+    )
+    return answer
+
+
+@router.get("/sign-in/callback")
+def from_provider(request: Request, parts: Parts, cookies: Jar) -> Response:
+    """Back from the identity provider. Whatever is wrong, the answer is the same."""
+    provider = provider_of(request)
+    kept = sessions.take_sign_in(parts.database, request.cookies.get(_UNDER_WAY, ""), parts.now)
+    try:
+        if kept is None:
+            raise SignInFailed("this browser began no sign-in, or too long ago")
+        attempt = Attempt(**kept)
+        user = users.get_user(parts.database, provider.finish(request.url.query, attempt))
+        if user is None or not user.active:
+            raise SignInFailed("the provider names nobody active here")
+    except SignInFailed as failure:
+        log.warning("sign-in refused: %s", failure)
+        raise Problem("forbidden", "You could not be signed in. Begin anew, or ask your admins.") from None
+    return signed_in(parts, cookies, user.id, attempt.target)
+
+
+def provider_of(request: Request) -> IdentityProvider:
+    provider = request.app.state.provider
+    if not isinstance(provider, IdentityProvider):
+        raise Problem("not-found", "This deployment has no identity provider.")
+    return provider
 
 
 @router.post("/sign-out")

@@ -105,6 +105,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("principal", ASCENDING), ("key", ASCENDING)], unique=True),
         IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
     ],
+    "console_sign_ins": [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
     "console_sessions": [
         IndexModel([("user", ASCENDING)]),
         IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),

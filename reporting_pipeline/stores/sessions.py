@@ -82,3 +82,26 @@ def _from_record(record: Record) -> ConsoleSession:
     return ConsoleSession(
         record["_id"], record["user"], record["csrf"], record["signed_in_at"], record["seen_at"]
     )
+
+
+# --- sign-ins under way ------------------------------------------------------------------------
+
+SIGN_IN_WITHIN = timedelta(minutes=10)
+
+
+def begin_sign_in(database: Database, attempt: Record, now: datetime) -> str:
+    """Keep what a sign-in has to prove. Returns the token for the browser."""
+    token = secrets.token_urlsafe(32)
+    database.console_sign_ins.insert_one(
+        {"_id": _hashed(token), "attempt": attempt, "expires_at": now + SIGN_IN_WITHIN}
+    )
+    return token
+
+
+def take_sign_in(database: Database, token: str, now: datetime) -> Record | None:
+    """What was kept, once: a second use finds nothing."""
+    record = database.console_sign_ins.find_one_and_delete({"_id": _hashed(token)})
+    if record is None or now >= record["expires_at"]:
+        return None
+    attempt: Record = record["attempt"]
+    return attempt

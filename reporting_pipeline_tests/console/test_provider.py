@@ -1,0 +1,140 @@
+"""Signing in by an identity provider, held against a real OpenID Connect server."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from pydantic import SecretStr
+
+from reporting_pipeline.api.app import create_app
+from reporting_pipeline.settings import Settings, SettingsError, load_settings
+from reporting_pipeline.sidecar import sidecar_of
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.sessions import SIGN_IN_WITHIN
+from reporting_pipeline_tests.api.conftest import Server
+from reporting_pipeline_tests.api.world import NOW
+from reporting_pipeline_tests.console.conftest import Browser, House
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    """A provider in a process of its own, on a port of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("oidc-provider-mock")), "--port", str(port), "-n", "true"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{base}/.well-known/openid-configuration", process)
+        yield base
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            requests.get(address, timeout=5).raise_for_status()
+            return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise AssertionError("the identity provider did not start")
+
+
+@pytest.fixture
+def federated(
+    database: Database, objects: ObjectStore, settings: Settings, organisations: None, issuer: str
+) -> Iterator[House]:
+    """A deployment whose people sign in at `issuer`."""
+    server = Server(None)  # type: ignore[arg-type]  # its address is a setting of the application
+    chosen = settings.model_copy(
+        update={"oidc_issuer": issuer, "oidc_client_secret": SecretStr("a secret"), "public_url": server.base}
+    )
+    server.config.app = sidecar_of(create_app(chosen, database, objects, clock=lambda: NOW))
+    with server:
+        yield House(server.base, chosen, database)
+
+
+def back_from_provider(browser: Browser, user: str) -> str:
+    """Go to the provider, say there that one is `user`, and return the address it sends one back to."""
+    away = browser.get("/console/sign-in/provider?next=/console/subscribe").headers["location"]
+    assert "code_challenge_method=S256" in away
+    answer = requests.post(away, data={"sub": user}, timeout=60, allow_redirects=False)
+    assert answer.status_code == 302, answer.text
+    return answer.headers["location"].removeprefix(browser.base)
+
+
+def test_a_person_signs_in_by_the_provider_and_goes_on_where_they_wanted(federated: House) -> None:
+    browser = federated.stranger()
+    assert "Sign in with your organisation" in browser.get("/console/sign-in").text
+    answer = browser.get(back_from_provider(browser, "usr_default_manager"))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/subscribe")
+    assert "Manager" in browser.get("/console/").text
+    row = federated.database.audit.find_one({"action": "signed.in"}) or {}
+    assert (row["actor"], row["organisation"]) == ("usr_default_manager", "default")
+
+
+def test_who_is_no_user_here_or_deactivated_does_not_get_in(federated: House) -> None:
+    federated.database.users.update_one({"_id": "usr_default_analyst"}, {"$set": {"active": False}})
+    for user in ("usr_nobody", "usr_default_analyst"):
+        browser = federated.stranger()
+        assert browser.get(back_from_provider(browser, user)).status_code == 403
+        assert browser.get("/console/").status_code == 303
+
+
+def test_a_way_back_is_good_once_in_the_browser_that_began_it(federated: House) -> None:
+    browser, thief = federated.stranger(), federated.stranger()
+    address = back_from_provider(browser, "usr_default_manager")
+    assert thief.get(address).status_code == 403
+    assert browser.get(address).status_code == 303
+    assert browser.get(address).status_code == 403
+
+
+def test_another_state_or_code_or_a_late_way_back_is_refused(federated: House) -> None:
+    for spoil in (
+        lambda address: re.sub(r"state=[^&]+", "state=other", address),
+        lambda address: re.sub(r"code=[^&]+", "code=other", address),
+        lambda address: address.partition("?")[0],
+        lambda address: address.partition("?")[0] + "?error=access_denied&state=x",
+    ):
+        browser = federated.stranger()
+        address = back_from_provider(browser, "usr_default_manager")
+        assert browser.get(spoil(address)).status_code == 403
+    browser = federated.stranger()
+    address = back_from_provider(browser, "usr_default_manager")
+    federated.database.console_sign_ins.update_many({}, {"$set": {"expires_at": NOW - SIGN_IN_WITHIN}})
+    assert browser.get(address).status_code == 403
+
+
+def test_the_answer_to_another_sign_in_is_refused(federated: House) -> None:
+    """A code that the provider gave for one attempt is no good in another: nonce and verifier differ."""
+    one, other = federated.stranger(), federated.stranger()
+    code = re.search(r"code=([^&]+)", back_from_provider(one, "usr_default_admin"))
+    assert code is not None
+    mine = back_from_provider(other, "usr_default_subscriber")
+    assert other.get(re.sub(r"code=[^&]+", f"code={code[1]}", mine)).status_code == 403
+
+
+def test_an_unencrypted_provider_is_refused_where_people_are() -> None:
+    secret = "x9" * 20
+    with pytest.raises(SettingsError, match="REPORTING_OIDC_ISSUER"):
+        load_settings(
+            {
+                "REPORTING_ENVIRONMENT": "staging",
+                "REPORTING_LINK_SECRET": secret + "a",
+                "REPORTING_JWT_SECRET": secret + "b",
+                "REPORTING_OIDC_ISSUER": "http://id.example",
+            }
+        )
