@@ -14,7 +14,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from reporting_pipeline.cli.operate import access, delivery, editions, files, keeping, migrate, watching
+from reporting_pipeline.cli.operate import (
+    access,
+    code_server,
+    delivery,
+    editions,
+    files,
+    keeping,
+    migrate,
+    watching,
+)
 from reporting_pipeline.cli.plain import needing, plain_errors
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import current_settings
@@ -39,6 +48,7 @@ app.command("migrate", rich_help_panel=OPERATE)(migrate.migrate_command)
 app.command(rich_help_panel=OPERATE)(watching.alarm)
 app.command(rich_help_panel=OPERATE)(access.token)
 app.command(rich_help_panel=OPERATE)(access.openapi)
+app.command("code-server", rich_help_panel=OPERATE)(code_server.code_server)
 app.command(rich_help_panel=OPERATE)(files.files)
 app.command(rich_help_panel=OPERATE)(keeping.retention)
 app.add_typer(keeping.hold_app, name="hold", rich_help_panel=OPERATE)

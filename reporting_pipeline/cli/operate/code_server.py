@@ -1,0 +1,81 @@
+"""Dagster's code server as a deployment runs it: on a port of its own, and ended by SIGTERM.
+
+Dagster's own command binds with SO_REUSEPORT, so that a second one on the same port serves beside the
+first, old and new code in turn; and at SIGTERM it waits for the streams of a webserver and a daemon, which
+end with them only.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from reporting_pipeline.cli.plain import plain_errors
+from reporting_pipeline.settings import SettingsError, child_environment, current_settings
+
+DEFINITIONS = "reporting_pipeline.definitions"
+#: Seconds that calls under way are given at a stop; a run goes on in a process of its own.
+GRACE_SECONDS = 5
+#: On top of it, for Dagster to leave; then it is killed.
+LEAVE_SECONDS = 15.0
+
+
+def code_server(
+    host: Annotated[str, typer.Option("--host", "-h", help="Where it listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", "-p", help="A port that nobody else has.")] = 4000,
+) -> None:
+    """Load the definitions and serve them to Dagster's webserver and daemon until SIGTERM."""
+    with plain_errors():
+        current_settings()
+        code = run(host, port)
+    raise typer.Exit(code)
+
+
+def run(host: str, port: int) -> int:
+    """Serve until told to stop; the exit code. Raises SettingsError where somebody has the port."""
+    _refuse_taken(host, port)
+    command = [sys.executable, "-m", "dagster", "code-server", "start"]
+    child = subprocess.Popen(
+        [*command, "-h", host, "-p", str(port), "-m", DEFINITIONS],
+        env=child_environment({"DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": str(GRACE_SECONDS)}),
+        start_new_session=True,  # a Ctrl-C reaches it once, from here
+    )
+    told = False
+
+    def stop(*_: object) -> None:
+        nonlocal told
+        told = True
+        child.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    while not told:
+        try:
+            return child.wait(1)
+        except subprocess.TimeoutExpired:
+            continue
+    try:
+        child.wait(GRACE_SECONDS + LEAVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    return 0
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen(1)
+        except OSError as error:
+            raise SettingsError(
+                f"{host}:{port} cannot be had ({error.strerror}): another code server may still serve there, "
+                "and two on one port would answer in turn. Stop it first, or choose another --port"
+            ) from None

@@ -1,0 +1,75 @@
+"""The code server of a deployment: one a port, ended by SIGTERM while somebody listens to it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from dagster._grpc.client import DagsterGrpcClient
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from reporting_pipeline.embedded.processes import HOST, free_ports
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.settings import child_environment
+from reporting_pipeline_tests.waiting import PATIENCE, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def serving(port: int, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    program = Path(sys.executable).parent / "reporting-pipeline"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [str(program), "code-server", "-p", str(port)], env=environment, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def is_loaded(port: int) -> bool:
+    with grpc.insecure_channel(f"{HOST}:{port}") as channel:
+        try:
+            request = health_pb2.HealthCheckRequest(service="DagsterApi")
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_a_port_is_ones_own_and_sigterm_stops_it(endpoints: Endpoints, tmp_path: Path) -> None:
+    (tmp_path / "dagster").mkdir()
+    environment = child_environment(
+        {
+            "REPORTING_ENVIRONMENT": "test",
+            "REPORTING_HOME": str(tmp_path),
+            "DAGSTER_HOME": str(tmp_path / "dagster"),
+            "COLUMNS": "300",
+            **endpoints.as_environment(),
+        }
+    )
+    (port,) = free_ports(1)
+    with serving(port, environment, tmp_path / "first.log") as first:
+        wait_until("it has loaded", lambda: is_loaded(port), every=0.2)
+        with serving(port, environment, tmp_path / "second.log") as second:
+            assert second.wait(PATIENCE) == 1
+        assert "another code server may still serve there" in (tmp_path / "second.log").read_text()
+
+        client = DagsterGrpcClient(host=HOST, port=port)
+        assert client.ping("still here")["echo"] == "still here"
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(PATIENCE) == 0
+    assert not is_loaded(port)
+    with serving(port, environment, tmp_path / "third.log"):
+        wait_until("the port is free for the next one", lambda: is_loaded(port), every=0.2)
