@@ -100,12 +100,10 @@ def list_editions(
     return [_edition(record) for record in found]
 
 
-def open_editions(database: Database, cadence: Cadence | None = None) -> list[Edition]:
+def open_editions(database: Database) -> list[Edition]:
     """Every edition that is open, oldest first: what the edition sensor works on."""
-    query: Record = {"state": EditionState.OPEN.value}
-    if cadence is not None:
-        query["cadence"] = cadence.value
-    return [_edition(record) for record in database.editions.find(query).sort([("period", 1), ("_id", 1)])]
+    found = database.editions.find({"state": EditionState.OPEN.value}).sort([("period", 1), ("_id", 1)])
+    return [_edition(record) for record in found]
 
 
 def set_state(

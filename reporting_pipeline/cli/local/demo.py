@@ -50,7 +50,7 @@ ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoResult:
     """What a demo came to."""
 
     edition: str
@@ -63,7 +63,7 @@ class Outcome:
     seconds: float
 
 
-def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
+def run(settings: Settings, subscriptions: int, console: Console) -> DemoResult:
     """Run the demo and print what came out. Raises SettingsError when the edition does not finish."""
     started = time.monotonic()
     with ExitStack() as stack:
@@ -81,7 +81,7 @@ def run(settings: Settings, subscriptions: int, console: Console) -> Outcome:
         opened = _open_newest_mail(deployment.settings)
         folder = deployment.settings.home / "demo" / "reports"
         reports = _export(deployment.database, deployment.objects, edition, folder)
-        outcome = Outcome(
+        outcome = DemoResult(
             edition=edition,
             state=state,
             jobs=job_counts(deployment.database, edition),
@@ -221,7 +221,7 @@ def _mails(settings: Settings) -> int:
     return len(list(settings.outbox.glob("*.eml")))
 
 
-def _show(outcome: Outcome, settings: Settings, folder: Path, console: Console) -> None:
+def _show(outcome: DemoResult, settings: Settings, folder: Path, console: Console) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("edition", f"{outcome.edition}, {outcome.state}")
     jobs = ", ".join(f"{count} {state}" for state, count in sorted(outcome.jobs.items()))

@@ -99,12 +99,6 @@ class Surface:
         for resource, glyphs in shaped.glyphs.items():
             self.glyphs.setdefault(resource, {}).update(glyphs)
 
-    def vertical_text(self, x: float, y: float, text: str, size: float, fill: Colour) -> None:
-        """One line that reads upwards, centred on `y`."""
-        self.operators.append(f"q 0 1 -1 0 {number(x)} {number(y)} cm")
-        self.text(0, 0, text, size, fill, align="center")
-        self.operators.append("Q")
-
     def image(self, path: str, x: float, y: float, width: float, height: float) -> None:
         self.images.append(PlacedImage(path, x, y, width, height))
 
