@@ -2,7 +2,9 @@
 
 A key has two dimensions, `period` and either `trial` or `subscription`. Dagster joins them with "|"
 in the alphabetical order of the dimensions' names, so the period always comes first:
-`2026-11-16|CDISCPILOT01`. Dimension keys are opaque ids: no name, no address, no "|", no comma.
+`2026-11-16|CDISCPILOT01`. Subscriptions are keyed by their ids, which are ours. Trials have the ids that
+their sponsors gave them, in any script and with any sign: what a key cannot hold is written as `~` and
+two hexadecimal digits for each byte of its UTF-8, so "TRIAL 01" is the key `TRIAL~2001`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from dagster import (
@@ -23,11 +25,13 @@ from dagster import (
     WeeklyPartitionsDefinition,
 )
 
-from reporting_pipeline.domain.periods import Cadence, Period, window_start
+from reporting_pipeline.domain.periods import Cadence, Period, oldest_start
+from reporting_pipeline.domain.trial_keys import trial_key, trial_of
 from reporting_pipeline.settings import Settings
 
 PERIOD, TRIAL, SUBSCRIPTION = "period", "trial", "subscription"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}")
+
 
 #: Every trial, for all cadences.
 trials = DynamicPartitionsDefinition(name="trials")
@@ -40,13 +44,17 @@ def subscriptions(cadence: Cadence) -> DynamicPartitionsDefinition:
 
 def periods(cadence: Cadence, settings: Settings, now: datetime) -> TimeWindowPartitionsDefinition:
     """The windows of `cadence` that the retention period still holds."""
-    first_day = (now - timedelta(days=settings.retention_days)).astimezone(settings.zone).date()
-    start = window_start(cadence, first_day).isoformat()
+    start = oldest_start(cadence, settings.retention_days, now, settings.timezone).isoformat()
     if cadence is Cadence.WEEKLY:
         return WeeklyPartitionsDefinition(start_date=start, timezone=settings.timezone, day_offset=1)
     if cadence is Cadence.MONTHLY:
         return MonthlyPartitionsDefinition(start_date=start, timezone=settings.timezone)
     return DailyPartitionsDefinition(start_date=start, timezone=settings.timezone)
+
+
+def holds(cadence: Cadence, settings: Settings, now: datetime, period: Period) -> bool:
+    """Whether the retention period still holds `period`: an older one has no partition any more."""
+    return period.start >= oldest_start(cadence, settings.retention_days, now, settings.timezone)
 
 
 def by_trial(cadence: Cadence, settings: Settings, now: datetime) -> MultiPartitionsDefinition:
@@ -76,16 +84,16 @@ class TrialPartition:
     """One trial in one period."""
 
     period: Period
-    trial: str
+    trial: str  # its id, in any spelling
 
     @property
     def key(self) -> MultiPartitionKey:
-        return MultiPartitionKey({PERIOD: self.period.key, TRIAL: checked_id(self.trial, "trial")})
+        return MultiPartitionKey({PERIOD: self.period.key, TRIAL: trial_key(self.trial)})
 
     @classmethod
     def parse(cls, key: str, cadence: Cadence, timezone: str) -> Self:
         period, trial = _split(key)
-        return cls(Period.from_key(cadence, period, timezone), checked_id(trial, "trial"))
+        return cls(Period.from_key(cadence, period, timezone), trial_of(trial))
 
 
 @dataclass(frozen=True, order=True)
@@ -124,16 +132,22 @@ class KeyRange:
 
 
 def contiguous_ranges(
-    ordered_keys: Sequence[str], wanted: Iterable[str], limit: int, passable: Iterable[str] = ()
+    ordered_keys: Sequence[str],
+    wanted: Iterable[str],
+    limit: int,
+    passable: Iterable[str] = (),
+    longest_pass: int | None = None,
 ) -> list[KeyRange]:
     """The fewest ranges of at most `limit` keys over `ordered_keys` that cover `wanted`.
 
-    A range may pass over keys of `passable` (work that is already done and merely confirmed), never
-    over others: a range names its two ends only, and everything between them runs.
+    A range may pass over keys of `passable` (work that is already done and merely confirmed), at most
+    `longest_pass` in a row, never over others: a range names its two ends only, and everything between
+    them runs.
     """
     wanted_keys, passable_keys = set(wanted), set(passable)
     found: list[KeyRange] = []
     run: list[str] = []
+    passed = 0  # keys in a row that are only confirmed
 
     def close() -> None:
         while run and run[-1] not in wanted_keys:
@@ -143,7 +157,9 @@ def contiguous_ranges(
         run.clear()
 
     for key in ordered_keys:
-        if key in wanted_keys or (run and key in passable_keys):
+        passed = 0 if key in wanted_keys else passed + 1
+        too_far = longest_pass is not None and passed > longest_pass
+        if key in wanted_keys or (run and key in passable_keys and not too_far):
             run.append(key)
             if len(run) == limit:
                 close()

@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         200_000, ge=1, validation_alias=_env("REPORTING_SUBSCRIPTIONS_PER_ORGANISATION")
     )
     upload_limit_bytes: int = Field(
-        50_000_000, ge=1_000, le=500_000_000, validation_alias=_env("REPORTING_UPLOAD_LIMIT_BYTES")
+        50_000_000, ge=1_000, le=100_000_000, validation_alias=_env("REPORTING_UPLOAD_LIMIT_BYTES")
     )
     metrics_token: SecretStr | None = Field(None, validation_alias=_env("REPORTING_METRICS_TOKEN"))
 

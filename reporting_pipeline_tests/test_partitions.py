@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reporting_pipeline import partitions
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.trial_keys import trial_key, trial_of
 from reporting_pipeline.partitions import SubscriptionPartition, TrialPartition, contiguous_ranges
 from reporting_pipeline.settings import load_settings
 
@@ -17,9 +18,52 @@ WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
 
 
 @pytest.mark.parametrize("bad", ["", "a|b", "a,b", "-x", "x y", "é", "a" * 101, "x\n"])
-def test_an_id_that_cannot_be_a_partition_key_is_refused_with_its_name(bad: str) -> None:
+def test_a_subscription_id_that_cannot_be_a_partition_key_is_refused_with_its_name(bad: str) -> None:
+    with pytest.raises(ValueError, match="subscription id"):
+        _ = SubscriptionPartition(WEEK, bad).key
+
+
+@pytest.mark.parametrize("bad", ["", "é" * 60])
+def test_a_trial_id_that_is_empty_or_makes_too_long_a_key_is_refused_with_its_name(bad: str) -> None:
     with pytest.raises(ValueError, match="trial id"):
         _ = TrialPartition(WEEK, bad).key
+
+
+@pytest.mark.parametrize(
+    ("trial", "key"),
+    [
+        ("CDISCPILOT01", "CDISCPILOT01"),
+        ("A_1-b.2", "A_1-b.2"),
+        ("TRIAL 01", "TRIAL~2001"),
+        ("A/B", "A~2FB"),
+        ("../x", "~2E~2E~2Fx"),
+        ("a...b", "a.~2E~2Eb"),
+        ("a|b,c~d", "a~7Cb~2Cc~7Ed"),
+        ("Étude-1", "~C3~89tude-1"),
+    ],
+)
+def test_a_trial_keeps_its_sponsors_id_and_its_key_holds_nothing_that_means_something(
+    trial: str, key: str
+) -> None:
+    assert trial_key(trial) == key
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_every_trial_id_has_a_key_of_its_own_that_dagster_takes_and_that_is_read_back(trial: str) -> None:
+    key = trial_key(trial)
+    assert trial_of(key) == trial
+    assert set(key) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.~")
+    assert "..." not in key
+    assert TrialPartition.parse(f"2026-11-16|{key}", Cadence.WEEKLY, "UTC").trial == trial
+
+
+@given(st.text(max_size=20))
+def test_what_is_no_trials_key_is_an_error_and_never_another_trial(key: str) -> None:
+    try:
+        trial = trial_of(key)
+    except ValueError:
+        return
+    assert trial_key(trial) == key
 
 
 def test_a_key_is_read_back_as_it_was_written() -> None:

@@ -1,8 +1,8 @@
 """What creating and changing a subscription takes, whichever vocabulary asked: checks, store, audit.
 
-The rules themselves are in `domain` (schedules, access); this module asks them in order and turns a
-refusal into a problem that names the field. Both `routes.subscriptions` and `routes.scheduled_reports`
-stand on it.
+The rules themselves are in `domain` (schedules, access), the deeds in `usecases.subscriptions`; this
+module asks them in order and turns a refusal into a problem that names the field. Both
+`routes.subscriptions` and `routes.scheduled_reports` stand on it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from reporting_pipeline.api.deps import Context, require, scoped
 from reporting_pipeline.api.errors import FieldError, Problem, not_found
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, outside_trials, visible_trials
 from reporting_pipeline.domain.entitlements import Extent
-from reporting_pipeline.domain.periods import Period
-from reporting_pipeline.domain.schedules import Schedule, window_of
+from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
-from reporting_pipeline.stores import audit, lifecycle, quotas, subscriptions, users
+from reporting_pipeline.stores import lifecycle, quotas, subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
+from reporting_pipeline.usecases import subscriptions as usecase
 
 REPORT_TYPES = ("trial_activity",)
 _TRIES = 8
@@ -116,9 +116,7 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
         updated_at=now,
     )
     _take_place(deployment, fresh)
-    stored = subscriptions.create_subscription(deployment.database, fresh, now)
-    _audit_creation(deployment, caller, stored)
-    return stored
+    return usecase.subscribe(deployment.database, deployment.settings, fresh, caller.id, now)
 
 
 def change(
@@ -151,13 +149,8 @@ def change(
             pointers,
         )
         try:
-            changed = subscriptions.change_subscription(
-                deployment.database,
-                caller.organisation,
-                subscription_id,
-                changes,
-                deployment.now,
-                current.version,
+            return usecase.change(
+                deployment.database, deployment.settings, current, changes, caller.id, deployment.now
             )
         except VersionConflict as conflict:
             if expected_version is not None:
@@ -167,10 +160,6 @@ def change(
             raise not_found("subscription") from None
         except ValidationError as error:
             raise schedule_problem(error, pointers) from None
-        if changed.schedule != current.schedule or changed.status != current.status:
-            _sync(deployment, changed)
-        _audit_change(deployment, caller, current, changed)
-        return changed
     raise Problem("conflict", "Others change this subscription at the same time; try again.")
 
 
@@ -181,19 +170,15 @@ def set_status(
     current = find(deployment, caller, subscription_id, Action.CHANGE)
     if expected_version is not None and current.version != expected_version:
         raise changed_meanwhile(current)
-    turn = subscriptions.pause_subscription if status == "paused" else subscriptions.resume_subscription
+    database, now = deployment.database, deployment.now
     try:
-        changed = turn(
-            deployment.database, caller.organisation, subscription_id, deployment.now, expected_version
-        )
+        if status == "paused":
+            return usecase.pause(database, current, caller.id, now, expected_version)
+        return usecase.resume(database, deployment.settings, current, caller.id, now, expected_version)
     except VersionConflict as conflict:
         raise changed_meanwhile(conflict.current) from None
     except (SubscriptionMissing, SubscriptionEnded):
         raise not_found("subscription") from None
-    if changed.version != current.version:
-        _sync(deployment, changed)
-        _audit(deployment, caller, _status_event(status), changed)
-    return changed
 
 
 def end(deployment: Context, caller: User, subscription_id: str, expected_version: int | None) -> None:
@@ -202,15 +187,11 @@ def end(deployment: Context, caller: User, subscription_id: str, expected_versio
     if expected_version is not None and current.version != expected_version:
         raise changed_meanwhile(current)
     try:
-        ended = subscriptions.end_subscription(
-            deployment.database, caller.organisation, subscription_id, deployment.now, expected_version
-        )
+        usecase.end(deployment.database, current, caller.id, deployment.now, expected_version)
     except VersionConflict as conflict:
         raise changed_meanwhile(conflict.current) from None
     except (SubscriptionMissing, SubscriptionEnded):
         raise not_found("subscription") from None
-    _sync(deployment, ended)
-    _audit(deployment, caller, "subscription.deleted", ended)
 
 
 def run_now(deployment: Context, caller: User, subscription_id: str) -> Record:
@@ -219,26 +200,20 @@ def run_now(deployment: Context, caller: User, subscription_id: str) -> Record:
     if subscription.status != "active":
         raise Problem("conflict", "The subscription is paused; resume it first.")
     deployment.limits.run_now(caller.id)
-    period = Period.last_closed(
-        window_of(subscription.schedule), deployment.now, deployment.settings.timezone
-    )
     try:
-        job = lifecycle.run_now(deployment.database, subscription, period, caller.id, deployment.now)
+        return usecase.run_now(
+            deployment.database, deployment.settings, subscription, caller.id, deployment.now
+        )
+    except lifecycle.NotActive:
+        raise not_found("subscription") from None  # it ended while this was asked
     except lifecycle.AlreadyRunning as running:
         standing = running.job["_id"]
         raise Problem("already-running", f"Job {standing} is under way.", job=standing) from None
-    _audit(deployment, caller, "subscription.run", subscription, job=job["_id"])
-    return job
 
 
 def next_run(deployment: Context, subscription: Subscription) -> datetime | None:
     """When it is due next (UTC); None while it is paused."""
     return subscriptions.next_due_at(subscription, deployment.now)
-
-
-def _sync(deployment: Context, subscription: Subscription) -> None:
-    """Fit the jobs that wait to the subscription as it stands now."""
-    lifecycle.sync_jobs(deployment.database, subscription, deployment.now, deployment.settings.timezone)
 
 
 # --- checks ------------------------------------------------------------------------------------
@@ -342,41 +317,3 @@ def _take_place(deployment: Context, fresh: Subscription) -> None:
         raise Problem(
             "quota-exceeded", f"{whose} may have {full.most} subscriptions.", quota=full.most
         ) from None
-
-
-# --- audit -------------------------------------------------------------------------------------
-
-
-def _status_event(status: str) -> str:
-    return {"paused": "subscription.paused", "active": "subscription.resumed"}[status]
-
-
-def _audit_change(deployment: Context, caller: User, before: Subscription, after: Subscription) -> None:
-    if before.status != after.status and after.status in ("paused", "active"):
-        _audit(deployment, caller, _status_event(after.status), after)
-    fields = sorted(
-        name
-        for name in ("name", "description", "filters", "schedule", "format", "parameters", "report_type")
-        if getattr(before, name) != getattr(after, name)
-    )
-    if fields:
-        _audit(deployment, caller, "subscription.changed", after, fields=fields, version=after.version)
-    # Who it is, the subscription says; the log holds no address, since it is never erased.
-    for recipient in set(after.recipients) - set(before.recipients):
-        _audit(deployment, caller, "recipient.added", after, type=recipient.type)
-    for recipient in set(before.recipients) - set(after.recipients):
-        _audit(deployment, caller, "recipient.removed", after, type=recipient.type)
-
-
-def _audit_creation(deployment: Context, caller: User, stored: Subscription) -> None:
-    events = [_event(caller, "subscription.created", stored)]
-    events += [_event(caller, "recipient.added", stored, type=one.type) for one in stored.recipients]
-    audit.record_many(deployment.database, events, deployment.now)
-
-
-def _audit(deployment: Context, caller: User, event: str, subscription: Subscription, **details: Any) -> None:
-    audit.record_many(deployment.database, [_event(caller, event, subscription, **details)], deployment.now)
-
-
-def _event(caller: User, action: str, subscription: Subscription, **details: Any) -> audit.Event:
-    return audit.Event(action, caller.id, subscription.id, subscription.organisation, details)

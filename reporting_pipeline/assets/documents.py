@@ -6,7 +6,7 @@ report. What the stages after this one see is the snapshot written here.
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
 from dagster import (
@@ -22,17 +22,24 @@ from dagster import (
 from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, finish, run_batch
 from reporting_pipeline.assets.scope import DOCUMENTS, FETCH, BatchConfig, Scope
+from reporting_pipeline.media.file_types import file_type_of
 from reporting_pipeline.media.sandbox import MediaFile, MediaWorkers
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
-from reporting_pipeline.stores.documents import documents_of, newest_update
+from reporting_pipeline.stores.documents import (
+    MAX_FILE_BYTES,
+    documents_of,
+    named_trials,
+    newest_update,
+    trial_record,
+    trials_of,
+)
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore, ObjectTooLarge
 from reporting_pipeline.stores.snapshots import FileVerdict, Snapshot, save_snapshot
 
 #: Raise it when the verdicts or the snapshot's form change: every snapshot is then made again.
 CODE_VERSION = "1"
-MAX_FILE_BYTES = 256 * 1024 * 1024
 FILES_VERIFIED = "files_verified"
 TRIALS_KNOWN = "trials_known"
 NAMED_FILES = 50
@@ -117,9 +124,9 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
 
 def unknown_trials(database: Database) -> list[str]:
     """Trials that documents name and that have no record; ingest refuses them, other writers may not."""
-    named = database.documents.distinct("trial")
-    known = {trial["_id"] for trial in database.trials.find({}, {"_id": 1})}
-    return sorted(str(trial)[:100] for trial in named if trial not in known)[:NAMED_FILES]
+    known = {trial["_id"] for trial in trials_of(database)}
+    named = (trial for trial in named_trials(database) if not isinstance(trial, str) or trial not in known)
+    return sorted(str(trial)[:100] for trial in named)[:NAMED_FILES]
 
 
 def documents_fingerprint(database: Database, partition: TrialPartition) -> str:
@@ -129,14 +136,15 @@ def documents_fingerprint(database: Database, partition: TrialPartition) -> str:
     """
     period = partition.period
     count, updated_at = newest_update(database, partition.trial, period.previous().start_at, period.end_at)
-    newest = updated_at.isoformat() if updated_at else "none"
+    # Whoever writes records past the intake may leave anything there: it must only change with the record.
+    newest = updated_at.isoformat() if isinstance(updated_at, datetime) else str(updated_at or "none")[:100]
     return f"{count}@{newest}/{CODE_VERSION}"
 
 
 def _fetch(
     database: Database, objects: ObjectStore, workers: MediaWorkers, partition: TrialPartition
 ) -> Made:
-    trial = database.trials.find_one({"_id": partition.trial})
+    trial = trial_record(database, partition.trial)
     if trial is None:
         raise PartitionFailed(
             f"trial {partition.trial} has no record in the collection trials; register the trial, "
@@ -153,7 +161,7 @@ def _fetch(
         for identifier, verdict in verdicts.items()
         if verdict.status != "ok"
     ]
-    as_of = max((record["updated_at"] for record in current), default=period.end_at)
+    as_of = max((_written_at(record) for record in current), default=period.end_at)
     return Made(
         version=version,
         detail={
@@ -170,7 +178,7 @@ def _fetch(
             "files missing": MetadataValue.int(statuses["missing"]),
             "files corrupt": MetadataValue.int(statuses["corrupt"]),
             "bad files": MetadataValue.md("\n".join(f"- {one}" for one in bad_files[:NAMED_FILES]) or "none"),
-            "kinds": MetadataValue.md(_counted(Counter(record["kind"] for record in current))),
+            "kinds": MetadataValue.md(_counted(Counter(_kind(record) for record in current))),
             "data as of": MetadataValue.timestamp(as_of),
             "code version": MetadataValue.text(f"{__version__}/{CODE_VERSION}"),
             "snapshot": MetadataValue.path(f"s3://{objects.bucket}/{key}"),
@@ -181,23 +189,66 @@ def _fetch(
 def _verify_files(
     objects: ObjectStore, workers: MediaWorkers, records: list[Record]
 ) -> dict[str, FileVerdict]:
-    """A verdict for each of the documents, which all have a file."""
+    """A verdict for each of the documents, which all have a file.
+
+    A record that does not say what its file is, and a file that is too large to be read, have one too:
+    they are the document's trouble and not the trial's.
+    """
+    found: dict[str, FileVerdict] = {}
+    readable: list[Record] = []
 
     def items() -> Iterator[MediaFile]:
         for record in records:
             file = record["file"]
-            content: bytes | None
-            try:
-                content = objects.get(file["key"], MAX_FILE_BYTES)
-            except ObjectMissing:
-                content = None
+            problem = _record_problem(file)
+            content: bytes | None = None
+            if problem is None:
+                try:
+                    content = objects.get(file["key"], MAX_FILE_BYTES)
+                except ObjectMissing:
+                    pass
+                except ObjectTooLarge:
+                    problem = f"The file is over the limit of {MAX_FILE_BYTES:,} bytes; send a smaller one."
+            if problem is not None:
+                found[record["_id"]] = FileVerdict("corrupt", problem, _file_type(file))
+                continue
+            readable.append(record)
             yield MediaFile(content, file["name"], file["sha256"], file["size"])
 
-    verdicts = workers.verify(items())
-    return {
-        record["_id"]: FileVerdict(verdict.status, verdict.reason, verdict.file_type)
-        for record, verdict in zip(records, islice(verdicts, len(records)), strict=True)
-    }
+    verdicts = list(workers.verify(items()))
+    for record, verdict in zip(readable, verdicts, strict=True):
+        found[record["_id"]] = FileVerdict(verdict.status, verdict.reason, verdict.file_type)
+    return found
+
+
+def _record_problem(file: Any) -> str | None:
+    """Why a record's `file` cannot be looked for; None where it can."""
+    if not isinstance(file, dict):
+        return "The record's file is no object with key, name, size and sha256; send the document again."
+    wrong = [
+        name for name in ("key", "name", "sha256") if not isinstance(file.get(name), str) or not file[name]
+    ]
+    if not isinstance(file.get("size"), int):
+        wrong.append("size")
+    if not wrong:
+        return None
+    return f"The record does not say the file's {' and '.join(sorted(wrong))}; send the document again."
+
+
+def _file_type(file: Any) -> str:
+    name = file.get("name") if isinstance(file, dict) else None
+    return file_type_of(name) if isinstance(name, str) else ""
+
+
+def _kind(record: Record) -> str:
+    kind = record.get("kind")
+    return kind if isinstance(kind, str) and kind else "(no kind)"
+
+
+def _written_at(record: Record) -> datetime:
+    """When a record was last written; one that does not say it was written when it arrived."""
+    updated_at = record.get("updated_at")
+    return updated_at if isinstance(updated_at, datetime) else record["received_at"]
 
 
 def _counted(counts: Counter[str]) -> str:

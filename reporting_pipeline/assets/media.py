@@ -26,6 +26,7 @@ from reporting_pipeline.assets.scope import (
     Scope,
 )
 from reporting_pipeline.assets.thumbnails import CODE_VERSION, make_thumbnails
+from reporting_pipeline.domain.trial_keys import trial_key
 from reporting_pipeline.media.sandbox import MediaWorkers
 from reporting_pipeline.media.thumbnails import has_thumbnail
 from reporting_pipeline.partitions import TrialPartition
@@ -103,9 +104,8 @@ def _thumbnails(
     version = hashlib.sha256(
         "".join(f"{sha256}{media[sha256].key}" for sha256 in sorted(media)).encode()
     ).hexdigest()[:16]
-    key = (
-        f"media/manifests/{partition.period.cadence}/{partition.period.key}/{partition.trial}/{version}.json"
-    )
+    period, trial = partition.period, trial_key(partition.trial)
+    key = f"media/manifests/{period.cadence}/{period.key}/{trial}/{version}.json"
     save_media(objects, key, media)
     return Made(
         version=version,

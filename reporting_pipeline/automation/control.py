@@ -32,6 +32,7 @@ from reporting_pipeline.automation.tags import (
 )
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.trial_keys import trial_of, usable_trial_key
 from reporting_pipeline.partitions import (
     PERIOD,
     SUBSCRIPTION,
@@ -42,7 +43,8 @@ from reporting_pipeline.partitions import (
     subscriptions,
     trials,
 )
-from reporting_pipeline.stores.heartbeats import silent_runs
+from reporting_pipeline.stores.heartbeats import forget_heartbeat, has_heartbeat, silent_runs
+from reporting_pipeline.stores.lifecycle import end_unserved
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.results import AssetResult, failed_results_of, results_of
 
@@ -86,7 +88,7 @@ def end_dead_runs(
         run = record.dagster_run
         if run.run_id in silent or _never_beat(instance, database, record, now):
             instance.report_run_failed(run, DEAD_RUN)
-            database.heartbeats.delete_one({"_id": run.run_id})
+            forget_heartbeat(database, run.run_id)
             dead.add(run.run_id)
     return dead
 
@@ -99,7 +101,7 @@ def _never_beat(instance: DagsterInstance, database: Database, record: RunRecord
     run_id, oldest = record.dagster_run.run_id, (now - START_UP).timestamp()
     if record.start_time is None or record.start_time > oldest:
         return False
-    if database.heartbeats.find_one({"_id": run_id}) is not None:
+    if has_heartbeat(database, run_id):
         return False
     newest = instance.get_records_for_run(run_id, limit=1, ascending=False).records
     return not newest or newest[0].timestamp < oldest
@@ -150,6 +152,7 @@ class Controller:
         self._stale_before = made_before
         self.edition = edition_id(scope.cadence, period.key)
         self._under_way = self._runs_under_way()
+        self._fingerprints: dict[str, str] = {}
 
     # --- what is there
 
@@ -170,11 +173,23 @@ class Controller:
     # --- what to ask for
 
     def trial_requests(
-        self, wanted: Iterable[str], states: TrialStates, priority: int | None = None
+        self,
+        wanted: Iterable[str],
+        states: TrialStates,
+        priority: int | None = None,
+        fresh_since: Mapping[str, datetime] | None = None,
     ) -> list[RunRequest]:
-        """Runs for the trials whose documents, dataset or media are missing, outdated or worth a retry."""
+        """Runs for the trials whose documents, dataset or media are missing, outdated or worth a retry.
+
+        `fresh_since`: of these trials a snapshot taken before that instant is looked at again.
+        """
         wanted = list(wanted)
-        to_fetch = [trial for trial in wanted if self._needs_fetch(trial, states)]
+        asked = fresh_since or {}
+        to_fetch = [
+            trial
+            for trial in wanted
+            if self._needs_fetch(trial, states) or self.is_stale(trial, states, asked.get(trial))
+        ]
         requests = self._trial_runs(DOCUMENTS, to_fetch, priority)
         if requests or self.stage_under_way(STAGE_OF[DOCUMENTS]):
             # Reports wait for all trials anyway; asking now would start a run for every few trials.
@@ -194,19 +209,29 @@ class Controller:
         return requests
 
     def report_requests(
-        self, wanted: Iterable[str], over_done: bool = False, priority: int | None = None
+        self,
+        wanted: Iterable[str],
+        over_done: bool = False,
+        priority: int | None = None,
+        longest_pass: int | None = None,
     ) -> list[RunRequest]:
         """Runs that render the reports of `wanted` subscriptions.
 
-        `over_done`: a range may pass over reports that are done, which makes for fewer runs.
+        `over_done`: a range may pass over reports that are done, `longest_pass` in a row, which makes for
+        fewer runs. What waits for a subscription that has no partition (any more) is ended, with its reason.
         """
         wanted = set(wanted)
         keys = self._keys(str(subscriptions(self._scope.cadence).name), wanted)
-        wanted -= self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
+        without = wanted.difference(keys)
+        if without:
+            end_unserved(self._database, self.edition, without, self._now)
+        wanted -= without | self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
         if not wanted:
             return []
-        done = {item for item, one in self.report_results().items() if one.done} if over_done else set()
-        ranges = contiguous_ranges(keys, wanted, self._reports_in_a_run(len(wanted)), passable=done)
+        done = self._confirmable() if over_done else set()
+        ranges = contiguous_ranges(
+            keys, wanted, self._reports_in_a_run(len(wanted)), passable=done, longest_pass=longest_pass
+        )
         return [
             self._range(
                 SUBSCRIBER_REPORTS,
@@ -216,6 +241,15 @@ class Controller:
             )
             for one in ranges
         ]
+
+    def _confirmable(self) -> set[str]:
+        """Reports that are done and newer than all data: a run that passes over them makes none anew."""
+        newest = self.states().newest_at()
+        return {
+            item
+            for item, one in self.report_results().items()
+            if one.done and (newest is None or one.at >= newest)
+        }
 
     def _reports_in_a_run(self, wanted: int) -> int:
         """An equal share for each run that renders at a time: a run costs seconds before its first report."""
@@ -254,6 +288,24 @@ class Controller:
             return results
         return {item: result for item, result in results.items() if result.at >= self._stale_before}
 
+    def is_stale(self, trial: str, states: TrialStates, asked_at: datetime | None) -> bool:
+        """Whether documents arrived or changed since the trial's snapshot, which is older than `asked_at`.
+
+        A snapshot taken since then is fresh enough: else a trial to which documents keep coming would
+        never be ready.
+        """
+        documents = states.documents.get(trial)
+        if asked_at is None or documents is None or documents.at >= asked_at:
+            return False
+        return self._fingerprint(trial) != documents.input_version
+
+    def _fingerprint(self, trial: str) -> str:
+        """Of the trial's documents as they are; looked at once, however many ask."""
+        if trial not in self._fingerprints:
+            partition = TrialPartition(self._period, trial)
+            self._fingerprints[trial] = documents_fingerprint(self._database, partition)
+        return self._fingerprints[trial]
+
     def _needs_fetch(self, trial: str, states: TrialStates) -> bool:
         documents = states.documents.get(trial)
         if documents is None:
@@ -265,8 +317,7 @@ class Controller:
         if not documents.done and self._worth_retry(documents):
             return True
         # Something of this trial failed: it is fetched again as soon as its documents were written to.
-        partition = TrialPartition(self._period, trial)
-        return documents_fingerprint(self._database, partition) != documents.input_version
+        return self._fingerprint(trial) != documents.input_version
 
     def _worth_retry(self, result: AssetResult | None) -> bool:
         if result is None or result.state != "failed" or result.permanent:
@@ -277,13 +328,14 @@ class Controller:
         return result.at + wait <= self._now
 
     def _trial_runs(self, asset: str, wanted: Sequence[str], priority: int | None) -> list[RunRequest]:
-        keys = self._keys(str(trials.name), wanted)
-        missing = set(wanted) - self._covered(asset, TRIAL, keys)
+        wanted_keys = {key for key in map(usable_trial_key, wanted) if key is not None}
+        keys = self._keys(str(trials.name), wanted_keys)
+        missing = wanted_keys - self._covered(asset, TRIAL, keys)
         return [
             self._range(
                 asset,
-                TrialPartition(self._period, one.first).key,
-                TrialPartition(self._period, one.last).key,
+                TrialPartition(self._period, trial_of(one.first)).key,
+                TrialPartition(self._period, trial_of(one.last)).key,
                 priority,
             )
             for one in contiguous_ranges(keys, missing, self._scope.settings.range_size)

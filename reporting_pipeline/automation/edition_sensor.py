@@ -4,6 +4,7 @@ Level-triggered: each tick looks at what is there (`control.Controller`) and ask
 When every trial is settled it requests the reports in contiguous ranges.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -22,13 +23,18 @@ from reporting_pipeline.automation.control import Controller, TrialStates
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.trial_keys import usable_trial_key
+from reporting_pipeline.partitions import holds
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.audit import anchor_when_due
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import job_counts, open_editions, set_counts, set_state
-from reporting_pipeline.stores.jobs import any_in, pending_subscriptions, plan_edition
+from reporting_pipeline.stores.jobs import any_in, pending_subscriptions, plan_edition, subscriptions_of
+from reporting_pipeline.stores.lifecycle import end_failed, serve_without_edition
 from reporting_pipeline.stores.mongo import Database
+
+_log = logging.getLogger(__name__)
 
 #: An edition that still has failures after so long is closed as failed; a forced one starts anew.
 GIVE_UP = timedelta(days=7)
@@ -80,9 +86,11 @@ def _anchor(
 ) -> None:
     """Anchor the audit log when it is due; the cursor says when it was last looked at."""
     try:
-        if context.cursor and now - datetime.fromisoformat(context.cursor) < LOOK_AT_ANCHOR_EVERY:
-            return
-    except (ValueError, TypeError):
+        if context.cursor:
+            since = now - datetime.fromisoformat(context.cursor)
+            if timedelta(0) <= since < LOOK_AT_ANCHOR_EVERY:
+                return
+    except (ValueError, TypeError, OverflowError):
         context.log.warning("the cursor, which anybody can set, is no time: the anchor is looked at")
     try:
         anchor_when_due(database, objects.store(), now)
@@ -96,10 +104,13 @@ def advance(
 ) -> list[RunRequest]:
     """The runs that `edition` needs now; closes it when nothing is missing any more."""
     period = Period.from_key(edition.cadence, edition.period, scope.settings.timezone)
+    if not holds(edition.cadence, scope.settings, now, period):
+        _let_go(database, edition, scope.settings.retention_days, now)
+        return []
     controller = Controller(scope, period, database, context.instance, now, edition.reopened_at)
     for run_id in controller.end_dead_runs():
         context.log.warning(f"run {run_id} of edition {edition.id} was dead and is ended")
-    trials = [trial["_id"] for trial in trials_of(database)]
+    trials = [trial["_id"] for trial in trials_of(database) if usable_trial_key(trial["_id"])]
     states = controller.states()
     requests = controller.trial_requests(trials, states)
     settled = all(states.settled(trial) for trial in trials)
@@ -146,12 +157,17 @@ def _report_requests(
     if look_for_pending:
         wanted |= set(pending_subscriptions(database, edition.id))
     if edition.forced:
-        wanted |= set(_all_subscriptions(database, edition)).difference(controller.report_results())
+        wanted |= set(subscriptions_of(database, edition.id)).difference(controller.report_results())
     return controller.report_requests(wanted, over_done=True)
 
 
-def _all_subscriptions(database: Database, edition: Edition) -> list[str]:
-    return database.jobs.distinct("subscription", {"edition": edition.id})
+def _let_go(database: Database, edition: Edition, retention_days: int, now: datetime) -> None:
+    """Close an edition whose period is not kept any more: it has no partition, so no run can serve it."""
+    reason = f"its period is older than the {retention_days} days that are kept"
+    ended = end_failed(database, edition.id, reason, now)
+    _log.error("edition %s is closed, with %s jobs: %s", edition.id, ended, reason)
+    counts = job_counts(database, edition.id)
+    set_state(database, edition.id, EditionState.FAILED, now, reason=reason, counts=counts)
 
 
 def _nothing_under_way(controller: Controller) -> bool:
@@ -172,8 +188,11 @@ def _close(database: Database, edition: Edition, states: TrialStates, now: datet
     failed_jobs = counts.get(JobState.FAILED, 0)
     if not failed_trials and not failed_jobs:
         set_state(database, edition.id, EditionState.COMPLETED, now, counts=counts)
+        # What was requeued between the count and this is not the edition's any more.
+        serve_without_edition(database, [edition.id])
     elif now - (edition.reopened_at or edition.opened_at) > GIVE_UP:
         reason = f"{failed_jobs} jobs failed" + (
             f"; trials without a dataset: {', '.join(failed_trials)}" if failed_trials else ""
         )
         set_state(database, edition.id, EditionState.FAILED, now, reason=reason, counts=counts)
+        serve_without_edition(database, [edition.id])

@@ -1,9 +1,15 @@
 """`on_demand_sensor`: jobs that no edition will serve: run now, a new subscription, a changed schedule.
 
-It plans what became due outside the editions, and requests those jobs ahead of everything else.
+It plans what became due outside the editions, takes over what waits in an edition that is over or that
+nobody opened, and requests those jobs ahead of everything else.
+
+It looks at all that wait, not at a number of the oldest: what is asked for already and what cannot be
+served takes no place from the others. A thousand that are asked for at once stand side by side in the
+order of the partition keys, so they are a few runs over ranges.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
@@ -17,22 +23,37 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from reporting_pipeline.assets.scope import Scope
-from reporting_pipeline.automation.control import Controller
+from reporting_pipeline.automation.control import Controller, TrialStates
 from reporting_pipeline.automation.tags import ON_DEMAND_PRIORITY
+from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import JobState
-from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.periods import Cadence, Period, oldest_start
+from reporting_pipeline.domain.trial_keys import usable_trial_key
+from reporting_pipeline.partitions import holds
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import trials_of
-from reporting_pipeline.stores.jobs import plan_due_jobs
+from reporting_pipeline.stores.editions import open_ids
+from reporting_pipeline.stores.jobs import (
+    editions_waited_for,
+    failed_on_demand,
+    plan_due_jobs,
+    waiting_on_demand,
+)
+from reporting_pipeline.stores.jobs.plan import EDITION_IS_LATE
+from reporting_pipeline.stores.lifecycle import end_failed, end_unserved, serve_without_edition
 from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.subscriptions import standing_of
 
 #: Due subscriptions looked at per tick; the longest due first.
 DUE_PER_TICK = 10_000
 #: A job whose rendering failed is looked at for so long; then a person must ask again.
 GIVE_UP = timedelta(days=7)
-#: On-demand jobs taken per tick; the rest waits for the next.
-JOBS_PER_TICK = 50
+#: A run costs seconds before its first report, which is the price of confirming so many that are done.
+LONGEST_PASS = 500
+#: So many runs are asked for per tick and period; what is left is asked for when they are under way.
+RUNS_PER_TICK = 25
+NO_PARTITION = "its period is older than what is kept, so no run can make its report"
 
 
 def on_demand_sensor(
@@ -50,57 +71,134 @@ def on_demand_sensor(
         planned = plan_due_jobs(database, now, settings.timezone, DUE_PER_TICK)
         if planned.jobs:
             context.log.info(f"{planned.jobs} jobs planned for {planned.subscriptions} due subscriptions")
-        jobs = [*_waiting(database), *_failed(database, now)]
+        taken = serve_without_edition(database, _editions_that_never_come(database, settings, now))
+        if taken:
+            context.log.info(f"{taken} jobs waited for editions that are over or were never opened")
+        jobs = [*waiting_on_demand(database), *failed_on_demand(database, now - GIVE_UP)]
         requested = 0
-        for (cadence, key), group in _by_period(jobs).items():
-            period = Period.from_key(cadence, key, settings.timezone)
-            controller = Controller(scopes[cadence], period, database, context.instance, now)
-            controller.end_dead_runs()
-            for request in _requests(controller, database, group):
-                requested += 1
-                yield request
+        for edition, group in _by_edition(jobs).items():
+            try:
+                for request in _requests(scopes, edition, group, database, context, now):
+                    requested += 1
+                    yield request
+            except Exception:  # one period's trouble must not hold up the others
+                context.log.exception(f"the jobs of {edition} that are asked for could not be looked at")
         if not requested:
             yield SkipReason(f"{len(jobs)} jobs wait, nothing to ask for")
 
     return run_now
 
 
-def _waiting(database: Database) -> list[Record]:
-    query = {"on_demand": True, "state": JobState.PENDING.value}
-    return list(database.jobs.find(query).sort("due_at", 1).limit(JOBS_PER_TICK))
+def _editions_that_never_come(database: Database, settings: Settings, now: datetime) -> list[str]:
+    """The editions in which a job waits, and which are over, or were not opened when it was time."""
+    ids = [
+        edition_id(cadence, period.key)
+        for cadence in Cadence
+        for period in _kept_periods(cadence, settings, now)
+        if period.end_at + EDITION_IS_LATE <= now
+    ]
+    over = sorted(set(ids) - open_ids(database, ids))
+    return editions_waited_for(database, over)
 
 
-def _failed(database: Database, now: datetime) -> list[Record]:
-    """Jobs whose rendering failed for a reason that may pass or be mended, the latest first."""
-    query = {
-        "on_demand": True,
-        "state": JobState.FAILED.value,
-        "failed_in": "rendering",
-        "permanent": False,
-        "completed_at": {"$gt": now - GIVE_UP},
-    }
-    return list(database.jobs.find(query).sort("due_at", -1).limit(JOBS_PER_TICK))
+def _kept_periods(cadence: Cadence, settings: Settings, now: datetime) -> Iterator[Period]:
+    """The closed periods that the retention period holds, the newest first."""
+    oldest = oldest_start(cadence, settings.retention_days, now, settings.timezone)
+    period = Period.last_closed(cadence, now, settings.timezone)
+    while period.start >= oldest:
+        yield period
+        period = period.previous()
 
 
-def _by_period(jobs: list[Record]) -> dict[tuple[Cadence, str], list[Record]]:
-    groups: dict[tuple[Cadence, str], list[Record]] = {}
+def _by_edition(jobs: Iterable[Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
     for job in jobs:
-        cadence = Cadence(job["edition"].split(":", 1)[0])
-        groups.setdefault((cadence, job["period"]), []).append(job)
+        groups.setdefault(str(job["edition"]), []).append(job)
     return groups
 
 
-def _requests(controller: Controller, database: Database, jobs: list[Record]) -> list[RunRequest]:
-    """First the trials of the jobs' organisations, then the reports whose trials are settled."""
+def _requests(
+    scopes: Mapping[Cadence, Scope],
+    edition: str,
+    jobs: Sequence[Record],
+    database: Database,
+    context: SensorEvaluationContext,
+    now: datetime,
+) -> list[RunRequest]:
+    """The runs that the jobs of one period need; ends those that no run can serve."""
+    cadence, _, key = edition.partition(":")
+    scope = scopes[Cadence(cadence)]
+    period = Period.from_key(scope.cadence, key, scope.settings.timezone)
+    if not holds(scope.cadence, scope.settings, now, period):
+        end_failed(database, edition, NO_PARTITION, now)
+        return []
+    end_unserved(database, edition, (job["subscription"] for job in jobs if _waits(job)), now)
+    controller = Controller(scope, period, database, context.instance, now)
+    for run_id in controller.end_dead_runs():
+        context.log.warning(f"run {run_id} of {edition} was dead and is ended")
+    return _of_period(controller, database, jobs)[:RUNS_PER_TICK]
+
+
+def _of_period(controller: Controller, database: Database, jobs: Sequence[Record]) -> list[RunRequest]:
+    """First the trials that the jobs' own reports are made from, then the reports whose trials are ready."""
     states = controller.states()
-    results = controller.failed_reports()
-    requests: list[RunRequest] = []
-    ready = []
-    for organisation in sorted({job["organisation"] for job in jobs}):
-        trials = [trial["_id"] for trial in trials_of(database, organisation)]
-        requests += controller.trial_requests(trials, states, ON_DEMAND_PRIORITY)
-        if all(states.settled(trial) for trial in trials):
-            ready += [job["subscription"] for job in jobs if job["organisation"] == organisation]
-    pending = {job["subscription"] for job in jobs if job["state"] == JobState.PENDING.value}
-    wanted = set(ready) & (pending | set(controller.retryable_reports(results, states)))
-    return requests + controller.report_requests(wanted, priority=ON_DEMAND_PRIORITY)
+    needs = _needs(database, jobs)
+    asked = _asked_at(needs)
+    requests = controller.trial_requests(sorted(asked), states, ON_DEMAND_PRIORITY, asked)
+    ready = {need.subscription for need in needs if _is_ready(need, controller, states)}
+    pending = {need.subscription for need in needs if need.waits}
+    wanted = ready & (pending | set(controller.retryable_reports(controller.failed_reports(), states)))
+    return requests + controller.report_requests(
+        wanted, over_done=True, priority=ON_DEMAND_PRIORITY, longest_pass=LONGEST_PASS
+    )
+
+
+@dataclass(frozen=True)
+class _Need:
+    """One job that is asked for, and the trials that its report is made from."""
+
+    subscription: str
+    trials: tuple[str, ...]
+    asked_at: datetime
+    waits: bool  # False: its rendering failed
+
+
+def _needs(database: Database, jobs: Sequence[Record]) -> list[_Need]:
+    """Jobs whose subscription still stands."""
+    standing = standing_of(database, (job["subscription"] for job in jobs))
+    trials: dict[str, tuple[str, ...]] = {}
+    needs = []
+    for job in jobs:
+        subscription = standing.get(job["subscription"])
+        if subscription is None or subscription["status"] != "active":
+            continue
+        organisation = subscription["organisation"]
+        if organisation not in trials:
+            trials[organisation] = tuple(
+                trial["_id"] for trial in trials_of(database, organisation) if usable_trial_key(trial["_id"])
+            )
+        named = set((subscription.get("filters") or {}).get("trials") or ())
+        own = tuple(one for one in trials[organisation] if not named or one in named)
+        asked_at = job.get("asked_at") or job["created_at"]
+        needs.append(_Need(job["subscription"], own, asked_at, _waits(job)))
+    return needs
+
+
+def _asked_at(needs: Iterable[_Need]) -> dict[str, datetime]:
+    """trial -> when it was last asked for: a snapshot older than that may lack what came since."""
+    found: dict[str, datetime] = {}
+    for need in needs:
+        for trial in need.trials:
+            found[trial] = max(found.get(trial, need.asked_at), need.asked_at)
+    return found
+
+
+def _is_ready(need: _Need, controller: Controller, states: TrialStates) -> bool:
+    return all(
+        states.settled(trial) and not controller.is_stale(trial, states, need.asked_at)
+        for trial in need.trials
+    )
+
+
+def _waits(job: Record) -> bool:
+    return job["state"] in (JobState.PENDING.value, JobState.PROCESSING.value)

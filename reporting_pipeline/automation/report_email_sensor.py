@@ -7,6 +7,7 @@ materialization was never seen (a purged event log) are swept up from the databa
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,7 @@ from dagster import (
     AssetRecordsFilter,
     DagsterInstance,
     DefaultSensorStatus,
+    EventLogRecord,
     JobDefinition,
     RunRequest,
     RunsFilter,
@@ -39,7 +41,11 @@ from reporting_pipeline.stores.deliveries import (
     due_cadences,
     plan_deliveries,
 )
-from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.stores.jobs import jobs_with_report, jobs_without_deliveries
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.subscriptions import records_by_id
+
+_log = logging.getLogger(__name__)
 
 #: Materializations read per tick and cadence.
 EVENTS_PER_TICK = 5_000
@@ -49,8 +55,9 @@ MISSED_PER_SWEEP = 1_000
 SWEEP_EVERY = timedelta(minutes=1)
 #: Another delivery run is worth its start when so many deliveries are due for each that is there.
 DUE_FOR_ANOTHER = 500
+#: The largest id that an event log can give.
+LAST_POSITION = 2**62
 _SWEPT = "swept"  # in the cursor, beside the cadences' positions
-_WITH_REPORT = [JobState.RENDERED.value, JobState.DELIVERING.value]
 
 
 def report_email_sensor(
@@ -71,17 +78,19 @@ def report_email_sensor(
         context: SensorEvaluationContext, mongo: MongoResource
     ) -> Iterator[RunRequest | SkipReason]:
         database, now = mongo.database(), datetime.now(UTC)
-        cursors = _read_cursor(context.cursor)
+        cursors = _read_cursor(context.cursor, now)
         requested = 0
         if now.timestamp() - cursors.get(_SWEPT, 0.0) >= SWEEP_EVERY.total_seconds():
             cursors[_SWEPT] = now.timestamp()
             _sweep(database, now)
         for cadence, scope in scopes.items():
-            cursor = cursors.get(cadence.value)
-            partitions, cursors[cadence.value] = _new_partitions(
-                context.instance, scope, int(cursor) if cursor else None
-            )
-            _plan(database, _jobs_with_report(database, partitions), now)
+            try:
+                partitions, cursors[cadence.value] = _new_partitions(
+                    context.instance, scope, int(cursors.get(cadence.value, 0))
+                )
+                _plan(database, _jobs_with_report(database, partitions), now)
+            except Exception:  # one cadence's trouble must not hold up the others; it is read again
+                context.log.exception(f"the new {cadence} reports could not be read")
         for scope in scopes.values():
             for part in _parts_wanted(context.instance, database, scope, now):
                 requested += 1
@@ -95,32 +104,47 @@ def report_email_sensor(
     return new_reports
 
 
-def _read_cursor(text: str | None) -> dict[str, float]:
-    """Positions by cadence, and when was swept; anybody can set a cursor, and what is none begins anew."""
+def _read_cursor(text: str | None, now: datetime) -> dict[str, float]:
+    """Positions by cadence, and when was swept; anybody can set a cursor, and what is none begins anew.
+
+    A position that is no number a database counts to, and a sweep still to come, are none either.
+    """
     try:
-        found = json.loads(text or "{}")
-        return {str(name): float(value) for name, value in found.items()}
-    except (ValueError, TypeError, AttributeError):
+        found = {str(name): float(value) for name, value in json.loads(text or "{}").items()}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
+    usable = {name: value for name, value in found.items() if 0 <= value <= LAST_POSITION}
+    if usable.get(_SWEPT, 0.0) > now.timestamp():
+        del usable[_SWEPT]
+    return usable
 
 
 def _new_partitions(
-    instance: DagsterInstance, scope: Scope, cursor: int | None
+    instance: DagsterInstance, scope: Scope, cursor: int
 ) -> tuple[list[SubscriptionPartition], int]:
     """(partitions materialized after `cursor`, oldest first; the new cursor)"""
+    asset = scope.key(SUBSCRIBER_REPORTS)
     result = instance.fetch_materializations(
-        AssetRecordsFilter(asset_key=scope.key(SUBSCRIBER_REPORTS), after_storage_id=cursor),
+        AssetRecordsFilter(asset_key=asset, after_storage_id=cursor or None),
         limit=EVENTS_PER_TICK,
         ascending=True,
     )
-    partitions = []
-    for record in result.records:
-        if record.partition_key is not None:
-            partitions.append(
-                SubscriptionPartition.parse(record.partition_key, scope.cadence, scope.settings.timezone)
+    if not result.records:
+        newest = instance.fetch_materializations(asset, limit=1).records
+        # A cursor set behind the last event would pass over all that come until then.
+        return [], min(cursor, newest[0].storage_id) if newest else 0
+    return list(_partitions(result.records, scope)), result.records[-1].storage_id
+
+
+def _partitions(records: Sequence[EventLogRecord], scope: Scope) -> Iterator[SubscriptionPartition]:
+    """The partitions of these events; anybody can report an event, for a key of any form."""
+    for record in records:
+        try:
+            yield SubscriptionPartition.parse(
+                record.partition_key or "", scope.cadence, scope.settings.timezone
             )
-    newest = result.records[-1].storage_id if result.records else cursor
-    return partitions, newest or 0
+        except ValueError:
+            _log.warning("a materialization of %s is passed over: its key is not ours", scope.group)
 
 
 def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionPartition]) -> list[Record]:
@@ -129,19 +153,13 @@ def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionParti
         by_period.setdefault(partition.period.key, []).append(partition.subscription)
     jobs: list[Record] = []
     for period, subscriptions in by_period.items():
-        query = {"period": period, "state": {"$in": _WITH_REPORT}}
-        jobs += find_any(database.jobs, "subscription", subscriptions, query)
+        jobs += jobs_with_report(database, period, subscriptions)
     return jobs
 
 
 def _sweep(database: Database, now: datetime) -> None:
     """Plan the deliveries of jobs that got their report a while ago and were never seen here."""
-    query = {
-        "state": {"$in": _WITH_REPORT},
-        "rendered_at": {"$lt": now - MISSED_AFTER},
-        "deliveries_planned": {"$ne": True},
-    }
-    jobs = list(database.jobs.find(query).limit(MISSED_PER_SWEEP))
+    jobs = jobs_without_deliveries(database, now - MISSED_AFTER, MISSED_PER_SWEEP)
     _plan(database, jobs, now)
     # Those of a halted channel, too: else the same thousand would hide the next.
     deliveries_stand(database, jobs)
@@ -150,8 +168,7 @@ def _sweep(database: Database, now: datetime) -> None:
 def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
     if not jobs:
         return
-    ids = (job["subscription"] for job in jobs)
-    subscriptions = {one["_id"]: one for one in find_any(database.subscriptions, "_id", ids)}
+    subscriptions = records_by_id(database, (job["subscription"] for job in jobs))
     plan_deliveries(database, jobs, subscriptions, now)
     # What is being delivered ends soon and needs no note; what waits for its time would be swept up.
     deliveries_stand(database, (job for job in jobs if job["state"] == JobState.RENDERED.value))

@@ -19,14 +19,15 @@ from dagster import (
 )
 
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.trial_keys import usable_trial_key
 from reporting_pipeline.partitions import checked_id, subscriptions, trials
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import open_editions
 from reporting_pipeline.stores.jobs import plan_edition
-from reporting_pipeline.stores.mongo import Database, find_any
-from reporting_pipeline.stores.subscriptions import active_ids, any_changed_since
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.subscriptions import active_ids, any_changed_since, fields_of
 
 ADDED_AT_ONCE = 1_000
 #: Everything is compared so often, whatever was noted as changed.
@@ -40,17 +41,19 @@ _CONTENT = ("organisation", "filters", "report_type", "format", "parameters")
 def synchronize(database: Database, instance: DagsterInstance) -> dict[str, tuple[int, int]]:
     """Add and remove partition keys; returns (added, removed) by dimension where anything changed.
 
-    Ids that cannot be partition keys are left out; `POST` refuses them, so one here was written by hand.
+    Ids that cannot be partition keys are left out: one written by hand must not hold up the others.
     Partitions keep the order in which they are added, and runs take ranges of them: new subscriptions
     are added so that those whose reports share a body stand together.
     """
-    wanted: dict[str, list[str]] = {str(trials.name): [trial["_id"] for trial in trials_of(database)]}
+    wanted: dict[str, list[str]] = {
+        str(trials.name): [key for trial in trials_of(database) if (key := usable_trial_key(trial["_id"]))]
+    }
     for cadence in Cadence:
         wanted[str(subscriptions(cadence).name)] = active_ids(database, cadence)
     changes = {}
     for name, ids in wanted.items():
         present = instance.get_dynamic_partitions(name)
-        usable = [one for one in ids if _is_key(one)]
+        usable = ids if name == str(trials.name) else [one for one in ids if _is_key(one)]
         added = _in_order(database, name, set(usable) - set(present))
         removed = sorted(set(present) - set(usable))
         for start in range(0, len(added), ADDED_AT_ONCE):  # SQL statements take only so many values
@@ -66,10 +69,9 @@ def _in_order(database: Database, name: str, ids: set[str]) -> list[str]:
     """By id; subscriptions by what their reports are made from first."""
     if name == str(trials.name) or not ids:
         return sorted(ids)
-    shown = dict.fromkeys(_CONTENT, 1)
     content = {
-        record["_id"]: json.dumps([record.get(field) for field in _CONTENT], default=str)
-        for record in find_any(database.subscriptions, "_id", ids, None, shown)
+        identifier: json.dumps([record.get(field) for field in _CONTENT], default=str)
+        for identifier, record in fields_of(database, ids, _CONTENT).items()
     }
     return sorted(ids, key=lambda one: (content.get(one, ""), one))
 
@@ -86,7 +88,7 @@ def subscription_sync_sensor(settings: Settings) -> SensorDefinition:
     )
     def subscription_sync(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
         database, now = mongo.database(), datetime.now(UTC)
-        last = _Looks.from_cursor(context.cursor)
+        last = _Looks.from_cursor(context.cursor, now)
         said = ["no subscription was changed"]
         if last.is_due(database, now):
             changes = synchronize(database, context.instance)
@@ -115,13 +117,14 @@ class _Looks:
     whole_at: datetime | None = None
 
     @classmethod
-    def from_cursor(cls, cursor: str | None) -> Self:
-        """As `cursor` wrote it; anybody can set a cursor in the UI, and what is none counts as no look."""
+    def from_cursor(cls, cursor: str | None, now: datetime) -> Self:
+        """As `cursor` wrote it. Anybody can set a cursor in the UI: one that is none, or tells of a look
+        that is still to come, counts as no look."""
         try:
             at, whole_at = (datetime.fromisoformat(one).astimezone(UTC) for one in (cursor or "").split(" "))
-        except ValueError:
+        except (ValueError, OverflowError):
             return cls()
-        return cls(at, whole_at)
+        return cls(at, whole_at) if max(at, whole_at) <= now + CLOCK_MARGIN else cls()
 
     def cursor(self) -> str:
         return f"{self.at.isoformat()} {self.whole_at.isoformat()}" if self.at and self.whole_at else ""

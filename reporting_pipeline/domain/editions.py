@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from reporting_pipeline.domain.jobs import EditionState
-from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.periods import Cadence, Period, oldest_start
 
 #: state -> the states that may follow it. A completed edition is opened again only by force.
 TRANSITIONS: Mapping[EditionState, frozenset[EditionState]] = {
@@ -50,13 +50,26 @@ def may_precede(wanted: EditionState) -> list[EditionState]:
     return [state for state, following in TRANSITIONS.items() if wanted in following]
 
 
-def closed_period(cadence: Cadence, key: str | None, now: datetime, timezone: str) -> Period:
-    """The period `key`, or the newest closed one. ValueError when the key is none or is not over yet."""
+def closed_period(
+    cadence: Cadence, key: str | None, now: datetime, timezone: str, retention_days: int
+) -> Period:
+    """The period `key`, or the newest closed one.
+
+    ValueError when the key is none, is not over yet, or began before the retention period: such a
+    period has no partition any more, so no run could make its reports.
+    """
     if key is None:
         return Period.last_closed(cadence, now, timezone)
     period = Period.from_key(cadence, key, timezone)
     if not period.is_closed(now):
         raise ValueError(
             f"the {cadence.noun} of {key} ends on {period.last_day}; a report covers what is over"
+        )
+    oldest = oldest_start(cadence, retention_days, now, timezone)
+    if period.start < oldest:
+        raise ValueError(
+            f"the {cadence.noun} of {key} is older than the {retention_days} days that are kept; the oldest "
+            f"that can be opened is {oldest.isoformat()}. Raise REPORTING_RETENTION_DAYS, and restart, "
+            "to open older ones"
         )
     return period

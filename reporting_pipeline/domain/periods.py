@@ -40,6 +40,11 @@ def next_window_start(cadence: Cadence, start: date) -> date:
     return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
+def oldest_start(cadence: Cadence, retention_days: int, now: datetime, timezone: str) -> date:
+    """The first local date of the oldest window that a retention period holds at `now`."""
+    return window_start(cadence, (now - timedelta(days=retention_days)).astimezone(ZoneInfo(timezone)).date())
+
+
 def local_midnight(day: date, timezone: ZoneInfo) -> datetime:
     """The first instant of a local date, in UTC. In a gap at midnight: the instant the gap ends."""
     local = datetime.combine(day, time.min, tzinfo=timezone)

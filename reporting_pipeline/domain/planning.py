@@ -175,7 +175,13 @@ def run_now_record(
 
 def asked_for(requested_by: str, now: datetime) -> dict[str, Any]:
     """What a person's wish to have a job now changes in its record."""
-    return {"due_at": now, "priority": RUN_NOW_PRIORITY, "on_demand": True, "requested_by": requested_by}
+    return {
+        "due_at": now,
+        "priority": RUN_NOW_PRIORITY,
+        "on_demand": True,
+        "requested_by": requested_by,
+        "asked_at": now,
+    }
 
 
 def due_today(subscription: Subscription, period: Period, now: datetime) -> Planned | None:

@@ -16,13 +16,14 @@ import pandas as pd
 
 from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.trial_keys import trial_key
 from reporting_pipeline.stores.objects import ObjectStore
 
 _MANIFEST = "dataset.json"
 
 
 def dataset_prefix(period: Period, trial: str, version: str) -> str:
-    return f"datasets/{period.cadence}/{period.key}/{trial}/{version}"
+    return f"datasets/{period.cadence}/{period.key}/{trial_key(trial)}/{version}"
 
 
 def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reporting_pipeline.domain.deliveries import LOST
-from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.jobs.settle import deliver_again
 from reporting_pipeline.stores.mongo import Database, Record, narrowed
 from reporting_pipeline.stores.token_buckets import take
 
@@ -54,7 +55,7 @@ def list_dead_letters(
     query = _query(organisation, filters)
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database["deliveries"].find(narrowed(query, within)).sort("_id", 1).limit(limit))
+    return list(database.deliveries.find(narrowed(query, within)).sort("_id", 1).limit(limit))
 
 
 def requeue(
@@ -81,7 +82,7 @@ def requeue_matching(
 ) -> int:
     """Send up to `limit` dead letters again. Raises RequeueLimited when the organisation did just that."""
     query = narrowed(_query(organisation, filters), within)
-    rows = database["deliveries"].find(query, {"_id": 1}).sort("_id", 1).limit(min(limit, REQUEUED_AT_ONCE))
+    rows = database.deliveries.find(query, {"_id": 1}).sort("_id", 1).limit(min(limit, REQUEUED_AT_ONCE))
     chosen = [row["_id"] for row in rows]
     if not chosen:
         return 0
@@ -97,8 +98,8 @@ def gauge(database: Database, organisation: str | None = None) -> Gauge:
     query: Record = {"state": {"$in": _LOST}}
     if organisation is not None:
         query["organisation"] = organisation
-    oldest = database["deliveries"].find_one(query, {"settled_at": 1}, sort=[("settled_at", 1)])
-    return Gauge(database["deliveries"].count_documents(query), oldest["settled_at"] if oldest else None)
+    oldest = database.deliveries.find_one(query, {"settled_at": 1}, sort=[("settled_at", 1)])
+    return Gauge(database.deliveries.count_documents(query), oldest["settled_at"] if oldest else None)
 
 
 def _query(organisation: str, filters: Mapping[str, str] | None) -> Record:
@@ -113,22 +114,12 @@ def _query(organisation: str, filters: Mapping[str, str] | None) -> Record:
 def _requeue(database: Database, query: Record, actor: str, now: datetime) -> int:
     fields = {"job": 1, "state": 1, "organisation": 1}
     events = []
-    for row in list(database["deliveries"].find(query, fields)):
+    for row in list(database.deliveries.find(query, fields)):
         if not _revive(database, row, actor, now):
             continue
         details = {"was": row["state"]}
         events.append(audit.Event(audit.Action.REQUEUED, actor, row["_id"], row["organisation"], details))
-        database["jobs"].update_one(
-            {"_id": row["job"], "state": JobState.FAILED.value},
-            {
-                "$set": {
-                    "state": JobState.DELIVERING.value,
-                    "error": None,
-                    "failed_in": None,
-                    "completed_at": None,
-                }
-            },
-        )
+        deliver_again(database, row["job"])
     audit.record_many(database, events, now)
     return len(events)
 
@@ -136,7 +127,7 @@ def _requeue(database: Database, query: Record, actor: str, now: datetime) -> in
 def _revive(database: Database, row: Record, actor: str, now: datetime) -> bool:
     # A bounced one was accepted once: the next is another copy, so that its old events leave it alone.
     another = 1 if row["state"] == DeliveryState.BOUNCED.value else 0
-    changed = database["deliveries"].update_one(
+    changed = database.deliveries.update_one(
         {"_id": row["_id"], "state": row["state"]},
         {
             "$set": {

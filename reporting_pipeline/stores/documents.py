@@ -341,6 +341,15 @@ def documents_of(database: Database, trial: str, start_at: datetime, end_at: dat
         yield from sorted(tied, key=lambda record: record["_id"])
 
 
+def named_trials(database: Database) -> list[Any]:
+    """The trials that documents name, whether they have a record or not; by hand they can be anything."""
+    return list(database.documents.distinct("trial"))
+
+
+def trial_record(database: Database, trial: str) -> Record | None:
+    return database.trials.find_one({"_id": trial})
+
+
 def newest_update(
     database: Database, trial: str, start_at: datetime, end_at: datetime
 ) -> tuple[int, datetime | None]:

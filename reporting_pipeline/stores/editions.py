@@ -5,7 +5,8 @@ What an edition is and which changes are legal is in `domain.editions`; jobs are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,9 @@ from pymongo.errors import DuplicateKeyError
 from reporting_pipeline.domain.editions import Edition, edition_id, may_precede
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any
+
+_log = logging.getLogger(__name__)
 
 
 class EditionExists(Exception):
@@ -102,8 +105,14 @@ def list_editions(
 
 def open_editions(database: Database) -> list[Edition]:
     """Every edition that is open, oldest first: what the edition sensor works on."""
-    found = database.editions.find({"state": EditionState.OPEN.value}).sort([("period", 1), ("_id", 1)])
-    return [_edition(record) for record in found]
+    records = database.editions.find({"state": EditionState.OPEN.value}).sort([("period", 1), ("_id", 1)])
+    found = []
+    for record in records:
+        try:
+            found.append(_edition(record))
+        except ValueError:  # one that somebody broke by hand must not hold up the others
+            _log.error("edition %s is not valid and is passed over", record["_id"], exc_info=True)
+    return found
 
 
 def set_state(
@@ -154,6 +163,12 @@ def set_result(database: Database, edition: str, result: Mapping[str, Any]) -> E
         return _edition(record)
     current = get_edition(database, edition)
     raise IllegalTransition(current, EditionState.COMPLETED)
+
+
+def open_ids(database: Database, ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that are open."""
+    query = {"state": EditionState.OPEN.value}
+    return {row["_id"] for row in find_any(database.editions, "_id", ids, query, {"_id": 1})}
 
 
 def job_counts(database: Database, edition: str, organisation: str | None = None) -> dict[str, int]:

@@ -78,3 +78,12 @@ def silent_runs(database: Database, run_ids: list[str], now: datetime, limit: ti
     """Those of `run_ids` whose last heartbeat is older than `limit`."""
     query = {"_id": {"$in": run_ids}, "at": {"$lt": now - limit}}
     return [record["_id"] for record in database.heartbeats.find(query, {"_id": 1})]
+
+
+def has_heartbeat(database: Database, run_id: str) -> bool:
+    return database.heartbeats.find_one({"_id": run_id}, {"_id": 1}) is not None
+
+
+def forget_heartbeat(database: Database, run_id: str) -> None:
+    """Of a run that was found dead: its own end would have removed it."""
+    database.heartbeats.delete_one({"_id": run_id})

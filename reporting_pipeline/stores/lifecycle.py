@@ -1,18 +1,26 @@
-"""What a person's wish, or a change of a subscription, does to its jobs and their deliveries together.
+"""The life of a subscription, and of the jobs and deliveries that hang on it: moved here together.
 
-Jobs and deliveries each have a writer of their own (`stores.jobs`, `stores.deliveries`); what moves both
-stands here, above them.
+    create --> active <--pause, resume--> paused      active, paused --end--> ended, for good
+
+Whoever asks (API, link in a mail, erasure, console, command line, a trial or an organisation that was
+closed), the change is made here: status, `next_due_at`, the jobs that wait and the deliveries that wait.
+The subscription first, then its jobs, then their deliveries: what is planned between two of these steps
+is found by `end_unserved`, which the sensors call at each look. A job that nobody serves any more
+therefore ends, with its reason in `error` and its cause in `skipped_for`.
+
+Who may ask, and what is noted in the audit log, is not here but in `usecases`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument
 
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
-from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import (
     asked_for,
     due_today,
@@ -22,13 +30,19 @@ from reporting_pipeline.domain.planning import (
     run_now_record,
 )
 from reporting_pipeline.domain.schedules import occurrences
-from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.domain.subscriptions import Recipient, Subscription
+from reporting_pipeline.stores import subscriptions
 from reporting_pipeline.stores.deliveries.settle import suppress_waiting
-from reporting_pipeline.stores.jobs.plan import add_job
-from reporting_pipeline.stores.jobs.states import ACTIVE, UNSENT, as_skipped
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.jobs.plan import add_job, plan_new
+from reporting_pipeline.stores.jobs.states import ACTIVE, UNSENT, WAITING, as_skipped
+from reporting_pipeline.stores.mongo import Database, Record, update_any
 
 OLD_SCHEDULE = "the schedule was changed before it was due"
+IS_PAUSED = "the subscription is paused"
+
+
+class NotActive(ValueError):
+    """The subscription is paused or has ended, so nothing is made for it."""
 
 
 class AlreadyRunning(ValueError):
@@ -37,6 +51,169 @@ class AlreadyRunning(ValueError):
     def __init__(self, job: Record) -> None:
         super().__init__(f"job {job['_id']} of this subscription is {job['state']}")
         self.job = job
+
+
+# --- the subscription itself -------------------------------------------------------------------
+
+
+def create(database: Database, subscription: Subscription, now: datetime, timezone: str) -> Subscription:
+    """Store a new one and plan its first job at once. Raises SubscriptionExists.
+
+    `timezone` is the deployment's, in which the periods are.
+    """
+    stored = subscriptions.create_subscription(database, subscription, now)
+    plan_new(database, stored, now, timezone)
+    return stored
+
+
+def change(
+    database: Database,
+    current: Subscription,
+    changes: Mapping[str, Any],
+    now: datetime,
+    timezone: str,
+) -> Subscription:
+    """Set fields of `current`, if it is still what stands, and fit its jobs and deliveries to them.
+
+    Who left the recipients gets nothing of what waits; who came gets what is not sent yet. Raises as
+    `subscriptions.change_subscription`.
+    """
+    changed = subscriptions.change_subscription(
+        database, current.organisation, current.id, changes, now, current.version
+    )
+    if changed.schedule != current.schedule or changed.status != current.status:
+        sync_jobs(database, changed, now, timezone)
+    if changed.recipients != current.recipients:
+        _fit_recipients(database, current, changed, now)
+    return changed
+
+
+def pause(
+    database: Database, organisation: str, subscription_id: str, now: datetime, version: int | None = None
+) -> Subscription:
+    """Nothing is sent until it is resumed: what waits is skipped with that reason."""
+    paused = subscriptions.pause_subscription(database, organisation, subscription_id, now, version)
+    cancel_jobs(database, paused.id, IS_PAUSED, now, "paused")
+    return paused
+
+
+def resume(
+    database: Database,
+    organisation: str,
+    subscription_id: str,
+    now: datetime,
+    timezone: str,
+    version: int | None = None,
+) -> Subscription:
+    """Send again from the next occurrence; what fell into the pause is not made up for."""
+    resumed = subscriptions.resume_subscription(database, organisation, subscription_id, now, version)
+    sync_jobs(database, resumed, now, timezone)
+    return resumed
+
+
+def end(
+    database: Database,
+    organisation: str,
+    subscription_id: str,
+    now: datetime,
+    version: int | None = None,
+    reason: str = "the subscription was ended",
+) -> Subscription:
+    """For good. The record stays for what was sent; what waits is skipped with `reason`."""
+    ended = subscriptions.end_subscription(database, organisation, subscription_id, now, version)
+    cancel_jobs(database, ended.id, reason, now)
+    return ended
+
+
+def end_whatever_stands(database: Database, ids: Sequence[str], reason: str, now: datetime) -> int:
+    """End these subscriptions at whatever version they are; ended ones only lose what still waits.
+
+    For endings that nobody may refuse: a link in a mail, an erasure, a trial or an organisation that was
+    closed. May be repeated, also after a crash. Returns how many ended now.
+    """
+    ended = subscriptions.end_many(database, ids, now)
+    for each in ids:
+        cancel_jobs(database, each, reason, now)
+    return ended
+
+
+def end_for_trial(database: Database, organisation: str, trial: str, now: datetime) -> int:
+    """End the subscriptions that name no trial but `trial`, which was closed. Returns how many ended.
+
+    Those that name others, too, or all of them, go on with what is left.
+    """
+    only = [one.id for one in subscriptions.naming_only(database, organisation, [trial])]
+    return end_whatever_stands(database, only, f"trial {trial} was closed", now)
+
+
+def end_for_organisation(database: Database, organisation: str, now: datetime) -> int:
+    """End every subscription of an organisation that was closed. Returns how many ended."""
+    return end_whatever_stands(
+        database, subscriptions.all_live_ids(database, organisation), "the organisation was closed", now
+    )
+
+
+def end_unserved(database: Database, edition: str, subscription_ids: Iterable[str], now: datetime) -> int:
+    """End the jobs of an edition that wait for a report which no run will make. Returns how many ended.
+
+    Of those named: whose subscription is gone, ended or paused, or has moved to another window. The
+    others are left alone. Level-triggered: it finds what a race or a hand in the database left.
+    """
+    wanted = sorted(set(subscription_ids))
+    cadence = Cadence(edition.partition(":")[0])
+    standing = subscriptions.standing_of(database, wanted)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for each in wanted:
+        why = _unserved(standing.get(each), cadence)
+        if why is not None:
+            reasons.setdefault(why, []).append(each)
+    query: Record = {"edition": edition, "state": {"$in": WAITING}}
+    return sum(
+        update_any(database.jobs, "subscription", ids, query, {"$set": as_skipped(reason, now, cause)})
+        for (reason, cause), ids in reasons.items()
+    )
+
+
+def _unserved(standing: Mapping[str, Any] | None, cadence: Cadence) -> tuple[str, str] | None:
+    """(reason, cause) why a subscription's jobs of `cadence` cannot be served; None when they can."""
+    if standing is None:
+        return "the subscription does not exist any more", "ended"
+    if standing["status"] == "ended":
+        return "the subscription was ended", "ended"
+    if standing["status"] == "paused":
+        return IS_PAUSED, "paused"
+    if standing["window"] != cadence.value:
+        return f"the subscription was moved from {cadence.value} to {standing['window']}", "schedule"
+    return None
+
+
+def end_failed(database: Database, edition: str, reason: str, now: datetime) -> int:
+    """End every job of an edition that still waits for its report, as failed. Returns how many ended."""
+    answer = database.jobs.update_many(
+        {"edition": edition, "state": {"$in": WAITING}},
+        {
+            "$set": {
+                "state": JobState.FAILED.value,
+                "failed_in": "rendering",
+                "error": reason,
+                "permanent": True,
+                "completed_at": now,
+            }
+        },
+    )
+    return answer.modified_count
+
+
+def serve_without_edition(database: Database, editions: Iterable[str]) -> int:
+    """Let what waits in these editions, which are over or never opened, be served on demand.
+
+    Returns how many jobs were handed over. Without this they would wait for runs that nobody asks for.
+    """
+    query: Record = {"state": {"$in": WAITING}, "on_demand": {"$ne": True}}
+    return update_any(database.jobs, "edition", editions, query, {"$set": {"on_demand": True}})
+
+
+# --- runs and jobs -----------------------------------------------------------------------------
 
 
 def run_now(
@@ -49,9 +226,10 @@ def run_now(
     planned yet is planned by this, under its own occurrence, so that planning finds it standing.
     Otherwise it is a job of its own.
 
-    Raises AlreadyRunning when one of this subscription is under way. Of two callers at once one gets
-    the job: a run added before the count is seen by the last look, and one added after the count has
-    taken the number, which the unique index gives once; an occurrence is brought forward once.
+    Raises NotActive when the subscription ends meanwhile, AlreadyRunning when one of it is under way.
+    Of two callers at once one gets the job: a run added before the count is seen by the last look, and
+    one added after the count has taken the number, which the unique index gives once; an occurrence is
+    brought forward once.
     """
     runs = {**_asked_for(subscription), "period": period.key}
     number = database.jobs.count_documents(runs) + 1
@@ -61,7 +239,7 @@ def run_now(
     if taken is None and planned is not None:
         record = job_record(subscription, planned, now) | asked_for(requested_by, now)
         if add_job(database, record):
-            return record
+            return _if_still_active(database, subscription, record, now)
         # Planned meanwhile, or served already.
         taken = _bring_forward(database, subscription, period, requested_by, now)
     if taken is not None:
@@ -70,7 +248,16 @@ def run_now(
     record = run_now_record(subscription, period, number, requested_by, now)
     if not add_job(database, record):
         raise AlreadyRunning(database.jobs.find_one({"_id": record["_id"]}) or record)
-    return record
+    return _if_still_active(database, subscription, record, now)
+
+
+def _if_still_active(database: Database, subscription: Subscription, record: Record, now: datetime) -> Record:
+    """`record`, just added, unless the subscription ended meanwhile: its ending has not seen the job."""
+    standing = subscriptions.standing_of(database, [subscription.id]).get(subscription.id)
+    if standing is not None and standing["status"] == "active":
+        return record
+    end_unserved(database, record["edition"], [subscription.id], now)
+    raise NotActive(subscription.id)
 
 
 def sync_jobs(database: Database, subscription: Subscription, now: datetime, timezone: str) -> int:
@@ -81,9 +268,22 @@ def sync_jobs(database: Database, subscription: Subscription, now: datetime, tim
     an older schedule and are still to come wait again. Returns how many changed.
     """
     if subscription.status != "active":
-        word = "was ended" if subscription.status == "ended" else "is paused"
-        return cancel_jobs(database, subscription.id, f"the subscription {word}", now, subscription.status)
-    return _reschedule(database, subscription, now, timezone)
+        reason = "the subscription was ended" if subscription.status == "ended" else IS_PAUSED
+        return cancel_jobs(database, subscription.id, reason, now, subscription.status)
+    return _reschedule(database, subscription, now, timezone) + _leave_window(database, subscription, now)
+
+
+def _leave_window(database: Database, subscription: Subscription, now: datetime) -> int:
+    """End what is due and waits in a window that the subscription has left: no run makes it any more."""
+    query: Record = {
+        "subscription": subscription.id,
+        "state": {"$in": WAITING},
+        "cadence": {"$ne": subscription.window.value},
+    }
+    return sum(
+        end_unserved(database, edition, [subscription.id], now)
+        for edition in database.jobs.distinct("edition", query)
+    )
 
 
 def cancel_jobs(
@@ -210,3 +410,20 @@ def _move_deliveries(database: Database, job: Record, due_at: datetime) -> None:
             }
         },
     )
+
+
+def _fit_recipients(database: Database, before: Subscription, after: Subscription, now: datetime) -> None:
+    """Nothing of what waits goes to those who left; what is not sent yet is planned for those who came."""
+    for gone in _without(before.recipients, after.recipients):
+        target: Record = {"subscription": after.id}
+        target |= {"user": gone.value} if gone.type == "user" else {"recipient": gone.value}
+        suppress_waiting(database, target, "the recipient was removed", now)
+    if any(_without(after.recipients, before.recipients)):
+        database.jobs.update_many(
+            {"subscription": after.id, "state": JobState.RENDERED.value},
+            {"$set": {"deliveries_planned": False}},
+        )
+
+
+def _without(some: Sequence[Recipient], others: Sequence[Recipient]) -> Iterator[Recipient]:
+    return (one for one in some if one not in others)

@@ -53,6 +53,10 @@ class ObjectExists(ValueError):
     """An object that is written once stands already."""
 
 
+class ObjectTooLarge(ValueError):
+    """The object has more bytes than the reader takes."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     key: str
@@ -125,7 +129,7 @@ class ObjectStore:
         return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
-        """The object's bytes; ObjectMissing when there is none, ValueError when over `max_bytes`."""
+        """The object's bytes; ObjectMissing when there is none, ObjectTooLarge when over `max_bytes`."""
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
@@ -135,7 +139,7 @@ class ObjectStore:
         size = answer["ContentLength"]
         if max_bytes is not None and size > max_bytes:
             answer["Body"].close()
-            raise ValueError(f"object {key} has {size} bytes; the limit is {max_bytes}")
+            raise ObjectTooLarge(f"object {key} has {size} bytes; the limit is {max_bytes}")
         return answer["Body"].read()
 
     def exists(self, key: str) -> bool:

@@ -137,8 +137,9 @@ def erase_user(database: Database, objects: ObjectStore, user_id: str, now: date
     addresses = _addresses(user)
     owned = [row["_id"] for row in database.subscriptions.find({"owner": user_id}, {"_id": 1})]
 
-    jobs = sum(cancel_jobs(database, each, "the user was erased", now, "erased") for each in owned)
+    # In this order: what is planned between the two is found by the second.
     subscriptions = _end_subscriptions(database, owned, now)
+    jobs = sum(cancel_jobs(database, each, "the user was erased", now, "erased") for each in owned)
     recipients = _leave_other_subscriptions(database, user, addresses, now)
     deliveries = _empty_deliveries(database, user_id, addresses, now)
     files, reports = _delete_reports(database, objects, owned)
@@ -193,7 +194,6 @@ def _leave_other_subscriptions(
         change: Record = {"recipients": kept, "updated_at": now}
         if not kept and row["status"] == "active":
             change |= {"status": "paused", "next_due_at": None}
-            cancel_jobs(database, row["_id"], "its only recipient was erased", now, "paused")
         answer = database.subscriptions.update_one(
             {"_id": row["_id"], "version": row["version"]}, {"$set": change, "$inc": {"version": 1}}
         )
@@ -204,6 +204,8 @@ def _leave_other_subscriptions(
                 {"_id": row["_id"]},
                 {"$pull": {"recipients": {"value": {"$in": values}}}, "$inc": {"version": 1}},
             )
+        if not kept:
+            cancel_jobs(database, row["_id"], "its only recipient was erased", now, "paused")
     return left
 
 

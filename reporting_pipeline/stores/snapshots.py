@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 import bson
 
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.trial_keys import trial_key
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.objects import ObjectStore
 
@@ -43,7 +44,7 @@ def save_snapshot(objects: ObjectStore, snapshot: Snapshot, period: Period) -> t
     """Store a snapshot; returns (S3 key, version). The version is 16 hex characters of its SHA-256."""
     content = b"".join(_encoded(snapshot))
     version = hashlib.sha256(content).hexdigest()[:16]
-    key = f"snapshots/{period.cadence}/{period.key}/{snapshot.trial['_id']}/{version}.bson.gz"
+    key = f"snapshots/{period.cadence}/{period.key}/{trial_key(snapshot.trial['_id'])}/{version}.bson.gz"
     objects.put(key, gzip.compress(content, compresslevel=1, mtime=0), "application/gzip")
     return key, version
 

@@ -10,6 +10,7 @@ first it is refused (VersionConflict), never merged in silence.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,7 +25,9 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.index_pages import IndexPages
-from reporting_pipeline.stores.mongo import Database, Record, narrowed
+from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed, update_any
+
+_log = logging.getLogger(__name__)
 
 BATCH = 1_000
 LIVE = ("active", "paused")
@@ -228,6 +231,55 @@ def end_subscription(
     return _to_status(database, organisation, subscription_id, "ended", now, version)
 
 
+def end_many(database: Database, ids: Iterable[str], now: datetime) -> int:
+    """End these whatever their version, if they have not. Jobs that wait: `lifecycle`. Returns how many."""
+    return update_any(
+        database.subscriptions,
+        "_id",
+        ids,
+        {"status": {"$in": list(LIVE)}},
+        {
+            "$set": {"status": "ended", "next_due_at": None, "updated_at": now},
+            "$inc": {"version": 1},
+        },
+    )
+
+
+def standing_of(database: Database, ids: Iterable[str]) -> dict[str, Record]:
+    """{id: {status, window, ...}} of those that exist, of any organisation: for the pipeline alone."""
+    shown = {"status": 1, "window": 1, "organisation": 1, "filters": 1}
+    return {row["_id"]: row for row in find_any(database.subscriptions, "_id", ids, None, shown)}
+
+
+def records_by_id(database: Database, ids: Iterable[str]) -> dict[str, Record]:
+    """The subscriptions that exist, as they are stored, of any organisation: for the pipeline alone."""
+    return {row["_id"]: row for row in find_any(database.subscriptions, "_id", ids)}
+
+
+def fields_of(database: Database, ids: Iterable[str], fields: Sequence[str]) -> dict[str, Record]:
+    """{id: those fields} of the subscriptions that exist, as they are stored."""
+    shown = dict.fromkeys(fields, 1)
+    return {row["_id"]: row for row in find_any(database.subscriptions, "_id", ids, None, shown)}
+
+
+def naming_only(database: Database, organisation: str, trials: Sequence[str]) -> Iterator[Subscription]:
+    """The live ones of an organisation whose filter names trials, and none but `trials`."""
+    query = {
+        "organisation": organisation,
+        "status": {"$in": list(LIVE)},
+        "filters.trials": {"$in": list(trials)},
+    }
+    for record in database.subscriptions.find(query):
+        if set(record["filters"]["trials"]) <= set(trials):
+            yield from _readable([record])
+
+
+def all_live_ids(database: Database, organisation: str) -> list[str]:
+    """The ids of every subscription of an organisation that has not ended."""
+    query = {"organisation": organisation, "status": {"$in": list(LIVE)}}
+    return sorted(row["_id"] for row in database.subscriptions.find(query, {"_id": 1}))
+
+
 # --- for planning ------------------------------------------------------------------------------
 
 
@@ -240,8 +292,7 @@ def active_of(
         query["updated_at"] = {"$gte": changed_since}
     cursor = database.subscriptions.find(query).sort("_id", ASCENDING).batch_size(BATCH)
     with cursor:
-        for record in cursor:
-            yield from_record(record)
+        yield from _readable(cursor)
 
 
 def active_ids(database: Database, window: Cadence) -> list[str]:
@@ -277,7 +328,8 @@ def due_subscriptions(
     )
     with cursor:
         for record in cursor:
-            yield from_record(record), record["next_due_at"]
+            for subscription in _readable([record]):
+                yield subscription, record["next_due_at"]
 
 
 def advance(database: Database, planned: Sequence[tuple[Subscription, datetime]], now: datetime) -> int:
@@ -330,6 +382,15 @@ def _fields(subscription: Subscription) -> Record:
 
 def from_record(record: Mapping[str, Any]) -> Subscription:
     return Subscription.model_validate({**record, "id": record["_id"]})
+
+
+def _readable(records: Iterable[Record]) -> Iterator[Subscription]:
+    """Those that are as they should be: one that somebody broke by hand must not stop the planning."""
+    for record in records:
+        try:
+            yield from_record(record)
+        except ValueError:  # pydantic's is one
+            _log.error("subscription %s is not valid and is passed over", record["_id"], exc_info=True)
 
 
 # --- the steps of a change ---------------------------------------------------------------------

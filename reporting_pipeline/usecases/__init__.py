@@ -1,5 +1,7 @@
 """What the API, the console and the command line all do, each in one function.
 
-Belongs here: a deed with its checks and its order (register, correct, withdraw, try), over `stores`,
-`intake`, `reports` and `domain`. Does not belong here: routes, commands, drawing, raw access to a store.
+Belongs here: a deed with its checks and its order (subscribe, requeue, open, register, correct, try) and
+its row in the audit log, over `stores`, `intake`, `reports` and `domain`; the errors say what stands
+against it. Does not belong here: who may ask (the caller has looked), routes, commands, drawing, raw
+access to a store, and what moves several records together (`stores.lifecycle`).
 """

@@ -273,6 +273,8 @@ def test_run_now_and_planning_at_once_make_one_job(database: Database) -> None:
 
 
 def test_of_many_who_ask_at_once_one_runs(database: Database) -> None:
+    create_subscription(database, subscription(), NOW)
+
     def ask(_: int) -> bool:
         try:
             run_now(database, subscription(), WEEK, "usr_1", NOW)

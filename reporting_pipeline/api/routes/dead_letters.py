@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -19,8 +20,9 @@ from reporting_pipeline.api.models.operations import (
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain.access import Action, Kind, User
-from reporting_pipeline.stores import audit, dead_letters, jobs
+from reporting_pipeline.stores import dead_letters
 from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.usecases import requeueing
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -57,7 +59,7 @@ def requeue_dead_letter(letter_id: DeadLetterId, caller: Caller, deployment: Dep
     """Give one dead letter back to work, with all its attempts anew."""
     if letter_id.startswith("job_"):
         job = scoped(deployment, caller).job(letter_id)
-        requeued = _requeue_jobs(deployment, caller, [job] if job else [])
+        requeued = int(job is not None and _requeue_one(deployment, caller, job))
     else:
         requeued = int(scoped(deployment, caller).requeue(letter_id, deployment.now))
     if not requeued:
@@ -132,20 +134,23 @@ def _failed_jobs(deployment: Context, caller: User) -> Iterator[Record]:
 
 
 def _requeue_jobs(deployment: Context, caller: User, chosen: list[Record]) -> int:
+    """How many of these wait again. Those that no run would serve are left where they are."""
     requeued = 0
     for job in chosen:
-        if jobs.requeue(deployment.database, [job["_id"]], deployment.now):
-            requeued += 1
-            audit.record(
-                deployment.database,
-                audit.Action.REQUEUED,
-                caller.id,
-                job["_id"],
-                deployment.now,
-                organisation=caller.organisation,
-                details={"was": job["state"]},
-            )
+        with suppress(requeueing.CannotRun):
+            requeued += _requeue(deployment, caller, job)
     return requeued
+
+
+def _requeue_one(deployment: Context, caller: User, job: Record) -> bool:
+    try:
+        return _requeue(deployment, caller, job)
+    except requeueing.CannotRun as error:
+        raise Problem("conflict", f"This job cannot run again: {error}.") from None
+
+
+def _requeue(deployment: Context, caller: User, job: Record) -> bool:
+    return requeueing.requeue_job(deployment.database, deployment.settings, job, caller.id, deployment.now)
 
 
 def _of_delivery(row: Record) -> DeadLetter:

@@ -19,10 +19,12 @@ from reporting_pipeline.api.models.editions import (
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain.access import Action, Kind, User
-from reporting_pipeline.domain.editions import Edition, closed_period
+from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence
-from reporting_pipeline.stores import audit, editions
+from reporting_pipeline.stores import audit, editions, users
+from reporting_pipeline.stores.jobs.plan import OPENED_BY_SCHEDULE
+from reporting_pipeline.usecases import editions as usecase
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
 
@@ -44,13 +46,18 @@ def open_edition(
         _require_home(deployment, caller)
     cadence = Cadence(body.report_type)
     try:
-        period = closed_period(cadence, body.period, deployment.now, deployment.settings.timezone)
+        edition = usecase.open_edition(
+            deployment.database,
+            deployment.settings,
+            cadence,
+            body.period,
+            caller.id,
+            caller.organisation,
+            deployment.now,
+            force=body.force,
+        )
     except (ValueError, OverflowError) as error:
         raise invalid("#/period", str(error)) from None
-    try:
-        edition = editions.open_edition(
-            deployment.database, cadence, period.key, caller.id, deployment.now, body.force
-        )
     except editions.EditionExists as error:
         existing = _answer(deployment, caller, error.edition)
         raise Problem(
@@ -58,15 +65,6 @@ def open_edition(
             f"Edition {error.edition.id} is {error.edition.state}; send force to make it again.",
             existing=existing.model_dump(mode="json", by_alias=True),
         ) from None
-    audit.record(
-        deployment.database,
-        "edition.opened",
-        caller.id,
-        edition.id,
-        deployment.now,
-        organisation=caller.organisation,
-        details={"forced": edition.forced},
-    )
     response.headers["Location"] = f"/api/reports/{edition.id}"
     return _answer(deployment, caller, edition)
 
@@ -169,9 +167,7 @@ def _answer(deployment: Context, caller: User, edition: Edition) -> EditionAnswe
 
 def _opener(deployment: Context, caller: User, opened_by: str) -> str:
     """The opener's id within the own organisation; editions are shared, people are not."""
-    if opened_by in ("schedule", caller.id):
+    if opened_by in (OPENED_BY_SCHEDULE, usecase.COMMAND_LINE, caller.id):
         return opened_by
-    known = deployment.database.users.find_one(
-        {"_id": opened_by, "organisation": caller.organisation}, {"_id": 1}
-    )
+    known = users.get_user(deployment.database, opened_by, caller.organisation)
     return opened_by if known else "another organisation"

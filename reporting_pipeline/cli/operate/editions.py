@@ -11,10 +11,9 @@ from rich.table import Table
 
 from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
-from reporting_pipeline.domain.editions import closed_period
 from reporting_pipeline.domain.periods import Cadence
-from reporting_pipeline.stores.audit import Action, record
-from reporting_pipeline.stores.editions import EditionExists, list_editions, open_edition
+from reporting_pipeline.stores.editions import EditionExists, list_editions
+from reporting_pipeline.usecases.editions import COMMAND_LINE, open_edition
 
 console = Console()
 app = typer.Typer(no_args_is_help=True, help="Editions: one cadence's report for one period, for everybody.")
@@ -31,13 +30,15 @@ def open_one(
     """Open an edition, as the schedule and POST /api/reports do. edition_sensor takes it from there."""
     with plain_errors():
         stores, now = open_stores(), datetime.now(UTC)
-        window = closed_period(cadence, period, now, stores.settings.timezone)
+        settings = stores.settings
         try:
-            edition = open_edition(stores.database, cadence, window.key, "command line", now, force)
+            edition = open_edition(
+                *(stores.database, settings, cadence, period),
+                *(COMMAND_LINE, settings.organisation, now),
+                force=force,
+            )
         except EditionExists as error:
             raise ValueError(f"{error}. Use --force to make it again") from None
-        organisation = stores.settings.organisation
-        record(stores.database, Action.EDITION_OPENED, "system", edition.id, now, organisation=organisation)
         console.print(f"edition {edition.id} is open")
 
 

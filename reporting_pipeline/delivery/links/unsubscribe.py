@@ -6,7 +6,6 @@ as once. A token that is not ours gets the same page as one that is.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 
 from reporting_pipeline.delivery.links.tokens import read_unsubscribe_token
@@ -20,9 +19,8 @@ from reporting_pipeline.stores.delivery_reads import (
     revoke_links,
     user_records,
 )
-from reporting_pipeline.stores.lifecycle import cancel_jobs
+from reporting_pipeline.stores.lifecycle import end_whatever_stands
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.subscriptions import SubscriptionEnded, end_subscription
 from reporting_pipeline.stores.suppressions import record_unsubscription, unsubscribed_among
 
 # What the page needs to be itself and nothing more: no script, no frame, no referrer with the token.
@@ -63,7 +61,7 @@ def _act(database: Database, delivery: Record, subscription: Record, now: dateti
     suppress_waiting(database, target, "the recipient unsubscribed", now)
     revoke_links(database, target, now)
     if not _others(database, subscription, delivery["recipient"]):
-        _end(database, subscription, now)
+        end_whatever_stands(database, [subscription["_id"]], "its last recipient unsubscribed", now)
     if first:
         audit.record(
             database,
@@ -75,13 +73,6 @@ def _act(database: Database, delivery: Record, subscription: Record, now: dateti
             organisation=delivery["organisation"],
             details={"delivery": delivery["_id"], "by": "unsubscribe"},
         )
-
-
-def _end(database: Database, subscription: Record, now: datetime) -> None:
-    """The subscription and what hangs on it: also a job that waits to be rendered ends."""
-    with suppress(SubscriptionEnded):
-        end_subscription(database, subscription["organisation"], subscription["_id"], now)
-    cancel_jobs(database, subscription["_id"], "its last recipient unsubscribed", now)
 
 
 def _others(database: Database, subscription: Record, recipient: str) -> bool:

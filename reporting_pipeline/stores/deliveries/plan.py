@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, mailbox
+from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, delivery_id, mailbox
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.stores.jobs.settle import finish_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
@@ -20,7 +20,7 @@ PLANNED_AT_ONCE = 500  # jobs
 
 
 def new_delivery_id() -> str:
-    """An opaque id: it travels to providers and into file names, so nothing personal is in it."""
+    """An opaque id for what belongs to no job, such as a notice. A delivery's own: `delivery_id`."""
     return f"dlv_{uuid4().hex[:24]}"
 
 
@@ -33,8 +33,8 @@ def plan_deliveries(
     """One pending delivery per (job, channel, recipient), due when its job is. Returns how many are new.
 
     Idempotent, also between workers. A job without recipients goes to its owner's address from
-    `users`. A job whose subscription is not in `subscriptions` or that nobody can receive is
-    failed with that reason.
+    `users`. A job whose subscription is not in `subscriptions` or that nobody can receive is failed with
+    that reason; one whose subscription ended or was paused since is skipped with it.
     """
     planned = 0
     for start in range(0, len(jobs), PLANNED_AT_ONCE):
@@ -50,10 +50,15 @@ def _plan(
     behind = users_behind(database, _addresses(subscriptions[one] for one in sorted(concerned)))
     fresh = []
     unreachable: list[tuple[str, str]] = []
+    left: dict[str, list[str]] = {}
     for job in jobs:
         subscription = subscriptions.get(job["subscription"])
         if subscription is None:
             unreachable.append((job["_id"], "the subscription does not exist any more"))
+            continue
+        stopped = _stopped(job, subscription)
+        if stopped is not None:
+            left.setdefault(stopped, []).append(job["_id"])
             continue
         targets = list(recipients_of(subscription, users, behind))
         if not targets:
@@ -61,8 +66,19 @@ def _plan(
         fresh += [new_delivery(job, subscription, target, now) for target in targets]
     for job_id, reason in unreachable:
         finish_jobs(database, [job_id], JobState.FAILED, reason, now)
+    for reason, ids in left.items():
+        finish_jobs(database, ids, JobState.SKIPPED, reason, now)
     # Nothing is looked up before: nearly all are new, and the unique index knows the others.
     return insert_missing(database.deliveries, fresh)
+
+
+def _stopped(job: Record, subscription: Record) -> str | None:
+    """Why nothing of the job is sent any more; None where it is."""
+    if subscription.get("status") == "ended":
+        return "the subscription was ended"
+    if subscription.get("status") == "paused" and not job.get("on_demand"):
+        return "the subscription is paused"
+    return None
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,7 @@ def new_delivery(job: Record, subscription: Record, target: Target, now: datetim
     due_at = job.get("due_at") or now
     edition = str(job.get("edition") or f"{subscription.get('window', 'weekly')}:{job['period']}")
     return {
-        "_id": new_delivery_id(),
+        "_id": delivery_id(job["_id"], target.channel, target.recipient),
         "job": job["_id"],
         "edition": edition,
         "cadence": edition.split(":")[0],

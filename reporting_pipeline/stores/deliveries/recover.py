@@ -27,7 +27,8 @@ def rescue(
 ) -> Record:
     """Bring back what nobody holds any more. Returns counts: recovered, unknown, resent, given_up.
 
-    An expired `sending` of a `repeatable` channel is simply due again; of any other it is unknown.
+    An expired `sending` of a `repeatable` channel is due again, of any other it is unknown; either way
+    the attempt counts, so that a delivery which ends its worker is not tried for ever.
     An unknown one that no event settled in time is due again, and counted in `resends`; with its
     attempts used up it becomes a dead letter.
     """
@@ -37,9 +38,21 @@ def rescue(
     if cadence is not None:
         expired["cadence"] = waited["cadence"] = cadence
     freed = {"lease_token": None, "lease_until": None}
+    cut_off = {"at": now, "outcome": "unknown", "error": CUT_OFF}
+    counted: Record = {
+        "$inc": {"failures": 1},
+        "$push": {"attempts": {"$each": [cut_off], "$slice": -ATTEMPTS_KEPT}},
+    }
+    again = expired | {"channel": {"$in": list(repeatable)}}
+    deadly = again | {"failures": {"$gte": max_attempts - 1}}
+    jobs = collection.distinct("job", deadly)
+    ended = collection.update_many(
+        deadly,
+        {"$set": freed | _lost(now, f"{CUT_OFF}, at the last of {max_attempts} attempts"), **counted},
+    )
     recovered = collection.update_many(
-        expired | {"channel": {"$in": list(repeatable)}},
-        {"$set": freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now}},
+        again,
+        {"$set": freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now}, **counted},
     )
     unknown = collection.update_many(
         expired | {"channel": {"$nin": list(repeatable)}},
@@ -51,34 +64,14 @@ def rescue(
                 "next_attempt_at": now + unknown_resend,
                 "error": CUT_OFF,
             },
-            "$inc": {"failures": 1},
-            "$push": {
-                "attempts": {
-                    "$each": [
-                        {
-                            "at": now,
-                            "outcome": "unknown",
-                            "error": CUT_OFF,
-                        }
-                    ],
-                    "$slice": -ATTEMPTS_KEPT,
-                }
-            },
+            **counted,
         },
     )
     hopeless = waited | {"failures": {"$gte": max_attempts}}
-    jobs = collection.distinct("job", hopeless)
+    jobs += collection.distinct("job", hopeless)
     given_up = collection.update_many(
         hopeless,
-        {
-            "$set": freed
-            | {
-                "state": DeliveryState.FAILED.value,
-                "next_attempt_at": None,
-                "settled_at": now,
-                "error": "sent several times, and never known to have been accepted",
-            }
-        },
+        {"$set": freed | _lost(now, "sent several times, and never known to have been accepted")},
     )
     resent = collection.update_many(
         waited,
@@ -92,5 +85,14 @@ def rescue(
         "recovered": recovered.modified_count,
         "unknown": unknown.modified_count,
         "resent": resent.modified_count,
-        "given_up": given_up.modified_count,
+        "given_up": given_up.modified_count + ended.modified_count,
+    }
+
+
+def _lost(now: datetime, error: str) -> Record:
+    return {
+        "state": DeliveryState.FAILED.value,
+        "next_attempt_at": None,
+        "settled_at": now,
+        "error": error,
     }

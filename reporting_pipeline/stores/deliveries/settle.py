@@ -101,6 +101,8 @@ def _settled(each: Settlement, now: datetime) -> Record:
         fields["provider_id"] = each.result.provider_id
     if change.state is DeliveryState.UNKNOWN:
         fields["was_unknown"] = True
+    if change.state is DeliveryState.SENT:
+        fields["sent_at"] = now
     return fields
 
 
@@ -177,11 +179,17 @@ def apply_evidence(
                 "lease_token": None,
                 "lease_until": None,
                 "settled_at": now,
+                **_seen_at(state, now),
                 **fields,
             }
         },
     )
     return changed.modified_count == 1
+
+
+def _seen_at(state: DeliveryState, now: datetime) -> Record:
+    """When evidence of `state` came; that of an arrival is kept apart, whatever comes after it."""
+    return {"delivered_at": now} if state is DeliveryState.DELIVERED else {}
 
 
 def settle_jobs(database: Database, jobs: Iterable[str], now: datetime) -> int:

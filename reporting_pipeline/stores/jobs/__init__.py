@@ -1,8 +1,9 @@
 """The `jobs` collection: what is due to whom, and what became of it. The only writer of a job's state.
 
-    pending --> rendered --> delivering --> completed | failed   (its deliveries: stores.deliveries)
-       |  \\------ if due ------/
-       \\--> failed (rendering) --requeue--> pending      any waiting one --> skipped, with a reason
+    pending --> processing --> rendered --> delivering --> completed | failed   (by its deliveries)
+       |            |  \\------- if due -------/
+       \\------------+--> failed (rendering) --requeue--> pending
+    any that waits --> skipped, with a reason
 
 `plan` adds jobs, `settle` moves them, `reads` looks at them, `states` names the groups of states. What
 moves a job and its deliveries together is not here but in `stores.lifecycle`, and what a subscription,
@@ -23,15 +24,22 @@ from reporting_pipeline.stores.jobs.plan import (
 from reporting_pipeline.stores.jobs.reads import (
     any_in,
     count_jobs_of,
+    editions_waited_for,
+    failed_on_demand,
     failed_renderings,
     get_job,
     jobs_of,
+    jobs_with_report,
+    jobs_without_deliveries,
     pending_subscriptions,
+    subscriptions_of,
+    waiting_on_demand,
 )
 from reporting_pipeline.stores.jobs.settle import (
     deliveries_stand,
     jobs_begin,
     mark_failed,
+    mark_processing,
     mark_rendered,
     mark_skipped,
     requeue,
@@ -44,11 +52,16 @@ __all__ = [
     "any_in",
     "count_jobs_of",
     "deliveries_stand",
+    "editions_waited_for",
+    "failed_on_demand",
     "failed_renderings",
     "get_job",
     "jobs_begin",
     "jobs_of",
+    "jobs_with_report",
+    "jobs_without_deliveries",
     "mark_failed",
+    "mark_processing",
     "mark_rendered",
     "mark_skipped",
     "pending_subscriptions",
@@ -56,4 +69,6 @@ __all__ = [
     "plan_edition",
     "requeue",
     "save_jobs",
+    "subscriptions_of",
+    "waiting_on_demand",
 ]

@@ -71,6 +71,17 @@ def plan_edition(database: Database, edition: Edition, period: Period, now: date
     return added
 
 
+def plan_new(database: Database, subscription: Subscription, now: datetime, timezone: str) -> int:
+    """Plan a subscription that was just made, so that its first job is there from the start."""
+    records = [
+        job_record(subscription, planned, now)
+        for planned in _planned(subscription, subscription.created_at, now, timezone)
+    ]
+    added = save_jobs(database, _for_those_without_edition(database, records, timezone, now))
+    advance(database, [(subscription, subscription.created_at)], now)
+    return added
+
+
 def plan_due_jobs(database: Database, now: datetime, timezone: str, limit: int | None = None) -> PlanOutcome:
     """Plan what no edition has: new subscriptions, changed schedules, time in which nothing ran.
 

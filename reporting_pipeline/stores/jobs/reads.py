@@ -8,8 +8,8 @@ from datetime import datetime
 from pymongo import ASCENDING, DESCENDING
 
 from reporting_pipeline.domain.jobs import JobState
-from reporting_pipeline.stores.jobs.states import WAITING
-from reporting_pipeline.stores.mongo import Database, Record, narrowed
+from reporting_pipeline.stores.jobs.states import WAITING, WITH_REPORT
+from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed
 
 
 def pending_subscriptions(database: Database, edition: str) -> list[str]:
@@ -22,6 +22,58 @@ def any_in(database: Database, edition: str, states: Iterable[JobState]) -> bool
     """Whether a job of the edition is in one of `states`: where none is, cheaper than counting."""
     query = {"edition": edition, "state": {"$in": [state.value for state in states]}}
     return database.jobs.find_one(query, {"_id": 1}) is not None
+
+
+_SHOWN_TO_SENSORS = {"edition": 1, "period": 1, "subscription": 1, "state": 1, "asked_at": 1, "created_at": 1}
+
+
+def waiting_on_demand(database: Database) -> list[Record]:
+    """Every job that is to be rendered by itself and waits, the longest due first: id and what a sensor asks.
+
+    All of them: a window of the oldest would be filled by what cannot be served, and starve the rest.
+    """
+    query: Record = {"on_demand": True, "state": {"$in": WAITING}}
+    return list(database.jobs.find(query, _SHOWN_TO_SENSORS).sort("due_at", ASCENDING))
+
+
+def failed_on_demand(database: Database, since: datetime) -> list[Record]:
+    """Jobs that failed since, to be rendered by themselves, for a reason that may pass or be mended."""
+    query: Record = {
+        "on_demand": True,
+        "state": JobState.FAILED.value,
+        "failed_in": "rendering",
+        "permanent": False,
+        "completed_at": {"$gt": since},
+    }
+    return list(database.jobs.find(query, _SHOWN_TO_SENSORS).sort("due_at", DESCENDING))
+
+
+def subscriptions_of(database: Database, edition: str) -> list[str]:
+    """Every subscription that has a job in the edition, whatever became of it."""
+    return sorted(database.jobs.distinct("subscription", {"edition": edition}))
+
+
+def editions_waited_for(database: Database, editions: Iterable[str]) -> list[str]:
+    """Those of `editions` in which a job waits that is left to its edition."""
+    query: Record = {"state": {"$in": WAITING}, "on_demand": {"$ne": True}}
+    found = find_any(database.jobs, "edition", editions, query, {"edition": 1})
+    return sorted({row["edition"] for row in found})
+
+
+def jobs_with_report(database: Database, period: str, subscriptions: Iterable[str]) -> list[Record]:
+    """The jobs of a period key that have their report and whose sending is not over."""
+    query: Record = {"period": period, "state": {"$in": WITH_REPORT}}
+    return list(find_any(database.jobs, "subscription", subscriptions, query))
+
+
+def jobs_without_deliveries(database: Database, rendered_before: datetime, limit: int) -> list[Record]:
+    """Jobs that got their report before then and whose deliveries nobody has planned yet."""
+    query: Record = {
+        "state": {"$in": WITH_REPORT},
+        "rendered_at": {"$lt": rendered_before},
+        "deliveries_planned": {"$ne": True},
+    }
+    return list(database.jobs.find(query).limit(limit))
 
 
 def get_job(database: Database, organisation: str, job_id: str) -> Record | None:

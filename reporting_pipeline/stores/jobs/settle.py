@@ -11,8 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.domain.jobs import JobState
-from reporting_pipeline.stores.jobs.states import FOR_RIGHTS, UNSENT, as_skipped
+from reporting_pipeline.domain.planning import RUN_NOW_PRIORITY
+from reporting_pipeline.stores.jobs.states import FOR_RIGHTS, UNSENT, WAITING, as_skipped
 from reporting_pipeline.stores.mongo import Database, Record, Update, find_any, update_any
+
+
+def mark_processing(database: Database, subscriptions: Iterable[str], period: str, now: datetime) -> int:
+    """Note on the jobs that wait for these reports that they are worked on from `now`.
+
+    No claim: of two runs over the same range the second finds them `processing` and goes on. A run that
+    dies leaves them so, which counts as waiting.
+    """
+    return update_any(
+        database.jobs,
+        "subscription",
+        subscriptions,
+        {"period": period, "state": {"$in": WAITING}},
+        {"$set": {"state": JobState.PROCESSING.value, "started_at": now}},
+    )
 
 
 def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: datetime) -> int:
@@ -66,8 +82,13 @@ def mark_skipped(database: Database, skipped: Iterable[tuple[str, str, str]], no
     return _change_unsent(database, changes) + _change_failed(database, changes)
 
 
-def requeue(database: Database, job_ids: Sequence[str], now: datetime) -> int:
-    """Let jobs whose rendering failed wait again, with their attempts forgotten. Returns how many."""
+def requeue(database: Database, job_ids: Sequence[str], now: datetime, *, on_demand: bool = False) -> int:
+    """Let jobs whose rendering failed wait again, with their attempts forgotten. Returns how many.
+
+    `on_demand` where their edition is over: nobody else would ask for them. Whether they may wait again
+    at all is decided in `usecases.requeueing`.
+    """
+    served = {"on_demand": True, "priority": RUN_NOW_PRIORITY} if on_demand else {}
     changed = database.jobs.update_many(
         {"_id": {"$in": list(job_ids)}, "state": JobState.FAILED.value, "failed_in": "rendering"},
         {
@@ -77,6 +98,8 @@ def requeue(database: Database, job_ids: Sequence[str], now: datetime) -> int:
                 "error": None,
                 "completed_at": None,
                 "requeued_at": now,
+                "started_at": None,
+                **served,
             }
         },
     )
@@ -140,6 +163,15 @@ def jobs_begin(database: Database, jobs: Iterable[Record]) -> None:
     )
 
 
+def deliver_again(database: Database, job: str) -> None:
+    """One of the job's deliveries was lost and goes out again: the job is over when that is."""
+    over = [JobState.FAILED.value, JobState.COMPLETED.value]
+    again = {"state": JobState.DELIVERING.value, "error": None, "failed_in": None, "completed_at": None}
+    database.jobs.update_one(
+        {"_id": job, "state": {"$in": over}, "rendered_at": {"$ne": None}}, {"$set": again}
+    )
+
+
 def deliveries_stand(database: Database, jobs: Iterable[Record]) -> None:
     """Note on these jobs that their deliveries are planned: they are not looked after again."""
     update_any(database.jobs, "_id", (job["_id"] for job in jobs), {}, {"$set": {"deliveries_planned": True}})
@@ -159,17 +191,15 @@ def finish_jobs(
     database: Database, ids: Sequence[str], state: JobState, reason: str | None, now: datetime
 ) -> int:
     """All jobs that end alike together: an edition's thousands end as completed."""
-    return update_any(
-        database.jobs,
-        "_id",
-        ids,
-        {"state": {"$in": [s for s in _OPEN_TO_DELIVERY if s != state.value]}},
-        {
-            "$set": {
-                "state": state.value,
-                "error": reason,
-                "failed_in": "delivery" if state is JobState.FAILED else None,
-                "completed_at": now,
-            }
-        },
-    )
+    ended = {
+        "state": state.value,
+        "error": reason,
+        "failed_in": "delivery" if state is JobState.FAILED else None,
+        "completed_at": now,
+    }
+    others: Record = {"state": {"$in": [one for one in _OPEN_TO_DELIVERY if one != state.value]}}
+    changed = update_any(database.jobs, "_id", ids, others, {"$set": ended})
+    if reason:  # a late bounce of one that ended so already
+        same: Record = {"state": state.value, "error": {"$ne": reason}}
+        changed += update_any(database.jobs, "_id", ids, same, {"$set": {"error": reason}})
+    return changed

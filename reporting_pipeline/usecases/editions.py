@@ -1,0 +1,44 @@
+"""Opening an edition by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from reporting_pipeline.domain.editions import Edition, closed_period
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import audit, editions
+from reporting_pipeline.stores.mongo import Database
+
+#: `opened_by` where no user opened it.
+COMMAND_LINE = "command line"
+
+
+def open_edition(
+    database: Database,
+    settings: Settings,
+    cadence: Cadence,
+    period: str | None,
+    opened_by: str,
+    organisation: str,
+    now: datetime,
+    *,
+    force: bool = False,
+) -> Edition:
+    """Open the edition of a period that is over and still kept; None is the newest one.
+
+    Raises ValueError, with what to do, for a period that cannot be opened, and EditionExists for one that
+    was opened before, unless `force`.
+    """
+    window = closed_period(cadence, period, now, settings.timezone, settings.retention_days)
+    edition = editions.open_edition(database, cadence, window.key, opened_by, now, force)
+    audit.record(
+        database,
+        audit.Action.EDITION_OPENED,
+        "system" if opened_by == COMMAND_LINE else opened_by,
+        edition.id,
+        now,
+        organisation=organisation,
+        details={"forced": edition.forced},
+    )
+    return edition

@@ -1,0 +1,123 @@
+"""A subscription's life as people ask for it: the change (`stores.lifecycle`) and its rows in the audit log.
+
+`actor` is the user who asked. Who may ask, what an owner may have and how many, the caller has looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.planning import Planned, plan_first
+from reporting_pipeline.domain.schedules import window_of
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import audit, lifecycle
+from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.stores.mongo import Database, Record
+
+_AUDITED = ("name", "description", "filters", "schedule", "format", "parameters", "report_type")
+
+
+def subscribe(
+    database: Database, settings: Settings, fresh: Subscription, actor: str, now: datetime
+) -> Subscription:
+    """Store a new subscription and plan its first job. Raises SubscriptionExists."""
+    stored = lifecycle.create(database, fresh, now, settings.timezone)
+    events = [_event(Action.SUBSCRIPTION_CREATED, actor, stored)]
+    events += [_event(Action.RECIPIENT_ADDED, actor, stored, type=one.type) for one in stored.recipients]
+    audit.record_many(database, events, now)
+    return stored
+
+
+def first_mail(subscription: Subscription, now: datetime, timezone: str) -> Planned | None:
+    """What a subscription made at `now` gets first: the period it covers and when. None: nothing is closed.
+
+    From the function that plans it. `timezone` is the deployment's.
+    """
+    made_now = subscription.model_copy(update={"created_at": now, "updated_at": now, "status": "active"})
+    served = (each for each in plan_first(made_now, now, timezone) if not each.skipped)
+    return min(served, key=lambda each: each.due_at, default=None)
+
+
+def change(
+    database: Database,
+    settings: Settings,
+    current: Subscription,
+    changes: Mapping[str, Any],
+    actor: str,
+    now: datetime,
+) -> Subscription:
+    """Set fields of `current`, if it is still what stands. Raises as `lifecycle.change`."""
+    changed = lifecycle.change(database, current, changes, now, settings.timezone)
+    audit.record_many(database, _changes(actor, current, changed), now)
+    return changed
+
+
+def pause(
+    database: Database, current: Subscription, actor: str, now: datetime, version: int | None = None
+) -> Subscription:
+    """Send nothing until it is resumed."""
+    paused = lifecycle.pause(database, current.organisation, current.id, now, version)
+    if paused.version != current.version:
+        audit.record_many(database, [_event(Action.SUBSCRIPTION_PAUSED, actor, paused)], now)
+    return paused
+
+
+def resume(
+    database: Database,
+    settings: Settings,
+    current: Subscription,
+    actor: str,
+    now: datetime,
+    version: int | None = None,
+) -> Subscription:
+    """Send again, from the next occurrence on."""
+    timezone = settings.timezone
+    resumed = lifecycle.resume(database, current.organisation, current.id, now, timezone, version)
+    if resumed.version != current.version:
+        audit.record_many(database, [_event(Action.SUBSCRIPTION_RESUMED, actor, resumed)], now)
+    return resumed
+
+
+def end(
+    database: Database, current: Subscription, actor: str, now: datetime, version: int | None = None
+) -> Subscription:
+    """End it for good, with what is scheduled."""
+    ended = lifecycle.end(database, current.organisation, current.id, now, version)
+    audit.record_many(database, [_event(Action.SUBSCRIPTION_DELETED, actor, ended)], now)
+    return ended
+
+
+def run_now(
+    database: Database, settings: Settings, current: Subscription, actor: str, now: datetime
+) -> Record:
+    """The job of a run of the newest closed period. Raises NotActive, AlreadyRunning."""
+    if current.status != "active":
+        raise lifecycle.NotActive(current.id)
+    period = Period.last_closed(window_of(current.schedule), now, settings.timezone)
+    job = lifecycle.run_now(database, current, period, actor, now)
+    audit.record_many(database, [_event(Action.SUBSCRIPTION_RUN, actor, current, job=job["_id"])], now)
+    return job
+
+
+def _changes(actor: str, before: Subscription, after: Subscription) -> list[audit.Event]:
+    events = []
+    turned = {"paused": Action.SUBSCRIPTION_PAUSED, "active": Action.SUBSCRIPTION_RESUMED}
+    if before.status != after.status and after.status in turned:
+        events.append(_event(turned[after.status], actor, after))
+    fields = sorted(name for name in _AUDITED if getattr(before, name) != getattr(after, name))
+    if fields:
+        events.append(_event(Action.SUBSCRIPTION_CHANGED, actor, after, fields=fields, version=after.version))
+    # Who it is, the subscription says; the log holds no address, since it is never erased.
+    for came in set(after.recipients) - set(before.recipients):
+        events.append(_event(Action.RECIPIENT_ADDED, actor, after, type=came.type))
+    for left in set(before.recipients) - set(after.recipients):
+        events.append(_event(Action.RECIPIENT_REMOVED, actor, after, type=left.type))
+    return events
+
+
+def _event(action: Action, actor: str, subscription: Subscription, **details: Any) -> audit.Event:
+    return audit.Event(action, actor, subscription.id, subscription.organisation, details)
