@@ -18,7 +18,12 @@ from reporting_pipeline.stores.delivery_reads import (
     user_records,
 )
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.suppressions import Mailbox, suppressed_among, unsubscribed_among
+from reporting_pipeline.stores.suppressions import (
+    Mailbox,
+    opt_out_marks,
+    suppressed_among,
+    unsubscribed_among,
+)
 from reporting_pipeline.stores.users import users_behind
 
 
@@ -103,7 +108,8 @@ def refusal_of(delivery: Record, context: Context, *, sending: bool = True) -> R
     withdrawn = _right_withdrawn(delivery, record, context)
     if withdrawn is not None:
         return Refusal(withdrawn, of_rights=True)
-    if (delivery["subscription"], delivery["recipient"]) in context.unsubscribed:
+    spellings = (delivery["recipient"], *opt_out_marks(delivery["recipient"]))
+    if any((delivery["subscription"], each) in context.unsubscribed for each in spellings):
         return Refusal("the recipient unsubscribed")
     if sending and _mailbox(delivery) in context.suppressed:
         return Refusal(f"the address is suppressed: {context.suppressed[_mailbox(delivery)]}")

@@ -216,7 +216,7 @@ def _append_waiting(database: Database, first: _Batch) -> None:
 
 def _append(database: Database, group: Sequence[_Batch]) -> None:
     """Append up to BATCH rows, and take those that were stored (all, or those before a lost race) away."""
-    tail, ring = chain_tail(database), _keys()
+    tail, ring = chain_tail(database), process_keys()
     rows = []
     for event in islice((event for batch in group for event in batch.rows), BATCH):
         row = {**event, "seq": tail.seq + 1, "previous": tail.hash, "key": ring.current}
@@ -338,7 +338,7 @@ def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
 
     Streams: memory does not grow with the log, but with its anchors.
     """
-    ring = _keys()
+    ring = process_keys()
     anchors: list[Anchor] = []
     if objects is not None:
         anchors, broken = _whole_anchors(objects, ring)
@@ -370,7 +370,7 @@ def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
 
 def write_anchor(database: Database, objects: ObjectStore, now: datetime) -> Anchor:
     """Anchor the newest row, once. Raises AuditBroken when the log does not hold what was anchored before."""
-    ring = _keys()
+    ring = process_keys()
     standing = read_anchor(objects)
     if standing is not None and standing.seq:
         row = database.audit.find_one({"seq": standing.seq}, {"hash": 1})
@@ -417,7 +417,7 @@ def read_anchor(objects: ObjectStore) -> Anchor | None:
     """
     number = _newest_number(objects)
     if number:
-        return _read(objects, _anchor_key(number), _keys())
+        return _read(objects, _anchor_key(number), process_keys())
     try:
         stored = json.loads(objects.get(FIRST_ANCHOR_KEY, max_bytes=10_000))
         return Anchor(int(stored["seq"]), str(stored["hash"]))
@@ -437,7 +437,7 @@ def row_hash(row: Mapping[str, Any], ring: Keyring | None = None) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     if "key" not in row:
         return sha256(text).hexdigest()
-    return (ring or _keys()).sign(text, row["key"]).hex()
+    return (ring or process_keys()).sign(text, row["key"]).hex()
 
 
 # --- keys and anchors --------------------------------------------------------------------------
@@ -451,7 +451,8 @@ def use_keys(ring: Keyring) -> None:
     _RING[:] = [ring]
 
 
-def _keys() -> Keyring:
+def process_keys() -> Keyring:
+    """The keys this process chains with; others are derived from them."""
     return _RING[0] if _RING else _keys_of_process()
 
 

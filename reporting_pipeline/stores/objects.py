@@ -171,6 +171,25 @@ class ObjectStore:
             for refused in answer.get("Errors", []):
                 raise RuntimeError(f"{refused.get('Key')} cannot be deleted: {refused.get('Message')}")
 
+    def delete_versions(self, key: str) -> None:
+        """Delete an object with all its versions; in a bucket without versions simply delete it."""
+        try:
+            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=key)
+            found = [
+                one["VersionId"]
+                for page in pages
+                for one in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+                if one["Key"] == key and one.get("VersionId") not in (None, "null")
+            ]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("NotImplemented", "MethodNotAllowed", "501"):
+                raise
+            found = []
+        for version in found:
+            self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+        if not found or self.exists(key):
+            self.delete(key)
+
     def keys(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self.listing(prefix))
 

@@ -1,9 +1,11 @@
 """All that is kept about one person: given out as a file, or taken away everywhere.
 
-What is personal: the user's record, the names and recipients in their subscriptions, their address
+What is personal: the user's record, the names and recipients in their subscriptions, their addresses
 in other people's subscriptions, deliveries and everything that came of them, and the reports made
-for them. The audit log holds ids and marks only (`stores.audit`); it stays, and stays valid, while
-what its ids point to is emptied. Trial documents are not the user's data and are not touched.
+for them; all of it inside one organisation, by whole addresses in any spelling. That somebody opted
+out, and that an address is suppressed, survives as a keyed hash. The audit log holds ids and marks only
+(`stores.audit`); it stays, and stays valid, while what its ids point to is emptied. Trial documents are
+not the user's data and are not touched.
 """
 
 from __future__ import annotations
@@ -12,22 +14,30 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.parser import BytesHeaderParser
+from email.policy import default
+from pathlib import Path
 from typing import Any
 
-from reporting_pipeline.domain.entitlements import Entitlements
+from reporting_pipeline.domain.access import User, may_have
+from reporting_pipeline.domain.addresses import ERASED, holds, same_mailbox, without
+from reporting_pipeline.domain.entitlements import Entitlements, Extent
 from reporting_pipeline.stores.lifecycle import cancel_jobs
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.suppressions import forget_opt_out, hash_suppression
 
-ERASED = "[erased]"
 BATCH = 500
 # Not searched for the address: what cannot hold it (audit), what is the trial's (documents, trials),
 # and what is handled field by field.
 _NOT_SWEPT = frozenset(
-    {"audit", "documents", "trials", "users", "organisations", "rate_counters", "audit_heads"}
+    {
+        *("audit", "audit_heads", "documents", "trials", "users", "organisations", "rate_counters"),
+        *("suppressions", "unsubscribes", "address_marks"),
+    }
 )
 
 
@@ -51,13 +61,19 @@ class Erasure:
 # --- export ------------------------------------------------------------------------------------
 
 
-def export_user(database: Database, objects: ObjectStore, user_id: str, now: datetime) -> bytes:
+def export_user(
+    database: Database, objects: ObjectStore, user_id: str, now: datetime, caller: User | None = None
+) -> bytes:
     """A zip with all about a user: one JSON file per kind of record, and their reports under `reports/`.
 
-    A report whose file is gone is listed in `missing_files.json`. Raises UserUnknown.
+    A report goes out only where the user and the `caller` (None: the user) may have it today, by what it
+    was made from; the others are listed in `withheld.json`, and those whose file is gone in
+    `missing_files.json`. Raises UserUnknown.
     """
     user = _user(database, user_id)
     records = _records_about(database, user)
+    readers = [User.from_record(user), *([caller] if caller is not None else [])]
+    records["reports"], withheld = _readable(records["reports"], readers)
     missing: list[str] = []
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -71,7 +87,23 @@ def export_user(database: Database, objects: ObjectStore, user_id: str, now: dat
                 continue
             _add(archive, f"reports/{_file_name(report)}", body, now)
         _add(archive, "missing_files.json", _json(missing), now)
+        _add(archive, "withheld.json", _json(withheld), now)
     return buffer.getvalue()
+
+
+def _readable(reports: Sequence[Record], readers: Sequence[User]) -> tuple[list[Record], list[Record]]:
+    """(what all of `readers` may have, what is withheld and why)."""
+    given, withheld = [], []
+    for report in reports:
+        extent = Extent.of_report(report)
+        decisions = [may_have(reader, report["organisation"], extent) for reader in readers]
+        refused = next((each for each in decisions if not each), None)
+        if refused is None:
+            given.append(report)
+        else:
+            names = {name: report.get(name) for name in ("_id", "subscription", "cadence", "period")}
+            withheld.append({**names, "reason": "it shows data that is not open any more"})
+    return given, withheld
 
 
 def _records_about(database: Database, user: Record) -> dict[str, list[Record]]:
@@ -87,16 +119,18 @@ def _records_about(database: Database, user: Record) -> dict[str, list[Record]]:
         "subscriptions": subscriptions,
         "received_from": list(
             database.subscriptions.find(
-                {"owner": {"$ne": user_id}, "recipients.value": {"$in": [user_id, address]}},
+                {**_same_place(user), "recipients.value": {"$in": [user_id, address]}},
                 {"name": 1, "organisation": 1, "schedule": 1, "status": 1},
             )
         ),
         "jobs": list(database.jobs.find({"subscription": {"$in": ids}}).sort("_id", 1)),
         "reports": list(database.reports.find({"subscription": {"$in": ids}}).sort("_id", 1)),
         "deliveries": deliveries,
-        "unsubscribes": list(database.unsubscribes.find({"recipient": address})) if address else [],
+        "unsubscribes": _unsubscribes(database, user["organisation"], [address] if address else []),
         "audit": list(
-            database.audit.find({"$or": [{"actor": user_id}, {"subject": user_id}]}).sort("seq", 1)
+            database.audit.find(
+                {"organisation": user["organisation"], "$or": [{"actor": user_id}, {"subject": user_id}]}
+            ).sort("seq", 1)
         ),
     }
 
@@ -134,19 +168,24 @@ def erase_user(database: Database, objects: ObjectStore, user_id: str, now: date
     """
     user = _user(database, user_id)
     database.users.update_one({"_id": user_id}, {"$set": {"active": False, "updated_at": now}})
-    addresses = _addresses(user)
+    addresses = _addresses(database, user)
     owned = [row["_id"] for row in database.subscriptions.find({"owner": user_id}, {"_id": 1})]
 
     # In this order: what is planned between the two is found by the second.
     subscriptions = _end_subscriptions(database, owned, now)
     jobs = sum(cancel_jobs(database, each, "the user was erased", now, "erased") for each in owned)
     recipients = _leave_other_subscriptions(database, user, addresses, now)
-    deliveries = _empty_deliveries(database, user_id, addresses, now)
+    deliveries = _empty_deliveries(database, user["organisation"], user_id, addresses, now)
     files, reports = _delete_reports(database, objects, owned)
     database.idempotency.delete_many({"principal": user_id})
-    database.address_marks.delete_many({"address": {"$in": addresses}})
-    database.unsubscribes.delete_many({"recipient": {"$in": addresses}})
-    others = sum(_sweep(database, address) for address in addresses)
+    database.console_sessions.delete_many({"user": user_id})
+    database.address_marks.delete_many({"organisation": user["organisation"], "address": {"$in": addresses}})
+    for row in _unsubscribes(database, user["organisation"], addresses):
+        forget_opt_out(database, row)
+    for address in addresses:
+        shared = _is_elsewhere(database, user, address)
+        hash_suppression(database, user["organisation"], address, shared=shared)
+    others = _sweep(database, user, frozenset(addresses))
     _empty_user(database, user, now)
     return Erasure(subscriptions, recipients, jobs, deliveries, reports, files, others)
 
@@ -158,8 +197,49 @@ def _user(database: Database, user_id: str) -> Record:
     return user
 
 
-def _addresses(user: Record) -> list[str]:
-    return [user["email"]] if user.get("email") and not user.get("erased_at") else []
+def addresses_of(database: Database, user_id: str) -> list[str]:
+    """Every address that is this user's, now or before; not what is another's now."""
+    user = database.users.find_one({"_id": user_id})
+    return _addresses(database, user) if user is not None else []
+
+
+def _addresses(database: Database, user: Record) -> list[str]:
+    if user.get("erased_at"):
+        return []
+    given = [user.get("email"), *(user.get("former_emails") or ())]
+    own = {address for each in given if each and (address := same_mailbox(str(each)))}
+    taken = {
+        row["email"]
+        for row in database.users.find(
+            {"organisation": user["organisation"], "email": {"$in": sorted(own)}}, {"email": 1}
+        )
+        if row["_id"] != user["_id"]
+    }
+    return sorted(own - taken)
+
+
+def _is_elsewhere(database: Database, user: Record, address: str) -> bool:
+    """Whether another organisation has a user with this address: what is theirs stays."""
+    query = {"email": address, "organisation": {"$ne": user["organisation"]}}
+    return database.users.find_one(query, {"_id": 1}) is not None
+
+
+def _unsubscribes(database: Database, organisation: str, addresses: Sequence[str]) -> list[Record]:
+    """The opt-outs of these addresses from subscriptions of the organisation."""
+    found = [
+        row for row in database.unsubscribes.find() if same_mailbox(str(row.get("recipient"))) in addresses
+    ]
+    own = {
+        row["_id"]
+        for row in find_any(
+            database.subscriptions,
+            "_id",
+            (row["subscription"] for row in found),
+            {"organisation": organisation},
+            {"_id": 1},
+        )
+    }
+    return [row for row in found if row["subscription"] in own]
 
 
 def _end_subscriptions(database: Database, owned: Sequence[str], now: datetime) -> int:
@@ -185,10 +265,9 @@ def _leave_other_subscriptions(
     database: Database, user: Record, addresses: Sequence[str], now: datetime
 ) -> int:
     """Out of the recipients of others. One left with nobody is paused: its owner did not ask for it."""
-    values = [user["_id"], *addresses]
     left = 0
     for row in database.subscriptions.find({"recipients.value": {"$exists": True}, **_same_place(user)}):
-        kept = [each for each in row["recipients"] if str(each.get("value")).lower() not in values]
+        kept = [each for each in row["recipients"] if not _is_theirs(each, user["_id"], addresses)]
         if len(kept) == len(row["recipients"]):
             continue
         change: Record = {"recipients": kept, "updated_at": now}
@@ -200,27 +279,34 @@ def _leave_other_subscriptions(
         if answer.modified_count:
             left += len(row["recipients"]) - len(kept)
         else:  # changed meanwhile; the sweep at the end takes what is still there
+            gone = [each["value"] for each in row["recipients"] if each not in kept]
             database.subscriptions.update_one(
                 {"_id": row["_id"]},
-                {"$pull": {"recipients": {"value": {"$in": values}}}, "$inc": {"version": 1}},
+                {"$pull": {"recipients": {"value": {"$in": gone}}}, "$inc": {"version": 1}},
             )
         if not kept:
             cancel_jobs(database, row["_id"], "its only recipient was erased", now, "paused")
     return left
 
 
+def _is_theirs(recipient: Mapping[str, Any], user_id: str, addresses: Sequence[str]) -> bool:
+    value = str(recipient.get("value"))
+    return value == user_id or same_mailbox(value) in addresses
+
+
 def _same_place(user: Record) -> Record:
     return {"organisation": user["organisation"], "owner": {"$ne": user["_id"]}}
 
 
-def _empty_deliveries(database: Database, user_id: str, addresses: Sequence[str], now: datetime) -> int:
+def _empty_deliveries(
+    database: Database, organisation: str, user_id: str, addresses: Sequence[str], now: datetime
+) -> int:
     """The record stays for the counts; the recipient becomes one of its own, as the unique index asks."""
-    query: Record = {
-        "$or": [{"user": user_id}, {"recipient": {"$in": list(addresses)}}],
-        "erased_at": {"$exists": False},
-    }
+    query: Record = {"organisation": organisation, "erased_at": {"$exists": False}}
     emptied = 0
-    for row in database.deliveries.find(query):
+    for row in database.deliveries.find(query, batch_size=BATCH):
+        if row.get("user") != user_id and same_mailbox(str(row.get("recipient"))) not in addresses:
+            continue
         waiting = row.get("state") in ("pending", "unknown")
         change: Record = {
             "recipient": f"erased:{row['_id']}",
@@ -244,45 +330,63 @@ def _delete_reports(database: Database, objects: ObjectStore, owned: Sequence[st
     for report in database.reports.find({"subscription": {"$in": list(owned)}}):
         prefix = f"reports/{report['cadence']}/{report['period']}/{report['subscription']}/"
         for key in {report["key"], *objects.keys(prefix)}:
-            objects.delete(key)
+            objects.delete_versions(key)
             files += 1
         # The file first: a record without a file can be looked for again, the reverse cannot.
         records += database.reports.delete_one({"_id": report["_id"]}).deleted_count
     return files, records
 
 
-def _sweep(database: Database, address: str) -> int:
-    """Replace the address wherever else a text holds it: stored answers, alerts, reasons, events."""
-    pattern = re.compile(re.escape(address), re.IGNORECASE)
+def _sweep(database: Database, user: Record, addresses: frozenset[str]) -> int:
+    """Take the addresses out of wherever else a text holds them: stored answers, alerts, reasons, events.
+
+    Whole addresses, in any spelling. Records of another organisation stay, and so do those of none in
+    particular that speak of an address which another organisation has, too.
+    """
+    shared = frozenset(address for address in addresses if _is_elsewhere(database, user, address))
     changed = 0
     for name in sorted(set(database.list_collection_names()) - _NOT_SWEPT):
         if name.startswith("system."):
             continue
         for row in database[name].find({}, batch_size=BATCH):
-            identifier = row.pop("_id")
-            if pattern.search(str(identifier)):
-                changed += database[name].delete_one({"_id": identifier}).deleted_count
+            place = row.get("organisation", None)
+            if place is None and name == "idempotency":
+                place = _organisation_of(database, str(row.get("principal")))
+            wanted = addresses if place == user["organisation"] else addresses - shared
+            if place not in (None, user["organisation"]) or not wanted:
                 continue
-            cleaned = {field: _without(value, pattern) for field, value in row.items()}
-            change = {field: value for field, value in cleaned.items() if value != row[field]}
-            if change:
-                # Only the fields concerned: a worker may be moving the record's state at this moment.
-                answer = database[name].update_one({"_id": identifier}, {"$set": change})
-                changed += answer.modified_count
+            changed += _clean(database, name, row, wanted)
     return changed
 
 
-def _without(value: Any, pattern: re.Pattern[str]) -> Any:
+def _clean(database: Database, name: str, row: Record, addresses: frozenset[str]) -> int:
+    identifier = row.pop("_id")
+    if isinstance(identifier, str) and holds(identifier, addresses):
+        return database[name].delete_one({"_id": identifier}).deleted_count
+    cleaned = {field: _without(value, addresses) for field, value in row.items()}
+    change = {field: value for field, value in cleaned.items() if value != row[field]}
+    if not change:
+        return 0
+    if name == "idempotency":  # half an answer is none
+        return database[name].delete_one({"_id": identifier}).deleted_count
+    # Only the fields concerned: a worker may be moving the record's state at this moment.
+    return database[name].update_one({"_id": identifier}, {"$set": change}).modified_count
+
+
+def _organisation_of(database: Database, user_id: str) -> str | None:
+    found = database.users.find_one({"_id": user_id}, {"organisation": 1})
+    return str(found["organisation"]) if found else None
+
+
+def _without(value: Any, addresses: frozenset[str]) -> Any:
     if isinstance(value, str):
-        return pattern.sub(ERASED, value)
+        return without(value, addresses)
     if isinstance(value, bytes):
-        return pattern.sub(ERASED, value.decode("utf-8", "surrogateescape")).encode(
-            "utf-8", "surrogateescape"
-        )
+        return without(value.decode("utf-8", "surrogateescape"), addresses).encode("utf-8", "surrogateescape")
     if isinstance(value, dict):
-        return {pattern.sub(ERASED, key): _without(inner, pattern) for key, inner in value.items()}
+        return {without(str(key), addresses): _without(inner, addresses) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_without(inner, pattern) for inner in value]
+        return [_without(inner, addresses) for inner in value]
     return value
 
 
@@ -301,3 +405,21 @@ def _empty_user(database: Database, user: Record, now: datetime) -> None:
             "erased_at": user.get("erased_at") or now,
         },
     )
+
+
+def forget_mails(folder: Path, addresses: Collection[str]) -> int:
+    """Delete the mails to these addresses (normal spelling), in any spelling. Returns how many."""
+    if not addresses or not folder.is_dir():
+        return 0
+    gone = 0
+    for path in folder.glob("*.eml"):
+        try:
+            with path.open("rb") as file:
+                headers = BytesHeaderParser(policy=default).parse(file)
+            written = " ".join(str(headers.get(name, "")) for name in ("To", "Cc", "Bcc"))
+        except (OSError, ValueError):
+            continue
+        if holds(written, addresses):
+            path.unlink(missing_ok=True)
+            gone += 1
+    return gone

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from reporting_pipeline.domain.deliveries import short_error
+from reporting_pipeline.stores.audit import process_keys
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 #: (organisation, recipient as the ledger spells it)
@@ -56,16 +57,57 @@ def lift_suppression(
 
 
 def suppressed_among(database: Database, mailboxes: Iterable[Mailbox]) -> dict[Mailbox, str]:
-    """The suppressed ones of `mailboxes`, with the reason."""
-    wanted = set(mailboxes)
-    ids = {_key(*each) for each in wanted} | {address for _, address in wanted}
-    rows = find_any(database.suppressions, "_id", ids, {"lifted_at": None}, {"reason": 1})
+    """The suppressed ones of `mailboxes`, with the reason; also those known by their mark alone."""
+    ids = {each: _ids(*each) for each in set(mailboxes)}
+    wanted = {one for some in ids.values() for one in some}
+    rows = find_any(database.suppressions, "_id", wanted, {"lifted_at": None}, {"reason": 1})
     reasons = {row["_id"]: str(row["reason"]) for row in rows}
-    return {
-        each: reason
-        for each in wanted
-        if (reason := reasons.get(_key(*each)) or reasons.get(each[1])) is not None
-    }
+    found = {each: next((reasons[one] for one in some if one in reasons), None) for each, some in ids.items()}
+    return {each: reason for each, reason in found.items() if reason is not None}
+
+
+def _ids(organisation: str, address: str) -> list[str]:
+    """Under which ids a mailbox may be suppressed: in its organisation, or in all; by address or by mark."""
+    spellings = [address, *opt_out_marks(address)]
+    return [*(_key(organisation, each) for each in spellings), address]
+
+
+def opt_out_marks(address: str) -> list[str]:
+    """What stands for an address whose owner was erased, under each key: a keyed hash, the current first."""
+    ring = process_keys().derived("opt-out")
+    names = [ring.current, *(name for name in ring.keys if name != ring.current)]
+    return [f"mark:{ring.sign(address.encode(), name).hex()}" for name in names]
+
+
+def hash_suppression(database: Database, organisation: str, address: str, *, shared: bool) -> None:
+    """Keep that the organisation does not write to an address, without the address.
+
+    A record that holds for all stays where the address is `shared` with another organisation.
+    """
+    mark = opt_out_marks(address)[0]
+    for identifier in (_key(organisation, address), address):
+        found = database.suppressions.find_one({"_id": identifier})
+        if found is None:
+            continue
+        kept = {name: found.get(name) for name in ("at", "lifted_at")}
+        kept |= {
+            "organisation": organisation,
+            "reason": "it was suppressed",
+            "address": mark,
+            "delivery": None,
+        }
+        database.suppressions.replace_one({"_id": _key(organisation, mark)}, kept, upsert=True)
+        if identifier != address or not shared:
+            database.suppressions.delete_one({"_id": identifier})
+
+
+def forget_opt_out(database: Database, row: Record) -> None:
+    """Keep that a recipient (a record of `unsubscribes`) opted out of a subscription, without the address."""
+    mark = opt_out_marks(str(row["recipient"]))[0]
+    query = {"subscription": row["subscription"], "recipient": mark}
+    kept = {"at": row.get("at"), "delivery": row.get("delivery")}
+    database["unsubscribes"].update_one(query, {"$setOnInsert": kept}, upsert=True)
+    database["unsubscribes"].delete_one({"_id": row["_id"]})
 
 
 def list_suppressions(database: Database, limit: int = 200, after: str | None = None) -> list[Record]:

@@ -133,10 +133,15 @@ def change_user(
         values["roles"] = sorted(set(values["roles"]))
     if "entitlements" in values:
         values |= values.pop("entitlements").as_record()
+    query = {"_id": user_id, "organisation": organisation, "erased_at": {"$exists": False}}
+    change: Record = {"$set": {**values, "updated_at": now}}
+    before = database.users.find_one(query, {"email": 1})
+    if before is not None and values.get("email", before.get("email")) != before.get("email"):
+        change["$addToSet"] = {"former_emails": before["email"]}  # still theirs when they are erased
     try:
         record = database.users.find_one_and_update(
-            {"_id": user_id, "organisation": organisation, "erased_at": {"$exists": False}},
-            {"$set": {**values, "updated_at": now}},
+            query,
+            change,
             return_document=ReturnDocument.AFTER,
         )
     except DuplicateKeyError:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from reporting_pipeline.domain.access import User
+from reporting_pipeline.domain.entitlements import Entitlements
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.schedules import Schedule
@@ -24,6 +26,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.personal_data import UserUnknown, erase_user, export_user
 from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
 from reporting_pipeline.stores.subscriptions import create_subscription
+from reporting_pipeline.stores.suppressions import opt_out_marks, suppressed_among, unsubscribed_among
 from reporting_pipeline.stores.users import create_user, get_user
 
 NOW = datetime(2026, 11, 23, 0, 5, tzinfo=UTC)
@@ -191,6 +194,114 @@ def test_two_erased_people_of_one_organisation_do_not_collide(people: Database, 
     erase_user(people, objects, "usr_bob", NOW)
 
     assert people.users.count_documents({"erased_at": {"$exists": True}}) == 2
+
+
+SPELLINGS = [
+    "Perpetua.Quillfeather@Example.ORG",
+    "perpetua.quillfeather@ｅｘａｍｐｌｅ．ｏｒｇ",
+    "ｐｅｒｐｅｔｕａ.quillfeather@example.org",
+    "perpetua.quillfeather＠example.org",
+    "perpetua.quillfeather@example。org",
+    "old.quill@example.org",
+]
+OTHERS = [
+    "aperpetua.quillfeather@example.org",
+    "perpetua.quillfeather@example.org.uk",
+    "x-perpetua.quillfeather@example.org",
+    "perpetua.quillfeather+trial@example.org",
+    "perpetua.quillfeather@sub.example.org",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_an_address_goes_however_it_is_written(people: Database, objects: ObjectStore, spelling: str) -> None:
+    """Also an address that the person had before."""
+    people.users.update_one({"_id": "usr_ann"}, {"$set": {"former_emails": ["old.quill@example.org"]}})
+    people.subscriptions.update_one(
+        {"_id": "sub_bob"}, {"$push": {"recipients": {"type": "email", "value": spelling}}}
+    )
+    people.alerts.insert_one({"_id": "b", "text": f"mail to <{spelling}>, bounced."})
+    people.deliveries.update_one({"subscription": "sub_bob"}, {"$set": {"recipient": spelling}})
+    erase_user(people, objects, "usr_ann", NOW)
+    assert [place for place, text in everything(people, objects) if spelling in text] == []
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_longer_address_of_somebody_else_stays(people: Database, objects: ObjectStore, other: str) -> None:
+    create_user(people, "org_1", other, NOW, user_id="usr_maria")
+    people.alerts.insert_one({"_id": "b", "text": f"mail to {other} and {ADDRESS} bounced"})
+    before = people.users.find_one({"_id": "usr_maria"})
+    erase_user(people, objects, "usr_ann", NOW)
+    assert people.users.find_one({"_id": "usr_maria"}) == before
+    assert (people.alerts.find_one({"_id": "b"}) or {})["text"] == f"mail to {other} and [erased] bounced"
+
+
+def test_another_organisation_keeps_what_is_its_own(people: Database, objects: ObjectStore) -> None:
+    """The same address is somebody there: not one byte of theirs changes."""
+    create_user(people, "org_2", ADDRESS, NOW, user_id="usr_there")
+    rows = {
+        "subscriptions": {
+            "recipients": [{"type": "email", "value": ADDRESS}],
+            "status": "active",
+            "version": 1,
+        },
+        "deliveries": {"recipient": ADDRESS, "state": "pending", "job": "j", "channel": "email"},
+        "registrations": {"address": ADDRESS, "cadence": "weekly"},
+        "address_marks": {"address": ADDRESS},
+    }
+    for name, row in rows.items():
+        people[name].insert_one({"_id": "theirs", "organisation": "org_2", **row})
+    people.unsubscribes.insert_one({"_id": "theirs", "subscription": "theirs", "recipient": ADDRESS})
+    names = [*rows, "unsubscribes"]
+    before = [people[name].find_one({"_id": "theirs"}) for name in names]
+    user = people.users.find_one({"_id": "usr_there"})
+    erase_user(people, objects, "usr_ann", NOW)
+    assert [people[name].find_one({"_id": "theirs"}) for name in names] == before
+    assert people.users.find_one({"_id": "usr_there"}) == user
+    assert suppressed_among(people, [("org_1", ADDRESS)])
+
+
+def test_an_opt_out_survives_its_address(people: Database, objects: ObjectStore) -> None:
+    erase_user(people, objects, "usr_ann", NOW)
+    asked = [("org_1", ADDRESS), ("org_1", "bob@example.org")]
+    assert suppressed_among(people, asked) == {("org_1", ADDRESS): "it was suppressed"}
+    pairs = unsubscribed_among(people, ["sub_bob"])
+    assert ("sub_bob", opt_out_marks(ADDRESS)[0]) in pairs
+    assert not any("@" in recipient for _, recipient in pairs)
+
+
+def test_an_id_with_capitals_leaves_too(people: Database, objects: ObjectStore) -> None:
+    create_user(people, "org_1", "cap@example.org", NOW, user_id="usr_Ann_B")
+    people.subscriptions.update_one(
+        {"_id": "sub_bob"}, {"$push": {"recipients": {"type": "user", "value": "usr_Ann_B"}}}
+    )
+    erase_user(people, objects, "usr_Ann_B", NOW)
+    row = people.subscriptions.find_one({"_id": "sub_bob"}) or {}
+    assert "usr_Ann_B" not in [each["value"] for each in row["recipients"]]
+
+
+def test_a_report_that_is_not_open_any_more_is_withheld_and_named(
+    people: Database, objects: ObjectStore
+) -> None:
+    """By what it was made from, for the person and for whoever asks."""
+    identifier = report_id(WEEK.cadence, WEEK.key, "sub_ann")
+    people.reports.update_one({"_id": identifier}, {"$set": {"dataset_versions": {"T1": "x", "T2": "x"}}})
+    everything_open = User("usr_boss", "org_1", frozenset({"admin"}), Entitlements("all"))
+    limited = User("usr_boss", "org_1", frozenset({"admin"}), Entitlements(("T1",)))
+
+    def exported(caller: User | None) -> tuple[list[str], list[str], bytes]:
+        content = export_user(people, objects, "usr_ann", NOW, caller)
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        files = [name for name in archive.namelist() if name.startswith("reports/")]
+        return files, [one["_id"] for one in json.loads(archive.read("withheld.json"))], content
+
+    assert exported(everything_open)[:2] == ([], [identifier])  # Ann herself has no trial
+    people.users.update_one({"_id": "usr_ann"}, {"$set": {"trials": "all"}})
+    assert exported(limited)[:2] == ([], [identifier])
+    files, withheld, content = exported(everything_open)
+    assert (len(files), withheld) == (1, [])
+    assert exported(None)[1] == []
+    assert content
 
 
 def test_nobody_is_neither_exported_nor_erased(database: Database, objects: ObjectStore) -> None:

@@ -34,7 +34,9 @@ class ZipResponse(Response):
 def export_user(user_id: UserId, caller: Caller, deployment: Deployment) -> Response:
     """All that is kept about a user, as a zip of JSON files and their reports."""
     found = find_user(deployment, caller, user_id, Action.EXPORT)
-    archive = personal_data.export_user(deployment.database, deployment.objects, user_id, deployment.now)
+    archive = personal_data.export_user(
+        deployment.database, deployment.objects, user_id, deployment.now, caller
+    )
     audit.record(
         deployment.database,
         audit.Action.USER_EXPORTED,
@@ -57,6 +59,9 @@ def erase_user(user_id: UserId, caller: Caller, deployment: Deployment) -> None:
     found = find_user(deployment, caller, user_id, Action.ERASE)
     registrations.forget_user(deployment.database, found.organisation, user_id)
     idempotency.forget_principal(deployment.database, user_id)
+    personal_data.forget_mails(
+        deployment.settings.outbox, personal_data.addresses_of(deployment.database, user_id)
+    )
     erased = personal_data.erase_user(deployment.database, deployment.objects, user_id, deployment.now)
     audit.record(
         deployment.database,
