@@ -22,7 +22,7 @@ from dagster import (
 from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, finish, run_batch
 from reporting_pipeline.assets.scope import DOCUMENTS, FETCH, BatchConfig, Scope
-from reporting_pipeline.media.file_types import file_type_of
+from reporting_pipeline.domain.documents import file_type_of
 from reporting_pipeline.media.sandbox import MediaFile, MediaWorkers
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource

@@ -16,6 +16,7 @@ from functools import cached_property
 import pandas as pd
 
 from reporting_pipeline.domain.facts import Facts, prepared
+from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Period
 
 _KEY = {"document_id": "str", "window": "str", "site": "str", "subject": "str", "day": "str"}
@@ -24,20 +25,44 @@ _RESULT = {
     "test_code": "str",
     "test": "str",
     "category": "str",
+    "specimen": "str",
+    "method": "str",
+    "position": "str",
+    "laterality": "str",
+    "visit": "str",
+    "visit_number": "float",
+    "collected": "str",  # ISO 8601 as collected, possibly partial
     "original_result": "str",
     "original_unit": "str",
-    "value": "float",  # standard unit; the only column statistics may use
+    "original_low": "float",
+    "original_high": "float",
+    "value": "float",  # standard unit; with `comparator` "" the only column statistics may use
+    "comparator": "str",  # "<", "<=", ">", ">=": `value` is a limit; "" for an exact value
     "unit": "str",
     "low": "float",
     "high": "float",
-    "indicator": "str",  # NORMAL, LOW, HIGH, ABNORMAL or ""
+    "indicator": "str",  # the laboratory's flag as collected, in capitals
+    "grade": "float",  # toxicity grade of the result, 0 to 5
+    "clinically_significant": "str",  # yes, no or ""
     "text_result": "str",
+    "status": "str",  # "NOT DONE"
+    "reason_not_done": "str",
+    # Worked out by `domain.clinical.measurements`:
+    "value_text": "str",  # the result as a reader sees it, in `value_unit`
+    "value_unit": "str",
+    "flag": "str",  # the laboratory's, or HIGH, LOW or NORMAL by the range; "" when not assessed
+    "assessed": "bool",
+    "out_of_range": "bool",  # flagged other than normal, or outside the range
+    "tier": "float",  # of the ranking, 0 first
+    "ratio": "float",  # to the limit, 1 or more
+    "units_differ": "bool",  # results of this test have several units: in no statistic over them
 }
 
 #: table -> column -> kind of column (str, float, bool, instant)
 TABLES: Mapping[str, Mapping[str, str]] = {
     "documents": {
         **_KEY,
+        "external_id": "str",  # the caller's own id
         "kind": "str",
         "title": "str",
         "received_at": "instant",
@@ -48,24 +73,32 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "file_key": "str",
         "file_sha256": "str",
         "file_size": "float",
-        "file_type": "str",  # lower-case extension without the dot: pdf, jpg, png, txt
-        "file_status": "str",  # ok, missing, corrupt, or "" without a file
-        "file_reason": "str",  # why it is missing or corrupt, for a person
+        "file_type": "str",  # as `documents.file_type_of` names it: pdf, jpg, png, txt
+        "file_status": "str",  # ok, not_inspected, missing, corrupt, or "" without a file
+        "file_reason": "str",  # why it is missing, corrupt or not inspected, for a person
     },
     "adverse_events": {
         **_KEY,
         "term": "str",
         "preferred_term": "str",
         "system_organ_class": "str",
-        "severity": "str",  # MILD, MODERATE, SEVERE or ""
-        "serious": "bool",
+        "severity": "str",  # MILD, MODERATE, SEVERE, what the source has in capitals, or ""
+        "grade": "float",  # toxicity grade, 1 to 5
+        "serious": "str",  # yes, no or unknown
+        "seriousness_criteria": "str",  # those that are met, with commas
         "related": "str",
         "outcome": "str",
+        "fatal": "bool",  # by outcome, grade 5 or the criterion death
+        "action_taken": "str",
+        "visit": "str",
         "start": "str",  # ISO 8601 as collected, possibly partial
         "end": "str",
     },
     "labs": _RESULT,
     "vitals": _RESULT,
+    "ecgs": _RESULT,
+    "questionnaires": _RESULT,
+    "tumour_responses": _RESULT,
     "visits": {
         **_KEY,
         "visit": "str",
@@ -73,18 +106,115 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "start": "str",
         "end": "str",
         "planned": "bool",
+        "occurred": "str",  # yes, no or unknown, as collected
+        "visit_status": "str",  # done, missed, coming or not stated
+        "reason_not_done": "str",
     },
-    "dispositions": {**_KEY, "term": "str", "decoded": "str", "category": "str", "start": "str"},
+    "dispositions": {
+        **_KEY,
+        "term": "str",
+        "decoded": "str",
+        "category": "str",
+        "disposition_class": "str",  # DISPOSITION EVENT, PROTOCOL MILESTONE, OTHER EVENT or NOT STATED
+        "discontinued": "bool",
+        "death": "bool",
+        "visit": "str",
+        "start": "str",
+    },
+    "subjects": {
+        **_KEY,
+        "age": "float",
+        "age_unit": "str",
+        "sex": "str",
+        "race": "str",
+        "ethnicity": "str",
+        "country": "str",
+        "arm": "str",
+        "arm_code": "str",
+        "actual_arm": "str",
+        "actual_arm_code": "str",
+        "consented": "str",
+        "enrolled": "str",
+        "ended": "str",
+        "status": "str",
+        "died": "str",  # yes, no or ""
+        "death": "str",
+    },
+    "exposures": {
+        **_KEY,
+        "treatment": "str",
+        "category": "str",
+        "dose": "float",
+        "dose_text": "str",
+        "dose_unit": "str",
+        "dose_form": "str",
+        "frequency": "str",
+        "route": "str",
+        "visit": "str",
+        "start": "str",
+        "end": "str",
+    },
+    "deviations": {
+        **_KEY,
+        "term": "str",
+        "decoded": "str",
+        "category": "str",
+        "visit": "str",
+        "start": "str",
+        "end": "str",
+    },
+    "medications": {
+        **_KEY,
+        "term": "str",
+        "decoded": "str",
+        "category": "str",
+        "indication": "str",
+        "dose": "float",
+        "dose_text": "str",
+        "dose_unit": "str",
+        "frequency": "str",
+        "route": "str",
+        "ongoing": "str",  # yes, no or ""
+        "start": "str",
+        "end": "str",
+    },
+    "medical_history": {
+        **_KEY,
+        "term": "str",
+        "preferred_term": "str",
+        "system_organ_class": "str",
+        "category": "str",
+        "occurred": "str",  # yes, no or ""
+        "ongoing": "str",
+        "start": "str",
+        "end": "str",
+    },
     # What was odd about the input; `code` is stable, `message` is for a person.
     "findings": {
         "document_id": "str",
         "window": "str",
         "site": "str",
+        "subject": "str",
         "code": "str",
         "field": "str",
         "message": "str",
     },
+    # What reports leave out, as `domain.omissions` has it.
+    "omissions": {"part": "str", "reason": "str"},
 }
+
+#: Columns that say who gets which treatment. They are in no report but for an unblinded audience; a
+#: table of which every column beside the key is restricted is left out as a whole.
+RESTRICTED: Mapping[str, frozenset[str]] = {
+    "subjects": frozenset({"arm", "arm_code", "actual_arm", "actual_arm_code"}),
+    "exposures": frozenset(TABLES["exposures"]) - frozenset(_KEY),
+}
+
+
+def open_columns(name: str) -> list[str]:
+    """The columns of a table that any audience may see; [] for a table that is restricted as a whole."""
+    columns = [column for column in TABLES[name] if column not in RESTRICTED.get(name, ())]
+    return columns if set(columns) - set(_KEY) else []
 
 
 def empty_table(name: str) -> pd.DataFrame:
@@ -108,7 +238,8 @@ def table_from_rows(name: str, rows: list[dict[str, object]]) -> pd.DataFrame:
         elif kind == "float":
             frame[column] = frame[column].astype("float64")
         else:
-            frame[column] = frame[column].astype("bool")
+            # Not astype alone: it makes True of what is missing.
+            frame[column] = frame[column].eq(True).astype("bool")
     return frame
 
 
@@ -126,6 +257,13 @@ class TrialDataset:
     shown: str = ""  # what of it a reader may see, as a hash (`disclosure.restricted`); "": the whole
 
     @cached_property
+    def omissions(self) -> tuple[Omission, ...]:
+        """What of this trial could not be reported, narrowest parts first named by their table."""
+        found = self.tables["omissions"]
+        rows = zip(found["part"].tolist(), found["reason"].tolist(), strict=True)
+        return tuple(sorted(Omission(self.trial, part, reason) for part, reason in rows))
+
+    @cached_property
     def facts(self) -> Mapping[str, Facts]:
         """The tables as filters are applied to them, prepared at the first use and then kept."""
         return prepared(self.tables)
@@ -139,4 +277,4 @@ class Thumbnail:
     key: str  # S3 key of the JPEG
     width: int
     height: int
-    pages: int = 1  # of a PDF
+    pages: int = 1  # of a PDF, or of a picture that has several

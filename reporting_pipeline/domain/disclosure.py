@@ -34,6 +34,8 @@ def restricted(dataset: TrialDataset, sites: Sequence[str] | None, subject: str 
         if name == "documents"
         else _rows(table, sites, subject)
         if "subject" in table.columns
+        else table
+        if "document_id" not in table.columns  # what is said of the trial as a whole
         else table[table["document_id"].isin(kept)].reset_index(drop=True)
         for name, table in dataset.tables.items()
     }

@@ -18,6 +18,7 @@ file          dict | None: {key, name, size, sha256, content_type}; key is the S
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 
@@ -65,3 +66,22 @@ _LABELS = {
     Kind.LAB_SHEET: "Lab sheets",
     Kind.NOTE: "Notes",
 }
+
+
+_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
+_SAME_TYPE = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "text": "txt", "dicom": "dcm", "heif": "heic"}
+
+
+def file_type_of(name: str) -> str:
+    """The lower-case extension of `name` without the dot ("scan.JPEG" is "jpg"); "" when it has none.
+
+    Only ASCII letters and digits count, so the result is safe in a key, a filter or a page.
+    """
+    match = _EXTENSION.search(name.strip())
+    return same_file_type(match[1]) if match else ""
+
+
+def same_file_type(extension: str) -> str:
+    """The one name of a file type that has several: "JPEG", "jpe" and "jpg" are "jpg"."""
+    lowered = extension.strip().lower().lstrip(".")
+    return _SAME_TYPE.get(lowered, lowered)

@@ -17,16 +17,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reporting_pipeline.domain.clinical.codes import severity_level
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
+from reporting_pipeline.domain.clinical.subjects import persons
+
 CURRENT, PREVIOUS = "current", "previous"
-_SEVERITY_RANKS = {"SEVERE": 0, "MODERATE": 1, "MILD": 2}
+_SERIOUS_RANKS = {"yes": 0, "unknown": 1, "no": 2}
 
 
 class Facts:
     """One table of `domain.datasets.TABLES`. Masks are arrays of bool, one for each row of the table."""
 
-    def __init__(self, frame: pd.DataFrame, order: Callable[[Facts], np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        order: Callable[[Facts], np.ndarray] | None = None,
+        numbers: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
+        """`numbers`: of the persons by (site, subject), as `domain.clinical.subjects` gives them."""
         self.frame = frame
         self._order = order
+        self._numbers = numbers or {}
         self._columns: dict[str, np.ndarray] = {}
         self._equal: dict[tuple[str, str], np.ndarray] = {}
         self._records: dict[int, dict[str, Any]] = {}
@@ -52,6 +63,24 @@ class Facts:
     @cached_property
     def none(self) -> np.ndarray:
         return np.zeros(len(self), dtype=bool)
+
+    @cached_property
+    def persons(self) -> np.ndarray:
+        """A number for each row: equal for one person, 0 for nobody."""
+        pairs = zip(self["site"].tolist(), self["subject"].tolist(), strict=True)
+        return np.array([self._numbers.get(pair, 0) for pair in pairs], dtype=np.int64)
+
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """How grave each adverse event is, 1 to 5, by the graver of severity and grade; 0: not stated."""
+        grades = np.nan_to_num(self["grade"], nan=0).astype(np.int64)
+        words = np.array([severity_level(text) for text in self["severity"].tolist()], dtype=np.int64)
+        return np.maximum(grades, words)
+
+    @cached_property
+    def tests(self) -> np.ndarray:
+        """Each measurement's test in words, with what tells it from another of the same name."""
+        return _named_tests(self)
 
     def one_of(self, column: str, values: Iterable[str]) -> np.ndarray:
         """Rows whose `column` is one of `values`."""
@@ -110,27 +139,60 @@ class Listing:
 
 
 def prepared(tables: Mapping[str, pd.DataFrame]) -> dict[str, Facts]:
-    """The tables of one dataset, and `abnormal_labs`: all of `labs` again, with a column `deviation`."""
-    labs = tables["labs"]
-    frames = {**tables, "abnormal_labs": labs.assign(deviation=_deviation(labs))}
-    return {name: Facts(frame, _ORDERS.get(name)) for name, frame in frames.items()}
+    """The tables of one dataset, and `out_of_range`: all measurements that are, with a column `kind`."""
+    frames = {**tables, "out_of_range": _out_of_range(tables)}
+    pairs = {
+        pair
+        for frame in tables.values()
+        if "subject" in frame
+        for pair in set(zip(frame["site"].tolist(), frame["subject"].tolist(), strict=True))
+    }
+    numbers = persons(pairs)
+    return {name: Facts(frame, _ORDERS.get(name), numbers) for name, frame in frames.items()}
+
+
+def _out_of_range(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    found = []
+    for kind, name in MEASUREMENTS.items():
+        frame = tables[name]
+        found.append(frame[frame["out_of_range"].to_numpy()])
+        found[-1].insert(1, "kind", kind)
+    filled = [frame for frame in found if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else found[0].reset_index(drop=True)
 
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _deviation(labs: pd.DataFrame) -> np.ndarray:
-    """The distance outside the range in widths of the range; NaN or below 0 for what is not outside.
+def _named_tests(results: Facts) -> np.ndarray:
+    """ "Glucose", or "Glucose (urine)" where the name alone would mean two tests."""
+    columns = _columns(results, "test_code", "specimen", "category", "method", "test")
+    rows = list(zip(*columns, strict=True))
+    names: dict[tuple[str, ...], str] = {}
+    for code, *parts, name in sorted(set(rows)):  # the first in the alphabet, whatever came first
+        names.setdefault((code, *parts), name or code)
+    sharing: dict[str, list[tuple[str, ...]]] = {}
+    for identity, name in names.items():
+        sharing.setdefault(name.casefold(), []).append(identity)
+    labels = {identity: _label(name, identity, sharing[name.casefold()]) for identity, name in names.items()}
+    return np.array([labels[row[:4]] for row in rows], dtype=object)
 
-    Where only one limit is known, or the range has no width, in sizes of the limit.
-    """
-    value, low, high = (labs[column].to_numpy() for column in ("value", "low", "high"))
-    distance = np.where(value < low, low - value, value - high)
-    limit = np.abs(np.where(value < low, low, high))
-    width = high - low
-    scale = np.where(width > 0, width, np.where(limit > 0, limit, 1.0))  # NaN > 0 is False
-    return np.asarray(distance / scale)
+
+def _label(name: str, identity: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
+    """The name with the parts (specimen, category, method, at last the code) in which the tests differ."""
+    if len(others) == 1:
+        return name
+    differing = [place for place in (1, 2, 3, 0) if len({other[place] for other in others}) > 1]
+    beside: list[str] = []
+    for place in differing:
+        beside.append(identity[place].lower() if place else identity[place])
+        chosen = differing[: len(beside)]
+        alike = [other for other in others if all(other[at] == identity[at] for at in chosen)]
+        if len(alike) == 1:
+            break
+    named = [part for part in beside if part]
+    return f"{name} ({', '.join(named)})" if named else name
 
 
 def _sorted(*keys: Sequence[Any]) -> np.ndarray:
@@ -149,17 +211,27 @@ def _by_arrival(documents: Facts) -> np.ndarray:
 
 
 def _gravest_first(events: Facts) -> np.ndarray:
+    """Serious, then of unknown seriousness, then not serious; in each the gravest first."""
     return _sorted(
-        [not serious for serious in events["serious"].tolist()],
-        [_SEVERITY_RANKS.get(severity, 3) for severity in events["severity"].tolist()],
-        *_columns(events, "site", "subject", "preferred_term", "document_id"),
+        [_SERIOUS_RANKS.get(serious, 1) for serious in events["serious"].tolist()],
+        [not fatal for fatal in events["fatal"].tolist()],
+        [-level if level else -1.5 for level in events.levels.tolist()],  # not stated: before mild
+        *_columns(events, "site", "subject", "preferred_term", "term", "document_id"),
     )
 
 
-def _farthest_first(labs: Facts) -> np.ndarray:
-    # NaN has no place in an order; such rows are not outside their range and never listed.
-    deviation = np.nan_to_num(labs["deviation"], nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-    return _sorted((-deviation).tolist(), *_columns(labs, "site", "subject", "test", "document_id"))
+def _by_rank(results: Facts) -> np.ndarray:
+    """As `domain.clinical.measurements` ranks: by tier, then farthest outside first."""
+    ratio = np.nan_to_num(results["ratio"], nan=0.0, posinf=np.inf)
+    return _sorted(
+        results["tier"].tolist(),
+        (-ratio).tolist(),
+        *_columns(results, "site", "subject", "kind", "test_code", "specimen", "collected", "document_id"),
+    )
+
+
+def _by_subject(rows: Facts) -> np.ndarray:
+    return _sorted(*_columns(rows, "site", "subject", "start", "term", "document_id"))
 
 
 def _by_code(findings: Facts) -> np.ndarray:
@@ -169,6 +241,9 @@ def _by_code(findings: Facts) -> np.ndarray:
 _ORDERS: Mapping[str, Callable[[Facts], np.ndarray]] = {
     "documents": _by_arrival,
     "adverse_events": _gravest_first,
-    "abnormal_labs": _farthest_first,
+    "out_of_range": _by_rank,
+    "deviations": _by_subject,
+    "medications": _by_subject,
+    "medical_history": _by_subject,
     "findings": _by_code,
 }

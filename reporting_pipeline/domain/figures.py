@@ -4,6 +4,8 @@ Pure pandas; nothing is drawn here. `DEFINITIONS` says in words what every figur
 prints those words, and a test recomputes the figures from raw tables by them. A figure whose
 documents the filters leave out is absent (None), never 0.
 
+Every figure stands on a population: the rows it counts, so that the documents behind it can be named.
+
 Filters: `trials`, `sites` and `kinds` choose documents and the facts that come from them;
 `file_types` chooses only which files and images are shown and counted.
 """
@@ -11,20 +13,24 @@ Filters: `trials`, `sites` and `kinds` choose documents and the facts that come 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 import pandas as pd
 
+from reporting_pipeline.domain.clinical import codes
+from reporting_pipeline.domain.clinical.measurements import GRAVE
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF
 from reporting_pipeline.domain.datasets import Thumbnail, TrialDataset
-from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.documents import Kind, same_file_type
 from reporting_pipeline.domain.facts import Facts, Listing
+from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.subscriptions import Filters
 
-#: Mildest first; AEs without a severity are counted as NOT_STATED.
-SEVERITIES = ("MILD", "MODERATE", "SEVERE", "NOT STATED")
+#: Mildest first, by severity in words or toxicity grade; without either they count as NOT STATED.
+SEVERITIES = (*codes.LEVEL_NAMES[1:], codes.LEVEL_NAMES[0])
 NOT_CODED = "Not coded"
 
 
@@ -34,15 +40,26 @@ class Figure(StrEnum):
     DOCUMENTS = "documents"
     SUBJECTS = "subjects"
     SITES = "sites"
-    ADVERSE_EVENTS = "adverse_events"
+    DEATHS = "deaths"
     SERIOUS_ADVERSE_EVENTS = "serious_adverse_events"
+    UNKNOWN_SERIOUSNESS = "adverse_events_of_unknown_seriousness"
+    ADVERSE_EVENTS = "adverse_events"
     SUBJECTS_WITH_ADVERSE_EVENTS = "subjects_with_adverse_events"
+    RESULTS_ASSESSED = "results_assessed"
+    OUT_OF_RANGE = "out_of_range"
     LAB_RESULTS_ASSESSED = "lab_results_assessed"
     ABNORMAL_LABS = "abnormal_labs"
     ABNORMAL_LAB_SHARE = "abnormal_lab_share"
     VISITS = "visits"
+    VISITS_MISSED = "visits_missed"
+    VISITS_PLANNED = "visits_planned"
     DISPOSITIONS = "dispositions"
+    DISCONTINUATIONS = "discontinuations"
+    DEVIATIONS = "deviations"
+    MEDICATIONS = "medications"
+    MEDICAL_HISTORY = "medical_history"
     FILES_OK = "files_ok"
+    FILES_NOT_INSPECTED = "files_not_inspected"
     FILES_MISSING = "files_missing"
     FILES_CORRUPT = "files_corrupt"
 
@@ -55,69 +72,108 @@ class Figure(StrEnum):
         return DEFINITIONS[self]
 
     @property
-    def kind(self) -> Kind | None:
-        """The kind of document it is counted from; None when it is counted from all kinds."""
-        return _KINDS.get(self)
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of document it is counted from; () when it is counted from all kinds."""
+        return _KINDS.get(self, ())
 
 
 _LABELS: Mapping[Figure, str] = {
     Figure.DOCUMENTS: "Documents received",
     Figure.SUBJECTS: "Subjects with activity",
     Figure.SITES: "Sites active",
-    Figure.ADVERSE_EVENTS: "Adverse events",
+    Figure.DEATHS: "Deaths",
     Figure.SERIOUS_ADVERSE_EVENTS: "Serious adverse events",
+    Figure.UNKNOWN_SERIOUSNESS: "AEs, seriousness unknown",
+    Figure.ADVERSE_EVENTS: "Adverse events",
     Figure.SUBJECTS_WITH_ADVERSE_EVENTS: "Subjects with an AE",
-    Figure.LAB_RESULTS_ASSESSED: "Lab results with a range",
+    Figure.RESULTS_ASSESSED: "Results assessed",
+    Figure.OUT_OF_RANGE: "Results out of range",
+    Figure.LAB_RESULTS_ASSESSED: "Lab results assessed",
     Figure.ABNORMAL_LABS: "Lab results out of range",
     Figure.ABNORMAL_LAB_SHARE: "Share out of range",
-    Figure.VISITS: "Visits",
+    Figure.VISITS: "Visits done",
+    Figure.VISITS_MISSED: "Visits missed",
+    Figure.VISITS_PLANNED: "Visits of the plan",
     Figure.DISPOSITIONS: "Dispositions",
+    Figure.DISCONTINUATIONS: "Discontinuations",
+    Figure.DEVIATIONS: "Protocol deviations",
+    Figure.MEDICATIONS: "Medications",
+    Figure.MEDICAL_HISTORY: "Medical history records",
     Figure.FILES_OK: "Files received intact",
+    Figure.FILES_NOT_INSPECTED: "Files not inspected",
     Figure.FILES_MISSING: "Files missing",
     Figure.FILES_CORRUPT: "Files unreadable",
 }
 
+_FLAGGED = (
+    "that the laboratory flagged other than normal, or that lie below the low or above the high limit of "
+    "their range where there is no flag; a value equal to a limit is within"
+)
 DEFINITIONS: Mapping[Figure, str] = {
     Figure.DOCUMENTS: "Documents whose time of arrival falls in the period.",
-    Figure.SUBJECTS: "Different subjects named by at least one of these documents.",
+    Figure.SUBJECTS: "Different subjects named by at least one of these documents. A subject number that "
+    "occurs at two sites means two subjects, unless it names its site.",
     Figure.SITES: "Different sites from which at least one of these documents came.",
+    Figure.DEATHS: "Different subjects of whom one of these documents says that they died: an adverse event "
+    "with a fatal outcome, grade 5 or the criterion death, a disposition, or the subject's record.",
+    Figure.SERIOUS_ADVERSE_EVENTS: "Those adverse events that the site marked as serious.",
+    Figure.UNKNOWN_SERIOUSNESS: "Those adverse events of which nobody stated whether they are serious; they "
+    "are neither counted as serious nor as not serious.",
     Figure.ADVERSE_EVENTS: "Adverse events reported by these documents, each report counted once; "
     "the event itself may have begun before the period.",
-    Figure.SERIOUS_ADVERSE_EVENTS: "Those adverse events that the site marked as serious.",
     Figure.SUBJECTS_WITH_ADVERSE_EVENTS: "Different subjects with at least one of these adverse events.",
-    Figure.LAB_RESULTS_ASSESSED: "Laboratory results with a numeric value in standard units and at least "
-    "one limit of a reference range.",
-    Figure.ABNORMAL_LABS: "Laboratory results in standard units whose value lies below the low or above "
-    "the high limit of its range; a value equal to a limit is within.",
-    Figure.ABNORMAL_LAB_SHARE: "Lab results out of range divided by lab results with a range, in per cent.",
-    Figure.VISITS: "Subject visits reported by these documents, planned and unplanned.",
-    Figure.DISPOSITIONS: "Disposition records (for example completed, or withdrawn) reported by these "
-    "documents.",
+    Figure.RESULTS_ASSESSED: "Results of laboratory, vital signs, ECG and other measurements that have a "
+    "flag of the laboratory, or a value and a usable range to compare it with.",
+    Figure.OUT_OF_RANGE: f"Results of these measurements {_FLAGGED}.",
+    Figure.LAB_RESULTS_ASSESSED: "Laboratory results that have a flag of the laboratory, or a value and a "
+    "usable range to compare it with.",
+    Figure.ABNORMAL_LABS: f"Laboratory results {_FLAGGED}.",
+    Figure.ABNORMAL_LAB_SHARE: "Lab results out of range divided by lab results assessed, in per cent.",
+    Figure.VISITS: "Subject visits that took place, of the plan and beside it: said to have occurred, or "
+    "dated and not in the future.",
+    Figure.VISITS_MISSED: "Subject visits that are said not to have occurred.",
+    Figure.VISITS_PLANNED: "Subject visits of the protocol's plan reported by these documents, whether done, "
+    "missed, still to come or not stated.",
+    Figure.DISPOSITIONS: "Disposition events (completed, or left the trial and why) reported by these "
+    "documents; protocol milestones, as a consent, are none.",
+    Figure.DISCONTINUATIONS: "Those dispositions that say that a subject left the trial before its end; "
+    "screen failures are none.",
+    Figure.DEVIATIONS: "Protocol deviations reported by these documents.",
+    Figure.MEDICATIONS: "Medications beside the treatment of the trial reported by these documents.",
+    Figure.MEDICAL_HISTORY: "Records of conditions from before the trial.",
     Figure.FILES_OK: "Files of these documents that were found, match their recorded size and checksum, "
-    "and can be opened.",
+    "and were opened.",
+    Figure.FILES_NOT_INSPECTED: "Files that were found and match their recorded size and checksum, but are "
+    "of a type that is not opened here: whether they can be read is not known.",
     Figure.FILES_MISSING: "Files that a document names and that were not found in the store.",
     Figure.FILES_CORRUPT: "Files that were found but are damaged, not what they claim to be, or cannot be "
     "opened.",
 }
 
-_KINDS: Mapping[Figure, Kind] = {
-    Figure.ADVERSE_EVENTS: Kind.ADVERSE_EVENT,
-    Figure.SERIOUS_ADVERSE_EVENTS: Kind.ADVERSE_EVENT,
-    Figure.SUBJECTS_WITH_ADVERSE_EVENTS: Kind.ADVERSE_EVENT,
-    Figure.LAB_RESULTS_ASSESSED: Kind.LAB,
-    Figure.ABNORMAL_LABS: Kind.LAB,
-    Figure.ABNORMAL_LAB_SHARE: Kind.LAB,
-    Figure.VISITS: Kind.VISIT,
-    Figure.DISPOSITIONS: Kind.DISPOSITION,
+_MEASURED = tuple(Kind(kind) for kind in MEASUREMENTS)
+_KINDS: Mapping[Figure, tuple[Kind, ...]] = {
+    Figure.DEATHS: (Kind.ADVERSE_EVENT, Kind.DISPOSITION, Kind.SUBJECT),
+    Figure.ADVERSE_EVENTS: (Kind.ADVERSE_EVENT,),
+    Figure.SERIOUS_ADVERSE_EVENTS: (Kind.ADVERSE_EVENT,),
+    Figure.UNKNOWN_SERIOUSNESS: (Kind.ADVERSE_EVENT,),
+    Figure.SUBJECTS_WITH_ADVERSE_EVENTS: (Kind.ADVERSE_EVENT,),
+    Figure.RESULTS_ASSESSED: _MEASURED,
+    Figure.OUT_OF_RANGE: _MEASURED,
+    Figure.LAB_RESULTS_ASSESSED: (Kind.LAB,),
+    Figure.ABNORMAL_LABS: (Kind.LAB,),
+    Figure.ABNORMAL_LAB_SHARE: (Kind.LAB,),
+    Figure.VISITS: (Kind.VISIT,),
+    Figure.VISITS_MISSED: (Kind.VISIT,),
+    Figure.VISITS_PLANNED: (Kind.VISIT,),
+    Figure.DISPOSITIONS: (Kind.DISPOSITION,),
+    Figure.DISCONTINUATIONS: (Kind.DISPOSITION,),
+    Figure.DEVIATIONS: (Kind.DEVIATION,),
+    Figure.MEDICATIONS: (Kind.MEDICATION,),
+    Figure.MEDICAL_HISTORY: (Kind.HISTORY,),
 }
 
-_TABLE_KINDS: Mapping[str, Kind] = {
-    "adverse_events": Kind.ADVERSE_EVENT,
-    "labs": Kind.LAB,
-    "vitals": Kind.VITALS,
-    "visits": Kind.VISIT,
-    "dispositions": Kind.DISPOSITION,
-}
+#: table -> the kind of document that its facts come from
+_TABLE_KINDS: Mapping[str, Kind] = {table: Kind(kind) for kind, table in TABLE_OF.items()}
 
 
 @dataclass(frozen=True)
@@ -147,17 +203,20 @@ class TrialFigures:
     documents_by_day: pd.DataFrame
     #: index: system organ class, most events first; columns: SEVERITIES; counts
     adverse_events_by_class: pd.DataFrame
-    #: index: test, most out of range first, only tests with any; columns: below, above, assessed
+    #: index: test, most out of range first, only tests with any; columns: below, above, other, assessed;
+    #: without tests whose results have several units
     labs_outside_range: pd.DataFrame
-    #: index: site; columns: planned, unplanned; counts
+    #: index: site; columns: planned, unplanned (those done), missed, other; counts
     visits_by_site: pd.DataFrame
-    #: index: site; columns: documents, subjects, adverse_events, serious, labs, out_of_range, visits,
-    #: bad_files; counts
+    #: index: (class, what was decided), most first in each class; column: records
+    dispositions_by_reason: pd.DataFrame
+    #: index: site; columns: documents, subjects, adverse_events, serious, results, out_of_range,
+    #: visits, bad_files; counts
     site_activity: pd.DataFrame
-    #: columns of TABLES["adverse_events"]; serious first, then by severity, site, subject
+    #: columns of TABLES["adverse_events"]; serious first, then unknown, in each the gravest first
     adverse_events: Listing
-    #: columns of TABLES["labs"] and `deviation`: distance outside the range in widths of the range
-    abnormal_labs: Listing
+    #: columns of the measurement tables and `kind`, of all measurements, in the order of the rank
+    out_of_range: Listing
     #: columns of TABLES["documents"], of all kinds of the filter, in order of arrival
     documents: Listing
     #: those documents with a file of the filter's file types
@@ -165,9 +224,11 @@ class TrialFigures:
     notes: Listing
     #: columns of TABLES["findings"]
     findings: Listing
-    #: all filtered facts of the current period by table, for CSV and XLSX
+    #: all filtered facts of the current period by table, for CSV, XLSX and JSON
     tables: Mapping[str, Listing]
     media: Mapping[str, Thumbnail]
+    omissions: tuple[Omission, ...]  # parts of this trial that the filters cover
+    populations: Mapping[Figure, Population]  # of the current period; figures that the filters cover
 
     @property
     def is_empty(self) -> bool:
@@ -178,14 +239,20 @@ class TrialFigures:
     def synthetic_documents(self) -> int:
         return int(self.documents["synthetic"].sum())
 
+    def documents_behind(self, figure: Figure) -> list[str]:
+        """The ids of the documents that a figure was counted from, sorted; [] for one that is absent."""
+        population = self.populations.get(figure)
+        return population.documents() if population else []
+
 
 def selects_trial(filters: Filters, trial: str) -> bool:
     return not filters.trials or trial in filters.trials
 
 
-def covers(filters: Filters, kind: Kind | None) -> bool:
-    """Whether documents of `kind` pass the filters (None: a figure of all kinds)."""
-    return kind is None or not filters.kinds or kind.value in filters.kinds
+def covers(filters: Filters, kinds: Iterable[Kind]) -> bool:
+    """Whether documents of one of `kinds` pass the filters (none given: a figure of all kinds)."""
+    wanted = tuple(kinds)
+    return not wanted or not filters.kinds or any(kind.value in filters.kinds for kind in wanted)
 
 
 def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
@@ -193,33 +260,51 @@ def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
     facts = dataset.facts
     rows = {name: _rows(facts[name], name, filters) for name in ("documents", *_TABLE_KINDS)}
     has_file = _has_file(facts["documents"], filters)
+    now, before = (
+        _populations(facts, {name: pair[side] for name, pair in rows.items()}, has_file, filters)
+        for side in (0, 1)
+    )
     documents = facts["documents"].listing(rows["documents"][0])
     files = documents.where(has_file)
-    labs = facts["labs"]
-    outside = rows["labs"][0] & _outside(labs)
     current = {name: rows[name][0] for name in _TABLE_KINDS}
     return TrialFigures(
         trial=dataset.trial,
         title=dataset.title,
-        values=_key_figures(facts, rows, has_file, filters),
+        values=_key_figures(now, before),
         documents_by_day=_by_day_and_kind(documents, [day.isoformat() for day in dataset.period.days()]),
         adverse_events_by_class=_by_class(facts["adverse_events"], current["adverse_events"]),
-        labs_outside_range=_by_test(labs, current["labs"]),
+        labs_outside_range=_by_test(facts["labs"], current["labs"]),
         visits_by_site=_visits_by_site(facts["visits"], current["visits"]),
+        dispositions_by_reason=_by_reason(facts["dispositions"], current["dispositions"]),
         site_activity=_site_activity(facts, rows, documents, files),
         adverse_events=facts["adverse_events"].listing(current["adverse_events"]),
-        abnormal_labs=facts["abnormal_labs"].listing(outside),
+        out_of_range=facts["out_of_range"].listing(_out_of_range_rows(facts["out_of_range"], filters)),
         documents=documents,
         files=files,
         notes=documents.where(facts["documents"]["note"] != ""),
         findings=_findings(facts, filters, documents),
-        tables={name: Listing(facts[name], np.flatnonzero(mask)) for name, mask in current.items()},
+        tables={name: facts[name].listing(mask) for name, mask in current.items()},
         media={
             sha: dataset.media[sha]
             for sha, status in zip(files["file_sha256"].tolist(), files["file_status"].tolist(), strict=True)
             if status == "ok" and sha in dataset.media
         },
+        omissions=tuple(one for one in dataset.omissions if _concerns(one, filters)),
+        populations=now,
     )
+
+
+def _concerns(omission: Omission, filters: Filters) -> bool:
+    """Whether an omission leaves out what these filters would show."""
+    kind = _TABLE_KINDS.get(omission.part.partition("/")[0])
+    return kind is None or covers(filters, (kind,))
+
+
+def _out_of_range_rows(results: Facts, filters: Filters) -> np.ndarray:
+    rows = results.current
+    if filters.sites:
+        rows = rows & results.one_of("site", filters.sites)
+    return rows & results.one_of("kind", filters.kinds) if filters.kinds else rows
 
 
 def total(trials: Iterable[TrialFigures]) -> dict[Figure, Value | None]:
@@ -245,7 +330,7 @@ Masks = tuple[np.ndarray, np.ndarray]
 
 def _rows(table: Facts, name: str, filters: Filters) -> Masks:
     """Which rows of the period and of the period before pass the filters for sites and kinds."""
-    if name in _TABLE_KINDS and not covers(filters, _TABLE_KINDS[name]):
+    if name in _TABLE_KINDS and not covers(filters, (_TABLE_KINDS[name],)):
         return table.none, table.none
     now, before = table.current, table.previous
     if filters.sites:
@@ -259,45 +344,96 @@ def _rows(table: Facts, name: str, filters: Filters) -> Masks:
 
 def _has_file(documents: Facts, filters: Filters) -> np.ndarray:
     has: np.ndarray = documents["file_status"] != ""
-    return has & documents.one_of("file_type", filters.file_types) if filters.file_types else has
+    types = {same_file_type(name) for name in filters.file_types}
+    return has & documents.one_of("file_type", sorted(types)) if types else has
+
+
+@dataclass(frozen=True)
+class Population:
+    """The rows that a figure counts: masks over one or more tables, and what of them it counts."""
+
+    parts: tuple[tuple[Facts, np.ndarray], ...]
+    counting: str = "rows"  # rows, sites, persons, or deceased: persons, and rows that name nobody
+
+    def count(self) -> int:
+        if self.counting == "rows":
+            return sum(int(mask.sum()) for _, mask in self.parts)
+        if self.counting == "sites":
+            return len({site for facts, mask in self.parts for site in facts["site"][mask].tolist()} - {""})
+        people = [person for facts, mask in self.parts for person in facts.persons[mask].tolist()]
+        return len(set(people) - {0}) + (people.count(0) if self.counting == "deceased" else 0)
+
+    def documents(self) -> list[str]:
+        return sorted({one for facts, mask in self.parts for one in facts["document_id"][mask].tolist()})
+
+
+def _populations(
+    facts: Mapping[str, Facts], rows: Mapping[str, np.ndarray], has_file: np.ndarray, filters: Filters
+) -> dict[Figure, Population]:
+    """The rows behind each figure that the filters cover, of one window: `rows` are masks by table."""
+
+    def of(table: str, where: np.ndarray | None = None, counting: str = "rows") -> Population:
+        mask = rows[table] if where is None else rows[table] & where
+        return Population(((facts[table], mask),), counting)
+
+    def measured(column: str) -> Population:
+        return Population(
+            tuple((facts[name], rows[name] & facts[name][column]) for name in MEASUREMENTS.values())
+        )
+
+    events, visits, dispositions = facts["adverse_events"], facts["visits"], facts["dispositions"]
+    labs, files = facts["labs"], facts["documents"]
+    deaths = (
+        (events, rows["adverse_events"] & events["fatal"]),
+        (dispositions, rows["dispositions"] & dispositions["death"]),
+        (facts["subjects"], rows["subjects"] & (facts["subjects"]["died"] == codes.YES)),
+    )
+    decided = dispositions.one_of("disposition_class", (codes.DISPOSITION, "NOT STATED"))
+    found = {
+        Figure.DOCUMENTS: of("documents"),
+        Figure.SUBJECTS: of("documents", counting="persons"),
+        Figure.SITES: of("documents", counting="sites"),
+        Figure.DEATHS: Population(deaths, "deceased"),
+        Figure.SERIOUS_ADVERSE_EVENTS: of("adverse_events", events.one_of("serious", (codes.YES,))),
+        Figure.UNKNOWN_SERIOUSNESS: of("adverse_events", ~events.one_of("serious", (codes.YES, codes.NO))),
+        Figure.ADVERSE_EVENTS: of("adverse_events"),
+        Figure.SUBJECTS_WITH_ADVERSE_EVENTS: of("adverse_events", counting="persons"),
+        Figure.RESULTS_ASSESSED: measured("assessed"),
+        Figure.OUT_OF_RANGE: measured("out_of_range"),
+        Figure.LAB_RESULTS_ASSESSED: of("labs", labs["assessed"]),
+        Figure.ABNORMAL_LABS: of("labs", labs["out_of_range"]),
+        Figure.ABNORMAL_LAB_SHARE: of("labs", labs["assessed"]),
+        Figure.VISITS: of("visits", visits.one_of("visit_status", ("done",))),
+        Figure.VISITS_MISSED: of("visits", visits.one_of("visit_status", ("missed",))),
+        Figure.VISITS_PLANNED: of("visits", visits["planned"]),
+        Figure.DISPOSITIONS: of("dispositions", decided),
+        Figure.DISCONTINUATIONS: of("dispositions", dispositions["discontinued"]),
+        Figure.DEVIATIONS: of("deviations"),
+        Figure.MEDICATIONS: of("medications"),
+        Figure.MEDICAL_HISTORY: of("medical_history"),
+    }
+    statuses = {
+        Figure.FILES_OK: "ok",
+        Figure.FILES_NOT_INSPECTED: "not_inspected",
+        Figure.FILES_MISSING: "missing",
+        Figure.FILES_CORRUPT: "corrupt",
+    }
+    for figure, status in statuses.items():
+        found[figure] = of("documents", has_file & files.one_of("file_status", (status,)))
+    return {figure: found[figure] for figure in Figure if covers(filters, figure.kinds)}
 
 
 def _key_figures(
-    facts: Mapping[str, Facts], rows: Mapping[str, Masks], has_file: np.ndarray, filters: Filters
+    now: Mapping[Figure, Population], before: Mapping[Figure, Population]
 ) -> dict[Figure, Value | None]:
-    now, before = (
-        _counts(facts, {name: pair[side] for name, pair in rows.items()}, has_file) for side in (0, 1)
-    )
     values: dict[Figure, Value | None] = {
-        figure: Value(now[figure], before[figure]) if covers(filters, figure.kind) else None for figure in now
+        figure: Value(now[figure].count(), before[figure].count()) if figure in now else None
+        for figure in Figure
     }
     values[Figure.ABNORMAL_LAB_SHARE] = _share(
         values[Figure.ABNORMAL_LABS], values[Figure.LAB_RESULTS_ASSESSED]
     )
-    return {figure: values[figure] for figure in Figure}
-
-
-def _counts(
-    facts: Mapping[str, Facts], rows: Mapping[str, np.ndarray], has_file: np.ndarray
-) -> dict[Figure, float]:
-    """The key figures of one window: `rows` are masks by table, `has_file` one of the documents."""
-    documents, events, labs = facts["documents"], facts["adverse_events"], facts["labs"]
-    status = documents["file_status"][rows["documents"] & has_file]
-    return {
-        Figure.DOCUMENTS: int(rows["documents"].sum()),
-        Figure.SUBJECTS: _distinct(documents["subject"], rows["documents"]),
-        Figure.SITES: _distinct(documents["site"], rows["documents"]),
-        Figure.ADVERSE_EVENTS: int(rows["adverse_events"].sum()),
-        Figure.SERIOUS_ADVERSE_EVENTS: int((events["serious"] & rows["adverse_events"]).sum()),
-        Figure.SUBJECTS_WITH_ADVERSE_EVENTS: _distinct(events["subject"], rows["adverse_events"]),
-        Figure.LAB_RESULTS_ASSESSED: int((_assessed(labs) & rows["labs"]).sum()),
-        Figure.ABNORMAL_LABS: int((_outside(labs) & rows["labs"]).sum()),
-        Figure.VISITS: int(rows["visits"].sum()),
-        Figure.DISPOSITIONS: int(rows["dispositions"].sum()),
-        Figure.FILES_OK: int((status == "ok").sum()),
-        Figure.FILES_MISSING: int((status == "missing").sum()),
-        Figure.FILES_CORRUPT: int((status == "corrupt").sum()),
-    }
+    return values
 
 
 def _share(part: Value | None, whole: Value | None) -> Value | None:
@@ -307,31 +443,6 @@ def _share(part: Value | None, whole: Value | None) -> Value | None:
         100 * part.current / whole.current if whole.current else float("nan"),
         100 * part.previous / whole.previous if whole.previous else float("nan"),
     )
-
-
-def _distinct(column: np.ndarray, rows: np.ndarray) -> int:
-    """Different values in `rows`; "" means nobody and does not count."""
-    return len(set(column[rows].tolist()) - {""})
-
-
-def _assessed(labs: Facts) -> np.ndarray:
-    assessed: np.ndarray = ~np.isnan(labs["value"]) & ~(np.isnan(labs["low"]) & np.isnan(labs["high"]))
-    return assessed
-
-
-def _below(labs: Facts) -> np.ndarray:
-    # A comparison with NaN is False, which is what a missing value or limit means here.
-    below: np.ndarray = labs["value"] < labs["low"]
-    return below
-
-
-def _above(labs: Facts) -> np.ndarray:
-    above: np.ndarray = labs["value"] > labs["high"]
-    return above
-
-
-def _outside(labs: Facts) -> np.ndarray:
-    return _below(labs) | _above(labs)
 
 
 def _frame(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
@@ -360,51 +471,88 @@ def _by_day_and_kind(documents: Listing, days: list[str]) -> pd.DataFrame:
 
 def _by_class(events: Facts, rows: np.ndarray) -> pd.DataFrame:
     classes = [name or NOT_CODED for name in events["system_organ_class"][rows].tolist()]
-    severities = [s if s in SEVERITIES else SEVERITIES[-1] for s in events["severity"][rows].tolist()]
+    severities = [codes.LEVEL_NAMES[level] for level in events.levels[rows].tolist()] if classes else []
     in_all = Counter(classes)
     most_first = sorted(in_all, key=lambda name: (-in_all[name], name))
     return _counted(classes, severities, most_first, list(SEVERITIES))
 
 
 def _by_test(labs: Facts, rows: np.ndarray) -> pd.DataFrame:
-    sides = [
-        Counter(labs["test"][rows & side].tolist()) for side in (_below(labs), _above(labs), _assessed(labs))
-    ]
-    out = sides[0] + sides[1]
-    most_first = sorted(out, key=lambda test: (-out[test], test))
-    counts = np.array([[side[test] for side in sides] for test in most_first], dtype=np.int64)
-    return _frame(counts.reshape(len(most_first), 3), most_first, ["below", "above", "assessed"])
+    columns = ["below", "above", "other", "assessed"]
+    judged = rows & labs["assessed"] & ~labs["units_differ"]
+    out = judged & labs["out_of_range"]
+    if not out.any():
+        return _frame(np.zeros((0, len(columns)), dtype=np.int64), [], columns)
+    assessed = Counter(labs.tests[judged].tolist())
+    tests = labs.tests[out].tolist()
+    sides = [_SIDES.get(codes.judgement(flag).side, "other") for flag in labs["flag"][out].tolist()]
+    in_all = Counter(tests)
+    most_first = sorted(in_all, key=lambda test: (-in_all[test], test))
+    frame = _counted(tests, sides, most_first, columns)
+    frame["assessed"] = [assessed[test] for test in most_first]
+    return frame
+
+
+_SIDES = {codes.LOW: "below", codes.HIGH: "above"}
 
 
 def _visits_by_site(visits: Facts, rows: np.ndarray) -> pd.DataFrame:
     sites = visits["site"][rows].tolist()
-    planned = ["planned" if flag else "unplanned" for flag in visits["planned"][rows].tolist()]
-    return _counted(sites, planned, sorted(set(sites)), ["planned", "unplanned"])
+    statuses = zip(visits["visit_status"][rows].tolist(), visits["planned"][rows].tolist(), strict=True)
+    became = [_visit_column(status, planned) for status, planned in statuses]
+    return _counted(sites, became, sorted(set(sites)), ["planned", "unplanned", "missed", "other"])
+
+
+def _visit_column(status: str, planned: bool) -> str:
+    if status == "done":
+        return "planned" if planned else "unplanned"
+    return "missed" if status == "missed" else "other"
+
+
+def _by_reason(dispositions: Facts, rows: np.ndarray) -> pd.DataFrame:
+    names = ("disposition_class", "decoded", "term")
+    found = zip(*(dispositions[name][rows].tolist() for name in names), strict=True)
+    counts = Counter((kind, decoded or term) for kind, decoded, term in found)
+    order = {kind: place for place, kind in enumerate((codes.DISPOSITION, "NOT STATED", codes.OTHER_EVENT))}
+    most_first = sorted(counts, key=lambda one: (order.get(one[0], 9), one[0], -counts[one], one[1]))
+    return pd.DataFrame(
+        {"records": [counts[one] for one in most_first]},
+        index=pd.MultiIndex.from_tuples(most_first, names=["class", "what"]) if most_first else None,
+    )
 
 
 def _site_activity(
     facts: Mapping[str, Facts], rows: Mapping[str, Masks], documents: Listing, files: Listing
 ) -> pd.DataFrame:
-    events, labs = facts["adverse_events"], facts["labs"]
-    of_events, of_labs = rows["adverse_events"][0], rows["labs"][0]
-    pairs = {
-        (site, subject)
-        for site, subject in zip(documents["site"].tolist(), documents["subject"].tolist(), strict=True)
-        if subject
+    events = facts["adverse_events"]
+    of_events = rows["adverse_events"][0]
+    people = {
+        (site, person)
+        for site, person in zip(
+            documents["site"].tolist(), facts["documents"].persons[documents.places].tolist(), strict=True
+        )
+        if person
     }
+    measured = [(facts[name], rows[name][0]) for name in MEASUREMENTS.values()]
+    visits, status = facts["visits"], files["file_status"]
+    done = rows["visits"][0] & visits.one_of("visit_status", ("done",))
     columns = {
         "documents": Counter(documents["site"].tolist()),
-        "subjects": Counter(site for site, _ in pairs),
+        "subjects": Counter(site for site, _ in people),
         "adverse_events": Counter(events["site"][of_events].tolist()),
-        "serious": Counter(events["site"][of_events & events["serious"]].tolist()),
-        "labs": Counter(labs["site"][of_labs & _assessed(labs)].tolist()),
-        "out_of_range": Counter(labs["site"][of_labs & _outside(labs)].tolist()),
-        "visits": Counter(facts["visits"]["site"][rows["visits"][0]].tolist()),
-        "bad_files": Counter(files["site"][files["file_status"] != "ok"].tolist()),
+        "serious": Counter(events["site"][of_events & events.one_of("serious", (codes.YES,))].tolist()),
+        "results": _by_site(measured, "assessed"),
+        "out_of_range": _by_site(measured, "out_of_range"),
+        "visits": Counter(visits["site"][done].tolist()),
+        "bad_files": Counter(files["site"][(status == "missing") | (status == "corrupt")].tolist()),
     }
     sites = sorted(columns["documents"] | columns["adverse_events"])
     counts = np.array([[column[site] for column in columns.values()] for site in sites], dtype=np.int64)
     return _frame(counts.reshape(len(sites), len(columns)), sites, list(columns))
+
+
+def _by_site(measured: Iterable[tuple[Facts, np.ndarray]], column: str) -> Counter[str]:
+    return Counter(site for facts, mask in measured for site in facts["site"][mask & facts[column]].tolist())
 
 
 def _findings(facts: Mapping[str, Facts], filters: Filters, documents: Listing) -> Listing:
@@ -424,3 +572,39 @@ def _findings(facts: Mapping[str, Facts], filters: Filters, documents: Listing) 
         about = [document not in left_out for document in findings["document_id"].tolist()]
         keep = keep & np.array(about, dtype=bool)
     return findings.listing(keep)
+
+
+# --- what a list shows when it cannot show all ---------------------------------------------------
+
+
+def represented(results: Listing, most: int) -> Listing:
+    """At most `most` rows of `out_of_range`, in its order: each test before any test fills the list.
+
+    What is critical or grave comes first whatever its test; then the worst result of every test, then
+    the second worst of every test, and so on.
+    """
+    if len(results) <= most:
+        return results
+    tiers = results["tier"].tolist()
+    turns: Counter[tuple[str, ...]] = Counter()
+    rounds = []
+    for place, (tier, identity) in enumerate(zip(tiers, _identities(results), strict=True)):
+        grave = tier <= GRAVE
+        rounds.append((0 if grave else 1 + turns[identity], place))
+        turns[identity] += 1
+    chosen = {place for _, place in sorted(rounds)[:most]}
+    return results.only([place in chosen for place in range(len(results))])
+
+
+def left_out(results: Listing, shown: Listing) -> list[tuple[str, int]]:
+    """How many rows of each test a shortened list left out, most first."""
+    tests = Counter(results["test"].tolist())
+    tests.subtract(shown["test"].tolist())
+    return sorted(
+        ((test, count) for test, count in tests.items() if count), key=lambda one: (-one[1], one[0])
+    )
+
+
+def _identities(results: Listing) -> Iterator[tuple[str, ...]]:
+    names = ("kind", "test_code", "specimen", "category", "method")
+    return zip(*(results[name].tolist() for name in names), strict=True)

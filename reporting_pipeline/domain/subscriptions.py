@@ -22,6 +22,7 @@ class Format(StrEnum):
     PDF = "pdf"
     CSV = "csv"
     XLSX = "xlsx"
+    JSON = "json"
 
 
 class CatchUp(StrEnum):

@@ -15,11 +15,9 @@ IMAGE_FORMATS: Final = {
     "webp": ("WEBP",),
 }
 TEXT_TYPES: Final = frozenset({"txt", "csv", "tsv", "json", "md", "log"})
-_SAME_TYPE: Final = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "text": "txt"}
 _ZIP_TYPES: Final = frozenset({"zip", "docx", "xlsx", "pptx", "odt", "ods"})
 _HTML_TYPES: Final = frozenset({"html", "htm", "xhtml"})
 
-_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 _HTML_START = re.compile(
     rb"\A(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|script)\b", re.IGNORECASE
 )
@@ -36,16 +34,6 @@ _MAGIC: Final = (
     (b"PK\x03\x04", "zip"),
 )
 _PDF_HEADER_WITHIN = 1024  # bytes; readers accept rubbish before %PDF-, and some scanners write it
-
-
-def file_type_of(name: str) -> str:
-    """The lower-case extension of `name` without the dot ("jpeg" is "jpg"); "" when it has none.
-
-    Only ASCII letters and digits count, so the result is safe in a key, a filter or a page.
-    """
-    match = _EXTENSION.search(name.strip())
-    extension = match[1].lower() if match else ""
-    return _SAME_TYPE.get(extension, extension)
 
 
 def sniff(content: bytes) -> str:

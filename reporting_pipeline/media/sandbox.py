@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from reporting_pipeline.media.file_types import file_type_of
+from reporting_pipeline.domain.documents import file_type_of
 from reporting_pipeline.media.thumbnails import MAX_SIDE, ThumbnailImage
 from reporting_pipeline.media.verdicts import Verdict, check_envelope
 from reporting_pipeline.media.worker import LENGTHS, frame_head

@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from reporting_pipeline.domain.documents import file_type_of
 from reporting_pipeline.media.decoding import AGAIN, Undecodable, check_image, check_pdf
-from reporting_pipeline.media.file_types import IMAGE_FORMATS, TEXT_TYPES, file_type_of, mismatch
+from reporting_pipeline.media.file_types import IMAGE_FORMATS, TEXT_TYPES, mismatch
 
 Status = Literal["ok", "missing", "corrupt"]
 

@@ -22,11 +22,14 @@ from matplotlib.transforms import Transform
 
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.reports.palette import (
+    ABNORMAL,
     ABOVE,
     BELOW,
     INK,
     KINDS,
+    MISSED,
     MUTED,
+    NOT_SAID,
     OTHER_KIND,
     PLANNED,
     SEVERITY,
@@ -278,10 +281,15 @@ def adverse_events(frame: pd.DataFrame, width: float) -> Surface:
 
 
 def visits_by_site(frame: pd.DataFrame, width: float) -> Surface:
-    """Horizontal stacked bars: sites (index), planned and unplanned visits."""
+    """Horizontal stacked bars: sites (index), visits done (planned, unplanned), missed and others."""
     ordered = frame.iloc[(-frame.to_numpy().sum(axis=1)).argsort(kind="stable")]
     names, counts = _frozen(_capped(ordered))
-    series = (("Planned", PLANNED), ("Unplanned", UNPLANNED))
+    series = (
+        ("Planned", PLANNED),
+        ("Unplanned", UNPLANNED),
+        ("Missed", MISSED),
+        ("To come or not stated", NOT_SAID),
+    )
     return _stacked(tuple(name or "No site" for name in names), counts, series, width, 0.26)
 
 
@@ -331,7 +339,7 @@ def bars_height(rows: int) -> float:
 
 
 def labs_outside_range(frame: pd.DataFrame, width: float) -> Surface:
-    """Diverging bars: tests (index) with results below and above their range, and how many were assessed."""
+    """Diverging bars: tests (index) with results below, above or else outside their range, of how many."""
     names, counts = _frozen(_capped(frame))
     return _diverging(names, counts, width)
 
@@ -342,18 +350,18 @@ def _diverging(names: tuple[str, ...], counts: tuple[tuple[int, ...], ...], widt
     surface = Surface()
     label_width, right = width * 0.40, 34.0
     drawn = [row for name, row in zip(names, counts, strict=True) if name[:1] != _OTHERS]
-    most_below, most_above = max(row[0] for row in drawn), max(row[1] for row in drawn)
+    most_below, most_above = max(row[0] for row in drawn), max(row[1] + row[2] for row in drawn)
     room = width - label_width - right - 24  # 12 points for the number at either end
     unit = room / max(most_below + most_above, 1)
     zero = label_width + 12 + most_below * unit
-    for row, (name, (below, above, assessed)) in enumerate(zip(names, counts, strict=True)):
+    for row, (name, (below, above, other, assessed)) in enumerate(zip(names, counts, strict=True)):
         bottom = height - (row + 1) * _ROW + 2.5
         middle = bottom + 2.6
         surface.text(width, middle, f"of {assessed}", _LABEL, MUTED, align="right")
         if name.startswith(_OTHERS):
             surface.text(label_width - 3, middle, name[1:], _LABEL, MUTED, align="right")
             surface.text(zero - 3, middle, str(below), _LABEL, MUTED, align="right")
-            surface.text(zero + 3, middle, str(above), _LABEL, MUTED)
+            surface.text(zero + 3, middle, str(above + other), _LABEL, MUTED)
             continue
         _label(surface, label_width - 3, middle, name, label_width - 4)
         if below:
@@ -361,7 +369,15 @@ def _diverging(names: tuple[str, ...], counts: tuple[tuple[int, ...], ...], widt
             surface.text(zero - below * unit - 3, middle, str(below), _LABEL, INK, bold=True, align="right")
         if above:
             _bar(surface, zero, bottom, above * unit, _ROW - 5, ABOVE)
-            surface.text(zero + above * unit + 3, middle, str(above), _LABEL, INK, bold=True)
+        if other:
+            _bar(surface, zero + above * unit, bottom, other * unit, _ROW - 5, ABNORMAL)
+        if above or other:
+            number_text = " + ".join(str(each) for each in (above, other) if each)
+            end = zero + (above + other) * unit + 3
+            surface.text(end, middle, number_text, _LABEL, INK, bold=True)
     surface.line(zero, height, zero, height - len(names) * _ROW, MUTED, 0.7)
-    _legend(surface, label_width, 2, [("Below range", BELOW), ("Above range", ABOVE)], width - label_width)
+    legend = [("Below range", BELOW), ("Above range", ABOVE)]
+    if any(row[2] for row in counts):
+        legend.append(("Abnormal", ABNORMAL))
+    _legend(surface, label_width, 2, legend, width - label_width)
     return surface

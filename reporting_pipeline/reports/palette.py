@@ -47,6 +47,13 @@ KINDS = {
     "adverse_event": Fill("#EE7F3B"),
     "visit": Fill("#A3DECB", "...."),
     "disposition": Fill("#8A4F7D", "\\\\\\\\"),
+    "subject": Fill("#56B4E9"),
+    "exposure": Fill("#7A7A7A", "////"),
+    "questionnaire": Fill("#C7E9B4"),
+    "tumour_response": Fill("#4D004B", "...."),
+    "deviation": Fill("#A33B00", "xxxx"),
+    "medication": Fill("#CBC9E2", "\\\\\\\\"),
+    "history": Fill("#54278F"),
     "ecg": Fill("#F7E3B0"),
     "imaging": Fill("#333333", "xxxx"),
     "lab_sheet": Fill("#F0E442", "||||"),
@@ -58,7 +65,11 @@ SEVERITY = {
     "MILD": Fill("#F9D9C2"),
     "MODERATE": Fill("#E8935A", "////"),
     "SEVERE": Fill("#8C3300"),
+    "LIFE THREATENING": Fill("#5E1F00", "xxxx"),
+    "FATAL": Fill("#1B2733"),
     "NOT STATED": Fill("#E6E6E6", "...."),
 }
 BELOW, ABOVE = Fill("#0072B2"), Fill("#F2B48C", "////")
+ABNORMAL = Fill("#D9D9D9", "....")
 PLANNED, UNPLANNED = Fill("#00785A"), Fill("#F5D58A", "////")
+MISSED, NOT_SAID = Fill("#A33B00", "xxxx"), Fill("#E6E6E6", "....")

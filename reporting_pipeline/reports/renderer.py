@@ -16,8 +16,9 @@ from pathlib import Path
 
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.figures import figures_for, selects_trial, total
+from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.subscriptions import Format
-from reporting_pipeline.reports import csv, xlsx
+from reporting_pipeline.reports import csv, json, xlsx
 from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.reports.pdf.binding import Page, SharedBody, bind_body
 from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts, shared_cover
@@ -27,14 +28,16 @@ from reporting_pipeline.reports.sections import ReportContent, appendix
 from reporting_pipeline.reports.types import report_type
 
 #: Changes with anything that changes the bytes of a report for the same data.
-LAYOUT_VERSION = "2"
+LAYOUT_VERSION = "3"
 
 CONTENT_TYPES = {
     Format.PDF: "application/pdf",
     Format.CSV: "application/zip",
     Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    Format.JSON: "application/json",
 }
-_SUFFIX = {Format.PDF: "pdf", Format.CSV: "zip", Format.XLSX: "xlsx"}
+_SUFFIX = {Format.PDF: "pdf", Format.CSV: "zip", Format.XLSX: "xlsx", Format.JSON: "json"}
+_WRITERS = {Format.CSV: csv.write, Format.XLSX: xlsx.write, Format.JSON: json.write}
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class ReportRenderer:
             "organisation": request.organisation_name,
             "period": [request.period.cadence.value, request.period.key, request.period.timezone],
             "filters": subscription.filters.fingerprint(),
+            "unblinded": request.unblinded,
+            "omissions": [[one.trial, one.part, one.reason] for one in _omitted_trials(request)],
             "trials": [[d.trial, d.version, d.shown, d.data_as_of.isoformat()] for d in _selected(request)],
         }
         return sha256(dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
@@ -82,8 +87,7 @@ class ReportRenderer:
             content, digest = body.pdf.bind(personal_parts(request, body.content.title))
             pages = body.pdf.pages
         else:
-            write = csv.write if request.subscription.format is Format.CSV else xlsx.write
-            content = write(body.content, request)
+            content = _WRITERS[request.subscription.format](body.content, request)
             digest = sha256(content).hexdigest()
         kind = request.subscription.format
         return RenderedReport(
@@ -95,6 +99,7 @@ class ReportRenderer:
             file_name=file_name(request),
             data_as_of=body.content.data_as_of,
             body_id=key,
+            omissions=body.content.omissions,
         )
 
     def _body(self, key: str, request: ReportRequest) -> _Body:
@@ -130,6 +135,8 @@ def content_of(request: ReportRequest, thumbnails: ThumbnailCache) -> ReportCont
         data_as_of=_data_as_of(request, selected),
         code_version=request.code_version,
         thumbnail_path=thumbnails.path,
+        omissions=(*_omitted_trials(request), *(one for trial in trials for one in trial.omissions)),
+        unblinded=request.unblinded,
     )
 
 
@@ -138,7 +145,7 @@ def compose(content: ReportContent, type_name: str) -> list[Page]:
     kind = report_type(type_name)
     flow = Flow()
     shared_cover(flow, content, kind)
-    if not content.is_empty:
+    if not content.is_empty or content.omissions:
         for trial in content.with_documents:
             flow.new_page()
             for section in kind.sections:
@@ -161,6 +168,12 @@ def _selected(request: ReportRequest) -> list[TrialDataset]:
         (dataset for dataset in request.datasets if selects_trial(filters, dataset.trial)),
         key=lambda dataset: dataset.trial,
     )
+
+
+def _omitted_trials(request: ReportRequest) -> list[Omission]:
+    """What the caller could not give a dataset of, of the trials that the filters select."""
+    filters = request.subscription.filters
+    return sorted({one for one in request.omissions if selects_trial(filters, one.trial)})
 
 
 def _data_as_of(request: ReportRequest, datasets: list[TrialDataset]) -> datetime:

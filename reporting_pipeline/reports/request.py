@@ -6,12 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.subscriptions import Format, Subscription
 
 
 class ReportError(ValueError):
     """This report cannot be made from its request, however often it is tried; the message says why."""
+
+
+@dataclass(frozen=True, order=True)
+class SourceFinding:
+    """Something odd about a document that is in no dataset: one that could not be placed or read at all."""
+
+    document: str  # the caller's own id, or where it stood in its source
+    code: str
+    field: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,9 @@ class ReportRequest:
     datasets: tuple[TrialDataset, ...]  # whole trials; filtering is the report's work
     document_id: str  # "rep_...", printed on every page
     code_version: str
+    omissions: tuple[Omission, ...] = ()  # trials without a usable dataset; datasets name theirs themselves
+    source_findings: tuple[SourceFinding, ...] = ()
+    unblinded: bool = False  # whether the columns of `domain.datasets.RESTRICTED` may be shown
 
 
 @dataclass(frozen=True)
@@ -39,3 +53,4 @@ class RenderedReport:
     file_name: str
     data_as_of: datetime
     body_id: str
+    omissions: tuple[Omission, ...] = ()  # all that the report leaves out, as it says itself

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from reporting_pipeline.domain.clinical.numbers import plain
 from reporting_pipeline.domain.datasets import Thumbnail
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.facts import Listing
-from reporting_pipeline.domain.figures import Figure, TrialFigures, Value
+from reporting_pipeline.domain.figures import Figure, TrialFigures, Value, left_out, represented
+from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.reports import charts, wording
@@ -32,7 +34,11 @@ from reporting_pipeline.reports.pdf.tables import Cell, Column, Flag, Pair
 #: Rows, pictures or characters shown per trial; docs/report-types.md lists them.
 CAPS: Mapping[str, int] = {
     "adverse_events": 150,
-    "abnormal_labs": 80,
+    "out_of_range": 80,
+    "missed_visits": 40,
+    "deviations": 60,
+    "records": 30,
+    "omissions": 60,
     "sites": 60,
     "notes": 20,
     "note_characters": 600,
@@ -57,6 +63,8 @@ class ReportContent:
     data_as_of: datetime
     code_version: str
     thumbnail_path: Callable[[Thumbnail], str]
+    omissions: tuple[Omission, ...] = ()  # whole trials first, then parts of the trials shown
+    unblinded: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -72,8 +80,14 @@ class ReportContent:
 
 
 def tiles(values: Mapping[Figure, Value | None], figures: Sequence[Figure], noun: str) -> list[Tile]:
-    """Tiles of the figures that the filters cover. Serious events and bad files stand out."""
-    alarming = (Figure.SERIOUS_ADVERSE_EVENTS, Figure.FILES_MISSING, Figure.FILES_CORRUPT)
+    """Tiles of the figures that the filters cover. Deaths, serious events and bad files stand out."""
+    alarming = (
+        Figure.DEATHS,
+        Figure.SERIOUS_ADVERSE_EVENTS,
+        Figure.UNKNOWN_SERIOUSNESS,
+        Figure.FILES_MISSING,
+        Figure.FILES_CORRUPT,
+    )
     return [
         Tile(
             figure.label,
@@ -136,10 +150,9 @@ def safety_charts(flow: Flow, trial: TrialFigures, content: ReportContent) -> No
     both = not events.empty and not labs.empty
     width = half if both else WIDTH
     if not events.empty:
-        named = events.rename(index=wording.sentence)
         height = charts.bars_height(min(len(events), charts.MOST_BARS))
-        title = "Adverse events by system organ class and severity"
-        row.append((title, charts.adverse_events(named, width), width, height))
+        title = "Adverse events by class and severity or grade"
+        row.append((title, charts.adverse_events(events, width), width, height))
     if not labs.empty:
         height = charts.bars_height(min(len(labs), charts.MOST_BARS))
         row.append(
@@ -158,11 +171,11 @@ def safety_charts(flow: Flow, trial: TrialFigures, content: ReportContent) -> No
 
 _EVENT_COLUMNS = (
     Column("Subject, site", 60),
-    Column("Adverse event, system organ class", 182, bold=True),
-    Column("Severity", 48),
-    Column("Serious", 40),
+    Column("Adverse event, system organ class", 172, bold=True),
+    Column("Severity, grade", 52),
+    Column("Serious", 48),
     Column("Related", 46),
-    Column("Outcome", 73),
+    Column("Outcome, action", 71),
     Column("Start, end", 56),
 )
 
@@ -176,7 +189,8 @@ def adverse_event_listing(flow: Flow, trial: TrialFigures, content: ReportConten
         flow.note("No adverse event was reported in this period.")
         return
     flow.note(
-        "Serious events first, then by severity. Dates as collected; a partial date is all that is known."
+        "Serious events first, then those of unknown seriousness, in each the gravest first. Terms and dates "
+        "as collected; a partial date is all that is known."
     )
     flow.space(4)
     rows = [_event_row(row) for row in _head(events, "adverse_events")]
@@ -184,75 +198,142 @@ def adverse_event_listing(flow: Flow, trial: TrialFigures, content: ReportConten
     _more(flow, len(events), "adverse_events", "adverse event")
 
 
-def _event_row(row: Mapping[str, str]) -> tuple[Cell, ...]:
-    severity = row["severity"].capitalize() or "Not stated"
+_SERIOUS: Mapping[str, Cell] = {"yes": Flag("Yes", "up"), "no": "No", "unknown": Flag("Unknown")}
+
+
+def _event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    name = row["preferred_term"] or row["term"] or "–"
+    reported = row["term"] if row["term"].casefold() != name.casefold() else ""
+    beside = [
+        row["system_organ_class"] or "Not coded",
+        f"reported as {reported}" if reported else "",
+        f"criteria: {row['seriousness_criteria'].replace('_', ' ')}" if row["seriousness_criteria"] else "",
+    ]
+    serious = _SERIOUS.get(row["serious"], Flag("Unknown"))
+    if row["fatal"] and row["serious"] != "yes":
+        serious = Flag(f"{row['serious'].capitalize()}, fatal", "up")
+    action = row["action_taken"]
+    outcome = row["outcome"] or "–"
     return (
         Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
+        Pair(name, "; ".join(filter(None, beside))),
+        _severity(row["severity"], row["grade"]),
+        serious,
+        row["related"] or "–",
+        Pair(outcome, action) if action else outcome,
         Pair(
-            wording.sentence(row["preferred_term"] or row["term"]) or "–",
-            wording.sentence(row["system_organ_class"]) or "Not coded",
+            wording.collected_date(row["start"]) or "–",
+            wording.collected_date(row["end"]) or "no end given",
         ),
-        Flag(severity) if severity == "Severe" else severity,
-        Flag("Yes", "up") if row["serious"] else "No",
-        wording.sentence(row["related"]) or "–",
-        wording.sentence(row["outcome"]) or "–",
-        Pair(row["start"][:10] or "–", row["end"][:10] or "no end given"),
     )
 
 
-_LAB_COLUMNS = (
-    Column("Site", 28),
-    Column("Subject", 58, lines=1),
-    Column("Arrived", 40, lines=1),
-    Column("Test", 128, bold=True),
-    Column("Value", 46, "right", lines=1),
+def _severity(severity: str, grade: float) -> Cell:
+    """Both as they are known; severe and graver stands out."""
+    words = severity.capitalize()
+    in_figures = "" if grade != grade else f"Grade {grade:.0f}"
+    if words and words[-1:].isdigit():  # "3", "Grade 3": the grade says it
+        words = ""
+    text = words or in_figures or "Not stated"
+    if grade >= 3 or severity == "SEVERE":
+        return Flag(", ".join(filter(None, (words, in_figures and f"grade {grade:.0f}"))) or text)
+    return Pair(text, in_figures) if words and in_figures else text
+
+
+_RESULT_COLUMNS = (
+    Column("Subject, site", 62),
+    Column("Collected, visit", 58),
+    Column("Test, specimen", 118, bold=True),
+    Column("Result", 62, "right"),
     Column("Unit", 48, lines=1),
-    Column("Reference range", 68, lines=1),
-    Column("Finding", 42, lines=1),
-    Column("Outside by", 47, "right", lines=1),
+    Column("Reference range", 68, lines=2),
+    Column("Flag", 58, lines=1),
+    Column("Factor", 34, "right", lines=1),
 )
 
 
-def abnormal_labs(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
-    if trial.values[Figure.ABNORMAL_LABS] is None:
+def out_of_range(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Results of all measurements that are flagged or out of range, worst first."""
+    out, assessed = trial.values[Figure.OUT_OF_RANGE], trial.values[Figure.RESULTS_ASSESSED]
+    if out is None or assessed is None:
         return
-    labs = trial.abnormal_labs
-    flow.heading("Laboratory results out of range", bookmark=f"Laboratory results ({trial.trial})")
-    if not len(labs):
-        flow.note("No laboratory result lay outside its range.")
+    flow.heading("Results out of range", bookmark=f"Results out of range ({trial.trial})")
+    if not assessed.current:
+        flow.note(
+            "No result could be assessed: none that arrived has a flag of the laboratory or a usable range. "
+            "This does not say that all were normal."
+        )
+        return
+    if not len(trial.out_of_range):
+        flow.note(f"None of {wording.plural(assessed.current, 'result')} assessed was out of range.")
         return
     flow.note(
-        "Values and ranges in standard units, farthest outside first. “Outside by” is the distance beyond "
-        "the limit as a multiple of the width of the range (of the limit, where only one is known)."
+        f"{wording.count(out.current)} of {wording.plural(assessed.current, 'result')} assessed. Critical "
+        "flags and toxicity grades 4 and 5 first, then grade 3 and what is clinically significant, then by "
+        "the factor to the limit: limit by value below it, value by limit above it; what has none comes "
+        "last. The laboratory's own flag counts before the range."
     )
     flow.space(4)
-    flow.table(_LAB_COLUMNS, [_lab_row(row) for row in _head(labs, "abnormal_labs")])
-    _more(flow, len(labs), "abnormal_labs", "result")
+    shown = represented(trial.out_of_range, CAPS["out_of_range"])
+    flow.table(_RESULT_COLUMNS, [_result_row(row) for row in shown.records()])
+    rest = left_out(trial.out_of_range, shown)
+    if rest:
+        named = ", ".join(f"{test} {wording.count(number)}" for test, number in rest[:40])
+        more = f" and {len(rest) - 40} more tests" if len(rest) > 40 else ""
+        total = sum(number for _, number in rest)
+        flow.note(
+            f"{wording.plural(total, 'more result')} not shown here, by test: {named}{more}; {_ELSEWHERE}."
+        )
 
 
-def _lab_row(row: Mapping[str, float]) -> tuple[Cell, ...]:
-    low = row["value"] < row["low"]
+_DIRECTIONS = {"LOW": "down", "LOW LOW": "down", "HIGH": "up", "HIGH HIGH": "up"}
+
+
+def _result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    beside = [row["specimen"] or (row["category"] if row["kind"] == Kind.LAB else ""), row["method"]]
+    if row["kind"] != Kind.LAB:
+        beside.insert(0, wording.kind_label(row["kind"]))
+    beside += [row["position"], row["laterality"]]
+    if row["grade"] == row["grade"]:
+        beside.append(f"grade {row['grade']:.0f}")
+    if row["clinically_significant"] == "yes":
+        beside.append("clinically significant")
+    ratio = row["ratio"]
     return (
-        str(row["site"]) or "–",
-        str(row["subject"]) or "–",
-        wording.day(str(row["day"])),
-        str(row["test"]) or str(row["test_code"]) or "–",
-        wording.amount(row["value"]),
-        str(row["unit"]) or "–",
-        wording.reference_range(row["low"], row["high"]),
-        Flag("Low", "down") if low else Flag("High", "up"),
-        f"{row['deviation']:.2f} ×" if row["deviation"] >= 0.005 else "< 0.01 ×",
+        Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
+        Pair(wording.collected_date(row["collected"]) or "–", row["visit"]),
+        Pair(row["test"] or row["test_code"] or "–", ", ".join(filter(None, beside))),
+        _with_minus(row["value_text"]) or "–",
+        row["value_unit"] or "–",
+        _range(row),
+        Flag(row["flag"], _DIRECTIONS.get(row["flag"], "")),
+        "–" if ratio != ratio else "∞" if ratio == float("inf") else f"{ratio:.2f}",
     )
+
+
+def _with_minus(result: str) -> str:
+    """A negative number with the sign that does not break from it."""
+    return f"−{result[1:]}" if result[:1] == "-" and plain(result) is not None else result
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    """The range in the unit of the result; the original one where there is no other."""
+    low, high = row["low"], row["high"]
+    if low != low and high != high:
+        text = wording.reference_range(row["original_low"], row["original_high"])
+        unit = row["original_unit"]
+        return f"{text} {unit}" if text != "–" and unit != row["value_unit"] else text
+    return wording.reference_range(low, high)
 
 
 _SITE_COLUMNS = (
     Column("Site", 14, bold=True),
     Column("Documents", 13, "right"),
     Column("Subjects", 11, "right"),
-    Column("Visits", 11, "right"),
+    Column("Visits done", 11, "right"),
     Column("Adverse events", 14, "right"),
     Column("of these serious", 12, "right"),
-    Column("Lab results with a range", 16, "right"),
+    Column("Results assessed", 16, "right"),
     Column("of these out of range", 14, "right"),
     Column("Files missing or unreadable", 17, "right"),
 )
@@ -265,8 +346,8 @@ _SITE_FIGURES = {
     "visits": Figure.VISITS,
     "adverse_events": Figure.ADVERSE_EVENTS,
     "serious": Figure.SERIOUS_ADVERSE_EVENTS,
-    "labs": Figure.LAB_RESULTS_ASSESSED,
-    "out_of_range": Figure.ABNORMAL_LABS,
+    "results": Figure.RESULTS_ASSESSED,
+    "out_of_range": Figure.OUT_OF_RANGE,
     "bad_files": Figure.FILES_MISSING,
 }
 
@@ -287,6 +368,165 @@ def site_activity(flow: Flow, trial: TrialFigures, content: ReportContent) -> No
     _more(flow, len(rows), "sites", "site")
 
 
+# --- conduct and what else is recorded -----------------------------------------------------------
+
+
+def conduct(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Dispositions by what was decided, visits missed, protocol deviations; each only where there is any."""
+    _dispositions(flow, trial)
+    _missed_visits(flow, trial)
+    _plain_listing(
+        flow,
+        trial,
+        "deviations",
+        "Protocol deviations",
+        CAPS["deviations"],
+        (("Deviation", ("term",), 40), ("Category", ("category", "decoded"), 24), ("Visit", ("visit",), 14)),
+    )
+
+
+def _dispositions(flow: Flow, trial: TrialFigures) -> None:
+    counts = trial.dispositions_by_reason
+    if counts.empty:
+        return
+    flow.heading("Dispositions and milestones", bookmark=f"Dispositions ({trial.trial})")
+    flow.space(4)
+    rows = [
+        (str(what) or "–", str(kind).capitalize(), wording.count(number))
+        for (kind, what), number in zip(counts.index, counts["records"].tolist(), strict=True)
+    ]
+    columns = (Column("What", 50, bold=True), Column("Category", 30), Column("Records", 20, "right"))
+    flow.table(columns, rows[: CAPS["sites"]])
+    _more(flow, len(rows), "sites", "kind of disposition")
+
+
+def _missed_visits(flow: Flow, trial: TrialFigures) -> None:
+    visits = trial.tables["visits"]
+    missed = visits.where(visits.facts.one_of("visit_status", ("missed",)))
+    if not len(missed):
+        return
+    flow.heading("Visits missed", bookmark=f"Visits missed ({trial.trial})")
+    flow.space(4)
+    columns = (Column("Subject, site", 20), Column("Visit", 40, bold=True), Column("Reason", 40))
+    rows = [
+        (
+            Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
+            row["visit"] or "–",
+            row["reason_not_done"] or "not stated",
+        )
+        for row in _head(missed, "missed_visits")
+    ]
+    flow.table(columns, rows)
+    _more(flow, len(missed), "missed_visits", "missed visit")
+
+
+def recorded(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Subjects, tumour responses, questionnaires, medications and medical history, as far as they arrived."""
+    _subjects(flow, trial, content)
+    for name, title in (("tumour_responses", "Tumour responses"), ("questionnaires", "Questionnaires")):
+        _plain_listing(
+            flow,
+            trial,
+            name,
+            title,
+            CAPS["records"],
+            (
+                ("Test", ("test", "test_code"), 40),
+                ("Result", ("value_text",), 22),
+                ("Visit", ("visit",), 18),
+                ("Collected", ("collected",), 16),
+            ),
+            dated=False,
+        )
+    _plain_listing(
+        flow,
+        trial,
+        "medications",
+        "Medications",
+        CAPS["records"],
+        (
+            ("Medication", ("term",), 34),
+            ("Standard name", ("decoded",), 24),
+            ("Indication", ("indication",), 22),
+        ),
+    )
+    _plain_listing(
+        flow,
+        trial,
+        "medical_history",
+        "Medical history",
+        CAPS["records"],
+        (("Condition", ("term",), 40), ("System organ class", ("system_organ_class", "category"), 40)),
+    )
+
+
+def _subjects(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    listing = trial.tables["subjects"]
+    if not len(listing):
+        return
+    flow.heading("Subjects", bookmark=f"Subjects ({trial.trial})")
+    flow.space(4)
+    columns = [
+        Column("Subject, site", 22, bold=True),
+        Column("Age, sex", 14),
+        Column("Enrolled", 14),
+        Column("Status", 20),
+        Column("Died", 14),
+    ]
+    if content.unblinded:
+        columns.append(Column("Arm", 22))
+    rows = []
+    for row in _head(listing, "records"):
+        age = "" if row["age"] != row["age"] else f"{wording.amount(row['age'])} {row['age_unit'].lower()}"
+        cells: list[Cell] = [
+            Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
+            Pair(age.strip() or "–", row["sex"] or "–"),
+            wording.collected_date(row["enrolled"]) or "–",
+            row["status"] or "–",
+            Flag(wording.collected_date(row["death"]) or "Yes")
+            if row["died"] == "yes"
+            else row["died"] or "–",
+        ]
+        if content.unblinded:
+            cells.append(row["actual_arm"] or row["arm"] or "–")
+        rows.append(tuple(cells))
+    flow.table(columns, rows)
+    _more(flow, len(listing), "records", "subject")
+
+
+def _plain_listing(
+    flow: Flow,
+    trial: TrialFigures,
+    name: str,
+    title: str,
+    cap: int,
+    columns: Sequence[tuple[str, tuple[str, ...], float]],
+    dated: bool = True,
+) -> None:
+    """A table of one kind of record; `columns`: title, where to take it (the first that is filled), share."""
+    listing = trial.tables[name]
+    if not len(listing):
+        return
+    flow.heading(title, bookmark=f"{title} ({trial.trial})")
+    flow.space(4)
+    heads = [Column("Subject, site", 20), *(Column(head, share) for head, _, share in columns)]
+    if dated:
+        heads.append(Column("Start, end", 17))
+    rows = []
+    for row in listing.records(cap):
+        cells: list[Cell] = [Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site")]
+        for _, sources, _ in columns:
+            cells.append(next((str(row[source]) for source in sources if row[source]), "–"))
+        if dated:
+            start, end = (wording.collected_date(row[side]) for side in ("start", "end"))
+            cells.append(Pair(start or "–", end))
+        rows.append(tuple(cells))
+    flow.table(heads, rows)
+    rest = len(listing) - cap
+    if rest > 0:
+        flow.note(f"{wording.plural(rest, 'more record')} not shown here: {_ELSEWHERE}.")
+
+
 # --- notes and pictures --------------------------------------------------------------------------
 
 
@@ -300,7 +540,10 @@ def notes(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         flow.need(36)
         flow.space(5)
         flow.paragraph(_source(row), SMALL, MUTED, most=2)
-        flow.paragraph(shown, most=12)
+        room = 12
+        for line in shown.splitlines() or [""]:
+            if room > 0:
+                room -= flow.paragraph(line, most=room)
         if len(text) > len(shown):
             flow.note(f"[cut here: {wording.count(len(text) - len(shown))} more characters; {_ELSEWHERE}]")
     _more(flow, len(trial.notes), "notes", "note")
@@ -363,6 +606,7 @@ def appendix(flow: Flow, content: ReportContent) -> None:
     flow.table(
         (Column("Filter", 24, bold=True), Column("Selected", 76, lines=6)), filter_rows(content.filters)
     )
+    _omissions(flow, content)
     _provenance(flow, content)
     _bad_files(flow, content)
     _findings(flow, content)
@@ -376,6 +620,26 @@ def appendix(flow: Flow, content: ReportContent) -> None:
         "The change shown with a figure is its difference from the same figure of the "
         f"{content.noun} before. With several trials, figures are sums over the trials."
     )
+
+
+def omission_text(omission: Omission) -> str:
+    """ "T1: labs/GLUC (urine): why." """
+    part = "the whole trial" if omission.part == WHOLE_TRIAL else omission.part
+    return f"{omission.trial}, {part}: {omission.reason.rstrip('.')}."
+
+
+def _omissions(flow: Flow, content: ReportContent) -> None:
+    if not content.omissions:
+        return
+    flow.heading("What this report leaves out", bookmark="What this report leaves out")
+    flow.space(2)
+    rows = [
+        (one.trial, "the whole trial" if one.part == WHOLE_TRIAL else one.part, one.reason)
+        for one in content.omissions[: CAPS["omissions"]]
+    ]
+    columns = (Column("Trial", 18, bold=True), Column("Part", 24), Column("Why", 58, lines=6))
+    flow.table(columns, rows)
+    _more(flow, len(content.omissions), "omissions", "part")
 
 
 def _provenance(flow: Flow, content: ReportContent) -> None:
@@ -404,14 +668,19 @@ def filter_rows(filters: Filters) -> list[tuple[str, str]]:
 
 
 def _bad_files(flow: Flow, content: ReportContent) -> None:
-    flow.heading("Files that could not be used", bookmark="Files that could not be used")
+    flow.heading("Files missing, unreadable or not inspected", bookmark="Files that could not be used")
     bad = [
         (trial.trial, row)
         for trial in content.trials
-        for row in trial.files.where(trial.files.facts["file_status"] != "ok").records()
+        for row in trial.files.where(~trial.files.facts.one_of("file_status", ("ok",))).records()
     ]
     if not bad:
-        flow.note("All files of the period were found intact.")
+        files = sum(len(trial.files) for trial in content.trials)
+        flow.note(
+            f"All {wording.plural(files, 'file')} of the period were found intact and opened."
+            if files
+            else "No file arrived in the period."
+        )
         return
     flow.space(4)
     flow.table(
@@ -428,7 +697,8 @@ def _bad_files(flow: Flow, content: ReportContent) -> None:
                 row["site"] or "–",
                 row["file_name"] or "–",
                 row["document_id"],
-                f"{row['file_status'].capitalize()}: {row['file_reason'] or 'no reason was given'}",
+                f"{_FILE_STATUS.get(row['file_status'], row['file_status'])}: "
+                f"{row['file_reason'] or 'no reason was given'}",
             )
             for trial, row in bad[: CAPS["bad_files"]]
         ],
@@ -436,6 +706,7 @@ def _bad_files(flow: Flow, content: ReportContent) -> None:
     _more(flow, len(bad), "bad_files", "file")
 
 
+_FILE_STATUS = {"missing": "Missing", "corrupt": "Corrupt", "not_inspected": "Not inspected"}
 #: Findings that the list of unusable files says already.
 _SHOWN_AS_FILES = ("file_missing", "file_corrupt")
 
@@ -452,15 +723,21 @@ def _findings(flow: Flow, content: ReportContent) -> None:
         return
     flow.space(4)
     rows = [
-        (trial, row["site"] or "–", row["field"] or "–", row["document_id"] or "–", row["message"])
+        (
+            trial,
+            Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
+            row["field"] or "–",
+            row["document_id"] or "–",
+            row["message"],
+        )
         for trial, row in findings[: CAPS["findings"]]
     ]
     columns = (
         Column("Trial", 15),
-        Column("Site", 6),
-        Column("Field", 12),
-        Column("Document", 30, lines=1),
-        Column("What was found", 49, lines=3),
+        Column("Subject, site", 14),
+        Column("Field", 13),
+        Column("Document", 26, lines=1),
+        Column("What was found", 44, lines=3),
     )
     flow.table(columns, rows)
     _more(flow, len(findings), "findings", "finding")

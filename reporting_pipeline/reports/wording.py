@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from reporting_pipeline.domain.clinical.measurements import CRITICAL
+from reporting_pipeline.domain.clinical.numbers import above, digits
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.figures import Figure, TrialFigures, Value
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -110,33 +113,26 @@ def kind_label(kind: str) -> str:
     return Kind(kind).label if kind in set(Kind) else kind
 
 
-_ABBREVIATION = re.compile(
-    r"\b(ECG|ALT|AST|GGT|HIV|MRI|CT|QT|ST|LDL|HDL|COVID|COPD|UTI|DNA|RNA|HLT|NEC|NOS)\b", re.I
-)
-
-
-def sentence(text: str) -> str:
-    """Coded terms are in capitals; in a table they read better as a sentence. Others stay as they are."""
-    if not text.isupper() or len(text) < 4:
-        return text
-    lowered = text[:1] + text[1:].lower()
-    return _ABBREVIATION.sub(lambda match: match[0].upper(), lowered).replace(" t wave", " T wave")
-
-
 def amount(value: float) -> str:
-    """A laboratory value as precise as it is: no exponent, no trailing zeros, at most 4 decimals."""
-    if math.isnan(value):
-        return ""
-    if abs(value) >= 1e7:
-        return f"{value:.4g}"
-    text = f"{value:.4f}".rstrip("0").rstrip(".")
-    return f"{value:.3g}" if text in ("0", "-0") and value else text.replace("-", "−")
+    """A number with the digits it has, without an exponent; "" for none."""
+    return digits(value).replace("-", "−")
 
 
 def reference_range(low: float, high: float) -> str:
+    """ "2.8 – 13.9", "up to 5", "from 130"; a reversed range says so, for it is not used."""
     if math.isnan(low):
-        return f"up to {amount(high)}"
-    return f"from {amount(low)}" if math.isnan(high) else f"{amount(low)} – {amount(high)}"
+        return "–" if math.isnan(high) else f"up to {amount(high)}"
+    if math.isnan(high):
+        return f"from {amount(low)}"
+    return f"{amount(low)} – {amount(high)}" + (" (reversed)" if above(low, high) else "")
+
+
+_FULL_DATE = re.compile(r"\d{4}-\d\d-\d\d(T[\d:.,Z+-]*)?", re.ASCII)
+
+
+def collected_date(text: str) -> str:
+    """A date as collected: the day of a full one, and all of a partial one or an interval."""
+    return text[:10] if _FULL_DATE.fullmatch(text) and "T-" not in text and ":-" not in text else text
 
 
 # --- what happened -------------------------------------------------------------------------------
@@ -144,7 +140,15 @@ def reference_range(low: float, high: float) -> str:
 
 def what_happened(trial: TrialFigures, noun: str) -> list[str]:
     """Plain sentences on one trial's period, one a subject; every number is a figure of `trial`."""
-    parts = [_arrivals(trial, noun), _events(trial), _labs(trial), _visits(trial), _files(trial)]
+    parts = [
+        _arrivals(trial, noun),
+        _events(trial),
+        _deaths(trial),
+        _results(trial),
+        _labs(trial),
+        _visits(trial),
+        _files(trial),
+    ]
     return [part for part in parts if part]
 
 
@@ -166,24 +170,78 @@ def _arrivals(trial: TrialFigures, noun: str) -> str:
 
 
 def _events(trial: TrialFigures) -> str:
-    events, serious, subjects = (
+    events, serious, unknown, subjects = (
         trial.values[f]
-        for f in (Figure.ADVERSE_EVENTS, Figure.SERIOUS_ADVERSE_EVENTS, Figure.SUBJECTS_WITH_ADVERSE_EVENTS)
+        for f in (
+            Figure.ADVERSE_EVENTS,
+            Figure.SERIOUS_ADVERSE_EVENTS,
+            Figure.UNKNOWN_SERIOUSNESS,
+            Figure.SUBJECTS_WITH_ADVERSE_EVENTS,
+        )
     )
-    if events is None or serious is None or subjects is None:
+    if events is None or serious is None or unknown is None or subjects is None:
         return ""
     if not events.current:
         return "No adverse event was reported."
-    severe = int(trial.adverse_events_by_class["SEVERE"].sum())
+    severe = int(trial.adverse_events_by_class[["SEVERE", "LIFE THREATENING", "FATAL"]].to_numpy().sum())
     top = trial.adverse_events_by_class.iloc[0]
     verb = "was" if events.current == 1 else "were"
+    not_stated = f"{count(unknown.current)} of unknown seriousness, " if unknown.current else ""
     return (
         f"{plural(events.current, 'adverse event')} {verb} reported in "
         f"{plural(subjects.current, 'subject')}: "
-        f"{count(serious.current) if serious.current else 'none'} serious, "
-        f"{count(severe) if severe else 'none'} severe. "
-        f"The most frequent class was {sentence(str(top.name)).lower()} ({count(top.sum())})."
+        f"{count(serious.current) if serious.current else 'none'} serious, {not_stated}"
+        f"{count(severe) if severe else 'none'} severe or graver. "
+        f"The most frequent class was {top.name} ({count(top.sum())})."
     )
+
+
+def _deaths(trial: TrialFigures) -> str:
+    deaths, left = trial.values[Figure.DEATHS], trial.values[Figure.DISCONTINUATIONS]
+    parts = []
+    if deaths is not None and deaths.current:
+        parts.append(plural(deaths.current, "death"))
+    if left is not None and left.current:
+        parts.append(plural(left.current, "discontinuation"))
+    return (
+        f"{joined(parts).capitalize()} {'was' if _one(deaths, left) else 'were'} reported." if parts else ""
+    )
+
+
+def _one(*values: Value | None) -> bool:
+    return sum(value.current for value in values if value is not None) == 1
+
+
+def _results(trial: TrialFigures) -> str:
+    out, assessed = trial.values[Figure.OUT_OF_RANGE], trial.values[Figure.RESULTS_ASSESSED]
+    if out is None or assessed is None:
+        return ""
+    received = sum(len(trial.tables[name]) for name in MEASUREMENTS.values())
+    if not assessed.current:
+        if not received:
+            return ""
+        return (
+            f"{plural(received, 'result')} arrived, none with a flag or a usable range: nothing could be "
+            "assessed."
+        )
+    critical = int((trial.out_of_range["tier"] == CRITICAL).sum())
+    urgent = f", {count(critical)} of them critical" if critical else ""
+    unassessed = received - int(assessed.current)
+    more = f"; {count(unassessed)} more could not be assessed" if unassessed else ""
+    return (
+        f"{count(out.current) if out.current else 'None'} of {plural(assessed.current, 'result')} assessed "
+        f"({_kinds_assessed(trial)}) {'was' if out.current == 1 else 'were'} out of range{urgent}{more}."
+    )
+
+
+def _kinds_assessed(trial: TrialFigures) -> str:
+    """ "laboratory 120, vital signs 34"."""
+    found = []
+    for kind, name in MEASUREMENTS.items():
+        assessed = int(trial.tables[name]["assessed"].sum())
+        if assessed:
+            found.append(f"{Kind(kind).label.lower().replace('ecgs', 'ECG')} {count(assessed)}")
+    return ", ".join(found)
 
 
 def _labs(trial: TrialFigures) -> str:
@@ -191,27 +249,27 @@ def _labs(trial: TrialFigures) -> str:
         trial.values[f]
         for f in (Figure.ABNORMAL_LABS, Figure.LAB_RESULTS_ASSESSED, Figure.ABNORMAL_LAB_SHARE)
     )
-    if abnormal is None or assessed is None or share is None:
+    if abnormal is None or assessed is None or share is None or not abnormal.current:
         return ""
-    if not assessed.current:
-        return "No laboratory result with a reference range arrived."
-    if not abnormal.current:
-        return f"All {plural(assessed.current, 'laboratory result')} with a range were within it."
+    if trial.labs_outside_range.empty:
+        return ""
     top = trial.labs_outside_range.iloc[0]
     return (
-        f"{count(abnormal.current)} of {plural(assessed.current, 'laboratory result')} with a range "
-        f"({share.current:.1f} %) lay outside it, most often {top.name} "
-        f"({count(top['below'] + top['above'])} of {count(top['assessed'])})."
+        f"{count(abnormal.current)} of {plural(assessed.current, 'laboratory result')} assessed "
+        f"({share.current:.1f} %) lay outside the range, most often {top.name} "
+        f"({count(top['below'] + top['above'] + top['other'])} of {count(top['assessed'])})."
     )
 
 
 def _visits(trial: TrialFigures) -> str:
-    visits, dispositions = trial.values[Figure.VISITS], trial.values[Figure.DISPOSITIONS]
+    visits, missed = trial.values[Figure.VISITS], trial.values[Figure.VISITS_MISSED]
+    dispositions = trial.values[Figure.DISPOSITIONS]
     parts = []
-    if visits is not None and visits.current:
+    if visits is not None and missed is not None and (visits.current or missed.current):
         unplanned = int(trial.visits_by_site["unplanned"].sum())
         parts.append(
-            f"{plural(visits.current, 'visit')} ({count(unplanned) if unplanned else 'none'} unplanned)"
+            f"{plural(visits.current, 'visit')} done ({count(unplanned) if unplanned else 'none'} unplanned) "
+            f"and {count(missed.current) if missed.current else 'none'} missed"
         )
     if dispositions is not None and dispositions.current:
         parts.append(plural(dispositions.current, "disposition"))

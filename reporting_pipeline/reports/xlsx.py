@@ -7,6 +7,7 @@ bytes follow from the request alone: creation date and file times are the period
 from __future__ import annotations
 
 from io import BytesIO
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -17,9 +18,9 @@ from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.csv import TABLE_NOTES, tables_of
 from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
-from reporting_pipeline.reports.sections import ReportContent, filter_rows
+from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
 
-#: What Excel holds in a cell and on a sheet; longer is cut with a mark, further is said on the sheet.
+#: What Excel holds in a cell (UTF-16 units) and on a sheet; longer is cut with a mark, further is said there.
 LONGEST_CELL = 32_767
 MOST_ROWS = 1_048_574
 _CUT = " [cut]"
@@ -51,7 +52,7 @@ def write(content: ReportContent, request: ReportRequest) -> bytes:
         formats = _formats(book)
         _overview(book, formats, content, request)
         for name, table in tables_of(content).items():
-            _sheet(book, formats, name, table)
+            _sheet(book, formats, name, table, content.period.timezone)
         _definitions(book, formats)
     return buffer.getvalue()
 
@@ -70,8 +71,13 @@ def _formats(book: Any) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    text = str(value).translate(_CONTROLS).encode("utf-8", "replace").decode()
-    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - len(_CUT)] + _CUT
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # Excel breaks lines at a line feed alone
+    text = text.translate(_CONTROLS).encode("utf-8", "replace").decode()
+    units = len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+    if units <= LONGEST_CELL:
+        return text
+    room = (LONGEST_CELL - len(_CUT)) * 2
+    return text.encode("utf-16-le")[:room].decode("utf-16-le", "ignore") + _CUT
 
 
 #: XML cannot hold these; shown as the replacement character.
@@ -92,6 +98,7 @@ def _overview(book: Any, formats: dict[str, Any], content: ReportContent, reques
         ("Data as of", wording.moment(content.data_as_of, content.period.timezone)),
         ("Trials", ", ".join(trial.trial for trial in content.trials)),
         *filter_rows(content.filters),
+        *(("Left out", omission_text(one)) for one in content.omissions),
     ]
     row = 2
     for label, value in facts:
@@ -118,7 +125,13 @@ def _overview(book: Any, formats: dict[str, Any], content: ReportContent, reques
                 sheet.write_number(row, column, number, style)
 
 
-def _sheet(book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame) -> None:
+def _heading(column: str, cells: pd.Series, timezone: str) -> str:
+    """The column's name; what is a moment or a day says in which zone."""
+    zone = "UTC" if pd.api.types.is_datetime64_any_dtype(cells) else timezone if column == "day" else ""
+    return column.replace("_", " ") + (f" ({zone})" if zone else "")
+
+
+def _sheet(book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame, timezone: str) -> None:
     sheet = book.add_worksheet(name.replace("_", " ").capitalize()[:31])
     sheet.freeze_panes(1, 0)
     sheet.set_row(0, 30)
@@ -129,7 +142,7 @@ def _sheet(book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame) -
     if columns:
         sheet.autofilter(0, 0, max(min(len(table), MOST_ROWS), 1), len(columns) - 1)
     for place, column in enumerate(columns):
-        sheet.write_string(0, place, column.replace("_", " "), formats["head"])
+        sheet.write_string(0, place, _heading(column, table[column], timezone), formats["head"])
     writers = [_writer(sheet, table[column], formats) for column in columns]
     values = [table[column].tolist() for column in columns]
     for row, cells in enumerate(zip(*values, strict=True), 1):
@@ -150,7 +163,7 @@ def _writer(sheet: Any, column: pd.Series, formats: dict[str, Any]) -> Any:
     if pd.api.types.is_bool_dtype(column):
         return lambda row, place, cell: sheet.write_boolean(row, place, cell)
     if pd.api.types.is_numeric_dtype(column):
-        return lambda row, place, cell: None if cell != cell else sheet.write_number(row, place, cell)
+        return lambda row, place, cell: None if not isfinite(cell) else sheet.write_number(row, place, cell)
     return lambda row, place, cell: sheet.write_string(row, place, _text(cell)) if cell != "" else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,17 +19,16 @@ from zoneinfo import ZoneInfo
 
 from reporting_pipeline import __version__
 from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.figures import Figure, TrialFigures, figures_for
-from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
+from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule
-from reporting_pipeline.domain.subscriptions import Filters, Format, Subscription
-from reporting_pipeline.domain.tidying import DatasetBlocked, tidy_documents
+from reporting_pipeline.domain.subscriptions import Format, Subscription
+from reporting_pipeline.domain.tidying import tidy_documents
 from reporting_pipeline.intake.dates import collected_at
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.reports.renderer import ReportRenderer
-from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.request import ReportRequest, SourceFinding
 from reporting_pipeline.usecases.output import Output
 
 Record = dict[str, Any]
@@ -93,19 +92,13 @@ def make_report(
     arrivals: Arrivals, titles: Mapping[str, str], form: Output, understanding: Understanding
 ) -> TriedReport:
     """The report on `arrivals`' period over all trials. `titles` are by trial; its id stands for one."""
-    datasets, omissions = _datasets(arrivals, titles)
-    period = arrivals.period
-    findings = _current_findings(datasets)
-    if form is Output.JSON:
-        content = _as_json(datasets, omissions, findings, understanding)
-        name = f"report-{period.key}.json"
-    else:
-        request = _request(datasets, period, Format(form.value))
-        with TemporaryDirectory() as cache:
-            rendered = ReportRenderer(_no_object, Path(cache)).render(request)
-        content, name = rendered.content, rendered.file_name
-    counts = Counter(finding["code"] for finding in findings)
-    return TriedReport(content, name, period, omissions, counts)
+    datasets = _datasets(arrivals, titles)
+    request = _request(datasets, arrivals.period, Format(form.value), understanding)
+    with TemporaryDirectory() as cache:
+        rendered = ReportRenderer(_no_object, Path(cache)).render(request)
+    found = [dataset.tables["findings"] for dataset in datasets]
+    counts = Counter(code for table in found for code in table["code"][table["window"] == "current"])
+    return TriedReport(rendered.content, rendered.file_name, arrivals.period, rendered.omissions, counts)
 
 
 def _arrival(document: SourceDocument, zone: ZoneInfo, understanding: Understanding) -> datetime | None:
@@ -128,26 +121,22 @@ def _tell_duplicate(record: Record, before: Record | None, understanding: Unders
     understanding.finding(record["_id"], "duplicate_id", "id", detail)
 
 
-def _datasets(
-    arrivals: Arrivals, titles: Mapping[str, str]
-) -> tuple[tuple[TrialDataset, ...], tuple[Omission, ...]]:
-    datasets, omissions = [], []
+def _datasets(arrivals: Arrivals, titles: Mapping[str, str]) -> tuple[TrialDataset, ...]:
+    datasets = []
     for trial, by_id in sorted(arrivals.records.items()):
         records = sorted(by_id.values(), key=lambda one: (one["received_at"], one["_id"]))
-        try:
-            tables = tidy_documents(records, {}, arrivals.period)
-        except DatasetBlocked as error:
-            omissions.append(Omission(trial, WHOLE_TRIAL, str(error)))
-            continue
+        tables = tidy_documents(records, {}, arrivals.period)
         version = sha256(json.dumps(records, sort_keys=True, default=str).encode()).hexdigest()[:16]
         as_of = max((one["received_at"] for one in records), default=arrivals.period.end_at)
         datasets.append(
             TrialDataset(trial, titles.get(trial, trial), arrivals.period, tables, version, as_of)
         )
-    return tuple(datasets), tuple(omissions)
+    return tuple(datasets)
 
 
-def _request(datasets: tuple[TrialDataset, ...], period: Period, form: Format) -> ReportRequest:
+def _request(
+    datasets: tuple[TrialDataset, ...], period: Period, form: Format, understanding: Understanding
+) -> ReportRequest:
     inputs = sha256("\x1f".join([period.key, *(one.version for one in datasets)]).encode()).hexdigest()
     epoch = datetime(2000, 1, 1, tzinfo=UTC)
     subscription = Subscription(
@@ -169,96 +158,14 @@ def _request(datasets: tuple[TrialDataset, ...], period: Period, form: Format) -
         datasets=datasets,
         document_id=f"rep_{inputs[:24]}",
         code_version=__version__,
+        source_findings=tuple(
+            SourceFinding(one.document, one.code, one.field, one.detail) for one in understanding.findings
+        ),
     )
 
 
 def _no_object(key: str) -> bytes:
     raise FileNotFoundError(key)  # documents in memory have no files
-
-
-# --- everything as JSON --------------------------------------------------------------------------
-
-
-def _current_findings(datasets: Iterable[TrialDataset]) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    for dataset in datasets:
-        table = dataset.tables["findings"]
-        for row in table[table["window"] == "current"].to_dict("records"):
-            names = {"document": "document_id", "code": "code", "field": "field", "detail": "message"}
-            found.append({name: str(row[column]) for name, column in names.items()})
-    return found
-
-
-def _as_json(
-    datasets: Iterable[TrialDataset],
-    omissions: Iterable[Omission],
-    findings: list[dict[str, str]],
-    understanding: Understanding,
-) -> bytes:
-    figures = {dataset.trial: figures_for(dataset, Filters()) for dataset in datasets}
-    whole = {
-        "figures": {trial: _figures(one) for trial, one in figures.items()},
-        "listings": {trial: _listings(one) for trial, one in figures.items()},
-        "omissions": [{"trial": o.trial, "part": o.part, "reason": o.reason} for o in omissions],
-        "findings": [*findings, *(finding.as_json() for finding in understanding.findings)],
-    }
-    return json.dumps(whole, ensure_ascii=False, indent=1, default=str).encode("utf-8", "replace")
-
-
-def _figures(figures: TrialFigures) -> dict[str, Any]:
-    documents = dict(_documents_behind(figures))
-    return {
-        figure.value: {
-            "value": None if value.current != value.current else value.current,
-            "documents": documents[figure],
-        }
-        for figure, value in figures.values.items()
-        if value is not None
-    }
-
-
-def _documents_behind(figures: TrialFigures) -> Iterator[tuple[Figure, list[str]]]:
-    ids = {name: _ids(listing) for name, listing in figures.tables.items()}
-    events = figures.adverse_events.frame
-    labs = figures.tables["labs"].frame
-    assessed = labs[labs["value"].notna() & (labs["low"].notna() | labs["high"].notna())]
-    files = figures.files.frame
-    for figure in Figure:
-        yield figure, _ids(figures.documents)
-    for figure, frame in (
-        (Figure.ADVERSE_EVENTS, events),
-        (Figure.SERIOUS_ADVERSE_EVENTS, events[events["serious"].isin([True, "yes"])]),
-        (Figure.SUBJECTS_WITH_ADVERSE_EVENTS, events),
-        (Figure.LAB_RESULTS_ASSESSED, assessed),
-        (Figure.ABNORMAL_LABS, figures.abnormal_labs.frame),
-        (Figure.ABNORMAL_LAB_SHARE, assessed),
-        (Figure.FILES_OK, files[files["file_status"] == "ok"]),
-        (Figure.FILES_MISSING, files[files["file_status"] == "missing"]),
-        (Figure.FILES_CORRUPT, files[files["file_status"] == "corrupt"]),
-    ):
-        yield figure, sorted(set(frame["document_id"]))
-    yield Figure.VISITS, ids["visits"]
-    yield Figure.DISPOSITIONS, ids["dispositions"]
-
-
-def _ids(listing: Any) -> list[str]:
-    return sorted(set(listing["document_id"].tolist()))
-
-
-def _listings(figures: TrialFigures) -> dict[str, list[Record]]:
-    listings = {
-        **figures.tables,
-        "documents": figures.documents,
-        "adverse_events": figures.adverse_events,
-        "out_of_range": figures.abnormal_labs,
-    }
-    return {
-        name: [
-            {column: None if value != value else value for column, value in row.items() if column != "window"}
-            for row in listing.records()
-        ]
-        for name, listing in listings.items()
-    }
 
 
 def period_of(cadence: Cadence, as_of: datetime, timezone: str) -> Period:

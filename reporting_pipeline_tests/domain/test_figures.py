@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from reporting_pipeline.domain.clinical.reading import Reading
+from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
 from reporting_pipeline.domain.figures import Figure, TrialFigures, Value, figures_for, total
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -42,7 +44,11 @@ def fact(number: int, site: str, subject: str, **more: object) -> dict[str, obje
 
 
 def lab(number: int, test: str, value: float, low: float, high: float, **more: object) -> dict[str, object]:
-    return fact(number, "701", "s1", test=test, test_code=test, value=value, low=low, high=high, **more)
+    """A row as a document's payload makes it. NaN in a limit or value: there is none."""
+    given = {"value": value, "low": low, "high": high}
+    result = {"test_code": test, **{name: one for name, one in given.items() if one == one}}
+    (made,) = rows_of("lab", {"results": [result]}, Reading())
+    return fact(number, "701", "s1", **made, **more)
 
 
 def dataset() -> TrialDataset:
@@ -69,10 +75,12 @@ def dataset() -> TrialDataset:
             row(9, "adverse_event", "701", "s1", window="previous"),
         ],
         "adverse_events": [
-            fact(2, "701", "s1", system_organ_class="CARDIAC", severity="SEVERE", serious=True),
-            fact(3, "702", "s2", system_organ_class="CARDIAC", severity="MILD", serious=False),
-            fact(3, "702", "s2", system_organ_class="", severity="", serious=False),
-            fact(9, "701", "s1", system_organ_class="SKIN", severity="MILD", serious=True, window="previous"),
+            fact(2, "701", "s1", system_organ_class="CARDIAC", severity="SEVERE", serious="yes"),
+            fact(3, "702", "s2", system_organ_class="CARDIAC", severity="MILD", serious="no"),
+            fact(3, "702", "s2", system_organ_class="", severity="", serious="unknown"),
+            fact(
+                9, "701", "s1", system_organ_class="SKIN", severity="MILD", serious="yes", window="previous"
+            ),
         ],
         "labs": [
             lab(1, "ALT", 10, 5, 40),  # within
@@ -84,7 +92,12 @@ def dataset() -> TrialDataset:
             lab(1, "K", NAN, 3, 5),  # no number: not assessed
             lab(8, "K", 4, 3, 5, window="previous"),
         ],
-        "visits": [fact(4, "702", "s3", planned=True), fact(4, "702", "s3", planned=False)],
+        "visits": [
+            fact(4, "702", "s3", planned=True, visit_status="done"),
+            fact(4, "702", "s3", planned=False, visit_status="done"),
+            fact(4, "702", "s3", planned=True, visit_status="missed"),
+            fact(4, "702", "s3", planned=True, visit_status="not stated"),
+        ],
         "findings": [
             {"document_id": "doc_1", "window": "current", "site": "701", "code": "wrong_type"},
             {"document_id": "doc_4", "window": "current", "site": "702", "code": "partial_date"},
@@ -118,6 +131,17 @@ def test_every_key_figure_counts_what_its_definition_says() -> None:
         "sites": (3, 1),
         "adverse_events": (3, 1),
         "serious_adverse_events": (1, 1),
+        "adverse_events_of_unknown_seriousness": (1, 0),
+        "deaths": (0, 0),
+        "results_assessed": (5, 1),
+        "out_of_range": (3, 0),
+        "visits_missed": (1, 0),
+        "visits_planned": (3, 0),
+        "discontinuations": (0, 0),
+        "deviations": (0, 0),
+        "medications": (0, 0),
+        "medical_history": (0, 0),
+        "files_not_inspected": (0, 0),
         "subjects_with_adverse_events": (2, 1),
         "lab_results_assessed": (5, 1),
         "abnormal_labs": (3, 0),
@@ -171,24 +195,25 @@ def test_documents_are_counted_on_every_day_of_the_period() -> None:
 def test_adverse_events_without_class_or_severity_are_counted_too() -> None:
     frame = figures().adverse_events_by_class
     assert list(frame.index) == ["CARDIAC", "Not coded"]
-    assert frame.loc["CARDIAC"].to_dict() == {"MILD": 1, "MODERATE": 0, "SEVERE": 1, "NOT STATED": 0}
+    found = frame.loc["CARDIAC"]
+    assert found[found > 0].to_dict() == {"MILD": 1, "SEVERE": 1}
     assert frame.loc["Not coded", "NOT STATED"] == 1
 
 
 def test_labs_out_of_range_are_counted_by_test_and_side() -> None:
     frame = figures().labs_outside_range
-    assert frame.loc["ALT"].to_dict() == {"below": 1, "above": 1, "assessed": 4}
-    assert frame.loc["K"].to_dict() == {"below": 0, "above": 1, "assessed": 1}
+    assert frame.loc["ALT"].to_dict() == {"below": 1, "above": 1, "other": 0, "assessed": 4}
+    assert frame.loc["K"].to_dict() == {"below": 0, "above": 1, "other": 0, "assessed": 1}
 
 
-def test_abnormal_labs_come_farthest_outside_first() -> None:
-    listed = figures().abnormal_labs
+def test_results_out_of_range_come_farthest_outside_first() -> None:
+    listed = figures().out_of_range
     assert list(listed["value"]) == [9, 4, 41]
-    assert list(listed["deviation"]) == pytest.approx([4 / 5, 1 / 5, 1 / 35])
+    assert list(listed["ratio"]) == pytest.approx([9 / 5, 5 / 4, 41 / 40])
 
 
 def test_adverse_events_are_listed_serious_first() -> None:
-    assert list(figures().adverse_events["serious"]) == [True, False, False]
+    assert list(figures().adverse_events["serious"]) == ["yes", "unknown", "no"]
 
 
 def test_site_activity_adds_up_to_the_key_figures() -> None:
@@ -198,8 +223,8 @@ def test_site_activity_adds_up_to_the_key_figures() -> None:
         ("documents", Figure.DOCUMENTS),
         ("adverse_events", Figure.ADVERSE_EVENTS),
         ("serious", Figure.SERIOUS_ADVERSE_EVENTS),
-        ("labs", Figure.LAB_RESULTS_ASSESSED),
-        ("out_of_range", Figure.ABNORMAL_LABS),
+        ("results", Figure.RESULTS_ASSESSED),
+        ("out_of_range", Figure.OUT_OF_RANGE),
         ("visits", Figure.VISITS),
     ):
         value = found.values[figure]

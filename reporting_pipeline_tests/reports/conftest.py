@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from reporting_pipeline.domain.clinical.reading import Reading
+from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule
@@ -71,28 +73,31 @@ def make_dataset(
                 "preferred_term": "HEADACHE",
                 "system_organ_class": "NERVOUS SYSTEM DISORDERS",
                 "severity": ["MILD", "MODERATE", "SEVERE"][number % 3],
-                "serious": number == 0,
+                "serious": "yes" if number == 0 else "no",
                 "start": "2026-11",
             }
         )
     for number in range(20):
-        rows["labs"].append(
-            {
-                "document_id": "doc_0",
-                "window": "current",
-                "site": "700",
-                "subject": "01-700-0",
-                "day": "2026-11-16",
-                "test_code": "ALT",
-                "test": "Alanine Aminotransferase",
-                "value": -2.0 + number * 5,
-                "unit": "U/L",
-                "low": 5.0,
-                "high": 40.0,
-            }
-        )
+        result = {
+            "test_code": "ALT",
+            "test": "Alanine Aminotransferase",
+            "value": -2.0 + number * 5,
+            "unit": "U/L",
+            "low": 5.0,
+            "high": 40.0,
+        }
+        (made,) = rows_of("lab", {"results": [result]}, Reading())
+        key = {"document_id": "doc_0", "window": "current", "site": "700", "subject": "01-700-0"}
+        rows["labs"].append({**key, "day": "2026-11-16", **made})
     rows["visits"] = [
-        {"document_id": "doc_2", "window": "current", "site": "702", "subject": "x", "planned": True}
+        {
+            "document_id": "doc_2",
+            "window": "current",
+            "site": "702",
+            "subject": "x",
+            "planned": True,
+            "visit_status": "done",
+        }
     ]
     rows["findings"] = [
         {

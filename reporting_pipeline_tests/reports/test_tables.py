@@ -55,13 +55,30 @@ def test_the_csv_says_what_it_is(renderer: ReportRenderer) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", EVIL, "+1-2", "-a"],
+    [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        " =1",
+        EVIL,
+        "+1-2",
+        "-a",
+        "＝1+1",
+        "＠SUM(A1)",
+        "=A1",
+        "- none",
+    ],
 )
 def test_formula_cells_are_neutralized(cell: str) -> None:
     assert harmless(cell) == f"'{cell}"
 
 
-@pytest.mark.parametrize("cell", ["-5", "-0.25", "+3.1", "-1e-7", "plain", "", "5-3", "a=b", -5.0, True])
+@pytest.mark.parametrize(
+    "cell", ["-5", "-0.25", "+3.1", "-1e-7", "plain", "", "5-3", "a=b", -5.0, True, "-", "+++", "=", "- -"]
+)
 def test_numbers_and_plain_text_stay_as_they_are(cell: object) -> None:
     assert harmless(cell) == cell
 
@@ -91,7 +108,7 @@ def test_the_workbook_reopens_with_the_right_values_and_no_formula(renderer: Rep
     value = [cell.value for cell in labs[1]].index("value") + 1
     assert labs.cell(2, value).value == -2
     documents = book["Documents"]
-    received = [cell.value for cell in documents[1]].index("received at") + 1
+    received = [cell.value for cell in documents[1]].index("received at (UTC)") + 1
     assert documents.cell(2, received).is_date
     overview = {row[0].value: row[1].value for row in book["Overview"].iter_rows()}
     assert overview["Documents received"] == 9

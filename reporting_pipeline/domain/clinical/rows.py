@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reporting_pipeline.domain.clinical import codes, numbers
-from reporting_pipeline.domain.clinical.measurements import NOT_LISTED, Assessment, Quantity, assess
+from reporting_pipeline.domain.clinical.measurements import Assessment, Quantity, assess
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS, Result
 from reporting_pipeline.domain.clinical.reading import Reading, shown
 from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
@@ -145,7 +145,7 @@ def _read_value(reading: Reading, result: Data, row: Row, where: str) -> None:
             detail = f"The value is {numbers.digits(value)}, the text {shown(text)}."
             reading.finding("value_contradicts_text", where + "text_result", detail)
         return
-    if not text and isinstance(given, str) and not codes.is_not_stated(given):
+    if not text and not original and isinstance(given, str) and not codes.is_not_stated(given):
         text = given
     row["text_result"] = text or original
     row["value_text"] = text or original or str(row["status"])
@@ -199,7 +199,7 @@ def _judge(reading: Reading, result: Data, row: Row, where: str) -> None:
 def set_assessment(row: Row, judged: Assessment) -> None:
     row["flag"] = judged.flag
     row["assessed"] = judged.assessed
-    row["out_of_range"] = judged.tier != NOT_LISTED
+    row["out_of_range"] = judged.listed
     row["tier"] = float(judged.tier)
     row["ratio"] = judged.ratio
 

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports import wording
-from reporting_pipeline.reports.palette import ACCENT, FAINT, INK, MUTED, TINT
+from reporting_pipeline.reports.palette import ACCENT, ALARM, FAINT, INK, MUTED, TINT
 from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, Page, Personal
 from reporting_pipeline.reports.pdf.layout import BOTTOM, LEFT, RIGHT, WIDTH, Flow
 from reporting_pipeline.reports.pdf.surface import Surface
 from reporting_pipeline.reports.pdf.tables import TEXT, Column, Pair
 from reporting_pipeline.reports.pdf.typesetting import clean, fit, wrap
 from reporting_pipeline.reports.request import ReportRequest
-from reporting_pipeline.reports.sections import ReportContent, filter_rows, tiles
+from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text, tiles
 from reporting_pipeline.reports.types.base import ReportType
 
 _BAND_TOP = PAGE_HEIGHT - 128.0  # lower edge of the title band
 _WHO_TOP = _BAND_TOP - 22
 _HALF = WIDTH * 0.55
 _TRIALS_SHOWN = 10
+_OMISSIONS_SHOWN = 4
 #: Heights of the table of trials: its two-line head, a row (always two lines), head and lines below.
 _TRIAL_HEAD, _TRIAL_ROW, _AROUND_TRIALS = 24.0, 23.0, 110.0
 
@@ -38,11 +39,12 @@ def shared_cover(flow: Flow, content: ReportContent, kind: ReportType) -> None:
     _fact(
         surface, x, _WHO_TOP - 34, "Data as of", wording.moment(content.data_as_of, content.period.timezone)
     )
-    names = ", ".join(trial.trial for trial in content.trials) or "None of those the filters name"
+    names = ", ".join(trial.trial for trial in content.trials) or "None that can be reported"
     if len(content.trials) > 3:
         names = f"{len(content.trials)}: {names}"
     _fact(surface, x, _WHO_TOP - 68, "Trials", names)
     flow.y = _WHO_TOP - 112
+    _left_out(flow, content)
     if content.is_empty:
         _empty_statement(flow, content)
         return
@@ -50,6 +52,28 @@ def shared_cover(flow: Flow, content: ReportContent, kind: ReportType) -> None:
     flow.space(6)
     flow.tiles(tiles(content.totals, kind.tiles, content.noun))
     _contents(flow, content)
+
+
+def _left_out(flow: Flow, content: ReportContent) -> None:
+    """What is missing from this report, before anything that is in it."""
+    if not content.omissions:
+        return
+    shown = [
+        line
+        for omission in content.omissions[:_OMISSIONS_SHOWN]
+        for line in wrap(omission_text(omission), WIDTH - 18, 8, False, 2)
+    ]
+    rest = len(content.omissions) - _OMISSIONS_SHOWN
+    if rest > 0:
+        shown.append(f"and {wording.plural(rest, 'more part')}; the appendix names them all.")
+    height = 24 + 11 * len(shown)
+    top = flow.y - 4
+    flow.surface.rectangle(LEFT, top - height, WIDTH, height, stroke=ALARM, line_width=0.8)
+    flow.surface.rectangle(LEFT, top - height, 3, height, fill=ALARM)
+    flow.surface.text(LEFT + 11, top - 14, "This report is not complete", 9.5, ALARM, bold=True)
+    for number, line in enumerate(shown):
+        flow.surface.text(LEFT + 11, top - 27 - 11 * number, line, 8, INK)
+    flow.y = top - height - 4
 
 
 def _fact(surface: Surface, x: float, y: float, label: str, text: str) -> None:
@@ -62,8 +86,12 @@ def _empty_statement(flow: Flow, content: ReportContent) -> None:
     flow.space(4)
     flow.paragraph(
         "No document that matches the filters of this subscription arrived in the period "
-        f"{wording.period_detail(content.period)}. There is nothing else to report; the next report comes as "
-        "scheduled.",
+        f"{wording.period_detail(content.period)}"
+        + (
+            " in the trials that could be reported; the others are named above."
+            if content.omissions
+            else ". There is nothing else to report; the next report comes as scheduled."
+        ),
         10,
     )
     flow.space(10)
@@ -75,7 +103,7 @@ _GLANCE = (
     ("Documents", (Figure.DOCUMENTS,)),
     ("Adverse events", (Figure.ADVERSE_EVENTS,)),
     ("Serious", (Figure.SERIOUS_ADVERSE_EVENTS,)),
-    ("Labs out of range", (Figure.ABNORMAL_LABS,)),
+    ("Out of range", (Figure.OUT_OF_RANGE,)),
     ("Files unusable", (Figure.FILES_MISSING, Figure.FILES_CORRUPT)),
 )
 

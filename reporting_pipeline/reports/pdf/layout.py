@@ -112,12 +112,15 @@ class Flow:
 
     def paragraph(
         self, text: str, size: float = BODY, fill: Colour = INK, most: int = 400, indent: float = 0
-    ) -> None:
+    ) -> int:
+        """Returns how many lines it took."""
         leading = size * 1.42
-        for line in wrap(text, WIDTH - indent, size, False, most):
+        lines = wrap(text, WIDTH - indent, size, False, most)
+        for line in lines:
             self.need(leading)
             self.y -= leading
             self.surface.text(LEFT + indent, self.y, line, size, fill)
+        return len(lines)
 
     def note(self, text: str) -> None:
         """A line in small grey print: captions, caps, definitions."""
@@ -230,5 +233,5 @@ class Flow:
 
 
 def _ratio(picture: Picture) -> float:
-    """Width by height, within limits: a panorama or a strip must not make a row vanish."""
-    return min(max(picture.width / max(picture.height, 1), 0.4), 4.0)
+    """Width by height, as it is: an ECG strip that is stretched says something else."""
+    return picture.width / max(picture.height, 1)

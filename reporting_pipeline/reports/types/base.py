@@ -22,5 +22,5 @@ class ReportType:
     name: str  # what a subscription's `report_type` says
     title: str  # follows the cadence: "Weekly trial activity"
     description: str
-    tiles: tuple[Figure, ...]  # at most 12
+    tiles: tuple[Figure, ...]  # at most 16
     sections: tuple[Section, ...]

@@ -1,0 +1,45 @@
+"""Who is one person. A subject is (trial, site, subject): numbers as "001" are given at every site anew.
+
+Where the number names its site ("01-701-1015" at site 701, the form of USUBJID) it is unique in the
+trial, and stays one person when it occurs at another site: somebody who moved. A document that names no
+site belongs to the person of that number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_PARTS = re.compile(r"[^A-Za-z0-9]+")
+
+
+def persons(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """A number for each person by (site, subject), from 1; equal numbers are one person. "" is nobody: 0.
+
+    The numbers follow from the pairs, in whatever order they come.
+    """
+    sites: dict[str, set[str]] = {}
+    for site, subject in pairs:
+        sites.setdefault(subject, set()).add(site)
+    numbers: dict[tuple[str, str], int] = {}
+    last = 0
+    for subject in sorted(sites):
+        if not subject.strip():
+            numbers.update(((site, subject), 0) for site in sites[subject])
+            continue
+        last += 1
+        named = sorted(sites[subject] - {""})
+        together = is_one_person(subject, named)
+        for place, site in enumerate(named):
+            if place and not together:
+                last += 1
+            numbers[site, subject] = last
+        if "" in sites[subject]:
+            numbers["", subject] = numbers[named[0], subject] if named else last
+    return numbers
+
+
+def is_one_person(subject: str, sites: Iterable[str]) -> bool:
+    """Whether a subject number that occurs at all of `sites` (not "") means one person."""
+    sites = list(sites)
+    return len(sites) < 2 or not set(_PARTS.split(subject)).isdisjoint(sites)

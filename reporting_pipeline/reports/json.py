@@ -1,0 +1,112 @@
+"""The report as JSON: every figure with the documents behind it, every row, what is left out, what was odd.
+
+    {"figures": {trial: {figure: {"value", "documents": [ids]}}},
+     "listings": {trial: {table: [rows]}},
+     "omissions": [{"trial", "part", "reason"}],
+     "findings": [{"document", "code", "field", "detail"}]}
+
+Enough to recompute everything. Documents are named by the caller's own id where there is one. A figure
+without a value (a share of nothing) is null, one that the filters leave out is absent. Rows stand in the
+order in which a reader meets them; `out_of_range`, of all measurements, in the order of the rank. Columns
+are those of `domain.datasets.TABLES`, without what is restricted. The bytes follow from the request alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from reporting_pipeline.domain.facts import Listing
+from reporting_pipeline.domain.figures import Figure, TrialFigures
+from reporting_pipeline.reports.csv import TABLE_NOTES, columns_of
+from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.sections import ReportContent
+
+_NO_LISTINGS = ("key_figures", "site_activity", "findings", "omissions", "figure_documents")
+
+
+def write(content: ReportContent, request: ReportRequest) -> bytes:
+    """The file's bytes, UTF-8."""
+    names = {trial.trial: _own_ids(trial) for trial in content.trials}
+    whole = {
+        "figures": {trial.trial: _figures(trial, names[trial.trial]) for trial in content.trials},
+        "listings": {trial.trial: _listings(trial, names[trial.trial], content) for trial in content.trials},
+        "omissions": [
+            {"trial": one.trial, "part": one.part, "reason": one.reason} for one in content.omissions
+        ],
+        "findings": [
+            *(finding for trial in content.trials for finding in _findings(trial, names[trial.trial])),
+            *(
+                {"document": one.document, "code": one.code, "field": one.field, "detail": one.detail}
+                for one in sorted(request.source_findings)
+            ),
+        ],
+    }
+    text = json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
+    return f"{text}\n".encode("utf-8", "replace")
+
+
+def _own_ids(trial: TrialFigures) -> Mapping[str, str]:
+    """The caller's own id of each document that has one."""
+    documents = trial.documents.facts
+    pairs = zip(documents["document_id"].tolist(), documents["external_id"].tolist(), strict=True)
+    return {document: own for document, own in pairs if own}
+
+
+def _figures(trial: TrialFigures, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        figure.value: {
+            "value": _plain(float(value.current)),
+            "documents": sorted(names.get(one, one) for one in trial.documents_behind(figure)),
+        }
+        for figure in Figure
+        if (value := trial.values[figure]) is not None
+    }
+
+
+def _listings(
+    trial: TrialFigures, names: Mapping[str, str], content: ReportContent
+) -> dict[str, list[dict[str, Any]]]:
+    listings: dict[str, list[dict[str, Any]]] = {}
+    for name in TABLE_NOTES:
+        columns = columns_of(name, content)
+        if name in _NO_LISTINGS or not columns:
+            continue
+        listing = getattr(trial, name) if hasattr(trial, name) else trial.tables[name]
+        listings[name] = list(_rows(listing, names, columns))
+    return listings
+
+
+def _rows(listing: Listing, names: Mapping[str, str], columns: list[str]) -> Iterator[dict[str, Any]]:
+    shown = [column for column in listing.facts.frame.columns if column != "window"]
+    if columns != ["*"]:
+        shown = columns
+    cells = [[_plain(cell) for cell in _cells(listing, column)] for column in shown]
+    for row in zip(*cells, strict=True):
+        record = dict(zip(shown, row, strict=True))
+        record["document_id"] = names.get(record["document_id"], record["document_id"])
+        yield record
+
+
+def _cells(listing: Listing, column: str) -> list[Any]:
+    if column == "received_at":
+        return [moment.to_pydatetime() for moment in listing.frame[column]]
+    cells: list[Any] = listing[column].tolist()
+    return cells
+
+
+def _findings(trial: TrialFigures, names: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    found = [trial.findings[column].tolist() for column in ("document_id", "code", "field", "message")]
+    for document, code, field, detail in zip(*found, strict=True):
+        yield {"document": names.get(document, document), "code": code, "field": field, "detail": detail}
+
+
+def _plain(cell: Any) -> Any:
+    """A value of JSON: whole numbers as such, what is not finite or not there as null."""
+    if isinstance(cell, float):
+        if cell != cell or cell in (float("inf"), float("-inf")):
+            return None
+        return int(cell) if cell.is_integer() and abs(cell) < 2**53 else cell
+    return cell.isoformat() if isinstance(cell, datetime) else cell
