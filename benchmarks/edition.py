@@ -26,12 +26,9 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,24 +37,23 @@ from dagster import DagsterEventType, DagsterInstance, RunsFilter
 from dagster._core.storage.dagster_run import RunRecord
 
 from benchmarks import celery_design, measuring, synthetic
+from benchmarks.deployment import dagster, embedded_deployment
 from benchmarks.unorchestrated import render_part
 from reporting_pipeline.assets.batch import STAGE_TIMES
 from reporting_pipeline.automation.tags import STAGE
-from reporting_pipeline.cli.local.dagster_processes import code_server
-from reporting_pipeline.cli.local.home import Deployment, open_deployment
-from reporting_pipeline.cli.local.processes import Child, running
+from reporting_pipeline.cli.local.home import Deployment
+from reporting_pipeline.cli.local.processes import Child
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.embedded import servers
-from reporting_pipeline.settings import Settings, load_settings
+from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.editions import job_counts
 from reporting_pipeline.stores.lifecycle import run_now
 from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.subscriptions import subscriptions_by_id
 
-SENSOR_SECONDS = 5
 CELERY_SAMPLE = 90
 #: In the command lines of runs: the code server starts them by multiprocessing.
 RUN_PROCESS = "spawn_main"
@@ -85,12 +81,15 @@ def measure(
     subscriptions: int, trials: int, single_runs: int, plain_reports: int, patience: float
 ) -> dict[str, Any]:
     """The figures of one edition; see the module."""
-    with _deployment() as (local, deployment):
+    with embedded_deployment() as (local, deployment):
         period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), deployment.settings.timezone)
         edition = Edition(local, deployment, period)
         documents = synthetic.load_trials(deployment.database, deployment.objects, period, trials)
         synthetic.load_subscriptions(deployment.database, subscriptions, datetime.now(UTC), trials)
-        with _dagster(deployment) as (code, daemon), measuring.watching(code.pid, daemon.pid) as uses:
+        with (
+            dagster(deployment, REPORTING_WEEKLY_OPENS="* * * * *") as (code, daemon),
+            measuring.watching(code.pid, daemon.pid) as uses,
+        ):
             before = _cpu_of_servers(local)
             _until_complete(edition, daemon, patience)
             figures = _figures(edition, uses, _cpu_of_servers(local) - before)
@@ -125,34 +124,6 @@ def measure(
             "reports": plain_reports,
         },
     }
-
-
-@contextmanager
-def _deployment() -> Iterator[tuple[Settings, Deployment]]:
-    """Embedded servers of a temporary home, and Dagster's home beside them."""
-    with tempfile.TemporaryDirectory(prefix="reporting-benchmark-") as home:
-        local = load_settings({"REPORTING_ENVIRONMENT": "local", "REPORTING_HOME": home})
-        with servers.running(local) as endpoints:
-            deployment = open_deployment(local)
-            # dagster.yaml names its storage by DAGSTER_HOME, for this process's own look at it, too.
-            os.environ["DAGSTER_HOME"] = str(deployment.dagster_home)
-            yield local, deployment
-            mongo_client(endpoints.mongodb_uri).close()
-            mongo_client.cache_clear()
-
-
-@contextmanager
-def _dagster(deployment: Deployment) -> Iterator[tuple[Child, Child]]:
-    """The code server and the daemon."""
-    environment = deployment.environment(
-        REPORTING_WEEKLY_OPENS="* * * * *", REPORTING_SENSOR_INTERVAL_SECONDS=str(SENSOR_SECONDS)
-    )
-    logs = deployment.settings.home / "logs"
-    with (
-        code_server(environment, logs) as code,
-        running("dagster-daemon", code.daemon_command(), environment, logs / "daemon.log") as daemon,
-    ):
-        yield code.child, daemon
 
 
 def _until_complete(edition: Edition, daemon: Child, patience: float) -> None:

@@ -24,6 +24,7 @@ SAID: Mapping[str, set[str]] = {
     "api": {"subscriptions", "connections", "read", "list", "create"},
     "kill_delivery": {"deliveries", "with_events", "without_events", "outbox"},
     "lineage": {"sqlite", "slowest_s"},
+    "run_now": {"reports", "median_s", "worst_s"},
 }
 
 
