@@ -20,6 +20,7 @@ from reporting_pipeline.cli.operate import (
     delivery,
     editions,
     files,
+    import_documents,
     keeping,
     migrate,
     watching,
@@ -42,6 +43,7 @@ app = typer.Typer(
 servers_app = typer.Typer(no_args_is_help=True, help="The embedded MongoDB- and S3-protocol servers.")
 
 app.add_typer(editions.app, name="edition", rich_help_panel=OPERATE)
+app.add_typer(import_documents.app, name="import", rich_help_panel=OPERATE)
 app.add_typer(delivery.app, name="delivery", rich_help_panel=OPERATE)
 app.add_typer(watching.audit_app, name="audit", rich_help_panel=OPERATE)
 app.command("migrate", rich_help_panel=OPERATE)(migrate.migrate_command)
@@ -97,12 +99,15 @@ def try_(
     form: Annotated[Output, typer.Option("--format", help="What to write.")] = Output.PDF,
     timezone: Annotated[str, typer.Option(help="In which days and weeks are counted.")] = "UTC",
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("."),
+    mapping: Annotated[
+        Path | None, typer.Option(help="YAML that says how tables that are not SDTM are read.")
+    ] = None,
 ) -> None:
     """Make a report from your own files, with no server and no setting, and say what was understood."""
     with plain_errors():
         from reporting_pipeline.cli.local import try_report
 
-        options = try_report.TryOptions(path, trial, as_of, cadence, form, timezone, out)
+        options = try_report.TryOptions(path, trial, as_of, cadence, form, timezone, out, mapping)
         try_report.run(options, console, datetime.now(UTC))
 
 

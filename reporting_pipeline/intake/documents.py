@@ -27,6 +27,7 @@ class SourceDocument:
     received_at: datetime | None = None  # None: the source does not say
     note: str | None = None
     synthetic: bool = False
+    from_table: bool = False  # its `key` was made from a row, not given by the caller
 
     def of_trial(self, trial: str) -> SourceDocument:
         """The same document, of `trial`."""

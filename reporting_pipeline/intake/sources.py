@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from reporting_pipeline.intake import ndjson
 from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.mapping import TableMapping, mapped
 from reporting_pipeline.intake.sdtm import documents as sdtm
 from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS
 from reporting_pipeline.intake.sdtm.tables import (
@@ -79,15 +80,22 @@ class Source:
 
 
 def open_source(
-    path: Path, understanding: Understanding, progress: Callable[[str], None] = lambda name: None
+    path: Path,
+    understanding: Understanding,
+    progress: Callable[[str], None] = lambda name: None,
+    mapping: TableMapping | None = None,
 ) -> Source:
-    """What stands at `path`. `progress` is called with the name of each file before it is read.
+    """What stands at `path`. `progress` is called with the name of each file before it is read; `mapping`
+    says how tables that are not SDTM are read.
 
-    Raises SourceProblem when nothing there can be read.
+    Raises SourceProblem when nothing there can be read, MappingProblem when the mapping does not fit.
     """
     files = _files(path)
     tables: list[Table] = []
     lines: list[Path] = []
+    if mapping is not None:
+        tables, used = mapped(mapping, path, files, understanding)
+        files = [file for file in files if file not in used]
     for file in _one_of_each_format(files, understanding):
         progress(file.name)
         if _holds_documents(file):

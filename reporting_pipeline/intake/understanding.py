@@ -20,6 +20,7 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "assumed_arrival": "The document does not say when it arrived; its collection date stands for it.",
     "no_arrival": "The document says neither when it arrived nor when it was collected; it is in no period.",
     "assumed_timezone": "An instant without an offset; it was read in the report's timezone.",
+    "refused": "The document cannot be taken in; the field says why.",
     "duplicate_id": "Two documents have one id; the later one in the source stands.",
     "no_site": "The subject's site is not known; the document stands at the site 'unknown'.",
     "no_kind": "The table is of a domain that no kind of document holds; its rows were left out.",

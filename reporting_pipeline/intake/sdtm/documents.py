@@ -120,6 +120,7 @@ class _Reading:
             collected=max(domain.when(row) for row in rows),
             data=data,
             key=(domain.code, *full) if domain.second else full,
+            from_table=True,
         )
 
     def _unique(self, key: tuple[str, ...], data: Mapping[str, object]) -> tuple[str, ...]:

@@ -65,6 +65,12 @@ def read_table(path: Path) -> Table:
     return Table(_domain(frame, name or stem_of(path)), frame, path.name, tuple(notes))
 
 
+def table_of(frame: pl.DataFrame, source: str) -> Table:
+    """A table that stands in memory. Its name is that of its DOMAIN, or of `source`."""
+    tidied = _tidied(frame, source)
+    return Table(_domain(tidied, stem_of(Path(source))), tidied, source)
+
+
 def suffix_of(path: Path) -> str:
     """`path`'s suffix in lower case, that of the file inside for a `.gz`."""
     name = path.name.lower().removesuffix(".gz")

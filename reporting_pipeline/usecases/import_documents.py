@@ -1,0 +1,198 @@
+"""Files of others into the stores of a deployment: the trial registered, its documents taken in once.
+
+The same import again changes nothing, and one that was cut off goes on where it stood: ids follow from
+the source, and a document keeps the arrival it was first taken in with. A document that cannot be taken
+in becomes a finding and keeps no other out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from reporting_pipeline.intake.checking import stored_id
+from reporting_pipeline.intake.dates import NOON, collected_at
+from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.sources import Source
+from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.stores import audit, documents, trials
+from reporting_pipeline.stores.documents import Arrival, DocumentInvalid
+from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.stores.objects import ObjectStore
+
+ACTOR = "import"
+CHUNK = 500
+COLLECTED, NOW = "collected", "now"
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Into which organisation, and when the documents count as arrived where the source does not say:
+    on their collection date, now, or at one instant."""
+
+    organisation: str
+    arrival: str | datetime  # COLLECTED, NOW or an instant
+    now: datetime
+    zone: ZoneInfo
+    dry_run: bool = False
+    time_of_day: time = NOON
+
+
+@dataclass
+class Imported:
+    """What an import did, or would do."""
+
+    created: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    withdrawn: int = 0  # arrivals of documents that were withdrawn: they stay so
+    trials: dict[str, str] = field(default_factory=dict)  # trial -> registered or known
+
+
+def import_documents(
+    database: Database,
+    objects: ObjectStore,
+    found: Iterable[SourceDocument],
+    source: Source,
+    options: ImportOptions,
+    understanding: Understanding,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Imported:
+    """Take in `found`, the documents of `source`.
+
+    Raises TrialExists when another organisation has one of its trials.
+    """
+    done = Imported()
+    counted = 0
+    waiting = iter(_seen(found, understanding))
+    while some := list(islice(waiting, CHUNK)):
+        for trial in sorted({document.trial for document in some} - done.trials.keys()):
+            done.trials[trial] = _register(database, source, trial, options)
+        valid = _take_in(database, objects, some, options, understanding, done)
+        _add_sites(database, valid, options)
+        counted += len(some)
+        progress(counted)
+    if not options.dry_run and (done.created or done.changed):
+        _audit(database, done, options)
+    return done
+
+
+def _seen(found: Iterable[SourceDocument], understanding: Understanding) -> Iterator[SourceDocument]:
+    for document in found:
+        understanding.saw(document.record("", None, ""))
+        yield document
+
+
+def _register(database: Database, source: Source, trial: str, options: ImportOptions) -> str:
+    if trials.get_trial(database, options.organisation, trial) is not None:
+        return "known"
+    facts = source.facts(trial)
+    record = {
+        "_id": trial,
+        "organisation": options.organisation,
+        "title": facts.title[:1000],
+        "sponsor": facts.sponsor[:1000],
+        "phase": facts.phase[:1000],
+        "therapeutic_area": facts.therapeutic_area[:1000],
+        "sites": [{"id": site, "name": name} for site, name in facts.sites],
+    }
+    if not options.dry_run:
+        trials.add_trial(database, record)
+    return "registered"
+
+
+def _add_sites(database: Database, valid: Sequence[Record], options: ImportOptions) -> None:
+    """Sites that documents name and the trial does not have yet."""
+    if options.dry_run:
+        return
+    by_trial: dict[str, dict[str, str]] = {}
+    for record in valid:
+        by_trial.setdefault(record["trial"], {})[record["site"]] = f"Site {record['site']}"
+    for trial, sites in by_trial.items():
+        standing = trials.get_trial(database, options.organisation, trial)
+        if standing is not None:
+            trials.add_sites(database, standing, sites)
+
+
+def _take_in(
+    database: Database,
+    objects: ObjectStore,
+    some: Sequence[SourceDocument],
+    options: ImportOptions,
+    understanding: Understanding,
+    done: Imported,
+) -> list[Record]:
+    """The records that are sound; they stand then, unless this is a dry run."""
+    ids = {_identifier(document, options): document for document in some}  # the last of several stands
+    standing = {one["_id"]: one for one in find_any(database.documents, "_id", ids)}
+    valid: list[Record] = []
+    for identifier, document in ids.items():
+        before = standing.get(identifier)
+        at = before["received_at"] if before else _arrival(document, options, understanding)
+        record = {**document.record(identifier, at, options.organisation), "source_id": document.source_id}
+        try:
+            valid.append(documents.validated(record, None, options.now))
+        except DocumentInvalid as error:
+            done.refused += 1
+            for name, detail in error.problems:
+                understanding.finding(document.source_id, "refused", name, detail)
+    if options.dry_run:
+        _count(valid, standing, done)
+        return valid
+    arrivals = (Arrival(record) for record in valid)
+    ingested = documents.ingest_many(database, objects, arrivals, options.now)
+    done.created += len(ingested.created)
+    done.changed += len(ingested.changed)
+    done.unchanged += ingested.unchanged
+    done.withdrawn += ingested.withdrawn
+    return valid
+
+
+def _count(valid: Iterable[Record], standing: dict[str, Record], done: Imported) -> None:
+    for record in valid:
+        before = standing.get(record["_id"])
+        if before is None:
+            done.created += 1
+        elif documents.same_document(before, record):
+            done.unchanged += 1
+        else:
+            done.changed += 1
+
+
+def _identifier(document: SourceDocument, options: ImportOptions) -> str:
+    if document.from_table:
+        return documents.document_id(document.trial, document.kind, *document.key)
+    return stored_id(options.organisation, document.trial, document.source_id)
+
+
+def _arrival(document: SourceDocument, options: ImportOptions, understanding: Understanding) -> datetime:
+    if document.received_at is not None:
+        return document.received_at
+    if isinstance(options.arrival, datetime):
+        return options.arrival
+    if options.arrival == NOW:
+        return options.now
+    collected = collected_at(document.collected, options.zone, options.time_of_day)
+    if collected is None:
+        understanding.finding(
+            document.source_id, "no_arrival", "collected", "Has no date to arrive on; it arrives now."
+        )
+        return options.now
+    return collected.astimezone(UTC)
+
+
+def _audit(database: Database, done: Imported, options: ImportOptions) -> None:
+    details = {"created": done.created, "changed": done.changed, "refused": done.refused}
+    audit.record(
+        database,
+        audit.Action.DOCUMENTS_IMPORTED,
+        ACTOR,
+        "documents",
+        options.now,
+        organisation=options.organisation,
+        details=details,
+    )

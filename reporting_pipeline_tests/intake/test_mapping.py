@@ -1,0 +1,97 @@
+"""Tables that are not SDTM, read through a mapping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.mapping import MappingProblem, read_mapping
+from reporting_pipeline.intake.sources import open_source
+from reporting_pipeline.intake.understanding import Understanding
+
+LABS = """PATNO;CENTRE;STUDYDAY;PARAM;RESULT;UNIT;FLAG;BATCH
+001;701;1;GLUC;5,1;mmol/L;1;x
+001;701;-1;GLUC;9;mmol/L;2;
+"""
+SUBJECTS = "PATNO,FIRST_DOSE\n001,2026-11-16\n"
+EVENTS = "PATNO,WHAT,GRADE,SAE,WHEN\n001,SYNCOPE,3,1,2026-11-17\n"
+MAPPING = """
+trial: T-1
+reference: {file: subjects.csv, subject: PATNO, date: FIRST_DOSE}
+tables:
+  - file: lab*.csv
+    kind: lab
+    subject: PATNO
+    site: CENTRE
+    collected: {day: STUDYDAY}
+    columns: {test_code: PARAM, value: RESULT, unit: UNIT, indicator: FLAG}
+    constants: {specimen: SERUM}
+    codes: {indicator: {"1": NORMAL, "2": HIGH}}
+    decimal: ","
+  - file: events.csv
+    kind: adverse_event
+    subject: PATNO
+    site: {value: "701"}
+    collected: WHEN
+    columns: {term: WHAT, grade: GRADE, serious: SAE}
+    codes: {serious: {"1": "Y", "0": "N"}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in (("labs_1.csv", LABS), ("subjects.csv", SUBJECTS), ("events.csv", EVENTS)):
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def read(folder: Path, mapping: str) -> tuple[list[SourceDocument], Understanding]:
+    path = folder / "map.yaml"
+    path.write_text(mapping)
+    understanding = Understanding()
+    source = open_source(folder, understanding, mapping=read_mapping(path))
+    return list(source.documents(understanding, ZoneInfo("UTC"), None)), understanding
+
+
+def test_mapped_tables_become_documents(folder: Path) -> None:
+    documents, understanding = read(folder, MAPPING)
+    by_day = {one.collected: one for one in documents if one.kind == "lab"}
+    assert sorted(by_day) == ["2026-11-15", "2026-11-16"]  # there is no day 0
+    (result,) = by_day["2026-11-16"].data["results"]
+    expected = {
+        "test_code": "GLUC",
+        "value": 5.1,
+        "unit": "mmol/L",
+        "indicator": "NORMAL",
+        "specimen": "SERUM",
+    }
+    assert {name: result[name] for name in expected} == expected
+    (event,) = [one for one in documents if one.kind == "adverse_event"]
+    assert (event.trial, event.site, event.subject) == ("T-1", "701", "001")
+    assert (event.data["term"], event.data["grade"], event.data["serious"]) == ("SYNCOPE", 3.0, True)
+    assert understanding.unplaced == {"labs_1.csv.BATCH": 1}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("kind: lab", "kind: blood", "tables.0.kind"),
+        ("kind: lab", "kind: note", "no table holds them"),
+        ("test_code: PARAM", "test_kode: PARAM", "have no field 'test_kode'"),
+        ("test_code: PARAM", "test_code: PARAMETER", "has no column 'PARAMETER'"),
+        ("lab*.csv", "blood*.csv", "there is no file 'blood*.csv'"),
+        ("file: subjects.csv", "file: people.csv", "there is no file 'people.csv'"),
+        ("date: FIRST_DOSE", "date: DOSE", "has no column 'DOSE'"),
+        ("trial: T-1", "trail: T-1", "trail"),
+        ("trial: T-1", "trial: [", "is no YAML"),
+    ],
+)
+def test_what_a_mapping_names_and_nothing_has_is_said(
+    folder: Path, before: str, after: str, words: str
+) -> None:
+    with pytest.raises(MappingProblem) as problem:
+        read(folder, MAPPING.replace(before, after))
+    assert words in str(problem.value)
