@@ -20,8 +20,11 @@ log = logging.getLogger(__name__)
 JSON_LIMIT_BYTES = 1_000_000
 EVENTS_LIMIT_BYTES = 5_000_000  # a batch of a mail provider
 MULTIPART_OVERHEAD_BYTES = 100_000
+BATCH_PATH = "/api/documents:batch"
+BATCH_LIMIT_BYTES = 200_000_000  # read as a stream: a line at a time is in memory
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON = re.compile(r"application/(json|[a-z0-9.!#$&^_-]+\+json)\s*(;.*)?", re.IGNORECASE)
+_LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonlines)\s*(;.*)?", re.IGNORECASE)
 _SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -82,6 +85,8 @@ class GuardMiddleware:
             await problem_response(problem, scope["path"])(scope, receive, finish)
 
     def _limit(self, scope: Scope) -> int:
+        if scope["path"] == BATCH_PATH:
+            return BATCH_LIMIT_BYTES
         uploading = scope["path"] == "/api/documents" and scope["method"] == "POST"
         if uploading:
             return self._upload_limit + MULTIPART_OVERHEAD_BYTES
@@ -115,6 +120,9 @@ def _check_content_type(path: str, content_type: str) -> None:
     if path == "/api/documents":
         if not content_type.lower().startswith("multipart/form-data"):
             raise Problem("unsupported-media-type", "Send multipart/form-data.")
+    elif path == BATCH_PATH:
+        if not _LINES.fullmatch(content_type):
+            raise Problem("unsupported-media-type", "Send application/x-ndjson: one document a line.")
     elif not _JSON.fullmatch(content_type):
         raise Problem("unsupported-media-type", "Send application/json.")
 

@@ -8,11 +8,13 @@ time or rights may lift.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -119,10 +121,19 @@ def _fingerprint(scope: Scope, body: bytes) -> str:
         scope["path"].encode("utf-8", "surrogatepass"),
         scope.get("query_string", b""),
         headers.get("if-match", "").encode(),
-        body,
+        _without_boundary(headers.get("content-type", ""), body),
     ):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
+
+
+def _without_boundary(content_type: str, body: bytes) -> bytes:
+    """A multipart body with one name for its boundary, which clients draw anew for each request."""
+    kind, parameters = parse_options_header(content_type)
+    boundary = parameters.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        return body
+    return re.sub(rb"(\A|\r\n)--" + re.escape(boundary), rb"\1--boundary", body)
 
 
 async def _read(receive: Receive) -> bytes:

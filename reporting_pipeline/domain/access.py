@@ -37,6 +37,7 @@ class Kind(StrEnum):
     DELIVERY = "delivery"
     DOCUMENT = "document"
     TRIAL = "trial"
+    ORGANISATION = "organisation"  # the home organisation's admins alone
     USER = "user"
     AUDIT = "audit"
     DEAD_LETTER = "dead letter"
@@ -148,6 +149,9 @@ _MANAGER: _Rules = {
     (Kind.DELIVERY, Action.CREATE): _ORG,
     (Kind.DELIVERY, Action.CHANGE): _ORG,
     (Kind.DOCUMENT, Action.CREATE): _ORG,
+    (Kind.DOCUMENT, Action.CHANGE): _ORG,
+    (Kind.DOCUMENT, Action.DELETE): _ORG,
+    (Kind.TRIAL, Action.CHANGE): _ORG,
     (Kind.USER, Action.READ): _ORG,
     (Kind.USER, Action.CREATE): _ORG,
     (Kind.USER, Action.CHANGE): _ORG,
@@ -155,6 +159,9 @@ _MANAGER: _Rules = {
 }
 _ADMIN: _Rules = {
     **_MANAGER,
+    (Kind.TRIAL, Action.CREATE): _ORG,
+    (Kind.TRIAL, Action.DELETE): _ORG,  # close
+    **{(Kind.ORGANISATION, action): _ORG for action in (Action.READ, Action.CREATE, Action.CHANGE)},
     (Kind.EDITION, Action.SET_STATE): _ORG,
     (Kind.USER, Action.EXPORT): _ORG,
     (Kind.USER, Action.ERASE): _ORG,
@@ -171,6 +178,8 @@ _SERVICE: _Rules = {
     (Kind.DELIVERY, Action.CHANGE): _ORG,
     (Kind.DOCUMENT, Action.READ): _ORG,
     (Kind.DOCUMENT, Action.CREATE): _ORG,
+    (Kind.DOCUMENT, Action.CHANGE): _ORG,
+    (Kind.DOCUMENT, Action.DELETE): _ORG,
     (Kind.TRIAL, Action.READ): _ORG,
 }
 _RULES: Mapping[Role, _Rules] = {

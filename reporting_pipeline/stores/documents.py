@@ -19,18 +19,20 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import bson
-from bson.errors import InvalidDocument
+from bson.errors import BSONError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.stores.mongo import Database, Record, narrowed
+from reporting_pipeline.stores import document_versions
+from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed
 from reporting_pipeline.stores.objects import ObjectStore
 
 MAX_NOTE_BYTES = 1_000_000
 MAX_DATA_BYTES = 8_000_000  # half of what MongoDB takes in one record
 MAX_FILE_BYTES = 100_000_000
+MAX_DEPTH = 50  # of a payload; MongoDB takes 100 of the whole record
 OLDEST_ARRIVAL = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_TOLERANCE = timedelta(days=1)  # of the clock of whoever says when a document arrived
 BATCH_SIZE = 500
@@ -66,6 +68,7 @@ class Ingested:
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     unchanged: int = 0
+    withdrawn: int = 0  # arrivals of documents that were withdrawn: they stay withdrawn
 
 
 def document_id(*parts: str) -> str:
@@ -114,14 +117,33 @@ def _short_note(value: str) -> str:
     return value
 
 
-def _bson_size(value: dict[str, Any]) -> dict[str, Any]:
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """`value`, which comes back from MongoDB as it went in."""
     try:
-        size = len(bson.encode(value))
-    except (InvalidDocument, OverflowError, RecursionError, ValueError) as error:
-        raise ValueError(f"cannot be kept in MongoDB ({error}); give plain values") from None
+        _check_members(value, 1)
+        encoded = bson.encode(value)
+        bson.decode(encoded)
+    except (BSONError, OverflowError, RecursionError, UnicodeError) as error:
+        raise ValueError(f"cannot be kept in MongoDB ({str(error)[:200]}); give plain values") from None
+    size = len(encoded)
     if size > MAX_DATA_BYTES:
         raise ValueError(f"has {size:,} bytes, the limit is {MAX_DATA_BYTES:,}; attach it as a file")
     return value
+
+
+def _check_members(value: object, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is nested more than {MAX_DEPTH} levels deep; give a flatter record")
+    if isinstance(value, Mapping):
+        for name, member in value.items():
+            if not isinstance(name, str) or not name or name.startswith("$") or "\0" in name:
+                raise ValueError(f"has a member {str(name)[:60]!r}; a name is not empty, nor begins with '$'")
+            _check_members(member, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for member in value:
+            _check_members(member, depth + 1)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("has a whole number of more than 64 bits; give it as text")
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
@@ -158,8 +180,9 @@ class DocumentRecord(BaseModel):
     collected: Annotated[str, Field(max_length=1000), AfterValidator(_one_line)] = ""
     note: Annotated[str, AfterValidator(_short_note)] | None = None
     synthetic: bool = False
-    data: Annotated[dict[str, Any], AfterValidator(_bson_size)] = Field(default_factory=dict)
+    data: Annotated[dict[str, Any], AfterValidator(_storable)] = Field(default_factory=dict)
     file: FileRecord | None = None
+    source_id: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
 
 
 def validated(record: Mapping[str, Any], content: bytes | None, now: datetime) -> Record:
@@ -167,7 +190,7 @@ def validated(record: Mapping[str, Any], content: bytes | None, now: datetime) -
 
     Instants are cut to the millisecond, which is what MongoDB keeps.
     """
-    given = {name: value for name, value in record.items() if name != "updated_at"}
+    given = {name: value for name, value in record.items() if name not in ("updated_at", "version")}
     try:
         document = DocumentRecord.model_validate(given)
     except ValidationError as error:
@@ -258,7 +281,8 @@ def ingest_many(
     """Take in many documents in batches; `progress` is called with the number done so far.
 
     In each batch all files are stored before the first record is written. `updated_at` becomes `now`
-    for what is new or differs from what stands, and stays for the rest. An invalid record stops the
+    for what is new or differs from what stands, and stays for the rest; what a change replaces is kept as
+    an older version. A document that was withdrawn is not taken in again. An invalid record stops the
     work with DocumentInvalid; the batches before it stand, and a second call goes on from there.
     """
     total = Ingested()
@@ -288,19 +312,29 @@ def _ingest_batch(
         records[record["_id"]] = record  # the last of several with one id is kept
         if arrival.content is not None and record["file"]:
             contents[record["file"]["key"]] = (arrival.content, record["file"]["content_type"])
-    standing = {found["_id"]: found for found in database.documents.find({"_id": {"$in": list(records)}})}
+    standing = {found["_id"]: found for found in find_any(database.documents, "_id", records)}
+    withdrawn = document_versions.withdrawn_of(database, [one for one in records if one not in standing])
+    total.withdrawn += len(withdrawn)
+    for identifier in withdrawn:
+        del records[identifier]
     for identifier, record in records.items():
         _refuse_theft(record, standing.get(identifier))
     for key, (content, content_type) in contents.items():
         objects.put(key, content, content_type)
-    writes = []
+    writes, replaced = [], []
     for identifier, record in records.items():
         before = standing.get(identifier)
-        if before is not None and _same(before, record):
+        if before is not None and same_document(before, record):
             total.unchanged += 1
             continue
-        writes.append(ReplaceOne({"_id": identifier}, {**record, "updated_at": now}, upsert=True))
+        version = 1
+        if before is not None:
+            replaced.append(before)
+            version = document_versions.version_of(before) + 1
+        kept = {**record, "version": version, "updated_at": now}
+        writes.append(ReplaceOne({"_id": identifier}, kept, upsert=True))
         (total.created if before is None else total.changed).append(identifier)
+    document_versions.keep(database, replaced, "import", "taken in again with other content", now)
     if writes:
         database.documents.bulk_write(writes, ordered=False)
 
@@ -322,9 +356,14 @@ def _refuse_theft(record: Record, before: Record | None) -> None:
         raise DocumentInvalid([("_id", f"{record['_id']} is another document; give a new id")])
 
 
-def _same(before: Record, record: Record) -> bool:
-    """Compared as BSON, in which NaN equals itself and 1 is not True."""
-    return bson.encode({**before, "updated_at": None}) == bson.encode({**record, "updated_at": None})
+def same_document(before: Record, record: Record) -> bool:
+    """Whether a document says the same, compared as BSON, in which NaN equals itself and 1 is not True."""
+    return _said(before) == _said(record)
+
+
+def _said(record: Record) -> bytes:
+    told = {"source_id": "", **record, "updated_at": None, "version": None}
+    return bson.encode(dict(sorted(told.items())))
 
 
 # --- reads ---------------------------------------------------------------------------------------
@@ -439,6 +478,7 @@ class TrialRecord(BaseModel):
     sites: list[SiteRecord] = Field(default_factory=list)
     synthetic: bool = False
     shifted_weeks: int = 0
+    closed_at: AwareDatetime | None = None  # nothing is taken in any more
 
 
 def upsert_trial(database: Database, trial: Mapping[str, Any]) -> Record:

@@ -37,6 +37,12 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("organisation", ASCENDING), ("received_at", DESCENDING), ("_id", ASCENDING)]),
         IndexModel([("file.key", ASCENDING)], sparse=True),
     ],
+    "document_versions": [
+        IndexModel([("document", ASCENDING), ("version", ASCENDING)], unique=True),
+        IndexModel(
+            [("withdrawn", ASCENDING), ("document", ASCENDING)], partialFilterExpression={"withdrawn": True}
+        ),
+    ],
     "trials": [IndexModel([("organisation", ASCENDING)])],
     "users": [
         IndexModel([("organisation", ASCENDING), ("_id", ASCENDING)]),

@@ -35,6 +35,11 @@ SCHEDULED = {
     "recipients": [{"type": "user", "value": "usr_default_subscriber"}],
 }
 USER = {"name": "Sub", "email": "subscriber@default.example", "roles": ["subscriber"], "trials": "all"}
+LINES = {"data": b"", "headers": {"Content-Type": "application/x-ndjson"}}
+CORRECTION = {
+    "document": {"trial": "T1", "site": "701", "kind": "note", "title": "Corrected"},
+    "reason": "Misspelt",
+}
 UPLOAD = {"trial": "T1", "site": "701", "kind": "note", "title": "Uploaded"}
 NOT_OWNER = {"analyst": 404, "service": 403}
 MANAGERS_ONLY = {"subscriber": 403, "analyst": 403, "service": 403}
@@ -163,6 +168,10 @@ ROUTES = [
         other=422,
         arguments={"data": UPLOAD, "files": {"file": ("note.txt", b"hello", "text/plain")}},
     ),
+    Route("POST", "/api/documents:batch", 200, "manager", WORKERS_ONLY, other=200, arguments=LINES),
+    Route("PUT", "/api/documents/{document}", 200, "manager", WORKERS_ONLY, arguments=body(CORRECTION)),
+    Route("DELETE", "/api/documents/{document}?reason=wrong", 204, "manager", WORKERS_ONLY),
+    Route("GET", "/api/documents/{document}/versions"),
     Route(
         "GET",
         LETTERS,
@@ -208,7 +217,7 @@ def test_the_table_has_every_route_that_is_not_public() -> None:
         for method in operations
         if not is_public(path)
     }
-    assert {str(route) for route in ROUTES} == documented
+    assert {str(route).partition("?")[0] for route in ROUTES} == documented
     assert len(ROUTES) == len(documented)
 
 

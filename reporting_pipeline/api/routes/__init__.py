@@ -23,6 +23,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     scheduled_reports.router,
     mailings.router,
     editions.router,
+    documents.batch_router,
     documents.router,
     dead_letters.router,
     people.router,

@@ -5,26 +5,43 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import uuid4
 
-from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
+from fastapi.responses import RedirectResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require, scoped
+from reporting_pipeline.api.document_lines import (
+    LINE_ANSWERS,
+    LINE_EXAMPLE,
+    LINE_REQUEST,
+    NDJSON,
+    answered,
+    grouped_lines,
+)
 from reporting_pipeline.api.errors import FieldError, Problem, invalid, not_found
-from reporting_pipeline.api.models.base import READ, WRITE, Identifier
-from reporting_pipeline.api.models.documents import DocumentAnswer, DocumentPage
+from reporting_pipeline.api.intake import caller_of, known_form_fields, refusals
+from reporting_pipeline.api.models.base import CHANGE, READ, WRITE, Identifier
+from reporting_pipeline.api.models.documents import (
+    Correction,
+    DocumentAnswer,
+    DocumentPage,
+    DocumentVersions,
+    StoredDocument,
+)
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain import access
-from reporting_pipeline.domain.access import Action, Resource, User
+from reporting_pipeline.domain.access import Action, Resource, User, allowed
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.periods import Cadence, Period
-from reporting_pipeline.stores import audit, documents
-from reporting_pipeline.stores.documents import DocumentInvalid
+from reporting_pipeline.intake.checking import checked
+from reporting_pipeline.stores import document_versions
 from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.usecases import documents as usecase
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
+batch_router = APIRouter(tags=["documents"])
 
 DocumentId = Annotated[str, Path(pattern=r"^doc_[0-9a-f]{24}$", examples=["doc_0a1b2c3d4e5f60718293a4b5"])]
 
@@ -89,7 +106,15 @@ def get_document_file(document_id: DocumentId, caller: Caller, deployment: Deplo
     return RedirectResponse(deployment.objects.presigned_url(file["key"], file["name"], 60), 307)
 
 
-@router.post("", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, access.Kind.DOCUMENT)])
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        200: {"model": StoredDocument, "description": "It stood already, with this content."},
+        **WRITE,
+    },
+    dependencies=[may(Action.CREATE, access.Kind.DOCUMENT), Depends(known_form_fields)],
+)
 def create_document(
     caller: Caller,
     deployment: Deployment,
@@ -103,55 +128,137 @@ def create_document(
     collected: Annotated[str, Form(max_length=100, description="ISO 8601, possibly partial.")] = "",
     note: Annotated[str | None, Form(max_length=500_000)] = None,
     data: Annotated[str, Form(max_length=900_000, description="The payload of its kind, as JSON.")] = "{}",
-) -> DocumentAnswer:
-    """Take in a document: the file is stored first, the record after it."""
+    id: Annotated[
+        str | None, Form(min_length=1, max_length=200, description="Your own id, unique in the trial.")
+    ] = None,
+    received_at: Annotated[
+        datetime | None, Form(description="For the service role alone: when it arrived.")
+    ] = None,
+    synthetic: Annotated[bool, Form(description="Generated, not collected.")] = False,
+) -> StoredDocument:
+    """Take in a document, and say at once what is odd about its payload. The file is stored first."""
     resource = Resource(access.Kind.DOCUMENT, caller.organisation, extent=Extent({trial: (site,)}, subject))
     require(caller, Action.CREATE, resource, "trial")
-    identifier = documents.document_id(caller.organisation, uuid4().hex)
-    content = _content(deployment, file)
-    record = {
-        "_id": identifier,
-        "organisation": caller.organisation,
+    given = {
+        "id": id,
         "trial": trial,
         "site": site,
         "subject": subject,
         "kind": kind.value,
         "title": title,
-        "received_at": deployment.now,
         "collected": collected,
         "note": note,
-        "synthetic": False,
+        "synthetic": synthetic,
+        "received_at": received_at,
         "data": _payload(data),
-        "file": file and {"name": file.filename, "content_type": _content_type(file)},
     }
-    try:
-        documents.ingest(deployment.database, deployment.objects, record, content, deployment.now)
-    except DocumentInvalid as error:
-        found = [FieldError(f"#/{name.replace('.', '/')}", detail) for name, detail in error.problems]
-        raise Problem("validation", str(error)[:500], found) from None
-    audit.record(
-        deployment.database,
-        "document.created",
-        caller.id,
-        identifier,
-        deployment.now,
-        organisation=caller.organisation,
-    )
-    response.headers["Location"] = f"/api/documents/{identifier}"
-    return DocumentAnswer.of(_find(deployment, caller, identifier))
+    content = _content(deployment, file)
+    named = {"name": file.filename, "content_type": _content_type(file)} if file else None
+    with refusals():
+        outcome = usecase.submit(caller_of(deployment, caller), checked(given), named, content)
+    response.status_code = 201 if outcome.state == "stored" else 200
+    response.headers["Location"] = f"/api/documents/{outcome.record['_id']}"
+    return StoredDocument.of_outcome(outcome)
+
+
+@batch_router.post(
+    "/api/documents:batch",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One answer a line, in the order of the documents.",
+            "content": {NDJSON: {"schema": LINE_ANSWERS, "example": LINE_EXAMPLE}},
+        },
+        **WRITE,
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "One document a line.",
+            "content": {NDJSON: {"schema": {"type": "string"}, "example": LINE_REQUEST}},
+        }
+    },
+    dependencies=[may(Action.CREATE, access.Kind.DOCUMENT)],
+)
+async def create_documents(request: Request, caller: Caller, deployment: Deployment) -> StreamingResponse:
+    """Take in up to 10,000 documents as newline-delimited JSON; each line has an answer of its own.
+
+    A document is `stored`, `unchanged` (it stood already, with this content) or `refused` with a
+    pointer to every bad field; a refused one keeps no other out. Documents stand in the order of the
+    lines and are stored in groups of 500: a request that was cut off may be sent again as it is.
+    """
+    acting = caller_of(deployment, caller)
+    answers: list[bytes] = []
+    async for group in grouped_lines(request.stream(), usecase.CHUNK, usecase.MOST_IN_A_BATCH):
+        answers += await run_in_threadpool(answered, acting, group)
+    # Answered when all is read: a client that sends before it listens would wait for ever else.
+    return StreamingResponse(iter(answers), media_type=NDJSON)
+
+
+@router.put(
+    "/{document_id}",
+    responses=CHANGE,
+    dependencies=[may(Action.CHANGE, access.Kind.DOCUMENT)],
+)
+def correct_document(
+    document_id: DocumentId, body: Correction, caller: Caller, deployment: Deployment
+) -> StoredDocument:
+    """Correct a document: another content, with a reason. What it said before is kept as a version.
+
+    It stays in its trial and in the period in which it arrived; every dataset of that period is made
+    again, and reports that were sent are restated as the organisation's policy says.
+    """
+    before = _find(deployment, caller, document_id)
+    with refusals():
+        outcome = usecase.correct(caller_of(deployment, caller), before, body.document, body.reason)
+    return StoredDocument.of_outcome(outcome)
+
+
+@router.delete(
+    "/{document_id}",
+    status_code=204,
+    responses=CHANGE,
+    dependencies=[may(Action.DELETE, access.Kind.DOCUMENT)],
+)
+def withdraw_document(
+    document_id: DocumentId,
+    caller: Caller,
+    deployment: Deployment,
+    reason: Annotated[str, Query(min_length=1, max_length=500, examples=["Entered for the wrong subject"])],
+) -> None:
+    """Withdraw a document, with a reason: it counts in no report any more. Its versions stay."""
+    before = _find(deployment, caller, document_id)
+    with refusals():
+        usecase.withdraw(caller_of(deployment, caller), before, reason)
+
+
+@router.get("/{document_id}/versions", responses=READ, dependencies=[may(Action.READ, access.Kind.DOCUMENT)])
+def list_document_versions(
+    document_id: DocumentId, caller: Caller, deployment: Deployment
+) -> DocumentVersions:
+    """What a document says and said before, the newest first; a withdrawn one is told here, too."""
+    current = scoped(deployment, caller).document(document_id)
+    older = [
+        version
+        for version in document_versions.versions_of(deployment.database, caller.organisation, document_id)
+        if allowed(caller, Action.READ, _resource(version["record"]))
+    ]
+    if current is None and not older:
+        raise not_found("document")
+    return DocumentVersions.of(current, older)
 
 
 def _find(deployment: Context, caller: User, document_id: str) -> Record:
     record = scoped(deployment, caller).document(document_id)
     if record is None:
         raise not_found("document")
-    resource = Resource(
-        access.Kind.DOCUMENT,
-        record["organisation"],
-        extent=Extent({record["trial"]: (record["site"],)}, record.get("subject") or ""),
-    )
-    require(caller, Action.READ, resource, "document")
+    require(caller, Action.READ, _resource(record), "document")
     return record
+
+
+def _resource(record: Record) -> Resource:
+    shown = Extent({record["trial"]: (record["site"],)}, record.get("subject") or "")
+    return Resource(access.Kind.DOCUMENT, record["organisation"], extent=shown)
 
 
 def _window(deployment: Context, cadence: Cadence, key: str | None) -> tuple[datetime, datetime] | None:
@@ -187,9 +294,13 @@ def _content_type(file: UploadFile) -> str:
 
 def _payload(text: str) -> dict[str, Any]:
     try:
-        payload = json.loads(text)
+        payload = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise invalid("#/data", "not valid JSON") from None
     if not isinstance(payload, dict):
         raise invalid("#/data", "must be a JSON object")
     return payload
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,87 @@
+"""Trials as they are registered, changed and closed; `stores.documents` holds the shape of their record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING
+
+from reporting_pipeline.stores.documents import TrialInvalid, upsert_trial
+from reporting_pipeline.stores.mongo import Database, Record
+
+
+class TrialExists(ValueError):
+    """A trial with this id is registered already."""
+
+
+def is_closed(trial: Mapping[str, Any]) -> bool:
+    return trial.get("closed_at") is not None
+
+
+def get_trial(database: Database, organisation: str, trial: str) -> Record | None:
+    """The organisation's trial, closed or not; None when there is none."""
+    return database.trials.find_one({"_id": trial, "organisation": organisation})
+
+
+def list_trials(
+    database: Database,
+    organisation: str,
+    among: Collection[str] = (),
+    after: str | None = None,
+    limit: int = 50,
+) -> list[Record]:
+    """The organisation's trials by id; `among` empty means all of them, `after` the last id already read."""
+    query: Record = {"organisation": organisation}
+    conditions: Record = {}
+    if among:
+        conditions["$in"] = sorted(among)
+    if after is not None:
+        conditions["$gt"] = after
+    if conditions:
+        query["_id"] = conditions
+    return list(database.trials.find(query).sort("_id", ASCENDING).limit(limit))
+
+
+def add_trial(database: Database, trial: Mapping[str, Any]) -> Record:
+    """Register a trial. Raises TrialExists, or TrialInvalid that says which field is wrong."""
+    if database.trials.find_one({"_id": trial["_id"]}, {"_id": 1}) is not None:
+        # One answer, whoever has it: which trials others have is not told.
+        raise TrialExists(f"the id {trial['_id']!r} is taken; give another one")
+    return upsert_trial(database, trial)
+
+
+def change_trial(database: Database, before: Record, changes: Mapping[str, Any]) -> Record:
+    """The trial with `changes` of its fields; the others stay. Raises TrialInvalid."""
+    return upsert_trial(database, {**before, **changes})
+
+
+def add_sites(database: Database, before: Record, sites: Mapping[str, str]) -> Record:
+    """The trial with those of `sites` (id to name) that it does not have yet. Raises TrialInvalid."""
+    standing = {site["id"] for site in before.get("sites", [])}
+    new = [{"id": site, "name": name} for site, name in sorted(sites.items()) if site not in standing]
+    return change_trial(database, before, {"sites": [*before.get("sites", []), *new]}) if new else before
+
+
+def close_trial(database: Database, before: Record, now: datetime) -> Record:
+    """Nothing is taken in any more; what was reported stays. Closing twice keeps the first instant."""
+    return before if is_closed(before) else change_trial(database, before, {"closed_at": now})
+
+
+def reopen_trial(database: Database, before: Record) -> Record:
+    return change_trial(database, before, {"closed_at": None})
+
+
+__all__ = [
+    "TrialExists",
+    "TrialInvalid",
+    "add_sites",
+    "add_trial",
+    "change_trial",
+    "close_trial",
+    "get_trial",
+    "is_closed",
+    "list_trials",
+    "reopen_trial",
+]

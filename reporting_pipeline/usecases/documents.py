@@ -1,0 +1,289 @@
+"""Documents in, corrected and withdrawn: what the API, the console and the command line do alike.
+
+Who may do it is asked here once more by trial; that the caller may do such a thing at all, by the route.
+Every deed is audited with ids alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from reporting_pipeline.domain.access import Action, Kind, Resource, Role, User, allowed
+from reporting_pipeline.domain.entitlements import Extent
+from reporting_pipeline.intake.checking import (
+    DocumentRefused,
+    FieldProblem,
+    SubmittedDocument,
+    checked,
+    findings_of,
+    parsed_line,
+    pointer_of,
+    record_of,
+    refused,
+    stored_id,
+)
+from reporting_pipeline.stores import audit, document_versions, documents, trials
+from reporting_pipeline.stores.documents import Arrival, DocumentInvalid
+from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.stores.objects import ObjectStore
+
+NO_TRIAL = "there is no such trial among yours; register the trial first"
+MOST_IN_A_BATCH = 10_000
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who does it, where and when."""
+
+    database: Database
+    objects: ObjectStore
+    user: User
+    now: datetime
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one document. `record` is as it stands; {} when it was refused."""
+
+    state: str  # stored, unchanged or refused
+    record: Record = field(default_factory=dict)
+    findings: Sequence[dict[str, str]] = ()
+    problems: Sequence[FieldProblem] = ()
+
+
+def submit(
+    caller: Caller,
+    submitted: SubmittedDocument,
+    file: dict[str, Any] | None = None,
+    content: bytes | None = None,
+) -> Outcome:
+    """Take in one document. The same id with the same content changes nothing.
+
+    Raises DocumentRefused that names the field; nothing is stored then.
+    """
+    (prepared,) = _prepare(caller, [submitted], file, content)
+    if isinstance(prepared, DocumentRefused):
+        raise prepared
+    _store(caller, [prepared])
+    return _outcome(caller, prepared)
+
+
+def submit_lines(caller: Caller, lines: Iterable[bytes]) -> Iterator[Outcome]:
+    """Take in documents, one JSON object a line; one outcome for each line, in order."""
+    waiting = iter(lines)
+    while some := list(islice(waiting, CHUNK)):
+        yield from _submit_some(caller, some)
+
+
+def correct(caller: Caller, before: Record, submitted: SubmittedDocument, reason: str) -> Outcome:
+    """Put another content in the place of a document; what it said before is kept as a version.
+
+    Trial, arrival and file stay: a correction belongs to the period in which the document arrived.
+    Raises DocumentRefused, and DocumentChanged when somebody else was faster.
+    """
+    _check_reason(reason)
+    if submitted.trial != before["trial"]:
+        raise refused("#/trial", "a document stays in its trial; withdraw it and send it to the other one")
+    if submitted.id not in (None, before.get("source_id") or None):
+        raise refused("#/id", "the id of a document stays")
+    _check_arrival(caller, submitted)
+    _check_trial(caller, submitted.trial)
+    _check_rights(caller, Action.CHANGE, submitted.trial, submitted.site, submitted.subject)
+    after = record_of(submitted, before["organisation"], before["_id"], before["received_at"])
+    after["source_id"] = before.get("source_id", "")
+    after["file"] = before.get("file")
+    valid = _valid(after, None, caller.now)
+    if documents.same_document(before, valid):
+        return Outcome("unchanged", before, findings_of(valid, caller.zone))
+    stored = document_versions.correct(caller.database, before, valid, caller.user.id, reason, caller.now)
+    _audit(caller, audit.Action.DOCUMENT_CORRECTED, stored["_id"], {"version": stored["version"]})
+    return Outcome("stored", stored, findings_of(stored, caller.zone))
+
+
+def withdraw(caller: Caller, before: Record, reason: str) -> None:
+    """Take a document out of every report to come; its versions stay. Raises as `correct` does."""
+    _check_reason(reason)
+    _check_trial(caller, before["trial"])
+    _check_rights(caller, Action.DELETE, before["trial"], before["site"], before.get("subject") or "")
+    document_versions.withdraw(caller.database, before, caller.user.id, reason, caller.now)
+    version = document_versions.version_of(before)
+    _audit(caller, audit.Action.DOCUMENT_WITHDRAWN, before["_id"], {"version": version})
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+def _submit_some(caller: Caller, lines: Sequence[bytes]) -> Iterator[Outcome]:
+    answers: list[Outcome | None] = [None] * len(lines)
+    sound: list[tuple[int, SubmittedDocument]] = []
+    for position, line in enumerate(lines):
+        try:
+            sound.append((position, checked(parsed_line(line))))
+        except DocumentRefused as error:
+            answers[position] = Outcome("refused", problems=error.problems)
+    prepared = _prepare(caller, [submitted for _, submitted in sound])
+    _store(caller, [one for one in prepared if isinstance(one, _Prepared)])
+    for (position, _), one in zip(sound, prepared, strict=True):
+        answers[position] = (
+            Outcome("refused", problems=one.problems)
+            if isinstance(one, DocumentRefused)
+            else _outcome(caller, one)
+        )
+    yield from (answer for answer in answers if answer is not None)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A document that will be stored, or stands already."""
+
+    record: Record
+    content: bytes | None
+    standing: bool
+
+
+def _prepare(
+    caller: Caller,
+    submitted: Sequence[SubmittedDocument],
+    file: dict[str, Any] | None = None,
+    content: bytes | None = None,
+) -> list[_Prepared | DocumentRefused]:
+    ids = [_identifier(caller, one) for one in submitted]
+    standing = {one["_id"]: one for one in find_any(caller.database.documents, "_id", ids)}
+    withdrawn = document_versions.withdrawn_of(caller.database, [one for one in ids if one not in standing])
+    given: dict[str, Record] = dict(standing)
+    known: dict[str, DocumentRefused | None] = {}
+    prepared: list[_Prepared | DocumentRefused] = []
+    for one, identifier in zip(submitted, ids, strict=True):
+        try:
+            _check_arrival(caller, one)
+            _check_trial_once(caller, one.trial, known)
+            _check_rights(caller, Action.CREATE, one.trial, one.site, one.subject)
+            if identifier in withdrawn:
+                raise refused("#/id", "the document with this id was withdrawn; give a new id")
+            record = record_of(one, caller.user.organisation, identifier, caller.now)
+            record["file"] = file
+            before = given.get(identifier)
+            if before is not None and one.received_at is None:
+                record["received_at"] = before["received_at"]
+            valid = _valid(record, content, caller.now)
+            if before is not None and not documents.same_document(before, valid):
+                raise _conflict(identifier)
+        except DocumentRefused as error:
+            prepared.append(error)
+            continue
+        prepared.append(_Prepared(before or valid, content, before is not None))
+        given[identifier] = before or valid
+    return prepared
+
+
+def _conflict(identifier: str) -> DocumentRefused:
+    detail = f"stands for another content; correct it with PUT /api/documents/{identifier}"
+    return DocumentRefused([FieldProblem("#/id", detail)], conflict=True)
+
+
+def _identifier(caller: Caller, submitted: SubmittedDocument) -> str:
+    organisation = caller.user.organisation
+    if submitted.id is None:
+        return documents.document_id(organisation, uuid4().hex)
+    return stored_id(organisation, submitted.trial, submitted.id)
+
+
+def _store(caller: Caller, prepared: Sequence[_Prepared]) -> None:
+    new = [one for one in prepared if not one.standing]
+    if not new:
+        return
+    arrivals = [Arrival({**one.record, "file": _given_file(one)}, one.content) for one in new]
+    documents.ingest_many(caller.database, caller.objects, arrivals, caller.now)
+    events = []
+    for one in new:
+        given = one.record["received_at"] != caller.now
+        details = {"received_at": one.record["received_at"].isoformat()} if given else {}
+        events.append(
+            audit.Event(
+                audit.Action.DOCUMENT_CREATED,
+                caller.user.id,
+                one.record["_id"],
+                caller.user.organisation,
+                details,
+            )
+        )
+    audit.record_many(caller.database, events, caller.now)
+
+
+def _given_file(one: _Prepared) -> dict[str, Any] | None:
+    file = one.record.get("file")
+    return file and {"name": file["name"], "content_type": file["content_type"]}
+
+
+def _outcome(caller: Caller, prepared: _Prepared) -> Outcome:
+    findings = findings_of(prepared.record, caller.zone)
+    record = {"version": 1, "updated_at": caller.now, **prepared.record}
+    return Outcome("unchanged" if prepared.standing else "stored", record, findings)
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _valid(record: Record, content: bytes | None, now: datetime) -> Record:
+    try:
+        return documents.validated(record, content, now)
+    except DocumentInvalid as error:
+        found = [FieldProblem(pointer_of(*name.split(".")), detail) for name, detail in error.problems]
+        raise DocumentRefused(found) from None
+
+
+def _check_arrival(caller: Caller, submitted: SubmittedDocument) -> None:
+    if submitted.received_at is not None and Role.SERVICE.value not in caller.user.roles:
+        raise refused("#/received_at", "only the service role may say when a document arrived; remove it")
+
+
+def _check_trial_once(caller: Caller, trial: str, known: dict[str, DocumentRefused | None]) -> None:
+    if trial not in known:
+        try:
+            _check_trial(caller, trial)
+            known[trial] = None
+        except DocumentRefused as error:
+            known[trial] = error
+    problem = known[trial]
+    if problem is not None:
+        raise problem
+
+
+def _check_trial(caller: Caller, trial: str) -> None:
+    found = trials.get_trial(caller.database, caller.user.organisation, trial)
+    if found is None:
+        raise refused("#/trial", NO_TRIAL)
+    if trials.is_closed(found):
+        raise refused("#/trial", "the trial is closed; nothing is taken in any more")
+
+
+def _check_rights(caller: Caller, action: Action, trial: str, site: str, subject: str) -> None:
+    """One answer for what is not there and what is not theirs."""
+    shown = Extent({trial: (site,)}, subject)
+    if not allowed(caller.user, action, Resource(Kind.DOCUMENT, caller.user.organisation, extent=shown)):
+        raise refused("#/trial", NO_TRIAL)
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise refused("#/reason", "say why")
+
+
+def _audit(caller: Caller, action: audit.Action, subject: str, details: dict[str, Any]) -> None:
+    audit.record(
+        caller.database,
+        action,
+        caller.user.id,
+        subject,
+        caller.now,
+        organisation=caller.user.organisation,
+        details=details,
+    )
