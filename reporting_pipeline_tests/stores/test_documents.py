@@ -169,7 +169,7 @@ def test_ids_that_would_break_a_key_are_refused_by_name(field: str, bad: str) ->
         ("title", 7, "string"),
         ("title", "x" * 1001, "1000"),
         ("note", "é" * (MAX_NOTE_BYTES // 2 + 1), "Attach longer texts"),
-        ("data", {"x": 2**64}, "MongoDB"),
+        ("data", {"x": 2**64}, "64 bits"),
         ("data", {"x": "y" * 9_000_000}, "attach it as a file"),
         ("data", [], "dictionary"),
         ("_id", "doc_1", "pattern"),
