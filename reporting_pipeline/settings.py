@@ -174,6 +174,10 @@ class Settings(BaseSettings):
         50_000_000, ge=1_000, le=100_000_000, validation_alias=_env("REPORTING_UPLOAD_LIMIT_BYTES")
     )
     metrics_token: SecretStr | None = Field(None, validation_alias=_env("REPORTING_METRICS_TOKEN"))
+    # What was agreed or bought; an alert speaks at 80 % of it.
+    storage_limit_bytes: int | None = Field(
+        None, ge=1_000_000, validation_alias=_env("REPORTING_STORAGE_LIMIT_BYTES")
+    )
 
     @field_validator("timezone")
     @classmethod

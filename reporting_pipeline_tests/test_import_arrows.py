@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets"),
         "automation",
     },
-    "api": {"settings", "domain", "stores", "delivery", "intake", "usecases"},
+    "api": {"settings", "domain", "stores", "delivery", "intake", "usecases", "operations"},
     "operations": {"settings", "domain", "media", "stores", "reports", "delivery"},
     "console": {"settings", "domain", "stores", "reports", "usecases", "api"},
     "sidecar": {"settings", "api", "console"},

@@ -41,6 +41,7 @@ from dagster import (
 from reporting_pipeline.dagster_instance.events import log_materializations, materialization
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.stores.heartbeats import Progress, beating
+from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.results import DONE, FAILED, SKIPPED, AssetResult, results_of, save_results
 
@@ -287,7 +288,8 @@ def _try(
         blank = replace(blank, input_version=batch.input_version(partition))
         if before and before.done and before.input_version == blank.input_version and not force:
             return _Tried(partition, before, unchanged=True)
-        made = batch.make(partition)
+        with MEASURES.timed("stage", stage=batch.stage):
+            made = batch.make(partition)
     except PartitionSkipped as skip:
         return _Tried(partition, replace(blank, state=SKIPPED, reason=skip.reason))
     except Exception as error:  # isolation: whatever one partition raises is that partition's failure

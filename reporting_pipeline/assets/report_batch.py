@@ -41,6 +41,7 @@ from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.stores.audit import Action, Event, record_many
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.jobs import mark_failed, mark_rendered, mark_skipped
+from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
@@ -206,7 +207,8 @@ class ReportBatch:
         order = self._orders[partition.subscription]
         one = order.subscription
         request = self._request(partition, order)
-        with self._times.on("render"):
+        labels = {"report_type": one.report_type, "format": one.format.value}
+        with self._times.on("render"), MEASURES.timed("generation", **labels):
             rendered = self._renderer.render(request)
         key = report_key(partition.period, one.id, rendered.sha256, rendered.format.value)
         detail = {

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.deliveries import Channel
+from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database, Record
 
 #: A receiving server may refuse days after it took a mail; none does after so long.
 LATEST = timedelta(days=14)
+#: What is counted for the share of mails that come back.
+_BOUNCES = ("bounce", "dropped", "spamreport")
 
 
 def is_known(database: Database, event: str) -> bool:
@@ -34,6 +37,8 @@ def keep(
         database.delivery_events.insert_one(record)
     except DuplicateKeyError:
         return False
+    if kind in _BOUNCES:
+        MEASURES.count("bounces", kind=kind)
     return True
 
 

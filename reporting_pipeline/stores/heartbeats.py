@@ -11,10 +11,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pymongo.errors import PyMongoError
+
+from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database
 
 
@@ -55,6 +58,8 @@ def beating(
             },
             upsert=True,
         )
+        with suppress(PyMongoError):  # they are added with the next beat
+            MEASURES.flush(database)
 
     def loop() -> None:
         while not stop.wait(seconds):
@@ -72,6 +77,8 @@ def beating(
         stop.set()
         thread.join(timeout=seconds + 5)
         database.heartbeats.delete_one({"_id": run_id})
+        with suppress(PyMongoError):  # figures are not worth a run
+            MEASURES.flush(database)
 
 
 def silent_runs(database: Database, run_ids: list[str], now: datetime, limit: timedelta) -> list[str]:

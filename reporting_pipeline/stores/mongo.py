@@ -16,8 +16,10 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.database import Database as PymongoDatabase
 from pymongo.errors import BulkWriteError
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from reporting_pipeline.stores import schema
+from reporting_pipeline.stores.measures import MEASURES
 
 Record = dict[str, Any]
 #: Operators, or the stages of a pipeline that computes from the record itself.
@@ -72,6 +74,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         ),
         IndexModel([("edition", ASCENDING), ("state", ASCENDING)]),
         IndexModel([("state", ASCENDING), ("due_at", ASCENDING)]),
+        IndexModel([("completed_at", ASCENDING)]),  # what has ended since the metrics were counted
         # Few among many; an index over all would cost every write of every job.
         IndexModel(
             [("on_demand", ASCENDING), ("state", ASCENDING), ("due_at", ASCENDING)],
@@ -86,6 +89,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "deliveries": [
         IndexModel([("job", ASCENDING), ("channel", ASCENDING), ("recipient", ASCENDING)], unique=True),
         IndexModel([("state", ASCENDING), ("next_attempt_at", ASCENDING)]),
+        IndexModel([("settled_at", ASCENDING)]),
         IndexModel([("edition", ASCENDING), ("state", ASCENDING)]),
         IndexModel([("subscription", ASCENDING), ("due_at", DESCENDING)]),
         # A refusal that comes days later names the address alone.
@@ -124,6 +128,19 @@ INDEXES: Mapping[str, list[IndexModel]] = {
 }
 
 
+class _Commands(CommandListener):
+    """How long each command took, by its name: a short list, never what it says."""
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Nothing is known yet."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        MEASURES.observe("mongodb", event.duration_micros / 1e6, command=event.command_name, outcome="ok")
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        MEASURES.observe("mongodb", event.duration_micros / 1e6, command=event.command_name, outcome="failed")
+
+
 @lru_cache(maxsize=4)
 def mongo_client(uri: str) -> MongoClient[Record]:
     """One client per process and URI; pymongo keeps its own pool of connections.
@@ -136,6 +153,7 @@ def mongo_client(uri: str) -> MongoClient[Record]:
         serverSelectionTimeoutMS=10_000,
         connectTimeoutMS=10_000,
         appname="reporting-pipeline",
+        event_listeners=[_Commands()],
     )
 
 

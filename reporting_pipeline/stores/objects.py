@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.measures import MEASURES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -85,15 +86,17 @@ class ObjectStore:
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> StoredObject:
         """Store `body` under `key`. The server verifies the SHA-256 before it answers."""
         digest = hashlib.sha256(body)
-        self.client.put_object(
-            Bucket=self.bucket,
-            Key=key,
-            Body=body,
-            ContentType=content_type,
-            ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
-            **_tagging(key),
-            **self._encryption_arguments(),
-        )
+        with MEASURES.timed("s3", operation="put"):
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                **_tagging(key),
+                **self._encryption_arguments(),
+            )
+        MEASURES.count("s3_bytes", len(body), direction="put", kind=key.partition("/")[0])
         return StoredObject(key, len(body), digest.hexdigest())
 
     def put_once(self, key: str, body: bytes, content_type: str, kept_until: datetime) -> None:

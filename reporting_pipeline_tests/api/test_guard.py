@@ -134,7 +134,7 @@ def test_health_ready_and_metrics(api: Api, database: Database) -> None:
     api.as_("usr_default_subscriber").post("/api/subscriptions", json=weekly())
     answer = api.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    assert 'reporting_subscriptions{status="active"} 1\n' in answer.text
+    assert 'reporting_subscriptions{status="active"} 1.0\n' in answer.text
     assert "# TYPE reporting_jobs gauge\n" in answer.text
 
 

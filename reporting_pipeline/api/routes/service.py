@@ -15,7 +15,7 @@ from reporting_pipeline.api.deps import Context, Deployment
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.api.models.base import problems
 from reporting_pipeline.api.models.operations import Health, Readiness
-from reporting_pipeline.stores.metrics import figures
+from reporting_pipeline.operations.metrics import exposition
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def metrics(request: Request, deployment: Deployment) -> Response:
         expected = f"Bearer {token.get_secret_value()}".encode()
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
             raise Problem("unauthenticated", "Metrics need their own token.")
-    text = "".join(figure.as_text() for figure in figures(deployment.database, deployment.now))
+    text = exposition(deployment.database, deployment.settings, deployment.now)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

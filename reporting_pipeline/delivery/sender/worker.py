@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from threading import Event
+from time import perf_counter
 
 from pymongo.errors import PyMongoError
 
@@ -33,6 +34,7 @@ from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.alerts import raise_alert
+from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.suppressions import suppress_address
@@ -288,7 +290,9 @@ def _send(
     messages = [message for record, message in ready if record["_id"] in records]
     if not messages:
         return
+    started = perf_counter()
     for results in sender.send(messages, run.now(), run.deliverer.failpoint):
+        MEASURES.observe("send", perf_counter() - started, channel=channel.value)
         run.deliverer.failpoint("worker.answered")
         pairs = [(records[message.delivery], result) for message, result in results]
         _disable(run, pairs)
@@ -296,6 +300,7 @@ def _send(
         outcomes = _settle(run, sender, pairs)
         run.deliverer.failpoint("worker.settled")
         yield _Sent(outcomes, closed)
+        started = perf_counter()
 
 
 def _disable(run: _Run, pairs: Sequence[tuple[Record, SendResult]]) -> None:

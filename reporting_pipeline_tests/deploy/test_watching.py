@@ -1,0 +1,105 @@
+"""Alert rules and dashboard speak of metrics that exist; a real Prometheus reads what we expose."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from reporting_pipeline.operations.metrics import exposition, metric_names
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.measures import Measures
+from reporting_pipeline.stores.mongo import Database
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
+GENERATOR = DEPLOY / "grafana" / "dashboard.py"
+NAME = re.compile(r"\breporting_[a-z0-9_]+")
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("dashboard", GENERATOR)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def queries() -> list[str]:
+    panels = json.loads(GENERATOR.with_suffix(".json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", [])]
+
+
+def promtool(*arguments: str, stdin: bytes | None = None) -> str:
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed: `apt-get install prometheus` brings it")
+    done = subprocess.run(
+        [program, *arguments], input=stdin, capture_output=True, timeout=120, cwd=ALERTS.parent
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    return (done.stdout + done.stderr).decode()
+
+
+def test_every_metric_of_an_alert_or_a_panel_is_one_that_is_exposed() -> None:
+    for expression in [*(rule["expr"] for rule in rules()), *queries()]:
+        assert NAME.findall(expression)
+        assert set(NAME.findall(expression)) <= metric_names(), expression
+
+
+def test_every_metric_that_is_exposed_is_on_the_dashboard() -> None:
+    shown = {re.sub("_(bucket|sum|count)$", "", name) for query in queries() for name in NAME.findall(query)}
+    exposed = {re.sub("_(bucket|sum|count)$", "", name) for name in metric_names()}
+    assert exposed - shown == set()
+
+
+def test_the_dashboard_is_what_its_generator_writes() -> None:
+    assert GENERATOR.with_suffix(".json").read_text() == generator().as_text()
+
+
+def test_every_alert_says_what_to_do_and_whom_it_wakes() -> None:
+    for rule in rules():
+        assert set(rule["annotations"]) == {"summary", "runbook"}, rule["alert"]
+        assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_each_alert_has_a_case_in_which_it_speaks() -> None:
+    cases = yaml.safe_load((ALERTS.parent / "alerts_test.yaml").read_text())["tests"]
+    spoken = {
+        expected["alertname"]
+        for case in cases
+        for expected in case["alert_rule_test"]
+        if expected["exp_alerts"]
+    }
+    assert {rule["alert"] for rule in rules()} - spoken == set()
+
+
+def test_prometheus_takes_the_rules_and_they_speak_when_they_should() -> None:
+    promtool("check", "rules", "alerts.yaml")
+    promtool("check", "config", "prometheus.yaml")
+    promtool("test", "rules", "alerts_test.yaml")
+
+
+def test_prometheus_takes_what_is_exposed_and_finds_no_fault_with_it(
+    database: Database, settings: Settings
+) -> None:
+    measures = Measures()
+    measures.observe("generation", 3.0, report_type="safety_summary", format="pdf")
+    measures.count("bounces", kind="bounce")
+    measures.flush(database)
+    text = exposition(database, settings, datetime(2026, 11, 25, tzinfo=UTC))
+    promtool("check", "metrics", stdin=text)
