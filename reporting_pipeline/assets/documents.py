@@ -39,7 +39,7 @@ from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore, Object
 from reporting_pipeline.stores.snapshots import FileVerdict, Snapshot, save_snapshot
 
 #: Raise it when the verdicts or the snapshot's form change: every snapshot is then made again.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 FILES_VERIFIED = "files_verified"
 TRIALS_KNOWN = "trials_known"
 NAMED_FILES = 50
@@ -159,7 +159,7 @@ def _fetch(
     bad_files = [
         f"{partition.trial} {identifier}: {verdict.status}, {verdict.reason}"
         for identifier, verdict in verdicts.items()
-        if verdict.status != "ok"
+        if verdict.status in ("missing", "corrupt")
     ]
     as_of = max((_written_at(record) for record in current), default=period.end_at)
     return Made(
@@ -175,6 +175,7 @@ def _fetch(
             "dagster/row_count": MetadataValue.int(len(current)),
             "documents before": MetadataValue.int(len(records) - len(current)),
             "files ok": MetadataValue.int(statuses["ok"]),
+            "files not inspected": MetadataValue.int(statuses["not_inspected"]),
             "files missing": MetadataValue.int(statuses["missing"]),
             "files corrupt": MetadataValue.int(statuses["corrupt"]),
             "bad files": MetadataValue.md("\n".join(f"- {one}" for one in bad_files[:NAMED_FILES]) or "none"),

@@ -48,7 +48,7 @@ from reporting_pipeline.stores.reports import StoredReport, report_key, save_rep
 from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, forget_result, results_of
 
 #: Raise it when reports look or count differently: every report is then made again when asked for.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 #: Datasets kept in memory at a time; partitions are worked in the order of their trials.
 DATASETS_KEPT = 8
 #: Files are stored in the background: so many at a time, and so many waiting before rendering waits.

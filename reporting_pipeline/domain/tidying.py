@@ -212,9 +212,11 @@ class _Tidying:
         )
         if table := TABLE_OF.get(kind):
             document.table = table
-            self.rows[table] += [
-                {**document.key, **row} for row in rows_of(kind, record.get("data"), reading)
-            ]
+            collected = self.rows["documents"][-1]["collected"]
+            for row in rows_of(kind, record.get("data"), reading):
+                if "collected" in row:
+                    row["collected"] = row["collected"] or collected
+                self.rows[table].append({**document.key, **row})
 
     def _file_columns(self, document: _Document, record: Mapping[str, Any]) -> Row:
         file, reading = record.get("file"), document.reading

@@ -7,6 +7,7 @@ pipeline reaches both through `sandbox`. pdfium is not thread-safe: one thread p
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pypdfium2 as pdfium
 from PIL import Image
 from pypdfium2 import raw as pdfium_c
 
+from reporting_pipeline.media import dicom
 from reporting_pipeline.media.file_types import IMAGE_FORMATS
 
 #: Pixels of one image. Below Pillow's own warning (89 million), 320 MB decoded.
@@ -28,6 +30,10 @@ AGAIN = "Ask the site to upload it again."
 
 class Undecodable(ValueError):
     """The file cannot be shown; the message tells a reader what is wrong and what to do."""
+
+
+class NotInspected(Exception):
+    """The file could not be looked into, and nothing says that it is bad; the message says why."""
 
 
 @contextmanager
@@ -87,9 +93,27 @@ def check_image(content: bytes, file_type: str) -> str:
     return ""
 
 
+def check_dicom(content: bytes) -> str:
+    """Decode the first picture. Returns a remark or ""; raises NotInspected, as much in DICOM is optional."""
+    if not dicom.is_dicom(content):
+        raise NotInspected("it has no signature of DICOM, so whether it can be read is not known.")
+    try:
+        picture = dicom.first_picture(content, PIXEL_LIMIT)
+    except dicom.Unreadable as error:
+        raise NotInspected(f"it is DICOM, but {error}.") from error
+    if picture.private:
+        return "No preview: the picture may show who it is of."
+    return f"The first of {picture.frames} frames was checked." if picture.frames > 1 else ""
+
+
 def check_pdf(content: bytes) -> str:
-    """Load every page, at most PAGE_LIMIT. Returns a remark or ""; raises Undecodable."""
+    """Load every page, at most PAGE_LIMIT. Returns a remark or ""; raises Undecodable or NotInspected."""
     with opened_pdf(content) as document:
+        if document.get_formtype() == pdfium_c.FORMTYPE_XFA_FULL:
+            raise NotInspected(
+                "it is a dynamic form (XFA), whose pages other programs cannot show. Ask the site for a "
+                "plain PDF of it."
+            )
         for number in range(min(len(document), PAGE_LIMIT)):
             try:
                 document[number].close()
@@ -120,7 +144,11 @@ def _why_not_opened(error: pdfium.PdfiumError) -> str:
     return f"The PDF is damaged or cut short. {AGAIN}"
 
 
+#: What differs from run to run or tells of this machine: objects with their address, paths.
+_OF_THE_PROCESS = re.compile(r"\s*<[^<>]*\bat 0x[0-9a-fA-F]+[^<>]*>|\s*'?(?:/[\w.+-]+){2,}/?'?")
+
+
 def _brief(error: BaseException) -> str:
     """The library's own words, one short printable line; they may quote bytes of the file."""
-    words = " ".join(str(error).split()) or type(error).__name__
+    words = _OF_THE_PROCESS.sub("", " ".join(str(error).split())) or type(error).__name__
     return "".join(c if c.isprintable() else "?" for c in words)[:120]

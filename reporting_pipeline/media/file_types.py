@@ -33,6 +33,8 @@ _MAGIC: Final = (
     (b"BM", "bmp"),
     (b"PK\x03\x04", "zip"),
 )
+#: Types that are opened here by a decoder in the worker process.
+DECODED_TYPES: Final = frozenset({*IMAGE_FORMATS, "pdf", "dcm"})
 _PDF_HEADER_WITHIN = 1024  # bytes; readers accept rubbish before %PDF-, and some scanners write it
 
 
@@ -51,13 +53,16 @@ def sniff(content: bytes) -> str:
 def mismatch(content: bytes, file_type: str) -> str | None:
     """What the content is instead of `file_type`, in words for a reader; None when they agree.
 
-    Types without a signature we know (dcm, svg, …) agree with everything.
+    Types without a signature we know (heic, svg, …) agree with everything, and so does a DICOM file of
+    which nothing is known: whether it can be read is another question.
     """
     found = sniff(content)
     if file_type in IMAGE_FORMATS or file_type == "pdf":
         return None if found == file_type else _in_words(found)
     if file_type in _ZIP_TYPES:
         return None if found == "zip" else _in_words(found)
+    if file_type == "dcm":
+        return _in_words(found) if found else None
     if file_type in TEXT_TYPES and found not in ("", "bmp", "html"):  # "BM" can begin a sentence
         return _in_words(found)
     return None

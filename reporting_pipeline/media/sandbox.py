@@ -143,8 +143,8 @@ class MediaWorkers:
         file_type = file_type_of(item.name)
         limit = min(DECODE_LIMIT, self.limits.memory_bytes // 2)
         if len(item.content) > limit:
-            remark = f"Not opened: larger than {limit >> 20} MB; size and SHA-256 are right."
-            return Inspection(Verdict("ok", remark, file_type))
+            remark = f"Not inspected: larger than {limit >> 20} MB; size and SHA-256 are right."
+            return Inspection(Verdict("not_inspected", remark, file_type))
         slot = self._slots.get()
         try:
             return slot.examine(item.content, file_type, max_side)
@@ -213,7 +213,7 @@ class _Slot:
         if header["status"] == "memory":
             self.stop()
             raise _WorkerDied(self._too_much_memory(), final=True)
-        if header["status"] not in ("ok", "corrupt"):
+        if header["status"] not in ("ok", "not_inspected", "corrupt"):
             raise ValueError("no such status")
         verdict = Verdict(header["status"], str(header["reason"])[:_REASON_LIMIT], file_type)
         if not body:

@@ -13,8 +13,9 @@ import pypdfium2 as pdfium
 from PIL import Image, ImageCms
 from pypdfium2 import raw as pdfium_c
 
+from reporting_pipeline.media import dicom
 from reporting_pipeline.media.decoding import PIXEL_LIMIT, Undecodable, opened_image, opened_pdf
-from reporting_pipeline.media.file_types import IMAGE_FORMATS
+from reporting_pipeline.media.file_types import DECODED_TYPES, IMAGE_FORMATS
 
 MAX_SIDE = 640  # pixels: 8 cm in print at 200 dpi
 _QUALITY = 82
@@ -40,12 +41,12 @@ class ThumbnailImage:
     jpeg: bytes
     width: int  # pixels
     height: int
-    pages: int = 1  # of a PDF
+    pages: int = 1  # of a PDF, a TIFF or a DICOM file
 
 
 def has_thumbnail(file_type: str) -> bool:
     """Whether a file of this type can be shown small."""
-    return file_type in IMAGE_FORMATS or file_type == "pdf"
+    return file_type in DECODED_TYPES
 
 
 def thumbnail(content: bytes, file_type: str, max_side: int = MAX_SIDE) -> ThumbnailImage:
@@ -57,6 +58,8 @@ def thumbnail(content: bytes, file_type: str, max_side: int = MAX_SIDE) -> Thumb
         return _of_pdf(content, max_side)
     if file_type in IMAGE_FORMATS:
         return _of_image(content, file_type, max_side)
+    if file_type == "dcm":
+        return _of_dicom(content, max_side)
     raise ValueError(f"no thumbnail of type {file_type!r}")
 
 
@@ -69,7 +72,19 @@ def _of_image(content: bytes, file_type: str, max_side: int) -> ThumbnailImage:
         small = _shrunk(image, max_side)
         if orientation in _UPRIGHT:
             small = small.transpose(_UPRIGHT[orientation])
-        return _as_jpeg(small)
+        return _as_jpeg(small, pages=getattr(image, "n_frames", 1) if file_type == "tiff" else 1)
+
+
+def _of_dicom(content: bytes, max_side: int) -> ThumbnailImage:
+    try:
+        picture = dicom.first_picture(content, PIXEL_LIMIT)
+    except dicom.Unreadable as error:
+        raise Undecodable(f"The DICOM file cannot be shown: {error}.") from error
+    if picture.private:
+        raise Undecodable("The picture may show who it is of.")
+    size = _fitted(picture.image, max_side)
+    small = picture.image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return _as_jpeg(small.convert("RGB"), pages=picture.frames)
 
 
 def _of_pdf(content: bytes, max_side: int) -> ThumbnailImage:

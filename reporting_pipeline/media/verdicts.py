@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reporting_pipeline.domain.documents import file_type_of
-from reporting_pipeline.media.decoding import AGAIN, Undecodable, check_image, check_pdf
-from reporting_pipeline.media.file_types import IMAGE_FORMATS, TEXT_TYPES, mismatch
+from reporting_pipeline.media.decoding import (
+    AGAIN,
+    NotInspected,
+    Undecodable,
+    check_dicom,
+    check_image,
+    check_pdf,
+)
+from reporting_pipeline.media.file_types import DECODED_TYPES, IMAGE_FORMATS, TEXT_TYPES, mismatch
 
-Status = Literal["ok", "missing", "corrupt"]
+Status = Literal["ok", "not_inspected", "missing", "corrupt"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -25,7 +32,7 @@ class Verdict:
     """What became of one file."""
 
     status: Status
-    reason: str  # for a clinician: what is wrong and what to do; a remark or "" when ok
+    reason: str  # for a clinician: what is wrong and what to do, or why it was not opened; a remark when ok
     file_type: str  # lower-case extension without the dot, "" without one
 
 
@@ -43,7 +50,7 @@ def verify_file(content: bytes | None, name: str, declared_sha256: str, declared
 
 def needs_decoder(file_type: str) -> bool:
     """Whether `check_content` opens this type with a library."""
-    return file_type in IMAGE_FORMATS or file_type == "pdf"
+    return file_type in DECODED_TYPES
 
 
 def check_envelope(
@@ -65,6 +72,8 @@ def check_content(content: bytes, file_type: str) -> Verdict:
     """The verdict on bytes whose size, hash and signature are already right."""
     try:
         return Verdict("ok", _decode(content, file_type), file_type)
+    except NotInspected as error:
+        return Verdict("not_inspected", f"Not inspected: {error}", file_type)
     except Undecodable as error:
         return Verdict("corrupt", str(error), file_type)
 
@@ -88,14 +97,16 @@ def _identity_problem(content: bytes, declared_sha256: str, declared_size: int) 
 
 
 def _decode(content: bytes, file_type: str) -> str:
-    """A remark or "" when `content` decodes; raises Undecodable."""
+    """A remark or "" when `content` decodes; raises Undecodable or NotInspected."""
     if file_type in IMAGE_FORMATS:
         return check_image(content, file_type)
     if file_type == "pdf":
         return check_pdf(content)
     if file_type in TEXT_TYPES:
         return _check_text(content)
-    return "Not inspected: the type is not known; size and SHA-256 are right."
+    if file_type == "dcm":
+        return check_dicom(content)
+    raise NotInspected("files of this type are not opened here; size and SHA-256 are right.")
 
 
 def _check_text(content: bytes) -> str:

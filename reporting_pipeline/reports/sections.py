@@ -236,7 +236,7 @@ def _severity(severity: str, grade: float) -> Cell:
         words = ""
     text = words or in_figures or "Not stated"
     if grade >= 3 or severity == "SEVERE":
-        return Flag(", ".join(filter(None, (words, in_figures and f"grade {grade:.0f}"))) or text)
+        return Flag(f"{words}, {in_figures.lower()}" if words and in_figures else text)
     return Pair(text, in_figures) if words and in_figures else text
 
 

@@ -268,8 +268,8 @@ def _visits(trial: TrialFigures) -> str:
     if visits is not None and missed is not None and (visits.current or missed.current):
         unplanned = int(trial.visits_by_site["unplanned"].sum())
         parts.append(
-            f"{plural(visits.current, 'visit')} done ({count(unplanned) if unplanned else 'none'} unplanned) "
-            f"and {count(missed.current) if missed.current else 'none'} missed"
+            f"{plural(visits.current, 'visit')} done "
+            f"({count(unplanned) if unplanned else 'none'} unplanned), {count(missed.current) if missed.current else 'none'} missed"
         )
     if dispositions is not None and dispositions.current:
         parts.append(plural(dispositions.current, "disposition"))
