@@ -22,7 +22,7 @@ SMALLEST_CELL = 11
 def restricted(dataset: TrialDataset, sites: Sequence[str] | None, subject: str = "") -> TrialDataset:
     """The dataset with the rows of `sites` (None: all) and, when given, of `subject` alone.
 
-    Tables without a column `subject` keep the rows of the documents that are left. Pictures are kept of
+    Findings keep the rows of the documents that are left. Pictures are kept of
     files that are left. `shown` says what was left in, and is part of the key of a shared body.
     """
     if sites is None and not subject:
@@ -33,7 +33,7 @@ def restricted(dataset: TrialDataset, sites: Sequence[str] | None, subject: str 
         name: documents
         if name == "documents"
         else _rows(table, sites, subject)
-        if "subject" in table.columns
+        if "subject" in table.columns and name != "findings"
         else table
         if "document_id" not in table.columns  # what is said of the trial as a whole
         else table[table["document_id"].isin(kept)].reset_index(drop=True)

@@ -267,10 +267,10 @@ def _visits(trial: TrialFigures) -> str:
     parts = []
     if visits is not None and missed is not None and (visits.current or missed.current):
         unplanned = int(trial.visits_by_site["unplanned"].sum())
-        parts.append(
-            f"{plural(visits.current, 'visit')} done "
-            f"({count(unplanned) if unplanned else 'none'} unplanned), {count(missed.current) if missed.current else 'none'} missed"
+        done = (
+            f"{plural(visits.current, 'visit')} done ({count(unplanned) if unplanned else 'none'} unplanned)"
         )
+        parts.append(f"{done}, {count(missed.current) if missed.current else 'none'} missed")
     if dispositions is not None and dispositions.current:
         parts.append(plural(dispositions.current, "disposition"))
     return f"The sites reported {joined(parts)}." if parts else ""
