@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     )
     home: Path = Field(Path(".local"), validation_alias=_env("REPORTING_HOME"))
     dagster_home: Path | None = Field(None, validation_alias=_env("DAGSTER_HOME"))
+    dagster_event_batch_size: int = Field(0, ge=0, validation_alias=_env("DAGSTER_EVENT_BATCH_SIZE"))
     timezone: str = Field("UTC", validation_alias=_env("REPORTING_TIMEZONE"))
     organisation: str = Field("default", validation_alias=_env("REPORTING_ORGANISATION"))
 

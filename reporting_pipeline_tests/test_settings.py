@@ -268,5 +268,5 @@ def test_settings_cannot_be_changed_and_an_empty_variable_is_one_that_is_not_set
 
 
 def test_every_setting_of_ours_has_the_prefix_or_a_name_that_others_gave_it() -> None:
-    foreign = ("MONGODB_", "S3_", "AWS_", "SENDGRID_", "SLACK_")
+    foreign = ("MONGODB_", "S3_", "AWS_", "SENDGRID_", "SLACK_", "DAGSTER_")
     assert all(name.startswith(("REPORTING_", *foreign)) for name in variable_names())

@@ -16,8 +16,10 @@ from rich.console import Console
 
 from reporting_pipeline.cli.operate import (
     access,
+    bootstrap,
     code_server,
     delivery,
+    doctor,
     editions,
     files,
     import_documents,
@@ -46,6 +48,8 @@ app.add_typer(editions.app, name="edition", rich_help_panel=OPERATE)
 app.add_typer(import_documents.app, name="import", rich_help_panel=OPERATE)
 app.add_typer(delivery.app, name="delivery", rich_help_panel=OPERATE)
 app.add_typer(watching.audit_app, name="audit", rich_help_panel=OPERATE)
+app.command(rich_help_panel=OPERATE)(bootstrap.bootstrap)
+app.command(rich_help_panel=OPERATE)(doctor.doctor)
 app.command("migrate", rich_help_panel=OPERATE)(migrate.migrate_command)
 app.command(rich_help_panel=OPERATE)(watching.alarm)
 app.command(rich_help_panel=OPERATE)(access.token)

@@ -1,0 +1,309 @@
+"""Is this deployment fit to run? Each part is asked for real, and each fault says what to do.
+
+Belongs here: questions to the parts of a deployment, and their answers. Does not: mending anything (the one
+thing written is an object under `doctor/`, which is deleted again).
+"""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+import dns.exception
+import dns.resolver
+import requests
+import yaml
+from botocore.exceptions import BotoCoreError, ClientError
+from pymongo.errors import PyMongoError
+
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import INDEXES, Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.schema import SCHEMA_VERSION, is_new, schema_version
+
+OLDEST_MONGODB = (6, 0)
+SKEW = timedelta(seconds=2)
+TIMEOUT_SECONDS = 10
+EVENT_BATCH = 100
+LIFECYCLE_PREFIXES = ("snapshots/", "datasets/", "media/")
+SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+#: The local part of a DKIM record is the provider's choice; these are common.
+DKIM_SELECTORS = ("s1", "s2", "default", "mail", "selector1", "selector2", "k1")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer. `todo` says what to do about a warning or a failure."""
+
+    part: str  # mongodb, s3, dagster, mail, sign-in
+    state: Literal["ok", "warning", "failed"]
+    text: str
+    todo: str = ""
+
+
+def examine(database: Database, objects: ObjectStore, settings: Settings) -> Iterator[Finding]:
+    """Every finding, part by part; a part that does not answer fails and the next is asked."""
+    parts: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+        ("mongodb", lambda: _mongodb(database)),
+        ("s3", lambda: _s3(objects, settings)),
+        ("dagster", lambda: _dagster(settings)),
+        ("mail", lambda: _mail(settings)),
+        ("sign-in", lambda: _sign_in(settings)),
+    )
+    for part, ask in parts:
+        try:
+            yield from ask()
+        except _UNANSWERED as error:
+            kind = type(error).__name__
+            yield Finding(part, "failed", f"does not answer as it should: {kind}", _TODO[part])
+
+
+_UNANSWERED = (PyMongoError, BotoCoreError, ClientError, OSError, smtplib.SMTPException, yaml.YAMLError)
+_TODO = {
+    "mongodb": "look at MONGODB_URI: host, user, network",
+    "s3": "look at S3_ENDPOINT_URL, REPORTING_S3_BUCKET, the keys and what their policy allows",
+    "dagster": "look at $DAGSTER_HOME/dagster.yaml: `reporting-pipeline files dagster.yaml` prints ours",
+    "mail": "look at the relay's address, user and password in REPORTING_SMTP_URL",
+    "sign-in": "look at REPORTING_JWKS_URL",
+}
+
+
+def _mongodb(database: Database) -> Iterator[Finding]:
+    version = database.client.server_info()["version"]
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    yield _either(
+        "mongodb",
+        numbers >= OLDEST_MONGODB,
+        f"version {version}",
+        f"use MongoDB {'.'.join(map(str, OLDEST_MONGODB))} or newer",
+        otherwise="warning",
+    )
+    told = database.client.admin.command("hello")
+    yield _skew(told.get("localTime"), datetime.now(UTC))
+    yield _either(
+        "mongodb",
+        bool(told.get("setName") or told.get("msg") == "isdbgrid"),
+        "replicated" if told.get("setName") else "a single server: what it acknowledged dies with its disk",
+        "use a replica set with three members",
+        otherwise="warning",
+    )
+    concern = database.write_concern.document.get("w", "majority")
+    yield _either(
+        "mongodb",
+        concern == "majority",
+        f"write concern {concern}",
+        "remove `w=` from MONGODB_URI, or say `w=majority`",
+    )
+    yield _schema(database)
+    yield _indexes(database)
+
+
+def _schema(database: Database) -> Finding:
+    if is_new(database):
+        return Finding(
+            "mongodb", "warning", "the database is empty", "run `reporting-pipeline bootstrap EMAIL`"
+        )
+    standing = schema_version(database)
+    text = f"at migration {standing} of {SCHEMA_VERSION}"
+    return _either("mongodb", standing == SCHEMA_VERSION, text, "run `reporting-pipeline migrate`")
+
+
+def _indexes(database: Database) -> Finding:
+    missing = []
+    for collection, wanted in INDEXES.items():
+        standing = {index["name"] for index in database[collection].list_indexes()}
+        missing += [
+            f"{collection}.{index.document['name']}"
+            for index in wanted
+            if index.document["name"] not in standing
+        ]
+    text = f"indexes are missing: {', '.join(missing[:5])}" if missing else "every index stands"
+    return _either("mongodb", not missing, text, "run `reporting-pipeline migrate`")
+
+
+def _skew(theirs: datetime | None, ours: datetime) -> Finding:
+    if theirs is None:
+        return Finding("mongodb", "warning", "the server tells no time", "")
+    apart = abs((theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - ours)
+    text = f"its clock and ours are {apart.total_seconds():.1f} s apart"
+    return _either("mongodb", apart <= SKEW, text, "run a time service (chrony) on both machines")
+
+
+def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Finding]:
+    key, body = f"doctor/{uuid4().hex}", b"written by reporting-pipeline doctor"
+    objects.put(key, body, "text/plain")
+    try:
+        yield _either("s3", objects.get(key) == body, "an object is written and read", _TODO["s3"])
+        head = objects.client.head_object(Bucket=objects.bucket, Key=key)
+        encryption = head.get("ServerSideEncryption", "none")
+        yield _either(
+            "s3",
+            settings.s3_encryption != "none" and encryption == settings.s3_encryption,
+            f"its encryption at rest is {encryption}",
+            "set REPORTING_S3_ENCRYPTION to AES256 or aws:kms, and use a server that does it",
+        )
+        answer = requests.get(objects.presigned_url(key, "doctor.txt"), timeout=TIMEOUT_SECONDS)
+        yield _either(
+            "s3",
+            answer.status_code == 200 and answer.content == body,
+            f"a signed link to it answers {answer.status_code}",
+            "the clocks must agree, and the endpoint must be the one that recipients reach",
+        )
+    finally:
+        objects.delete(key)
+    yield _lifecycle(objects)
+
+
+def _lifecycle(objects: ObjectStore) -> Finding:
+    try:
+        rules = objects.client.get_bucket_lifecycle_configuration(Bucket=objects.bucket)["Rules"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchLifecycleConfiguration", "404"):
+            raise
+        rules = []
+    ending = [rule for rule in rules if rule.get("Status") == "Enabled" and "Expiration" in rule]
+    prefixes = [str(rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))) for rule in ending]
+    open_ended = [one for one in LIFECYCLE_PREFIXES if not any(one.startswith(prefix) for prefix in prefixes)]
+    text = f"nothing ends what lies under {', '.join(open_ended)}" if open_ended else "old objects are ended"
+    return _either(
+        "s3", not open_ended, text, "set lifecycle rules as docs/operations.md says", otherwise="warning"
+    )
+
+
+def _dagster(settings: Settings) -> Iterator[Finding]:
+    home = settings.dagster_home
+    path = (home or Path("DAGSTER_HOME")) / "dagster.yaml"
+    if home is None or not path.is_file():
+        text = "DAGSTER_HOME is not set" if home is None else f"{path} is missing"
+        yield Finding("dagster", "failed", text, f"run `reporting-pipeline files dagster.yaml > {path}`")
+        return
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    remote = settings.environment in ("staging", "production")
+    for storage in ("run_storage", "event_log_storage", "schedule_storage"):
+        kind = str(config.get(storage, {}).get("class", "Dagster's default, SQLite"))
+        fits = "Postgres" in kind or not remote
+        yield _either("dagster", fits, f"{storage} is {kind}", "keep it in Postgres (deploy/dagster.yaml)")
+    ours = str(config.get("event_log_storage", {}).get("module", "")).startswith("reporting_pipeline.")
+    text = "events are written in batches" if ours else "the event log writes an event at a time"
+    yield _either("dagster", ours, text, "take event_log_storage of deploy/dagster.yaml", otherwise="warning")
+    watched = bool(config.get("run_monitoring", {}).get("enabled"))
+    yield _either(
+        "dagster",
+        watched,
+        f"run monitoring is {'on' if watched else 'off'}",
+        "set run_monitoring: {enabled: true}",
+    )
+    batch = settings.dagster_event_batch_size
+    yield _either(
+        "dagster",
+        batch >= EVENT_BATCH,
+        f"DAGSTER_EVENT_BATCH_SIZE is {batch}",
+        "set DAGSTER_EVENT_BATCH_SIZE=1000 for daemon, code server and workers",
+        otherwise="warning",
+    )
+
+
+def _mail(settings: Settings) -> Iterator[Finding]:
+    if settings.email_backend == "outbox":
+        yield Finding("mail", "warning", f"mails go to {settings.outbox}", "set REPORTING_EMAIL_BACKEND")
+        return
+    if settings.email_backend == "smtp" and settings.smtp_url is not None:
+        yield _relay(settings.smtp_url.get_secret_value())
+    if settings.email_backend == "sendgrid" and settings.sendgrid_api_key is not None:
+        key = settings.sendgrid_api_key.get_secret_value()
+        shaped = key.startswith("SG.") and key.count(".") == 2
+        text = "the key has SendGrid's shape" if shaped else "the key has not the shape SG.….…"
+        yield _either("mail", shaped, text, "copy SENDGRID_API_KEY again")
+        told = "its events are verified" if settings.sendgrid_webhook_key else "its events are refused"
+        yield _either(
+            "mail",
+            bool(settings.sendgrid_webhook_key),
+            told,
+            "set SENDGRID_WEBHOOK_PUBLIC_KEY",
+            otherwise="warning",
+        )
+    yield from _domain(settings.email_from.rpartition("@")[2])
+
+
+def _relay(url: str) -> Finding:
+    """Sign in at the relay, over TLS wherever it offers that."""
+    parts, context = urlsplit(url), ssl.create_default_context()
+    host, port = str(parts.hostname), parts.port or SMTP_PORTS[parts.scheme]
+    if parts.scheme == "smtps":
+        relay: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_SECONDS, context=context)
+    else:
+        relay = smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)
+    with relay:
+        relay.ehlo()
+        if parts.scheme != "smtps" and relay.has_extn("starttls"):
+            relay.starttls(context=context)
+            relay.ehlo()
+        elif parts.scheme != "smtps":
+            todo = "use a relay that offers STARTTLS, or smtps://"
+            return Finding("mail", "failed", "the relay offers no encryption", todo)
+        if parts.username:
+            relay.login(unquote(parts.username), unquote(parts.password or ""))
+    return Finding("mail", "ok", f"the relay takes {'our sign-in' if parts.username else 'us'} over TLS")
+
+
+def _domain(domain: str) -> Iterator[Finding]:
+    """SPF, DMARC and DKIM of the sender's domain, where DNS answers."""
+    wanted = (
+        ("SPF", [domain], "v=spf1", "publish a TXT record v=spf1 that names your relay"),
+        ("DMARC", [f"_dmarc.{domain}"], "v=DMARC1", f"publish a TXT record at _dmarc.{domain}"),
+        (
+            "DKIM",
+            [f"{one}._domainkey.{domain}" for one in DKIM_SELECTORS],
+            "p=",
+            "publish your provider's DKIM key",
+        ),
+    )
+    for name, places, sign, todo in wanted:
+        texts = [_txt(place) for place in places]
+        if all(text is None for text in texts):
+            yield Finding(
+                "mail", "warning", f"DNS does not answer for {name} of {domain}", "ask from elsewhere"
+            )
+            continue
+        found = any(sign in text for text in texts if text)
+        state = "is published" if found else "was not found"
+        yield _either("mail", found, f"{name} of {domain} {state}", todo, otherwise="warning")
+
+
+def _txt(name: str) -> str | None:
+    """The TXT records of a name as one text, "" when there are none, None when DNS does not answer."""
+    try:
+        return " ".join(row.to_text() for row in dns.resolver.resolve(name, "TXT", lifetime=3))
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return ""
+    except dns.exception.DNSException:
+        return None
+
+
+def _sign_in(settings: Settings) -> Iterator[Finding]:
+    if settings.jwks_url is None:
+        text = (
+            "keys come from a file" if settings.jwks_file else "tokens are signed by this deployment's secret"
+        )
+        yield Finding("sign-in", "ok", text)
+        return
+    answer = requests.get(settings.jwks_url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+    try:
+        keys = len(answer.json()["keys"]) if answer.ok else 0
+    except (ValueError, KeyError, TypeError):
+        keys = 0
+    text = f"REPORTING_JWKS_URL answers {answer.status_code} with {keys} keys"
+    yield _either("sign-in", keys > 0, text, _TODO["sign-in"])
+
+
+def _either(
+    part: str, good: bool, text: str, todo: str, otherwise: Literal["warning", "failed"] = "failed"
+) -> Finding:
+    return Finding(part, "ok", text) if good else Finding(part, otherwise, text, todo)

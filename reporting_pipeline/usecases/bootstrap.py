@@ -1,0 +1,63 @@
+"""The first organisation and its first admin: what an empty deployment needs before its API can make more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reporting_pipeline.domain.access import Role
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.stores.audit import Action, record
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.users import create_user, normal_address, save_organisation
+
+
+@dataclass(frozen=True)
+class Bootstrapped:
+    organisation: str
+    admin: str  # user id
+    made: bool  # False: both were there already
+
+
+def bootstrap(
+    database: Database,
+    organisation: str,
+    name: str,
+    email: str,
+    now: datetime,
+    *,
+    domains: Sequence[str] = (),
+    sees_all_trials: bool = False,
+    timezone: str = "UTC",
+) -> Bootstrapped:
+    """Make `organisation` and its first admin with address `email`; the same call again changes nothing.
+
+    Raises ValueError where the organisation has another admin, who is the one to make more, or where the
+    address belongs to somebody without that role.
+    """
+    address = normal_address(email)
+    standing = database.users.find_one({"organisation": organisation, "email": address})
+    if standing is not None:
+        if Role.ADMIN.value not in standing["roles"] or not standing["active"]:
+            raise ValueError(
+                f"{address} is a user of {organisation}, and no active admin; an admin of it changes roles"
+            )
+        return Bootstrapped(organisation, standing["_id"], made=False)
+    admins = {"organisation": organisation, "roles": Role.ADMIN.value, "active": True}
+    if database.users.find_one(admins, {"_id": 1}) is not None:
+        raise ValueError(f"{organisation} has an admin already, who makes further users (POST /api/users)")
+    if database.organisations.find_one({"_id": organisation}) is None:
+        save_organisation(database, organisation, name, domains)
+        record(database, Action.ORGANISATION_CREATED, "system", organisation, now, organisation=organisation)
+    admin = create_user(
+        database,
+        organisation,
+        address,
+        now,
+        roles=[Role.ADMIN.value],
+        entitlements=Entitlements(ALL) if sees_all_trials else None,
+        timezone=timezone,
+    )
+    record(database, Action.USER_CREATED, "system", admin.id, now, organisation=organisation)
+    return Bootstrapped(organisation, admin.id, made=True)
