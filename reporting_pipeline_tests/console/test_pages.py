@@ -248,3 +248,28 @@ def test_the_reading_of_a_report_is_in_the_audit_log(
     assert answer.status_code == 303
     row = database.audit.find_one({"action": "report.downloaded"}) or {}
     assert (row["actor"], row["details"]["by"]) == (OWNER, "console")
+
+
+def test_a_failed_report_is_tried_again_or_it_is_said_why_not(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    browser = person("manager")
+    address = subscribe(browser)
+    browser.post(f"{address}/run", {})
+    database.jobs.update_many({}, {"$set": {"state": "failed", "failed_in": "rendering", "error": "no data"}})
+    page = browser.get("/console/operate").text
+    job = (database.jobs.find_one({}) or {})["_id"]
+    assert f'value="{job}"' in page
+    assert "no data" in page
+    browser.post(f"{address}/pause", {})
+    refused = browser.post("/console/operate/requeue", {"job": job}).text
+    assert "its subscription is paused; resume it first" in refused
+    browser.post(f"{address}/resume", {})
+    database.jobs.update_many({}, {"$set": {"state": "failed", "failed_in": "rendering"}})
+    assert "1 to be tried again" in browser.post("/console/operate/requeue", {"job": job}).text
+    assert (database.jobs.find_one({}) or {})["state"] == "pending"
+
+
+def test_what_comes_first_is_said_before_it_is_saved(person: Callable[[str], Browser]) -> None:
+    page = person("subscriber").get("/console/subscribe").text
+    assert "the report of the week from 2026-11-16" in page

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from reporting_pipeline.api.deps import scoped
+from reporting_pipeline.api.deps import Context, scoped
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
+from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
-from reporting_pipeline.stores import alerts, audit, editions, jobs
+from reporting_pipeline.stores import alerts, editions
+from reporting_pipeline.usecases.requeueing import CannotRun, requeue_job
 
 router = APIRouter(prefix="/console")
 
@@ -22,7 +25,11 @@ EDITIONS_SHOWN = 12
 
 
 @router.get("/operate")
-def operate_page(visitor: Person, parts: Parts, done: Annotated[str, Query(max_length=80)] = "") -> Response:
+def operate_page(visitor: Person, parts: Parts) -> Response:
+    return _operate(parts, visitor)
+
+
+def _operate(parts: Context, visitor: Visitor, done: str = "", refused: Sequence[str] = ()) -> Response:
     opened(visitor, Action.READ, Kind.DEAD_LETTER)
     organisation = visitor.user.organisation
     found = editions.list_editions(parts.database, limit=EDITIONS_SHOWN)
@@ -41,6 +48,7 @@ def operate_page(visitor: Person, parts: Parts, done: Annotated[str, Query(max_l
         failed=failed,
         may_requeue=reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None,
         done=done,
+        refused=refused,
     )
 
 
@@ -48,22 +56,19 @@ def operate_page(visitor: Person, parts: Parts, done: Annotated[str, Query(max_l
 def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Try the chosen dead letters and failed renderings again."""
     opened(visitor, Action.REQUEUE, Kind.DEAD_LETTER)
-    organisation, now = visitor.user.organisation, parts.now
-    parts.limits.requeue(visitor.user.id)
-    mine = scoped(parts, visitor.user)
-    lost = sum(mine.requeue(one, now) for one in form.all("delivery")[:A_PAGE])
-    ours = [one for one in form.all("job")[:A_PAGE] if mine.job(one) is not None]
-    again = jobs.requeue(parts.database, ours, now) if ours else 0
-    audit.record(
-        parts.database,
-        audit.Action.REQUEUED,
-        visitor.user.id,
-        "console",
-        now,
-        organisation=organisation,
-        details={"deliveries": lost, "jobs": again},
-    )
-    return RedirectResponse(f"/console/operate?done={lost + again}+to+be+tried+again", 303)
+    parts.limits.requeue(visitor.user.organisation)
+    mine, now = scoped(parts, visitor.user), parts.now
+    again = sum(mine.requeue(one, now) for one in form.all("delivery")[:A_PAGE])
+    refused: list[str] = []
+    for one in form.all("job")[:A_PAGE]:
+        job = mine.job(one)
+        if job is None:
+            continue
+        try:
+            again += requeue_job(parts.database, parts.settings, job, visitor.user.id, now)
+        except CannotRun as reason:
+            refused.append(f"{one}: {reason}")
+    return _operate(parts, visitor, done=f"{again} to be tried again" if again else "", refused=refused)
 
 
 @router.get("/documents")

@@ -24,12 +24,14 @@ from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, visible_trials
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
 from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.stores import subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.preview import NothingToShow, PreviewedReport, preview_report
+from reporting_pipeline.usecases.subscriptions import first_mail
 
 router = APIRouter(prefix="/console")
 
@@ -256,7 +258,14 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
 def preview_dates(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """The next dates of the form as a part of a page, for the script."""
     wish = Wish.posted(form)
-    return html("dates.html", dates=_dates(parts, wish), wish=wish, page=Page(visitor, ""))
+    return html(
+        "dates.html",
+        dates=_dates(parts, wish),
+        first=None if wish.values["version"] else _first_mail(parts, visitor, wish),
+        now=parts.now,
+        wish=wish,
+        page=Page(visitor, ""),
+    )
 
 
 def _dates(parts: Context, wish: Wish) -> list[tuple[datetime, str]]:
@@ -277,6 +286,31 @@ def _dates(parts: Context, wish: Wish) -> list[tuple[datetime, str]]:
     return found
 
 
+def _first_mail(parts: Context, visitor: Visitor, wish: Wish) -> Planned | None:
+    """What comes first, once it is saved: a report of the time before it, as the planner has it."""
+    schedule = wish.schedule()
+    if schedule is None:
+        return None
+    return first_mail(_draft_of(visitor, schedule, parts.now), parts.now, parts.settings.timezone)
+
+
+def _draft_of(visitor: Visitor, schedule: Schedule, now: datetime, **more: Any) -> Subscription:
+    """A subscription of this person that is kept nowhere."""
+    return Subscription(
+        **{
+            "id": subscriptions.new_subscription_id(),
+            "organisation": visitor.user.organisation,
+            "owner": visitor.user.id,
+            "name": "preview",
+            "schedule": schedule,
+            "recipients": (Recipient(type="user", value=visitor.user.id),),
+            "created_at": now,
+            "updated_at": now,
+            **more,
+        }
+    )
+
+
 def _looked(
     parts: Context,
     visitor: Visitor,
@@ -288,18 +322,15 @@ def _looked(
     subscribing.check_report_type(draft.report_type)
     subscribing.check(parts, visitor.user, visitor.user, draft.filters, draft.recipients, SNAKE)
     now = parts.now
-    trial = Subscription(
-        id=subscriptions.new_subscription_id(),
-        organisation=visitor.user.organisation,
-        owner=visitor.user.id,
+    trial = _draft_of(
+        visitor,
+        draft.schedule,
+        now,
         name=draft.name,
         report_type=draft.report_type,
         filters=draft.filters,
-        schedule=draft.schedule,
         recipients=draft.recipients,
         format=Format.PDF,  # a picture is what can be looked at here, whatever is sent
-        created_at=now,
-        updated_at=now,
     )
     settings = parts.settings
     try:
@@ -344,6 +375,8 @@ def _form(
         formats=[one.value for one in Format],
         timezones=sorted(known_timezones()),
         dates=_dates(parts, wish),
+        first=None if standing else _first_mail(parts, visitor, wish),
+        now=parts.now,
         shown=shown,
         pictures=_pictures(shown),
         nothing=nothing,
