@@ -23,6 +23,7 @@ from reporting_pipeline.api.idempotency import IdempotencyMiddleware
 from reporting_pipeline.api.limits import RateLimits
 from reporting_pipeline.api.pagination import Cursors
 from reporting_pipeline.api.routes import ROUTERS
+from reporting_pipeline.delivery.links.masking import mask_links_in_logs
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores import audit
@@ -74,6 +75,7 @@ def create_app(
 
 def app_from_environment() -> FastAPI:
     """For `uvicorn --factory reporting_pipeline.api.app:app_from_environment`."""
+    mask_links_in_logs()
     app = create_app(current_settings())
     context: Context = app.state.context
     try:  # from the first row on: what is not anchored yet could be deleted whole

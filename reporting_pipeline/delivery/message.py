@@ -19,6 +19,7 @@ from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores.mongo import Record
 
 ATTACH_BELOW = 10_000_000  # bytes; larger reports are linked only
+ALWAYS, ON_REQUEST, NEVER = "always", "on_request", "never"  # an organisation's policy of attachments
 LONGEST_NAME = 120  # characters of a name shown in a message
 LONGEST_SUBJECT = 180
 
@@ -52,6 +53,8 @@ class Message:
     facts: tuple[tuple[str, str], ...] = ()  # (label, value), for channels without HTML
     payload: tuple[tuple[str, Any], ...] = ()  # what a webhook receives
     attachment: Attachment | None = None
+    announcement: str = ""  # one sentence that says it all, for channels without a subject
+    omissions: tuple[str, ...] = ()  # what the report leaves out and why, a line each
 
     @property
     def text(self) -> str:
@@ -113,6 +116,12 @@ def period_words(cadence: str, key: str) -> str:
             return f"{day.day} {month}"
 
 
-def wants_attachment(subscription: Record, report: Record) -> bool:
-    parameters = subscription.get("parameters") or {}
-    return parameters.get("attach") is True and int(report["size"]) < ATTACH_BELOW
+def wants_attachment(subscription: Record, report: Record, policy: str = ON_REQUEST) -> bool:
+    """Whether the file goes with the mail: small enough, and as the organisation's policy says.
+
+    `always` attaches, `never` links, `on_request` does as the subscription's parameter `attach` says.
+    """
+    if policy == NEVER or int(report["size"]) >= ATTACH_BELOW:
+        return False
+    asked = (subscription.get("parameters") or {}).get("attach")
+    return asked is not False if policy == ALWAYS else asked is True

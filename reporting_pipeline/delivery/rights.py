@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reporting_pipeline.delivery.message import wants_attachment
+from reporting_pipeline.delivery.message import ON_REQUEST, wants_attachment
 from reporting_pipeline.domain.access import Decision, User, may_have, may_receive
 from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address, mailbox
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.delivery_reads import (
+    attachment_policies,
     jobs_by_id,
     report_records,
     subscription_records,
@@ -34,6 +35,7 @@ class Context:
     jobs: Mapping[str, Record]
     reports: Mapping[str, Record]
     subscriptions: Mapping[str, Record]
+    attachments: Mapping[str, str]  # organisation -> its policy
     users: Mapping[str, Record]
     by_address: Mapping[tuple[str, str], str]  # (organisation, address in normal spelling) -> user
     trials: tuple[Record, ...]  # of the organisations concerned
@@ -50,7 +52,11 @@ class Context:
         subscription = self.subscriptions.get(delivery["subscription"])
         if delivery["channel"] != Channel.EMAIL or report is None or subscription is None:
             return 0
-        return int(report["size"]) if wants_attachment(subscription, report) else 0
+        return int(report["size"]) if wants_attachment(subscription, report, self.policy_of(delivery)) else 0
+
+    def policy_of(self, delivery: Record) -> str:
+        """Whether its organisation lets reports be attached; see `wants_attachment`."""
+        return self.attachments.get(delivery["organisation"], ON_REQUEST)
 
     def problem_with(self, delivery: Record) -> SendResult | None:
         """Why a delivery cannot be written, as the attempt's result."""
@@ -79,6 +85,7 @@ def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
         jobs=jobs,
         reports=report_records(database, {str(report) for report in reports if report}),
         subscriptions=subscriptions,
+        attachments=attachment_policies(database, organisations),
         users=user_records(database, people),
         by_address=by_address,
         trials=tuple(trials_of_organisations(database, organisations)),

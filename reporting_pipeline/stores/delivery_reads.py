@@ -34,6 +34,12 @@ def user_records(database: Database, ids: Iterable[str]) -> dict[str, Record]:
     return _by_id(database, "users", ids)
 
 
+def attachment_policies(database: Database, organisations: Iterable[str]) -> dict[str, str]:
+    """organisation -> `always`, `on_request` or `never`; those that said nothing are left out."""
+    rows = find_any(database.organisations, "_id", organisations, None, {"attachments": 1})
+    return {row["_id"]: row["attachments"] for row in rows if row.get("attachments")}
+
+
 def trials_of_organisations(database: Database, organisations: Iterable[str]) -> list[Record]:
     """The trials (`_id`, `organisation`) of these organisations."""
     return list(find_any(database.trials, "organisation", organisations, None, {"organisation": 1}))

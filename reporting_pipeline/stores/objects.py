@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from reporting_pipeline.domain.file_names import content_disposition
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.measures import MEASURES
 
@@ -229,13 +230,12 @@ class ObjectStore:
 
     def presigned_url(self, key: str, file_name: str, seconds: int = 60) -> str:
         """A URL that downloads the object as `file_name` and dies after `seconds`."""
-        safe_name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in file_name)
         return self.client.generate_presigned_url(
             "get_object",
             Params={
                 "Bucket": self.bucket,
                 "Key": key,
-                "ResponseContentDisposition": f'attachment; filename="{safe_name}"',
+                "ResponseContentDisposition": content_disposition(file_name),
             },
             ExpiresIn=seconds,
         )

@@ -7,7 +7,7 @@ before the next one: a large batch needs no large burst, and the mean rate holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -19,20 +19,26 @@ _SHORTLY = timedelta(milliseconds=1)
 
 
 def take(
-    database: Database, name: str, count: int, per_second: float, burst: float, now: datetime
+    database: Database,
+    name: str,
+    count: int,
+    per_second: float,
+    burst: float,
+    now: datetime | None = None,
 ) -> timedelta:
     """Take `count` tokens. Zero when they were given; otherwise how long to wait before asking again.
 
-    One atomic update, so workers cannot take the same token. The clock is the callers': the bucket
-    never runs backwards when theirs differ.
+    One atomic update, so workers cannot take the same token. The clock is the database server's, so that a
+    worker whose clock is wrong holds up nobody; tests pass `now`. A time ahead of it is forgotten.
     """
+    now = now or _server_time(database)
     needed = min(float(count), burst) - 1e-6  # what rounding may have cost
     elapsed = {"$max": [0, {"$divide": [{"$subtract": [now, {"$ifNull": ["$at", now]}]}, 1000]}]}
     filled = {
         "$min": [burst, {"$add": [{"$ifNull": ["$tokens", burst]}, {"$multiply": [elapsed, per_second]}]}]
     }
     change: list[Record] = [
-        {"$set": {"filled": filled, "at": {"$max": [{"$ifNull": ["$at", now]}, now]}}},
+        {"$set": {"filled": filled, "at": now}},
         {"$set": {"granted": {"$gte": ["$filled", needed]}}},
         {"$set": {"tokens": {"$cond": ["$granted", {"$subtract": ["$filled", count]}, "$filled"]}}},
     ]
@@ -58,3 +64,9 @@ def _changed(database: Database, name: str, change: Sequence[Record]) -> Record 
     return database.token_buckets.find_one_and_update(
         {"_id": name}, change, return_document=ReturnDocument.AFTER
     )
+
+
+def _server_time(database: Database) -> datetime:
+    """Asked for and not `$$NOW`, with which the embedded server does not subtract."""
+    told: datetime = database.command("hello")["localTime"]
+    return told if told.tzinfo else told.replace(tzinfo=UTC)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import logging
 import re
+import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from reporting_pipeline.delivery.links.masking import mask_links_in_logs
 from reporting_pipeline.delivery.links.report_links import open_link
 from reporting_pipeline.delivery.links.tokens import (
     link_token,
     read_link_token,
+    read_unsubscribe_token,
     report_url,
     unsubscribe_token,
 )
@@ -178,3 +187,49 @@ def test_a_hostile_name_is_text_on_the_unsubscribe_page(database: Database, sett
     token = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
     page = unsubscribe_page(database, settings, token)
     assert not re.search(r"<(script|img)\b", page)
+
+
+def test_a_new_key_signs_what_is_new_and_what_the_old_one_signed_stays_good(settings: Settings) -> None:
+    old, until = "the secret before", NOW + timedelta(days=1)
+    mine, theirs = link_token(old, "dlv_1", "rep_1", until), unsubscribe_token(old, "dlv_1")
+    rotated = "2026b:a newer secret,0:the secret before"
+    assert read_link_token(rotated, mine, NOW) == read_link_token(old, mine, NOW) != None  # noqa: E711
+    assert read_unsubscribe_token(rotated, theirs) == "dlv_1"
+    fresh = link_token(rotated, "dlv_1", "rep_1", until)
+    assert fresh.endswith(".2026b")
+    assert read_link_token(rotated, fresh, NOW) is not None
+    assert read_link_token(old, fresh, NOW) is None
+    assert read_link_token("2027a:next", fresh, NOW) is None
+    for name in ("0", "2026a", "", "2026b.x"):
+        assert read_link_token(rotated, fresh.rpartition(".")[0] + f".{name}", NOW) is None
+
+
+async def _nothing(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("kind", ["r", "unsubscribe", "v"])
+def test_the_access_log_holds_no_link(kind: str) -> None:
+    heard = io.StringIO()
+    handler = logging.StreamHandler(heard)
+    server = uvicorn.Server(uvicorn.Config(_nothing, port=0, lifespan="off"))
+    access = logging.getLogger("uvicorn.access")
+    access.addHandler(handler)
+    mask_links_in_logs()
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        line = http.client.HTTPConnection("127.0.0.1", port)
+        line.request("GET", f"/{kind}/eyJkIjoi.c2VjcmV0?x=1")
+        line.getresponse().read()
+        line.close()
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        access.removeHandler(handler)
+    assert f'"GET /{kind}/<masked>?x=1 HTTP/1.1" 404' in heard.getvalue()
+    assert "c2VjcmV0" not in heard.getvalue()

@@ -74,7 +74,7 @@ def test_a_mail_carries_its_link_and_one_click_unsubscription(
     (outcome,) = deliver(database, objects, settings)
     (mail,) = mails(settings)
     assert mail["To"] == "reader0@example.org"
-    assert mail["Subject"] == "Weekly safety report: week of 16 November 2026"
+    assert mail["Subject"] == "Scheduled Report: Weekly safety report, week of 16 November 2026"
     assert outcome.delivery in mail["Message-ID"]
     assert outcome.provider_id is None  # nobody but us had a hand in it
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
+from pydantic import SecretStr
 
 from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_due
@@ -26,24 +27,19 @@ KEY = "SG.a-secret-key"
 @pytest.fixture
 def sendgrid(settings: Settings) -> Callable[[Provider], Settings]:
     def point_to(server: Provider) -> Settings:
-        return settings.model_validate(
-            settings.model_dump(by_alias=False)
-            | {
-                "email_backend": "sendgrid",
-                "sendgrid_api_key": KEY,
-                "sendgrid_url": server.url,
-                **patience(server),
-                "email_per_second": 10_000,
-            },
-            by_name=True,
-            by_alias=False,
-        )
+        changes = {
+            "email_backend": "sendgrid",
+            "sendgrid_api_key": SecretStr(KEY),
+            "sendgrid_url": server.url,
+            "email_per_second": 10_000,
+        }
+        return settings.model_copy(update=changes | patience(server))
 
     return point_to
 
 
 def run(database: Database, settings: Settings, clock: Clock, seed_: int = 1) -> list[DeliveryOutcome]:
-    deliverer = Deliverer(open_deliverer(settings).senders, Random(seed_), clock.pause)
+    deliverer = Deliverer(open_deliverer(settings).senders, Random(seed_), clock.pause, rate_clock=clock)
     objects = ObjectStore(None, "none")  # type: ignore[arg-type]  # link mails read no file
     return list(deliver_due(deliverer, database, objects, settings, clock, 10_000))
 
@@ -230,3 +226,41 @@ def test_the_rate_is_shared_and_what_does_not_fit_waits(
     assert states(database) == ["sent"] * 12
     # A burst of one second's worth, then two a second.
     assert 4.0 <= took <= 6.5
+
+
+def test_large_requests_wait_for_the_rate_and_none_is_given_up(
+    database: Database, sendgrid: Callable[[Provider], Settings]
+) -> None:
+    """Each request of ten costs ten seconds of the rate: after two pauses of five it is asked again."""
+    seed(database, None, 40)
+    for number in range(40):
+        database["subscriptions"].update_one(
+            {"_id": f"sub_{number:05d}"}, {"$set": {"name": f"R{number // 10}"}}
+        )
+    with provider() as server:
+        clock = Clock()
+        run(database, sendgrid(server).model_copy(update={"email_per_second": 1.0}), clock)
+        requests = len(server.requests)
+    assert states(database) == ["sent"] * 40
+    assert requests == 4
+    assert 29 <= (clock.at - NOW).total_seconds() <= 31
+
+
+def test_who_unsubscribes_while_a_request_waits_for_its_turn_gets_none(
+    database: Database, sendgrid: Callable[[Provider], Settings]
+) -> None:
+    seed(database, None, 20)
+    for number in range(20):
+        database["subscriptions"].update_one(
+            {"_id": f"sub_{number:05d}"}, {"$set": {"name": f"R{number // 10}"}}
+        )
+
+    class Leaving(Clock):
+        def pause(self, seconds: float) -> None:
+            super().pause(seconds)
+            database["subscriptions"].update_many({}, {"$set": {"status": "ended"}})
+
+    with provider() as server:
+        run(database, sendgrid(server).model_copy(update={"email_per_second": 1.0}), Leaving())
+        accepted = len(server.accepted)
+    assert (accepted, sorted(states(database))) == (10, ["sent"] * 10 + ["suppressed"] * 10)

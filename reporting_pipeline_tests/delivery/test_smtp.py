@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from random import Random
+from typing import Any, cast
 
 import pytest
+import trustme
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from pydantic import SecretStr
 
 from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
+from reporting_pipeline.delivery.channels.smtp import Smtp
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_due
+from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import open_alerts
 from reporting_pipeline.stores.mongo import Database
@@ -106,7 +114,7 @@ def run(
     }
     mine = settings.model_copy(update=changes)
     clock = Clock()
-    deliverer = Deliverer(open_deliverer(mine).senders, Random(1), clock.pause)
+    deliverer = Deliverer(open_deliverer(mine).senders, Random(1), clock.pause, rate_clock=clock)
     return list(deliver_due(deliverer, database, objects, mine, clock, 100))
 
 
@@ -150,12 +158,138 @@ def test_each_answer_of_the_relay(
     assert outcome.state == state
 
 
-def test_a_refused_login_halts_the_channel_and_tells_no_password(
-    database: Database, objects: ObjectStore, settings: Settings
+# --- a real server, with a certificate of an authority of our own
+
+
+class Mailbox:
+    """What arrived: the envelope's recipients, and whether the line was encrypted."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[list[str], bool]] = []
+
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.mails.append((list(envelope.rcpt_tos), session.ssl is not None or self.whole))
+        return "250 taken"
+
+    whole = False  # the line was encrypted from its first byte
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@contextmanager
+def server(
+    authority: trustme.CA | None, *, whole: bool = False, name: str = "127.0.0.1"
+) -> Iterator[tuple[Mailbox, int, list[bytes]]]:
+    """aiosmtpd with STARTTLS, or TLS from the first byte, or neither; and the passwords it was told."""
+    mailbox, told = Mailbox(), []
+    mailbox.whole = whole
+
+    def authenticate(
+        _server: SMTP, _session: Session, _envelope: Envelope, _how: str, data: Any
+    ) -> AuthResult:
+        told.append(data.password)
+        return AuthResult(success=data.password == b"right")
+
+    context = None
+    if authority is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(name).configure_cert(context)
+    controller = Controller(
+        mailbox,
+        hostname="127.0.0.1",
+        port=free_port(),
+        ssl_context=context if whole else None,
+        tls_context=None if whole else context,
+        authenticator=authenticate,
+        auth_require_tls=not whole and context is not None,
+        ready_timeout=60,
+    )
+    controller.start()
+    try:
+        yield mailbox, controller.port, told
+    finally:
+        controller.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def send(
+    database: Database,
+    settings: Settings,
+    url: str,
+    trusted: trustme.CA | None,
+    environment: str = "test",
+) -> list[DeliveryOutcome]:
+    changes = {"email_backend": "smtp", "smtp_url": SecretStr(url), "environment": environment}
+    mine = settings.model_copy(
+        update=changes | {"send_timeout_seconds": 120.0, "send_deadline_seconds": 240.0}
+    )
+    context = ssl.create_default_context()
+    if trusted is not None:
+        trusted.configure_trust(context)
+    clock = Clock()
+    deliverer = Deliverer({Channel.EMAIL: Smtp(mine, context)}, Random(1), clock.pause, rate_clock=clock)
+    return list(deliver_due(deliverer, database, cast("ObjectStore", None), mine, clock, 100))
+
+
+@pytest.mark.parametrize(("scheme", "whole"), [("smtp", False), ("smtp+starttls", False), ("smtps", True)])
+def test_a_mail_goes_over_an_encrypted_line_and_so_does_the_sign_in(
+    database: Database, settings: Settings, authority: trustme.CA, scheme: str, whole: bool
 ) -> None:
-    seed(database, objects, 3)
-    with relay(AUTH="535 no") as server:
-        run(database, objects, settings, server, "user:s3cret@")
+    seed(database, None, 2)
+    with server(authority, whole=whole) as (mailbox, port, told):
+        url = f"{scheme}://user:right@127.0.0.1:{port}"
+        outcomes = send(database, settings, url, authority, "production")
+    assert [outcome.state for outcome in outcomes] == ["sent", "sent"]
+    assert told == [b"right", b"right"]
+    assert sorted(mailbox.mails) == [(["reader0@example.org"], True), (["reader1@example.org"], True)]
+
+
+@pytest.mark.parametrize(
+    ("login", "environment", "goes"),
+    [("", "test", True), ("", "local", True), ("", "staging", False), ("", "production", False)]
+    + [("user:right@", environment, False) for environment in ("test", "local", "staging", "production")],
+)
+def test_without_starttls_nothing_goes_outside_a_local_machine_and_nobody_signs_in(
+    database: Database, settings: Settings, login: str, environment: str, goes: bool
+) -> None:
+    seed(database, None, 1)
+    with server(None) as (mailbox, port, told):
+        send(database, settings, f"smtp://{login}127.0.0.1:{port}", None, environment)
+    assert (len(mailbox.mails), told) == (int(goes), [])
+    row = database["deliveries"].find_one()
+    assert (row["state"], row["failures"]) == ("sent" if goes else "pending", 0)
+    if not goes:
+        (alert,) = open_alerts(database)
+        assert "no STARTTLS" in alert["text"]
+
+
+@pytest.mark.parametrize(("trusted", "name"), [(False, "127.0.0.1"), (True, "another.example.org")])
+def test_a_certificate_that_is_not_the_relays_halts_the_channel(
+    database: Database, settings: Settings, authority: trustme.CA, trusted: bool, name: str
+) -> None:
+    seed(database, None, 1)
+    with server(authority, name=name) as (mailbox, port, told):
+        url = f"smtp://user:right@127.0.0.1:{port}"
+        send(database, settings, url, authority if trusted else None, "production")
+    assert (mailbox.mails, told) == ([], [])
+    assert [alert["_id"] for alert in open_alerts(database)] == ["channel-halted:email"]
+
+
+def test_a_refused_login_halts_the_channel_and_tells_no_password(
+    database: Database, settings: Settings, authority: trustme.CA
+) -> None:
+    seed(database, None, 3)
+    with server(authority) as (mailbox, port, told):
+        send(database, settings, f"smtp://user:s3cret@127.0.0.1:{port}", authority)
+    assert (mailbox.mails, told) == ([], [b"s3cret"])
     assert {row["state"] for row in database["deliveries"].find()} == {"pending"}
     assert [alert["_id"] for alert in open_alerts(database)] == ["channel-halted:email"]
     assert "s3cret" not in repr([*database["deliveries"].find(), *open_alerts(database)])

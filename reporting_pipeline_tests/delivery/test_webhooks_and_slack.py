@@ -6,13 +6,20 @@ import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
+from datetime import timedelta
 from random import Random
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
 from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
-from reporting_pipeline.delivery.channels.webhooks import shown_secret, url_problem
+from reporting_pipeline.delivery.channels.webhooks import (
+    endpoint_secrets,
+    shown_secret,
+    sign,
+    url_problem,
+)
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_due
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import open_alerts
@@ -20,7 +27,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.suppressions import suppressed_among
 from reporting_pipeline_tests.delivery.provider import Provider, patience, provider
-from reporting_pipeline_tests.delivery.seeds import NOW, Clock, seed
+from reporting_pipeline_tests.delivery.seeds import FILE, NOW, Clock, seed
 
 
 def allowing(settings: Settings, *servers: Provider, **more: object) -> Settings:
@@ -29,13 +36,19 @@ def allowing(settings: Settings, *servers: Provider, **more: object) -> Settings
 
 
 def run(database: Database, settings: Settings, clock: Clock) -> list[DeliveryOutcome]:
-    deliverer = Deliverer(open_deliverer(settings).senders, Random(1), clock.pause)
+    deliverer = Deliverer(open_deliverer(settings).senders, Random(1), clock.pause, rate_clock=clock)
     objects = ObjectStore(None, "none")  # type: ignore[arg-type]
     return list(deliver_due(deliverer, database, objects, settings, clock, 100))
 
 
 def webhook(database: Database, url: str, count: int = 1) -> None:
     seed(database, None, count, recipients=[{"type": "webhook", "value": url}])
+
+
+FIRST_NAMES = (
+    *("event", "report_id", "report_name", "execution_id"),
+    *("format", "generated_at", "file_size"),
+)
 
 
 def test_a_webhook_is_signed_as_standard_webhooks_say(database: Database, settings: Settings) -> None:
@@ -56,6 +69,39 @@ def test_a_webhook_is_signed_as_standard_webhooks_say(database: Database, settin
     assert body["type"] == "report.ready"
     assert body["data"]["report"] == "rep_00000"
     assert "/r/" in body["data"]["url"]
+    assert body["file_url"] == body["data"]["url"]
+    assert {name: body[name] for name in FIRST_NAMES} == {
+        "event": "report.generated",
+        "report_id": "sub_00000",
+        "report_name": "Weekly safety report",
+        "execution_id": "job_00000",
+        "format": "pdf",
+        "generated_at": (NOW - timedelta(hours=2)).isoformat(),
+        "file_size": len(FILE),
+    }
+
+
+def test_both_keys_sign_while_one_follows_the_other(settings: Settings) -> None:
+    rotating = settings.model_copy(update={"webhook_secret": SecretStr("b:the newer,a:the older")})
+    alone = settings.model_copy(update={"webhook_secret": SecretStr("a:the older")})
+    new, old = endpoint_secrets(rotating, "default", "https://hook.example.org")
+    assert [old] == endpoint_secrets(alone, "default", "https://hook.example.org")
+    both = sign("dlv_1", "1", b"{}", [new, old]).split(" ")
+    assert both == [sign("dlv_1", "1", b"{}", [new]), sign("dlv_1", "1", b"{}", [old])]
+
+
+def test_slack_says_what_is_ready_and_what_is_left_out(database: Database, settings: Settings) -> None:
+    with provider() as server:
+        seed(database, None, 1, recipients=[{"type": "slack", "value": f"{server.url}/services/T/B/x"}])
+        left_out = {"trial": "CDISCPILOT01", "part": "labs", "reason": "two units of <GLUC>"}
+        database["jobs"].update_one({}, {"$set": {"omissions": [left_out]}})
+        run(database, allowing(settings, server), Clock())
+        body = json.loads(server.requests[0]["raw"])
+    assert body["text"] == 'Your scheduled report "Weekly safety report" is ready'
+    fields = [each["text"] for block in body["blocks"] for each in block.get("fields", [])]
+    assert fields[:3] == ["Format: PDF", "Generated At: 2026-11-23 06:00 UTC", "File Size: 1 KB"]
+    texts = [block["text"]["text"] for block in body["blocks"] if "text" in block]
+    assert "Not in this report:\nCDISCPILOT01, labs: two units of <GLUC>" in texts
 
 
 def test_a_webhook_is_tried_again_under_the_same_id(database: Database, settings: Settings) -> None:
@@ -150,7 +196,7 @@ def test_a_slack_message_has_fields_and_a_link_and_no_markup(database: Database,
         (request,) = server.requests
     assert outcome.state == "sent"
     body = request["body"]
-    assert body["text"].startswith("&lt;!channel&gt; *bold* &lt;http://evil|x&gt; &amp; co")
+    assert '"&lt;!channel&gt; *bold* &lt;http://evil|x&gt; &amp; co"' in body["text"]
     assert {block["type"] for block in body["blocks"]} == {"header", "section", "actions"}
     assert body["blocks"][0]["text"]["type"] == "plain_text"
     assert {field["type"] for field in body["blocks"][1]["fields"]} == {"plain_text"}
@@ -187,11 +233,8 @@ def test_each_answer_of_a_slack_hook(database: Database, settings: Settings, fau
 def test_a_channel_gets_it_with_the_bots_token(database: Database, settings: Settings) -> None:
     with provider() as server:
         seed(database, None, 1, recipients=[{"type": "slack", "value": "#reports"}])
-        local = Settings.model_validate(
-            allowing(settings, server).model_dump() | {"slack_bot_token": "xoxb-1", "slack_url": server.url},
-            by_name=True,
-            by_alias=False,
-        )
+        bot = {"slack_bot_token": SecretStr("xoxb-1"), "slack_url": server.url}
+        local = allowing(settings, server).model_copy(update=bot)
         (outcome,) = run(database, local, Clock())
         (request,) = server.requests
     assert (outcome.state, outcome.provider_id) == ("sent", "1.2")

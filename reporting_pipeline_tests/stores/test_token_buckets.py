@@ -33,11 +33,19 @@ def test_threads_cannot_take_the_same_token(database: Database) -> None:
     assert sum(not wait for wait in answers) == 10
 
 
-def test_a_clock_that_lags_gives_nothing_back(database: Database) -> None:
-    assert not take(database, "x", 1, 1, 1, NOW)
-    assert take(database, "x", 1, 1, 1, NOW - timedelta(hours=1))
-    assert take(database, "x", 1, 1, 1, NOW + timedelta(milliseconds=500))
+def test_a_time_in_the_future_is_forgotten(database: Database) -> None:
+    """One worker's clock an hour ahead stopped all mail for that hour."""
+    assert not take(database, "x", 1, 1, 1, NOW + timedelta(hours=1))
+    assert take(database, "x", 1, 1, 1, NOW)
     assert not take(database, "x", 1, 1, 1, NOW + timedelta(seconds=1, milliseconds=1))
+
+
+def test_the_clock_is_the_servers(database: Database) -> None:
+    assert not take(database, "x", 1, 1, 1)
+    before = database["token_buckets"].find_one({"_id": "x"})["at"]
+    wait = take(database, "x", 1000, 0.001, 1)
+    assert wait > timedelta(minutes=10)
+    assert database["token_buckets"].find_one({"_id": "x"})["at"] >= before
 
 
 def test_each_name_has_a_bucket_of_its_own(database: Database) -> None:

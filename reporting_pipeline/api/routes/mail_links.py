@@ -23,7 +23,7 @@ from reporting_pipeline.delivery.channels.sendgrid_events import (
     EventsRefused,
     receive_events,
 )
-from reporting_pipeline.delivery.links.report_links import open_link
+from reporting_pipeline.delivery.links.report_links import is_signed, open_link
 from reporting_pipeline.delivery.links.unsubscribe import PAGE_HEADERS, unsubscribe, unsubscribe_page
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,11 @@ def open_report_link(
     token: Token, deployment: Deployment, accept: Annotated[str, Header(max_length=1000)] = ""
 ) -> Response:
     """The link in a mail: notes the download, then redirects. 404 for every link that is not good."""
-    deployment.limits.link(sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:32])
-    url = open_link(deployment.database, deployment.objects, deployment.settings, token, deployment.now)
-    if url is not None:
-        return RedirectResponse(url, 307)
+    if is_signed(deployment.settings, token, deployment.now):  # before anything is written
+        deployment.limits.link(sha256(token.encode()).hexdigest()[:32])
+        url = open_link(deployment.database, deployment.objects, deployment.settings, token, deployment.now)
+        if url is not None:
+            return RedirectResponse(url, 307)
     if "text/html" in accept:  # a person in a browser
         return HTMLResponse(_GONE, 404, PAGE_HEADERS)
     raise Problem("not-found", "This link is no longer good.")

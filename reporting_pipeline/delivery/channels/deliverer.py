@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from time import sleep
 
@@ -25,6 +26,7 @@ class Deliverer:
     rng: Random = field(default_factory=Random)
     pause: Callable[[float], None] = sleep  # seconds; waits for the shared rate
     failpoint: Failpoint = no_failpoint
+    rate_clock: Callable[[], datetime] | None = None  # of the shared rate; None: the database server's
 
     @property
     def repeatable(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email.headerregistry import Address, BaseHeader, HeaderRegistry
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
 
 from reporting_pipeline.delivery.message import Message, one_line
@@ -24,15 +24,29 @@ class _Headers(HeaderRegistry):
         return self._classes[name]
 
 
-_POLICY = SMTP.clone(header_factory=_Headers())
-#: RFC 5322's limit of a line. At the usual 78 a long URL in a header is written as an encoded word, in
-#: which no mail program looks for the address of List-Unsubscribe.
-_HEADERS_WHOLE = _POLICY.clone(max_line_length=998)
+#: A long URL would be written as an encoded word, in which no mail program looks for an address.
+_WHOLE = SMTP.clone(header_factory=_Headers(), max_line_length=998)
+_IN_ONE_LINE = frozenset({"list-unsubscribe", "message-id"})
+
+
+class _Lines(EmailPolicy):
+    """Lines of 76 characters, so that no encoded word is longer than the 75 of RFC 2047; but URLs whole."""
+
+    def fold(self, name: str, value: str) -> str:
+        return _WHOLE.fold(name, value) if name.lower() in _IN_ONE_LINE else super().fold(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name.lower() in _IN_ONE_LINE:
+            return _WHOLE.fold_binary(name, value)
+        return super().fold_binary(name, value)
+
+
+_POLICY = _Lines(header_factory=_Headers(), linesep="\r\n", max_line_length=76)
 
 
 def to_bytes(message: Message, settings: Settings) -> bytes:
-    """The message as it goes over the wire, its headers in one piece."""
-    return to_email(message, settings).as_bytes(policy=_HEADERS_WHOLE)
+    """The message as it goes over the wire."""
+    return to_email(message, settings).as_bytes()
 
 
 def to_email(message: Message, settings: Settings) -> EmailMessage:

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import urllib.request
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import Any
 
-import python_http_client
-from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
 from reporting_pipeline.delivery.channels.channel import Failpoint, Results
@@ -30,11 +26,11 @@ from reporting_pipeline.delivery.message import (
     one_line,
 )
 from reporting_pipeline.delivery.outbound.client import (
+    Answer,
     AnswerLost,
     NotSent,
     OutboundRequest,
-    PlainConnection,
-    TlsConnection,
+    post,
 )
 from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult, retry_instant
 from reporting_pipeline.settings import Settings
@@ -99,28 +95,20 @@ class SendGrid:
             self.settings.send_deadline_seconds,
             on_request_out=lambda: failpoint("sendgrid.request_out"),
         )
+        key, url = self._key.get_secret_value(), self.settings.sendgrid_url
         try:
-            with outbound:
-                status, headers, body = _request(
-                    self._key.get_secret_value(),
-                    self.settings.sendgrid_url,
-                    request_body(part, self.settings),
-                    outbound,
-                )
-        except (OSError, HTTPException, ValueError) as error:
-            return _without_answer(outbound.sort_out(error))
+            answer = _post_to_sendgrid(key, url, request_body(part, self.settings), outbound)
+        except NotSent as error:
+            return SendResult(Outcome.RETRY, error=str(error))
+        except AnswerLost as error:
+            return SendResult(Outcome.UNKNOWN, error=str(error))
         failpoint("sendgrid.answered")
-        if status in REFUSED_AS_A_WHOLE and len(part) > 1:
+        if answer.status in REFUSED_AS_A_WHOLE and len(part) > 1:
             return None
-        return result_of(status, headers, body, now)
+        return result_of(answer.status, answer.headers, answer.body, now)
 
 
-def _without_answer(error: NotSent | AnswerLost) -> SendResult:
-    outcome = Outcome.RETRY if isinstance(error, NotSent) else Outcome.UNKNOWN
-    return SendResult(outcome, error=str(error))
-
-
-def result_of(status: int, headers: dict[str, str], body: bytes, now: datetime) -> SendResult:
+def result_of(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> SendResult:
     """What SendGrid's answer says about every message of the request."""
     lowered = {name.lower(): value for name, value in headers.items()}
     if status == 202 and lowered.get("x-message-id"):
@@ -191,70 +179,10 @@ def _personalization(message: Message, alone: bool) -> dict[str, Any]:
     return personal
 
 
-# --- the library's client, kept from redirects, proxies and endless answers
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The library would follow a 302 and take the key along."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        return None
-
-
-class _Plain(urllib.request.HTTPHandler):
-    def __init__(self, outbound: OutboundRequest) -> None:
-        super().__init__()
-        self.outbound = outbound
-
-    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(PlainConnection, req, outbound=self.outbound)  # type: ignore[arg-type]
-
-
-class _Tls(urllib.request.HTTPSHandler):
-    def __init__(self, outbound: OutboundRequest) -> None:
-        super().__init__()
-        self.outbound = outbound
-
-    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(TlsConnection, req, outbound=self.outbound)  # type: ignore[arg-type]
-
-
-class _Client(python_http_client.Client):
-    """The library's client, sending through one OutboundRequest."""
-
-    outbound: OutboundRequest
-
-    def _build_client(self, name: str | None = None) -> _Client:
-        # Its own version names the base class and would lose the outbound.
-        built = _Client(
-            host=self.host,
-            version=self._version,
-            request_headers=self.request_headers,
-            url_path=[*self._url_path, name] if name else self._url_path,
-            append_slash=self.append_slash,
-            timeout=self.timeout,
-        )
-        built.outbound = self.outbound
-        return built
-
-    def _make_request(self, opener: Any, request: urllib.request.Request, timeout: Any = None) -> Any:
-        watched = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), _NoRedirects(), _Plain(self.outbound), _Tls(self.outbound)
-        )
-        return super()._make_request(watched, request, timeout=self.timeout)
-
-
-def _request(
-    key: str, url: str, body: dict[str, Any], outbound: OutboundRequest
-) -> tuple[int, dict[str, str], bytes]:
-    """One POST /v3/mail/send with a client of its own: the library keeps headers between requests."""
+def _post_to_sendgrid(key: str, url: str, body: dict[str, Any], outbound: OutboundRequest) -> Answer:
+    """One POST /v3/mail/send. The library names us and signs us in; it would follow a redirect with the
+    key, ask a proxy and know no deadline, so the request itself is ours.
+    """
     api = SendGridAPIClient(key, host=url.rstrip("/"))
-    client = _Client(host=api.host, request_headers=api._default_headers, version=3, timeout=outbound.timeout)
-    client.outbound = outbound
-    try:
-        response = client.mail.send.post(request_body=body)
-    except HTTPError as error:
-        return error.status_code, dict(error.headers), error.body
-    return response.status_code, dict(response.headers), response.body
+    headers = {**api.client.request_headers, "Content-Type": "application/json"}
+    return post(f"{api.host}/v3/mail/send", json.dumps(body).encode(), headers, outbound)

@@ -111,24 +111,22 @@ class Slack:
 
 def blocks(message: Message) -> dict[str, Any]:
     """A message with fields and a button; names are plain text, so nothing in them is markup."""
-    fields = [{"type": "plain_text", "text": f"{label}: {value}"[:2000]} for label, value in message.facts]
-    return {
-        "text": _plain(message.subject),
-        "blocks": [
-            {"type": "header", "text": {"type": "plain_text", "text": message.subject[:150]}},
-            {"type": "section", "fields": fields[:10]},
-            {
-                "type": "actions",
-                "elements": [
-                    {
-                        "type": "button",
-                        "text": {"type": "plain_text", "text": "Open the report"},
-                        "url": message.link,
-                    }
-                ],
-            },
-        ],
-    }
+    fields = [_text(f"{label}: {value}", 2000) for label, value in message.facts]
+    ready = message.announcement or message.subject
+    body: list[dict[str, Any]] = [
+        {"type": "header", "text": _text(message.subject, 150)},
+        {"type": "section", "text": _text(ready, 3000), "fields": fields[:10]},
+    ]
+    if message.omissions:
+        lines = "\n".join(message.omissions)
+        body.append({"type": "section", "text": _text(f"Not in this report:\n{lines}", 3000)})
+    button = {"type": "button", "text": _text("Open the report", 75), "url": message.link}
+    body.append({"type": "actions", "elements": [button]})
+    return {"text": _plain(ready), "blocks": body}
+
+
+def _text(text: str, longest: int) -> dict[str, str]:
+    return {"type": "plain_text", "text": text if len(text) <= longest else text[: longest - 1] + "…"}
 
 
 def _plain(text: str) -> str:

@@ -2,12 +2,17 @@
 
 Until the message's last line goes out nothing has happened; when the line breaks after that and
 before the server's answer, the outcome is unknown.
+
+Every line is encrypted before anything is said on it: from the first byte (`smtps://`) or by STARTTLS
+(`smtp://`), with a certificate that is checked. A relay that offers no STARTTLS is used in clear on a
+local machine only, and nobody ever signs in in clear.
 """
 
 from __future__ import annotations
 
 import smtplib
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -22,23 +27,33 @@ from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
 from reporting_pipeline.settings import Settings
 
 DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+IN_CLEAR = ("local", "test")  # environments in which a relay without TLS is used
+
+
+class LineNotSafe(Exception):
+    """The relay cannot be spoken to as it should be; a person must look. Nothing was said."""
 
 
 class Smtp:
-    """A Sender to the relay at `smtp_url`: `smtp://`, `smtp+starttls://` or `smtps://user:password@host`."""
+    """A Sender to the relay at `smtp_url`: `smtp://` or `smtps://`, with user and password in it.
+
+    `smtp+starttls://` is `smtp://` that insists on STARTTLS on a local machine, too.
+    """
 
     repeatable = False
     at_once = 50
     schedule: tuple[timedelta, ...] = BACKOFF
     attempts: int | None = None
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
         if settings.smtp_url is None:
             raise ValueError("REPORTING_SMTP_URL is not set")
         self._url = urlsplit(settings.smtp_url.get_secret_value())
         if self._url.scheme not in DEFAULT_PORTS or not self._url.hostname:
             raise ValueError(f"REPORTING_SMTP_URL must start with one of {', '.join(DEFAULT_PORTS)}")
         self.settings = settings
+        self._tls = tls or tls_context()
+        self._clear = self._url.scheme == "smtp" and settings.environment in IN_CLEAR
         self.per_second: float | None = settings.email_per_second
 
     def groups(self, messages: Sequence[Message]) -> list[list[Message]]:
@@ -65,6 +80,10 @@ class Smtp:
                 return refusal
         except smtplib.SMTPAuthenticationError as error:
             return SendResult(Outcome.HALTED, error=f"the relay refuses our login: {error.smtp_code}")
+        except LineNotSafe as error:
+            return SendResult(Outcome.HALTED, error=str(error))
+        except ssl.SSLCertVerificationError as error:
+            return SendResult(Outcome.HALTED, error=f"the relay's certificate: {error.verify_message}")
         except (OSError, smtplib.SMTPException) as error:
             return SendResult(Outcome.RETRY, error=f"{type(error).__name__}: {error}")
         else:
@@ -79,18 +98,28 @@ class Smtp:
         host, port = str(self._url.hostname), self._url.port or DEFAULT_PORTS[self._url.scheme]
         timeout = self.settings.send_timeout_seconds
         if self._url.scheme == "smtps":
-            relay: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=timeout, context=tls_context())
+            relay: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=timeout, context=self._tls)
         else:
             relay = smtplib.SMTP(host, port, timeout=timeout)
         try:
-            if self._url.scheme == "smtp+starttls":
-                relay.starttls(context=tls_context())
+            if self._url.scheme != "smtps":
+                self._encrypt(relay)
             if self._url.username:
                 relay.login(unquote(self._url.username), unquote(self._url.password or ""))
         except BaseException:
             relay.close()
             raise
         return relay
+
+    def _encrypt(self, relay: smtplib.SMTP) -> None:
+        """STARTTLS. Raises LineNotSafe where there is none and it cannot be done without."""
+        relay.ehlo_or_helo_if_needed()
+        if relay.has_extn("starttls"):
+            relay.starttls(context=self._tls)
+        elif self._url.username:
+            raise LineNotSafe("the relay offers no STARTTLS, and we do not sign in in clear")
+        elif not self._clear:
+            raise LineNotSafe("the relay offers no STARTTLS; mails are not sent in clear")
 
 
 def _cut(relay: smtplib.SMTP) -> None:

@@ -19,9 +19,11 @@ from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.delivery.outbound.client import AnswerLost, Connect, NotSent, OutboundRequest, post
 from reporting_pipeline.delivery.outbound.public_hosts import AddressRefused, public_hosts_only
 from reporting_pipeline.domain.deliveries import WEBHOOK_BACKOFF, Outcome, SendResult, retry_instant
+from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.settings import Settings
 
 EVENT_TYPE = "report.ready"
+EVENT_NAME = "report.generated"
 
 
 class Webhooks:
@@ -50,12 +52,12 @@ class Webhooks:
         if problem is not None:
             return SendResult(Outcome.PERMANENT, error=problem)
         body = payload(message)
-        secret = endpoint_secret(self.settings, message.organisation, message.recipient)
+        secrets = endpoint_secrets(self.settings, message.organisation, message.recipient)
         outbound = OutboundRequest(
             self.settings.send_timeout_seconds, self.settings.send_deadline_seconds, self.connect
         )
         try:
-            answer = post(message.recipient, body, headers(message.wire_id, now, body, secret), outbound)
+            answer = post(message.recipient, body, headers(message.wire_id, now, body, secrets), outbound)
         except (NotSent, AnswerLost) as error:
             refused = isinstance(error.__cause__, AddressRefused)
             return SendResult(Outcome.PERMANENT if refused else Outcome.RETRY, error=str(error))
@@ -92,35 +94,55 @@ def url_problem(url: str, private: frozenset[str]) -> str | None:
 
 
 def payload(message: Message) -> bytes:
-    """`{"type", "timestamp", "data": {delivery, subscription, report, period, …, "url"}}`."""
+    """`{"type", "event", "timestamp", …, "data": {delivery, subscription, report, period, …, "url"}}`.
+
+    The names beside `data` are those of the first receivers: `event`, `report_id` (the subscription),
+    `report_name`, `execution_id` (the job), `file_url`, `format`, `generated_at`, `file_size` (bytes).
+    """
     data = dict(message.payload) | {"url": message.link}
-    body = {"type": EVENT_TYPE, "timestamp": message.written_at.isoformat(), "data": data}
+    body = {
+        "type": EVENT_TYPE,
+        "event": EVENT_NAME,
+        "timestamp": message.written_at.isoformat(),
+        "report_id": data.get("subscription"),
+        "report_name": data.get("name"),
+        "execution_id": data.get("job"),
+        "file_url": message.link,
+        "format": data.get("format"),
+        "generated_at": data.get("generated_at"),
+        "file_size": data.get("size"),
+        "data": data,
+    }
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def headers(identifier: str, now: datetime, body: bytes, secret: bytes) -> dict[str, str]:
+def headers(identifier: str, now: datetime, body: bytes, secrets: Sequence[bytes]) -> dict[str, str]:
     timestamp = str(int(now.timestamp()))
     return {
         "Content-Type": "application/json",
         "User-Agent": "reporting-pipeline",
         "webhook-id": identifier,
         "webhook-timestamp": timestamp,
-        "webhook-signature": sign(identifier, timestamp, body, secret),
+        "webhook-signature": sign(identifier, timestamp, body, secrets),
     }
 
 
-def sign(identifier: str, timestamp: str, body: bytes, secret: bytes) -> str:
+def sign(identifier: str, timestamp: str, body: bytes, secrets: Sequence[bytes]) -> str:
+    """One signature for each key, so that a receiver may hold the new one or the old."""
     signed = b".".join((identifier.encode(), timestamp.encode(), body))
-    return "v1," + b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
+    digests = [hmac.digest(secret, signed, hashlib.sha256) for secret in secrets]
+    return " ".join("v1," + b64encode(digest).decode() for digest in digests)
 
 
-def endpoint_secret(settings: Settings, organisation: str, url: str) -> bytes:
-    """The key of one endpoint: 32 bytes, its own for each organisation and URL."""
+def endpoint_secrets(settings: Settings, organisation: str, url: str) -> list[bytes]:
+    """The keys of one endpoint: 32 bytes, its own for each organisation and URL; the current one first."""
     root = settings.webhook_secret or settings.link_secret
-    purpose = "\0".join(("reporting-pipeline/webhook", organisation, url))
-    return hmac.new(root.get_secret_value().encode(), purpose.encode(), hashlib.sha256).digest()
+    purpose = "\0".join(("reporting-pipeline/webhook", organisation, url)).encode()
+    keys = Keyring.read(root.get_secret_value())
+    names = [keys.current, *(name for name in keys.keys if name != keys.current)]
+    return [keys.sign(purpose, name) for name in names]
 
 
 def shown_secret(settings: Settings, organisation: str, url: str) -> str:
-    """The same key as the receiver's library takes it: `whsec_…`."""
-    return "whsec_" + b64encode(endpoint_secret(settings, organisation, url)).decode()
+    """The current key as the receiver's library takes it: `whsec_…`."""
+    return "whsec_" + b64encode(endpoint_secrets(settings, organisation, url)[0]).decode()

@@ -2,12 +2,12 @@
 
 A token names records, never people, and proves only that we wrote it; whether it is still good is
 for the records to say (`links`, `unsubscribe`). Each purpose has a key of its own, so a token for one
-is nothing for the other.
+is nothing for the other. A token names the key that signed it, unless that is the one without a name:
+`body.signature.name`; a new key signs what is new, and what older ones signed stays good.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reporting_pipeline.domain.deliveries import wire_id
+from reporting_pipeline.domain.keyring import BARE, Keyring
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Record
 
@@ -77,17 +78,20 @@ def message_id(settings: Settings, delivery: Record) -> str:
 
 
 def _sign(secret: str, purpose: str, claims: dict[str, Any]) -> str:
+    keys = Keyring.read(secret).derived(purpose)
     body = urlsafe_b64encode(json.dumps(claims, separators=(",", ":")).encode()).rstrip(b"=")
-    signature = urlsafe_b64encode(_signature(secret, purpose, body)).rstrip(b"=")
-    return f"{body.decode()}.{signature.decode()}"
+    name = "" if keys.current == BARE else f".{keys.current}"
+    return f"{body.decode()}.{_signature(keys, keys.current, body)}{name}"
 
 
 def _verify(secret: str, purpose: str, token: str) -> dict[str, Any] | None:
     if len(token) > LONGEST_TOKEN or not token.isascii():
         return None
-    body, _, signature = token.encode().partition(b".")
-    expected = urlsafe_b64encode(_signature(secret, purpose, body)).rstrip(b"=")
-    if not hmac.compare_digest(expected, signature):
+    text, _, rest = token.partition(".")
+    signature, dot, name = rest.partition(".")
+    keys, body = Keyring.read(secret).derived(purpose), text.encode()
+    name = name if dot else BARE
+    if name not in keys.keys or not hmac.compare_digest(_signature(keys, name, body), signature):
         return None
     try:
         claims: dict[str, Any] = json.loads(urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
@@ -96,6 +100,5 @@ def _verify(secret: str, purpose: str, token: str) -> dict[str, Any] | None:
     return claims
 
 
-def _signature(secret: str, purpose: str, body: bytes) -> bytes:
-    key = hmac.new(secret.encode(), f"reporting-pipeline/{purpose}".encode(), hashlib.sha256).digest()
-    return hmac.new(key, body, hashlib.sha256).digest()[:SIGNATURE_BYTES]
+def _signature(keys: Keyring, name: str, body: bytes) -> str:
+    return urlsafe_b64encode(keys.sign(body, name)[:SIGNATURE_BYTES]).rstrip(b"=").decode()

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from threading import Timer
 from types import TracebackType
 from typing import Any
@@ -158,8 +158,16 @@ def post(url: str, body: bytes, headers: Mapping[str, str], request: OutboundReq
         try:
             connection.request("POST", path, body=body, headers={**headers, "Connection": "close"})
             response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read(LONGEST_ANSWER))
+            return Answer(response.status, dict(response.getheaders()), _body_of(response))
         except (OSError, HTTPException, ValueError) as error:
             raise request.sort_out(error) from error
         finally:
             connection.close()
+
+
+def _body_of(response: HTTPResponse) -> bytes:
+    """The body, to LONGEST_ANSWER. Raises IncompleteRead where the line ended before it."""
+    body = response.read(LONGEST_ANSWER)
+    if len(body) < LONGEST_ANSWER and response.length:  # reading a number of bytes does not tell
+        raise IncompleteRead(b"", response.length)
+    return body

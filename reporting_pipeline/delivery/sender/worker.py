@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,7 +45,9 @@ log = logging.getLogger(__name__)
 DRAWN_AT_ONCE = 500
 LEASE = timedelta(minutes=10)  # longer than any one request may take, many times over
 ATTACHED_AT_ONCE = 20_000_000  # bytes
-LONGEST_PAUSE = timedelta(seconds=5)  # a longer wait for the shared rate is left to a later run
+LONGEST_PAUSE = timedelta(seconds=5)  # then the shared rate is asked again
+LONGEST_TURN = timedelta(minutes=5)  # of waiting for the rate; what would take longer is left to a later run
+STALE = timedelta(seconds=5)  # what was looked up longer ago is looked up again before it is sent
 
 
 @dataclass(frozen=True)
@@ -176,11 +178,15 @@ def _deliver_channel(
         yield from outcomes
         waiting = {record["_id"]: record for record in allowed}
         for group in sender.groups(ready):
-            if not _rate_allows(run, channel, sender, len(group)):
+            waited = _wait_for_rate(run, channel, sender, len(group))
+            if waited is None:
                 ledger.postpone(run.database, untried.values(), run.now() + LONGEST_PAUSE)
                 return
             for message in group:
                 untried.pop(message.delivery, None)
+            if waited > STALE:
+                group, outcomes = _check_again(run, group, waiting)
+                yield from outcomes
             closed = False
             for sent in _send(run, channel, sender, [(waiting[m.delivery], m) for m in group]):
                 closed = closed or sent.closed
@@ -225,6 +231,16 @@ def _check(
     return allowed, outcomes
 
 
+def _check_again(
+    run: _Run, group: Sequence[Message], waiting: Mapping[str, Record]
+) -> tuple[list[Message], list[DeliveryOutcome]]:
+    """Somebody may have unsubscribed while this group waited for its turn."""
+    records = [waiting[message.delivery] for message in group]
+    allowed, outcomes = _check(run, records, load_context(run.database, records))
+    kept = {record["_id"] for record in allowed}
+    return [message for message in group if message.delivery in kept], outcomes
+
+
 def _compose(
     run: _Run, sender: Sender, allowed: Sequence[Record], context: Context
 ) -> tuple[list[Message], list[DeliveryOutcome]]:
@@ -256,23 +272,27 @@ def _message(run: _Run, record: Record, context: Context) -> Message:
         run.settings,
         run.now(),
         lambda key: run.objects.get(key, max_bytes=ATTACH_BELOW),
+        job=context.jobs.get(record["job"]),
+        attachments=context.policy_of(record),
     )
 
 
-def _rate_allows(run: _Run, channel: Channel, sender: Sender, count: int) -> bool:
-    """Wait a little for the rate that all workers share; False when it would take longer."""
-    if sender.per_second is None:
-        return True
+def _wait_for_rate(run: _Run, channel: Channel, sender: Sender, count: int) -> timedelta | None:
+    """Wait for the rate that all workers share. How long it took; None when it would take too long."""
     waited = timedelta(0)
-    while waited <= LONGEST_PAUSE:
-        burst = max(1.0, sender.per_second)
-        wait = take(run.database, channel.value, count, sender.per_second, burst, run.now())
+    if sender.per_second is None:
+        return waited
+    burst = max(1.0, sender.per_second)
+    while True:
+        now = run.deliverer.rate_clock() if run.deliverer.rate_clock else None
+        wait = take(run.database, channel.value, count, sender.per_second, burst, now)
         if not wait:
-            return True
-        wait = min(wait, LONGEST_PAUSE)
-        run.deliverer.pause(wait.total_seconds())
-        waited += max(wait, timedelta(milliseconds=1))
-    return False
+            return waited
+        if waited + wait > LONGEST_TURN:
+            return None
+        pause = min(wait, LONGEST_PAUSE)
+        run.deliverer.pause(pause.total_seconds())
+        waited += pause
 
 
 @dataclass(frozen=True)
