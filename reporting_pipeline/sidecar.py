@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reporting_pipeline.api.app import create_app
 from reporting_pipeline.console.app import create_console
-from reporting_pipeline.delivery.links.masking import mask_links_in_logs
 from reporting_pipeline.settings import current_settings
 
 
@@ -35,5 +34,4 @@ def sidecar_of(api: FastAPI) -> Sidecar:
 
 def app_from_environment() -> Sidecar:
     """For `uvicorn --factory reporting_pipeline.sidecar:app_from_environment`."""
-    mask_links_in_logs()
     return sidecar_of(create_app(current_settings()))

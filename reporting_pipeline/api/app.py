@@ -53,8 +53,10 @@ def create_app(
 ) -> FastAPI:
     """The API of a deployment. Stores that are not given are opened from `settings`.
 
-    Raises ValueError without MONGODB_URI, or for a JWKS address that is not HTTPS.
+    Raises ValueError without MONGODB_URI, or for a JWKS address that is not HTTPS. From then on no log of
+    this process holds a link.
     """
+    mask_links_in_logs()
     if database is None:
         if settings.mongodb_uri is None:
             raise ValueError("MONGODB_URI is not set; `reporting-pipeline dev` starts an embedded server")
@@ -75,7 +77,6 @@ def create_app(
 
 def app_from_environment() -> FastAPI:
     """For `uvicorn --factory reporting_pipeline.api.app:app_from_environment`."""
-    mask_links_in_logs()
     app = create_app(current_settings())
     context: Context = app.state.context
     try:  # from the first row on: what is not anchored yet could be deleted whole
