@@ -16,10 +16,13 @@ LINE_REQUEST = (
     '"kind": "adverse_event", "title": "Syncope", "data": {"term": "SYNCOPE", "serious": "Y"}}\n'
 )
 LINE_EXAMPLE = (
-    '{"line": 1, "state": "stored", "id": "doc_0a1b2c3d4e5f60718293a4b5", "source_id": "ae-17", '
+    '{"line": 1, "state": "stored", "id": "doc_0a1b2c3d4e5f60718293a4b5", "external_id": "ae-17", '
     '"errors": [], "findings": []}\n'
 )
-LINE_ANSWERS = {"type": "string", "description": "Lines of line, state, id, source_id, errors and findings."}
+LINE_ANSWERS = {
+    "type": "string",
+    "description": "Lines of line, state, id, external_id, errors and findings.",
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def _answer(number: int, outcome: usecase.Outcome) -> bytes:
         line=number,
         state=outcome.state,
         id=outcome.record.get("_id"),
-        source_id=outcome.record.get("source_id") or None,
+        external_id=outcome.record.get("external_id") or None,
         errors=[{"pointer": one.pointer or "#", "detail": one.detail} for one in outcome.problems],
         findings=list(outcome.findings),
     )

@@ -16,6 +16,7 @@ TAGS = [
     {"name": "scheduled reports", "description": "Managed reports for several recipients (snake_case)."},
     {"name": "editions", "description": "The shared report of a period, its registered users and mails."},
     {"name": "documents", "description": "What arrived for the trials."},
+    {"name": "trials", "description": "Trials, their sites, and organisations."},
     {"name": "operations", "description": "Dead letters, the audit log, users."},
     {"name": "service", "description": "Health, metrics, links in mails, provider events."},
 ]

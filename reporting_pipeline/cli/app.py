@@ -29,8 +29,8 @@ from reporting_pipeline.cli.operate import (
 )
 from reporting_pipeline.cli.plain import needing, plain_errors
 from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.settings import current_settings
-from reporting_pipeline.usecases.output import Output
 
 console = Console()
 OPERATE = "A deployment (stores from the settings, nothing is started)"
@@ -100,7 +100,7 @@ def try_(
         str | None, typer.Option(help="Report the newest period that had closed by this date; default: now.")
     ] = None,
     cadence: Annotated[Cadence, typer.Option(help="daily, weekly or monthly")] = Cadence.WEEKLY,
-    form: Annotated[Output, typer.Option("--format", help="What to write.")] = Output.PDF,
+    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.PDF,
     timezone: Annotated[str, typer.Option(help="In which days and weeks are counted.")] = "UTC",
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("."),
     mapping: Annotated[

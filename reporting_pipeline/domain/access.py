@@ -339,19 +339,20 @@ def may_be_recipient(
 ) -> Decision:
     """Whether a subscription of `organisation` may send to `recipient`.
 
-    `organisation` is a record of `organisations` ({_id, name, allowed_domains}); `user_ids` and
-    `addresses` (normal spelling) are of its active users. An allowed domain does not cover its
-    subdomains.
+    `organisation` is a record of `organisations` ({_id, name, allowed_domains, allowed_hosts}); `user_ids`
+    and `addresses` (normal spelling) are of its active users. An allowed domain does not cover its
+    subdomains. Without allowed hosts a webhook may go to any public one.
     """
     if recipient.type == "user":
         known = recipient.value in user_ids
         return Decision(known, "" if known else "is no active user of the organisation")
     if recipient.type == "webhook":
-        return _web_address(recipient.value, None)
+        return _on_allowed_host(recipient.value, _web_address(recipient.value, None), organisation)
     if recipient.type == "slack":
         if _SLACK_CHANNEL.fullmatch(recipient.value):
             return Decision(True)
-        return _web_address(recipient.value, "hooks.slack.com")
+        form = _web_address(recipient.value, "hooks.slack.com")
+        return _on_allowed_host(recipient.value, form, organisation)
     try:
         address = normal_address(recipient.value)
     except ValueError as error:
@@ -360,6 +361,14 @@ def may_be_recipient(
     if address in addresses or address.partition("@")[2] in domains:
         return Decision(True)
     return Decision(False, "is neither a user of the organisation nor on one of its allowed domains")
+
+
+def _on_allowed_host(value: str, form: Decision, organisation: Mapping[str, Any]) -> Decision:
+    """An organisation that names hosts sends to no other."""
+    hosts = {str(host).lower() for host in organisation.get("allowed_hosts") or ()}
+    if not form or not hosts or urlsplit(value).hostname in hosts:
+        return form
+    return Decision(False, "is on none of the organisation's allowed hosts")
 
 
 def _web_address(value: str, host: str | None) -> Decision:

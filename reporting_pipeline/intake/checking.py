@@ -139,7 +139,7 @@ def record_of(
         "synthetic": submitted.synthetic,
         "data": submitted.data,
         "file": None,
-        "source_id": submitted.id or "",
+        "external_id": submitted.id or "",
     }
 
 

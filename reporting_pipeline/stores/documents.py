@@ -182,7 +182,7 @@ class DocumentRecord(BaseModel):
     synthetic: bool = False
     data: Annotated[dict[str, Any], AfterValidator(_storable)] = Field(default_factory=dict)
     file: FileRecord | None = None
-    source_id: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
+    external_id: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
 
 
 def validated(record: Mapping[str, Any], content: bytes | None, now: datetime) -> Record:
@@ -362,7 +362,7 @@ def same_document(before: Record, record: Record) -> bool:
 
 
 def _said(record: Record) -> bytes:
-    told = {"source_id": "", **record, "updated_at": None, "version": None}
+    told = {"external_id": "", **record, "updated_at": None, "version": None}
     return bson.encode(dict(sorted(told.items())))
 
 

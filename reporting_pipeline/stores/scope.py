@@ -8,7 +8,7 @@ list, by a cursor or a filter. Whether somebody may have a *report* depends on w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,7 +18,7 @@ from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import dead_letters, documents, jobs, mailings, subscriptions
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
 
 #: Somebody limited to some trials also sees what belongs to those who see no more than they do: so many.
@@ -62,6 +62,15 @@ class Scoped:
         return documents.get_document(
             self.database, self.caller.organisation, identifier, within=self._documents
         )
+
+    def readable(self, identifiers: Sequence[str]) -> set[str]:
+        """Those of the documents that the caller may read; to whom all is open, withdrawn ones, too."""
+        if self.caller.entitlements.unlimited:
+            return set(identifiers)
+        query = narrowed({"organisation": self.caller.organisation}, self._documents)
+        return {
+            one["_id"] for one in find_any(self.database.documents, "_id", identifiers, query, {"_id": 1})
+        }
 
     # --- subscriptions
 

@@ -48,7 +48,7 @@ def add_trial(database: Database, trial: Mapping[str, Any]) -> Record:
     """Register a trial. Raises TrialExists, or TrialInvalid that says which field is wrong."""
     if database.trials.find_one({"_id": trial["_id"]}, {"_id": 1}) is not None:
         # One answer, whoever has it: which trials others have is not told.
-        raise TrialExists(f"the id {trial['_id']!r} is taken; give another one")
+        raise TrialExists(f"The id {trial['_id']!r} is taken; give another one")
     return upsert_trial(database, trial)
 
 

@@ -234,7 +234,8 @@ def check_recipients(
     known_ids = set(active_ids)
     ids = [one.value for one in recipients if one.type == "user" and one.value not in known_ids]
     addresses = [address for each in recipients if (address := _address_or_none(each))]
-    record = get_organisation(database, organisation) if addresses else {}
+    elsewhere = any(one.type != "user" for one in recipients)
+    record = get_organisation(database, organisation) if elsewhere else {}
     known_ids |= _of_active(database, organisation, "_id", ids)
     known_addresses = _of_active(database, organisation, "email", addresses)
     decisions = (may_be_recipient(each, record, known_ids, known_addresses) for each in recipients)

@@ -92,13 +92,13 @@ def correct(caller: Caller, before: Record, submitted: SubmittedDocument, reason
     _check_reason(reason)
     if submitted.trial != before["trial"]:
         raise refused("#/trial", "a document stays in its trial; withdraw it and send it to the other one")
-    if submitted.id not in (None, before.get("source_id") or None):
+    if submitted.id not in (None, before.get("external_id") or None):
         raise refused("#/id", "the id of a document stays")
     _check_arrival(caller, submitted)
     _check_trial(caller, submitted.trial)
     _check_rights(caller, Action.CHANGE, submitted.trial, submitted.site, submitted.subject)
     after = record_of(submitted, before["organisation"], before["_id"], before["received_at"])
-    after["source_id"] = before.get("source_id", "")
+    after["external_id"] = before.get("external_id", "")
     after["file"] = before.get("file")
     valid = _valid(after, None, caller.now)
     if documents.same_document(before, valid):

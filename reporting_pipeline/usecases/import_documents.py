@@ -133,7 +133,7 @@ def _take_in(
     for identifier, document in ids.items():
         before = standing.get(identifier)
         at = before["received_at"] if before else _arrival(document, options, understanding)
-        record = {**document.record(identifier, at, options.organisation), "source_id": document.source_id}
+        record = {**document.record(identifier, at, options.organisation), "external_id": document.source_id}
         try:
             valid.append(documents.validated(record, None, options.now))
         except DocumentInvalid as error:

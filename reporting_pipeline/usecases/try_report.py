@@ -29,7 +29,6 @@ from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportRequest, SourceFinding
-from reporting_pipeline.usecases.output import Output
 
 Record = dict[str, Any]
 
@@ -89,11 +88,11 @@ def arrivals_of(
 
 
 def make_report(
-    arrivals: Arrivals, titles: Mapping[str, str], form: Output, understanding: Understanding
+    arrivals: Arrivals, titles: Mapping[str, str], form: Format, understanding: Understanding
 ) -> TriedReport:
     """The report on `arrivals`' period over all trials. `titles` are by trial; its id stands for one."""
     datasets = _datasets(arrivals, titles)
-    request = _request(datasets, arrivals.period, Format(form.value), understanding)
+    request = _request(datasets, arrivals.period, form, understanding)
     with TemporaryDirectory() as cache:
         rendered = ReportRenderer(_no_object, Path(cache)).render(request)
     found = [dataset.tables["findings"] for dataset in datasets]

@@ -67,7 +67,7 @@ def test_a_field_that_no_document_has_is_refused_and_named(manager: Api, databas
 def test_the_callers_own_id_is_one_in_its_trial(manager: Api) -> None:
     data = json.dumps(UNKNOWN)
     first = send(manager, id="ae-1", data=data)
-    assert (first.status_code, first.json()["source_id"]) == (201, "ae-1")
+    assert (first.status_code, first.json()["external_id"]) == (201, "ae-1")
     again = send(manager, id="ae-1", data=data)
     assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
     other = send(manager, id="ae-1", data=json.dumps({**UNKNOWN, "serious": "Y"}))
@@ -184,7 +184,7 @@ def test_a_withdrawn_document_counts_no_more_and_stays_withdrawn(
         "_id": sent["id"],
         "organisation": "default",
         "received_at": datetime.now(UTC),
-        **{name: record[name] for name in ("trial", "site", "kind", "title", "data", "source_id")},
+        **{name: record[name] for name in ("trial", "site", "kind", "title", "data", "external_id")},
     }
     again = documents.ingest(database, objects, arrival, None, datetime.now(UTC))
     assert (again.created, again.withdrawn) == ([], 1)

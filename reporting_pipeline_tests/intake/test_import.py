@@ -163,7 +163,7 @@ def test_what_cannot_be_taken_in_keeps_no_other_out(take: Take, database: Databa
     lines = [sound, {**sound, "id": "b", "kind": "virus"}, {**sound, "id": "c", "site": "7|1"}, "x"]
     done = take(written.ndjson(lines, tmp_path / "in.ndjson"), None)
     assert (done.created, done.refused) == (1, 2)
-    assert database.documents.count_documents({"source_id": "a"}) == 1
+    assert database.documents.count_documents({"external_id": "a"}) == 1
 
 
 def test_the_commands_take_in_and_say_what_they_did(

@@ -26,7 +26,7 @@ _DOCUMENT_EXAMPLE: dict[str, Any] = {
     "subject": "01-701-1015",
     "kind": "ecg",
     "title": "ECG strip, week 8",
-    "source_id": "ecg-2026-17",
+    "external_id": "ecg-2026-17",
     "version": 1,
     "received_at": "2026-11-17T14:03:00Z",
     "updated_at": "2026-11-17T14:03:00Z",
@@ -59,7 +59,7 @@ class DocumentAnswer(Shape):
     synthetic: bool
     data: dict[str, Any]
     file: FileAnswer | None
-    source_id: str = Field("", description="The caller's own id; empty when it gave none.")
+    external_id: str = Field("", description="The caller's own id; empty when it gave none.")
     version: int = 1
 
     @classmethod
@@ -85,7 +85,7 @@ class DocumentAnswer(Shape):
                 sha256=file["sha256"],
                 content_type=file["content_type"],
             ),
-            source_id=record.get("source_id", ""),
+            external_id=record.get("external_id", ""),
             version=record.get("version", 1),
         )
 

@@ -12,9 +12,11 @@ from reporting_pipeline.api.routes import (
     mailings,
     people,
     personal_data,
+    registry,
     scheduled_reports,
     service,
     subscriptions,
+    trace,
 )
 
 #: In this order: `mailings` has fixed words where `editions` has an id.
@@ -28,6 +30,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     dead_letters.router,
     people.router,
     personal_data.router,
+    registry.router,
+    trace.router,
     mail_links.router,
     service.router,
 )

@@ -14,12 +14,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from reporting_pipeline.cli.understood import say_findings, say_what_was_read
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.intake.dates import instant_of
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import read_mapping
 from reporting_pipeline.intake.sources import Source, open_source
 from reporting_pipeline.intake.understanding import Understanding
-from reporting_pipeline.usecases.output import Output
 from reporting_pipeline.usecases.try_report import Arrivals, TriedReport, arrivals_of, make_report
 
 _PROGRESS_EVERY = 500
@@ -33,7 +33,7 @@ class TryOptions:
     trial: str | None
     as_of: str | None
     cadence: Cadence
-    form: Output
+    form: Format
     timezone: str
     out: Path
     mapping: Path | None = None

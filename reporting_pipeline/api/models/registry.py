@@ -1,0 +1,172 @@
+"""Trials, their sites, and organisations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from reporting_pipeline.api.models.base import Identifier, Line, Shape, one_line
+from reporting_pipeline.stores.organisations import OrganisationFields
+
+Title = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(one_line)]
+MaybeEmpty = Annotated[
+    str, Field(max_length=200), AfterValidator(lambda text: one_line(text) if text else "")
+]
+
+_TRIAL: dict[str, Any] = {
+    "title": "Safety and efficacy of xanomeline in Alzheimer's disease",
+    "sponsor": "Example Pharma",
+    "phase": "Phase II",
+    "therapeutic_area": "Neurology",
+    "sites": [{"id": "701", "name": "Site 701, USA"}],
+}
+_ORGANISATION: dict[str, Any] = {
+    "name": "Example Pharma",
+    "allowed_domains": ["example.org"],
+    "allowed_hosts": ["hooks.example.org"],
+}
+
+
+class Site(Shape):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "701", "name": "Site 701, USA"}]})
+
+    id: Identifier
+    name: Title
+
+
+class TrialChange(Shape):
+    """A trial's fields, all of them: what is not given becomes empty."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_TRIAL]})
+
+    title: Title
+    sponsor: MaybeEmpty = ""
+    phase: MaybeEmpty = ""
+    therapeutic_area: MaybeEmpty = ""
+    sites: list[Site] = Field(default_factory=list, max_length=10_000)
+
+
+class TrialRequest(TrialChange):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "T-2026-1", **_TRIAL}]})
+
+    id: Identifier
+
+
+class TrialAnswer(Shape):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "T-2026-1", **_TRIAL, "synthetic": False, "closed_at": None}]}
+    )
+
+    id: str
+    title: str
+    sponsor: str
+    phase: str
+    therapeutic_area: str
+    sites: list[Site]
+    synthetic: bool
+    closed_at: datetime | None = Field(description="Since then nothing is taken in any more.")
+
+    @classmethod
+    def of(cls, record: dict[str, Any], sites: tuple[str, ...] | None = None) -> TrialAnswer:
+        """`sites`: those that the caller may see; None for all."""
+        return cls(
+            id=record["_id"],
+            title=record.get("title", record["_id"]),
+            sponsor=record.get("sponsor", ""),
+            phase=record.get("phase", ""),
+            therapeutic_area=record.get("therapeutic_area", ""),
+            sites=[
+                Site.model_construct(id=one["id"], name=one["name"])
+                for one in record.get("sites", [])
+                if sites is None or one["id"] in sites
+            ],
+            synthetic=record.get("synthetic", False),
+            closed_at=record.get("closed_at"),
+        )
+
+
+class TrialPage(Shape):
+    items: list[TrialAnswer]
+    next_cursor: str | None = None
+
+
+class SiteList(Shape):
+    items: list[Site]
+
+
+class OrganisationRequest(Shape):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "example", **_ORGANISATION}]})
+
+    id: Identifier
+    name: Line
+    allowed_domains: list[str] = Field(default_factory=list, max_length=1000)
+    allowed_hosts: list[str] = Field(default_factory=list, max_length=1000)
+
+
+class OrganisationChange(OrganisationFields):
+    """An organisation's fields, all of them."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ORGANISATION]})
+
+
+class OrganisationAnswer(Shape):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "example", **_ORGANISATION}]})
+
+    id: str
+    name: str
+    allowed_domains: list[str]
+    allowed_hosts: list[str]
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> OrganisationAnswer:
+        return cls(
+            id=record["_id"],
+            name=str(record.get("name", record["_id"])),
+            allowed_domains=list(record.get("allowed_domains") or ()),
+            allowed_hosts=list(record.get("allowed_hosts") or ()),
+        )
+
+
+class OrganisationPage(Shape):
+    items: list[OrganisationAnswer]
+    next_cursor: str | None = None
+
+
+class TracedTrial(Shape):
+    """The documents of one trial behind a figure."""
+
+    trial: str
+    dataset_version: str
+    value: float | None = Field(description="In the report; null for a share of nothing.")
+    documents: list[str]
+
+
+class Trace(Shape):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "report": "rep_3f9c1a7d5e2b48c0a6d4",
+                    "figure": "serious_adverse_events",
+                    "label": "Serious adverse events",
+                    "definition": "Those adverse events that are stated to be serious.",
+                    "trials": [
+                        {
+                            "trial": "CDISCPILOT01",
+                            "dataset_version": "0a1b2c3d4e5f6071",
+                            "value": 1,
+                            "documents": ["doc_0a1b2c3d4e5f60718293a4b5"],
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    report: str
+    figure: str
+    label: str
+    definition: str
+    trials: list[TracedTrial]

@@ -1,0 +1,67 @@
+"""From a figure of a stored report back to the documents it was counted from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from reporting_pipeline.domain.figures import Figure, figures_for
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.stores.datasets import dataset_prefix, load_dataset
+from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.reports import StoredReport
+
+
+class DatasetGone(LookupError):
+    """A dataset that the report was made from is kept no longer; the message says of which trial."""
+
+
+@dataclass(frozen=True)
+class TrialTrace:
+    """One trial's part of a figure. `value` is None for a share of nothing."""
+
+    trial: str
+    version: str
+    value: float | None
+    documents: list[str]
+
+
+def trace_figure(
+    objects: ObjectStore,
+    report: StoredReport,
+    figure: Figure,
+    filters: Filters,
+    timezone: str,
+    readable: Callable[[str, list[str]], set[str]],
+) -> Iterator[TrialTrace]:
+    """The documents behind `figure`, trial by trial, counted again from the datasets of the report.
+
+    `filters` are those of the report; its own sites narrow them. `readable(trial, ids)` says which of the
+    documents the caller may read. A trial in which the filters leave the figure out is left out. Raises
+    DatasetGone.
+    """
+    period = Period.from_key(Cadence(report.cadence), report.period, timezone)
+    for trial, version in sorted(report.dataset_versions.items()):
+        try:
+            dataset = load_dataset(objects, dataset_prefix(period, trial, version))
+        except ObjectMissing:
+            raise DatasetGone(f"The dataset of {trial} is kept no longer") from None
+        figures = figures_for(dataset, _narrowed(filters, report, trial))
+        value = figures.values.get(figure)
+        if value is None:
+            continue
+        behind = figures.documents_behind(figure)
+        seen = readable(trial, behind)
+        current = float(value.current)
+        yield TrialTrace(
+            trial,
+            version,
+            None if current != current else current,
+            [one for one in behind if one in seen],
+        )
+
+
+def _narrowed(filters: Filters, report: StoredReport, trial: str) -> Filters:
+    sites = report.extent.sites.get(trial)
+    return filters if sites is None else filters.model_copy(update={"sites": tuple(sites)})

@@ -1,0 +1,95 @@
+"""Trials and organisations registered, changed and closed: what API, console and command line do alike.
+
+Every deed is audited. Rights are asked by whoever calls: the routes by role, the command line by standing
+on the deployment itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from reporting_pipeline.stores import audit, organisations
+from reporting_pipeline.stores import trials as store
+from reporting_pipeline.stores.mongo import Database, Record
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,199}", re.ASCII)
+
+
+def register_trial(
+    database: Database, organisation: str, actor: str, fields: Mapping[str, Any], now: datetime
+) -> Record:
+    """Register a trial. Raises TrialExists, or TrialInvalid that names the field."""
+    kept = store.add_trial(database, {**fields, "organisation": organisation})
+    _note(database, audit.Action.TRIAL_CREATED, actor, kept["_id"], organisation, {}, now)
+    return kept
+
+
+def change_trial(
+    database: Database, before: Record, actor: str, changes: Mapping[str, Any], now: datetime
+) -> Record:
+    """The trial with other fields. Raises TrialInvalid that names the field."""
+    changed = sorted(name for name, value in changes.items() if before.get(name) != value)
+    kept = store.change_trial(database, before, changes)
+    if changed:
+        details = {"fields": changed}
+        _note(
+            database, audit.Action.TRIAL_CHANGED, actor, before["_id"], before["organisation"], details, now
+        )
+    return kept
+
+
+def close_trial(database: Database, before: Record, actor: str, now: datetime) -> Record:
+    """No document is taken in any more; what was reported stays."""
+    if store.is_closed(before):
+        return before
+    kept = store.close_trial(database, before, now)
+    _note(database, audit.Action.TRIAL_CLOSED, actor, before["_id"], before["organisation"], {}, now)
+    return kept
+
+
+def reopen_trial(database: Database, before: Record, actor: str, now: datetime) -> Record:
+    """Documents are taken in again."""
+    if not store.is_closed(before):
+        return before
+    kept = store.reopen_trial(database, before)
+    _note(database, audit.Action.TRIAL_REOPENED, actor, before["_id"], before["organisation"], {}, now)
+    return kept
+
+
+def save_organisation(
+    database: Database,
+    organisation: str,
+    actor: str,
+    fields: Mapping[str, Any],
+    now: datetime,
+    *,
+    home: str,
+    new: bool,
+) -> Record:
+    """Register or change an organisation; noted in the log of the `home` organisation, whose admins do it.
+
+    Raises OrganisationExists, OrganisationMissing, or OrganisationInvalid that names the field.
+    """
+    write = organisations.add if new else organisations.change
+    kept = write(database, organisation, fields)
+    action = audit.Action.ORGANISATION_CREATED if new else audit.Action.ORGANISATION_CHANGED
+    _note(database, action, actor, organisation, home, {"fields": sorted(fields)}, now)
+    return kept
+
+
+def _note(
+    database: Database,
+    action: audit.Action,
+    actor: str,
+    subject: str,
+    organisation: str,
+    details: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """An id that the log does not take (it may hold blanks) is named by its hash."""
+    plain = subject if _PLAIN.fullmatch(subject) else f"sha256:{sha256(subject.encode()).hexdigest()}"
+    audit.record(database, action, actor, plain, now, organisation=organisation, details=details)

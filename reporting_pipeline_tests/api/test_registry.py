@@ -1,0 +1,184 @@
+"""Trials, sites and organisations over the real server, and from a figure back to its documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.entitlements import Entitlements
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.tidying import tidy_documents
+from reporting_pipeline.stores import audit, reports, users
+from reporting_pipeline.stores.datasets import save_dataset
+from reporting_pipeline.stores.documents import documents_of
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.api.world import PERIOD, populate
+
+TRIAL = {"title": "Third", "sites": [{"id": "801", "name": "Site 801"}]}
+
+
+@pytest.fixture
+def admin(api: Api) -> Api:
+    return api.as_("usr_default_admin")
+
+
+def test_a_trial_is_registered_takes_documents_in_and_is_closed(admin: Api, database: Database) -> None:
+    made = admin.post("/api/trials", json={"id": "T3", **TRIAL})
+    assert made.status_code == 201, made.text
+    assert admin.get(made.headers["Location"]).json() == made.json()
+    assert admin.post("/api/trials", json={"id": "T3", **TRIAL}).status_code == 409
+    assert [one["id"] for one in admin.get("/api/trials?limit=2").json()["items"]] == ["T1", "T2"]
+    assert {one["id"] for one in admin.get("/api/trials").json()["items"]} == {"T1", "T2", "T3"}
+    form = {name: (None, value) for name, value in {"trial": "T3", "site": "801", "kind": "note"}.items()}
+    document = {**form, "title": (None, "A note")}
+    assert admin.post("/api/documents", files=document).status_code == 201
+    changed = admin.put("/api/trials/T3", json={**TRIAL, "sponsor": "Somebody"})
+    assert changed.json()["sponsor"] == "Somebody"
+    sites = admin.post("/api/trials/T3/sites", json={"id": "802", "name": "Site 802"})
+    assert [one["id"] for one in sites.json()["items"]] == ["801", "802"]
+    assert admin.get("/api/trials/T3/sites").json() == sites.json()
+    assert admin.post("/api/trials/T3/close").json()["closed_at"] is not None
+    refused = admin.post("/api/documents", files=document)
+    assert refused.status_code == 422
+    assert "closed" in refused.json()["errors"][0]["detail"]
+    assert admin.post("/api/trials/T3/reopen").json()["closed_at"] is None
+    assert admin.post("/api/documents", files=document).status_code == 201
+    actions = [one["action"] for one in audit.events_of(database, "default", subject="T3")]
+    assert actions == ["trial.reopened", "trial.closed", "trial.changed", "trial.changed", "trial.created"]
+
+
+def test_an_id_that_another_organisation_has_is_taken_without_a_word_more(admin: Api) -> None:
+    taken = admin.post("/api/trials", json={"id": "X1", **TRIAL})
+    assert taken.status_code == 409
+    assert "other" not in taken.text.replace("another", "")
+    assert admin.get("/api/trials/X1").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({**TRIAL, "id": "a|b"}, "#/id"),
+        ({**TRIAL, "id": "T3", "title": ""}, "#/title"),
+        ({**TRIAL, "id": "T3", "sites": [{"id": "7,1", "name": "x"}]}, "#/sites/0/id"),
+        ({**TRIAL, "id": "T3", "colour": "red"}, "#/colour"),
+        ({"id": "T3"}, "#/title"),
+    ],
+)
+def test_a_bad_trial_names_its_field(admin: Api, body: dict[str, Any], pointer: str) -> None:
+    answer = admin.post("/api/trials", json=body)
+    assert answer.status_code == 422, answer.text
+    assert pointer in [one["pointer"] for one in answer.json()["errors"]]
+
+
+def test_somebody_of_one_site_sees_it_and_changes_nothing(api: Api, database: Database) -> None:
+    limited = Entitlements(trials=("T1",), sites={"T1": ("701",)})
+    now = datetime.now(UTC)
+    users.change_user(database, "default", "usr_default_manager", {"entitlements": limited}, now)
+    database.trials.update_one(
+        {"_id": "T1"}, {"$set": {"sites": [{"id": "701", "name": "a"}, {"id": "702", "name": "b"}]}}
+    )
+    manager = api.as_("usr_default_manager")
+    assert [one["id"] for one in manager.get("/api/trials").json()["items"]] == ["T1"]
+    assert [one["id"] for one in manager.get("/api/trials/T1/sites").json()["items"]] == ["701"]
+    assert manager.put("/api/trials/T1", json=TRIAL).status_code == 404
+    assert manager.get("/api/trials/T2").status_code == 404
+
+
+def test_the_home_organisations_admins_register_organisations(
+    admin: Api, api: Api, database: Database
+) -> None:
+    body = {
+        "id": "acme",
+        "name": "Acme",
+        "allowed_domains": ["Acme.Example"],
+        "allowed_hosts": ["h.acme.example"],
+    }
+    made = admin.post("/api/organisations", json=body)
+    assert made.status_code == 201, made.text
+    assert made.json()["allowed_domains"] == ["acme.example"]
+    assert admin.post("/api/organisations", json=body).status_code == 409
+    assert {one["id"] for one in admin.get("/api/organisations").json()["items"]} == {
+        "default",
+        "other",
+        "acme",
+    }
+    bad = admin.put("/api/organisations/acme", json={"name": "Acme", "allowed_domains": ["no domain"]})
+    assert bad.status_code == 422
+    assert bad.json()["errors"][0]["pointer"] == "#/allowed_domains/0"
+    assert admin.put("/api/organisations/nobody", json={"name": "Nobody"}).status_code == 404
+    foreign = api.as_("usr_other_admin")
+    assert foreign.get("/api/organisations/other").status_code == 200
+    for method, path, content in (
+        ("GET", "/api/organisations", None),
+        ("GET", "/api/organisations/default", None),
+        ("POST", "/api/organisations", {**body, "id": "more"}),
+        ("PUT", "/api/organisations/other", {"name": "Mine", "allowed_domains": ["evil.example"]}),
+    ):
+        assert foreign.call(method, path, json=content).status_code == 403, path
+
+
+def test_reports_go_to_allowed_hosts_alone(admin: Api) -> None:
+    admin.put("/api/organisations/default", json={"name": "Default", "allowed_hosts": ["hooks.example.org"]})
+
+    def create(url: str) -> int:
+        body = {
+            "name": "Hook",
+            "schedule_config": {"cadence": "daily"},
+            "recipients": [{"type": "webhook", "value": url}],
+        }
+        return admin.post("/api/scheduled-reports", json=body).status_code
+
+    assert create("https://hooks.example.org/x") == 201
+    assert create("https://elsewhere.example.org/x") == 422
+
+
+# --- trace ----------------------------------------------------------------------------------------
+
+
+def store_report(database: Database, objects: ObjectStore, identifier: str) -> None:
+    """The world's report, made from a dataset of what stands."""
+    period = Period.from_key(Cadence.WEEKLY, PERIOD)
+    records = list(documents_of(database, "T1", period.previous().start_at, period.end_at))
+    tables = tidy_documents(records, {}, period)
+    dataset = TrialDataset("T1", "Trial T1", period, tables, "0" * 16, period.end_at)
+    save_dataset(objects, dataset)
+    assert identifier in reports.reports_by_id(database, [identifier])
+
+
+def test_a_figure_leads_to_its_documents_as_far_as_they_may_be_read(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    api = serve()
+    names = populate(database, objects)
+    service = api.as_("usr_default_service")
+    line = {"trial": "T1", "kind": "adverse_event", "title": "x", "received_at": "2026-11-17T09:00:00Z"}
+    lines = [
+        {**line, "id": "a", "site": "701", "data": {"term": "SYNCOPE", "serious": "Y"}},
+        {**line, "id": "b", "site": "702", "data": {"term": "RASH", "serious": "N"}},
+    ]
+    body = "\n".join(json.dumps(one) for one in lines).encode()
+    headers = {"Content-Type": "application/x-ndjson"}
+    sent = [
+        json.loads(one)["id"]
+        for one in service.post("/api/documents:batch", data=body, headers=headers).text.splitlines()
+    ]
+    store_report(database, objects, names["report"])
+    subscriber = api.as_("usr_default_subscriber")
+    all_of_it = subscriber.get(f"/api/trace/{names['report']}/adverse_events")
+    assert all_of_it.status_code == 200, all_of_it.text
+    (trial,) = all_of_it.json()["trials"]
+    assert (trial["value"], set(trial["documents"])) == (2, set(sent))
+    (serious,) = subscriber.get(f"/api/trace/{names['report']}/serious_adverse_events").json()["trials"]
+    assert serious["documents"] == sent[:1]
+    assert api.as_("usr_other_admin").get(f"/api/trace/{names['report']}/documents").status_code == 404
+    assert subscriber.get(f"/api/trace/{names['report']}/nothing").status_code == 422
+    for key in list(objects.keys("datasets/")):
+        objects.delete(key)
+    assert subscriber.get(f"/api/trace/{names['report']}/documents").status_code == 410
