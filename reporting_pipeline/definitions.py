@@ -21,6 +21,7 @@ from reporting_pipeline.automation.schedules import edition_schedule
 from reporting_pipeline.automation.subscription_sync import subscription_sync_sensor
 from reporting_pipeline.automation.upkeep import retention_job, retention_schedule
 from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.operations import logs
 from reporting_pipeline.resources import build_resources
 from reporting_pipeline.settings import Settings, current_settings
 
@@ -69,4 +70,5 @@ def build_defs(
 @definitions
 def defs() -> Definitions:
     """The deployment that the environment describes; built when Dagster loads it, not at import."""
+    logs.set_up(current_settings())
     return build_defs(current_settings())

@@ -174,6 +174,7 @@ class Settings(BaseSettings):
     upload_limit_bytes: int = Field(
         50_000_000, ge=1_000, le=100_000_000, validation_alias=_env("REPORTING_UPLOAD_LIMIT_BYTES")
     )
+    log_format: Literal["text", "json"] = Field("text", validation_alias=_env("REPORTING_LOG_FORMAT"))
     metrics_token: SecretStr | None = Field(None, validation_alias=_env("REPORTING_METRICS_TOKEN"))
     # What was agreed or bought; an alert speaks at 80 % of it.
     storage_limit_bytes: int | None = Field(

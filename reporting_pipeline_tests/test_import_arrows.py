@@ -35,19 +35,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dagster_instance": set(),  # not even the settings: dagster.yaml configures it
     "assets": {
         *("settings", "domain", "media", "stores", "reports", "delivery", "partitions", "resources"),
-        "dagster_instance",
+        *("dagster_instance", "operations"),
     },
     "automation": {
         *("settings", "domain", "stores", "delivery", "operations", "partitions", "resources", "assets"),
     },
     "definitions": {
         *("settings", "domain", "stores", "delivery", "partitions", "resources", "assets"),
-        "automation",
+        *("automation", "operations"),
     },
     "api": {"settings", "domain", "stores", "delivery", "intake", "usecases", "operations"},
     "operations": {"settings", "domain", "media", "stores", "reports", "delivery"},
     "console": {"settings", "domain", "stores", "reports", "usecases", "api"},
-    "sidecar": {"settings", "api", "console"},
+    "sidecar": {"settings", "api", "console", "operations"},
     "embedded": {"settings", "domain", "stores"},
     "samples": {"settings", "domain", "media", "stores", "intake"},
 }

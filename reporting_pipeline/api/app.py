@@ -25,6 +25,7 @@ from reporting_pipeline.api.pagination import Cursors
 from reporting_pipeline.api.routes import ROUTERS
 from reporting_pipeline.delivery.links.masking import mask_links_in_logs
 from reporting_pipeline.domain.access import User
+from reporting_pipeline.operations import logs
 from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database, open_database
@@ -77,6 +78,7 @@ def create_app(
 
 def app_from_environment() -> FastAPI:
     """For `uvicorn --factory reporting_pipeline.api.app:app_from_environment`."""
+    logs.set_up(current_settings())
     app = create_app(current_settings())
     context: Context = app.state.context
     try:  # from the first row on: what is not anchored yet could be deleted whole

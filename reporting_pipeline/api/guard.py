@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting_pipeline.api.errors import Problem, problem_response
+from reporting_pipeline.operations import logs
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ class GuardMiddleware:
         limit = self._limit(scope)
         try:
             _check(scope, headers, limit)
-            await self._app(scope, _counted(receive, limit), finish)
+            with logs.bound(request=request_id):
+                await self._app(scope, _counted(receive, limit), finish)
         except Exception as error:
             if started:
                 raise

@@ -40,6 +40,7 @@ from dagster import (
 
 from reporting_pipeline.dagster_instance.events import log_materializations, materialization
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.operations import logs
 from reporting_pipeline.stores.heartbeats import Progress, beating
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database
@@ -177,6 +178,7 @@ def run_batch(
     outcome: Outcome[P] = Outcome(batch.asset_key)
     times, keep_all = batch.times, _later_steps_wait(context)
     with (
+        logs.bound(run=context.run.run_id, stage=batch.stage),
         beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now),
         # One thread, so in order: while the database works on a batch, the next one is made.
         ThreadPoolExecutor(1, thread_name_prefix="settling") as settler,

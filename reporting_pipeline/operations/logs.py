@@ -1,0 +1,81 @@
+"""Log lines as JSON, one object a line, without secrets, addresses or links.
+
+`write_json` takes over the root logger and those of uvicorn; libraries and the product go on using
+`logging`. Fields: `timestamp` (UTC, ISO 8601), `level`, `logger`, `event`, what is bound in this context
+(`bound`: the request or run that a line belongs to), and for an error `exception`, one text.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, TextIO
+
+import structlog
+
+from reporting_pipeline.settings import Settings
+
+#: What must not stand in a line, and what stands there instead. Ids of ours are opaque and stay.
+MASKED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s@]*@"), r"\1***@"),
+    (re.compile(r"/(r|unsubscribe)/[^\s\"'?]+"), r"/\1/***"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), r"\1 ***"),
+    (re.compile(r"\bSG\.[\w-]+\.[\w-]+"), "SG.***"),
+    (re.compile(r"\bxox[a-z]-[\w-]+"), "xox-***"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),
+    (re.compile(r"(?i)\b(x-amz-[a-z-]*(?:signature|credential|token))=[^&\s\"']+"), r"\1=***"),
+    (re.compile(r"(?i)\b(password|secret|token|api[_-]?key)([\"']?\s*[=:]\s*[\"']?)[^\s\"',&]+"), r"\1\2***"),
+    (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"), "***@***"),
+)
+_OF_UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+
+def masked(text: str) -> str:
+    """`text` without secrets, links to reports, and e-mail addresses."""
+    for pattern, instead in MASKED:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def set_up(settings: Settings) -> None:
+    """Let this process write its log as the settings say; `text` leaves it as its starter made it."""
+    if settings.log_format == "json":
+        write_json()
+
+
+def write_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """From here on every logger of this process writes JSON to `stream` (default: stderr)."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _without_secrets,
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers, root.level = [handler], level
+    for name in _OF_UVICORN:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+
+
+def bound(**fields: str) -> AbstractContextManager[None]:
+    """Put `fields` on each line that is written inside the block, in this thread or task."""
+    return structlog.contextvars.bound_contextvars(**fields)
+
+
+def _without_secrets(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: masked(value) if isinstance(value, str) else value for name, value in entry.items()}

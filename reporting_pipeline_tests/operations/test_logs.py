@@ -1,0 +1,82 @@
+"""A line of the log is one JSON object, and gives away nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from reporting_pipeline.operations.logs import bound, masked, write_json
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What this process logs as JSON; the loggers are as before afterwards."""
+    root, stream = logging.getLogger(), io.StringIO()
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access")
+    before = [
+        (logging.getLogger(n), logging.getLogger(n).handlers, logging.getLogger(n).propagate) for n in names
+    ]
+    handlers, level = root.handlers, root.level
+    write_json(stream)
+    yield stream
+    root.handlers, root.level = handlers, level
+    for logger, its_handlers, propagates in before:
+        logger.handlers, logger.propagate = its_handlers, propagates
+
+
+def test_a_line_is_an_object_with_its_time_level_and_what_it_belongs_to(lines: io.StringIO) -> None:
+    with bound(request="req_1"):
+        logging.getLogger("reporting_pipeline.x").warning("edition %s is open\nstill", "weekly:2026-11-16")
+    (line,) = lines.getvalue().splitlines()
+    entry = json.loads(line)
+    assert entry["event"] == "edition weekly:2026-11-16 is open\nstill"
+    assert (entry["level"], entry["logger"], entry["request"]) == ("warning", "reporting_pipeline.x", "req_1")
+    assert entry["timestamp"].endswith("Z")
+
+
+def test_an_exception_is_one_line_and_masked_too(lines: io.StringIO) -> None:
+    try:
+        raise ConnectionError("mongodb://pipeline:hunter2@db.example.org refused ann@example.org")
+    except ConnectionError:
+        logging.getLogger("x").exception("failed")
+    (line,) = lines.getvalue().splitlines()
+    entry = json.loads(line)
+    assert "ConnectionError" in entry["exception"]
+    assert "hunter2" not in line
+    assert "ann@" not in line
+
+
+def test_the_access_log_names_no_link(lines: io.StringIO) -> None:
+    logging.getLogger("uvicorn.access").info(
+        '%s - "%s %s HTTP/%s" %d', "10.0.0.1:1", "GET", "/r/abc.def?x=1", "1.1", 302
+    )
+    assert "abc.def" not in lines.getvalue()
+    assert "GET /r/***" in json.loads(lines.getvalue())["event"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smtp://user:hunter2@mail.example.org",
+        "Authorization: Bearer hunter2.abc",
+        "SG.hunter2.hunter2",
+        "xoxb-hunter2-1",
+        "eyJhbGciOi.hunter2.hunter2",
+        "?X-Amz-Signature=hunter2&a=1",
+        "password=hunter2",
+        '{"api_key": "hunter2"}',
+        "/unsubscribe/hunter2",
+        "to hunter2@example.org",
+    ],
+)
+def test_secrets_and_addresses_are_masked(text: str) -> None:
+    assert "hunter2" not in masked(text)
+
+
+def test_ids_of_ours_stay() -> None:
+    text = "job job_0a1b of sub_2 in weekly:2026-11-16 failed: trial trl_9 has no dataset"
+    assert masked(text) == text
