@@ -25,6 +25,7 @@ from reporting_pipeline.cli.operate import (
     import_documents,
     keeping,
     migrate,
+    registry,
     watching,
 )
 from reporting_pipeline.cli.plain import needing, plain_errors
@@ -46,6 +47,8 @@ servers_app = typer.Typer(no_args_is_help=True, help="The embedded MongoDB- and 
 
 app.add_typer(editions.app, name="edition", rich_help_panel=OPERATE)
 app.add_typer(import_documents.app, name="import", rich_help_panel=OPERATE)
+app.add_typer(registry.trial_app, name="trial", rich_help_panel=OPERATE)
+app.add_typer(registry.organisation_app, name="organisation", rich_help_panel=OPERATE)
 app.add_typer(delivery.app, name="delivery", rich_help_panel=OPERATE)
 app.add_typer(watching.audit_app, name="audit", rich_help_panel=OPERATE)
 app.command(rich_help_panel=OPERATE)(bootstrap.bootstrap)
