@@ -288,7 +288,8 @@ def may_have(user: User | None, organisation: str, extent: Extent, whom: str = "
 # --- recipients --------------------------------------------------------------------------------
 
 _LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
-_SLACK_CHANNEL = re.compile(r"[CDG][A-Z0-9]{8,20}|#[a-z0-9_-]{1,80}", re.ASCII)
+_SLACK_ID = re.compile(r"[CDG][A-Z0-9]{8,20}", re.ASCII)
+_SLACK_CHANNEL = re.compile(r"#[\w-]{1,80}")  # letters of any script, small ones where there are two sizes
 
 
 def normal_address(value: str) -> str:
@@ -349,8 +350,10 @@ def may_be_recipient(
     if recipient.type == "webhook":
         return _on_allowed_host(recipient.value, _web_address(recipient.value, None), organisation)
     if recipient.type == "slack":
-        if _SLACK_CHANNEL.fullmatch(recipient.value):
+        if _SLACK_ID.fullmatch(recipient.value):
             return Decision(True)
+        if recipient.value.startswith("#"):
+            return _slack_channel(recipient.value)
         form = _web_address(recipient.value, "hooks.slack.com")
         return _on_allowed_host(recipient.value, form, organisation)
     try:
@@ -369,6 +372,14 @@ def _on_allowed_host(value: str, form: Decision, organisation: Mapping[str, Any]
     if not form or not hosts or urlsplit(value).hostname in hosts:
         return form
     return Decision(False, "is on none of the organisation's allowed hosts")
+
+
+def _slack_channel(value: str) -> Decision:
+    if value != value.lower():
+        return Decision(False, f"must be in small letters, as Slack has channels: {value.lower()[:81]}")
+    if not _SLACK_CHANNEL.fullmatch(value):
+        return Decision(False, "is no Slack channel: 1 to 80 letters, digits, - and _ after the #")
+    return Decision(True)
 
 
 def _web_address(value: str, host: str | None) -> Decision:

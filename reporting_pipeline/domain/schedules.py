@@ -55,14 +55,28 @@ def _holiday_countries() -> dict[str, frozenset[str]]:
     return {code: frozenset(parts) for code, parts in supported.items() if len(code) == 2}
 
 
+_OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])\s*(\d{1,2})(?::?(\d{2}))?", re.ASCII | re.IGNORECASE)
+
+
 def checked_timezone(value: str) -> str:
     """`value` when it is an IANA timezone; otherwise ValueError with the name probably meant."""
     if value not in known_timezones():
-        folded = {name.casefold(): name for name in known_timezones()}
-        near = get_close_matches(value.casefold().replace(" ", "_")[:64], folded, n=1)
-        hint = f"; did you mean {folded[near[0]]!r}?" if near else "; write it like 'Europe/Zurich'"
+        meant = _zone_meant(value)
+        hint = f"; did you mean {meant!r}?" if meant else "; write it like 'Europe/Zurich'"
         raise ValueError(f"timezone {value[:64]!r} is no IANA timezone{hint}")
     return value
+
+
+def _zone_meant(value: str) -> str | None:
+    """An offset has a zone whose sign is turned round: two hours ahead of UTC is `Etc/GMT-2`."""
+    offset = _OFFSET.fullmatch(value.strip())
+    if offset is not None:
+        sign, hours, minutes = offset[1], int(offset[2]), offset[3] or "00"
+        name = f"Etc/GMT{'-' if sign == '+' else '+'}{hours}" if hours else "Etc/UTC"
+        return name if minutes == "00" and name in known_timezones() else None
+    folded = {name.casefold(): name for name in known_timezones()}
+    near = get_close_matches(value.casefold().replace(" ", "_")[:64], folded, n=1)
+    return folded[near[0]] if near else None
 
 
 class Schedule(BaseModel):

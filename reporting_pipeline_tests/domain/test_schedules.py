@@ -172,6 +172,9 @@ def test_weekends_are_those_of_the_country() -> None:
     [
         ({"timezone": "Europe/Zurch"}, "timezone", "did you mean 'Europe/Zurich'"),
         ({"timezone": "america/new york"}, "timezone", "did you mean 'America/New_York'"),
+        ({"timezone": "UTC+2"}, "timezone", "did you mean 'Etc/GMT-2'"),
+        ({"timezone": "gmt-05:00"}, "timezone", "did you mean 'Etc/GMT+5'"),
+        ({"timezone": "+0530"}, "timezone", "write it like 'Europe/Zurich'"),
         ({"timezone": "../../etc/passwd"}, "timezone", "no IANA timezone"),
         ({"time": "24:00"}, "time", "00:00 to 23:59"),
         ({"time": "7:00"}, "time", "HH:MM"),

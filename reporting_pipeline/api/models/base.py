@@ -26,11 +26,11 @@ class CamelShape(BaseModel):
 
 
 def one_line(value: str) -> str:
-    """`value` without outer blanks. ValueError for line breaks and control characters."""
+    """`value` without outer blanks. ValueError for line breaks, control characters and what nobody sees."""
     if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") for character in value):
         raise ValueError("no line breaks or control characters")
-    if not value.strip():
-        raise ValueError("must not be empty")
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in value):
+        raise ValueError("must not be empty: it holds nothing that is seen")
     return value.strip()
 
 
