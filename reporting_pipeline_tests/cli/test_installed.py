@@ -179,6 +179,9 @@ def test_every_command_explains_itself_without_any_extra(installed: Installation
         (["delivery", "resume", "email"], "email was not halted"),
         (["delivery", "lift", "nobody@example.org"], "not suppressed"),
         (["token", "--role", "admin"], "."),
+        (["bootstrap", "ann@example.org"], "with admin"),
+        (["doctor"], "an object is written and read"),
+        (["migrate"], "is at migration"),
         (["files", "dagster.yaml"], "PostgresRunStorage"),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else None,
@@ -228,6 +231,18 @@ def test_without_servers_a_command_names_the_variable_and_starts_nothing(
     assert ran.code == 1
     assert "MONGODB_URI is not set" in ran.output
     assert not (tmp_path / "home").exists()
+
+
+def test_a_report_is_made_of_ones_own_lines_without_server_or_setting(
+    installed: Installation, tmp_path: Path
+) -> None:
+    lines = tmp_path / "documents.ndjson"
+    payload = {"term": "HEADACHE", "severity": "MILD", "serious": "N", "start": "2026-11-17"}
+    document = {"trial": "T1", "site": "01", "subject": "01-1", "kind": "adverse_event", "payload": payload}
+    lines.write_text(json.dumps({**document, "received_at": "2026-11-18T10:00:00Z"}) + "\n")
+    ran = installed.run("reporting-pipeline", "try", str(lines), "--as-of", "2026-11-25", cwd=tmp_path)
+    assert ran.code == 0, ran.output
+    assert [path.read_bytes()[:5] for path in tmp_path.glob("*.pdf")] == [b"%PDF-"]
 
 
 def test_dagster_loads_the_definitions_from_the_wheel(
