@@ -175,6 +175,9 @@ class Settings(BaseSettings):
         50_000_000, ge=1_000, le=100_000_000, validation_alias=_env("REPORTING_UPLOAD_LIMIT_BYTES")
     )
     log_format: Literal["text", "json"] = Field("text", validation_alias=_env("REPORTING_LOG_FORMAT"))
+    # 32 bytes in base64 that seal backups; kept apart from them.
+    backup_key: SecretStr | None = Field(None, validation_alias=_env("REPORTING_BACKUP_KEY"))
+    backup_key_file: Path | None = Field(None, validation_alias=_env("REPORTING_BACKUP_KEY_FILE"))
     metrics_token: SecretStr | None = Field(None, validation_alias=_env("REPORTING_METRICS_TOKEN"))
     # What was agreed or bought; an alert speaks at 80 % of it.
     storage_limit_bytes: int | None = Field(

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from reporting_pipeline.cli.operate import (
     access,
+    backups,
     bootstrap,
     code_server,
     delivery,
@@ -59,6 +60,7 @@ app.command(rich_help_panel=OPERATE)(access.token)
 app.command(rich_help_panel=OPERATE)(access.openapi)
 app.command("code-server", rich_help_panel=OPERATE)(code_server.code_server)
 app.command(rich_help_panel=OPERATE)(files.files)
+app.add_typer(backups.app, name="backup", rich_help_panel=OPERATE)
 app.command(rich_help_panel=OPERATE)(keeping.retention)
 app.add_typer(keeping.hold_app, name="hold", rich_help_panel=OPERATE)
 app.command("bucket-rules", rich_help_panel=OPERATE)(keeping.bucket_rules)

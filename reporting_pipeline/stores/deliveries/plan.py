@@ -14,6 +14,7 @@ from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, del
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.stores.jobs.settle import finish_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
+from reporting_pipeline.stores.restores import hold_after_restore
 from reporting_pipeline.stores.users import users_behind
 
 PLANNED_AT_ONCE = 500  # jobs
@@ -69,6 +70,7 @@ def _plan(
     for reason, ids in left.items():
         finish_jobs(database, ids, JobState.SKIPPED, reason, now)
     # Nothing is looked up before: nearly all are new, and the unique index knows the others.
+    hold_after_restore(database, fresh)
     return insert_missing(database.deliveries, fresh)
 
 

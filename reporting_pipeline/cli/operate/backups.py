@@ -1,0 +1,93 @@
+"""Backup and restore of a deployment's database, and what is held after a restore."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from bson.codec_options import CodecOptions
+from rich.console import Console
+
+from reporting_pipeline.cli.operate.stores import deployment_settings, named_mongodb, open_stores
+from reporting_pipeline.cli.plain import plain_errors
+from reporting_pipeline.operations.backup.restore import read_manifest, restore_backup, verify_backup
+from reporting_pipeline.operations.backup.take import take_backup
+from reporting_pipeline.operations.backup.vault import backup_key, open_place
+from reporting_pipeline.stores.deliveries.settle import settle_jobs
+from reporting_pipeline.stores.mongo import mongo_client
+from reporting_pipeline.stores.objects import open_object_store
+from reporting_pipeline.stores.restores import held_deliveries, learn_what_was_sent, release_held
+
+console = Console()
+app = typer.Typer(no_args_is_help=True, help="Encrypted backups of the database.")
+Target = Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix of another bucket.")]
+Name = Annotated[str | None, typer.Option("--backup", help="Its name; default: the latest.")]
+
+
+@app.command("take")
+def take(target: Target) -> None:
+    """Write a backup: every collection, then the list of the bucket's objects."""
+    with plain_errors():
+        stores = open_stores()
+        key, place = backup_key(stores.settings), open_place(target, stores.settings)
+        manifest = take_backup(stores.database, stores.objects, place, key, datetime.now(UTC))
+        moment = "of one moment" if manifest.snapshot else "each collection as it was read"
+        console.print(
+            f"{manifest.backup}: {sum(manifest.records.values()):,} records ({moment}), "
+            f"{manifest.objects:,} objects listed",
+            highlight=False,
+        )
+
+
+@app.command("verify")
+def verify(target: Target, backup: Name = None) -> None:
+    """Open every part of a backup and count what is in it. Nothing is restored."""
+    with plain_errors():
+        settings = deployment_settings()
+        vault, manifest = read_manifest(open_place(target, settings), backup_key(settings), backup)
+        console.print(
+            f"{manifest.backup} of {manifest.at} is whole: {verify_backup(vault, manifest):,} records"
+        )
+
+
+@app.command("restore")
+def restore(target: Target, backup: Name = None) -> None:
+    """Fill this deployment's empty database, and hold what may have been sent since the backup."""
+    with plain_errors():
+        settings = deployment_settings()
+        # Opened bare: indexes or a schema's mark written before would make the place look used.
+        database = mongo_client(named_mongodb(settings)).get_database(
+            settings.mongodb_database, codec_options=CodecOptions(tz_aware=True)
+        )
+        key, place = backup_key(settings), open_place(target, settings)
+        done = restore_backup(database, place, key, datetime.now(UTC), backup, open_object_store(settings))
+        console.print(f"{done.records:,} records of {done.manifest.at} stand again", highlight=False)
+        console.print(f"{done.held:,} deliveries are held: `reporting-pipeline backup held`")
+        if done.missing_objects:
+            console.print(f"{done.missing_objects:,} objects that the backup lists are not in the bucket")
+
+
+@app.command("held")
+def held() -> None:
+    """What may have been sent before a restore, and waits for a decision. Learns from the outbox first."""
+    with plain_errors():
+        stores, now = open_stores(), datetime.now(UTC)
+        outbox = stores.settings.outbox
+        jobs = learn_what_was_sent(stores.database, lambda one: (outbox / f"{one}.eml").exists(), now)
+        settle_jobs(stores.database, jobs, now)
+        for one in held_deliveries(stores.database):
+            console.print(f"{one['_id']}  {one['edition']}  due {one['due_at']:%Y-%m-%d %H:%M} UTC")
+
+
+@app.command("release")
+def release(
+    send: Annotated[bool, typer.Option("--send/--was-sent", help="Send it now, or take it as sent.")],
+    edition: Annotated[str | None, typer.Option(help="Of this edition, such as weekly:2026-11-16.")] = None,
+) -> None:
+    """Decide over what is held after a restore."""
+    with plain_errors():
+        stores, now = open_stores(), datetime.now(UTC)
+        jobs = release_held(stores.database, send=send, edition=edition, now=now)
+        settle_jobs(stores.database, jobs, now)
+        console.print(f"the deliveries of {len(jobs):,} jobs are released")

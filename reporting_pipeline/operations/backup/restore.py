@@ -1,0 +1,126 @@
+"""A restore: every part is opened and checked first, then an empty database is filled, then it is marked.
+
+What was sent between the backup and the restore is not in the backup. So whatever was due by the moment
+of the restore and is not known to be settled is held (`stores.restores`): a person decides, and what the
+outbox or a provider's events show is learnt.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+
+from reporting_pipeline.operations.backup.take import LATEST, MANIFEST, Manifest
+from reporting_pipeline.operations.backup.vault import BackupDamaged, Place, Vault
+from reporting_pipeline.stores.mongo import Database, Record, ensure_indexes
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.restores import mark_restored
+
+_DECODING: CodecOptions[Record] = CodecOptions(tz_aware=True)
+INSERTED_AT_ONCE = 1_000
+
+
+class NotEmpty(ValueError):
+    """The database holds records already; a restore never mixes two histories."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    manifest: Manifest
+    records: int
+    held: int  # deliveries that may have been sent since the backup
+    missing_objects: int  # listed in the backup, not in the bucket now
+
+
+def read_manifest(place: Place, key: bytes, backup: str | None = None) -> tuple[Vault, Manifest]:
+    """The backup of that name, or the latest. Raises BackupDamaged, also for a wrong key."""
+    if backup is None:
+        try:
+            backup = place.read(LATEST).decode("ascii").strip()
+        except (KeyError, UnicodeDecodeError):
+            raise BackupDamaged("there is no backup here: nothing is named latest") from None
+    vault = Vault(place, key, backup)
+    return vault, Manifest(**json.loads(vault.read(MANIFEST)))
+
+
+def verify_backup(vault: Vault, manifest: Manifest) -> int:
+    """Open every part and count its records. Returns how many; BackupDamaged where one is not whole."""
+    total = 0
+    for collection, names in manifest.parts.items():
+        found = sum(len(_rows(vault, name)) for name in names)
+        if found != manifest.records[collection]:
+            raise BackupDamaged(
+                f"{collection}: {found} records of {manifest.records[collection]} are in the backup"
+            )
+        total += found
+    if sum(1 for _ in _listed(vault, manifest)) != manifest.objects:
+        raise BackupDamaged("the list of the bucket's objects is not whole")
+    return total
+
+
+def restore_backup(
+    database: Database,
+    place: Place,
+    key: bytes,
+    now: datetime,
+    backup: str | None = None,
+    objects: ObjectStore | None = None,
+) -> Restored:
+    """Fill the empty `database` from a backup and mark it restored. Raises NotEmpty, BackupDamaged.
+
+    `objects` is the bucket as it is now; what the backup lists and it lacks is counted.
+    """
+    vault, manifest = read_manifest(place, key, backup)
+    _refuse_filled(database)
+    records = verify_backup(vault, manifest)
+    ensure_indexes(database)
+    for collection, names in manifest.parts.items():
+        for name in names:
+            rows: list[Any] = _rows(vault, name)
+            for start in range(0, len(rows), INSERTED_AT_ONCE):
+                database[collection].insert_many(rows[start : start + INSERTED_AT_ONCE], ordered=False)
+    held = mark_restored(database, manifest.taken_at, now)
+    missing = _missing(vault, manifest, objects) if objects is not None else 0
+    return Restored(manifest, records, held, missing)
+
+
+def _refuse_filled(database: Database) -> None:
+    for name in sorted(database.list_collection_names()):
+        if not name.startswith("system.") and database[name].find_one({}, {"_id": 1}) is not None:
+            raise NotEmpty(
+                f"the database {database.name} holds records ({name}); restore into an empty one: set "
+                "REPORTING_MONGODB_DATABASE to a new name, and point the deployment to it afterwards"
+            )
+
+
+def _rows(vault: Vault, name: str) -> list[Record]:
+    try:
+        return bson.decode_all(gzip.decompress(vault.read(name)), _DECODING)
+    except (OSError, EOFError, bson.errors.InvalidBSON):
+        raise BackupDamaged(f"the part {name} is not readable") from None
+
+
+def _listed(vault: Vault, manifest: Manifest) -> Iterator[tuple[str, int]]:
+    for name in manifest.object_parts:
+        for line in gzip.decompress(vault.read(name)).splitlines():
+            key, size = json.loads(line)
+            yield key, size
+
+
+def _missing(vault: Vault, manifest: Manifest, objects: ObjectStore) -> int:
+    """Both lists come in the order of the keys: one pass over each."""
+    standing = (entry.key for entry in objects.listing(""))
+    current = next(standing, None)
+    missing = 0
+    for key, _ in _listed(vault, manifest):
+        while current is not None and current.encode() < key.encode():
+            current = next(standing, None)
+        missing += current != key
+    return missing

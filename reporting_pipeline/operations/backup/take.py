@@ -1,0 +1,131 @@
+"""A backup: every collection in parts of bounded size, then the list of the bucket's objects.
+
+Where the server gives snapshot reads (a MongoDB replica set) all collections are of one moment; else each
+is of the moment it was read, and what is in doubt after a restore is held (`restore`). MongoDB's own
+`mongodump --oplog` and a provider's continuous backup restore to any second: they are the first choice
+where they can be had.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import bson
+from pymongo.client_session import ClientSession
+from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure
+
+from reporting_pipeline import __version__
+from reporting_pipeline.operations.backup.vault import Place, Vault
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.upkeep import save_upkeep
+
+#: Plain bytes of one part: what is in memory at a time.
+PART_BYTES = 8_000_000
+#: Not worth keeping: made again by themselves, and wrong after a restore.
+LEFT_OUT = frozenset({"heartbeats", "idempotency", "rate_counters", "rate_windows", "token_buckets"})
+MANIFEST = "manifest.json"
+LATEST = "latest"
+
+
+@dataclass
+class Manifest:
+    """What a backup holds; the last part that is written, so that a backup with one is whole."""
+
+    backup: str
+    at: str  # ISO 8601, UTC: what was written later is not in it
+    database: str
+    version: str
+    snapshot: bool  # all collections are of one moment
+    parts: dict[str, list[str]] = field(default_factory=dict)  # collection -> names of parts
+    records: dict[str, int] = field(default_factory=dict)
+    objects: int = 0
+    object_parts: list[str] = field(default_factory=list)
+
+    @property
+    def taken_at(self) -> datetime:
+        return datetime.fromisoformat(self.at)
+
+
+def take_backup(
+    database: Database, objects: ObjectStore, place: Place, key: bytes, now: datetime
+) -> Manifest:
+    """Write a backup into `place`; its name there is `{at}-{random}`, and `latest` names it at the end."""
+    name = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+    vault = Vault(place, key, name)
+    with _one_moment(database) as session:
+        manifest = Manifest(name, now.isoformat(), database.name, __version__, session is not None)
+        for collection in sorted(database.list_collection_names()):
+            if collection.startswith("system.") or collection in LEFT_OUT:
+                continue
+            _collection(database, collection, session, vault, manifest)
+    _object_list(objects, vault, manifest)
+    vault.write(MANIFEST, json.dumps(manifest.__dict__, sort_keys=True).encode())
+    place.write(LATEST, name.encode())
+    figures = {"ok": True, "backup": name, "records": sum(manifest.records.values())}
+    save_upkeep(database, "backup", figures | {"objects": manifest.objects}, now)
+    return manifest
+
+
+@contextmanager
+def _one_moment(database: Database) -> Iterator[ClientSession | None]:
+    """A session whose reads are of one moment, or None where the server has no such thing."""
+    try:
+        with database.client.start_session(snapshot=True) as session:
+            database["upkeep"].find_one({}, session=session)
+            supported = True
+            yield session
+            return
+    except (ConfigurationError, InvalidOperation, OperationFailure):
+        if "supported" in locals():
+            raise
+    yield None
+
+
+def _collection(
+    database: Database, name: str, session: ClientSession | None, vault: Vault, manifest: Manifest
+) -> None:
+    rows: Any = database[name].find({}, session=session).sort("_id", 1)
+    manifest.parts[name], manifest.records[name] = [], 0
+
+    def encoded() -> Iterator[bytes]:
+        for row in rows:
+            manifest.records[name] += 1
+            yield bson.encode(row)
+
+    for number, part in enumerate(_parts(encoded())):
+        part_name = f"database/{name}.{number:05}.bson.gz"
+        vault.write(part_name, gzip.compress(part, compresslevel=1, mtime=0))
+        manifest.parts[name].append(part_name)
+
+
+def _object_list(objects: ObjectStore, vault: Vault, manifest: Manifest) -> None:
+    def lines() -> Iterator[bytes]:
+        for entry in objects.listing(""):
+            manifest.objects += 1
+            yield json.dumps([entry.key, entry.size]).encode() + b"\n"
+
+    for number, part in enumerate(_parts(lines())):
+        part_name = f"objects.{number:05}.jsonl.gz"
+        vault.write(part_name, gzip.compress(part, compresslevel=1, mtime=0))
+        manifest.object_parts.append(part_name)
+
+
+def _parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= PART_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
