@@ -61,14 +61,22 @@ class Week:
         }
 
     def assessed(self) -> pl.DataFrame:
-        """Labs with a number in standard units and a limit."""
+        """Labs with a flag of the laboratory, or a number in standard units and a limit."""
         known = pl.col("LBSTNRLO").is_not_null() | pl.col("LBSTNRHI").is_not_null()
-        return self.labs.filter(pl.col("LBSTRESN").is_not_null() & known)
+        flagged = pl.col("LBNRIND").is_not_null() & (pl.col("LBNRIND") != "")
+        return self.labs.filter(flagged | (pl.col("LBSTRESN").is_not_null() & known))
 
     def abnormal(self) -> pl.DataFrame:
+        """With `below`, `above`, `other`: by the laboratory's flag, else by the range."""
+        flag = pl.col("LBNRIND").fill_null("")
         below = (pl.col("LBSTRESN") < pl.col("LBSTNRLO")).fill_null(value=False)
         above = (pl.col("LBSTRESN") > pl.col("LBSTNRHI")).fill_null(value=False)
-        return self.labs.with_columns(below=below, above=above).filter(pl.col("below") | pl.col("above"))
+        judged = self.labs.with_columns(
+            below=(flag == "LOW") | ((flag == "") & below),
+            above=(flag == "HIGH") | ((flag == "") & above),
+            other=flag == "ABNORMAL",
+        )
+        return judged.filter(pl.col("below") | pl.col("above") | pl.col("other"))
 
 
 def week(monday: date, weeks: int, sites: Sequence[str] = (), kinds: Sequence[str] = ()) -> Week:
@@ -105,10 +113,13 @@ def key_figures(one: Week, kinds: Sequence[str] = ()) -> dict[str, float]:
         "Adverse events": ("adverse_event", one.events.height),
         "Serious adverse events": ("adverse_event", one.events.filter(pl.col("AESER") == "Y").height),
         "Subjects with an AE": ("adverse_event", one.events["USUBJID"].n_unique()),
-        "Lab results with a range": ("lab", assessed.height),
+        "Lab results assessed": ("lab", assessed.height),
         "Lab results out of range": ("lab", abnormal.height),
         "Share out of range": ("lab", share),
-        "Visits": ("visit", one.visits.height),
-        "Dispositions": ("disposition", one.dispositions.height),
+        "Visits done": ("visit", one.visits.height),
+        "Dispositions": (
+            "disposition",
+            one.dispositions.filter(pl.col("DSCAT") == "DISPOSITION EVENT").height,
+        ),
     }
     return {name: value for name, (kind, value) in figures.items() if not kind or not kinds or kind in kinds}
