@@ -81,11 +81,19 @@ def owner_of(deployment: Context, caller: User, user_id: str, action: Action, po
 
 
 def find(
-    deployment: Context, caller: User, subscription_id: str, action: Action = Action.READ
+    deployment: Context,
+    caller: User,
+    subscription_id: str,
+    action: Action = Action.READ,
+    *,
+    also_ended: bool = False,
 ) -> Subscription:
-    """The subscription when the caller may do `action` to it; otherwise a 404 or 403."""
+    """The subscription when the caller may do `action` to it; otherwise a 404 or 403.
+
+    `also_ended` for its history, which stays readable.
+    """
     found = scoped(deployment, caller).subscription(subscription_id)
-    if found is None or found.status == "ended":
+    if found is None or (found.status == "ended" and not also_ended):
         raise not_found("subscription")
     # The owner sees their own subscription even when a trial was withdrawn: only they can mend it.
     trials = () if found.owner == caller.id else found.filters.trials

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from threading import BoundedSemaphore
@@ -25,6 +25,7 @@ from reporting_pipeline.assets.batch import (
     StageTimes,
 )
 from reporting_pipeline.assets.scope import (
+    DOCUMENTS,
     TRIAL_DATASET,
     TRIAL_MEDIA,
     Scope,
@@ -33,6 +34,13 @@ from reporting_pipeline.assets.thumbnails import ThumbnailSource
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
+from reporting_pipeline.domain.omissions import (
+    DEFAULT_ON_OMISSION,
+    WHOLE_TRIAL,
+    Omission,
+    OnOmission,
+    on_omission_of,
+)
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.partitions import SubscriptionPartition
@@ -40,12 +48,21 @@ from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.stores.audit import Action, Event, record_many
 from reporting_pipeline.stores.datasets import load_dataset
-from reporting_pipeline.stores.jobs import mark_failed, mark_rendered, mark_skipped
+from reporting_pipeline.stores.documents import trials_of
+from reporting_pipeline.stores.jobs import (
+    mark_failed,
+    mark_processing,
+    mark_rendered,
+    mark_skipped,
+    plan_follow_ups,
+)
 from reporting_pipeline.stores.measures import MEASURES
-from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
 from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, forget_result, results_of
+from reporting_pipeline.stores.subscriptions import records_by_id
+from reporting_pipeline.stores.users import all_organisations, users_by_id
 
 #: Raise it when reports look or count differently: every report is then made again when asked for.
 CODE_VERSION = "2"
@@ -93,9 +110,10 @@ class ReportBatch:
         scope: Scope,
         orders: Mapping[str, _Order],
         problems: Mapping[str, Exception],
+        documents: Mapping[tuple[str, str], AssetResult],
         datasets: Mapping[tuple[str, str], AssetResult],
         media: Mapping[tuple[str, str], AssetResult],
-        organisations: Mapping[str, str],
+        organisations: Mapping[str, "_Organisation"],
         run_id: str,
         times: StageTimes,
     ) -> None:
@@ -104,6 +122,7 @@ class ReportBatch:
         self._scope = scope
         self._orders = orders
         self._problems = problems
+        self._documents = documents
         self._datasets = datasets
         self._media = media
         self._organisations = organisations
@@ -136,15 +155,18 @@ class ReportBatch:
         orders, problems = _orders(database, ids)
         trials = sorted({trial for order in orders.values() for trial in order.trials})
         periods = sorted({partition.period.key for partition in partitions})
-        organisations = {
-            record["_id"]: str(record.get("name", record["_id"])) for record in database.organisations.find()
-        }
+        organisations = {record["_id"]: _Organisation.of(record) for record in all_organisations(database)}
+        now = datetime.now(UTC)
+        for period in periods:
+            concerned = (one.subscription for one in partitions if one.period.key == period)
+            mark_processing(database, concerned, period, now)
         return cls(
             database,
             objects,
             scope,
             orders,
             problems,
+            _results(database, scope.name(DOCUMENTS), periods, trials),
             _results(database, scope.name(TRIAL_DATASET), periods, trials),
             _results(database, scope.name(TRIAL_MEDIA), periods, trials),
             organisations,
@@ -178,13 +200,10 @@ class ReportBatch:
             raise problem
         order = self._orders[partition.subscription]
         one = order.subscription
+        standing, omissions = self._usable(partition, order)
         sources = [
-            (
-                trial,
-                self._upstream(self._datasets, partition, trial, "dataset").version,
-                self._upstream(self._media, partition, trial, "media").version,
-            )
-            for trial in order.trials
+            (trial, self._datasets[period, trial].version, self._media[period, trial].version)
+            for period, trial in ((partition.period.key, one) for one in standing)
         ]
         inputs = [
             CODE_VERSION,
@@ -195,11 +214,12 @@ class ReportBatch:
             one.filters.fingerprint(),
             one.parameters,
             order.owner.name,
-            self._organisations.get(one.organisation, ""),
+            self._organisation(one.organisation).name,
             order.shown,
             order.subject,
             order.owner.entitlements.audience,
             sources,
+            *([[one.trial, one.reason] for one in omissions]),
         ]
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -210,6 +230,7 @@ class ReportBatch:
         labels = {"report_type": one.report_type, "format": one.format.value}
         with self._times.on("render"), MEASURES.timed("generation", **labels):
             rendered = self._renderer.render(request)
+        _refuse_untold(request, rendered)
         key = report_key(partition.period, one.id, rendered.sha256, rendered.format.value)
         detail = {
             "organisation": one.organisation,
@@ -222,12 +243,14 @@ class ReportBatch:
             "file_name": rendered.file_name,
             "data_as_of": rendered.data_as_of,
             "dataset_versions": {
-                trial: self._datasets[partition.period.key, trial].version for trial in order.trials
+                dataset.trial: self._datasets[partition.period.key, dataset.trial].version
+                for dataset in request.datasets
             },
             "code_version": f"{__version__}/{CODE_VERSION}",
             "shown": order.shown,
             "subject": order.subject,
             "audience": order.owner.entitlements.audience.value,
+            "omissions": [asdict(one) for one in rendered.omissions],
         }
         return Made(
             version=rendered.sha256[:16],
@@ -259,7 +282,9 @@ class ReportBatch:
         reports = [self._stored(result) for result in done]
         save_reports(self._database, reports)
         now = datetime.now(UTC)
-        mark_rendered(self._database, [(report.subscription, report.period) for report in reports], now)
+        omissions = {(report.subscription, report.period): report.omissions for report in reports}
+        plan_follow_ups(self._database, omissions, self._follows_up, now)
+        mark_rendered(self._database, omissions, now, omissions)
         failed = [result for result in results if result.state == FAILED]
         mark_failed(
             self._database, [(one.item, one.period, one.reason, one.permanent) for one in failed], now
@@ -294,15 +319,17 @@ class ReportBatch:
 
     def _request(self, partition: SubscriptionPartition, order: _Order) -> ReportRequest:
         one = order.subscription
+        standing, omissions = self._usable(partition, order)
         return ReportRequest(
             subscription=one,
             owner_name=order.owner.name,
-            organisation_name=self._organisations.get(one.organisation, one.organisation),
+            organisation_name=self._organisation(one.organisation).name,
             period=partition.period,
             datasets=tuple(
                 self._load(partition.period.key, trial, order.sites(trial), order.subject)
-                for trial in order.trials
+                for trial in standing
             ),
+            omissions=omissions,
             document_id=report_id(self._scope.cadence, partition.period.key, one.id),
             code_version=f"{__version__}/{CODE_VERSION}",
         )
@@ -326,32 +353,82 @@ class ReportBatch:
                 f"{gone.args[0]} of trial {trial} is gone from the store; it is made again", permanent=False
             ) from None
 
-    @staticmethod
-    def _upstream(
-        results: Mapping[tuple[str, str], AssetResult],
-        partition: SubscriptionPartition,
-        trial: str,
-        what: str,
-    ) -> AssetResult:
-        result = results.get((partition.period.key, trial))
-        if result is None:
-            raise PartitionFailed(f"the {what} of trial {trial} is not materialized yet", permanent=False)
-        if not result.done:
-            raise PartitionFailed(f"the {what} of trial {trial} failed: {result.reason}", permanent=False)
-        return result
+    def _usable(
+        self, partition: SubscriptionPartition, order: _Order
+    ) -> tuple[list[str], tuple[Omission, ...]]:
+        """(trials that the report is made from, those it leaves out and why).
+
+        A trial that is not ready, or whose failure may pass, is waited for. One that cannot be used takes
+        nobody else's report away, unless its organisation holds such reports or nothing else is left.
+        """
+        standing: list[str] = []
+        omissions: list[Omission] = []
+        for trial in order.trials:
+            trouble = self._trouble(partition.period.key, trial)
+            if trouble is None:
+                standing.append(trial)
+            else:
+                omissions.append(Omission(trial, WHOLE_TRIAL, trouble))
+        holds = self._organisation(order.subscription.organisation).on_omission is OnOmission.HOLD
+        if omissions and (holds or not standing):
+            raise PartitionFailed(
+                "; ".join(f"trial {one.trial}: {one.reason}" for one in omissions), permanent=False
+            )
+        return standing, tuple(omissions)
+
+    def _trouble(self, period: str, trial: str) -> str | None:
+        """Why a trial cannot be used, for good; None when it can. Raises while that is not known."""
+        stages = ((self._documents, "documents"), (self._datasets, "dataset"), (self._media, "media"))
+        for results, what in stages:
+            result = results.get((period, trial))
+            if result is None:
+                raise PartitionFailed(f"the {what} of trial {trial} is not materialized yet", permanent=False)
+            if result.done:
+                continue
+            reason = f"the {what} of trial {trial} failed: {result.reason}"
+            if not result.permanent and result.attempts < self._scope.settings.max_attempts:
+                raise PartitionFailed(reason, permanent=False)
+            return reason
+        return None
+
+    def _organisation(self, organisation: str) -> "_Organisation":
+        return self._organisations.get(organisation, _Organisation(organisation))
+
+    def _follows_up(self, subscription: str) -> bool:
+        order = self._orders.get(subscription)
+        if order is None:
+            return False
+        policy = self._organisation(order.subscription.organisation).on_omission
+        return policy is OnOmission.SEND_AND_FOLLOW_UP
+
+
+@dataclass(frozen=True)
+class _Organisation:
+    """What reports ask of an organisation."""
+
+    name: str
+    on_omission: OnOmission = DEFAULT_ON_OMISSION
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        return cls(str(record.get("name", record["_id"])), on_omission_of(record.get("on_omission")))
+
+
+def _refuse_untold(request: ReportRequest, rendered: RenderedReport) -> None:
+    """A report that leaves a trial out and does not say so is not stored: its reader could not know."""
+    untold = sorted(set(request.omissions) - set(rendered.omissions))
+    if untold:
+        raise PartitionFailed("; ".join(one.reason for one in untold), permanent=False)
 
 
 def _orders(database: Database, ids: Sequence[str]) -> tuple[dict[str, _Order], dict[str, Exception]]:
     """(what can be made, why the rest cannot), by subscription."""
     orders: dict[str, _Order] = {}
     problems: dict[str, Exception] = {}
-    records = {record["_id"]: record for record in find_any(database.subscriptions, "_id", ids)}
-    owners = {
-        record["_id"]: User.from_record(record)
-        for record in find_any(database.users, "_id", (record["owner"] for record in records.values()))
-    }
+    records = records_by_id(database, ids)
+    owners = users_by_id(database, (record["owner"] for record in records.values()))
     trials_by_organisation: dict[str, list[Record]] = {}
-    for trial in database.trials.find({}, {"organisation": 1}).sort("_id", 1):
+    for trial in trials_of(database):
         trials_by_organisation.setdefault(trial["organisation"], []).append(trial)
     for identifier in ids:
         record = records.get(identifier)

@@ -5,7 +5,7 @@ When every trial is settled it requests the reports in contiguous ranges.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
@@ -30,7 +30,13 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.audit import anchor_when_due
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import job_counts, open_editions, set_counts, set_state
-from reporting_pipeline.stores.jobs import any_in, pending_subscriptions, plan_edition, subscriptions_of
+from reporting_pipeline.stores.jobs import (
+    any_in,
+    pending_subscriptions,
+    plan_edition,
+    subscriptions_of,
+    with_omissions,
+)
 from reporting_pipeline.stores.lifecycle import end_failed, serve_without_edition
 from reporting_pipeline.stores.mongo import Database
 
@@ -154,11 +160,26 @@ def _report_requests(
     # A job that is pending although its report failed or was skipped is newer than that: it was
     # requeued, its owner has returned, or a run was killed before it could note the failure on it.
     wanted = set(controller.retryable_reports(controller.failed_reports(), states))
+    wanted |= _mended(with_omissions(database, edition.id), states)
     if look_for_pending:
         wanted |= set(pending_subscriptions(database, edition.id))
     if edition.forced:
         wanted |= set(subscriptions_of(database, edition.id)).difference(controller.report_results())
     return controller.report_requests(wanted, over_done=True)
+
+
+def _mended(left_out: Iterable[tuple[str, set[str], datetime]], states: TrialStates) -> set[str]:
+    """Subscriptions whose report left something out of a trial that was made anew since, and can be used."""
+    made_at = {
+        trial: max(dataset.at, medium.at)
+        for trial, dataset in states.datasets.items()
+        if dataset.done and (medium := states.media.get(trial)) is not None and medium.done
+    }
+    return {
+        subscription
+        for subscription, trials, rendered_at in left_out
+        if any(trial in made_at and made_at[trial] > rendered_at for trial in trials)
+    }
 
 
 def _let_go(database: Database, edition: Edition, retention_days: int, now: datetime) -> None:

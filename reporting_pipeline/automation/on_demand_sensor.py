@@ -71,7 +71,7 @@ def on_demand_sensor(
         planned = plan_due_jobs(database, now, settings.timezone, DUE_PER_TICK)
         if planned.jobs:
             context.log.info(f"{planned.jobs} jobs planned for {planned.subscriptions} due subscriptions")
-        taken = serve_without_edition(database, _editions_that_never_come(database, settings, now))
+        taken = serve_without_edition(database, editions_that_never_come(database, settings, now))
         if taken:
             context.log.info(f"{taken} jobs waited for editions that are over or were never opened")
         jobs = [*waiting_on_demand(database), *failed_on_demand(database, now - GIVE_UP)]
@@ -89,7 +89,7 @@ def on_demand_sensor(
     return run_now
 
 
-def _editions_that_never_come(database: Database, settings: Settings, now: datetime) -> list[str]:
+def editions_that_never_come(database: Database, settings: Settings, now: datetime) -> list[str]:
     """The editions in which a job waits, and which are over, or were not opened when it was time."""
     ids = [
         edition_id(cadence, period.key)

@@ -24,7 +24,7 @@ Each occurrence that is passed over by rule 2 or 3, or because of a pause, is a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from hashlib import sha256
@@ -42,6 +42,13 @@ from reporting_pipeline.domain.subscriptions import CatchUp, Subscription
 SKIP_TOLERANCE = timedelta(hours=1)
 
 NORMAL_PRIORITY = 0
+_FOLLOWED = frozenset(
+    {
+        *("edition", "cadence", "subscription", "owner", "organisation", "period", "period_end_at", "report"),
+        # What rights look at.
+        *("trials", "shown", "subject", "audience"),
+    }
+)
 RUN_NOW_PRIORITY = 10
 
 
@@ -171,6 +178,26 @@ def run_now_record(
         | {"_id": job_id(subscription.id, period.key, key), "occurrence": key, "note": ""}
         | asked_for(requested_by, now)
     )
+
+
+def follow_up_record(job: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The job that sends the whole report after `job` sent one with omissions: due at once, and once."""
+    key = f"{job['occurrence']}+whole"
+    return {name: value for name, value in job.items() if name in _FOLLOWED} | {
+        "_id": job_id(job["subscription"], job["period"], key),
+        "occurrence": key,
+        "follows": job["_id"],
+        "note": "the whole report, after one with omissions",
+        "due_at": now,
+        "priority": NORMAL_PRIORITY,
+        "on_demand": True,  # its edition may be over
+        "state": JobState.PENDING.value,
+        "error": None,
+        "attempts": 0,
+        "rendered_at": None,
+        "created_at": now,
+        "completed_at": None,
+    }
 
 
 def asked_for(requested_by: str, now: datetime) -> dict[str, Any]:

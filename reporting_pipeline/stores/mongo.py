@@ -80,6 +80,11 @@ INDEXES: Mapping[str, list[IndexModel]] = {
             [("on_demand", ASCENDING), ("state", ASCENDING), ("due_at", ASCENDING)],
             partialFilterExpression={"on_demand": True},
         ),
+        # Few, and looked for at each tick among many that are whole.
+        IndexModel(
+            [("edition", ASCENDING), ("has_omissions", ASCENDING)],
+            partialFilterExpression={"has_omissions": True},
+        ),
         # Few, and looked for after each delivery run among many that ended in the same state.
         IndexModel(
             [("skipped_for", ASCENDING), ("completed_at", ASCENDING)],

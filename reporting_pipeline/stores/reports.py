@@ -40,6 +40,7 @@ class StoredReport:
     shown: Sequence[Mapping[str, Any]] = ()
     subject: str = ""  # whose own record it is; "": of nobody alone
     audience: str = ""  # whom it was written for
+    omissions: Sequence[Mapping[str, str]] = ()  # {trial, part, reason} of what it leaves out
 
     @property
     def extent(self) -> Extent:
@@ -58,6 +59,7 @@ def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:
     for report in reports:
         record: Record = {**report.__dict__, "dataset_versions": dict(report.dataset_versions)}
         record["shown"] = [dict(one) for one in report.shown]
+        record["omissions"] = [dict(one) for one in report.omissions]
         records.append({"_id": record.pop("id"), **record})
     put_records(database.reports, records)
 

@@ -19,7 +19,7 @@ from reporting_pipeline.domain.access import Decision, User, may_be_recipient, n
 from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Recipient
-from reporting_pipeline.stores.mongo import Database, Record, parts
+from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
 
 CHANGEABLE = frozenset({"name", "email", "roles", "entitlements", "timezone", "active"})
 
@@ -202,6 +202,16 @@ def get_organisation(database: Database, organisation: str) -> Record:
     """{_id, name, allowed_domains}; one that nobody has described allows no domain."""
     found = database.organisations.find_one({"_id": organisation})
     return found or {"_id": organisation, "name": organisation, "allowed_domains": []}
+
+
+def all_organisations(database: Database) -> list[Record]:
+    """Every organisation that somebody described, as it is stored."""
+    return list(database.organisations.find())
+
+
+def users_by_id(database: Database, ids: Iterable[str]) -> dict[str, User]:
+    """Those of `ids` that exist, of any organisation: for the pipeline alone."""
+    return {row["_id"]: User.from_record(row) for row in find_any(database.users, "_id", ids)}
 
 
 def save_organisation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from reporting_pipeline.api.models.base import Identifier, Line, Shape
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.jobs import Arrival, Generation, JobHistory
 from reporting_pipeline.domain.schedules import Occurrence, Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
 
@@ -74,6 +76,13 @@ class ScheduledReportRequest(Shape):
     output_format: Format = Format.PDF
 
 
+class FirstMailConfig(Shape):
+    """What a new scheduled report sends first."""
+
+    period: str = Field(description="First date of the window it covers.")
+    due_at: datetime = Field(description="UTC; at once where the window had closed before.")
+
+
 class ScheduledReport(Shape):
     """A scheduled report as it stands."""
 
@@ -105,12 +114,17 @@ class ScheduledReport(Shape):
     report_parameters: dict[str, Any]
     output_format: Format
     next_run: datetime | None = Field(description="UTC; null while paused.")
+    next_run_at: datetime | None = Field(None, description="The same as `next_run`.")
+    last_run_at: datetime | None = Field(None, description="UTC; when its newest report was made.")
+    first_mail: FirstMailConfig | None = Field(None, description="In the answer to a creation.")
     created_at: datetime
     updated_at: datetime
     version: int
 
     @classmethod
-    def of(cls, subscription: Subscription, next_run: datetime | None) -> ScheduledReport:
+    def of(
+        cls, subscription: Subscription, next_run: datetime | None, last_run_at: datetime | None = None
+    ) -> ScheduledReport:
         filters = {name: list(values) for name, values in subscription.filters.model_dump().items()}
         return cls(
             id=subscription.id,
@@ -124,6 +138,8 @@ class ScheduledReport(Shape):
             report_parameters={**filters, "options": dict(subscription.parameters)},
             output_format=subscription.format,
             next_run=next_run,
+            next_run_at=next_run,
+            last_run_at=last_run_at,
             created_at=subscription.created_at,
             updated_at=subscription.updated_at,
             version=subscription.version,
@@ -135,6 +151,28 @@ class ScheduledReportPage(Shape):
     page: int
     limit: int
     total: int
+
+
+class ExecutionOmission(Shape):
+    """A part of a report that could not be made."""
+
+    trial: str
+    part: str
+    reason: str
+
+
+class ExecutionDelivery(Shape):
+    """One recipient's part of an execution."""
+
+    id: str
+    channel: str
+    recipient: str
+    status: str
+    attempts: int
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    provider_id: str | None
+    error: str | None
 
 
 class Execution(Shape):
@@ -155,6 +193,17 @@ class Execution(Shape):
                     "completed_at": "2026-11-23T06:00:04Z",
                     "attempts": 1,
                     "error": None,
+                    "generation_status": "completed",
+                    "delivery_status": "delivered",
+                    "started_at": "2026-11-23T00:07:30Z",
+                    "execution_time_ms": 740,
+                    "file_size": 48213,
+                    "format": "pdf",
+                    "retry_count": 0,
+                    "error_message": None,
+                    "created_by": "schedule",
+                    "omissions": [],
+                    "deliveries": [],
                     "download_url": "https://reports.example.org/api/report-executions/job_0d5a3c1e7b9f42a6c8e01357/download",
                 }
             ]
@@ -172,10 +221,26 @@ class Execution(Shape):
     completed_at: datetime | None
     attempts: int
     error: str | None
-    download_url: str | None
+    download_url: str | None = Field(
+        description="As soon as the report stands, whatever became of its recipients."
+    )
+    generation_status: Generation
+    delivery_status: Arrival
+    started_at: datetime | None = None
+    execution_time_ms: int | None = None
+    file_size: int | None = Field(None, description="Bytes.")
+    rows: int | None = Field(None, description="Of a table, where the format has one.")
+    format: str | None = None
+    audience: str | None = None
+    retry_count: int = 0
+    error_message: str | None = Field(None, description="The same as `error`.")
+    created_by: str = Field(description="Who asked for it: a user, or `schedule`.")
+    follows: str | None = Field(None, description="The execution with omissions that this one makes whole.")
+    omissions: list[ExecutionOmission] = Field(default_factory=list)
+    deliveries: list[ExecutionDelivery] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, job: dict[str, Any], download_url: str | None) -> Execution:
+    def of(cls, job: dict[str, Any], download_url: str | None, history: JobHistory) -> Execution:
         return cls(
             id=job["_id"],
             scheduled_report_id=job["subscription"],
@@ -188,7 +253,21 @@ class Execution(Shape):
             completed_at=job.get("completed_at"),
             attempts=_count(job.get("attempts")),
             error=job.get("error") or None,
-            download_url=download_url,
+            download_url=download_url if history.generation is Generation.COMPLETED else None,
+            generation_status=history.generation,
+            delivery_status=history.delivery,
+            started_at=history.started_at,
+            execution_time_ms=history.execution_time_ms,
+            file_size=history.file_size,
+            rows=history.rows,
+            format=history.format,
+            audience=history.audience,
+            retry_count=history.retry_count,
+            error_message=job.get("error") or None,
+            created_by=history.created_by,
+            follows=job.get("follows"),
+            omissions=[ExecutionOmission.model_validate(dict(one)) for one in history.omissions],
+            deliveries=[ExecutionDelivery.model_validate(asdict(one)) for one in history.deliveries],
         )
 
 
@@ -256,6 +335,9 @@ class Preview(Shape):
     timezone: str
     window: Literal["daily", "weekly", "monthly"]
     occurrences: list[PreviewedOccurrence]
+    first_mail: FirstMailConfig | None = Field(
+        None, description="What a report that is scheduled now would send first; null when nothing closed."
+    )
 
 
 def _count(attempts: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from reporting_pipeline.api.models.base import CamelShape, Identifier, Line
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.domain.jobs import Arrival, Generation, JobHistory, JobState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, window_of
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
@@ -124,6 +125,13 @@ class SubscriptionPatch(CamelShape):
     status: Status = "active"
 
 
+class FirstMail(CamelShape):
+    """What a new subscription gets first."""
+
+    period: str = Field(description="First date of the window it covers.")
+    due_at: datetime = Field(description="UTC; at once where the window had closed before.")
+
+
 class SubscriptionAnswer(CamelShape):
     """A subscription as it stands."""
 
@@ -172,6 +180,7 @@ class SubscriptionAnswer(CamelShape):
     created_at: datetime
     updated_at: datetime
     version: int
+    first_mail: FirstMail | None = Field(None, description="In the answer to a creation.")
 
     @classmethod
     def of(cls, subscription: Subscription, next_run: datetime | None) -> SubscriptionAnswer:
@@ -206,6 +215,28 @@ class SubscriptionPage(CamelShape):
     next_cursor: str | None = None
 
 
+class OmissionShape(CamelShape):
+    """A part of a report that could not be made."""
+
+    trial: str
+    part: str = Field(description="`trial` for all of it, a table, or `table/what`.")
+    reason: str
+
+
+class JobDeliveryShape(CamelShape):
+    """One recipient's part of a job."""
+
+    id: str
+    channel: str
+    recipient: str
+    status: str
+    attempts: int
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    provider_id: str | None
+    error: str | None
+
+
 class JobAnswer(CamelShape):
     """One due occurrence of a subscription."""
 
@@ -222,6 +253,16 @@ class JobAnswer(CamelShape):
                     "completedAt": "2026-11-23T06:00:04Z",
                     "reportUrl": "https://reports.example.org/api/report-executions/job_0d5a3c1e7b9f42a6c8e01357/download",
                     "error": None,
+                    "generationStatus": "completed",
+                    "deliveryStatus": "delivered",
+                    "startedAt": "2026-11-23T00:07:30Z",
+                    "executionTimeMs": 740,
+                    "fileSize": 48213,
+                    "format": "pdf",
+                    "retryCount": 0,
+                    "createdBy": "schedule",
+                    "omissions": [],
+                    "deliveries": [],
                 }
             ]
         }
@@ -234,11 +275,24 @@ class JobAnswer(CamelShape):
     due_at: datetime
     created_at: datetime
     completed_at: datetime | None
-    report_url: str | None = Field(description="Only when completed.")
+    report_url: str | None = Field(
+        description="As soon as the report stands, whatever became of its recipients."
+    )
     error: str | None
+    generation_status: Generation
+    delivery_status: Arrival
+    started_at: datetime | None = None
+    execution_time_ms: int | None = None
+    file_size: int | None = Field(None, description="Bytes.")
+    rows: int | None = Field(None, description="Of a table, where the format has one.")
+    format: str | None = None
+    retry_count: int = 0
+    created_by: str = Field(description="Who asked for it: a user, or `schedule`.")
+    omissions: list[OmissionShape] = Field(default_factory=list)
+    deliveries: list[JobDeliveryShape] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, job: dict[str, Any], report_url: str | None) -> JobAnswer:
+    def of(cls, job: dict[str, Any], report_url: str | None, history: JobHistory) -> JobAnswer:
         status = _JOB_STATUS[JobState(job["state"])]
         return cls(
             job_id=job["_id"],
@@ -248,8 +302,19 @@ class JobAnswer(CamelShape):
             due_at=job["due_at"],
             created_at=job["created_at"],
             completed_at=job.get("completed_at"),
-            report_url=report_url if status == "completed" else None,
+            report_url=report_url if history.generation is Generation.COMPLETED else None,
             error=job.get("error") or None,
+            generation_status=history.generation,
+            delivery_status=history.delivery,
+            started_at=history.started_at,
+            execution_time_ms=history.execution_time_ms,
+            file_size=history.file_size,
+            rows=history.rows,
+            format=history.format,
+            retry_count=history.retry_count,
+            created_by=history.created_by,
+            omissions=[OmissionShape.model_validate(dict(one)) for one in history.omissions],
+            deliveries=[JobDeliveryShape.model_validate(asdict(one)) for one in history.deliveries],
         )
 
 

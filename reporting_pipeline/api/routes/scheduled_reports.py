@@ -21,10 +21,12 @@ from reporting_pipeline.api.deps import (
     scoped,
 )
 from reporting_pipeline.api.errors import not_found
+from reporting_pipeline.api.executions import histories
 from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
 from reporting_pipeline.api.models.scheduled import (
     Execution,
     ExecutionPage,
+    FirstMailConfig,
     Preview,
     PreviewedOccurrence,
     PreviewRequest,
@@ -42,6 +44,7 @@ from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import audit, jobs
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
+from reporting_pipeline.usecases import subscriptions as usecase
 
 router = APIRouter(prefix="/api", tags=["scheduled reports"])
 
@@ -60,7 +63,8 @@ def create_scheduled_report(
     """Schedule a report for several recipients; the caller owns it."""
     stored = subscribing.create(deployment, caller, caller, _draft(body), SNAKE)
     response.headers["Location"] = f"/api/scheduled-reports/{stored.id}"
-    return _answer(deployment, stored, response)
+    answer = _answer(deployment, stored, response)
+    return answer.model_copy(update={"first_mail": _first_mail(deployment, stored)})
 
 
 @router.get("/scheduled-reports", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
@@ -92,7 +96,16 @@ def preview_schedule(body: PreviewRequest, deployment: Deployment) -> Preview:
         local = occurrence.due_at.astimezone(zone)
         found.append(PreviewedOccurrence.of(occurrence, local, local.utcoffset() != offset))
         offset = local.utcoffset()
-    return Preview(timezone=schedule.timezone, window=window_of(schedule).value, occurrences=found)
+    now = deployment.now
+    draft = Subscription(
+        id="draft", organisation="", owner="", name="draft", schedule=schedule, created_at=now, updated_at=now
+    )
+    return Preview(
+        timezone=schedule.timezone,
+        window=window_of(schedule).value,
+        occurrences=found,
+        first_mail=_first_mail(deployment, draft),
+    )
 
 
 @router.get(
@@ -195,7 +208,8 @@ def run_scheduled_report(
     """Run now, ahead of the batch, for the newest closed period; 409 while a job is running."""
     job = subscribing.run_now(deployment, caller, report_id)
     response.headers["Location"] = f"/api/jobs/{job['_id']}"
-    return Execution.of(job, report_url(deployment, job))
+    (history,) = histories(deployment, [job])
+    return Execution.of(job, report_url(deployment, job), history)
 
 
 @router.get(
@@ -204,13 +218,16 @@ def run_scheduled_report(
 def list_executions(
     report_id: SubscriptionId, caller: Caller, deployment: Deployment, page: Page = 1, limit: Limit = 50
 ) -> ExecutionPage:
-    """Its executions, the newest due first."""
-    subscribing.find(deployment, caller, report_id)
+    """Its executions, the newest due first; also of one that has ended."""
+    subscribing.find(deployment, caller, report_id, also_ended=True)
     found = jobs.jobs_of(
         deployment.database, caller.organisation, report_id, skip=(page - 1) * limit, limit=limit
     )
     total = jobs.count_jobs_of(deployment.database, caller.organisation, report_id)
-    items = [Execution.of(job, report_url(deployment, job)) for job in found]
+    items = [
+        Execution.of(job, report_url(deployment, job), history)
+        for job, history in zip(found, histories(deployment, found), strict=True)
+    ]
     return ExecutionPage(items=items, page=page, limit=limit, total=total)
 
 
@@ -271,4 +288,10 @@ def _draft(body: ScheduledReportRequest) -> subscribing.Draft:
 
 def _answer(deployment: Context, subscription: Subscription, response: Response) -> ScheduledReport:
     response.headers["ETag"] = etag(subscription.version)
-    return ScheduledReport.of(subscription, subscribing.next_run(deployment, subscription))
+    last = jobs.last_rendered(deployment.database, [subscription.id]).get(subscription.id)
+    return ScheduledReport.of(subscription, subscribing.next_run(deployment, subscription), last)
+
+
+def _first_mail(deployment: Context, subscription: Subscription) -> FirstMailConfig | None:
+    first = usecase.first_mail(subscription, deployment.now, deployment.settings.timezone)
+    return None if first is None else FirstMailConfig(period=first.period.key, due_at=first.due_at)

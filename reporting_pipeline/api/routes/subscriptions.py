@@ -21,10 +21,12 @@ from reporting_pipeline.api.deps import (
     scoped,
 )
 from reporting_pipeline.api.errors import invalid, not_found
+from reporting_pipeline.api.executions import histories
 from reporting_pipeline.api.models.base import CHANGE, READ, WRITE, Identifier
 from reporting_pipeline.api.models.subscriptions import (
     DATE_RANGES,
     FiltersShape,
+    FirstMail,
     JobAnswer,
     JobPage,
     ReportType,
@@ -44,6 +46,7 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.stores import jobs
 from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.usecases import subscriptions as usecase
 
 router = APIRouter(prefix="/api", tags=["subscriptions"])
 
@@ -75,7 +78,11 @@ def create_subscription(
     )
     stored = subscribing.create(deployment, caller, owner, draft, CAMEL)
     response.headers["Location"] = f"/api/subscriptions/{stored.id}"
-    return _answer(deployment, stored, response)
+    answer = _answer(deployment, stored, response)
+    first = usecase.first_mail(stored, deployment.now, deployment.settings.timezone)
+    if first is None:
+        return answer
+    return answer.model_copy(update={"first_mail": FirstMail(period=first.period.key, due_at=first.due_at)})
 
 
 @router.get("/subscriptions", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
@@ -161,8 +168,8 @@ def list_subscription_jobs(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> JobPage:
-    """Recent jobs, the newest due first."""
-    subscribing.find(deployment, caller, subscription_id)
+    """Recent jobs, the newest due first; also of a subscription that has ended."""
+    subscribing.find(deployment, caller, subscription_id, also_ended=True)
     scope = f"jobs:{subscription_id}"
     after = deployment.cursors.read(scope, cursor)
     found = jobs.jobs_of(
@@ -175,16 +182,20 @@ def list_subscription_jobs(
     page = found[:limit]
     last = (page[-1]["due_at"].isoformat(), page[-1]["_id"]) if len(found) > limit else None
     return JobPage(
-        items=[JobAnswer.of(job, report_url(deployment, job)) for job in page],
+        items=[
+            JobAnswer.of(job, report_url(deployment, job), history)
+            for job, history in zip(page, histories(deployment, page), strict=True)
+        ],
         next_cursor=deployment.cursors.write(scope, last) if last else None,
     )
 
 
 @router.get("/jobs/{job_id}", responses=READ, dependencies=[may(Action.READ, Kind.JOB)])
 def get_job(job_id: JobId, caller: Caller, deployment: Deployment) -> JobAnswer:
-    """One job. `reportUrl` only when it is completed."""
+    """One job. `reportUrl` as soon as its report stands."""
     job = find_job(deployment, caller, job_id)
-    return JobAnswer.of(job, report_url(deployment, job))
+    (history,) = histories(deployment, [job])
+    return JobAnswer.of(job, report_url(deployment, job), history)
 
 
 def find_job(deployment: Context, caller: Caller, job_id: str) -> Record:

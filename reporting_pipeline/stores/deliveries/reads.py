@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from reporting_pipeline.stores.mongo import Database, Record
+from collections.abc import Iterable
+
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 
 def deliveries_of_job(database: Database, organisation: str, job: str, limit: int = 200) -> list[Record]:
     """The deliveries of one job, by channel and recipient."""
     query = {"job": job, "organisation": organisation}
     return list(database.deliveries.find(query).sort([("channel", 1), ("recipient", 1)]).limit(limit))
+
+
+def deliveries_of(database: Database, jobs: Iterable[str]) -> dict[str, list[Record]]:
+    """The deliveries of each of these jobs, by id."""
+    found: dict[str, list[Record]] = {}
+    for row in find_any(database.deliveries, "job", jobs):
+        found.setdefault(row["job"], []).append(row)
+    return {job: sorted(rows, key=lambda row: str(row["_id"])) for job, rows in found.items()}

@@ -19,6 +19,7 @@ from reporting_pipeline.stores.jobs.plan import (
     PlanOutcome,
     plan_due_jobs,
     plan_edition,
+    plan_follow_ups,
     save_jobs,
 )
 from reporting_pipeline.stores.jobs.reads import (
@@ -31,9 +32,11 @@ from reporting_pipeline.stores.jobs.reads import (
     jobs_of,
     jobs_with_report,
     jobs_without_deliveries,
+    last_rendered,
     pending_subscriptions,
     subscriptions_of,
     waiting_on_demand,
+    with_omissions,
 )
 from reporting_pipeline.stores.jobs.settle import (
     deliveries_stand,
@@ -60,6 +63,7 @@ __all__ = [
     "jobs_of",
     "jobs_with_report",
     "jobs_without_deliveries",
+    "last_rendered",
     "mark_failed",
     "mark_processing",
     "mark_rendered",
@@ -67,8 +71,10 @@ __all__ = [
     "pending_subscriptions",
     "plan_due_jobs",
     "plan_edition",
+    "plan_follow_ups",
     "requeue",
     "save_jobs",
     "subscriptions_of",
     "waiting_on_demand",
+    "with_omissions",
 ]

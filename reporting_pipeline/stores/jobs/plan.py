@@ -6,7 +6,7 @@ and occurrence, and a unique index stands behind that: planning again, or twice 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -20,12 +20,14 @@ from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import (
     Planned,
     PlanRules,
+    follow_up_record,
     job_record,
     plan_due,
     plan_first,
     plan_jobs,
 )
 from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores.jobs.states import SENT
 from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
 from reporting_pipeline.stores.subscriptions import active_of, advance, due_subscriptions
 
@@ -79,6 +81,34 @@ def plan_new(database: Database, subscription: Subscription, now: datetime, time
     ]
     added = save_jobs(database, _for_those_without_edition(database, records, timezone, now))
     advance(database, [(subscription, subscription.created_at)], now)
+    return added
+
+
+def plan_follow_ups(
+    database: Database,
+    reports: Mapping[tuple[str, str], Sequence[Mapping[str, str]]],
+    wanted_by: Callable[[str], bool],
+    now: datetime,
+) -> int:
+    """Jobs for reports, (subscription, period key) -> what they leave out, that mend one that was sent.
+
+    Whoever got a report with omissions gets the one that was made after the data was mended, once: the
+    new job's id follows from the old one's. `wanted_by` says of a subscription whether it is to. Call it
+    before the reports are noted on the jobs that wait. Returns how many were added.
+    """
+    added = 0
+    by_period: dict[str, list[str]] = {}
+    for subscription, period in reports:
+        by_period.setdefault(period, []).append(subscription)
+    for period, ids in by_period.items():
+        query: Record = {"period": period, "has_omissions": True, "state": {"$in": SENT}}
+        for job in list(find_any(database.jobs, "subscription", ids, query)):
+            left = {(one["trial"], one["part"]) for one in reports[job["subscription"], period]}
+            mended = {(one["trial"], one["part"]) for one in job["omissions"]} - left
+            if mended and wanted_by(job["subscription"]) and add_job(database, follow_up_record(job, now)):
+                added += 1
+            looked = {"has_omissions": not mended, "looked_at": now}
+            database.jobs.update_one({"_id": job["_id"]}, {"$set": looked})
     return added
 
 

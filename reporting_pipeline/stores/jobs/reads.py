@@ -48,6 +48,20 @@ def failed_on_demand(database: Database, since: datetime) -> list[Record]:
     return list(database.jobs.find(query, _SHOWN_TO_SENSORS).sort("due_at", DESCENDING))
 
 
+def with_omissions(database: Database, edition: str) -> list[tuple[str, set[str], datetime]]:
+    """(subscription, trials that its report leaves out something of, when it was made); few among many."""
+    query: Record = {"edition": edition, "has_omissions": True}
+    shown = {"subscription": 1, "omissions": 1, "rendered_at": 1, "looked_at": 1}
+    return [
+        (
+            job["subscription"],
+            {one["trial"] for one in job["omissions"]},
+            job.get("looked_at") or job["rendered_at"],
+        )
+        for job in database.jobs.find(query, shown)
+    ]
+
+
 def subscriptions_of(database: Database, edition: str) -> list[str]:
     """Every subscription that has a job in the edition, whatever became of it."""
     return sorted(database.jobs.distinct("subscription", {"edition": edition}))
@@ -101,6 +115,18 @@ def jobs_of(
 def count_jobs_of(database: Database, organisation: str, subscription_id: str) -> int:
     """How many `jobs_of` would go through."""
     return database.jobs.count_documents({"subscription": subscription_id, "organisation": organisation})
+
+
+def last_rendered(database: Database, subscriptions: Iterable[str]) -> dict[str, datetime]:
+    """When the newest report of each of these subscriptions was made; those without one are left out."""
+    found: dict[str, datetime] = {}
+    query: Record = {"rendered_at": {"$ne": None}}
+    for job in find_any(
+        database.jobs, "subscription", subscriptions, query, {"subscription": 1, "rendered_at": 1}
+    ):
+        at = job["rendered_at"]
+        found[job["subscription"]] = max(found.get(job["subscription"], at), at)
+    return found
 
 
 def failed_renderings(

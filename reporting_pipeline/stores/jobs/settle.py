@@ -31,8 +31,15 @@ def mark_processing(database: Database, subscriptions: Iterable[str], period: st
     )
 
 
-def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: datetime) -> int:
+def mark_rendered(
+    database: Database,
+    reports: Iterable[tuple[str, str]],
+    now: datetime,
+    omissions: Mapping[tuple[str, str], Sequence[Mapping[str, str]]] | None = None,
+) -> int:
     """Note the reports of (subscription, period key) on the jobs that wait. Returns how many changed.
+
+    `omissions` are what the reports leave out, as {trial, part, reason}.
 
     Those that are due are being delivered from here on; the others are rendered and wait for their
     time. A job whose rendering had failed is mended by this; one that is being sent, was sent or
@@ -45,9 +52,16 @@ def mark_rendered(database: Database, reports: Iterable[tuple[str, str]], now: d
         "error": None,
         "completed_at": None,
     }
-    changes = _alike({report: [{"$set": update}] for report in reports})
+    left_out = omissions or {}
+    changes = _alike({report: [{"$set": update | _omitted(left_out.get(report, ()))}] for report in reports})
     # In this order: a job that fails between the two is found by the second.
     return _change_unsent(database, changes) + _change_failed(database, changes)
+
+
+def _omitted(omissions: Sequence[Mapping[str, str]]) -> Record:
+    """What a job keeps of its report's omissions. Literal: a reason may look like a field's name."""
+    found = [{name: one[name] for name in ("trial", "part", "reason")} for one in omissions]
+    return {"omissions": {"$literal": found}, "has_omissions": bool(found)}
 
 
 def mark_failed(database: Database, failures: Iterable[tuple[str, str, str, bool]], now: datetime) -> int:

@@ -10,6 +10,7 @@ from reporting_pipeline.stores.mongo import Record
 WAITING = [JobState.PENDING.value, JobState.PROCESSING.value]
 UNSENT = [*WAITING, JobState.RENDERED.value]
 ACTIVE = [*UNSENT, JobState.DELIVERING.value]
+SENT = [JobState.DELIVERING.value, JobState.COMPLETED.value]
 WITH_REPORT = [JobState.RENDERED.value, JobState.DELIVERING.value]
 FOR_RIGHTS = "rights"  # what skipped a job or suppressed a delivery; others have other causes
 
