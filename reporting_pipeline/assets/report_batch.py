@@ -43,6 +43,7 @@ from reporting_pipeline.domain.omissions import (
 )
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.domain.trial_keys import usable_trial_key
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
@@ -378,6 +379,8 @@ class ReportBatch:
 
     def _trouble(self, period: str, trial: str) -> str | None:
         """Why a trial cannot be used, for good; None when it can. Raises while that is not known."""
+        if usable_trial_key(trial) is None:
+            return "its id makes too long a key for a partition; give the trial a shorter id"
         stages = ((self._documents, "documents"), (self._datasets, "dataset"), (self._media, "media"))
         for results, what in stages:
             result = results.get((period, trial))
