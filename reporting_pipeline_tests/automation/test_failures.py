@@ -11,10 +11,15 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores.audit import ANCHORS
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid, document_id
-from reporting_pipeline.stores.jobs import requeue
 from reporting_pipeline.stores.lifecycle import run_now
 from reporting_pipeline.stores.results import FAILED, AssetResult, save_results
-from reporting_pipeline_tests.automation.crank import Crank, document, lab_result
+from reporting_pipeline_tests.automation.crank import (
+    ORGANISATION,
+    Crank,
+    document,
+    lab_result,
+    usual_documents,
+)
 from reporting_pipeline_tests.media.made_files import encoded, pdf, scene
 from reporting_pipeline_tests.reports.reading import page_texts
 
@@ -37,56 +42,60 @@ def test_a_test_with_two_units_takes_no_report_away_and_is_named_in_it(crank: Cr
     checked = crank.check("trial_dataset", "fit_for_reports")
     assert checked is not None
     assert not checked.passed
-    assert TWO_UNITS in str(checked.metadata["T-BETA, labs/ALT"].value)
+    assert TWO_UNITS in str(checked.metadata["T-BETA, labs/ALT (chemistry)"].value)
     printed = " ".join(" ".join(page_texts(crank.report_bytes("sub_beta"))).split())
     assert "This report is not complete T-BETA, labs/ALT: the test has more than one" in printed
 
 
-def test_a_failed_report_that_is_mended_and_materialized_by_hand_is_mailed_once(crank: Crank) -> None:
-    mixed_units(crank)
-    crank.complete()
-    crank.clock.forward(seconds=10)
-    mixed_units(crank, "U/L")
-    for asset, item in (
-        ("documents", "T-BETA"),
-        ("trial_dataset", "T-BETA"),
-        ("trial_media", "T-BETA"),
-        ("subscriber_reports", "sub_beta"),
-    ):
-        assert crank.by_hand(asset, item).success, asset
-    for request in crank.sensor("report_email_sensor"):
-        crank.execute(request)
-    assert crank.mailed() == sorted([*OTHERS, "beta@example.org"])
+def unreadable(crank: Crank, trial: str) -> None:
+    """The trial's snapshot is no snapshot any more, so its dataset cannot be made until it is taken anew."""
+    crank.objects.put(crank.results("documents")[trial].detail["key"], b"this is no snapshot")
+
+
+def until_it_is_given_up(crank: Crank) -> None:
+    for _ in range(crank.settings.max_attempts + 1):
+        crank.clock.forward(hours=1)
+        crank.settle()
+
+
+def test_a_trial_that_cannot_be_used_is_left_out_and_the_whole_report_follows_when_it_is_mended(
+    crank: Crank,
+) -> None:
+    crank.open()
+    unreadable(crank, "T-BETA")
     crank.settle()
+    assert crank.mailed() == OTHERS, "what may pass is waited for"
+    until_it_is_given_up(crank)
+    assert crank.results("trial_dataset")["T-BETA"].attempts == crank.settings.max_attempts
+    assert crank.mailed() == sorted([*OTHERS, "all@example.org"])
+    jobs = crank.jobs()
+    assert (jobs["sub_all"]["state"], jobs["sub_beta"]["state"]) == ("completed", "failed")
+    assert [(one["trial"], one["part"]) for one in jobs["sub_all"]["omissions"]] == [("T-BETA", "trial")]
+    assert "T-BETA" in " ".join(page_texts(crank.report_bytes("sub_all")))
+    assert crank.edition_state() == "open"
+
+    crank.arrive(usual_documents("T-BETA", crank.period())[1] | {"_id": "doc_mended000000000000000001"})
     crank.clock.forward(hours=1)
     crank.settle()
-    assert crank.mailed() == sorted(OTHERS + NEED_BETA)
+    assert crank.mailed() == sorted([*OTHERS, "all@example.org", "all@example.org", "beta@example.org"])
+    whole = [job for job in crank.jobs_by_id().values() if job.get("follows")]
+    assert [(job["subscription"], job["state"], job["omissions"]) for job in whole] == [
+        ("sub_all", "completed", [])
+    ]
+    crank.settle()
+    assert len(crank.mailed()) == len(OTHERS) + 3, "and once"
     assert crank.edition_state() == "completed"
 
 
-def test_a_report_that_cannot_be_made_is_tried_again_later_but_not_for_ever(crank: Crank) -> None:
-    mixed_units(crank)
-    crank.complete()
-    attempts = crank.settings.max_attempts
-    for _ in range(attempts + 3):
-        crank.clock.forward(hours=1)
-        crank.settle()
-    assert crank.results("subscriber_reports")["sub_beta"].attempts == attempts
-    assert crank.results("trial_dataset")["T-BETA"].attempts == 1, "a blocked dataset waits for its documents"
-
-    crank.forget()
-    job = crank.jobs()["sub_beta"]
-    assert requeue(crank.database, [job["_id"]], crank.clock.at) == 1
-    crank.settle()
-    assert crank.runs("weekly_subscriber_reports_job") == 1, "a person asked for another try"
-    assert crank.jobs()["sub_beta"]["state"] == "failed"
-
-    crank.clock.forward(days=8)
-    crank.settle()
-    edition = crank.database.editions.find_one()
-    assert edition is not None
-    assert edition["state"] == "failed"
-    assert edition["reason"] == "2 jobs failed; trials without a dataset: T-BETA"
+def test_an_organisation_may_hold_what_is_not_whole(crank: Crank) -> None:
+    crank.database.organisations.update_one(
+        {"_id": ORGANISATION}, {"$set": {"on_omission": "hold"}}, upsert=True
+    )
+    crank.open()
+    unreadable(crank, "T-BETA")
+    until_it_is_given_up(crank)
+    assert crank.mailed() == OTHERS
+    assert crank.jobs()["sub_all"]["state"] == "failed"
 
 
 def test_a_job_planned_after_its_report_failed_is_not_left_pending(crank: Crank) -> None:

@@ -101,7 +101,7 @@ def _hostile_subscription(rng: Random, number: int, at: datetime) -> dict[str, A
     return {
         "_id": rng.choice((f"sub_hostile{number}", f"no key | {number}")),
         "organisation": ORGANISATION,
-        "owner": rng.choice(("usr_alpha", None, 7)),
+        "owner": rng.choice(("usr_nobody", None, 7)),
         "name": rng.choice(ODD),
         "status": "active",
         "window": rng.choice(("weekly", "daily")),
