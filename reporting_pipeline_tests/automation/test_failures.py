@@ -74,7 +74,7 @@ def test_a_trial_that_cannot_be_used_is_left_out_and_the_whole_report_follows_wh
     assert "T-BETA" in " ".join(page_texts(crank.report_bytes("sub_all")))
     assert crank.edition_state() == "open"
 
-    crank.arrive(usual_documents("T-BETA", crank.period())[1] | {"_id": "doc_mended000000000000000001"})
+    crank.arrive(usual_documents("T-BETA", crank.period())[1] | {"_id": document_id("T-BETA", "mended")})
     crank.clock.forward(hours=1)
     crank.settle()
     assert crank.mailed() == sorted([*OTHERS, "all@example.org", "all@example.org", "beta@example.org"])

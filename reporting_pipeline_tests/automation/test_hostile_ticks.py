@@ -13,7 +13,7 @@ from dagster import AssetKey, AssetMaterialization
 from reporting_pipeline.automation.report_email_sensor import _read_cursor
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.partitions import TrialPartition
-from reporting_pipeline.stores.documents import MAX_FILE_BYTES
+from reporting_pipeline.stores.documents import MAX_FILE_BYTES, document_id
 from reporting_pipeline.stores.editions import get_edition, open_edition
 from reporting_pipeline.stores.lifecycle import end_whatever_stands, run_now
 from reporting_pipeline.stores.subscriptions import get_subscription
@@ -217,7 +217,7 @@ def test_a_job_whose_subscription_left_by_mail_keeps_no_edition_open(crank: Cran
 def test_a_run_now_takes_in_what_arrived_since_the_snapshot(crank: Crank) -> None:
     crank.complete()
     crank.clock.forward(minutes=5)
-    late = usual_documents("T-ALPHA", crank.period())[1] | {"_id": "doc_late0000000000000000001"}
+    late = usual_documents("T-ALPHA", crank.period())[1] | {"_id": document_id("T-ALPHA", "late")}
     crank.arrive(late)
     before = crank.results("documents")["T-ALPHA"].version
     standing = get_subscription(crank.database, ORGANISATION, "sub_alpha")
