@@ -171,9 +171,9 @@ def safety_charts(flow: Flow, trial: TrialFigures, content: ReportContent) -> No
 
 _EVENT_COLUMNS = (
     Column("Subject, site", 60),
-    Column("Adverse event, system organ class", 172, bold=True),
-    Column("Severity, grade", 52),
-    Column("Serious", 48),
+    Column("Adverse event, system organ class", 164, bold=True),
+    Column("Severity, grade", 56),
+    Column("Serious", 52),
     Column("Related", 46),
     Column("Outcome, action", 71),
     Column("Start, end", 56),
@@ -211,7 +211,7 @@ def _event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     ]
     serious = _SERIOUS.get(row["serious"], Flag("Unknown"))
     if row["fatal"] and row["serious"] != "yes":
-        serious = Flag(f"{row['serious'].capitalize()}, fatal", "up")
+        serious = Flag(row["serious"].capitalize(), "up", under="fatal")
     action = row["action_taken"]
     outcome = row["outcome"] or "–"
     return (
@@ -236,19 +236,19 @@ def _severity(severity: str, grade: float) -> Cell:
         words = ""
     text = words or in_figures or "Not stated"
     if grade >= 3 or severity == "SEVERE":
-        return Flag(f"{words}, {in_figures.lower()}" if words and in_figures else text)
+        return Flag(text, under=in_figures.lower() if words and in_figures else "")
     return Pair(text, in_figures) if words and in_figures else text
 
 
 _RESULT_COLUMNS = (
     Column("Subject, site", 62),
     Column("Collected, visit", 58),
-    Column("Test, specimen", 118, bold=True),
+    Column("Test, specimen", 112, bold=True),
     Column("Result", 62, "right"),
     Column("Unit", 48, lines=1),
     Column("Reference range", 68, lines=2),
     Column("Flag", 58, lines=1),
-    Column("Factor", 34, "right", lines=1),
+    Column("Factor", 40, "right", lines=1),
 )
 
 
@@ -307,8 +307,13 @@ def _result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
         row["value_unit"] or "–",
         _range(row),
         Flag(row["flag"], _DIRECTIONS.get(row["flag"], "")),
-        "–" if ratio != ratio else "∞" if ratio == float("inf") else f"{ratio:.2f}",
+        "–" if ratio != ratio else "∞" if ratio == float("inf") else _factor(ratio),
     )
+
+
+def _factor(ratio: float) -> str:
+    """Two digits behind the point where they say something; what is a thousandfold or more as such."""
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}" if ratio < 1000 else "> 1,000"
 
 
 def _with_minus(result: str) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from reporting_pipeline.reports.palette import ACCENT, ALARM, HAIR, INK, MUTED, TINT
 from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.typesetting import fit, wrap
+from reporting_pipeline.reports.pdf.typesetting import wrap
 
 TEXT, HEADER, UNDER = 7.5, 7.0, 7.0  # font sizes
 _LEADING = 9.2
@@ -39,6 +39,7 @@ class Flag:
 
     text: str
     direction: str = ""  # "up", "down" or ""
+    under: str = ""  # something less important under it
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def row(columns: tuple[Column, ...], cells: tuple[Cell, ...], width: float) -> S
     most = 1
     for column, place, cell in zip(columns, _grid(columns, width), cells, strict=True):
         if isinstance(cell, Flag):
-            _draw_flag(surface, cell, place.x + _PADDING, place.inner)
+            most = max(most, _draw_flag(surface, cell, place.x + _PADDING, place.inner))
             continue
         lines = _lines(cell, place.inner, column)
         most = max(most, len(lines))
@@ -120,14 +121,20 @@ def _lines(cell: str | Pair, width: float, column: Column) -> list[_Line]:
     return lines
 
 
-def _draw_flag(surface: Surface, flag: Flag, x: float, width: float) -> None:
+def _draw_flag(surface: Surface, flag: Flag, x: float, width: float) -> int:
+    """Draw it whole, wrapped where it is too long for a line. Returns its lines."""
     y = -9.6
     if flag.direction:
         base, tip = (y, y + 5) if flag.direction == "up" else (y + 5, y)
         surface.polygon([(x, base), (x + 6, base), (x + 3, tip)], ALARM)
     offset = 9 if flag.direction else 0
-    text = fit(flag.text, width - offset, TEXT, True)
-    surface.text(x + offset, y, text, TEXT, ALARM, bold=True)
+    words = wrap(flag.text, width - offset, TEXT, True, 3)
+    under = wrap(flag.under, width - offset, UNDER, False, 2) if flag.under else []
+    for number, line in enumerate(words):
+        surface.text(x + offset, y - _LEADING * number, line, TEXT, ALARM, bold=True)
+    for number, line in enumerate(under, len(words)):
+        surface.text(x + offset, y - _LEADING * number, line, UNDER, MUTED)
+    return len(words) + len(under)
 
 
 @dataclass(frozen=True)
