@@ -121,7 +121,7 @@ def _seconds(make: Callable[[Page, Path], bytes], pages: Sequence[Page], folder:
 def _tables(trial: TrialFigures) -> list[list[list[str]]]:
     frames = [
         trial.adverse_events.frame[list(AE_COLUMNS)],
-        trial.abnormal_labs.frame[list(LAB_COLUMNS)],
+        trial.out_of_range.frame[list(LAB_COLUMNS)],
         trial.site_activity.reset_index(),
     ]
     return [_cells(frame) for frame in frames if not frame.empty]

@@ -107,7 +107,7 @@ def _trial(trial: TrialFigures, thumbnails: ThumbnailCache) -> list[Flowable]:
         PageBreak(),
         _table(trial.adverse_events.frame, AE_COLUMNS),
         Spacer(1, 10),
-        _table(trial.abnormal_labs.frame, LAB_COLUMNS),
+        _table(trial.out_of_range.frame, LAB_COLUMNS),
         Spacer(1, 10),
         _table(trial.site_activity.reset_index(), tuple(trial.site_activity.reset_index().columns)),
     ]
