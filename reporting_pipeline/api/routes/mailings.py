@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.api import subscribing
 from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require, scoped
@@ -172,10 +171,9 @@ def send_edition(
 def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deployment) -> DeliveryAnswer:
     """Deliver a job's report to one more address; 409 when it has a delivery of it already."""
     job = find_job(deployment, caller, body.job_id)
-    subscription = deployment.database.subscriptions.find_one(
-        {"_id": job["subscription"], "organisation": caller.organisation}
-    )
-    if subscription is None:
+    found = subscriptions.records_by_id(deployment.database, [job["subscription"]])
+    subscription = found.get(job["subscription"])
+    if subscription is None or subscription["organisation"] != caller.organisation:
         raise not_found("subscription")
     resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
     require(caller, Action.CREATE, resource, "job")
@@ -188,10 +186,8 @@ def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deploymen
         raise invalid("#/recipient", "is somebody who may not have this report")
     target = ledger.Target("email", address, reader.id if reader else None)
     record = ledger.new_delivery(job, subscription, target, deployment.now)
-    try:
-        deployment.database.deliveries.insert_one(record)
-    except DuplicateKeyError:
-        raise Problem("conflict", "This recipient has a delivery of this job already.") from None
+    if not ledger.add_delivery(deployment.database, record):
+        raise Problem("conflict", "This recipient has a delivery of this job already.")
     audit.record(
         deployment.database,
         audit.Action.DELIVERY_ADDED,

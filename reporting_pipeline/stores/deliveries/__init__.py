@@ -27,6 +27,7 @@ from reporting_pipeline.stores.deliveries.draw import (
 )
 from reporting_pipeline.stores.deliveries.plan import (
     Target,
+    add_delivery,
     new_delivery,
     new_delivery_id,
     plan_deliveries,
@@ -54,6 +55,7 @@ __all__ = [
     "Due",
     "Settlement",
     "Target",
+    "add_delivery",
     "apply_evidence",
     "begin",
     "closed_channels",

@@ -118,6 +118,11 @@ def recipients_of(
             yield Target(channel, recipient, user)
 
 
+def add_delivery(database: Database, record: Record) -> bool:
+    """Add one delivery. False when its recipient has one of this job already."""
+    return insert_missing(database.deliveries, [record]) == 1
+
+
 def new_delivery(job: Record, subscription: Record, target: Target, now: datetime) -> Record:
     """A pending record, due when the job is."""
     due_at = job.get("due_at") or now
