@@ -26,11 +26,24 @@ test: install  ## every test
 browser:  ## a chromium for the console's tests, where one can be installed; without it they are left out
 	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } || echo "no chromium: the console's browser tests are left out"
 
-check: install  ## linters, types, import arrows
+check: install  ## linters, types, import arrows, Dagster's own check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	home=$$(mktemp -d) && printf 'telemetry:\n  enabled: false\n' > $$home/dagster.yaml && \
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$$home MONGODB_URI=mongodb://127.0.0.1 $(BIN)/dg check defs; \
+	code=$$?; rm -rf $$home; exit $$code
 	$(BIN)/python -m pytest -q reporting_pipeline_tests/test_import_arrows.py
+
+check-newest:  ## what leans on Dagster's internals, against the newest Dagster that pyproject.toml allows
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --prerelease if-necessary-or-explicit --editable ".[embedded,samples,dev]"
+	.venv-newest/bin/python -m pytest -q reporting_pipeline_tests/dagster_instance reporting_pipeline_tests/assets/test_batch.py
+
+coverage: install  ## the lines and branches that no quick test reaches
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" --cov --cov-report=term
 
 bench: install  ## every benchmark, small
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[bench]"
