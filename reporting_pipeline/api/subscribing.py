@@ -24,8 +24,8 @@ from reporting_pipeline.stores import lifecycle, quotas, subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
 from reporting_pipeline.usecases import subscriptions as usecase
+from reporting_pipeline.usecases.report_types import report_types
 
-REPORT_TYPES = ("trial_activity",)
 _TRIES = 8
 
 
@@ -253,8 +253,8 @@ def check(
 
 def check_report_type(report_type: str) -> None:
     """Refuse (422) a report type that there is not."""
-    if report_type not in REPORT_TYPES:
-        detail = f"there is no such report type; there is {', '.join(REPORT_TYPES)}"
+    if report_type not in report_types():
+        detail = f"there is no such report type; there is {', '.join(report_types())}"
         raise Problem("validation", f"report_type: {detail}", [FieldError("#/report_type", detail)])
 
 

@@ -211,10 +211,10 @@ def _by_arrival(documents: Facts) -> np.ndarray:
 
 
 def _gravest_first(events: Facts) -> np.ndarray:
-    """Serious, then of unknown seriousness, then not serious; in each the gravest first."""
+    """Fatal whatever else is said, then serious, of unknown seriousness, not serious; in each the gravest."""
     return _sorted(
-        [_SERIOUS_RANKS.get(serious, 1) for serious in events["serious"].tolist()],
         [not fatal for fatal in events["fatal"].tolist()],
+        [_SERIOUS_RANKS.get(serious, 1) for serious in events["serious"].tolist()],
         [-level if level else -1.5 for level in events.levels.tolist()],  # not stated: before mild
         *_columns(events, "site", "subject", "preferred_term", "term", "document_id"),
     )

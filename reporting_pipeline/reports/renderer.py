@@ -28,7 +28,7 @@ from reporting_pipeline.reports.sections import ReportContent, appendix
 from reporting_pipeline.reports.types import report_type
 
 #: Changes with anything that changes the bytes of a report for the same data.
-LAYOUT_VERSION = "4"
+LAYOUT_VERSION = "5"
 
 CONTENT_TYPES = {
     Format.PDF: "application/pdf",

@@ -189,8 +189,8 @@ def adverse_event_listing(flow: Flow, trial: TrialFigures, content: ReportConten
         flow.note("No adverse event was reported in this period.")
         return
     flow.note(
-        "Serious events first, then those of unknown seriousness, in each the gravest first. Terms and dates "
-        "as collected; a partial date is all that is known."
+        "Fatal events first, then serious ones, then those of unknown seriousness, in each the gravest "
+        "first. Terms and dates as collected; a partial date is all that is known."
     )
     flow.space(4)
     rows = [_event_row(row) for row in _head(events, "adverse_events")]

@@ -176,6 +176,7 @@ ROUTES = [
     Route("PUT", "/api/documents/{document}", 200, "manager", WORKERS_ONLY, arguments=body(CORRECTION)),
     Route("DELETE", "/api/documents/{document}?reason=wrong", 204, "manager", WORKERS_ONLY),
     Route("GET", "/api/documents/{document}/versions"),
+    Route("GET", "/api/report-types", other=200),
     Route("GET", "/api/trials", other=200),
     # An id is one in the deployment: the other organisation had it first.
     Route("POST", "/api/trials", 409, "admin", ADMINS_ONLY, other=201, arguments=body(TRIAL)),

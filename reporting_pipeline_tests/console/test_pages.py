@@ -273,3 +273,14 @@ def test_a_failed_report_is_tried_again_or_it_is_said_why_not(
 def test_what_comes_first_is_said_before_it_is_saved(person: Callable[[str], Browser]) -> None:
     page = person("subscriber").get("/console/subscribe").text
     assert "the report of the week from 2026-11-16" in page
+
+
+def test_every_report_type_that_is_offered_can_be_subscribed_to(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    browser = person("subscriber")
+    offered = re.findall(r'name="report_type" value="(\w+)"', browser.get("/console/subscribe").text)
+    assert {"trial_activity", "safety_summary"} <= set(offered)
+    for name in offered:
+        subscribe(browser, report_type=name)
+    assert sorted(row["report_type"] for row in database.subscriptions.find({})) == sorted(offered)

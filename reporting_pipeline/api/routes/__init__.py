@@ -13,6 +13,7 @@ from reporting_pipeline.api.routes import (
     people,
     personal_data,
     registry,
+    report_types,
     scheduled_reports,
     service,
     subscriptions,
@@ -23,6 +24,7 @@ from reporting_pipeline.api.routes import (
 ROUTERS: tuple[APIRouter, ...] = (
     subscriptions.router,
     scheduled_reports.router,
+    report_types.router,
     mailings.router,
     editions.router,
     documents.batch_router,

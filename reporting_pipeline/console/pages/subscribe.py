@@ -27,10 +27,10 @@ from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
-from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.stores import subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.preview import NothingToShow, PreviewedReport, preview_report
+from reporting_pipeline.usecases.report_types import report_types
 from reporting_pipeline.usecases.subscriptions import first_mail
 
 router = APIRouter(prefix="/console")
@@ -371,7 +371,7 @@ def _form(
         theirs=theirs,
         trials=trials,
         kinds=list(Kind),
-        report_types=REPORT_TYPES,
+        report_types=report_types(),
         formats=[one.value for one in Format],
         timezones=sorted(known_timezones()),
         dates=_dates(parts, wish),

@@ -101,6 +101,20 @@ def test_severity_and_grade_are_never_lost(data: Any, severity: str, grade: int 
     assert by_class[by_class > 0].to_dict() == {chart: 1}
 
 
+@pytest.mark.parametrize(
+    "fatal", [{"outcome": "FATAL"}, {"grade": 5}, {"severity": "FATAL"}, {"seriousness_criteria": ["death"]}]
+)
+@pytest.mark.parametrize("serious", ["N", None, "Y"])
+def test_no_death_falls_off_the_list_whatever_its_seriousness_says(fatal: Any, serious: Any) -> None:
+    """The printed list ends somewhere; a fatal event stands at its head."""
+    others = [
+        document(f"s{n}", "adverse_event", {"term": "HIP FRACTURE", "serious": "Y", "severity": "SEVERE"})
+        for n in range(200)
+    ]
+    death = document("death", "adverse_event", {"term": "SUDDEN DEATH", "serious": serious, **fatal})
+    assert figures(*others, death).adverse_events.records(1)[0]["document_id"] == "death"
+
+
 def test_serious_events_come_first_then_unknown_ones_and_terms_stay_as_collected() -> None:
     events = [("IV SITE PAIN", "N"), ("SARS-COV-2", None), ("AIDS", "Y"), ("HEPATITIS B", "N")]
     found = as_json(

@@ -1,0 +1,30 @@
+"""What can be subscribed to."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from reporting_pipeline.api.deps import Caller
+from reporting_pipeline.api.models.base import READ
+from reporting_pipeline.api.models.report_types import ReportTypeAnswer, ReportTypeList
+from reporting_pipeline.domain.subscriptions import Format
+from reporting_pipeline.usecases.report_types import report_types
+
+router = APIRouter(prefix="/api", tags=["scheduled reports"])
+
+
+@router.get("/report-types", responses=READ)
+def list_report_types(caller: Caller) -> ReportTypeList:
+    """The report types: the names that `report_type` takes, and what each holds."""
+    return ReportTypeList(
+        items=[
+            ReportTypeAnswer(
+                name=one.name,
+                title=one.title,
+                description=one.description,
+                formats=list(Format),
+                figures=[figure.value for figure in one.tiles],
+            )
+            for one in report_types().values()
+        ]
+    )
