@@ -7,17 +7,21 @@ routes. `create_app` needs no environment; `app_from_environment` is what uvicor
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import JSONResponse
 
 from reporting_pipeline.api import errors, openapi
+from reporting_pipeline.api.access_log import redact_access_log
 from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
-from reporting_pipeline.api.deps import Context, known_parameters
+from reporting_pipeline.api.deps import Context, known_parameters, role_check
 from reporting_pipeline.api.guard import GuardMiddleware
 from reporting_pipeline.api.idempotency import IdempotencyMiddleware
 from reporting_pipeline.api.limits import RateLimits
@@ -72,12 +76,19 @@ def create_app(
     )
     app = _bare_app()
     app.state.context = context
+    redact_access_log()
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi_json() -> JSONResponse:
+        return JSONResponse(openapi_document())
+
     _add_layers(app, context)
     return app
 
 
 def app_from_environment() -> FastAPI:
     """For `uvicorn --factory reporting_pipeline.api.app:app_from_environment`."""
+    os.umask(0o077)  # logs and caches are read by nobody else
     logs.set_up(current_settings())
     app = create_app(current_settings())
     context: Context = app.state.context
@@ -110,6 +121,13 @@ def _bare_app() -> FastAPI:
     return app
 
 
+def _trusted_hosts(settings: Settings) -> frozenset[str]:
+    """The names this deployment is called by; none: any (local work)."""
+    if settings.environment in ("local", "test"):
+        return frozenset()
+    return frozenset({urlsplit(settings.public_url).hostname or ""})
+
+
 def _add_layers(app: FastAPI, context: Context) -> None:
     """The last one added is the outermost."""
     settings = context.settings
@@ -123,9 +141,11 @@ def _add_layers(app: FastAPI, context: Context) -> None:
         authenticator=Authenticator(settings, context.database),
         is_public=is_public,
         admit=admit,
+        check_role=role_check(app.routes),
     )
     app.add_middleware(
         GuardMiddleware,
         upload_limit=settings.upload_limit_bytes,
         https=settings.public_url.startswith("https:"),
+        hosts=_trusted_hosts(settings),
     )

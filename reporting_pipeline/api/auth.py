@@ -28,6 +28,7 @@ from reporting_pipeline.stores.mongo import Database
 REQUIRED_CLAIMS = ("exp", "iat", "sub", "aud", "iss")
 LEEWAY_SECONDS = 10  # between the clocks of two machines
 LONGEST_TOKEN_TEXT = 8192
+LONGEST_LIFE_SECONDS = 30 * 86_400 + LEEWAY_SECONDS
 
 
 class Authenticator:
@@ -65,6 +66,9 @@ class Authenticator:
         except (PyJWTError, ValueError, TypeError, RecursionError):
             # One answer for every other fault: which check failed is no business of a forger.
             raise Problem("unauthenticated", "The token is not valid.") from None
+        lifetime = float(claims["exp"]) - float(claims["iat"])
+        if lifetime > LONGEST_LIFE_SECONDS:
+            raise Problem("unauthenticated", "The token lives too long; 30 days is the most.")
         return str(claims["sub"])
 
 
@@ -77,11 +81,13 @@ class AuthenticationMiddleware:
         authenticator: Authenticator,
         is_public: Callable[[str], bool],
         admit: Callable[[User], None],
+        check_role: Callable[[User, Scope], None] = lambda _caller, _scope: None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._is_public = is_public
         self._admit = admit  # the rate limit; raises Problem
+        self._check_role = check_role  # what the address needs; raises Problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._is_public(scope["path"]):
@@ -89,6 +95,7 @@ class AuthenticationMiddleware:
             return
         try:
             caller = await run_in_threadpool(self._enter, Headers(scope=scope).get("authorization"))
+            self._check_role(caller, scope)  # before the first byte of the body is read
         except Problem as problem:
             await problem_response(problem, scope["path"])(scope, receive, send)
             return

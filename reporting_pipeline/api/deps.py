@@ -5,7 +5,7 @@ Dependencies that wait for nothing are `async`: FastAPI hands the others to a th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +14,8 @@ from fastapi import Depends, Header, Request
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query as QueryParameter
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from reporting_pipeline.api.errors import FieldError, Problem, not_found
 from reporting_pipeline.api.limits import RateLimits
@@ -91,10 +93,33 @@ def may(action: Action, kind: Kind) -> Any:
     """
 
     async def check(caller: Caller) -> None:
-        if reach_of(caller, action, kind) is None:
-            raise Problem("forbidden", f"None of your roles may {action} a {kind}.")
+        _check_role(caller, action, kind)
 
+    setattr(check, _NEEDS, (action, kind))
     return Depends(check)
+
+
+_NEEDS = "needs"
+
+
+def _check_role(caller: User, action: Action, kind: Kind) -> None:
+    if reach_of(caller, action, kind) is None:
+        raise Problem("forbidden", f"None of your roles may {action} a {kind}.")
+
+
+def role_check(routes: Sequence[BaseRoute]) -> Callable[[User, Scope], None]:
+    """What `may` of a request's route asks of its caller, to be asked before the body is read."""
+
+    def check(caller: User, scope: Scope) -> None:
+        for route in routes:
+            if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL:
+                for dependency in route.dependencies:
+                    needs = getattr(dependency.dependency, _NEEDS, None)
+                    if needs is not None:
+                        _check_role(caller, *needs)
+                return
+
+    return check
 
 
 def require(caller: User, action: Action, resource: Resource, what: str) -> None:

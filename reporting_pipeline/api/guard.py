@@ -5,10 +5,15 @@ Rules about who may do what are in `auth` and the routes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import uuid4
 
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import HTTPClientError as BotoTimeout
+from pymongo.errors import AutoReconnect
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +28,9 @@ EVENTS_LIMIT_BYTES = 5_000_000  # a batch of a mail provider
 MULTIPART_OVERHEAD_BYTES = 100_000
 BATCH_PATH = "/api/documents:batch"
 BATCH_LIMIT_BYTES = 200_000_000  # read as a stream: a line at a time is in memory
+UPLOADS_AT_ONCE = 4  # of one process
+BODY_PAUSE_SECONDS = 30.0  # between two pieces of a body
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON = re.compile(r"application/(json|[a-z0-9.!#$&^_-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonlines)\s*(;.*)?", re.IGNORECASE)
@@ -49,9 +57,13 @@ class _TooLarge(HTTPException):
 class GuardMiddleware:
     """The outermost layer: answers 413 and 415, adds security headers, makes what nobody caught a 500."""
 
-    def __init__(self, app: ASGIApp, upload_limit: int, https: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, upload_limit: int, https: bool, hosts: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._upload_limit = upload_limit
+        self._hosts = hosts  # the names of this deployment; none: any
+        self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._headers = dict(_SECURITY_HEADERS)
         if https:
             self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -77,20 +89,31 @@ class GuardMiddleware:
 
         limit = self._limit(scope)
         try:
+            self._check_host(scope, headers)
             _check(scope, headers, limit)
-            with logs.bound(request=request_id):
-                await self._app(scope, _counted(receive, limit), finish)
+            async with self._turn(scope):
+                with logs.bound(request=request_id):
+                    await self._app(scope, _counted(receive, limit), finish)
         except Exception as error:
             if started:
                 raise
             problem = _problem(error, request_id)
             await problem_response(problem, scope["path"])(scope, receive, finish)
 
+    def _check_host(self, scope: Scope, headers: Headers) -> None:
+        """Refuse what was meant for another name, such as a rebound domain. Probes come by address."""
+        name = headers.get("host", "").rpartition("@")[2].partition(":")[0].lower()
+        if self._hosts and name not in self._hosts and scope["path"] not in PROBES:
+            raise Problem("bad-request", "This deployment has another name.")
+
+    def _turn(self, scope: Scope) -> AbstractAsyncContextManager[object]:
+        """Uploads wait for one another: each holds a file in memory while it is stored."""
+        return self._uploading if _is_upload(scope) else nullcontext()
+
     def _limit(self, scope: Scope) -> int:
         if scope["path"] == BATCH_PATH:
             return BATCH_LIMIT_BYTES
-        uploading = scope["path"] == "/api/documents" and scope["method"] == "POST"
-        if uploading:
+        if _is_upload(scope):
             return self._upload_limit + MULTIPART_OVERHEAD_BYTES
         return EVENTS_LIMIT_BYTES if scope["path"] == "/webhooks/sendgrid" else JSON_LIMIT_BYTES
 
@@ -100,6 +123,9 @@ def _problem(error: Exception, request_id: str) -> Problem:
         return error
     if isinstance(error, _TooLarge):
         return _too_large(error.limit)
+    if isinstance(error, AutoReconnect | BotoConnectionError | BotoTimeout):
+        log.warning("request %s: a store does not answer: %s", request_id, type(error).__name__)
+        return Problem("unavailable", "Try again in a moment.", headers={"Retry-After": "5"})
     # The log has the trace, the caller has the id that finds it.
     log.exception("request %s failed", request_id)
     return Problem("internal", f"Tell the operators this request id: {request_id}", request_id=request_id)
@@ -130,17 +156,33 @@ def _check_content_type(path: str, content_type: str) -> None:
 
 
 def _counted(receive: Receive, limit: int) -> Receive:
-    seen = 0
+    seen, whole = 0, False
 
     async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, whole
+        message = await _in_time(receive, whole)
+        whole = not message.get("more_body", False)
         seen += len(message.get("body", b""))
         if seen > limit:
             raise _TooLarge(limit)
         return message
 
     return counted
+
+
+async def _in_time(receive: Receive, whole: bool) -> Message:
+    """The next message; a body that stops coming is given up. What comes after it may take long."""
+    if whole:
+        return await receive()
+    try:
+        async with asyncio.timeout(BODY_PAUSE_SECONDS):
+            return await receive()
+    except TimeoutError:
+        raise Problem("bad-request", "The body stopped coming.") from None
+
+
+def _is_upload(scope: Scope) -> bool:
+    return bool(scope["path"] == "/api/documents" and scope["method"] == "POST")
 
 
 def _too_large(limit: int) -> Problem:

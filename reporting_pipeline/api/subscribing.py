@@ -124,7 +124,13 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
         updated_at=now,
     )
     _take_place(deployment, fresh)
-    return usecase.subscribe(deployment.database, deployment.settings, fresh, caller.id, now)
+    try:
+        return usecase.subscribe(deployment.database, deployment.settings, fresh, caller.id, now)
+    except BaseException:
+        place = quotas.Place(fresh.organisation, fresh.owner, fresh.id)
+        if subscriptions.get_subscription(deployment.database, fresh.organisation, fresh.id) is None:
+            quotas.give_back(deployment.database, place)
+        raise
 
 
 def change(

@@ -5,6 +5,7 @@ A command of `cli/local/` is imported when it is called: its packages come with 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from datetime import UTC, datetime
@@ -69,6 +70,7 @@ app.add_typer(servers_app, name="servers", rich_help_panel=LOCAL)
 
 @app.callback()
 def _main() -> None:
+    os.umask(0o077)  # reports, mails, logs and Dagster's databases are for this user alone
     # A terminated command ends what it started, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from io import BytesIO, StringIO
 from math import isfinite
@@ -58,7 +59,9 @@ def harmless(value: object) -> object:
     if not isinstance(value, str) or not value:
         return value
     text = value.replace("\x00", "\ufffd")
-    dangerous = text.lstrip(" \u00a0\ufeff").startswith(_DANGEROUS) or text.startswith(_DANGEROUS)
+    # Spreadsheets read a full-width = as one: what a text folds to counts, too.
+    shapes = (text, text.lstrip(" \u00a0\ufeff"), unicodedata.normalize("NFKC", text[:8]).lstrip())
+    dangerous = any(shape.startswith(_DANGEROUS) for shape in shapes)
     if not dangerous or _NUMBER.fullmatch(text) or _ONLY_SIGNS.fullmatch(text):
         return text
     return f"'{text}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from reporting_pipeline import __version__
 from reporting_pipeline.domain.access import User, visible_trials
+from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
@@ -49,7 +50,8 @@ def preview_report(
 ) -> PreviewedReport:
     """Render `draft` for `reader`, from the newest closed period of its window in `timezone`.
 
-    Only trials open to the reader are read. Raises NothingToShow, or ReportError of the renderer.
+    Only trials open to the reader are read, and only rows that are open to them are shown.
+    Raises NothingToShow, or ReportError of the renderer.
     """
     period = Period.last_closed(draft.window, now, timezone)
     wanted = set(draft.filters.trials)
@@ -59,6 +61,10 @@ def preview_report(
     made = results_of(database, f"{cadence}/trial_dataset", period.key, trials)
     media = results_of(database, f"{cadence}/trial_media", period.key, trials)
     standing = [trial for trial in trials if trial in made and made[trial].done]
+    own = reader.entitlements
+    subject = own.subject if own.own_record_only else ""
+    if own.own_record_only and not subject:
+        raise NothingToShow("Your own record is not known here; ask whoever manages your reports.")
     if not standing:
         raise NothingToShow(
             f"No data of the {period.cadence.noun} from {period.start} has been prepared yet; "
@@ -70,10 +76,14 @@ def preview_report(
         organisation_name=str(users.get_organisation(database, reader.organisation).get("name", "")),
         period=period,
         datasets=tuple(
-            load_dataset(
-                objects,
-                made[trial].detail["prefix"],
-                media[trial].detail["key"] if trial in media and media[trial].done else None,
+            restricted(
+                load_dataset(
+                    objects,
+                    made[trial].detail["prefix"],
+                    media[trial].detail["key"] if trial in media and media[trial].done else None,
+                ),
+                own.effective_sites(trial, draft.filters.sites),
+                subject,
             )
             for trial in standing
         ),

@@ -12,7 +12,7 @@ from typing import Any
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import Planned, plan_first
 from reporting_pipeline.domain.schedules import window_of
-from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, lifecycle
 from reporting_pipeline.stores.audit import Action
@@ -27,7 +27,10 @@ def subscribe(
     """Store a new subscription and plan its first job. Raises SubscriptionExists."""
     stored = lifecycle.create(database, fresh, now, settings.timezone)
     events = [_event(Action.SUBSCRIPTION_CREATED, actor, stored)]
-    events += [_event(Action.RECIPIENT_ADDED, actor, stored, type=one.type) for one in stored.recipients]
+    events += [
+        _event(Action.RECIPIENT_ADDED, actor, stored, **_whom(database, stored, one))
+        for one in stored.recipients
+    ]
     audit.record_many(database, events, now)
     return stored
 
@@ -52,7 +55,7 @@ def change(
 ) -> Subscription:
     """Set fields of `current`, if it is still what stands. Raises as `lifecycle.change`."""
     changed = lifecycle.change(database, current, changes, now, settings.timezone)
-    audit.record_many(database, _changes(actor, current, changed), now)
+    audit.record_many(database, _changes(database, actor, current, changed), now)
     return changed
 
 
@@ -103,7 +106,7 @@ def run_now(
     return job
 
 
-def _changes(actor: str, before: Subscription, after: Subscription) -> list[audit.Event]:
+def _changes(database: Database, actor: str, before: Subscription, after: Subscription) -> list[audit.Event]:
     events = []
     turned = {"paused": Action.SUBSCRIPTION_PAUSED, "active": Action.SUBSCRIPTION_RESUMED}
     if before.status != after.status and after.status in turned:
@@ -111,12 +114,21 @@ def _changes(actor: str, before: Subscription, after: Subscription) -> list[audi
     fields = sorted(name for name in _AUDITED if getattr(before, name) != getattr(after, name))
     if fields:
         events.append(_event(Action.SUBSCRIPTION_CHANGED, actor, after, fields=fields, version=after.version))
-    # Who it is, the subscription says; the log holds no address, since it is never erased.
     for came in set(after.recipients) - set(before.recipients):
-        events.append(_event(Action.RECIPIENT_ADDED, actor, after, type=came.type))
+        events.append(_event(Action.RECIPIENT_ADDED, actor, after, **_whom(database, after, came)))
     for left in set(before.recipients) - set(after.recipients):
-        events.append(_event(Action.RECIPIENT_REMOVED, actor, after, type=left.type))
+        events.append(_event(Action.RECIPIENT_REMOVED, actor, after, **_whom(database, after, left)))
     return events
+
+
+def _whom(database: Database, subscription: Subscription, recipient: Recipient) -> dict[str, str]:
+    """Who a recipient is, without an address, since the log is never erased: a user's id, or a mark."""
+    if recipient.type == "user":
+        return {"type": recipient.type, "whom": recipient.value}
+    return {
+        "type": recipient.type,
+        "whom": audit.address_mark(database, subscription.organisation, recipient.value),
+    }
 
 
 def _event(action: Action, actor: str, subscription: Subscription, **details: Any) -> audit.Event:

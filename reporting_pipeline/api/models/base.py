@@ -25,10 +25,16 @@ class CamelShape(BaseModel):
     )
 
 
+#: Embeddings, overrides and isolates: with them a name can be read as another.
+_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
+
 def one_line(value: str) -> str:
     """`value` without outer blanks. ValueError for line breaks, control characters and what nobody sees."""
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") for character in value):
+    if any(unicodedata.category(each) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp") for each in value):
         raise ValueError("no line breaks or control characters")
+    if any(unicodedata.bidirectional(each) in _TURNING for each in value):
+        raise ValueError("no characters that turn the direction of the text around them")
     if not any(unicodedata.category(character)[0] in "LNPS" for character in value):
         raise ValueError("must not be empty: it holds nothing that is seen")
     return value.strip()

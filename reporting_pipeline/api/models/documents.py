@@ -191,3 +191,4 @@ class DocumentVersions(Shape):
 class DocumentPage(Shape):
     items: list[DocumentAnswer]
     next_cursor: str | None = None
+    skipped: list[str] = Field(default_factory=list, description="Records that cannot be shown, by id.")

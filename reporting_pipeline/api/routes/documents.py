@@ -73,16 +73,21 @@ def list_documents(
     )
     page = found[:limit]
     last = (page[-1]["received_at"].isoformat(), page[-1]["_id"]) if len(found) > limit else None
+    answers = [_shown(record) for record in page]
     return DocumentPage(
-        items=[DocumentAnswer.of(record) for record in page],
+        items=[shown for shown in answers if shown is not None],
         next_cursor=deployment.cursors.write(scope, last) if last else None,
+        skipped=[record["_id"] for record, shown in zip(page, answers, strict=True) if shown is None],
     )
 
 
 @router.get("/{document_id}", responses=READ, dependencies=[may(Action.READ, access.Kind.DOCUMENT)])
 def get_document(document_id: DocumentId, caller: Caller, deployment: Deployment) -> DocumentAnswer:
     """One document's record."""
-    return DocumentAnswer.of(_find(deployment, caller, document_id))
+    shown = _shown(_find(deployment, caller, document_id))
+    if shown is None:
+        raise Problem("conflict", "The record cannot be shown; withdraw it, or tell the operators its id.")
+    return shown
 
 
 @router.get(
@@ -103,6 +108,14 @@ def get_document_file(document_id: DocumentId, caller: Caller, deployment: Deplo
     file = _find(deployment, caller, document_id).get("file")
     if not file or not deployment.objects.exists(file["key"]):
         raise not_found("file")
+    audit.record(
+        deployment.database,
+        audit.Action.DOCUMENT_DOWNLOADED,
+        caller.id,
+        document_id,
+        deployment.now,
+        organisation=caller.organisation,
+    )
     return RedirectResponse(deployment.objects.presigned_url(file["key"], file["name"], 60), 307)
 
 
@@ -246,6 +259,16 @@ def list_document_versions(
     if current is None and not older:
         raise not_found("document")
     return DocumentVersions.of(current, older)
+
+
+def _shown(record: Record) -> DocumentAnswer | None:
+    """The answer of a record; None for one that is no document of ours: it takes no page with it."""
+    try:
+        answer = DocumentAnswer.of(record)
+        answer.model_dump_json()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return answer
 
 
 def _find(deployment: Context, caller: User, document_id: str) -> Record:

@@ -42,8 +42,7 @@ def open_edition(
 
     An edition that was opened already is a 409 with the one that stands, unless `force` is true.
     """
-    if body.force:
-        _require_home(deployment, caller)
+    _require_home(deployment, caller)
     cadence = Cadence(body.report_type)
     try:
         edition = usecase.open_edition(
@@ -162,7 +161,11 @@ def _note(deployment: Context, caller: User, edition: Edition, **details: Any) -
 
 def _answer(deployment: Context, caller: User, edition: Edition) -> EditionAnswer:
     counts = editions.job_counts(deployment.database, edition.id, caller.organisation)
-    return EditionAnswer.of(edition, counts, _opener(deployment, caller, edition.opened_by))
+    answer = EditionAnswer.of(edition, counts, _opener(deployment, caller, edition.opened_by))
+    if caller.organisation == deployment.settings.organisation:
+        return answer
+    # Why it failed and what came of it is the home organisation's: others see their own counts.
+    return answer.model_copy(update={"reason": None, "result": {}, "forced": 0})
 
 
 def _opener(deployment: Context, caller: User, opened_by: str) -> str:

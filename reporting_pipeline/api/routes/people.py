@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
@@ -102,7 +102,7 @@ def replace_user(
         user_id,
         deployment.now,
         organisation=caller.organisation,
-        details={"fields": _changed_fields(before, stored)},
+        details=_changes(deployment, before, stored),
     )
     return _user(stored)
 
@@ -193,6 +193,20 @@ def _changed_fields(before: User | None, after: User) -> list[str]:
     standing = before or replace(after, roles=frozenset(), entitlements=Entitlements(), email="", name="")
     names = ("name", "email", "roles", "entitlements", "timezone", "active")
     return [name for name in names if getattr(standing, name) != getattr(after, name)]
+
+
+def _changes(deployment: Context, before: User | None, after: User) -> dict[str, Any]:
+    """What changed, with the old and the new values of rights. Addresses are marks, names are not kept."""
+
+    def rights(user: User) -> dict[str, Any]:
+        address = audit.address_mark(deployment.database, user.organisation, user.email)
+        own = user.entitlements.as_record()
+        return {"roles": sorted(user.roles), **own, "active": user.active, "address": address}
+
+    details: dict[str, Any] = {"fields": _changed_fields(before, after), "after": rights(after)}
+    if before is not None:
+        details["before"] = rights(before)
+    return details
 
 
 def _user(user: User) -> UserAnswer:
