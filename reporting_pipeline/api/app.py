@@ -141,7 +141,7 @@ def _add_layers(app: FastAPI, context: Context) -> None:
         authenticator=Authenticator(settings, context.database),
         is_public=is_public,
         admit=admit,
-        check_role=role_check(app.routes),
+        check_role=role_check([route for router in ROUTERS for route in router.routes]),
     )
     app.add_middleware(
         GuardMiddleware,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.figures import Figure, figures_for
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
@@ -37,7 +38,8 @@ def trace_figure(
 ) -> Iterator[TrialTrace]:
     """The documents behind `figure`, trial by trial, counted again from the datasets of the report.
 
-    `filters` are those of the report; its own sites narrow them. `readable(trial, ids)` says which of the
+    `filters` are those of the report; what it shows (sites, a subject) narrows the dataset.
+    `readable(trial, ids)` says which of the
     documents the caller may read. A trial in which the filters leave the figure out is left out. Raises
     DatasetGone.
     """
@@ -47,7 +49,8 @@ def trace_figure(
             dataset = load_dataset(objects, dataset_prefix(period, trial, version))
         except ObjectMissing:
             raise DatasetGone(f"The dataset of {trial} is kept no longer") from None
-        figures = figures_for(dataset, _narrowed(filters, report, trial))
+        shown = restricted(dataset, report.extent.sites.get(trial), report.subject)
+        figures = figures_for(shown, filters)
         value = figures.values.get(figure)
         if value is None:
             continue
@@ -60,8 +63,3 @@ def trace_figure(
             None if current != current else current,
             [one for one in behind if one in seen],
         )
-
-
-def _narrowed(filters: Filters, report: StoredReport, trial: str) -> Filters:
-    sites = report.extent.sites.get(trial)
-    return filters if sites is None else filters.model_copy(update={"sites": tuple(sites)})

@@ -77,7 +77,7 @@ def test_a_read_takes_three_commands(api: Api, commands: CommandsSeen) -> None:
     assert commands.described() == [*COMING_IN, "find subscriptions"]
 
 
-def test_a_creation_takes_eight_commands(api: Api, commands: CommandsSeen) -> None:
+def test_a_creation_takes_thirteen_commands(api: Api, commands: CommandsSeen) -> None:
     subscriber = api.as_("usr_default_subscriber")
     assert subscriber.post("/api/subscriptions", json=weekly()).status_code == 201
     commands.seen.clear()
@@ -90,8 +90,14 @@ def test_a_creation_takes_eight_commands(api: Api, commands: CommandsSeen) -> No
         "findAndModify subscription_counts",
         "find subscriptions",
         "insert subscriptions",
+        # Its first job is planned at once.
+        "find editions",
+        "find jobs",
+        "insert jobs",
+        "update subscriptions",
         "find audit",
         "insert audit",
+        "update audit_heads",
     ]
 
 

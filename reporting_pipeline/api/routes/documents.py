@@ -36,7 +36,7 @@ from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.intake.checking import checked
-from reporting_pipeline.stores import document_versions
+from reporting_pipeline.stores import audit, document_versions
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases import documents as usecase
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Response
 
@@ -75,7 +76,7 @@ def register_trial(
         record = usecase.register_trial(
             deployment.database, caller.organisation, caller.id, fields, deployment.now
         )
-    response.headers["Location"] = f"/api/trials/{body.id}"
+    response.headers["Location"] = f"/api/trials/{quote(body.id, safe='')}"
     return _answer(caller, record)
 
 
@@ -166,7 +167,7 @@ def register_organisation(
     _require_home(deployment, caller)
     fields = body.model_dump(exclude={"id"})
     record = _saved(deployment, caller, body.id, fields, new=True)
-    response.headers["Location"] = f"/api/organisations/{body.id}"
+    response.headers["Location"] = f"/api/organisations/{quote(body.id, safe='')}"
     return OrganisationAnswer.of(record)
 
 

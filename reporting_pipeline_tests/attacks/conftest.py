@@ -1,0 +1,38 @@
+"""One world for all attacks of a module: they ask, and what they may not do changes nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.settings import load_settings
+from reporting_pipeline.stores.mongo import open_database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.attacks.world import World, open_world
+
+
+@pytest.fixture(scope="module")
+def world(
+    endpoints: Endpoints, _s3_client: object, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    name = secrets.token_hex(6)
+    settings = load_settings(
+        {
+            "REPORTING_ENVIRONMENT": "test",
+            "REPORTING_HOME": str(tmp_path_factory.mktemp("attacks")),
+            "REPORTING_MONGODB_DATABASE": f"test_{name}",
+            "REPORTING_S3_BUCKET": f"test-{name}",
+            **endpoints.as_environment(),
+        }
+    )
+    assert settings.mongodb_uri is not None
+    database = open_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+    objects = ObjectStore(_s3_client, settings.s3_bucket, settings.s3_encryption)  # type: ignore[arg-type]
+    objects.ensure_bucket()
+    with open_world(settings, database, objects) as opened:
+        yield opened
+    database.client.drop_database(database.name)
+    objects.client.delete_bucket(Bucket=objects.bucket)

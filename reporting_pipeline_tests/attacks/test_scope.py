@@ -1,0 +1,245 @@
+"""Everybody reaches for everything by every way in: what is not theirs is not there, not a byte of it.
+
+Person (role x entitlement) x thing x way. Who may what is said in `world`, by hand.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from reporting_pipeline_tests.api.conftest import ROLES, Api
+from reporting_pipeline_tests.attacks.world import (
+    DOCUMENTS,
+    EDITION,
+    ENTITLED,
+    SHARED,
+    World,
+    document_id,
+    mark,
+)
+
+PEOPLE = list(itertools.product(ROLES, [*ENTITLED, "gone", "other"]))
+READERS = {"analyst", "manager", "admin"}
+KNOWING = READERS | {"service"}
+DENIED = {403, 404}
+
+
+def foreign_marks(answer: requests.Response, allowed: set[str]) -> list[str]:
+    """The marks of things outside `allowed` that came with an answer, in its body or a header."""
+    text = (answer.text + repr(dict(answer.headers))).upper()
+    return [name for name in [*DOCUMENTS, *SHARED] if name not in allowed and mark(name) in text]
+
+
+def known(role: str, entitled: str) -> set[str]:
+    """The subscriptions, jobs and deliveries of others that a person may know of."""
+    if entitled == "other":  # of the other organisation, where one thing is
+        return {"foreign"} if role in KNOWING else set()
+    return {name for name, one in SHARED.items() if entitled in one.known_to} if role in KNOWING else set()
+
+
+def readable(role: str, entitled: str) -> set[str]:
+    """The reports of others that a person may have."""
+    if entitled == "other":
+        return {"foreign"} if role in READERS else set()
+    return {name for name, one in SHARED.items() if entitled in one.open_to} if role in READERS else set()
+
+
+def own_documents(entitled: str) -> set[str]:
+    if entitled == "other":
+        return {"D4"}
+    return {name for name, (_, _, _, who) in DOCUMENTS.items() if entitled in who}
+
+
+def walked(person: Api, path: str) -> list[requests.Response]:
+    """Every page of a list, one row at a time."""
+    answers = []
+    cursor = ""
+    while True:
+        parameters = {"limit": "1", **({"cursor": cursor} if cursor else {})}
+        answer = person.get(path, params=parameters)
+        answers.append(answer)
+        found = answer.json() if answer.ok else {}
+        cursor = found.get("next_cursor") or found.get("nextCursor") or ""
+        if not cursor or len(answers) > 60:
+            return answers
+
+
+@pytest.mark.parametrize(("role", "entitled"), PEOPLE)
+def test_documents(world: World, role: str, entitled: str) -> None:
+    person, allowed = world.person(role, entitled), own_documents(entitled)
+    for name, (trial, site, _, _) in DOCUMENTS.items():
+        for path, good in (("", 200), ("/file", 307), ("/versions", 200)):
+            answer = person.get(f"/api/documents/{document_id(name)}{path}")
+            assert answer.status_code == good if name in allowed else answer.status_code in DENIED, path
+            assert foreign_marks(answer, allowed) == []
+        filtered = person.get("/api/documents", params={"trial": trial, "site": site})
+        assert foreign_marks(filtered, allowed) == []
+    pages = walked(person, "/api/documents")
+    assert all(foreign_marks(page, allowed) == [] for page in pages)
+    seen = {name for name in DOCUMENTS for page in pages if mark(name) in page.text}
+    assert seen == allowed, "what is theirs is there"
+
+
+@pytest.mark.parametrize(("role", "entitled"), PEOPLE)
+def test_subscriptions_and_jobs(world: World, role: str, entitled: str) -> None:
+    person, allowed = world.person(role, entitled), known(role, entitled)
+    for name in SHARED:
+        for path in (
+            f"/api/subscriptions/sub_{name}",
+            f"/api/subscriptions/sub_{name}/jobs",
+            f"/api/scheduled-reports/sub_{name}",
+            f"/api/scheduled-reports/sub_{name}/executions",
+            f"/api/jobs/{world.jobs[name]}",
+        ):
+            answer = person.get(path)
+            assert answer.status_code == 200 if name in allowed else answer.status_code in DENIED, path
+            assert foreign_marks(answer, allowed) == []
+    for path in ("/api/subscriptions", "/api/scheduled-reports?limit=50"):
+        pages = walked(person, path) if "?" not in path else [person.get(path)]
+        assert all(foreign_marks(page, allowed) == [] for page in pages)
+        seen = {name for name in SHARED for page in pages if mark(name) in page.text}
+        assert seen == allowed
+
+
+@pytest.mark.parametrize(("role", "entitled"), PEOPLE)
+def test_reports(world: World, role: str, entitled: str) -> None:
+    person, allowed = world.person(role, entitled), readable(role, entitled)
+    for name in SHARED:
+        answer = person.get(f"/api/report-executions/{world.jobs[name]}/download")
+        assert answer.status_code == 307 if name in allowed else answer.status_code in DENIED, name
+        assert foreign_marks(answer, allowed) == []
+
+
+@pytest.mark.parametrize(("role", "entitled"), PEOPLE)
+def test_mails_and_dead_letters(world: World, role: str, entitled: str) -> None:
+    person, allowed = world.person(role, entitled), known(role, entitled)
+    for path in (f"/api/reports/emails/{EDITION}", "/api/dead-letters"):
+        for page in walked(person, path):
+            assert foreign_marks(page, allowed) == []
+            ids = [*world.sent.items(), *world.lost.items(), *world.jobs.items()]
+            assert [name for name, identifier in ids if identifier in page.text and name not in allowed] == []
+
+
+Attempt = Callable[[Api, World, str], requests.Response]
+CHANGES: dict[str, Attempt] = {
+    "change": lambda p, w, n: p.patch(f"/api/subscriptions/sub_{n}", json={"name": "taken over"}),
+    "end": lambda p, w, n: p.delete(f"/api/subscriptions/sub_{n}"),
+    "pause": lambda p, w, n: p.post(f"/api/scheduled-reports/sub_{n}/pause"),
+    "run": lambda p, w, n: p.post(f"/api/scheduled-reports/sub_{n}/run"),
+    "requeue": lambda p, w, n: p.post(f"/api/dead-letters/{w.lost[n]}/requeue"),
+    "set its mail's state": lambda p, w, n: p.patch(
+        f"/api/reports/emails/{w.sent[n]}", json={"status": "bounced"}
+    ),
+    "send it elsewhere": lambda p, w, n: p.post(
+        "/api/reports/emails", json={"jobId": w.jobs[n], "recipient": "leak@default.example"}
+    ),
+}
+
+
+@pytest.mark.parametrize("way", CHANGES)
+@pytest.mark.parametrize(("role", "entitled"), PEOPLE)
+def test_nobody_changes_what_they_may_not_know(world: World, role: str, entitled: str, way: str) -> None:
+    person = world.person(role, entitled)
+    # Whom an outside worker sends for it may not read: what its entitlements hold decides there, too.
+    reader = "manager" if role == "service" else role
+    theirs = readable(reader, entitled) if way == "send it elsewhere" else known(role, entitled)
+    before = _state(world)
+    for name in SHARED:
+        if name not in theirs:
+            assert CHANGES[way](person, world, name).status_code in DENIED, (way, name)
+    assert _state(world) == before
+
+
+def test_requeueing_by_filter_takes_what_is_known_alone(world: World) -> None:
+    before = _state(world)
+    person = world.person("manager", "nothing")
+    for body in ({"channel": "email"}, {"edition": EDITION}, {"subscription": "sub_second"}):
+        assert person.post("/api/dead-letters/requeue", json=body).json()["requeued"] == 0
+    assert _state(world) == before
+
+
+def _state(world: World) -> dict[str, object]:
+    """All that an attempt could have changed."""
+    return {
+        name: sorted(map(repr, world.database[name].find()))
+        for name in ("subscriptions", "deliveries", "jobs", "reports")
+    }
+
+
+@pytest.mark.parametrize("path", ["", "/export"])
+@pytest.mark.parametrize(("role", "entitled"), PEOPLE)
+def test_the_owner_of_wider_things_is_not_exported(world: World, role: str, entitled: str, path: str) -> None:
+    """Whoever may export a person gets their reports only as far as both may have them."""
+    answer = world.person(role, entitled).get(f"/api/users/usr_owner_of_default{path}")
+    reads = role in ({"admin"} if path else {"manager", "admin"})
+    if entitled in ("gone", "other") or not reads:
+        assert answer.status_code in DENIED
+    assert not any(
+        mark(name).encode() in answer.content and name not in readable(role, entitled)
+        for name in SHARED
+        if path
+    )
+
+
+WIDER = [
+    {"email": "mine@default.example"},
+    {"active": False},
+    {"roles": ["manager"]},
+    {"trials": ["T1"], "audience": "monitor"},
+    {"audience": "monitor"},
+]
+
+
+@pytest.mark.parametrize("change", WIDER, ids=str)
+@pytest.mark.parametrize("entitled", ["trial", "site", "participant", "nothing"])
+@pytest.mark.parametrize("role", ["manager", "admin"])
+def test_nobody_changes_a_person_who_sees_more(
+    world: World, role: str, entitled: str, change: dict[str, object]
+) -> None:
+    standing = world.database.users.find_one({"_id": "usr_owner_of_default"})
+    body = {
+        "name": "Owner",
+        "email": "owner@default.example",
+        "roles": ["subscriber"],
+        "trials": "all",
+        "audience": "safety_board",
+        **change,
+    }
+    answer = world.person(role, entitled).put("/api/users/usr_owner_of_default", json=body)
+    assert answer.status_code == 403
+    assert world.database.users.find_one({"_id": "usr_owner_of_default"}) == standing
+
+
+GIFTS = [
+    {"trials": "all"},
+    {"trials": ["T2"]},
+    {"trials": ["T1", "T2"]},
+    {"trials": ["T1"], "audience": "safety_board"},
+    {"trials": "all", "roles": ["admin"]},
+    {"trials": ["T1"], "roles": ["service"]},
+    {"trials": ["T1"], "sites": {"T1": ["702"]}},
+]
+
+
+@pytest.mark.parametrize("gift", GIFTS, ids=str)
+@pytest.mark.parametrize("entitled", ["site", "participant", "nothing"])
+def test_nobody_gives_what_they_do_not_see(world: World, entitled: str, gift: dict[str, object]) -> None:
+    body = {"name": "New", "email": "fresh@default.example", "roles": ["subscriber"], **gift}
+    answer = world.person("manager", entitled).put("/api/users/usr_fresh", json=body)
+    assert answer.status_code == 403, answer.text
+    assert world.database.users.find_one({"_id": "usr_fresh"}) is None
+
+
+@pytest.mark.parametrize("role", ["manager", "admin", "service"])
+def test_editions_are_opened_and_explained_at_home(world: World, role: str) -> None:
+    foreign = world.person(role, "other")
+    assert foreign.post("/api/reports", json={"reportType": "daily"}).status_code == 403
+    world.database.editions.update_one({"_id": EDITION}, {"$set": {"reason": "MARKWHOLEZZ"}})
+    answer = foreign.get(f"/api/reports/{EDITION}")
+    assert answer.status_code == 200
+    assert (answer.json()["reason"], answer.json()["result"]) == (None, {})
+    assert answer.json()["jobs"] == 1
