@@ -196,7 +196,12 @@ def _deliver_channel(
 
 
 def _batches(sender: Sender, records: Sequence[Record], context: Context) -> Iterator[list[Record]]:
-    """What is held in memory at once: many links, but only a few megabytes of attachments."""
+    """What is held in memory at once: many links, but only a few megabytes of attachments.
+
+    A delivery in whose batch a worker ended goes alone: should it be the cause, it takes nobody with it.
+    """
+    suspects = [record for record in records if record.get("suspect")]
+    records = [record for record in records if not record.get("suspect")]
     light = [record for record in records if not context.attached_bytes(record)]
     for start in range(0, len(light), sender.at_once):
         yield light[start : start + sender.at_once]
@@ -213,6 +218,8 @@ def _batches(sender: Sender, records: Sequence[Record], context: Context) -> Ite
         size += added
     if batch:
         yield batch
+    # Last: where one of them ends the worker, the others have gone.
+    yield from ([suspect] for suspect in suspects)
 
 
 def _check(

@@ -119,6 +119,8 @@ def begin(database: Database, drawn: Sequence[Record], now: datetime, lease: tim
         "lease_token": token,
         "lease_until": until,
         "next_attempt_at": until,
+        # Whoever ends with it, ends by it: what was taken with others may only have stood beside the cause.
+        "alone": len(drawn) == 1,
     }
     begun = 0
     for attempt, ids in _by_attempt(drawn).items():

@@ -27,8 +27,10 @@ def rescue(
 ) -> Record:
     """Bring back what nobody holds any more. Returns counts: recovered, unknown, resent, given_up.
 
-    An expired `sending` of a `repeatable` channel is due again, of any other it is unknown; either way
-    the attempt counts, so that a delivery which ends its worker is not tried for ever.
+    An expired `sending` of a `repeatable` channel is due again, of any other it is unknown. Where it was
+    taken alone, the attempt counts, so that a delivery which ends its worker is not tried for ever. Where it
+    was taken with others, one of them may be the cause and the rest are innocent: nothing counts, and each
+    is `suspect` and taken alone from then on.
     An unknown one that no event settled in time is due again, and counted in `resends`; with its
     attempts used up it becomes a dead letter.
     """
@@ -39,33 +41,32 @@ def rescue(
         expired["cadence"] = waited["cadence"] = cadence
     freed = {"lease_token": None, "lease_until": None}
     cut_off = {"at": now, "outcome": "unknown", "error": CUT_OFF}
-    counted: Record = {
-        "$inc": {"failures": 1},
-        "$push": {"attempts": {"$each": [cut_off], "$slice": -ATTEMPTS_KEPT}},
-    }
+    noted = {"attempts": {"$each": [cut_off], "$slice": -ATTEMPTS_KEPT}}
+    alone: Record = {"alone": True}
+    together: Record = {"alone": {"$ne": True}}
+    counted: Record = {"$inc": {"failures": 1}, "$push": noted}
+    suspected: Record = {"$push": noted}
     again = expired | {"channel": {"$in": list(repeatable)}}
-    deadly = again | {"failures": {"$gte": max_attempts - 1}}
+    doubtful = expired | {"channel": {"$nin": list(repeatable)}}
+    deadly = again | alone | {"failures": {"$gte": max_attempts - 1}}
     jobs = collection.distinct("job", deadly)
     ended = collection.update_many(
         deadly,
         {"$set": freed | _lost(now, f"{CUT_OFF}, at the last of {max_attempts} attempts"), **counted},
     )
-    recovered = collection.update_many(
-        again,
-        {"$set": freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now}, **counted},
-    )
-    unknown = collection.update_many(
-        expired | {"channel": {"$nin": list(repeatable)}},
-        {
-            "$set": freed
-            | {
-                "state": DeliveryState.UNKNOWN.value,
-                "was_unknown": True,
-                "next_attempt_at": now + unknown_resend,
-                "error": CUT_OFF,
-            },
-            **counted,
-        },
+    due = freed | {"state": DeliveryState.PENDING.value, "next_attempt_at": now}
+    unsure = freed | {
+        "state": DeliveryState.UNKNOWN.value,
+        "was_unknown": True,
+        "next_attempt_at": now + unknown_resend,
+        "error": CUT_OFF,
+    }
+    recovered, unknown = (
+        collection.update_many(which | alone, {"$set": change, **counted}).modified_count
+        + collection.update_many(
+            which | together, {"$set": change | {"suspect": True}, **suspected}
+        ).modified_count
+        for which, change in ((again, due), (doubtful, unsure))
     )
     hopeless = waited | {"failures": {"$gte": max_attempts}}
     jobs += collection.distinct("job", hopeless)
@@ -82,8 +83,8 @@ def rescue(
     )
     settle_jobs(database, jobs, now)
     return {
-        "recovered": recovered.modified_count,
-        "unknown": unknown.modified_count,
+        "recovered": recovered,
+        "unknown": unknown,
         "resent": resent.modified_count,
         "given_up": given_up.modified_count + ended.modified_count,
     }
