@@ -200,26 +200,21 @@ def _batches(sender: Sender, records: Sequence[Record], context: Context) -> Ite
 
     A delivery in whose batch a worker ended goes alone: should it be the cause, it takes nobody with it.
     """
-    suspects = [record for record in records if record.get("suspect")]
-    records = [record for record in records if not record.get("suspect")]
-    light = [record for record in records if not context.attached_bytes(record)]
-    for start in range(0, len(light), sender.at_once):
-        yield light[start : start + sender.at_once]
     batch: list[Record] = []
     size = 0
-    for record in records:
+    for record in sorted(records, key=lambda one: context.attached_bytes(one) > 0):
         added = context.attached_bytes(record)
-        if not added:
-            continue
-        if batch and (size + added > ATTACHED_AT_ONCE or len(batch) >= sender.at_once):
+        alone = bool(record.get("suspect"))
+        if batch and (alone or size + added > ATTACHED_AT_ONCE or len(batch) >= sender.at_once):
             yield batch
             batch, size = [], 0
+        if alone:
+            yield [record]
+            continue
         batch.append(record)
         size += added
     if batch:
         yield batch
-    # Last: where one of them ends the worker, the others have gone.
-    yield from ([suspect] for suspect in suspects)
 
 
 def _check(
