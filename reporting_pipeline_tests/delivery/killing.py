@@ -145,7 +145,8 @@ def sendgrid_trial(database: Database, settings: Settings, count: int, number: i
     began = time.monotonic()
     rng = Random(number)
     signer = Signer()
-    settings = settings.model_copy(update={"sendgrid_webhook_key": signer.public})
+    # So many attempts that only a killed worker could lose a delivery, and not a provider's bad day.
+    settings = settings.model_copy(update={"sendgrid_webhook_key": signer.public, "max_attempts": 20})
     seed_mixed(database, count, rng)
     faults = [rng.choice(["none"] * 12 + ["reset", "502", "503", "truncated"]) for _ in range(count * 3)]
     with provider(faults) as server:

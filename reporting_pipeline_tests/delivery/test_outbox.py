@@ -186,7 +186,7 @@ def test_one_bad_address_is_a_dead_letter_and_the_others_get_theirs(
     assert sorted(outcome.state for outcome in outcomes) == ["failed"] * len(bad) + ["sent"]
     assert len(mails(settings)) == 1
     job = database["jobs"].find_one()
-    assert job["state"] == "failed"
+    assert job["state"] == "completed"  # it was made, and somebody has it
     assert job["error"].startswith("5 of 6 deliveries did not arrive")
 
 

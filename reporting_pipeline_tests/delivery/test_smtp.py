@@ -289,7 +289,8 @@ def test_a_refused_login_halts_the_channel_and_tells_no_password(
     seed(database, None, 3)
     with server(authority) as (mailbox, port, told):
         send(database, settings, f"smtp://user:s3cret@127.0.0.1:{port}", authority)
-    assert (mailbox.mails, told) == ([], [b"s3cret"])
+    # Once for each way of signing in that the relay offers.
+    assert (mailbox.mails, set(told)) == ([], {b"s3cret"})
     assert {row["state"] for row in database["deliveries"].find()} == {"pending"}
     assert [alert["_id"] for alert in open_alerts(database)] == ["channel-halted:email"]
     assert "s3cret" not in repr([*database["deliveries"].find(), *open_alerts(database)])

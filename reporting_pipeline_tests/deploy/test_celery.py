@@ -146,7 +146,7 @@ def edition(database: Database, objects: ObjectStore) -> str:
         upsert_trial(database, {**synthetic_trial.trial_record("default"), "_id": trial})
         ingest_many(database, objects, _arrivals(database, trial, period, now), now)
     users = [user_record(number, "Ada", "UTC", "default") for number in range(SUBSCRIPTIONS)]
-    users = [{**user, "trials": []} for user in users]
+    users = [{**user, "trials": "all"} for user in users]
     database.users.insert_many(users)
     database.subscriptions.insert_many(
         [subscription_record(_subscription(number, user, now)) for number, user in enumerate(users)]

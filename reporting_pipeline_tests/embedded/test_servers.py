@@ -333,7 +333,9 @@ def test_nothing_is_started_for_what_the_environment_names(tmp_path: Path) -> No
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": "eu-central-1",
     }
-    settings = load_settings({**given, "REPORTING_HOME": str(tmp_path / "home")})
+    settings = load_settings(
+        {**given, "REPORTING_ENVIRONMENT": "local", "REPORTING_HOME": str(tmp_path / "home")}
+    )
     endpoints = servers.start(settings)
     assert endpoints.as_environment() == given
     assert not any(server.embedded for server in servers.status(settings))
@@ -352,7 +354,7 @@ def test_nothing_is_started_for_what_the_environment_names(tmp_path: Path) -> No
 def test_only_the_server_that_the_environment_does_not_name_is_started(
     local: Settings, given: dict[str, str], started: set[str]
 ) -> None:
-    settings = load_settings({**given, "REPORTING_HOME": str(local.home)})
+    settings = load_settings({**given, "REPORTING_ENVIRONMENT": "local", "REPORTING_HOME": str(local.home)})
     endpoints = servers.start(settings)
     assert set(pids(local)) == started
     assert given.items() <= endpoints.as_environment().items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.header import Header
 from email.headerregistry import Address, BaseHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
@@ -26,6 +27,7 @@ class _Headers(HeaderRegistry):
 
 #: A long URL would be written as an encoded word, in which no mail program looks for an address.
 _WHOLE = SMTP.clone(header_factory=_Headers(), max_line_length=998)
+CRLF = "\r\n"
 _IN_ONE_LINE = frozenset({"list-unsubscribe", "message-id"})
 
 
@@ -33,12 +35,21 @@ class _Lines(EmailPolicy):
     """Lines of 76 characters, so that no encoded word is longer than the 75 of RFC 2047; but URLs whole."""
 
     def fold(self, name: str, value: str) -> str:
+        if name.lower() == "subject" and not value.isascii():
+            return _encoded(name, value)
         return _WHOLE.fold(name, value) if name.lower() in _IN_ONE_LINE else super().fold(name, value)
 
     def fold_binary(self, name: str, value: str) -> bytes:
+        if name.lower() == "subject" and not value.isascii():
+            return _encoded(name, value).encode("ascii")
         if name.lower() in _IN_ONE_LINE:
             return _WHOLE.fold_binary(name, value)
         return super().fold_binary(name, value)
+
+
+def _encoded(name: str, value: str) -> str:
+    """The whole text as encoded words: between words of its own the stdlib's folding loses blanks."""
+    return f"{name}: {Header(str(value), 'utf-8', 75, name).encode(linesep=CRLF)}{CRLF}"
 
 
 _POLICY = _Lines(header_factory=_Headers(), linesep="\r\n", max_line_length=76)

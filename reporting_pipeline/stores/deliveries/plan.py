@@ -114,7 +114,7 @@ def recipients_of(
         if (channel, recipient) not in seen:
             seen.add((channel, recipient))
             if user is None and channel == Channel.EMAIL:
-                user = (behind or {}).get((subscription["organisation"], recipient))
+                user = (behind or {}).get((str(subscription.get("organisation", "")), recipient))
             yield Target(channel, recipient, user)
 
 
@@ -165,7 +165,7 @@ def _addresses(subscriptions: Iterable[Record]) -> Iterator[tuple[str, str]]:
     for subscription in subscriptions:
         for entry in subscription.get("recipients") or []:
             if entry.get("type", "email") == "email":
-                yield subscription["organisation"], str(entry.get("value", "")).strip()
+                yield str(subscription.get("organisation", "")), str(entry.get("value", "")).strip()
 
 
 def _users_of(
