@@ -132,6 +132,8 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
         "REPORTING_EMAIL_PER_SECOND": "10000",
         "REPORTING_SEND_TIMEOUT_SECONDS": "1",
         "REPORTING_SEND_DEADLINE_SECONDS": "2",
+        # So many that only a killed worker could lose a delivery, and not a provider that has a bad day.
+        "REPORTING_MAX_ATTEMPTS": "20",
         **more,
     }
 
