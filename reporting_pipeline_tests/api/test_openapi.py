@@ -107,18 +107,6 @@ def test_schemathesis_finds_nothing(
     assert sum(tried.values()) > 150
 
 
-@schemathesis.serializer("application/x-ndjson")
-def _ndjson(context: Any, value: Any) -> bytes:
-    """One JSON document a line; what is no text is written as JSON."""
-    return (
-        value
-        if isinstance(value, bytes)
-        else value.encode()
-        if isinstance(value, str)
-        else json.dumps(value).encode()
-    )
-
-
 def _cases(operation: schemathesis.APIOperation, mode: GenerationMode) -> list[schemathesis.Case]:
     """The same cases each time."""
     found: list[schemathesis.Case] = []
