@@ -27,6 +27,7 @@ from reporting_pipeline.cli.operate import (
     import_documents,
     keeping,
     migrate,
+    reconcile,
     registry,
     watching,
 )
@@ -63,6 +64,7 @@ app.command("code-server", rich_help_panel=OPERATE)(code_server.code_server)
 app.command(rich_help_panel=OPERATE)(files.files)
 app.add_typer(backups.app, name="backup", rich_help_panel=OPERATE)
 app.command(rich_help_panel=OPERATE)(keeping.retention)
+app.command(rich_help_panel=OPERATE)(reconcile.reconcile)
 app.add_typer(keeping.hold_app, name="hold", rich_help_panel=OPERATE)
 app.command("bucket-rules", rich_help_panel=OPERATE)(keeping.bucket_rules)
 app.add_typer(servers_app, name="servers", rich_help_panel=LOCAL)

@@ -19,7 +19,7 @@ from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.trial_keys import trial_key
 from reporting_pipeline.stores.objects import ObjectStore
 
-_MANIFEST = "dataset.json"
+MANIFEST = "dataset.json"
 
 
 def dataset_prefix(period: Period, trial: str, version: str) -> str:
@@ -47,7 +47,7 @@ def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
         "data_as_of": dataset.data_as_of.isoformat(),
         "rows": {name: len(dataset.tables[name]) for name in TABLES},
     }
-    objects.put(f"{prefix}/{_MANIFEST}", json.dumps(manifest, sort_keys=True).encode(), "application/json")
+    objects.put(f"{prefix}/{MANIFEST}", json.dumps(manifest, sort_keys=True).encode(), "application/json")
     return prefix
 
 
@@ -56,7 +56,7 @@ def load_dataset(objects: ObjectStore, prefix: str, media_key: str | None = None
 
     Raises ObjectMissing when a part is not there.
     """
-    manifest = json.loads(objects.get(f"{prefix}/{_MANIFEST}"))
+    manifest = json.loads(objects.get(f"{prefix}/{MANIFEST}"))
 
     def table(name: str) -> pd.DataFrame:
         frame = pd.read_parquet(io.BytesIO(objects.get(f"{prefix}/{name}.parquet")))

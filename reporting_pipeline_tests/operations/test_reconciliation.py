@@ -1,0 +1,552 @@
+"""Each way in which records and bucket can differ is planted, found, and mended where that is safe."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from reporting_pipeline.cli import app
+from reporting_pipeline.domain.reconciliation import Named, Source
+from reporting_pipeline.operations.reconciliation.findings import Findings
+from reporting_pipeline.operations.reconciliation.names import PREFIXES, all_names
+from reporting_pipeline.operations.reconciliation.run import reconcile
+from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
+from reporting_pipeline.operations.retention.run import retain
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.alerts import open_alerts
+from reporting_pipeline.stores.documents import file_key
+from reporting_pipeline.stores.holds import place_hold
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import HELD, ORPHAN, RETENTION_TAG, STANDARD, ObjectStore
+from reporting_pipeline.stores.upkeep import last_upkeep
+from reporting_pipeline_tests.operations.ledger import Ledger
+
+REPORT, SUBSCRIPTION = "sub_00001", "sub_00000"
+PICTURE = "c" * 64
+
+
+def later(days: int = 3) -> datetime:
+    """Past the grace period of what a test has just stored."""
+    return datetime.now(UTC) + timedelta(days=days)
+
+
+@pytest.fixture
+def whole(database: Database, objects: ObjectStore) -> Ledger:
+    """A week's reports with all that they were made from, a document and a withdrawn one: nothing differs."""
+    ledger = Ledger(database, objects)
+    period = ledger.week(0)
+    details: dict[str, Any] = {
+        "documents": {"key": f"snapshots/weekly/{period.key}/T1/v1.bson.gz"},
+        "trial_dataset": {"prefix": f"datasets/weekly/{period.key}/T1/v1", "rows": {}},
+        "trial_media": {"key": f"media/manifests/weekly/{period.key}/T1/v1.json"},
+    }
+    for asset, detail in details.items():
+        database.asset_results.update_one(
+            {"_id": f"weekly/{asset}/{period.key}|T1"}, {"$set": {"detail": detail}}
+        )
+    for name in ("doc_1", "doc_2"):
+        document(ledger, name)
+    withdrawn = database.documents.find_one_and_delete({"_id": "doc_2"})
+    database.document_versions.insert_one(
+        {"_id": "doc_2:1", "document": "doc_2", "version": 1, "record": withdrawn, "withdrawn": True}
+    )
+    database.documents.insert_one({"_id": "doc_3", "trial": "T1", "file": None})
+    return ledger
+
+
+def document(ledger: Ledger, name: str) -> str:
+    content = f"file of {name}".encode()
+    digest = hashlib.sha256(content).hexdigest()
+    key = file_key("T1", digest, "a.pdf")
+    ledger.objects.put(key, content)
+    file = {"key": key, "name": "a.pdf", "size": len(content), "sha256": digest}
+    ledger.database.documents.insert_one({"_id": name, "trial": "T1", "file": file})
+    return key
+
+
+def reconciled(ledger: Ledger, now: datetime | None = None, **options: Any) -> Findings:
+    return reconcile(ledger.database, ledger.objects, now or later(), **{"mending": True, **options})
+
+
+def key_of(ledger: Ledger, name: str) -> str:
+    return str(ledger.database.documents.find_one({"_id": name})["file"]["key"])  # type: ignore[index]
+
+
+def period_key(ledger: Ledger) -> str:
+    return str(ledger.database.reports.find_one({})["period"])  # type: ignore[index]
+
+
+def report_key_of(ledger: Ledger, name: str = REPORT) -> str:
+    return str(ledger.database.reports.find_one({"subscription": name})["key"])  # type: ignore[index]
+
+
+def test_where_nothing_differs_nothing_is_found(whole: Ledger) -> None:
+    findings = reconciled(whole)
+    assert findings.found == {}
+    assert findings.left == {}
+    assert findings.names == 5 + 3 + 1 + 2
+    assert findings.objects == findings.names
+    assert open_alerts(whole.database) == []
+
+
+LOST = {
+    "report": report_key_of,
+    "document": lambda ledger: key_of(ledger, "doc_1"),
+    "document_version": lambda ledger: str(
+        ledger.database.document_versions.find_one({})["record"]["file"]["key"]
+    ),
+}
+
+
+@pytest.mark.parametrize("source", LOST)
+def test_what_cannot_be_made_again_raises_an_alert_and_nothing_is_deleted(whole: Ledger, source: str) -> None:
+    key = LOST[source](whole)
+    body = whole.objects.get(key)
+    whole.objects.delete(key)
+    before = {name: whole.database[name].count_documents({}) for name in ("reports", "documents")}
+    findings = reconciled(whole)
+    assert findings.found == {("missing", source): 1}
+    assert findings.for_a_person == {("missing", source): 1}
+    assert findings.mended == {}
+    assert before == {name: whole.database[name].count_documents({}) for name in before}
+    [alert] = open_alerts(whole.database)
+    assert alert["_id"] == f"reconciliation:missing:{source}"
+    whole.objects.put(key, body)
+    assert reconciled(whole).found == {}
+    assert open_alerts(whole.database) == [], "closed once it is there again"
+
+
+def test_an_object_of_another_size_or_content_is_told(whole: Ledger) -> None:
+    report, file = report_key_of(whole), key_of(whole, "doc_1")
+    content = whole.objects.get(file)
+    whole.objects.put(report, b"cut")
+    whole.objects.put(file, content[::-1])
+    findings = reconciled(whole)
+    assert findings.found == {("wrong_size", "report"): 1}, "one of the same size is seen by its hash alone"
+    findings = reconciled(whole, hashes=True)
+    assert findings.found == {("wrong_size", "report"): 1, ("wrong_hash", "document"): 1}
+    assert whole.objects.get(report) == b"cut", "nothing is touched"
+    assert len(open_alerts(whole.database)) == 2
+
+
+def test_what_can_be_made_again_is_forgotten_and_made_by_the_next_look(whole: Ledger) -> None:
+    period, database = period_key(whole), whole.database
+    [picture] = database.media.find({})
+    gone = [
+        picture["key"],
+        f"snapshots/weekly/{period}/T1/v1.bson.gz",
+        f"datasets/weekly/{period}/T1/v1/dataset.json",
+        f"media/manifests/weekly/{period}/T1/v1.json",
+    ]
+    whole.objects.delete_many(gone)
+    looked = reconciled(whole, mending=False)
+    expected = {("missing", one): 1 for one in ("picture", "snapshot", "dataset", "media_list")}
+    assert looked.found == expected
+    assert looked.mended == {}
+    assert database.media.count_documents({}) == 1
+    findings = reconciled(whole)
+    assert findings.found == findings.mended == expected
+    assert findings.for_a_person == {}
+    assert database.media.count_documents({}) == 0
+    left = database.asset_results.distinct("asset")
+    assert left == ["weekly/subscriber_reports"]
+    assert reconciled(whole).found == {}
+
+
+def test_a_record_that_names_another_object_meanwhile_is_not_forgotten(
+    whole: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made again between the reading of the records and the listing."""
+    database, period = whole.database, period_key(whole)
+    old, new = (f"snapshots/weekly/{period}/T1/{version}.bson.gz" for version in ("v1", "v2"))
+
+    def then_made_again(opened: Database) -> Iterator[Any]:
+        yield from all_names(opened)
+        whole.objects.put(new, b"again")
+        whole.objects.delete(old)
+        database.asset_results.update_one(
+            {"_id": f"weekly/documents/{period}|T1"}, {"$set": {"detail.key": new}}
+        )
+
+    monkeypatch.setattr("reporting_pipeline.operations.reconciliation.run.all_names", then_made_again)
+    assert reconciled(whole).found == {}
+    assert database.asset_results.count_documents({"asset": "weekly/documents"}) == 1
+
+
+ORPHANS = {
+    "a report without a record": "reports/weekly/2026-01-05/sub_gone/0123456789abcdef.pdf",
+    "a snapshot of nothing": "snapshots/weekly/2026-01-05/T9/v1.bson.gz",
+    "a part of a dataset": "datasets/weekly/2026-01-05/T9/v1/documents.parquet",
+    "a list of nothing": "media/manifests/weekly/2026-01-05/T9/v1.json",
+    "a picture": f"media/cc/{PICTURE}-2.jpg",
+    "a name as none is": "reports/x",
+    "a trial's name as none is": "snapshots/weekly/2026-01-05/~~/v1.bson.gz",
+}
+
+
+@pytest.mark.parametrize("key", ORPHANS.values(), ids=list(ORPHANS))
+def test_an_orphan_is_tagged_and_noted_once_and_deleted_by_retention_alone(
+    whole: Ledger, settings: Settings, key: str
+) -> None:
+    whole.objects.put(key, b"nobody's")
+    young = reconciled(whole, datetime.now(UTC) + timedelta(hours=1))
+    assert young.found == {}
+    assert young.left["younger than the grace period"] == 1
+    now = later()
+    assert reconciled(whole, now, mending=False).mended == {}
+    assert whole.objects.tags(key)[RETENTION_TAG] == STANDARD, "only looked at"
+    findings = reconciled(whole, now)
+    assert findings.found == findings.mended == {("orphan", "nobody"): 1}
+    assert findings.for_a_person == {}
+    assert whole.objects.tags(key)[RETENTION_TAG] == ORPHAN
+    [note] = whole.database.orphans.find({})
+    assert (note["_id"], note["size"], note["tagged_at"]) == (
+        key,
+        8,
+        now.replace(microsecond=note["tagged_at"].microsecond),
+    )
+    again = reconciled(whole, later(4))
+    assert again.found == {}
+    assert again.left["noted before, waits for retention"] == 1
+    assert whole.objects.exists(key)
+
+    def orphans_go(at: datetime) -> None:
+        done = retain(whole.database, whole.objects, settings, at, dry_run=False, only=["orphans"])
+        assert done.failed == []
+
+    orphans_go(now + timedelta(days=13))
+    assert whole.objects.exists(key)
+    orphans_go(now + timedelta(days=15))
+    assert not whole.objects.exists(key)
+    assert reconciled(whole, later(20)).found == {}
+
+
+def test_an_uploaded_file_that_nothing_names_is_told_and_never_tagged(whole: Ledger) -> None:
+    key = document(whole, "doc_9")
+    whole.database.documents.delete_one({"_id": "doc_9"})
+    findings = reconciled(whole)
+    assert findings.found == {("orphan", "nobody"): 1}
+    assert findings.mended == {}
+    assert findings.for_a_person == {}
+    assert RETENTION_TAG not in whole.objects.tags(key)
+    assert whole.database.orphans.count_documents({}) == 0
+
+
+def test_what_stands_beside_a_newer_one_belongs_to_its_record(whole: Ledger) -> None:
+    period = period_key(whole)
+    [picture] = whole.database.media.find({})
+    beside = [
+        f"reports/weekly/{period}/{REPORT}/earlier.pdf",
+        f"snapshots/weekly/{period}/T1/v0.bson.gz",
+        f"datasets/weekly/{period}/T1/v0/dataset.json",
+        f"media/manifests/weekly/{period}/T1/v0.json",
+        f"media/{picture['_id'][:2]}/{picture['_id']}-0.jpg",
+    ]
+    for key in beside:
+        whole.objects.put(key, b"earlier")
+    findings = reconciled(whole)
+    assert findings.found == {}
+    assert findings.left == {"belongs to a record, which names a newer one": len(beside)}
+
+
+def test_what_is_held_is_never_tagged(whole: Ledger) -> None:
+    period = period_key(whole)
+    report = str(whole.database.reports.find_one({"subscription": SUBSCRIPTION})["_id"])  # type: ignore[index]
+    place_hold(whole.database, whole.objects, report, "legal_hold", "a duty", "system", later())
+    held, of_period = "reports/x", f"snapshots/weekly/{period}/T9/v1.bson.gz"
+    for key in (held, of_period):
+        whole.objects.put(key, b"x")
+    whole.objects.mark(held, HELD)
+    findings = reconciled(whole)
+    assert findings.found == {}
+    assert findings.left == {"held": 1, "its period is held": 1}
+    assert whole.objects.tags(held)[RETENTION_TAG] == HELD
+
+
+def test_an_orphan_that_is_named_again_loses_its_tag_and_its_note(whole: Ledger) -> None:
+    key = f"media/cc/{PICTURE}-2.jpg"
+    whole.objects.put(key, b"picture")
+    gone = "reports/y"
+    whole.objects.put(gone, b"gone")
+    assert reconciled(whole).mended == {("orphan", "nobody"): 2}
+    whole.objects.delete(gone)
+    whole.database.media.insert_one({"_id": PICTURE, "key": key, "code_version": "2"})
+    assert reconciled(whole).found == {}
+    assert whole.objects.tags(key)[RETENTION_TAG] == STANDARD
+    assert whole.database.orphans.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "x",
+        7,
+        {},
+        {"key": None},
+        {"key": ""},
+        {"key": "files/" + "x" * 2_000},
+        {"key": ["files/a"]},
+        ["files/a"],
+    ],
+)
+def test_a_record_that_does_not_say_its_object_is_told_and_stops_nothing(whole: Ledger, file: Any) -> None:
+    whole.database.documents.insert_one({"_id": "doc_bad", "file": file})
+    whole.objects.delete(report_key_of(whole))
+    findings = reconciled(whole)
+    assert findings.for_a_person == {("unreadable", "document"): 1, ("missing", "report"): 1}
+    assert findings.examples["unreadable", "document"][0].record == "doc_bad"
+
+
+def test_odd_numbers_and_ids_of_a_record_are_borne(whole: Ledger) -> None:
+    key = key_of(whole, "doc_1")
+    odd = {"key": key, "size": 2**62, "sha256": "no hash"}
+    whole.database.documents.insert_many([{"_id": "doc_huge", "file": odd}, {"_id": 12, "file": odd}])
+    whole.database.asset_results.insert_one(
+        {"_id": "weekly/trial_dataset/2026-01-05|T8", "asset": "weekly/trial_dataset", "state": "done"}
+    )
+    findings = reconciled(whole)
+    assert findings.found == {
+        ("wrong_size", "document"): 1,
+        ("unreadable", "document"): 1,
+        ("unreadable", "dataset"): 1,
+    }
+
+
+def test_an_object_that_lies_elsewhere_is_asked_for_before_it_is_called_missing(whole: Ledger) -> None:
+    whole.objects.put("elsewhere/a.pdf", b"x")
+    file = {"key": "elsewhere/a.pdf", "size": 1, "sha256": ""}
+    whole.database.documents.insert_one({"_id": "doc_far", "file": file})
+    assert reconciled(whole).found == {}
+
+
+def test_the_audits_anchors_and_what_others_keep_in_the_bucket_are_not_looked_at(whole: Ledger) -> None:
+    audit.record(whole.database, "report.rendered", "system", "rep_x", later(), organisation="default")
+    audit.write_anchor(whole.database, whole.objects, later())
+    whole.objects.put("other/tenant.txt", b"x")
+    assert reconciled(whole).found == {}
+
+
+# --- many ----------------------------------------------------------------------------------------
+
+
+def test_thousands_are_read_in_pages_and_the_differences_among_them_found(whole: Ledger) -> None:
+    pictures = [f"{number:064x}" for number in range(2_500)]
+
+    def key(sha256: str) -> str:
+        return f"media/{sha256[:2]}/{sha256}-2.jpg"
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda sha256: whole.objects.put(key(sha256), b""), pictures[:-1]))
+    whole.database.media.insert_many({"_id": one, "key": key(one)} for one in pictures[600:])
+    pages = []
+    events = whole.objects.client.meta.events
+    events.register("before-call.s3.ListObjectsV2", lambda **_: pages.append(1), unique_id="counting")
+    try:
+        findings = reconciled(whole)
+    finally:
+        events.unregister("before-call.s3.ListObjectsV2", unique_id="counting")
+    assert findings.found == {("orphan", "nobody"): 600, ("missing", "picture"): 1}
+    assert findings.mended == findings.found
+    assert len(findings.examples["orphan", "nobody"]) == 100, "named are some, counted are all"
+    assert len(pages) == len(PREFIXES) + 2, "a thousand in a page"
+    assert reconciled(whole).found == {}
+
+
+def test_names_are_sorted_on_disk_in_the_memory_of_a_few_pages() -> None:
+    number = 200_000
+    names = (
+        Named(f"files/{hashlib.sha256(str(n).encode()).hexdigest()}.pdf", Source.DOCUMENT, f"doc_{n}", n)
+        for n in range(number)
+    )
+    ordered = SortedOnDisk()
+    tracemalloc.start()
+    try:
+        assert ordered.add_names(names) == number
+        last, count = "", 0
+        for one in ordered.names():
+            assert one.key >= last
+            last, count = one.key, count + 1
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        ordered.close()
+    assert count == number
+    assert peak < 10_000_000, "a list of them has over 60 MB"
+
+
+def test_a_store_that_lists_in_an_order_of_its_own_is_borne(whole: Ledger) -> None:
+    """One on a file system lists T1/… before T1-B/…, S3 the other way round."""
+    for trial in ("T1-B", "T1 B", "T", "é", "￮", "😀", "T1~2FB"):
+        key = f"files/{trial}/a.pdf"
+        whole.objects.put(key, b"x")
+        whole.database.documents.insert_one({"_id": f"doc of {trial}", "file": {"key": key, "size": 1}})
+    assert reconciled(whole).found == {}
+
+
+def test_keys_are_ordered_by_their_bytes() -> None:
+    keys = [f"files/{part}/a" for part in ("a", "A", "a-", "a b", "é", "￮", "😀", "%20", "a~2F", "_")]
+    ordered = SortedOnDisk()
+    ordered.add_names(Named(key, Source.DOCUMENT, "d") for key in keys)
+    assert [one.key for one in ordered.names()] == sorted(keys, key=str.encode)
+    ordered.close()
+
+
+# --- inventories -----------------------------------------------------------------------------------
+
+
+def inventory(ledger: Ledger, folder: Path, form: str = "CSV") -> Path:
+    """An inventory of the bucket as S3 writes one: in no order, with an old version among the rows."""
+    rows = [
+        (ledger.objects.bucket, entry.key, True, False, entry.size, entry.modified_at)
+        for entry in sorted(ledger.objects.listing(""), key=lambda entry: entry.key[::-1])
+    ]
+    rows.append((ledger.objects.bucket, "reports/old", False, False, 1, rows[0][5]))
+    rows.append((ledger.objects.bucket, "reports/deleted", True, True, None, rows[0][5]))
+    if form == "CSV":
+        text = io.StringIO()
+        csv.writer(text, quoting=csv.QUOTE_ALL).writerows(
+            (
+                bucket,
+                quote_plus(key),
+                str(latest).lower(),
+                str(mark).lower(),
+                size,
+                f"{at:%Y-%m-%dT%H:%M:%S.000Z}",
+            )
+            for bucket, key, latest, mark, size, at in rows
+        )
+        content, name = gzip.compress(text.getvalue().encode()), "data/1.csv.gz"
+    else:
+        columns = ("bucket", "key", "is_latest", "is_delete_marker", "size", "last_modified_date")
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(dict(zip(columns, zip(*rows, strict=True), strict=True))), buffer)
+        content, name = buffer.getvalue(), "data/1.parquet"
+    (folder / Path(name).name).write_bytes(content)
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    manifest = {
+        "sourceBucket": ledger.objects.bucket,
+        "destinationBucket": "arn:aws:s3:::inventories",
+        "version": "2016-11-30",
+        "fileFormat": form,
+        "fileSchema": "Bucket, Key, IsLatest, IsDeleteMarker, Size, LastModifiedDate",
+        "files": [{"key": name, "size": len(content), "MD5checksum": md5}],
+    }
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+@pytest.mark.parametrize("form", ["CSV", "Parquet"])
+def test_an_inventory_says_the_same_as_a_listing(whole: Ledger, tmp_path: Path, form: str) -> None:
+    whole.objects.put("reports/a b+c é", b"nobody's")
+    whole.objects.delete(report_key_of(whole))
+    path = inventory(whole, tmp_path, form)
+    document(whole, "doc_after")
+    listed = reconciled(whole, mending=False)
+    findings = reconciled(whole, mending=False, inventory=str(path))
+    assert findings.found == listed.found == {("orphan", "nobody"): 1, ("missing", "report"): 1}
+    assert findings.examples["orphan", "nobody"][0].key == "reports/a b+c é"
+
+
+def test_an_inventory_is_read_from_its_bucket(whole: Ledger, tmp_path: Path) -> None:
+    path = inventory(whole, tmp_path)
+    client, bucket = whole.objects.client, f"{whole.objects.bucket}-inventories"
+    client.create_bucket(Bucket=bucket)
+    try:
+        client.put_object(Bucket=bucket, Key="a/manifest.json", Body=path.read_bytes())
+        with pytest.raises(ValueError, match=r"no file s3://.*/data/1.csv.gz"):
+            reconciled(whole, inventory=f"s3://{bucket}/a/manifest.json")
+        client.put_object(Bucket=bucket, Key="data/1.csv.gz", Body=(tmp_path / "1.csv.gz").read_bytes())
+        assert reconciled(whole, inventory=f"s3://{bucket}/a/manifest.json").found == {}
+    finally:
+        client.delete_bucket(Bucket=bucket)
+
+
+def test_what_went_after_the_inventory_is_no_orphan(whole: Ledger, tmp_path: Path) -> None:
+    whole.objects.put("reports/x", b"gone soon")
+    path = inventory(whole, tmp_path)
+    whole.objects.delete("reports/x")
+    findings = reconciled(whole, inventory=str(path))
+    assert findings.found == {}
+    assert findings.left == {"gone meanwhile": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"sourceBucket": "another"}, "is of the bucket 'another'"),
+        ({"fileFormat": "ORC"}, "'ORC'; order one in CSV or Parquet"),
+        ({"fileSchema": "Bucket, Key"}, "no Size and LastModifiedDate"),
+        ({"files": 7}, "no manifest of an S3 inventory"),
+        ({"files": [{"key": "data/1.csv.gz", "MD5checksum": "0"}]}, "not as its manifest says"),
+        ({"files": [{"key": "data/2.csv.gz"}]}, "not beside its manifest"),
+    ],
+)
+def test_an_inventory_that_cannot_be_used_is_refused_and_nothing_is_mended(
+    whole: Ledger, tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    path = inventory(whole, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    whole.objects.put("reports/x", b"x")
+    with pytest.raises(ValueError, match=told):
+        reconciled(whole, inventory=str(path))
+    assert whole.database.orphans.count_documents({}) == 0
+    assert last_upkeep(whole.database, "reconciliation") is None
+
+
+# --- the command -------------------------------------------------------------------------------------
+
+
+def test_the_command(
+    whole: Ledger, settings: Settings, endpoints: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from reporting_pipeline.settings import current_settings
+
+    for name, value in {
+        "REPORTING_ENVIRONMENT": "test",
+        "REPORTING_HOME": str(settings.home),
+        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
+        "REPORTING_S3_BUCKET": settings.s3_bucket,
+        **endpoints.as_environment(),
+    }.items():
+        monkeypatch.setenv(name, value)
+    current_settings.cache_clear()
+    run = CliRunner().invoke
+    try:
+        done = run(app, ["reconcile"])
+        assert done.exit_code == 0, done.output
+        assert "nothing differs" in done.output
+        [picture] = whole.database.media.find({})
+        whole.objects.delete(picture["key"])
+        assert run(app, ["reconcile"]).exit_code == 0, "what the product mends itself is nobody's duty"
+        whole.objects.delete(report_key_of(whole))
+        done = run(app, ["reconcile", "--mend", "--json"])
+        assert done.exit_code == 3, done.output
+        said = json.loads(done.output)
+        assert said["found"] == {"missing": {"picture": 1, "report": 1}}
+        assert said["mended"] == {"missing": {"picture": 1}}
+        assert run(app, ["reconcile"]).exit_code == 3
+        refused = run(app, ["reconcile", "--inventory", str(tmp_path / "none.json")])
+        assert refused.exit_code == 1
+        assert "no manifest" in refused.output
+    finally:
+        current_settings.cache_clear()
+    kept = last_upkeep(whole.database, "reconciliation")
+    assert kept is not None
+    assert (kept["ok"], kept["found"]) == (False, {"missing": {"report": 1}})
