@@ -19,7 +19,12 @@ from reporting_pipeline.automation.on_demand_sensor import on_demand_sensor
 from reporting_pipeline.automation.report_email_sensor import report_email_sensor
 from reporting_pipeline.automation.schedules import edition_schedule
 from reporting_pipeline.automation.subscription_sync import subscription_sync_sensor
-from reporting_pipeline.automation.upkeep import retention_job, retention_schedule
+from reporting_pipeline.automation.upkeep import (
+    reconciliation_check,
+    reconciliation_job,
+    retention_job,
+    upkeep_schedules,
+)
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.operations import logs
 from reporting_pipeline.resources import build_resources
@@ -42,17 +47,19 @@ def build_defs(
         warnings.simplefilter("ignore", BetaWarning)
         scopes = {cadence: Scope(cadence, settings, built_at) for cadence in Cadence}
         stages = [job for scope in scopes.values() for job in stage_jobs(scope)]
-        upkeep = retention_job(settings)
+        agreement = reconciliation_check()
+        retention, reconciliation = retention_job(settings), reconciliation_job(agreement)
         deliveries = [delivery_job(scope, delivery_job_name(cadence)) for cadence, scope in scopes.items()]
         return Definitions(
             assets=[
                 *source_assets(),
                 *(asset for scope in scopes.values() for asset in edition_assets(scope)),
             ],
-            jobs=[*stages, *deliveries, upkeep],
+            asset_checks=[agreement],
+            jobs=[*stages, *deliveries, retention, reconciliation],
             schedules=[
                 *(edition_schedule(scope) for scope in scopes.values()),
-                retention_schedule(settings, upkeep),
+                *upkeep_schedules(settings, retention, reconciliation),
             ],
             sensors=[
                 subscription_sync_sensor(settings),

@@ -130,6 +130,12 @@ ROWS: dict[str, list[Panel]] = {
             [("reporting_stored_bytes", "{{kind}}"), ("reporting_storage_limit_bytes", "limit")],
         ),
         (
+            "Records and bucket differ",
+            "short",
+            [("reporting_reconciliation_findings", "{{kind}} {{source}}")],
+        ),
+        ("Since the last reconciliation", "s", [("reporting_reconciliation_age_seconds", "age")]),
+        (
             "S3 traffic",
             "Bps",
             [("sum by (direction, kind) (rate(reporting_s3_bytes_total[5m]))", "{{direction}} {{kind}}")],

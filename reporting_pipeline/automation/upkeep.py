@@ -1,10 +1,16 @@
-"""The daily upkeep: retention, as a job that a person can try dry in the UI, and its schedule."""
+"""The nightly upkeep: reconciliation and retention, as jobs that a person can try dry in the UI."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetKey,
+    AssetSelection,
     Config,
     DefaultScheduleStatus,
     ExpectationResult,
@@ -19,18 +25,27 @@ from dagster import (
     TableColumn,
     TableRecord,
     TableSchema,
+    asset_check,
+    define_asset_job,
     job,
     op,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
+from reporting_pipeline.operations.reconciliation.findings import Findings
+from reporting_pipeline.operations.reconciliation.run import reconcile
 from reporting_pipeline.operations.retention.run import RetentionReport, retain
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.settings import Settings
 
 RETENTION_JOB = "retention_job"
+RECONCILIATION_JOB = "reconciliation_job"
+RECORDS_AND_BUCKET_AGREE = "records_and_bucket_agree"
 #: At night by the deployment's clock, after the daily edition.
 RETENTION_CRON = "40 3 * * *"
+#: Before retention: an orphan that is named again loses its tag first.
+RECONCILIATION_CRON = "40 2 * * *"
 #: Upkeep waits behind every edition, and its runs have a queue where queues are used.
 UPKEEP_TAGS = {"dagster-celery/queue": "aggregate", "dagster/priority": "-10", "dagster/max_runtime": "14400"}
 
@@ -88,16 +103,116 @@ def retention_job(settings: Settings) -> JobDefinition:
     return retention
 
 
-def retention_schedule(settings: Settings, job: JobDefinition) -> ScheduleDefinition:
+class ReconciliationConfig(Config):
+    """What one reconciliation does."""
+
+    mending: bool = Field(
+        default=True, description="Tag orphans, forget what can be made again, raise alerts."
+    )
+    inventory: str = Field(default="", description="An S3 inventory's manifest.json instead of a listing.")
+    hashes: bool = Field(default=False, description="Compare SHA-256, too: a request for each object.")
+
+
+def reconciliation_check() -> AssetChecksDefinition:
+    """Holds records and bucket against each other. With `mending: false` it only says what differs."""
+
+    @asset_check(
+        asset=AssetKey("s3_files"),
+        name=RECORDS_AND_BUCKET_AGREE,
+        description=(
+            "Every object that a record names is there, and every object is named. What differs and can be "
+            "made again is mended; a person is asked, by an alert, for what cannot be."
+        ),
+    )
+    def reconciled(
+        context: AssetCheckExecutionContext,
+        config: ReconciliationConfig,
+        mongo: MongoResource,
+        objects: ObjectStoreResource,
+    ) -> AssetCheckResult:
+        findings = reconcile(
+            mongo.database(),
+            objects.store(),
+            datetime.now(UTC),
+            mending=config.mending,
+            inventory=config.inventory,
+            hashes=config.hashes,
+        )
+        context.log.info(f"{findings.names} names, {findings.objects} objects; left: {dict(findings.left)}")
+        return AssetCheckResult(
+            passed=not findings.for_a_person,
+            severity=AssetCheckSeverity.ERROR,
+            metadata={"found": _differences(findings), "names": findings.names, "objects": findings.objects},
+        )
+
+    return reconciled
+
+
+def reconciliation_job(check: AssetChecksDefinition) -> UnresolvedAssetJobDefinition:
+    return define_asset_job(
+        RECONCILIATION_JOB,
+        selection=AssetSelection.checks(check),
+        description="Holds what records name against what the bucket holds, and mends what is safe.",
+        tags=UPKEEP_TAGS,
+    )
+
+
+def upkeep_schedules(
+    settings: Settings, retention: JobDefinition, reconciliation: UnresolvedAssetJobDefinition
+) -> list[ScheduleDefinition]:
+    """Both once a night."""
+    return [
+        _nightly(
+            "reconciliation_schedule",
+            reconciliation,
+            RECONCILIATION_CRON,
+            "Once a night: records and bucket are held against each other.",
+            settings,
+        ),
+        _nightly(
+            "retention_schedule",
+            retention,
+            RETENTION_CRON,
+            "Once a night: what is past its time is deleted.",
+            settings,
+        ),
+    ]
+
+
+def _nightly(
+    name: str,
+    job: JobDefinition | UnresolvedAssetJobDefinition,
+    cron: str,
+    description: str,
+    settings: Settings,
+) -> ScheduleDefinition:
     return ScheduleDefinition(
-        name="retention_schedule",
+        name=name,
         job=job,
-        cron_schedule=RETENTION_CRON,
+        cron_schedule=cron,
         execution_timezone=settings.timezone,
         default_status=DefaultScheduleStatus.RUNNING,
-        description="Once a night: what is past its time is deleted.",
+        description=description,
         execution_fn=lambda context: RunRequest(run_key=context.scheduled_execution_time.date().isoformat()),
     )
+
+
+def _differences(findings: Findings) -> MetadataValue[Any]:
+    columns = ["kind", "of", "found", "mended", "examples"]
+    rows = [
+        TableRecord(
+            {
+                "kind": group[0],
+                "of": group[1],
+                "found": str(count),
+                "mended": str(findings.mended[group]),
+                "examples": ", ".join(one.record or one.key for one in findings.examples[group][:10]),
+            }
+        )
+        for group, count in sorted(findings.found.items())
+    ]
+    schema = TableSchema([TableColumn(name) for name in columns])
+    return MetadataValue.table(records=rows, schema=schema)
 
 
 def _table(report: RetentionReport) -> MetadataValue[Any]:

@@ -21,6 +21,7 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.measures import BOUNDS, MEASURES
 from reporting_pipeline.stores.metrics import Figures, read, refresh
 from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.upkeep import last_upkeep
 
 log = logging.getLogger(__name__)
 _counting = threading.Lock()
@@ -76,6 +77,8 @@ COUNTS: Mapping[str, tuple[str, str]] = {
 }
 OWN = ("reporting_figures_age_seconds", "reporting_stored_bytes", "reporting_storage_limit_bytes")
 CAPACITY = "reporting_worker_capacity"
+#: Of the last reconciliation.
+DIFFERENCES = ("reporting_reconciliation_findings", "reporting_reconciliation_age_seconds")
 
 
 def exposition(database: Database, settings: Settings, now: datetime) -> bytes:
@@ -88,12 +91,13 @@ def exposition(database: Database, settings: Settings, now: datetime) -> bytes:
         _count_behind(database, now)
     registry = CollectorRegistry()
     registry.register(_Figures(figures, settings, now))
+    registry.register(_Differences(last_upkeep(database, "reconciliation"), now))
     return generate_latest(registry)
 
 
 def metric_names() -> set[str]:
     """Every metric that may be exposed, as Prometheus names its series."""
-    names = {name for name, _, _ in GAUGES.values()} | {*OWN, CAPACITY}
+    names = {name for name, _, _ in GAUGES.values()} | {*OWN, CAPACITY, *DIFFERENCES}
     names |= {f"{name}_total" for name, _, _ in ENDED.values()} | {
         f"{name}_total" for name, _ in COUNTS.values()
     }
@@ -177,6 +181,27 @@ class _Figures(Collector):
         family.add_metric(["render"], self._settings.render_runs)
         family.add_metric(["notify"], self._settings.delivery_runs)
         return family
+
+
+class _Differences(Collector):
+    """What the last reconciliation found and did not mend; nothing where there was none."""
+
+    def __init__(self, last: Record | None, now: datetime) -> None:
+        self._last, self._now = last, now
+
+    def collect(self) -> Iterable[Metric]:
+        if self._last is None:
+            return
+        family = GaugeMetricFamily(
+            DIFFERENCES[0], "Found by the last reconciliation and not mended.", labels=["kind", "source"]
+        )
+        mended = self._last.get("mended", {})
+        for kind, by_source in self._last.get("found", {}).items():
+            for source, count in by_source.items():
+                family.add_metric([kind, source], count - mended.get(kind, {}).get(source, 0))
+        yield family
+        age = max(0.0, (self._now - self._last["at"]).total_seconds())
+        yield GaugeMetricFamily(DIFFERENCES[1], "Since the last reconciliation.", value=age)
 
 
 def _of(counts: Mapping[str, float], prefix: str, labels: int) -> Iterator[tuple[list[str], float]]:

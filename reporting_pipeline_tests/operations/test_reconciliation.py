@@ -21,13 +21,16 @@ import pytest
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
+from reporting_pipeline.definitions import build_defs
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.reconciliation import Named, Source
+from reporting_pipeline.operations.metrics import exposition
 from reporting_pipeline.operations.reconciliation.findings import Findings
 from reporting_pipeline.operations.reconciliation.names import PREFIXES, all_names
 from reporting_pipeline.operations.reconciliation.run import reconcile
 from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
 from reporting_pipeline.operations.retention.run import retain
-from reporting_pipeline.settings import Settings
+from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.alerts import open_alerts
 from reporting_pipeline.stores.documents import file_key
@@ -68,6 +71,22 @@ def whole(database: Database, objects: ObjectStore) -> Ledger:
     )
     database.documents.insert_one({"_id": "doc_3", "trial": "T1", "file": None})
     return ledger
+
+
+@pytest.fixture
+def environment(settings: Settings, endpoints: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The deployment of `settings` as commands and jobs find it."""
+    for name, value in {
+        "REPORTING_ENVIRONMENT": "test",
+        "REPORTING_HOME": str(settings.home),
+        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
+        "REPORTING_S3_BUCKET": settings.s3_bucket,
+        **endpoints.as_environment(),
+    }.items():
+        monkeypatch.setenv(name, value)
+    current_settings.cache_clear()
+    yield
+    current_settings.cache_clear()
 
 
 def document(ledger: Ledger, name: str) -> str:
@@ -510,43 +529,72 @@ def test_an_inventory_that_cannot_be_used_is_refused_and_nothing_is_mended(
     assert last_upkeep(whole.database, "reconciliation") is None
 
 
+# --- what is said of it ------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_nightly_job_mends_and_says_what_differs(whole: Ledger, settings: Settings) -> None:
+    [picture] = whole.database.media.find({})
+    whole.objects.delete_many([picture["key"], report_key_of(whole)])
+    job = build_defs(settings).resolve_job_def("reconciliation_job")
+
+    def verdict(**config: Any) -> tuple[bool, list[dict[str, Any]]]:
+        done = job.execute_in_process({"ops": {"s3_files_records_and_bucket_agree": {"config": config}}})
+        assert done.success, "what differs is no failure of the job"
+        [check] = done.get_asset_check_evaluations()
+        table: Any = check.metadata["found"]
+        return check.passed, [dict(row.data) for row in table.records]
+
+    agree, rows = verdict(mending=False)
+    assert not agree
+    assert [(row["kind"], row["of"], row["found"], row["mended"]) for row in rows] == [
+        ("missing", "picture", "1", "0"),
+        ("missing", "report", "1", "0"),
+    ]
+    assert verdict()[1][0]["mended"] == "1"
+    assert whole.database.media.count_documents({}) == 0
+    whole.objects.put(
+        report_key_of(whole),
+        Ledger.content(Period.from_key(Cadence.WEEKLY, period_key(whole), "UTC"), REPORT),
+    )
+    assert verdict() == (True, [])
+
+
+def test_the_metrics_tell_what_is_not_mended_and_how_old_that_is(whole: Ledger, settings: Settings) -> None:
+    now = later()
+    assert b"reporting_reconciliation" not in exposition(whole.database, settings, now)
+    [picture] = whole.database.media.find({})
+    whole.objects.delete_many([picture["key"], report_key_of(whole)])
+    reconciled(whole, now)
+    text = exposition(whole.database, settings, now + timedelta(hours=2)).decode()
+    assert 'reporting_reconciliation_findings{kind="missing",source="report"} 1.0' in text
+    assert 'reporting_reconciliation_findings{kind="missing",source="picture"} 0.0' in text
+    [age] = [line for line in text.splitlines() if line.startswith("reporting_reconciliation_age_seconds ")]
+    assert float(age.split()[1]) == pytest.approx(7_200, abs=1)
+
+
 # --- the command -------------------------------------------------------------------------------------
 
 
-def test_the_command(
-    whole: Ledger, settings: Settings, endpoints: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from reporting_pipeline.settings import current_settings
-
-    for name, value in {
-        "REPORTING_ENVIRONMENT": "test",
-        "REPORTING_HOME": str(settings.home),
-        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
-        "REPORTING_S3_BUCKET": settings.s3_bucket,
-        **endpoints.as_environment(),
-    }.items():
-        monkeypatch.setenv(name, value)
-    current_settings.cache_clear()
+@pytest.mark.usefixtures("environment")
+def test_the_command(whole: Ledger, tmp_path: Path) -> None:
     run = CliRunner().invoke
-    try:
-        done = run(app, ["reconcile"])
-        assert done.exit_code == 0, done.output
-        assert "nothing differs" in done.output
-        [picture] = whole.database.media.find({})
-        whole.objects.delete(picture["key"])
-        assert run(app, ["reconcile"]).exit_code == 0, "what the product mends itself is nobody's duty"
-        whole.objects.delete(report_key_of(whole))
-        done = run(app, ["reconcile", "--mend", "--json"])
-        assert done.exit_code == 3, done.output
-        said = json.loads(done.output)
-        assert said["found"] == {"missing": {"picture": 1, "report": 1}}
-        assert said["mended"] == {"missing": {"picture": 1}}
-        assert run(app, ["reconcile"]).exit_code == 3
-        refused = run(app, ["reconcile", "--inventory", str(tmp_path / "none.json")])
-        assert refused.exit_code == 1
-        assert "no manifest" in refused.output
-    finally:
-        current_settings.cache_clear()
+    done = run(app, ["reconcile"])
+    assert done.exit_code == 0, done.output
+    assert "nothing differs" in done.output
+    [picture] = whole.database.media.find({})
+    whole.objects.delete(picture["key"])
+    assert run(app, ["reconcile"]).exit_code == 0, "what the product mends itself is nobody's duty"
+    whole.objects.delete(report_key_of(whole))
+    done = run(app, ["reconcile", "--mend", "--json"])
+    assert done.exit_code == 3, done.output
+    said = json.loads(done.output)
+    assert said["found"] == {"missing": {"picture": 1, "report": 1}}
+    assert said["mended"] == {"missing": {"picture": 1}}
+    assert run(app, ["reconcile"]).exit_code == 3
+    refused = run(app, ["reconcile", "--inventory", str(tmp_path / "none.json")])
+    assert refused.exit_code == 1
+    assert "no manifest" in refused.output
     kept = last_upkeep(whole.database, "reconciliation")
     assert kept is not None
     assert (kept["ok"], kept["found"]) == (False, {"missing": {"report": 1}})
