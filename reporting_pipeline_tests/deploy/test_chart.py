@@ -1,0 +1,252 @@
+"""The chart: rendered by Helm's engine, held against Kubernetes' schemas, its numbers asked of Prometheus."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import pytest
+import yaml
+
+from reporting_pipeline.stores.metrics import STAGES
+from reporting_pipeline_tests.deploy import artefacts
+from reporting_pipeline_tests.deploy.artefacts import of_kind, pods, rendered
+
+#: Of operators, whose schemas are not Kubernetes' own: their text is held by the tests below.
+FOREIGN = {"ScaledObject", "PrometheusRule", "ServiceMonitor"}
+OLDEST, NEWEST = "1.27", "1.34"
+
+
+def test_helm_s_linter_has_nothing_against_it() -> None:
+    report = helm_python.lint(str(artefacts.CHART), artefacts.VALUES)
+    assert report["errors"] == []
+    assert [one["error"] for one in report["messages"] if one["severity"] > 1] == []
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("more", [{}, artefacts.CRONS, {"stopped": True}], ids=["plain", "crons", "stopped"])
+def test_every_object_is_what_kubernetes_takes(version: str, more: dict[str, Any]) -> None:
+    objects = rendered(more)
+    known = [one for one in objects if one["kind"] not in FOREIGN]
+    assert len(known) > 25
+    for one in known:
+        kubernetes_validate.validate(one, version, strict=True)
+    names = [(one["kind"], one["metadata"]["name"]) for one in objects]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"secretName": ""},
+        {"settings": {**artefacts.VALUES["settings"], "REPORTING_PUBLIC_URL": "http://reports.trials.test"}},
+        {"settings": {**artefacts.VALUES["settings"], "REPORTING_LINK_SECRET": "in plain text"}},
+        {"settings": {**artefacts.VALUES["settings"], "MONGODB_URI": "mongodb://user:word@host"}},
+        {"settings": {**artefacts.VALUES["settings"], "REPORTING_EMAIL_BACKEND": "outbox"}},
+        {"daemon": {"replicas": 2}},
+        {"backup": {"enabled": True, "target": ""}},
+        {"signIn": {"issuer": "", "secretName": "sign-in"}},
+        {"signIn": {**artefacts.VALUES["signIn"], "operators": []}},
+        {"misspelt": True},
+    ],
+    ids=str,
+)
+def test_values_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(helm_python.HelmError):
+        rendered(wrong)
+
+
+def test_every_container_is_without_rights_and_bounded() -> None:
+    for name, spec in pods(rendered(artefacts.CRONS)):
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["automountServiceAccountToken"] is False, name
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert "memory" in container["resources"]["limits"], name
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
+
+
+def test_every_volume_that_is_mounted_is_there() -> None:
+    objects = rendered(artefacts.CRONS)
+    maps = of_kind(objects, "ConfigMap")
+    for name, spec in pods(objects):
+        volumes = {one["name"]: one for one in spec["volumes"]}
+        for container in spec["containers"]:
+            assert {one["name"] for one in container.get("volumeMounts", [])} <= set(volumes), name
+        for one in volumes.values():
+            assert one.get("configMap", {}).get("name", "rp-dagster") in maps, name
+
+
+def test_every_account_is_there() -> None:
+    objects = rendered(artefacts.CRONS)
+    asked = {spec["serviceAccountName"] for _, spec in pods(objects) if "serviceAccountName" in spec}
+    assert asked == set(of_kind(objects, "ServiceAccount"))
+
+
+def test_daemon_and_code_server_are_one_and_never_two_for_a_moment() -> None:
+    deployments = of_kind(rendered(), "Deployment")
+    for name in ("rp-daemon", "rp-code-server"):
+        assert deployments[name]["spec"]["replicas"] == 1
+        assert deployments[name]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_api_grows_by_cpu_and_is_asked_for_health_and_readiness() -> None:
+    objects = rendered()
+    scaler = of_kind(objects, "HorizontalPodAutoscaler")["rp-api"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 10)
+    assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 70
+    (container,) = of_kind(objects, "Deployment")["rp-api"]["spec"]["template"]["spec"]["containers"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_every_stage_has_its_workers() -> None:
+    objects = rendered()
+    deployments, scalers = of_kind(objects, "Deployment"), of_kind(objects, "ScaledObject")
+    assert set(scalers) == {f"rp-{stage}-workers" for stage in STAGES}
+    for stage in STAGES:
+        (container,) = deployments[f"rp-{stage}-workers"]["spec"]["template"]["spec"]["containers"]
+        command = container["command"]
+        assert command[command.index("--queues") + 1] == stage
+        spec = scalers[f"rp-{stage}-workers"]["spec"]
+        assert spec["scaleTargetRef"]["name"] in deployments
+        assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (3, 20)
+
+
+def test_prometheus_answers_as_the_scaling_is_meant(tmp_path: Path) -> None:
+    """2 adds a pod, 1 leaves, 0 takes one: over 100 at once, under 10 for ten minutes, nothing unknown."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed: `apt-get install prometheus` brings it")
+    scaler = of_kind(rendered(), "ScaledObject")["rp-render-workers"]["spec"]
+    (trigger,) = scaler["triggers"]
+    assert trigger["metricType"] == "Value"
+    assert trigger["metadata"]["threshold"] == "1"
+    query = trigger["metadata"]["query"]
+
+    def case(depth: str, minute: int, expected: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "interval": "30s",
+            "input_series": [
+                # Two APIs tell the same number; another stage's is not this one's.
+                {"series": 'reporting_queue_depth{stage="render",pod="a"}', "values": depth},
+                {"series": 'reporting_queue_depth{stage="render",pod="b"}', "values": depth},
+                {"series": 'reporting_queue_depth{stage="fetch",pod="a"}', "values": "5000x80"},
+            ],
+            "promql_expr_test": [{"expr": query, "eval_time": f"{minute}m", "exp_samples": expected}],
+        }
+
+    adds, leaves, takes = ([{"labels": "{}", "value": value}] for value in (2, 1, 0))
+    cases = [
+        case("101x80", 1, adds),
+        case("100x80", 30, leaves),
+        case("10x80", 30, leaves),
+        case("9x80", 30, takes),
+        case("50x10 9x70", 14, leaves),  # 9 for nine minutes
+        case("50x10 9x70", 16, takes),
+        case("9x20 50 9x60", 12, leaves),  # one deep moment begins the ten minutes again
+    ]
+    absent = case("9x1", 30, [])
+    absent["input_series"] = absent["input_series"][2:]
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump({"tests": [*cases, absent]}))
+    done = subprocess.run(
+        [program, "test", "rules", "cases.yaml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+
+
+def test_dagster_s_ui_listens_to_its_own_pod_alone() -> None:
+    objects = rendered()
+    deployments, services = of_kind(objects, "Deployment"), of_kind(objects, "Service")
+    for name in ("rp-webserver", "rp-webserver-read"):
+        web, sign_in = deployments[name]["spec"]["template"]["spec"]["containers"]
+        assert web["command"][web["command"].index("--host") + 1] == "127.0.0.1"
+        assert "ports" not in web
+        environment = {one["name"]: one["value"] for one in sign_in["env"]}
+        assert environment["OAUTH2_PROXY_UPSTREAMS"] == "http://127.0.0.1:3000/"
+        assert environment["OAUTH2_PROXY_ALLOWED_GROUPS"]
+        assert "OAUTH2_PROXY_SKIP_AUTH_ROUTES" not in environment
+        assert services[name]["spec"]["ports"][0]["targetPort"] == sign_in["ports"][0]["name"]
+        assert ("--read-only" in web["command"]) == name.endswith("-read")
+        analysts = "reporting-analysts" in environment["OAUTH2_PROXY_ALLOWED_GROUPS"]
+        assert analysts == name.endswith("-read")
+
+
+def test_nothing_comes_in_that_no_policy_names() -> None:
+    policies = of_kind(rendered(), "NetworkPolicy")
+    default = policies["rp-default"]["spec"]
+    assert set(default["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in default
+    opened = {
+        name: [port["port"] for rule in one["spec"].get("ingress", []) for port in rule["ports"]]
+        for name, one in policies.items()
+    }
+    assert opened == {
+        "rp-default": [],
+        "rp-api": [8000],
+        "rp-webserver": [4180],
+        "rp-webserver-read": [4180],
+        "rp-code-server": [4000],
+    }
+    assert all(rule["from"] for one in policies.values() for rule in one["spec"].get("ingress", []))
+    labels = default["podSelector"]["matchLabels"].items()
+    for one in rendered(artefacts.CRONS):
+        spec = one.get("spec", {})
+        template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
+        if template:
+            assert labels <= template["metadata"]["labels"].items(), one["metadata"]["name"]
+
+
+def test_the_migration_comes_before_all_and_needs_nothing_of_the_chart() -> None:
+    (job,) = of_kind(rendered(), "Job").values()
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    spec = job["spec"]["template"]["spec"]
+    assert "serviceAccountName" not in spec
+    assert all("configMap" not in volume for volume in spec["volumes"])
+
+
+def test_stopped_leaves_nothing_that_works_or_starts_something() -> None:
+    objects = rendered({**artefacts.CRONS, "stopped": True})
+    assert {one["spec"]["replicas"] for one in of_kind(objects, "Deployment").values()} == {0}
+    assert of_kind(objects, "ScaledObject") == {}
+    assert of_kind(objects, "HorizontalPodAutoscaler") == {}
+    assert all(one["spec"]["suspend"] for one in of_kind(objects, "CronJob").values())
+    assert of_kind(objects, "Job") != {}
+
+
+def test_instance_and_rules_are_those_that_are_tested_elsewhere() -> None:
+    objects = rendered()
+    data = of_kind(objects, "ConfigMap")["rp-dagster"]["data"]
+    instance = (artefacts.DEPLOY / "celery/dagster.yaml").read_text()
+    assert yaml.safe_load(data["dagster.yaml"]) == yaml.safe_load(instance)
+    server = yaml.safe_load(data["workspace.yaml"])["load_from"][0]["grpc_server"]
+    service = of_kind(objects, "Service")[server["host"]]
+    assert service["spec"]["ports"][0]["port"] == server["port"]
+    rules = yaml.safe_load((artefacts.DEPLOY / "prometheus/alerts.yaml").read_text())
+    assert of_kind(objects, "PrometheusRule")["rp"]["spec"] == rules
+
+
+def test_the_scrape_finds_the_api_and_signs_in() -> None:
+    objects = rendered()
+    monitor = of_kind(objects, "ServiceMonitor")["rp"]["spec"]
+    service = of_kind(objects, "Service")["rp-api"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["port"] == service["spec"]["ports"][0]["name"]
+    assert endpoint["authorization"]["credentials"]["key"] == "REPORTING_METRICS_TOKEN"
+
+
+def test_chart_image_and_compose_are_of_the_product_s_version() -> None:
+    version = tomllib.loads((artefacts.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((artefacts.CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert artefacts.compose()["services"]["api"]["image"].endswith(f":-{version}}}")

@@ -1,0 +1,102 @@
+"""One machine: the compose file is one, nothing stands open, the migration comes first."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compose_spec import PyCompose
+
+from reporting_pipeline_tests.deploy import artefacts
+
+FILE = artefacts.DEPLOY / "compose.yaml"
+CADDY = artefacts.DEPLOY / "docker/Caddyfile"
+SERVICES: dict[str, dict[str, Any]] = artefacts.compose()["services"]
+#: What the linter says and the deployment means: images by tag (digests are the registry's to tell), no
+#: limit of CPU (a limit would slow an edition on an idle machine), and Caddy's two ports, open on purpose.
+MEANT = {"CL-0019", "CL-0026", "CL-0005"}
+
+
+def put_in(text: str) -> str:
+    """Each `${NAME:-default}` as its default, each `${NAME:?}` as a word."""
+    return re.sub(r"\$\{\w+:(?:-([^}]*)|\?)\}", lambda found: found[1] or "given", text)
+
+
+def test_it_follows_the_specification() -> None:
+    """Merges of YAML and variables are put in first: the specification's own model knows neither."""
+    written = {name: part for name, part in artefacts.compose().items() if not name.startswith("x-")}
+    assert set(PyCompose.from_json(put_in(json.dumps(written))).service_names()) == set(SERVICES)
+
+
+def test_the_linter_says_nothing_that_is_not_meant() -> None:
+    program = Path(sys.executable).parent / "compose-lint"
+    done = subprocess.run([program, "check", "--format", "json", FILE], capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    said = {(one["rule_id"], one["service"]) for one in found["findings"]}
+    assert {rule for rule, _ in said} <= MEANT
+    assert {service for rule, service in said if rule == "CL-0005"} <= {"caddy"}
+
+
+def test_only_caddy_is_reached_from_outside() -> None:
+    assert [name for name, one in SERVICES.items() if "ports" in one] == ["caddy"]
+    assert [name for name, one in SERVICES.items() if "network_mode" in one] == []
+    assert [name for name, one in SERVICES.items() if "outside" in one["networks"]] == ["caddy"]
+
+
+def test_nothing_of_ours_starts_before_the_migration() -> None:
+    def waits(name: str) -> bool:
+        named = SERVICES[name].get("depends_on", {})
+        return "migrate" in named or any(waits(other) for other in named)
+
+    for name in artefacts.own_services():
+        assert name == "migrate" or waits(name), name
+    assert SERVICES["api"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_hardened(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+
+
+def test_no_secret_is_written_down() -> None:
+    for name, service in SERVICES.items():
+        for variable, value in service.get("environment", {}).items():
+            if re.search(r"SECRET|PASSWORD|TOKEN|_URI$|SMTP_URL|ACCESS_KEY|KEK", variable):
+                assert re.search(r"\$\{\w+:\?\}", value), f"{name}: {variable}"
+
+
+def test_dagster_s_ui_is_behind_the_sign_in() -> None:
+    """Every site that leads to a webserver asks oauth2-proxy before it passes anything on."""
+    sites = re.findall(r"^\{\$(\w+)\} \{\n(.*?)^\}", CADDY.read_text(), re.MULTILINE | re.DOTALL)
+    leading = {name: body for name, body in sites if "webserver" in body}
+    assert set(leading) == {"DAGSTER_HOST", "DAGSTER_READ_HOST"}
+    for name, body in leading.items():
+        assert re.search(r"forward_auth oauth2-proxy:4180 \{\s+uri /oauth2/auth\?allowed_groups=", body), name
+        assert body.index("forward_auth") < body.index("reverse_proxy webserver"), name
+    assert "--read-only" in SERVICES["webserver-read"]["command"]
+    assert "webserver-read:3000" in leading["DAGSTER_READ_HOST"]
+    assert "analysts" not in leading["DAGSTER_HOST"]
+
+
+def test_caddy_takes_its_file() -> None:
+    program = shutil.which("caddy")
+    if program is None:
+        pytest.skip("caddy is not installed: `apt-get install caddy` brings it")
+    names = re.findall(r"\{\$(\w+)\}", CADDY.read_text())
+    done = subprocess.run(
+        [program, "validate", "--adapter", "caddyfile", "--config", CADDY],
+        env={name: f"{name.lower().replace('_', '-')}.trials.test" for name in names},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
