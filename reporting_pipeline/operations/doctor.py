@@ -23,7 +23,9 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.errors import PyMongoError
 
+from reporting_pipeline.operations.retention.rules import retention_days
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.schema import SCHEMA_VERSION, is_new, schema_version
@@ -32,7 +34,6 @@ OLDEST_MONGODB = (6, 0)
 SKEW = timedelta(seconds=2)
 TIMEOUT_SECONDS = 10
 EVENT_BATCH = 100
-LIFECYCLE_PREFIXES = ("snapshots/", "datasets/", "media/")
 SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 #: The local part of a DKIM record is the provider's choice; these are common.
 DKIM_SELECTORS = ("s1", "s2", "default", "mail", "selector1", "selector2", "k1")
@@ -158,22 +159,16 @@ def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Finding]:
         )
     finally:
         objects.delete(key)
-    yield _lifecycle(objects)
+    yield _lifecycle(objects, settings)
 
 
-def _lifecycle(objects: ObjectStore) -> Finding:
-    try:
-        rules = objects.client.get_bucket_lifecycle_configuration(Bucket=objects.bucket)["Rules"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchLifecycleConfiguration", "404"):
-            raise
-        rules = []
-    ending = [rule for rule in rules if rule.get("Status") == "Enabled" and "Expiration" in rule]
-    prefixes = [str(rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))) for rule in ending]
-    open_ended = [one for one in LIFECYCLE_PREFIXES if not any(one.startswith(prefix) for prefix in prefixes)]
-    text = f"nothing ends what lies under {', '.join(open_ended)}" if open_ended else "old objects are ended"
+def _lifecycle(objects: ObjectStore, settings: Settings) -> Finding:
+    """Whether the bucket's rules are those that `bucket-rules` writes, and none of others' does harm."""
+    problems = rule_problems(wanted_rules(settings, retention_days(settings)), standing_rules(objects))
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    text = f"{problems[0]}{more}" if problems else "old objects are ended"
     return _either(
-        "s3", not open_ended, text, "set lifecycle rules as docs/operations.md says", otherwise="warning"
+        "s3", not problems, text, "run `reporting-pipeline bucket-rules --write`", otherwise="warning"
     )
 
 

@@ -26,7 +26,14 @@ ABORT_UPLOADS_DAYS = 7
 OLD_VERSIONS_DAYS = 30
 ARCHIVED = ("reports/", "snapshots/", "files/")
 
+#: What servers say that know expiry but no classes to move to (SeaweedFS, MinIO without tiers).
+_NO_SUCH_CLASS = ("NotImplemented", "InvalidStorageClass", "InvalidRequest", "MalformedXML")
+
 Rule = dict[str, Any]
+
+
+class RulesNotTaken(ValueError):
+    """The bucket's server cannot do what the rules ask; the message says which setting to change."""
 
 
 def wanted_rules(settings: Settings, days: Mapping[str, int]) -> list[Rule]:
@@ -72,12 +79,29 @@ def standing_rules(objects: ObjectStore) -> list[Rule]:
 
 
 def write_rules(objects: ObjectStore, wanted: Sequence[Rule]) -> None:
-    """Write our rules; those of others stay as they are."""
+    """Write our rules; those of others stay as they are.
+
+    Raises RulesNotTaken where the server cannot do what they ask.
+    """
     others = [rule for rule in standing_rules(objects) if not str(rule.get("ID", "")).startswith(OURS)]
     rules: Any = [*others, *wanted]
-    objects.client.put_bucket_lifecycle_configuration(
-        Bucket=objects.bucket, LifecycleConfiguration={"Rules": rules}
-    )
+    try:
+        objects.client.put_bucket_lifecycle_configuration(
+            Bucket=objects.bucket, LifecycleConfiguration={"Rules": rules}
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _NO_SUCH_CLASS:
+            raise
+        moving = any("Transitions" in rule for rule in wanted)
+        raise RulesNotTaken(
+            f"the S3 refuses the rules ({error.response['Error']['Code']}). "
+            + (
+                "They move files to another storage class, which this server may not have: set "
+                "REPORTING_ARCHIVE_CLASS=none"
+                if moving
+                else "It keeps no lifecycle rules: `reporting-pipeline retention` deletes all the same"
+            )
+        ) from None
 
 
 def rule_problems(wanted: Sequence[Rule], standing: Sequence[Rule]) -> list[str]:

@@ -46,7 +46,9 @@ def bootstrap(
         return Bootstrapped(organisation, standing["_id"], made=False)
     admins = {"organisation": organisation, "roles": Role.ADMIN.value, "active": True}
     if database.users.find_one(admins, {"_id": 1}) is not None:
-        raise ValueError(f"{organisation} has an admin already, who makes further users (POST /api/users)")
+        raise ValueError(
+            f"{organisation} has an admin already, who makes further users (PUT /api/users/{{user_id}})"
+        )
     if database.organisations.find_one({"_id": organisation}) is None:
         save_organisation(database, organisation, name, domains)
         record(database, Action.ORGANISATION_CREATED, "system", organisation, now, organisation=organisation)

@@ -13,11 +13,18 @@ from dagster import DagsterInstance, DagsterRunStatus, job, op
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
+from reporting_pipeline.operations.doctor import Finding, examine
 from reporting_pipeline.operations.retention.rules import keep_rules, retention_days
 from reporting_pipeline.operations.retention.run import KINDS, RetentionReport, retain
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
-from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules, write_rules
+from reporting_pipeline.stores.bucket_rules import (
+    RulesNotTaken,
+    rule_problems,
+    standing_rules,
+    wanted_rules,
+    write_rules,
+)
 from reporting_pipeline.stores.holds import ReportMissing, holds, lift_hold, place_hold
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import HELD, ORPHAN, RETENTION_TAG, STANDARD, ObjectStore
@@ -296,6 +303,33 @@ def test_the_buckets_rules_are_written_verified_and_leave_those_of_others(
     assert rule_problems(shorter, standing) == [
         "the rule reporting-expire-reports is another; `reporting-pipeline bucket-rules --write`"
     ]
+
+
+def test_a_server_without_storage_classes_is_told_with_the_setting_that_helps(
+    objects: ObjectStore, settings: Settings
+) -> None:
+    with pytest.raises(RulesNotTaken, match="REPORTING_ARCHIVE_CLASS=none"):
+        write_rules(objects, wanted_rules(settings, retention_days(settings)))
+
+
+def test_the_doctor_holds_the_bucket_s_rules_against_those_that_it_would_write(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    simple = settings.model_copy(update={"archive_class": "none"})
+
+    def told() -> list[Finding]:
+        return [
+            one for one in examine(database, objects, simple) if "rule" in one.text or "ended" in one.text
+        ]
+
+    assert [(one.state, one.todo) for one in told()] == [
+        ("warning", "run `reporting-pipeline bucket-rules --write`")
+    ]
+    wanted = wanted_rules(simple, retention_days(simple))
+    write_rules(objects, wanted[1:])  # a rule under one prefix ends nothing under another
+    assert [one.state for one in told()] == ["warning"]
+    write_rules(objects, wanted)
+    assert [one.state for one in told()] == ["ok"]
 
 
 @pytest.mark.parametrize(

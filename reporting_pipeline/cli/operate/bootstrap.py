@@ -56,7 +56,15 @@ def _say(done: Bootstrapped, settings: Settings) -> None:
     for step in (
         "reporting-pipeline doctor",
         token,
-        f'curl -H "Authorization: Bearer $TOKEN" {settings.public_url}/api/users',
-        "people and what each may see: POST /api/users; documents: reporting-pipeline import; docs/api.md",
+        f'curl -H "Authorization: Bearer $TOKEN" {settings.public_url}/api/users/{done.admin}',
+        "people and what each may see: PUT /api/users/{user_id}; documents: reporting-pipeline import; "
+        "docs/api.md",
     ):
-        console.print(f"  {step}", highlight=False, soft_wrap=True)
+        console.print(f"  {step}", highlight=False, soft_wrap=True, markup=False)
+    if done.organisation != settings.organisation:
+        console.print(
+            f"Commands are for the organisation {settings.organisation} where they name none: set "
+            f"REPORTING_ORGANISATION={done.organisation}, or give them --organisation {done.organisation}",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -31,17 +31,17 @@ def code_server(
 ) -> None:
     """Load the definitions and serve them to Dagster's webserver and daemon until SIGTERM."""
     with plain_errors():
-        current_settings()
-        code = run(host, port)
+        code = run(host, port, log_format=current_settings().log_format)
     raise typer.Exit(code)
 
 
-def run(host: str, port: int) -> int:
+def run(host: str, port: int, log_format: str = "text") -> int:
     """Serve until told to stop; the exit code. Raises SettingsError where somebody has the port."""
     _refuse_taken(host, port)
-    command = [sys.executable, "-m", "dagster", "code-server", "start"]
+    command = [sys.executable, "-m", "dagster", "code-server", "start", "-h", host, "-p", str(port)]
+    form = ["--log-format", "json"] if log_format == "json" else []
     child = subprocess.Popen(
-        [*command, "-h", host, "-p", str(port), "-m", DEFINITIONS],
+        [*command, "-m", DEFINITIONS, *form],
         env=child_environment({"DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": str(GRACE_SECONDS)}),
         start_new_session=True,  # a Ctrl-C reaches it once, from here
     )

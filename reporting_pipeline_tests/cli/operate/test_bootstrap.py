@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
@@ -56,3 +59,17 @@ def test_a_bad_address_is_an_error_in_one_line(deployment: Database) -> None:
     assert "Traceback" not in result.output
     assert deployment.users.count_documents({}) == 0
     assert deployment.organisations.count_documents({}) == 0
+
+
+def test_every_route_that_the_next_steps_name_is_one_of_the_api(deployment: Database) -> None:
+    said = runner.invoke(app, ["bootstrap", "ann@x.org", "--organisation", "acme"]).output
+    refused = runner.invoke(app, ["bootstrap", "bob@x.org", "--organisation", "acme"]).output
+    paths = json.loads(runner.invoke(app, ["openapi"]).output)["paths"]
+    patterns = [re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in paths]
+    named = re.findall(r"/api/[\w/{}-]+", said + refused)
+    assert len(named) == 3
+    for path in named:
+        assert any(pattern.fullmatch(path) for pattern in patterns), path
+    for method, path in re.findall(r"(GET|POST|PUT) (/api/[\w/{}-]+)", said + refused):
+        assert method.lower() in paths[path]
+    assert "REPORTING_ORGANISATION=acme" in said, "commands without --organisation would be for another one"

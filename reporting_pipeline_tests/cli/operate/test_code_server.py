@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -71,5 +72,7 @@ def test_a_port_is_ones_own_and_sigterm_stops_it(endpoints: Endpoints, tmp_path:
         first.send_signal(signal.SIGTERM)
         assert first.wait(PATIENCE) == 0
     assert not is_loaded(port)
-    with serving(port, environment, tmp_path / "third.log"):
+    with serving(port, {**environment, "REPORTING_LOG_FORMAT": "json"}, tmp_path / "third.log"):
         wait_until("the port is free for the next one", lambda: is_loaded(port), every=0.2)
+    lines = (tmp_path / "third.log").read_text().splitlines()
+    assert [json.loads(line) for line in lines if line.strip()], "each line is an object"
