@@ -187,7 +187,7 @@ def test_every_adverse_event_of_the_raw_table_is_listed_once_and_no_other(printe
             start if len(start) == 10 else "partial",
         )
         for subject, site, term, severity, serious, start in row.findall(
-            _section(printed.text, "Adverse events Serious events first")
+            _section(printed.text, "Adverse events Fatal events first")
         )
     )
     weeks = (printed.figures_week - cdisc_pilot.BUSIEST_WEEK).days // 7
