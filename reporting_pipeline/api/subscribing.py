@@ -24,7 +24,13 @@ from reporting_pipeline.stores import lifecycle, quotas, subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
 from reporting_pipeline.usecases import subscriptions as usecase
-from reporting_pipeline.usecases.report_types import report_types
+from reporting_pipeline.usecases.report_types import (
+    ParametersInvalid,
+    checked_parameters,
+    is_for,
+    report_types,
+    understood_by,
+)
 
 _TRIES = 8
 
@@ -61,7 +67,7 @@ class Draft:
     description: str = ""
     report_type: str = "trial_activity"
     format: Format = Format.PDF
-    parameters: Mapping[str, str | int | float | bool] | None = None
+    parameters: Mapping[str, Any] | None = None
 
 
 def owner_of(deployment: Context, caller: User, user_id: str, action: Action, pointers: Pointers) -> User:
@@ -105,7 +111,7 @@ def find(
 
 def create(deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers) -> Subscription:
     """Check and store a new subscription."""
-    check_report_type(draft.report_type)
+    parameters = check_report_type(draft.report_type, draft.parameters or {}, owner)
     check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
     now = deployment.now
     fresh = Subscription(
@@ -119,7 +125,7 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
         schedule=draft.schedule,
         recipients=draft.recipients,
         format=draft.format,
-        parameters=dict(draft.parameters or {}),
+        parameters=parameters,
         created_at=now,
         updated_at=now,
     )
@@ -154,6 +160,10 @@ def change(
         changes = dict(changes_of(current))
         if not changes:
             return current
+        if "report_type" in changes or "parameters" in changes:
+            kind = changes.get("report_type", current.report_type)
+            kept = changes.get("parameters", understood_by(kind, current.parameters))
+            changes["parameters"] = check_report_type(kind, kept, owner)
         check(
             deployment,
             caller,
@@ -257,11 +267,29 @@ def check(
         raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
 
 
-def check_report_type(report_type: str) -> None:
-    """Refuse (422) a report type that there is not."""
+def check_report_type(
+    report_type: str, parameters: Mapping[str, Any] | None = None, owner: User | None = None
+) -> dict[str, Any]:
+    """Refuse (422) a type that there is not, that the owner's audience has not, and parameters it takes not.
+
+    Returns the parameters as they are kept.
+    """
     if report_type not in report_types():
-        detail = f"there is no such report type; there is {', '.join(report_types())}"
-        raise Problem("validation", f"report_type: {detail}", [FieldError("#/report_type", detail)])
+        raise _wrong_type(f"there is no such report type; there is {', '.join(report_types())}")
+    if owner is not None and not is_for(report_type, owner.entitlements.audience):
+        raise _wrong_type(f"it is not written for the audience {owner.entitlements.audience.value}")
+    try:
+        return checked_parameters(report_type, parameters or {})
+    except ParametersInvalid as invalid:
+        found = [
+            FieldError(f"#/report_parameters/options/{path}".rstrip("/"), detail)
+            for path, detail in invalid.problems
+        ]
+        raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found) from None
+
+
+def _wrong_type(detail: str) -> Problem:
+    return Problem("validation", f"report_type: {detail}", [FieldError("#/report_type", detail)])
 
 
 def changed_meanwhile(current: Subscription) -> Problem:

@@ -34,6 +34,7 @@ from reporting_pipeline.assets.thumbnails import ThumbnailSource
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.omissions import (
     DEFAULT_ON_OMISSION,
     WHOLE_TRIAL,
@@ -66,7 +67,7 @@ from reporting_pipeline.stores.subscriptions import records_by_id
 from reporting_pipeline.stores.users import all_organisations, users_by_id
 
 #: Raise it when reports look or count differently: every report is then made again when asked for.
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 #: Datasets kept in memory at a time; partitions are worked in the order of their trials.
 DATASETS_KEPT = 8
 #: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
@@ -91,6 +92,10 @@ class _Order:
         """Whose record alone the report shows; "" when it is not a participant's."""
         own = self.owner.entitlements
         return own.subject if own.own_record_only else ""
+
+    @property
+    def audience(self) -> Audience:
+        return self.owner.entitlements.audience
 
     @property
     def shown(self) -> list[Record]:
@@ -189,7 +194,7 @@ class ReportBatch:
                 one.report_type,
                 one.format,
                 one.filters.fingerprint(),
-                json.dumps([order.shown, order.subject]),
+                json.dumps([order.shown, order.subject, order.audience, one.parameters], sort_keys=True),
             )
 
         return sorted(partitions, key=position)
@@ -218,7 +223,7 @@ class ReportBatch:
             self._organisation(one.organisation).name,
             order.shown,
             order.subject,
-            order.owner.entitlements.audience,
+            order.audience,
             sources,
             *([[one.trial, one.reason] for one in omissions]),
         ]
@@ -232,7 +237,13 @@ class ReportBatch:
         with self._times.on("render"), MEASURES.timed("generation", **labels):
             rendered = self._renderer.render(request)
         _refuse_untold(request, rendered)
-        key = report_key(partition.period, one.id, rendered.sha256, rendered.format.value)
+        key = report_key(
+            partition.period,
+            one.id,
+            rendered.sha256,
+            rendered.format.value,
+            unblinded=request.policy.arm,
+        )
         detail = {
             "organisation": one.organisation,
             "key": key,
@@ -250,7 +261,7 @@ class ReportBatch:
             "code_version": f"{__version__}/{CODE_VERSION}",
             "shown": order.shown,
             "subject": order.subject,
-            "audience": order.owner.entitlements.audience.value,
+            "audience": request.audience.value,
             "omissions": [asdict(one) for one in rendered.omissions],
         }
         return Made(
@@ -331,6 +342,7 @@ class ReportBatch:
                 for trial in standing
             ),
             omissions=omissions,
+            audience=order.audience,
             document_id=report_id(self._scope.cadence, partition.period.key, one.id),
             code_version=f"{__version__}/{CODE_VERSION}",
         )
@@ -481,6 +493,7 @@ def _metadata(
         "format": MetadataValue.text(rendered.format.value),
         "trials": MetadataValue.text(", ".join(order.trials)),
         "filters": MetadataValue.json(order.subscription.filters.model_dump(mode="json")),
+        "audience": MetadataValue.text(order.audience.value),
         "body": MetadataValue.text(rendered.body_id),
         "data as of": MetadataValue.timestamp(rendered.data_as_of),
         "period ends": MetadataValue.timestamp(partition.period.end_at),

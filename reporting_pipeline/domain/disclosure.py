@@ -1,4 +1,4 @@
-"""What of a dataset a reader gets, and which cells of a count must not be told.
+"""What of a dataset a reader gets, and which cells of a count must not be told: the one policy table.
 
 A reader's rows are taken out of the dataset before anything is made of it, so that what is not theirs
 cannot come into a body, a total, a chart or a file.
@@ -8,15 +8,120 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 import pandas as pd
 
-from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.datasets import RESTRICTED, TrialDataset, table_from_rows
+from reporting_pipeline.domain.entitlements import Audience
 
 #: Counts of people below this are not told (EMA policy 0070, Health Canada's public release of data).
 SMALLEST_CELL = 11
+#: Stands where a reader must not know what a text says.
+WITHHELD = "Not shown to this audience."
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What one audience may see of a trial; which rows are theirs is their entitlement's."""
+
+    arm: bool  # who gets which treatment (`domain.datasets.RESTRICTED`)
+    free_text: bool  # notes and titles as somebody wrote them: a name or a treatment may stand in them
+    images: bool  # pictures of files: what is burned into one cannot be taken out
+    others: bool  # subjects and sites beside their own may be named
+    smallest_cell: int  # counts of people below are not told; 0: all are
+
+
+#: audience -> what it may see. Blinding: ICH E6(R3) 4.1; what could unblind is left out, not masked.
+POLICIES: Mapping[Audience, Policy] = {
+    Audience.PARTICIPANT: Policy(
+        arm=False, free_text=False, images=False, others=False, smallest_cell=SMALLEST_CELL
+    ),
+    Audience.SITE: Policy(arm=False, free_text=True, images=True, others=False, smallest_cell=0),
+    Audience.MONITOR: Policy(arm=False, free_text=True, images=True, others=True, smallest_cell=0),
+    Audience.SPONSOR: Policy(arm=False, free_text=False, images=False, others=True, smallest_cell=0),
+    Audience.SAFETY_BOARD: Policy(arm=True, free_text=True, images=True, others=True, smallest_cell=0),
+}
+
+#: Columns that hold a person's own words, or may: table -> columns.
+FREE_TEXT: Mapping[str, tuple[str, ...]] = {
+    "documents": ("title", "note", "file_name", "file_reason"),
+    "adverse_events": ("term",),
+    "dispositions": ("term",),
+    "deviations": ("term",),
+    "medications": ("term", "indication"),
+    "medical_history": ("term",),
+    **{name: ("text_result", "reason_not_done") for name in ("labs", "vitals", "ecgs", "tumour_responses")},
+    "questionnaires": ("text_result", "reason_not_done"),
+    "visits": ("reason_not_done",),
+    "findings": ("message",),
+}
+
+
+def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
+    """The dataset without what the audience must not see; before anything is counted or drawn.
+
+    Withheld columns are emptied, so that no section, chart or file can show them. A coded term stands
+    where the words as written are withheld. `shown` says what was left in.
+    """
+    policy = POLICIES[audience]
+    tables = dict(dataset.tables)
+    if not policy.arm:
+        _blind(tables)
+    if not policy.free_text:
+        for name, columns in FREE_TEXT.items():
+            tables[name] = _without_words(name, tables[name], columns)
+        tables["omissions"] = _without_quotes(tables["omissions"])
+    wanted = json.dumps([dataset.shown, audience.value, asdict(policy)], sort_keys=True)
+    return replace(
+        dataset,
+        tables=tables,
+        media=dataset.media if policy.images else {},
+        shown=sha256(wanted.encode()).hexdigest()[:16],
+    )
+
+
+def _blind(tables: dict[str, pd.DataFrame]) -> None:
+    """Empty whatever says who gets which treatment, what was said about it when it was read included."""
+    for name, columns in RESTRICTED.items():
+        frame = tables[name]
+        open_ones = [column for column in frame.columns if column not in columns]
+        blank = table_from_rows(name, [{} for _ in range(len(frame))])
+        tables[name] = blank.assign(**{column: frame[column].to_numpy() for column in open_ones})
+    whole = [name for name in RESTRICTED if name == "exposures"]
+    for name in whole:
+        tables[name] = tables[name].iloc[:0]
+    documents, findings = tables["documents"], tables["findings"]
+    treated = documents["kind"] == "exposure"
+    tables["documents"] = documents.assign(
+        title=documents["title"].mask(treated, ""), note=documents["note"].mask(treated, "")
+    )
+    revealing = findings["document_id"].isin(documents["document_id"][treated])
+    hidden = RESTRICTED["subjects"]
+    named = findings["field"].map(lambda path: bool(hidden & set(str(path).replace("[", ".").split("."))))
+    tables["findings"] = findings.assign(
+        message=findings["message"].mask((revealing | named).astype(bool), WITHHELD)
+    )
+
+
+def _without_words(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    if name == "findings":
+        return frame.assign(message=WITHHELD) if len(frame) else frame
+    emptied = {column: "" for column in columns}
+    if "value_text" in frame:  # a number is a result; words are words
+        numeric = frame["value"].notna()
+        return frame.assign(
+            **emptied,
+            value_text=frame["value_text"].where(numeric, ""),
+            original_result=frame["original_result"].where(numeric, ""),
+        )
+    return frame.assign(**emptied)
+
+
+def _without_quotes(omissions: pd.DataFrame) -> pd.DataFrame:
+    """The parts that are left out, without the reasons that quote what was sent."""
+    return omissions.assign(reason=WITHHELD) if len(omissions) else omissions
 
 
 def restricted(dataset: TrialDataset, sites: Sequence[str] | None, subject: str = "") -> TrialDataset:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reporting_pipeline.domain.parameters import ParameterValue
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 
@@ -77,7 +78,7 @@ class Subscription(BaseModel):
     window: Cadence = Cadence.WEEKLY
     recipients: tuple[Recipient, ...] = ()
     format: Format = Format.PDF
-    parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    parameters: dict[str, ParameterValue] = Field(default_factory=dict)  # `reports.types` has their models
     catch_up: CatchUp = CatchUp.LATEST
     lateness_hours: int | None = Field(None, ge=1, le=8_760)  # later than this is not sent at all
     created_at: datetime

@@ -24,6 +24,8 @@ from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
 
+#: Of tables that only some report types have.
+_OWN_NOTES: Mapping[str, str] = {}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 #: Excel and LibreOffice take the full-width signs for the plain ones.
 _SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
@@ -54,6 +56,11 @@ TABLE_NOTES: Mapping[str, str] = {
 }
 
 
+def note_of(name: str) -> str:
+    """What a table is, for README and Overview."""
+    return TABLE_NOTES.get(name) or _OWN_NOTES.get(name) or "A table of this report type."
+
+
 def harmless(value: object) -> object:
     """`value`, with a leading apostrophe when a spreadsheet would take it for a formula."""
     if not isinstance(value, str) or not value:
@@ -68,7 +75,12 @@ def harmless(value: object) -> object:
 
 
 def tables_of(content: ReportContent) -> dict[str, pd.DataFrame]:
-    """All tables of a report, each with a column `trial` first; empty ones included."""
+    """All tables of a report, each with a column `trial` first; empty ones included.
+
+    A report type that has tables of its own gives those, and what the report leaves out.
+    """
+    if content.own_tables is not None:
+        return {**content.own_tables, "omissions": _omissions(content)}
     tables = {"key_figures": key_figures(content)}
     for name in list(TABLE_NOTES)[1:]:
         if name in _WHOLE:
@@ -200,7 +212,7 @@ def _readme(content: ReportContent, request: ReportRequest, tables: Mapping[str,
         lines += [f"No document that matches the filters arrived this {content.noun}.", ""]
     filters = [f"  {name}: {clean(selected)}" for name, selected in filter_rows(content.filters)]
     lines += ["Filters", *filters, "", "Tables"]
-    lines += [f"  {name}.csv ({len(table)} rows): {TABLE_NOTES[name]}" for name, table in tables.items()]
+    lines += [f"  {name}.csv ({len(table)} rows): {note_of(name)}" for name, table in tables.items()]
     lines += [
         "",
         "UTF-8, comma-separated. Text that a spreadsheet would run as a formula begins with an apostrophe.",

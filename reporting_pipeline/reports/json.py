@@ -32,7 +32,10 @@ def write(content: ReportContent, request: ReportRequest) -> bytes:
     names = {trial.trial: _own_ids(trial) for trial in content.trials}
     whole = {
         "figures": {trial.trial: _figures(trial, names[trial.trial]) for trial in content.trials},
-        "listings": {trial.trial: _listings(trial, names[trial.trial], content) for trial in content.trials},
+        "listings": {trial.trial: _listings(trial, names[trial.trial], content) for trial in content.trials}
+        if content.own_tables is None
+        else _own_listings(content, names),
+        "audience": content.audience.value,
         "omissions": [
             {"trial": one.trial, "part": one.part, "reason": one.reason} for one in content.omissions
         ],
@@ -77,6 +80,23 @@ def _listings(
         listing = getattr(trial, name) if hasattr(trial, name) else trial.tables[name]
         listings[name] = list(_rows(listing, names, columns))
     return listings
+
+
+def _own_listings(
+    content: ReportContent, names: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The type's own tables by trial, as its CSV has them."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {trial.trial: {} for trial in content.trials}
+    for table, frame in (content.own_tables or {}).items():
+        for of_trial in found.values():
+            of_trial[table] = []
+        for row in frame.to_dict("records"):
+            record = {str(name): _plain(value) for name, value in row.items()}
+            own = names.get(record["trial"], {})
+            if "document_id" in record:
+                record["document_id"] = own.get(record["document_id"], record["document_id"])
+            found.setdefault(record.pop("trial"), {}).setdefault(table, []).append(record)
+    return found
 
 
 def _rows(listing: Listing, names: Mapping[str, str], columns: list[str]) -> Iterator[dict[str, Any]]:

@@ -7,28 +7,37 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.disclosure import for_audience
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import figures_for, selects_trial, total
 from reporting_pipeline.domain.omissions import Omission
+from reporting_pipeline.domain.parameters import Parameters, problems_of
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.reports import csv, json, xlsx
 from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.reports.pdf.binding import Page, SharedBody, bind_body
 from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts, shared_cover
 from reporting_pipeline.reports.pdf.layout import Flow
-from reporting_pipeline.reports.request import RenderedReport, ReportRequest
+from reporting_pipeline.reports.request import RenderedReport, ReportError, ReportRequest
 from reporting_pipeline.reports.sections import ReportContent, appendix
 from reporting_pipeline.reports.types import report_type
+from reporting_pipeline.reports.types.base import ReportType
 
 #: Changes with anything that changes the bytes of a report for the same data.
-LAYOUT_VERSION = "5"
+LAYOUT_VERSION = "6"
+
+_DISCLOSED_KEPT = 16
 
 CONTENT_TYPES = {
     Format.PDF: "application/pdf",
@@ -59,6 +68,7 @@ class ReportRenderer:
         self._thumbnails = ThumbnailCache(read_object, cache_dir)
         self._kept: OrderedDict[str, _Body] = OrderedDict()
         self._most = max(bodies, 1)
+        self._shown: OrderedDict[tuple[int, Audience], tuple[TrialDataset, TrialDataset]] = OrderedDict()
 
     def body_key(self, request: ReportRequest) -> str:
         """Equal for requests that share a body; 32 hex characters."""
@@ -72,9 +82,11 @@ class ReportRenderer:
             "organisation": request.organisation_name,
             "period": [request.period.cadence.value, request.period.key, request.period.timezone],
             "filters": subscription.filters.fingerprint(),
-            "unblinded": request.unblinded,
+            "audience": request.audience.value,
+            "policy": asdict(request.policy),
             "omissions": [[one.trial, one.part, one.reason] for one in _omitted_trials(request)],
-            "trials": [[d.trial, d.version, d.shown, d.data_as_of.isoformat()] for d in _selected(request)],
+            "trials": [_said(dataset) for dataset in _selected(request)],
+            "statuses": [_said(status) for status in _selected_statuses(request)],
         }
         return sha256(dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -102,11 +114,20 @@ class ReportRenderer:
             omissions=body.content.omissions,
         )
 
+    def _disclosed(self, dataset: TrialDataset, audience: Audience) -> TrialDataset:
+        """One dataset for one audience, kept: many sets of filters ask for it one after the other."""
+        place = (id(dataset), audience)
+        if place not in self._shown:
+            self._shown[place] = (dataset, for_audience(dataset, audience))
+            while len(self._shown) > _DISCLOSED_KEPT:
+                self._shown.popitem(last=False)
+        return self._shown[place][1]
+
     def _body(self, key: str, request: ReportRequest) -> _Body:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        content = content_of(request, self._thumbnails)
+        content = content_of(request, self._thumbnails, self._disclosed)
         pdf = (
             bind_body(compose(content, request.subscription.report_type))
             if request.subscription.format is Format.PDF
@@ -118,13 +139,24 @@ class ReportRenderer:
         return body
 
 
-def content_of(request: ReportRequest, thumbnails: ThumbnailCache) -> ReportContent:
-    """The shared content: the figures of every trial that the filters select."""
+def content_of(
+    request: ReportRequest,
+    thumbnails: ThumbnailCache,
+    disclosed: Callable[[TrialDataset, Audience], TrialDataset] = for_audience,
+) -> ReportContent:
+    """The shared content: the figures of every trial that the filters select, as its audience may see them.
+
+    Everything that is drawn or written comes from here, so nothing that the audience must not see gets
+    any further. Raises ReportError for parameters that the type does not take.
+    """
     kind = report_type(request.subscription.report_type)
+    if request.audience not in kind.audiences:
+        raise ReportError(f"the report type {kind.name} is not for the audience {request.audience.value}")
     filters = request.subscription.filters
-    selected = _selected(request)
+    selected = [disclosed(dataset, request.audience) for dataset in _selected(request)]
+    statuses = {one.trial: disclosed(one, request.audience) for one in _selected_statuses(request)}
     trials = tuple(figures_for(dataset, filters) for dataset in selected)
-    return ReportContent(
+    content = ReportContent(
         title=f"{request.period.cadence.value.capitalize()} {kind.title}",
         organisation=request.organisation_name,
         period=request.period,
@@ -136,8 +168,20 @@ def content_of(request: ReportRequest, thumbnails: ThumbnailCache) -> ReportCont
         code_version=request.code_version,
         thumbnail_path=thumbnails.path,
         omissions=(*_omitted_trials(request), *(one for trial in trials for one in trial.omissions)),
-        unblinded=request.unblinded,
+        audience=request.audience,
+        report_type=kind.name,
+        parameters=_parameters(kind, request.subscription.parameters),
+        statuses=statuses,
     )
+    return content if kind.tables is None else replace(content, own_tables=kind.tables(content))
+
+
+def _parameters(kind: ReportType, given: Mapping[str, Any]) -> Parameters:
+    try:
+        return kind.parameters.model_validate(dict(given))
+    except ValidationError as error:
+        told = "; ".join(f"{path or 'options'}: {detail}" for path, detail in problems_of(error))
+        raise ReportError(f"the parameters are none of {kind.name}: {told}") from None
 
 
 def compose(content: ReportContent, type_name: str) -> list[Page]:
@@ -145,8 +189,8 @@ def compose(content: ReportContent, type_name: str) -> list[Page]:
     kind = report_type(type_name)
     flow = Flow()
     shared_cover(flow, content, kind)
-    if not content.is_empty or content.omissions:
-        for trial in content.with_documents:
+    if not content.is_empty or content.omissions or content.statuses:
+        for trial in content.with_part:
             flow.new_page()
             for section in kind.sections:
                 section(flow, trial, content)
@@ -168,6 +212,18 @@ def _selected(request: ReportRequest) -> list[TrialDataset]:
         (dataset for dataset in request.datasets if selects_trial(filters, dataset.trial)),
         key=lambda dataset: dataset.trial,
     )
+
+
+def _selected_statuses(request: ReportRequest) -> list[TrialDataset]:
+    filters = request.subscription.filters
+    return sorted(
+        (status for status in request.statuses if selects_trial(filters, status.trial)),
+        key=lambda status: status.trial,
+    )
+
+
+def _said(dataset: TrialDataset) -> list[str]:
+    return [dataset.trial, dataset.version, dataset.shown, dataset.data_as_of.isoformat()]
 
 
 def _omitted_trials(request: ReportRequest) -> list[Omission]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.disclosure import POLICIES, Policy
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.subscriptions import Format, Subscription
@@ -38,7 +40,12 @@ class ReportRequest:
     code_version: str
     omissions: tuple[Omission, ...] = ()  # trials without a usable dataset; datasets name theirs themselves
     source_findings: tuple[SourceFinding, ...] = ()
-    unblinded: bool = False  # whether the columns of `domain.datasets.RESTRICTED` may be shown
+    audience: Audience = Audience.MONITOR  # what of the datasets is shown (`domain.disclosure`)
+    statuses: tuple[TrialDataset, ...] = ()  # the trials so far, for the types that need them
+
+    @property
+    def policy(self) -> Policy:
+        return POLICIES[self.audience]
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,21 @@ out is said in the report, with where to find it. Nothing is cut in silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pandas as pd
+
 from reporting_pipeline.domain.clinical.numbers import plain
-from reporting_pipeline.domain.datasets import Thumbnail
+from reporting_pipeline.domain.datasets import Thumbnail, TrialDataset
+from reporting_pipeline.domain.disclosure import POLICIES, Policy
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures, Value, left_out, represented
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
+from reporting_pipeline.domain.parameters import Parameters
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.reports import charts, wording
@@ -49,6 +54,16 @@ CAPS: Mapping[str, int] = {
 _ELSEWHERE = "the CSV and XLSX formats of this report list them all"
 
 
+#: Whom a report was written for, as it says itself.
+AUDIENCE_NAMES: Mapping[Audience, str] = {
+    Audience.PARTICIPANT: "the participant (own record)",
+    Audience.SITE: "the site (blinded)",
+    Audience.MONITOR: "monitors (blinded)",
+    Audience.SPONSOR: "the sponsor (blinded)",
+    Audience.SAFETY_BOARD: "the safety board (unblinded: who gets which treatment is shown)",
+}
+
+
 @dataclass(frozen=True)
 class ReportContent:
     """What all readers of one body read: nothing personal in it."""
@@ -64,7 +79,21 @@ class ReportContent:
     code_version: str
     thumbnail_path: Callable[[Thumbnail], str]
     omissions: tuple[Omission, ...] = ()  # whole trials first, then parts of the trials shown
-    unblinded: bool = False
+    audience: Audience = Audience.MONITOR
+    report_type: str = "trial_activity"
+    parameters: Parameters = field(default_factory=Parameters)
+    statuses: Mapping[str, TrialDataset] = field(default_factory=dict)  # the trials so far, by trial
+    #: The tables of CSV, XLSX and JSON where the type has its own; None: those of the period.
+    own_tables: Mapping[str, pd.DataFrame] | None = None
+
+    @property
+    def policy(self) -> Policy:
+        return POLICIES[self.audience]
+
+    @property
+    def unblinded(self) -> bool:
+        """Whether the columns of `domain.datasets.RESTRICTED` are shown."""
+        return self.policy.arm
 
     @property
     def is_empty(self) -> bool:
@@ -73,6 +102,11 @@ class ReportContent:
     @property
     def with_documents(self) -> tuple[TrialFigures, ...]:
         return tuple(trial for trial in self.trials if not trial.is_empty)
+
+    @property
+    def with_part(self) -> tuple[TrialFigures, ...]:
+        """The trials that get a part of their own: those with documents, or of which so far is known."""
+        return tuple(trial for trial in self.trials if not trial.is_empty or trial.trial in self.statuses)
 
     @property
     def noun(self) -> str:
@@ -651,6 +685,7 @@ def _provenance(flow: Flow, content: ReportContent) -> None:
     flow.heading("Provenance", bookmark="Provenance")
     flow.space(2)
     rows = [
+        ("Written for", AUDIENCE_NAMES[content.audience]),
         ("Period", wording.period_detail(content.period)),
         ("Data as of", wording.moment(content.data_as_of, content.period.timezone)),
         ("Dataset versions", ", ".join(f"{trial}: {version}" for trial, version in content.versions.items())),

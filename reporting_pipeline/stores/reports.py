@@ -48,9 +48,16 @@ class StoredReport:
         return Extent.of_report(self.__dict__)
 
 
-def report_key(period: Period, subscription: str, sha256: str, extension: str) -> str:
+#: The folder of what tells who gets which treatment; a bucket policy can close `reports/*/unblinded/*`.
+UNBLINDED = "unblinded/"
+
+
+def report_key(
+    period: Period, subscription: str, sha256: str, extension: str, *, unblinded: bool = False
+) -> str:
     """The S3 key; it holds the content's hash, so a new rendering never overwrites what was sent."""
-    return f"reports/{period.cadence}/{period.key}/{subscription}/{sha256[:16]}.{extension}"
+    apart = UNBLINDED if unblinded else ""
+    return f"reports/{period.cadence}/{period.key}/{subscription}/{apart}{sha256[:16]}.{extension}"
 
 
 def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:

@@ -87,6 +87,7 @@ def preview_report(
             )
             for trial in standing
         ),
+        audience=own.audience,
         document_id=report_id(period.cadence, period.key, draft.id),
         code_version=__version__,
     )

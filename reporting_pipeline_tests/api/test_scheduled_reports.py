@@ -184,3 +184,35 @@ def test_the_next_run_moves_with_the_timezone(manager: Api) -> None:
     ).json()
     before, after = (datetime.fromisoformat(one["next_run"]) for one in (report, moved))
     assert timedelta(hours=12) <= abs(before - after) <= timedelta(days=8)
+
+
+def test_parameters_are_checked_by_the_type_when_saved_and_named(manager: Api) -> None:
+    def options(report_type: str, **given: Any) -> requests.Response:
+        parameters = {**BODY["report_parameters"], "options": given}
+        body = {**BODY, "report_type": report_type, "report_parameters": parameters}
+        return manager.post("/api/scheduled-reports", json=body)
+
+    listing = {"table": "labs", "columns": ["subject", "value"], "where": {"flag": ["HIGH"]}}
+    saved = options("data_listing", **listing)
+    assert saved.status_code == 201, saved.text
+    assert saved.json()["report_parameters"]["options"] == listing
+    for report_type, given, pointer in (
+        ("trial_activity", {"table": "labs"}, "#/report_parameters/options/table"),
+        ("data_listing", {"table": "secrets"}, "#/report_parameters/options/table"),
+        ("data_listing", {"columns": ["password"]}, "#/report_parameters/options"),
+        ("safety_summary", {"attach": "perhaps"}, "#/report_parameters/options/attach"),
+    ):
+        answer = options(report_type, **given)
+        assert answer.status_code == 422, (given, answer.text)
+        assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def test_another_type_keeps_the_parameters_it_knows_and_every_schema_is_told(manager: Api) -> None:
+    parameters = {"options": {"table": "labs", "attach": True}}
+    first = made(manager, report_type="data_listing", report_parameters=parameters)
+    body = {**BODY, "report_type": "data_listing", "report_parameters": {"options": {"table": "nothing"}}}
+    assert manager.put(f"/api/scheduled-reports/{first['id']}", json=body).status_code == 422
+    items = {one["name"]: one for one in manager.get("/api/report-types").json()["items"]}
+    assert items["data_listing"]["parameters"]["properties"]["table"]["default"] == "adverse_events"
+    assert all(one["parameters"]["additionalProperties"] is False for one in items.values())
+    assert "participant" in items["trial_activity"]["audiences"]

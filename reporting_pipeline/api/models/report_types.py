@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from reporting_pipeline.api.models.base import Shape
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.subscriptions import Format
 
 _EXAMPLE: dict[str, Any] = {
@@ -15,6 +16,8 @@ _EXAMPLE: dict[str, Any] = {
     "description": "Adverse events and results out of range, without the rest.",
     "formats": ["pdf", "csv", "xlsx"],
     "figures": ["adverse_events", "serious_adverse_events"],
+    "audiences": ["monitor", "safety_board"],
+    "parameters": {"type": "object", "properties": {"attach": {"type": "boolean"}}},
 }
 
 
@@ -26,6 +29,10 @@ class ReportTypeAnswer(Shape):
     description: str
     formats: list[Format]
     figures: list[str] = Field(description="The key figures of its cover, in order.")
+    audiences: list[Audience] = Field(description="Who may have it; another's subscription is refused.")
+    parameters: dict[str, Any] = Field(
+        description="The JSON schema of `report_parameters.options`; what does not fit it is a 422."
+    )
 
 
 class ReportTypeList(Shape):

@@ -13,6 +13,7 @@ from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.jobs import Arrival, Generation, JobHistory
 from reporting_pipeline.domain.schedules import Occurrence, Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.usecases.report_types import parameter_schema, report_types
 
 Extension = Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")]
 
@@ -34,6 +35,17 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
+OptionValue = (
+    bool
+    | int
+    | float
+    | Line
+    | Annotated[list[Line], Field(max_length=100)]
+    | Annotated[dict[Identifier, Annotated[list[Line], Field(max_length=100)]], Field(max_length=20)]
+    | None
+)
+
+
 class ReportParameters(Shape):
     """What of the trials the report covers, and the options of its type."""
 
@@ -41,8 +53,12 @@ class ReportParameters(Shape):
     sites: tuple[Identifier, ...] = Field((), max_length=500)
     kinds: tuple[Kind, ...] = Field((), max_length=20)
     file_types: tuple[Extension, ...] = Field((), max_length=20)
-    options: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], bool | int | Line] = Field(
-        default_factory=dict, max_length=20
+    options: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], OptionValue] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="The parameters of the report type; `GET /api/report-types` has each type's schema.",
+        examples=[{"attach": True}],
+        json_schema_extra={"x-report-types": {name: parameter_schema(name) for name in report_types()}},
     )
 
     def to_filters(self) -> Filters:

@@ -9,7 +9,7 @@ from reporting_pipeline.api.models.base import READ
 from reporting_pipeline.api.models.report_types import ReportTypeAnswer, ReportTypeList
 from reporting_pipeline.domain.access import Action, Kind
 from reporting_pipeline.domain.subscriptions import Format
-from reporting_pipeline.usecases.report_types import report_types
+from reporting_pipeline.usecases.report_types import parameter_schema, report_types
 
 router = APIRouter(prefix="/api", tags=["scheduled reports"])
 
@@ -25,6 +25,8 @@ def list_report_types() -> ReportTypeList:
                 description=one.description,
                 formats=list(Format),
                 figures=[figure.value for figure in one.tiles],
+                audiences=list(one.audiences),
+                parameters=parameter_schema(one.name),
             )
             for one in report_types().values()
         ]

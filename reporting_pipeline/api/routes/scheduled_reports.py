@@ -130,7 +130,6 @@ def replace_scheduled_report(
     response: Response,
 ) -> ScheduledReport:
     """Replace it whole. Send If-Match, so that nobody else's change is overwritten."""
-    subscribing.check_report_type(body.report_type)
     draft = _draft(body)
 
     def changes_of(current: Subscription) -> Mapping[str, Any]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reporting_pipeline.reports.request import ReportError
-from reporting_pipeline.reports.types import safety_summary, trial_activity
+from reporting_pipeline.reports.types import data_listing, safety_summary, trial_activity
 from reporting_pipeline.reports.types.base import ReportType
 
-REPORT_TYPES: Mapping[str, ReportType] = {
-    kind.name: kind for kind in (trial_activity.REPORT_TYPE, safety_summary.REPORT_TYPE)
-}
+_MODULES = (trial_activity, safety_summary, data_listing)
+REPORT_TYPES: Mapping[str, ReportType] = {one.REPORT_TYPE.name: one.REPORT_TYPE for one in _MODULES}
 
 
 def report_type(name: str) -> ReportType:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure, TrialFigures
+from reporting_pipeline.domain.parameters import Parameters
 from reporting_pipeline.reports.pdf.layout import Flow
 from reporting_pipeline.reports.sections import ReportContent
 
@@ -24,3 +28,9 @@ class ReportType:
     description: str
     tiles: tuple[Figure, ...]  # at most 16
     sections: tuple[Section, ...]
+    parameters: type[Parameters] = Parameters
+    audiences: tuple[Audience, ...] = tuple(Audience)  # who may have it
+    #: The tables of CSV, XLSX and JSON, by name, where they are others than those of the period.
+    tables: Callable[[ReportContent], Mapping[str, pd.DataFrame]] | None = None
+    #: Whether it stands on the trial so far (`trial_status`) beside the period's dataset.
+    needs_status: bool = False

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure, TrialFigures, figures_for, left_out, represented
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -49,7 +50,8 @@ def as_json(*documents: Document, unblinded: bool = False) -> dict[str, Any]:
 
 
 def raw_json(*documents: Document, unblinded: bool = False) -> bytes:
-    request = replace(make_request(trial(*documents), format=Format.JSON), unblinded=unblinded)
+    audience = Audience.SAFETY_BOARD if unblinded else Audience.MONITOR
+    request = replace(make_request(trial(*documents), format=Format.JSON), audience=audience)
     return write(content_of(request, ThumbnailCache(lambda key: b"", Path("/nonexistent"))), request)
 
 

@@ -1,0 +1,45 @@
+"""What every report type may be told beside trials and filters; a type adds what it alone understands.
+
+Here: the base model and how a wrong value is named. Not here: the models of the types (they stand beside
+their type in `reports/types`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+#: What a subscription keeps of a parameter: JSON of one level, and lists of texts by name.
+ParameterValue = bool | int | float | str | list[str] | dict[str, list[str]] | None
+
+
+class Parameters(BaseModel):
+    """The parameters of a report. Unknown names are refused: a typing error is no silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attach: bool | None = Field(
+        None,
+        description="Whether the file goes with the mail, where the organisation's policy leaves it open.",
+    )
+
+
+def problems_of(error: ValidationError) -> list[tuple[str, str]]:
+    """(path below the parameters, what is wrong) of each finding; "" for the whole."""
+    return [
+        (
+            "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in one["loc"]),
+            one["msg"].removeprefix("Value error, "),
+        )
+        for one in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def kept(parameters: Mapping[str, Any], model: type[Parameters]) -> dict[str, Any]:
+    """What was given, in the model's own types, without what was left to the defaults.
+
+    Raises ValidationError. A default that changes later changes the reports of those who left it open.
+    """
+    return model.model_validate(dict(parameters)).model_dump(mode="json", exclude_unset=True)

@@ -1,0 +1,187 @@
+"""One table in full, with the columns and rows that are asked for.
+
+A PDF shows as many rows as CAP and says how many it leaves out; CSV, XLSX and JSON hold them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from reporting_pipeline.domain.datasets import RESTRICTED, TABLES
+from reporting_pipeline.domain.figures import Figure, TrialFigures
+from reporting_pipeline.domain.parameters import Parameters
+from reporting_pipeline.reports import sections, wording
+from reporting_pipeline.reports.csv import columns_of
+from reporting_pipeline.reports.pdf.layout import Flow
+from reporting_pipeline.reports.pdf.tables import Column
+from reporting_pipeline.reports.sections import ReportContent
+from reporting_pipeline.reports.types.base import ReportType
+
+#: Rows of a trial in a PDF; more are for a machine.
+CAP = 1_000
+#: Columns in a PDF: more cannot be read on a page.
+COLUMNS_SHOWN = 8
+
+TableName = Literal[
+    "adverse_events",
+    "deviations",
+    "dispositions",
+    "documents",
+    "ecgs",
+    "exposures",
+    "findings",
+    "labs",
+    "medical_history",
+    "medications",
+    "questionnaires",
+    "subjects",
+    "tumour_responses",
+    "visits",
+    "vitals",
+]
+#: What a reader looks for first, where no columns are chosen and not all have room.
+_FIRST: Mapping[str, tuple[str, ...]] = {
+    "adverse_events": (
+        *("subject", "preferred_term", "severity", "serious", "related"),
+        *("outcome", "start", "end"),
+    ),
+    "subjects": ("subject", "site", "age", "sex", "consented", "enrolled", "status", "died"),
+    "visits": ("subject", "visit", "start", "visit_status", "reason_not_done"),
+    "findings": ("document_id", "subject", "code", "field", "message"),
+    "documents": ("received_at", "site", "subject", "kind", "title", "file_name", "file_status"),
+    **{
+        name: ("subject", "collected", "test", "value_text", "value_unit", "low", "high", "flag")
+        for name in ("labs", "vitals", "ecgs")
+    },
+}
+
+
+class ListingParameters(Parameters):
+    """Which table, which of its columns, which of its rows."""
+
+    table: TableName = Field("adverse_events", description="The table to list.")
+    columns: tuple[Annotated[str, Field(max_length=40)], ...] = Field(
+        (), max_length=60, description="Its columns, in this order; none named: all of them."
+    )
+    where: dict[str, tuple[Annotated[str, Field(max_length=200)], ...]] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Column to the values of which a row must have one, written as in the CSV.",
+    )
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Self:
+        known = [column for column in TABLES[self.table] if column not in ("window", "file_key")]
+        for column in (*self.columns, *self.where):
+            if column not in known:
+                raise ValueError(f"{self.table} has no column {column!r}; it has {', '.join(known)}")
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("a column is named twice")
+        empty = sorted(column for column, values in self.where.items() if not values)
+        if empty:
+            raise ValueError(f"where {empty[0]}: name at least one value")
+        return self
+
+
+def listing(trial: TrialFigures, content: ReportContent) -> pd.DataFrame:
+    """The rows of the period, in a reader's order, with the chosen columns that the audience may see."""
+    asked = _asked(content)
+    table = trial.findings if asked.table == "findings" else trial.tables.get(asked.table, trial.documents)
+    allowed = columns_of(asked.table, content)
+    frame = table.frame
+    for column, values in asked.where.items():
+        if column not in allowed:  # a row that is there or not would tell what the column says
+            return frame.iloc[:0][[]]
+        frame = frame[_as_text(frame[column]).isin(values)]
+    chosen = [column for column in (asked.columns or allowed) if column in allowed]
+    return frame[chosen].reset_index(drop=True)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Values as a person writes them: 3 for 3.0, yes and no for flags, "" for what is not there."""
+    if pd.api.types.is_bool_dtype(column):
+        return column.map({True: "yes", False: "no"})
+    if pd.api.types.is_float_dtype(column):
+        return column.map(lambda value: "" if value != value else wording.amount(value).replace(",", ""))
+    return column.map(str)
+
+
+def tables(content: ReportContent) -> dict[str, pd.DataFrame]:
+    """The one table of all trials, with a column `trial` first."""
+    frames = []
+    for trial in content.trials:
+        frame = listing(trial, content)
+        frame.insert(0, "trial", trial.trial)
+        frames.append(frame)
+    name = _asked(content).table
+    return {name: pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["trial"])}
+
+
+def _asked(content: ReportContent) -> ListingParameters:
+    asked = content.parameters
+    return asked if isinstance(asked, ListingParameters) else ListingParameters()
+
+
+def _section(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    asked, frame = _asked(content), listing(trial, content)
+    name = asked.table.replace("_", " ")
+    flow.heading(f"Listing: {name}", bookmark=f"Listing ({trial.trial})")
+    for column, values in asked.where.items():
+        flow.note(f"Only rows whose {column} is {' or '.join(values)}.")
+    withheld = [
+        column for column in (*asked.columns, *asked.where) if column not in columns_of(asked.table, content)
+    ]
+    if withheld or (asked.table in RESTRICTED and not columns_of(asked.table, content)):
+        flow.note(f"Not shown to this audience: {', '.join(sorted(set(withheld))) or 'this table'}.")
+    if frame.empty:
+        flow.note("No row of this period matches.")
+        return
+    shown = _shown(asked, list(frame.columns))
+    flow.space(4)
+    rows = [
+        tuple(_cell(value) for value in row)
+        for row in frame[shown].head(CAP).itertuples(index=False, name=None)
+    ]
+    flow.table([Column(column.replace("_", " ").capitalize(), _weight(column)) for column in shown], rows)
+    if len(frame) > CAP:
+        flow.note(f"{wording.plural(len(frame) - CAP, 'more row')} not shown here: CSV and XLSX have all.")
+    left = [column for column in frame.columns if column not in shown]
+    if left:
+        flow.note(f"Columns without room on the page: {', '.join(left)}; CSV and XLSX hold them.")
+
+
+def _shown(asked: ListingParameters, columns: list[str]) -> list[str]:
+    if asked.columns or len(columns) <= COLUMNS_SHOWN:
+        return columns[:COLUMNS_SHOWN]
+    first = [column for column in _FIRST.get(asked.table, ()) if column in columns]
+    rest = [column for column in columns if column not in (*first, "document_id", "day")]
+    return (first or rest)[:COLUMNS_SHOWN]
+
+
+def _weight(column: str) -> float:
+    return 2.0 if column in ("term", "preferred_term", "test", "message", "title", "note") else 1.2
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "–" if value != value else wording.amount(value)
+    return str(value) or "–"
+
+
+REPORT_TYPE = ReportType(
+    name="data_listing",
+    title="data listing",
+    description="One table in full, with the columns and rows that are asked for.",
+    tiles=(Figure.DOCUMENTS, Figure.SUBJECTS, Figure.SITES),
+    sections=(sections.trial_title, _section),
+    parameters=ListingParameters,
+    tables=tables,
+)

@@ -1,0 +1,133 @@
+"""What an audience must not see is in no byte of any format: planted words are searched for."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import pikepdf
+import pytest
+
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
+from reporting_pipeline.domain.disclosure import FREE_TEXT, POLICIES
+from reporting_pipeline.domain.entitlements import Audience
+from reporting_pipeline.domain.subscriptions import Format
+from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.types import REPORT_TYPES
+from reporting_pipeline_tests.reports.conftest import WEEK, make_dataset, make_request
+from reporting_pipeline_tests.reports.reading import page_texts
+
+ARM, WORDS = "Xanomeline Planted", "PLANTEDNAME"
+
+
+def planted() -> TrialDataset:
+    """A trial in which arms and a person's name stand wherever they can."""
+    whole = make_dataset()
+    tables = dict(whole.tables)
+    key = {"window": "current", "site": "700", "subject": "01-700-0", "day": "2026-11-16"}
+    rows = {
+        "documents": [
+            {
+                **key,
+                "document_id": "doc_arm",
+                "kind": "exposure",
+                "title": f"Exposure: {ARM}",
+                "received_at": WEEK.start_at + timedelta(hours=30),
+                "note": f"took {ARM}",
+            }
+        ],
+        "subjects": [
+            {
+                **key,
+                "document_id": "doc_0",
+                **{c: ARM for c in ("arm", "arm_code", "actual_arm", "actual_arm_code")},
+            }
+        ],
+        "exposures": [{**key, "document_id": "doc_arm", "treatment": ARM, "dose": 54.0}],
+        "findings": [
+            {**key, "document_id": "doc_arm", "code": "wrong_type", "field": "dose", "message": f"{ARM} 54"},
+            {**key, "document_id": "doc_0", "code": "wrong_type", "field": "data.arm", "message": f"'{ARM}'"},
+        ],
+    } | {
+        name: [{**key, "document_id": "doc_1", **dict.fromkeys(columns, f"said {WORDS} here")}]
+        for name, columns in FREE_TEXT.items()
+        if name not in ("documents", "findings")
+    }
+    for name, more in rows.items():
+        old = tables[name].to_dict("records")
+        known = [{k: v for k, v in row.items() if k in TABLES[name]} for row in more]
+        tables[name] = table_from_rows(name, [*old, *known])
+    tables["documents"] = tables["documents"].assign(
+        note=tables["documents"]["note"] + f" {WORDS}", title=tables["documents"]["title"] + f" {WORDS}"
+    )
+    return replace(whole, tables=tables)
+
+
+def text_of(content: bytes, form: Format) -> str:
+    """Every text of a file, its metadata and its parts."""
+    if form is Format.PDF:
+        with pikepdf.open(io.BytesIO(content)) as file:
+            plain = [str(value) for value in file.docinfo.values()]
+            with file.open_outline() as outline:
+                plain += [one.title for one in _flat(outline.root)]
+        return "\n".join([*page_texts(content), *plain])
+    if form is Format.JSON:
+        return content.decode()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return "\n".join(archive.read(name).decode("utf-8", "replace") for name in archive.namelist())
+
+
+def _flat(items: Iterable[pikepdf.OutlineItem]) -> list[pikepdf.OutlineItem]:
+    return [one for item in items for one in (item, *_flat(item.children))]
+
+
+def request_for(audience: Audience, form: Format, kind: str) -> ReportRequest:
+    return replace(make_request(planted(), format=form, report_type=kind), audience=audience)
+
+
+CASES = [
+    (audience, kind.name)
+    for audience in Audience
+    for kind in REPORT_TYPES.values()
+    if audience in kind.audiences and not kind.needs_status
+]
+
+
+@pytest.mark.parametrize(("audience", "kind"), CASES)
+def test_nothing_forbidden_is_in_any_byte(
+    audience: Audience, kind: str, new_renderer: Callable[[], ReportRenderer]
+) -> None:
+    renderer, policy = new_renderer(), POLICIES[audience]
+    for form in Format:
+        made = renderer.render(request_for(audience, form, kind))
+        text = " ".join(text_of(made.content, form).split())
+        assert policy.arm or ARM not in text, (form, kind)
+        assert policy.free_text or WORDS not in text, (form, kind)
+
+
+def test_the_words_are_found_where_they_may_stand(renderer: ReportRenderer) -> None:
+    """Or the search above would find nothing whatever was drawn."""
+    for form in Format:
+        made = renderer.render(request_for(Audience.SAFETY_BOARD, form, "trial_activity"))
+        text = " ".join(text_of(made.content, form).split())
+        assert ARM in text, form
+        assert WORDS in text, form
+
+
+def test_a_body_is_never_shared_between_audiences(renderer: ReportRenderer) -> None:
+    keys = {renderer.body_key(request_for(audience, Format.PDF, "trial_activity")) for audience in Audience}
+    assert len(keys) == len(Audience)
+
+
+def test_pictures_are_for_those_who_may_see_them(renderer: ReportRenderer) -> None:
+    for audience, policy in POLICIES.items():
+        made = renderer.render(request_for(audience, Format.PDF, "trial_activity"))
+        with pikepdf.open(io.BytesIO(made.content)) as file:
+            pictures = sum(
+                one.get("/Subtype") == "/Image" for one in file.objects if isinstance(one, pikepdf.Stream)
+            )
+        assert (pictures > 0) == policy.images, audience
