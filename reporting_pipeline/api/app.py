@@ -19,7 +19,6 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 
 from reporting_pipeline.api import errors, openapi
-from reporting_pipeline.api.access_log import redact_access_log
 from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
 from reporting_pipeline.api.deps import Context, known_parameters, role_check
 from reporting_pipeline.api.guard import GuardMiddleware
@@ -76,7 +75,6 @@ def create_app(
     )
     app = _bare_app()
     app.state.context = context
-    redact_access_log()
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi_json() -> JSONResponse:
