@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from reporting_pipeline.domain.cron_fields import cron_words
 from reporting_pipeline.domain.schedules import Schedule
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -90,7 +91,7 @@ def schedule_words(schedule: Schedule) -> str:
 
 def _when(schedule: Schedule) -> str:
     if schedule.cadence == "cron":
-        return f"By the cron expression {schedule.cron_expression}"
+        return cron_words(str(schedule.cron_expression))
     at = f"at {schedule.time}" if isinstance(schedule.time, str) else f"at {schedule.time:%H:%M}"
     if schedule.cadence == "daily":
         return f"Every day {at}"

@@ -8,9 +8,10 @@ from html import unescape
 
 import pytest
 
+from reporting_pipeline.stores import suppressions
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.api.world import OWNER, SUBSCRIPTION, populate
+from reporting_pipeline_tests.api.world import NOW, OWNER, SUBSCRIPTION, populate
 from reporting_pipeline_tests.console.conftest import Browser, House
 
 WEEKLY = {
@@ -284,3 +285,49 @@ def test_every_report_type_that_is_offered_can_be_subscribed_to(
     for name in offered:
         subscribe(browser, report_type=name)
     assert sorted(row["report_type"] for row in database.subscriptions.find({})) == sorted(offered)
+
+
+def test_a_preset_fills_in_the_schedule_and_keeps_what_was_typed(person: Callable[[str], Browser]) -> None:
+    fields = {name: value for name, value in WEEKLY.items() if name != "save"} | {"preset": "last"}
+    page = unescape(person("subscriber").post("/console/subscribe", fields).text)
+    assert 'value="My trial"' in page
+    assert re.search(r'value="monthly" checked', page)
+    assert "Mon 30 Nov 2026, 07:00 (+01:00)" in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "expression", "sentence"),
+    [
+        ({"built_days": "1"}, "0 7 * * MON", "At 07:00 on Monday"),
+        ({"built_time": "06:30", "built_dates": "15, L"}, "30 6 15,L * *", "At 06:30 on"),
+    ],
+)
+def test_fields_become_a_cron_expression_and_the_expression_a_sentence(
+    person: Callable[[str], Browser], typed: dict[str, str], expression: str, sentence: str
+) -> None:
+    browser = person("manager")
+    fields = {name: value for name, value in WEEKLY.items() if name != "save"} | typed
+    page = unescape(browser.post("/console/subscribe", {**fields, "build": "1"}).text)
+    assert f'value="{expression}"' in page
+    assert f"<strong>{sentence}" in page
+    assert browser.post("/console/subscribe/expression", fields).text == expression
+    address = subscribe(browser, cadence="cron", cron_expression=expression)
+    assert sentence in browser.get(address).text
+
+
+def test_a_day_no_month_has_is_named_beside_the_builder(person: Callable[[str], Browser]) -> None:
+    fields = {**WEEKLY, "built_dates": "32", "build": "1"}
+    page = unescape(person("manager").post("/console/subscribe", fields).text)
+    assert "'32' is no day of a month" in page
+
+
+def test_recipients_are_checked_as_they_are_typed(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    suppressions.suppress_address(database, "default", "gone@default.example", "no such mailbox", NOW)
+    typed = "user: usr_default_subscriber\nstranger@elsewhere.example\nuser: usr_nobody\ngone@default.example"
+    page = unescape(person("manager").post("/console/subscribe/recipients", {"recipients": typed}).text)
+    assert 'usr_default_subscriber: <span class="good">may get it' in page
+    assert 'stranger@elsewhere.example: <span class="bad">' in page
+    assert 'usr_nobody: <span class="bad">' in page
+    assert "mails to it are held back: no such mailbox" in page

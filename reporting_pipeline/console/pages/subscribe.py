@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path
 from pydantic import ValidationError
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from reporting_pipeline.api import subscribing
 from reporting_pipeline.api.deps import Context
@@ -22,12 +22,13 @@ from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, visible_trials
+from reporting_pipeline.domain.access import Action, normal_address, visible_trials
+from reporting_pipeline.domain.cron_fields import CronFields, cron_words, expression_of, fields_of
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
-from reporting_pipeline.stores import subscriptions, users
+from reporting_pipeline.stores import subscriptions, suppressions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.preview import NothingToShow, PreviewedReport, preview_report
 from reporting_pipeline.usecases.report_types import report_types
@@ -37,6 +38,27 @@ router = APIRouter(prefix="/console")
 
 SubscriptionId = Annotated[str, Path(max_length=64)]
 PREVIEWED = 5
+CHECKED_AT_MOST = 50
+#: What most people want: its name, its words, and the fields of the form it fills in.
+PRESETS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "monday": ("Mondays at 7", {"cadence": "weekly", "day_of_week": "1", "time": "07:00"}),
+    "workdays": (
+        "Every working day at 7",
+        {"cadence": "daily", "time": "07:00", "business_days": "skip"},
+    ),
+    "first": (
+        "The first working day of the month",
+        {"cadence": "monthly", "day_of_month": "1", "time": "07:00", "business_days": "next"},
+    ),
+    "last": (
+        "The last working day of the month",
+        {"cadence": "monthly", "day_of_month": "31", "time": "07:00", "business_days": "previous"},
+    ),
+    "twice": (
+        "The 1st and the 15th",
+        {"cadence": "cron", "cron_expression": "0 7 1,15 * *", "window": "week", "business_days": "none"},
+    ),
+}
 _SCHEDULE_FIELDS = (
     "cadence",
     "time",
@@ -79,6 +101,7 @@ class Wish:
                 "format": "pdf",
                 "recipients": "",
                 "version": "",
+                **_built(""),
             }
         )
 
@@ -99,6 +122,7 @@ class Wish:
                 "recipients": "" if own else listed,
                 "version": str(subscription.version),
                 **{name: str(schedule.get(name) or "") for name in _SCHEDULE_FIELDS},
+                **_built(str(schedule.get("cron_expression") or "")),
             }
         )
 
@@ -111,7 +135,27 @@ class Wish:
         values: dict[str, Any] = {name: form.text(name) for name in single}
         values["trials"] = form.all("trials")
         values["kinds"] = form.all("kinds")
+        values |= {"built_time": form.text("built_time"), "built_dates": form.text("built_dates")}
+        values["built_days"] = form.all("built_days")
         return cls(values)
+
+    def fill(self, preset: str) -> None:
+        """Put a preset's schedule in the form."""
+        self.values |= PRESETS[preset][1]
+        if "cron_expression" in PRESETS[preset][1]:
+            self.values |= _built(self.values["cron_expression"])
+
+    def build(self) -> None:
+        """Put the expression of the builder's fields in the form."""
+        days = tuple(int(day) for day in self.values["built_days"] if day in tuple("1234567"))
+        dates = tuple(part.upper() for part in self.values["built_dates"].replace(",", " ").split())
+        try:
+            self.values["cron_expression"] = expression_of(
+                CronFields(self.values["built_time"] or "07:00", days, dates)
+            )
+            self.values["cadence"] = "cron"
+        except ValueError as error:
+            self.errors["built_dates"] = str(error)
 
     def schedule(self) -> Schedule | None:
         """The schedule of the form; None, and errors by field, when it is none."""
@@ -170,6 +214,16 @@ def _fields_of(cadence: str) -> tuple[str, ...]:
     return (*shared, *(() if cadence == "cron" else ("time",)), *own.get(cadence, ()))
 
 
+def _built(expression: str) -> dict[str, Any]:
+    """The builder's fields, from an expression that they can say."""
+    fields = fields_of(expression) or CronFields("07:00")
+    return {
+        "built_time": fields.time,
+        "built_days": tuple(str(day) for day in fields.days_of_week),
+        "built_dates": ", ".join(fields.days_of_month),
+    }
+
+
 def _recipient(line: str) -> Recipient:
     kind, separator, value = line.partition(":")
     known = ("email", "user", "slack", "webhook")
@@ -195,6 +249,8 @@ def subscribe_page(visitor: Person, parts: Parts) -> Response:
 def subscribe(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Save, or show first what it would have given."""
     wish = Wish.posted(form)
+    if _filled(form, wish):
+        return _form(parts, visitor, wish)
     draft = wish.draft(visitor.user.id)
     if draft is None:
         return _form(parts, visitor, wish, status=422)
@@ -219,6 +275,8 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
     """Save against the version that was on the screen: who comes second sees both and chooses."""
     found = subscribing.find(parts, visitor.user, subscription_id, Action.CHANGE)
     wish = Wish.posted(form)
+    if _filled(form, wish):
+        return _form(parts, visitor, wish, found)
     draft = wish.draft(found.owner)
     if draft is None:
         return _form(parts, visitor, wish, found, status=422)
@@ -254,6 +312,68 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
     return RedirectResponse(f"/console/reports/{subscription_id}", 303)
 
 
+def _filled(form: Form, wish: Wish) -> bool:
+    """Whether the button pressed was one that fills in a part of the form."""
+    if form.text("preset") in PRESETS:
+        wish.fill(form.text("preset"))
+    elif form.has("build"):
+        wish.build()
+    else:
+        return False
+    return True
+
+
+@router.post("/subscribe/expression")
+def built_expression(form: OwnForm, visitor: Person) -> Response:
+    """The expression of the builder's fields as text, for the script; 422 with what is wrong with them."""
+    wish = Wish.posted(form)
+    wish.build()
+    wrong = wish.errors.get("built_dates")
+    return PlainTextResponse(wrong or wish.values["cron_expression"], 422 if wrong else 200)
+
+
+@router.post("/subscribe/recipients")
+def checked_recipients(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Who would get it and who could not, as a part of a page, for the script."""
+    return html("recipients.html", checked=_checked(parts, visitor, Wish.posted(form)))
+
+
+def _checked(parts: Context, visitor: Visitor, wish: Wish) -> list[tuple[str, str, str]]:
+    """(recipient as typed, tone, what is to be said) of each line, before anything is saved."""
+    if not wish.values["recipients"]:
+        return []
+    organisation = visitor.user.organisation
+    chosen = wish.recipients(visitor.user.id)[:CHECKED_AT_MOST]
+    refused = dict(users.check_recipients(parts.database, organisation, chosen))
+    addresses = [_address(parts, organisation, one) for one in chosen]
+    held = suppressions.suppressed_among(
+        parts.database, [(organisation, address) for address in addresses if address]
+    )
+    found = []
+    for position, (one, address) in enumerate(zip(chosen, addresses, strict=True)):
+        decision = refused.get(position)
+        reason = held.get((organisation, address)) if address else None
+        if decision is not None:
+            found.append((one.value, "bad", decision.reason))
+        elif reason is not None:
+            found.append((one.value, "odd", f"mails to it are held back: {reason}"))
+        else:
+            found.append((one.value, "good", "may get it"))
+    return found
+
+
+def _address(parts: Context, organisation: str, one: Recipient) -> str | None:
+    if one.type == "user":
+        user = users.get_user(parts.database, one.value, organisation)
+        return user.email if user else None
+    if one.type != "email":
+        return None
+    try:
+        return normal_address(one.value)
+    except ValueError:
+        return None
+
+
 @router.post("/subscribe/dates")
 def preview_dates(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """The next dates of the form as a part of a page, for the script."""
@@ -264,6 +384,7 @@ def preview_dates(form: OwnForm, visitor: Person, parts: Parts) -> Response:
         first=None if wish.values["version"] else _first_mail(parts, visitor, wish),
         now=parts.now,
         wish=wish,
+        sentence=_sentence(wish),
         page=Page(visitor, ""),
     )
 
@@ -284,6 +405,13 @@ def _dates(parts: Context, wish: Wish) -> list[tuple[datetime, str]]:
         offset = local.utcoffset()
         found.append((one.due_at, note))
     return found
+
+
+def _sentence(wish: Wish) -> str:
+    """What the cron expression of the form says; "" for another cadence or one that says nothing."""
+    if wish.values["cadence"] != "cron" or "cron_expression" in wish.errors:
+        return ""
+    return cron_words(wish.values["cron_expression"]) if wish.values["cron_expression"] else ""
 
 
 def _first_mail(parts: Context, visitor: Visitor, wish: Wish) -> Planned | None:
@@ -377,6 +505,9 @@ def _form(
         dates=_dates(parts, wish),
         first=None if standing else _first_mail(parts, visitor, wish),
         now=parts.now,
+        sentence=_sentence(wish),
+        presets=PRESETS,
+        checked=_checked(parts, visitor, wish),
         shown=shown,
         pictures=_pictures(shown),
         nothing=nothing,

@@ -36,6 +36,40 @@ function previewing(form) {
   form.addEventListener("change", () => { clearTimeout(waiting); waiting = setTimeout(ask, 250); });
 }
 
+/** What the server says of the whole form, asked at `address`; null when it is away. */
+async function asked(address, form) {
+  try {
+    return await fetch(address, {
+      method: "POST", body: new URLSearchParams(new FormData(form)), credentials: "same-origin",
+    });
+  } catch { return null; }
+}
+
+/** Make the cron expression of the builder's fields as they change. */
+function building(part) {
+  const form = part.closest("form");
+  part.addEventListener("change", async () => {
+    const answer = await asked(part.dataset.builder, form);
+    if (!answer || !answer.ok) return;
+    const field = form.elements.cron_expression;
+    field.value = await answer.text();
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+}
+
+/** Say of recipients as they are typed whether they may get it. */
+function checking(field) {
+  const target = document.getElementById("recipients-checked");
+  let waiting;
+  field.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      const answer = await asked(field.dataset.checked, field.form);
+      if (answer && answer.ok) target.innerHTML = await answer.text();
+    }, 500);
+  });
+}
+
 /** Fields that another choice makes meaningless are hidden; without script they are just shown. */
 function choosing(form) {
   const show = () => {
@@ -51,6 +85,8 @@ function choosing(form) {
 
 document.querySelectorAll("[data-live]").forEach((part) => follow(part));
 document.querySelectorAll("form[data-preview]").forEach(previewing);
+document.querySelectorAll("[data-builder]").forEach(building);
+document.querySelectorAll("[data-checked]").forEach(checking);
 document.querySelectorAll("form[data-choosing]").forEach(choosing);
 document.querySelectorAll(".summary").forEach((part) => part.focus());
 document.querySelectorAll("form").forEach((form) => form.addEventListener("submit", (event) => {
