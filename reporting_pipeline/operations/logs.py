@@ -1,6 +1,6 @@
 """Log lines as JSON, one object a line, without secrets, addresses or links.
 
-`write_json` takes over the root logger and those of uvicorn; libraries and the product go on using
+`write_json` takes over the root logger and those of uvicorn and Dagster's servers; libraries and the product go on using
 `logging`. Fields: `timestamp` (UTC, ISO 8601), `level`, `logger`, `event`, what is bound in this context
 (`bound`: the request or run that a line belongs to), and for an error `exception`, one text.
 """
@@ -30,7 +30,8 @@ MASKED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(password|secret|token|api[_-]?key)([\"']?\s*[=:]\s*[\"']?)[^\s\"',&]+"), r"\1\2***"),
     (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"), "***@***"),
 )
-_OF_UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
+#: Loggers that their makers gave a handler of their own: uvicorn's, and those of Dagster's processes.
+_WITH_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "dagster", "dagster.code_server")
 
 
 def masked(text: str) -> str:
@@ -67,7 +68,7 @@ def write_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     )
     root = logging.getLogger()
     root.handlers, root.level = [handler], level
-    for name in _OF_UVICORN:
+    for name in _WITH_HANDLERS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
 
