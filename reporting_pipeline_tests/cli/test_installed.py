@@ -6,14 +6,9 @@ Nothing of the checkout is in reach here: what a command needs and the wheel doe
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +17,8 @@ from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.installation import ROOT, Installation, build, install, pythons
 
-ROOT = Path(__file__).parents[2]
-UV = Path(sys.executable).parent / "uv"
-OURS = ("REPORTING_", "MONGODB_", "S3_", "AWS_", "DAGSTER_", "SENDGRID_", "SLACK_", "PYTHON", "VIRTUAL_ENV")
 #: Walks the tree of commands in the installation itself and asks each for its help.
 EVERY_HELP = """
 import typer.main
@@ -44,73 +37,20 @@ for path in walk(typer.main.get_command(app), []):
 """
 
 
-@dataclass(frozen=True)
-class Installation:
-    """An environment with the wheel and its main dependencies, and nothing else."""
-
-    folder: Path
-
-    def program(self, name: str) -> str:
-        return str(self.folder / "bin" / name)
-
-    def run(self, *command: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Ran:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        done = subprocess.run(
-            [self.program(command[0]), *command[1:]],
-            cwd=cwd,
-            env={**kept, "COLUMNS": "200", **(environment or {})},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        return Ran(done.returncode, done.stdout + done.stderr)
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    output: str
-
-
-def _pythons() -> dict[str, str]:
-    """The interpreters of this machine by version, 3.11 and 3.12."""
-    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
-    for version in ("3.11", "3.12"):
-        named = shutil.which(f"python{version}")
-        managed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
-        for candidate in [*([named] if named else []), *map(str, managed)]:
-            if version not in found and _runs(candidate):
-                found[version] = candidate
-    return found
-
-
-def _runs(python: str) -> bool:
-    return subprocess.run([python, "-c", ""], capture_output=True, timeout=60).returncode == 0
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The sdist, and the wheel that is built from it alone."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [str(UV), "build", "--quiet", "--out-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, timeout=300)
-    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
-    return sdist, wheel
+    return build(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module", params=["3.11", "3.12"])
 def installed(
     request: pytest.FixtureRequest, built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Installation:
-    python = _pythons().get(request.param)
+    python = pythons().get(request.param)
     if python is None:
         pytest.skip(f"no Python {request.param} on this machine")
-    folder = tmp_path_factory.mktemp("venv") / request.param
-    subprocess.run([str(UV), "venv", "--quiet", "--python", python, str(folder)], check=True, timeout=120)
-    install = [str(UV), "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")]
-    pins = ["--constraint", str(ROOT / "constraints.txt")]
-    subprocess.run([*install, *pins, str(built[1])], check=True, timeout=600)
-    return Installation(folder)
+    return install(built[1], tmp_path_factory.mktemp("venv") / request.param, python)
 
 
 @pytest.fixture
