@@ -134,6 +134,17 @@ ROWS: dict[str, list[Panel]] = {
             "short",
             [("reporting_reconciliation_findings", "{{kind}} {{source}}")],
         ),
+        (
+            "CPU of a report",
+            "s",
+            [
+                (
+                    "sum by (stage) (increase(reporting_cpu_seconds_total[1h]))"
+                    ' / scalar(sum(increase(reporting_jobs_ended_total{state="completed"}[1h])))',
+                    "{{stage}}",
+                )
+            ],
+        ),
         ("Since the last reconciliation", "s", [("reporting_reconciliation_age_seconds", "age")]),
         (
             "S3 traffic",

@@ -18,6 +18,7 @@ import json
 import logging
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ from reporting_pipeline.stores.heartbeats import Progress, beating
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.results import DONE, FAILED, SKIPPED, AssetResult, results_of, save_results
+from reporting_pipeline.stores.usage import edition_of, note_compute
 
 _log = logging.getLogger(__name__)
 
@@ -177,6 +179,7 @@ def run_batch(
     progress = Progress(total=len(partitions))
     outcome: Outcome[P] = Outcome(batch.asset_key)
     times, keep_all = batch.times, _later_steps_wait(context)
+    cpu_before = time.process_time()
     with (
         logs.bound(run=context.run.run_id, stage=batch.stage),
         beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now),
@@ -205,6 +208,8 @@ def run_batch(
             settling.result()
         _settle(context, database, batch, pending, outcome, keep_all, now)
     _log_times(context, times, len(partitions), outcome.unchanged)
+    editions = Counter(edition_of(partition.period) for partition in partitions)
+    note_compute(database, batch.stage, time.process_time() - cpu_before, editions, now())
     return outcome
 
 

@@ -4,6 +4,8 @@ The asset is external: nobody materializes it by hand. Delivering again is a dec
 (`stores.deliveries`), never of a button in the UI.
 """
 
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
@@ -27,12 +29,14 @@ from reporting_pipeline.dagster_instance.events import log_materializations, mat
 from reporting_pipeline.delivery.channels.deliverer import open_deliverer
 from reporting_pipeline.delivery.notices.due import send_due_notices
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
+from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.stores.deliveries import Due
 from reporting_pipeline.stores.heartbeats import Progress, beating
+from reporting_pipeline.stores.usage import note_compute
 
 #: Deliveries of one run; what is left is asked for again.
 DELIVERIES_PER_RUN = 20_000
@@ -104,7 +108,9 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
                     due,
                 )
 
+            cpu_before, editions = time.process_time(), Counter[str]()
             for outcome in deliver_at_once(WORKERS, worker):
+                editions[edition_id(scope.cadence, outcome.period)] += 1
                 progress.done += 1
                 progress.failed += outcome.state not in HANDED_OVER
                 waiting.append(outcome)
@@ -112,6 +118,7 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
                     log_materializations(context, _materializations(scope, waiting))
                     waiting.clear()
             log_materializations(context, _materializations(scope, waiting))
+            note_compute(database, NOTIFY, time.process_time() - cpu_before, editions, now())
             told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
         if told:
             context.log.info(f"{told} owners and organisations were told of reports that did not arrive")

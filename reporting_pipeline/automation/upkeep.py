@@ -1,6 +1,5 @@
 """The nightly upkeep: reconciliation and retention, as jobs that a person can try dry in the UI."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +12,10 @@ from dagster import (
     AssetSelection,
     Config,
     DefaultScheduleStatus,
-    ExpectationResult,
     Failure,
     JobDefinition,
     MetadataValue,
     OpExecutionContext,
-    Out,
     Output,
     RunRequest,
     ScheduleDefinition,
@@ -62,7 +59,6 @@ def retention_job(settings: Settings) -> JobDefinition:
 
     @op(
         name="retain",
-        out=Out(is_required=False),
         description="Every kind in bounded batches; a kind that fails is named and stops no other.",
     )
     def retain_op(
@@ -70,7 +66,7 @@ def retention_job(settings: Settings) -> JobDefinition:
         config: RetentionConfig,
         mongo: MongoResource,
         objects: ObjectStoreResource,
-    ) -> Iterator[Any]:
+    ) -> Output[None]:
         report = retain(
             mongo.database(),
             objects.store(),
@@ -82,15 +78,17 @@ def retention_job(settings: Settings) -> JobDefinition:
         )
         for one in report.removed:
             context.log.info(f"{one.kind}: {one.as_record()}")
-        yield ExpectationResult(
-            success=not report.failed,
-            label="retention",
-            description="A dry run: nothing was deleted." if report.dry_run else "What was deleted.",
-            metadata={"kinds": _table(report)},
-        )
+        metadata = {
+            "kinds": _table(report),
+            "deleted": "nothing: a dry run"
+            if report.dry_run
+            else f"{sum(one.records for one in report.removed):,} records",
+        }
         if report.failed:
-            raise Failure("; ".join(f"{one.kind}: {one.error}" for one in report.failed), allow_retries=False)
-        yield Output(None)
+            raise Failure(
+                "; ".join(f"{one.kind}: {one.error}" for one in report.failed), metadata, allow_retries=False
+            )
+        return Output(None, metadata=metadata)
 
     @job(
         name=RETENTION_JOB,

@@ -20,6 +20,7 @@ from reporting_pipeline.cli.operate import (
     backups,
     bootstrap,
     code_server,
+    cost,
     delivery,
     doctor,
     editions,
@@ -65,6 +66,7 @@ app.command(rich_help_panel=OPERATE)(files.files)
 app.add_typer(backups.app, name="backup", rich_help_panel=OPERATE)
 app.command(rich_help_panel=OPERATE)(keeping.retention)
 app.command(rich_help_panel=OPERATE)(reconcile.reconcile)
+app.command(rich_help_panel=OPERATE)(cost.cost)
 app.add_typer(keeping.hold_app, name="hold", rich_help_panel=OPERATE)
 app.command("bucket-rules", rich_help_panel=OPERATE)(keeping.bucket_rules)
 app.add_typer(servers_app, name="servers", rich_help_panel=LOCAL)

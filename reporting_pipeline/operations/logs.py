@@ -1,8 +1,9 @@
 """Log lines as JSON, one object a line, without secrets, addresses or links.
 
-`write_json` takes over the root logger and those of uvicorn and Dagster's servers; libraries and the product go on using
-`logging`. Fields: `timestamp` (UTC, ISO 8601), `level`, `logger`, `event`, what is bound in this context
-(`bound`: the request or run that a line belongs to), and for an error `exception`, one text.
+`write_json` takes over the root logger and those of uvicorn and Dagster's servers; libraries and the
+product go on using `logging`. Fields: `timestamp` (UTC, ISO 8601), `level`, `logger`, `event`, what is
+bound in this context (`bound`: the request or run that a line belongs to), and for an error `exception`,
+one text.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ DURATIONS: Mapping[str, tuple[str, str]] = {
 }
 #: Counts that processes keep.
 COUNTS: Mapping[str, tuple[str, str]] = {
+    "cpu_seconds": ("reporting_cpu_seconds", "CPU of runs, by stage: what an edition costs in compute."),
     "s3_bytes": ("reporting_s3_bytes", "Bytes moved to and from S3."),
     "bounces": ("reporting_bounces", "Bounces and complaints that providers reported."),
 }

@@ -13,8 +13,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import typer.main
 import yaml
 
+from reporting_pipeline.cli import app
 from reporting_pipeline.operations.metrics import exposition, metric_names
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.measures import Measures
@@ -73,12 +75,38 @@ def test_the_dashboard_is_what_its_generator_writes() -> None:
 
 def test_every_alert_says_what_to_do_and_whom_it_wakes() -> None:
     for rule in rules():
-        assert set(rule["annotations"]) == {"summary", "runbook"}, rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "runbook", "runbook_url"}, rule["alert"]
         assert rule["labels"]["severity"] in ("page", "ticket")
 
 
+def test_each_alert_leads_to_its_own_chapter_of_the_runbooks() -> None:
+    text = (DEPLOY.parent / "docs" / "runbooks.md").read_text()
+    chapters = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    for rule in rules():
+        path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert path == "docs/runbooks.md"
+        assert anchor == rule["alert"].lower()
+        assert rule["alert"] in chapters
+
+
+def test_every_command_of_the_runbooks_is_one_of_the_product() -> None:
+    text = (DEPLOY.parent / "docs" / "runbooks.md").read_text()
+    commands = re.findall(r"reporting-pipeline ((?:[a-z][a-z-]*(?: |\b))+)", text)
+    assert len(commands) > 10
+    root = typer.main.get_command(app)
+    for words in commands:
+        command: Any = root
+        for word in words.split():
+            children = getattr(command, "commands", {})
+            if not children:
+                break
+            assert word in children, words
+            command = children[word]
+
+
 def test_each_alert_has_a_case_in_which_it_speaks() -> None:
-    cases = yaml.safe_load((ALERTS.parent / "alerts_test.yaml").read_text())["tests"]
+    files = ALERTS.parent.glob("alerts*_test.yaml")
+    cases = [case for path in files for case in yaml.safe_load(path.read_text())["tests"]]
     spoken = {
         expected["alertname"]
         for case in cases
@@ -91,7 +119,7 @@ def test_each_alert_has_a_case_in_which_it_speaks() -> None:
 def test_prometheus_takes_the_rules_and_they_speak_when_they_should() -> None:
     promtool("check", "rules", "alerts.yaml")
     promtool("check", "config", "prometheus.yaml")
-    promtool("test", "rules", "alerts_test.yaml")
+    promtool("test", "rules", "alerts_test.yaml", "alerts_slow_test.yaml")
 
 
 def test_prometheus_takes_what_is_exposed_and_finds_no_fault_with_it(
