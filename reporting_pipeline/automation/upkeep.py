@@ -78,11 +78,10 @@ def retention_job(settings: Settings) -> JobDefinition:
         )
         for one in report.removed:
             context.log.info(f"{one.kind}: {one.as_record()}")
-        metadata = {
+        deleted = f"{sum(one.records for one in report.removed):,} records"
+        metadata: dict[str, Any] = {
             "kinds": _table(report),
-            "deleted": "nothing: a dry run"
-            if report.dry_run
-            else f"{sum(one.records for one in report.removed):,} records",
+            "deleted": "nothing: a dry run" if report.dry_run else deleted,
         }
         if report.failed:
             raise Failure(
