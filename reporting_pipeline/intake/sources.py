@@ -12,7 +12,7 @@ from reporting_pipeline.intake import ndjson
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import TableMapping, mapped
 from reporting_pipeline.intake.sdtm import documents as sdtm
-from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS
+from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS
 from reporting_pipeline.intake.sdtm.tables import (
     Table,
     UnreadableTable,
@@ -194,7 +194,9 @@ def _read(file: Path, tables: list[Table], understanding: Understanding) -> None
 
 def _looks_like_sdtm(table: Table) -> bool:
     """SDTM's tables name a domain; analysis data (ADaM) does not, and would count rows twice."""
-    known = table.name in DOMAINS or table.name in ABOUT_THE_TRIAL or table.name.startswith("SUPP")
+    known = (
+        table.name in DOMAINS or table.name in ABOUT_THE_TRIAL | RELATIONS or table.name.startswith("SUPP")
+    )
     return known or "DOMAIN" in table.columns
 
 

@@ -222,7 +222,7 @@ def test_an_event_that_ends_before_it_starts_is_told_and_kept(start: str, end: s
         (math.nan, "not_finite"),
         (math.inf, "not_finite"),
         (10**400, "not_finite"),
-        ("5,1", "wrong_type"),
+        ("5,123", "wrong_type"),
         (True, "wrong_type"),
         ([5.1], "wrong_type"),
         (None, None),

@@ -219,3 +219,18 @@ def test_the_tables_of_a_csv_report_name_the_callers_documents(pilot: Path) -> N
     archive = ZipFile(BytesIO(Path("out/report-2013-02-18.zip").read_bytes()))
     text = archive.read("adverse_events.csv").decode("utf-8-sig")
     assert all(line.split(",")[1].startswith("AE/") for line in text.splitlines()[1:])
+
+
+def test_what_tells_who_gets_the_treatment_is_left_out_and_told(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name in ("PC", "IS", "LB"):
+        row = {"STUDYID": "T1", "DOMAIN": name, "USUBJID": "T1-001", f"{name}SEQ": 1.0, f"{name}TESTCD": "X"}
+        row |= {f"{name}STRESC": "81.2", f"{name}STRESN": 81.2, f"{name}DTC": "2026-11-17"}
+        written.xpt(pl.DataFrame([row]), folder / f"{name.lower()}.xpt", name)
+    relations = [{"STUDYID": "T1", "RDOMAIN": "LB", "USUBJID": "T1-001", "RELID": "1"}]
+    written.xpt(pl.DataFrame(relations), folder / "relrec.xpt", "RELREC")
+    whole = as_json(str(folder), "--as-of", "2026-11-23")
+    assert [row["document_id"] for row in whole["listings"]["T1"]["labs"]] == ["LB/T1-001/2026-11-17"]
+    told = {(one["document"], one["code"]) for one in whole["findings"]}
+    assert {("pc.xpt", "unblinding"), ("is.xpt", "unblinding"), ("relrec.xpt", "no_kind")} <= told

@@ -79,6 +79,8 @@ LEVEL_NAMES = ("NOT STATED", "MILD", "MODERATE", "SEVERE", "LIFE THREATENING", "
 _ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5}
 _GRADE = re.compile(r"(?:(?:CTCAE|NCI|TOXICITY)[\s-]*)*(?:GRADE|GR|G)?[\s.:-]*([0-5]|I{1,3}|IV|V)(?:\.0)?")
 _FATAL = frozenset({"FATAL", "DEATH", "DIED", "DEAD", "DECEASED", "FATAL OUTCOME", "RESULTED IN DEATH"})
+_NOT_FATAL = re.compile(r"\b(?:NON|NOT|NO)[ -]?(?:FATAL|DEATH|DEAD|DIED)\b")
+_NAMES_A_DEATH = re.compile(r"\b(?:FATAL|FATALITY|DEATH|DIED|DEAD|DECEASED)\b")
 
 
 def read_grade(value: object) -> int | None:
@@ -107,7 +109,8 @@ def is_not_stated(text: str) -> bool:
 
 
 def is_fatal_outcome(outcome: str) -> bool:
-    return folded(outcome) in _FATAL
+    """Whether an outcome, of the codelist OUT or in words of its own, says that the subject died."""
+    return _NAMES_A_DEATH.search(_NOT_FATAL.sub("", folded(outcome))) is not None
 
 
 #: ICH E2A: what makes an event serious. Name -> spellings, SDTM's variables among them.
@@ -183,6 +186,20 @@ def judgement(indicator: str) -> Judgement:
     if code in _NOT_KNOWN:
         return _NO_JUDGEMENT
     return _JUDGEMENTS.get(code) or Judgement(code, "")
+
+
+_INTERPRETED = re.compile(r"(NORMAL|ABNORMAL)\b(.*)")
+_SIGNIFICANT = re.compile(r"[\s,;:(\[-]*(?:CLINICALLY SIGNIFICANT|CS)\b.*")
+
+
+@lru_cache(maxsize=4_096)
+def interpretation(result: str) -> tuple[str, bool]:
+    """(The flag that a result in words is itself, whether it says clinically significant); ("", False) for
+    other words. "ABNORMAL, CLINICALLY SIGNIFICANT" is how an ECG is read as a whole."""
+    match = _INTERPRETED.fullmatch(folded(result))
+    if match is None:
+        return "", False
+    return match[1], match[1] == "ABNORMAL" and _SIGNIFICANT.fullmatch(match[2]) is not None
 
 
 # --- dispositions --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Unknown parts are hyphens ("2003---15", "--12-15", "2003-12-15T-:15", "2003-12-1
 "-----T07:15" for a time of a day that nobody knows), what is missing at the right end is left away
 ("2003", "2003-12-15T13"), and two of them with a slash are an interval of uncertainty. 24:00 is the
 end of a day, and a fraction of a second follows a point or a comma. A partial date is never completed.
+Collection forms write UN, UNK, NK or XX for a part that nobody knows; it means the hyphen.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
+from reporting_pipeline.domain.clinical.codes import is_not_stated
+
 _DATE = re.compile(
     r"(\d{4}|-)(?:-(\d{2}|-)(?:-(\d{2}|-)(?:T(\d{2}|-)(?::(\d{2}|-)(?::(\d{2})(?:[.,]\d+)?)?)?"
     r"(?:Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?",
     re.ASCII,
 )
 _DURATION = re.compile(r"P(?=.)(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+D)?(?:T(?=.)(?:\d+H)?(?:\d+M)?(?:\d+S)?)?")
+_NOT_KNOWN = re.compile(r"(?<![A-Z])(?:UNKN?|UN|UK|NK|XX(?:XX)?)(?![A-Z])")
 _OLDEST_YEAR = 1890  # nobody in a trial was born before
 _NEWEST_YEAR = 2200
 _LEAP_YEAR = 2000  # an unknown year may have a 29 February
@@ -36,6 +40,10 @@ class IsoDate:
 @lru_cache(maxsize=65_536)
 def parse_iso(text: str) -> IsoDate:
     """`text` as a date, or as an interval of two; of an interval as far as both ends agree."""
+    if is_not_stated(text):
+        return IsoDate((), "partial_date")
+    if not text.isascii() or any(sign in text for sign in "UuNnXx"):
+        text = _NOT_KNOWN.sub("-", text.upper())
     first, slash, second = text.partition("/")
     begins = _parse_one(first)
     if not slash or begins.finding == _IMPOSSIBLE:

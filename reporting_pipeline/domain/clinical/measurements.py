@@ -115,6 +115,8 @@ def assess(
     if side == NORMAL and not significant and (grade or 0) < 1:
         return Assessment(flag, True, False, NOT_LISTED, math.nan, contradiction)
     ratio = _ratio(side, original, standard)
+    if by_range in (LOW, HIGH) and by_range != side and side in (LOW, HIGH):
+        ratio = _ratio(by_range, original, standard)  # a flag in doubt does not hide how far the number is
     return Assessment(flag, True, True, _tier(judgement, grade, significant, ratio), ratio, contradiction)
 
 

@@ -15,7 +15,7 @@ _SPELLINGS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">="
 COMPARATORS = ("<", "<=", ">", ">=")
 _CENSORED = re.compile(r"\s*(<=|>=|=<|=>|[<>≤≥⩽⩾＜＞])\s*([+-]?\d[\d.,]*(?:[eE][+-]?\d+)?)\s*")
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"([+-]?(?:0|[1-9]\d*)),(\d{1,2}|\d{4,})", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"([+-]?0(?=,\d{3}$)|[+-]?\d+(?=,(?:\d{1,2}|\d{4,})$)),(\d+)", re.ASCII)
 
 
 def same(first: float, second: float) -> bool:
@@ -33,8 +33,13 @@ def above(value: float, limit: float) -> bool:
 
 
 def plain(text: str) -> float | None:
-    """The number that `text` is: ASCII digits with a point. None for anything else, "5,1" included."""
+    """The number that `text` is, in ASCII digits with a point or a decimal comma; None for anything else.
+
+    A comma is a decimal comma only where it cannot separate thousands ("0,2", "12,5", not "1,234").
+    """
     stripped = text.strip()
+    if comma := _DECIMAL_COMMA.fullmatch(stripped):
+        stripped = f"{comma[1]}.{comma[2]}"
     if not _PLAIN.fullmatch(stripped):
         return None
     number = float(stripped)
@@ -52,16 +57,12 @@ class Censored:
 def censored(text: str) -> Censored | None:
     """What "<40", ">= 1.5", "≤0.5" or "<0,2" says; None for a text that is no such result.
 
-    A comma between digits is a decimal comma only where it cannot separate thousands ("0,2", "12,5",
-    not "1,234"): else the limit is not known, the direction still is.
+    Where the comma may separate thousands ("<1,234") the limit is not known, the direction still is.
     """
     match = _CENSORED.fullmatch(text)
     if match is None:
         return None
-    digits = match[2]
-    number = plain(digits)
-    if number is None and (comma := _DECIMAL_COMMA.fullmatch(digits)):
-        number = float(f"{comma[1]}.{comma[2]}")
+    number = plain(match[2])
     return Censored(_SPELLINGS[match[1]], math.nan if number is None else number)
 
 

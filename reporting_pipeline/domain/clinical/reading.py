@@ -77,7 +77,7 @@ class Reading:
         return text
 
     def number(self, source: Mapping[str, Any], name: str, where: str = "") -> float:
-        """NaN when there is none. Digits in a text are read, "5,1" is not guessed."""
+        """NaN when there is none. A text is read as `numbers.plain` does; "1,234" is not guessed."""
         value = source.get(name)
         if value is None:
             return math.nan

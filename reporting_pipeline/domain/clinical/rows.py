@@ -185,9 +185,12 @@ def _judge(reading: Reading, result: Data, row: Row, where: str) -> None:
             limits = f"{numbers.digits(quantity.low)} and {numbers.digits(quantity.high)}"
             detail = f"{row['test_code']}: the limits {limits} are reversed; the range is not used."
             reading.finding("reversed_range", where + names, detail)
-    judged = assess(
-        codes.judgement(str(row["indicator"])), original, standard, grade, significant == codes.YES
-    )
+    judgement = codes.judgement(str(row["indicator"]))
+    in_words, significant_in_words = codes.interpretation(str(row["text_result"]))
+    if not judgement.text and in_words:
+        judgement = codes.judgement(in_words)
+    is_significant = significant == codes.YES or (not significant and significant_in_words)
+    judged = assess(judgement, original, standard, grade, is_significant)
     if judged.contradiction:
         detail = f"{row['test_code']} {row['value_text']}: flagged {judged.flag}, {judged.contradiction}."
         reading.finding("flag_contradicts_range", where + "indicator", detail)

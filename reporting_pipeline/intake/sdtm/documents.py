@@ -20,6 +20,7 @@ from reporting_pipeline.intake.sdtm.domains import (
     DOMAINS,
     STRUCTURAL,
     STRUCTURAL_SUFFIXES,
+    UNBLINDING,
     Domain,
     text,
 )
@@ -213,5 +214,10 @@ def _tell_without_kind(
         return
     for table in tables[name]:
         understanding.rows[f"{table.name} ({table.source})"] += len(table)
-        detail = f"{len(table):,} rows of {table.name or 'a table without a name'} have no kind of document."
-        understanding.finding(table.source, "no_kind", table.name, detail)
+        rows = f"{len(table):,} rows of {table.name or 'a table without a name'}"
+        if name in UNBLINDING or name.removeprefix("SUPP") in UNBLINDING:
+            detail = f"{rows} tell who gets the treatment; they were left out, and no report shows them."
+            understanding.finding(table.source, "unblinding", table.name, detail)
+        else:
+            detail = f"{rows} have no kind of document."
+            understanding.finding(table.source, "no_kind", table.name, detail)

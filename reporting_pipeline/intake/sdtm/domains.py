@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from reporting_pipeline.domain.clinical.numbers import plain
 from reporting_pipeline.domain.documents import Kind
 
 Row = Mapping[str, Any]
@@ -40,7 +41,8 @@ def number(value: Any) -> float | str | None:
     try:
         return float(written)
     except ValueError:
-        return written
+        read = plain(written)  # "88,4"
+        return written if read is None else read
 
 
 def flag(value: Any) -> bool | str | None:
@@ -279,8 +281,6 @@ def _exposure(code: str, second: bool = False) -> Domain:
 
 _ALL = (
     _measurements("LB", "lab", "Laboratory results"),
-    _measurements("PC", "lab", "Concentrations", second=True),
-    _measurements("IS", "lab", "Immunogenicity", second=True),
     _measurements("VS", "vitals", "Vital signs"),
     _measurements("EG", "ecg", "ECG results"),
     _measurements("QS", "questionnaire", "Questionnaire"),
@@ -438,3 +438,7 @@ STRUCTURAL = frozenset({"STUDYID", "DOMAIN", "USUBJID", "SUBJID", "SITEID", "VIS
 STRUCTURAL_SUFFIXES = ("SEQ",)
 #: Tables that say something about the trial, its subjects or other tables, read or not.
 ABOUT_THE_TRIAL = frozenset({"TS"})
+#: Tables of SDTM that tell who gets the treatment: concentrations, their parameters, antibodies against it.
+UNBLINDING = frozenset({"PC", "PP", "IS"})
+#: Tables of SDTM without DOMAIN that relate records to each other.
+RELATIONS = frozenset({"RELREC", "RELSUB", "RELSPEC", "POOLDEF"})

@@ -70,7 +70,8 @@ GLUCOSE = {"test_code": "GLUC", "value": 5.0, "unit": "mmol/L", "low": 2.8, "hig
         ({"indicator": "HIGH HIGH", "value": 30}, []),
         ({"indicator": "Positive"}, []),
         ({"comparator": "~"}, [("unknown_value", "results[0].comparator")]),
-        ({"value": "5,1"}, [("wrong_type", "results[0].value")]),
+        ({"value": "5,1"}, []),
+        ({"value": "1,234"}, [("wrong_type", "results[0].value")]),
         ({"value": "5.1"}, []),
         ({"value": "<40"}, []),
         ({"text_result": "50"}, [("value_contradicts_text", "results[0].text_result")]),
@@ -123,3 +124,28 @@ def test_nothing_in_a_payload_can_raise_and_every_finding_has_a_code(kind: Any, 
     for finding in check_payload(kind, data, ARRIVED):
         assert finding.code in FINDING_CODES
         finding.detail.encode()
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        "Death related to AE",
+        "DEATH RELATED TO ADVERSE EVENT",
+        "Fatal (5)",
+        "Subject died",
+        "DEATH, UNRELATED",
+    ],
+)
+def test_every_wording_of_a_death_is_fatal(outcome: str) -> None:
+    assert found("adverse_event", {**EVENT, "outcome": outcome}) == [("fatal_not_serious", "serious")]
+
+
+@pytest.mark.parametrize("outcome", ["NOT FATAL", "Non-fatal", "nonfatal", "RECOVERED/RESOLVED", "NO DEATH"])
+def test_what_denies_a_death_is_not_fatal(outcome: str) -> None:
+    assert found("adverse_event", {**EVENT, "outcome": outcome}) == []
+
+
+@pytest.mark.parametrize("start", ["UNK", "2026-11-UN", "2026-UNK-UNK", "2026-NK", "un-un-2026"])
+def test_a_part_of_a_date_that_nobody_knows_is_kept_as_collected(start: str) -> None:
+    expected = "impossible_date" if start == "un-un-2026" else "partial_date"  # not ISO 8601's order
+    assert found("adverse_event", {**EVENT, "start": start}) == [(expected, "start")]

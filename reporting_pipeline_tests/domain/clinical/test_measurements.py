@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from reporting_pipeline.domain.clinical.measurements import ratio_to_limit
-from reporting_pipeline.domain.clinical.numbers import digits
+from reporting_pipeline.domain.clinical.measurements import GRAVE, UNMEASURED, ratio_to_limit
+from reporting_pipeline.domain.clinical.numbers import digits, plain
 from reporting_pipeline.domain.clinical.reading import Reading
 from reporting_pipeline.domain.clinical.rows import rows_of
 
@@ -54,6 +54,16 @@ GLUCOSE = {"unit": "mmol/L", "low": 2.8, "high": 13.9, "original_unit": "mg/dL"}
         ({"text_result": ">= 13.9", "low": 1, "high": 3}, "HIGH", ">= 13.9"),
         ({"original_result": "<0,2", "low": 1, "high": 3}, "LOW", "<0,2"),
         ({"value": "<40", "low": 70}, "LOW", "<40"),
+        # a decimal comma, where it cannot separate thousands
+        ({"value": "8,1", "low": "12,0", "high": "16,0"}, "LOW", "8.1"),
+        ({"original_result": "5,9", "original_low": 3.9, "original_high": "5,6"}, "HIGH", "5,9"),
+        # a result in words that is a judgement itself
+        ({"text_result": "Abnormal"}, "ABNORMAL", "Abnormal"),
+        (
+            {"original_result": "ABNORMAL, CLINICALLY SIGNIFICANT"},
+            "ABNORMAL",
+            "ABNORMAL, CLINICALLY SIGNIFICANT",
+        ),
         # a toxicity grade or the investigator's word stands for a flag
         ({"value": 9, "grade": 4}, "ABNORMAL", "9"),
         ({"value": 9, "clinically_significant": "Y"}, "ABNORMAL", "9"),
@@ -78,6 +88,7 @@ def test_what_is_out_of_range_is_listed_with_its_flag(result: dict[str, Any], fl
         {"value": 9, "low": 1, "high": 3, "indicator": "N"},
         {"text_result": "NEGATIVE", "indicator": "Negative"},
         {"original_result": "<0.5", "high": 3},
+        {"text_result": "NORMAL"},
     ],
 )
 def test_what_is_within_is_assessed_and_not_listed(result: dict[str, Any]) -> None:
@@ -158,3 +169,30 @@ def test_a_number_keeps_the_digits_of_its_source() -> None:
     assert (
         judged(value=1e-7, original_result="1e-07", unit="g", original_unit="g")["value_text"] == "0.0000001"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "tier"),
+    [
+        ("ABNORMAL, CLINICALLY SIGNIFICANT", GRAVE),
+        ("Abnormal CS", GRAVE),
+        ("ABNORMAL, NOT CLINICALLY SIGNIFICANT", UNMEASURED),
+        ("ABNORMAL NCS", UNMEASURED),
+        ("ABNORMAL", UNMEASURED),
+    ],
+)
+def test_an_ecg_read_as_a_whole_ranks_by_its_own_words(text: str, tier: int) -> None:
+    assert judged("ecg", text_result=text)["tier"] == tier
+
+
+def test_a_flag_on_the_wrong_side_does_not_hide_how_far_the_number_is() -> None:
+    assert judged(value=10, low=3.5, high=5, indicator="L")["ratio"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("88,4", 88.4), ("0,123", 0.123), ("-1,25", -1.25), ("12,3456", 12.3456)]
+    + [(text, None) for text in ("1,234", "1,234,567", "12,34,5", ",5", "1,2.3", "5,")],
+)
+def test_a_comma_is_read_where_it_cannot_separate_thousands(text: str, number: float | None) -> None:
+    assert plain(text) == number
