@@ -27,6 +27,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "There is no such thing, or it is not yours to see"),
     "method-not-allowed": (405, "This address does not take that method"),
     "conflict": (409, "The state it is in does not allow this"),
+    "duplicate-subscription": (409, "A subscription that asks for the same is active"),
     "edition-exists": (409, "This edition was opened already"),
     "illegal-transition": (409, "This change of state is not allowed"),
     "already-running": (409, "A job of this subscription is running"),

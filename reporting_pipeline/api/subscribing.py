@@ -68,6 +68,7 @@ class Draft:
     report_type: str = "trial_activity"
     format: Format = Format.PDF
     parameters: Mapping[str, Any] | None = None
+    allow_duplicate: bool = False  # beside one of the same owner that asks for the same
 
 
 def owner_of(deployment: Context, caller: User, user_id: str, action: Action, pointers: Pointers) -> User:
@@ -127,8 +128,11 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
         format=draft.format,
         parameters=parameters,
         created_at=now,
+        created_by=caller.id,
         updated_at=now,
     )
+    if not draft.allow_duplicate:
+        _refuse_duplicate(deployment, fresh)
     _take_place(deployment, fresh)
     try:
         return usecase.subscribe(deployment.database, deployment.settings, fresh, caller.id, now)
@@ -265,6 +269,18 @@ def check(
         found.append(FieldError(f"{pointers.recipients}/{position}/value", decision.reason))
     if found:
         raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
+
+
+def _refuse_duplicate(deployment: Context, fresh: Subscription) -> None:
+    """Refuse (409) what the owner has already, and name the one that stands."""
+    standing = subscriptions.asking_the_same(deployment.database, fresh)
+    if standing is not None:
+        raise Problem(
+            "duplicate-subscription",
+            f"Subscription {standing} sends the same report at the same times to the same recipients; "
+            "change that one, or send allow_duplicate.",
+            existing=standing,
+        )
 
 
 def check_report_type(

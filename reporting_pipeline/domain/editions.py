@@ -37,12 +37,31 @@ class Edition(BaseModel):
     reason: str = ""  # why it failed, for a person
     counts: dict[str, int] = Field(default_factory=dict)  # jobs by state
     counted_at: datetime | None = None  # UTC
+    started_at: datetime | None = None  # UTC, when an outside worker began
     result: dict[str, Any] = Field(default_factory=dict)  # what an outside worker reported
+    path: str | None = None  # key of the file that an outside worker made
+    sending_at: datetime | None = None  # UTC, when its result started the sending
 
 
 def edition_id(cadence: Cadence, period: str) -> str:
     """The id of an edition: "weekly:2026-11-16"."""
     return f"{cadence.value}:{period}"
+
+
+def result_prefix(edition: str) -> str:
+    """Where an outside worker puts the file of an edition: nothing else can be named as its result."""
+    return f"editions/{edition.replace(':', '/')}/"
+
+
+def result_key(edition: str, path: str, bucket: str) -> str:
+    """The key that `path` is, or the `s3://` address of. ValueError where it cannot be a result's."""
+    key = path.removeprefix(f"s3://{bucket}/")
+    if key.startswith("s3://"):
+        raise ValueError(f"is in another bucket; put the file into s3://{bucket}/{result_prefix(edition)}")
+    parts = key.split("/")
+    if not key.startswith(result_prefix(edition)) or not all(part.strip(".") for part in parts):
+        raise ValueError(f"a result of this report is a file below {result_prefix(edition)}")
+    return key
 
 
 def may_precede(wanted: EditionState) -> list[EditionState]:

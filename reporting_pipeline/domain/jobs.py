@@ -112,6 +112,7 @@ class JobHistory:
     audience: str | None
     retry_count: int
     created_by: str  # a user id, or "schedule"
+    filters: Mapping[str, tuple[str, ...]]  # what limits the report; what is not named does not
     omissions: tuple[Mapping[str, str], ...]
     deliveries: tuple[Arrived, ...]
 
@@ -135,6 +136,11 @@ def history_of(
         audience=(stands.get("audience") or None) if stands else None,
         retry_count=int(job.get("attempts") or 0),
         created_by=str(job.get("requested_by") or "schedule"),
+        filters={
+            name: tuple(str(value) for value in job[name])
+            for name in ("trials", "sites", "kinds", "file_types")
+            if job.get(name)
+        },
         omissions=tuple(job.get("omissions") or ()),
         deliveries=tuple(_arrived(row) for row in rows),
     )

@@ -46,7 +46,7 @@ _FOLLOWED = frozenset(
     {
         *("edition", "cadence", "subscription", "owner", "organisation", "period", "period_end_at", "report"),
         # What rights look at.
-        *("trials", "shown", "subject", "audience"),
+        *("trials", "sites", "kinds", "file_types", "shown", "subject", "audience"),
     }
 )
 RUN_NOW_PRIORITY = 10

@@ -6,13 +6,14 @@ and for whom.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from json import dumps
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reporting_pipeline.domain.parameters import ParameterValue
 from reporting_pipeline.domain.periods import Cadence
@@ -45,8 +46,13 @@ class Filters(BaseModel):
     file_types: tuple[str, ...] = ()
 
     def named(self) -> dict[str, list[str]]:
-        """The trials and sites that are named: who may see what comes of a subscription is told by them."""
-        return {"trials": list(self.trials), "sites": list(self.sites)}
+        """What is named. By trials and sites is told who may see what comes of a subscription."""
+        return {
+            "trials": list(self.trials),
+            "sites": list(self.sites),
+            "kinds": list(self.kinds),
+            "file_types": list(self.file_types),
+        }
 
     def fingerprint(self) -> str:
         """Equal for filters that select the same, whatever their order. 16 hex characters."""
@@ -54,11 +60,20 @@ class Filters(BaseModel):
         return sha256(dumps(canonical, sort_keys=True).encode()).hexdigest()[:16]
 
 
+#: Words of other vocabularies for a recipient's type -> ours. Taken in at the edge, never kept.
+RECIPIENT_ALIASES: Mapping[str, Literal["user", "slack"]] = {"user_id": "user", "slack_channel": "slack"}
+
+
 class Recipient(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["email", "user", "slack", "webhook"] = "email"
     value: str
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _in_our_words(cls, value: object) -> object:
+        return RECIPIENT_ALIASES.get(value, value) if isinstance(value, str) else value
 
 
 class Subscription(BaseModel):
@@ -82,6 +97,19 @@ class Subscription(BaseModel):
     catch_up: CatchUp = CatchUp.LATEST
     lateness_hours: int | None = Field(None, ge=1, le=8_760)  # later than this is not sent at all
     created_at: datetime
+    created_by: str = ""  # who made it; "" in records from before this was kept: their owner
     updated_at: datetime
     resumed_at: datetime | None = None  # what fell into the pause before it is not sent
     version: int = 1
+
+    def asks_the_same_as(self, other: Subscription) -> bool:
+        """Whether both send one owner the same report at the same times to the same recipients."""
+        return self._asked() == other._asked()
+
+    def _asked(self) -> tuple[object, ...]:
+        return (
+            *(self.organisation, self.owner, self.report_type, self.format, self.schedule),
+            self.filters.fingerprint(),
+            frozenset((one.type, one.value.strip().casefold()) for one in self.recipients),
+            tuple(sorted((name, str(value)) for name, value in self.parameters.items())),
+        )

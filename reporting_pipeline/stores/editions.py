@@ -149,14 +149,37 @@ def set_counts(database: Database, edition: str, counts: Mapping[str, int], now:
     return _changed(database, edition, {"counts": dict(counts), "counted_at": now})
 
 
-def set_result(database: Database, edition: str, result: Mapping[str, Any]) -> Edition:
+def set_started(database: Database, edition: str, now: datetime) -> Edition:
+    """An outside worker has begun: a failed edition is open again. Saying it again changes nothing.
+
+    Raises EditionMissing, IllegalTransition.
+    """
+    opened = set_state(database, edition, EditionState.OPEN, now)
+    if opened.started_at is not None and opened.state_at != now:
+        return opened
+    return _changed(database, edition, {"started_at": now})
+
+
+def sending_starts(database: Database, edition: str, now: datetime) -> bool:
+    """Take the one start of the sending that a result has. False when it was taken."""
+    changed = database.editions.update_one(
+        {"_id": edition, "sending_at": None}, {"$set": {"sending_at": now}}
+    )
+    return changed.modified_count == 1
+
+
+def set_result(
+    database: Database, edition: str, result: Mapping[str, Any], path: str | None = None
+) -> Edition:
     """Keep what an outside worker reported of an edition. A failed edition takes no result.
+
+    `path` is the key of the file it made, if it says so.
 
     Raises EditionMissing, IllegalTransition.
     """
     record = database.editions.find_one_and_update(
         {"_id": edition, "state": {"$in": [EditionState.OPEN.value, EditionState.COMPLETED.value]}},
-        {"$set": {"result": dict(result)}},
+        {"$set": {"result": dict(result), **({"path": path} if path else {})}},
         return_document=ReturnDocument.AFTER,
     )
     if record is not None:
@@ -190,6 +213,8 @@ def _open_again(database: Database, edition: str, opened_by: str, now: datetime)
                 "reopened_at": now,
                 "reopened_by": opened_by,
                 "reason": "",
+                "started_at": None,
+                "sending_at": None,
             },
             "$inc": {"forced": 1},
         },

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.access import normal_domain
+from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission, on_omission_of
 from reporting_pipeline.stores.mongo import Database, Record
 
 
@@ -54,6 +56,16 @@ class OrganisationFields(BaseModel):
         description="Hosts of webhooks and Slack to which reports may be sent; empty: any public one.",
         examples=[["hooks.example.org"]],
     )
+    attachments: Literal["always", "on_request", "never"] = Field(
+        "on_request",
+        description="Whether a report under 10 MB goes with its mail: always (but where a subscription's "
+        "option `attach` is false), on_request (where `attach` is true), never. Else a link is sent.",
+    )
+    on_omission: OnOmission = Field(
+        DEFAULT_ON_OMISSION,
+        description="What becomes of a report that could not hold everything: send, hold until the data is "
+        "mended, or send_and_follow_up with the whole one then.",
+    )
 
 
 def get(database: Database, organisation: str) -> Record | None:
@@ -81,7 +93,24 @@ def change(database: Database, organisation: str, fields: Mapping[str, Any]) -> 
     kept = _checked(fields)
     if not database.organisations.update_one({"_id": organisation}, {"$set": kept}).matched_count:
         raise OrganisationMissing(organisation)
-    return {"_id": organisation, **kept}
+    return get(database, organisation) or {"_id": organisation, **kept}
+
+
+def policies_of(record: Mapping[str, Any]) -> tuple[str, OnOmission]:
+    """(attachments, on_omission) of a record; the defaults where it names none that there is."""
+    attachments = record.get("attachments")
+    known = attachments if attachments in ("always", "on_request", "never") else "on_request"
+    return str(known), on_omission_of(record.get("on_omission"))
+
+
+def close(database: Database, organisation: str, now: datetime) -> Record:
+    """Note since when it is closed; the first time stands. Raises OrganisationMissing."""
+    open_one: Record = {"_id": organisation, "closed_at": None}
+    database.organisations.update_one(open_one, {"$set": {"closed_at": now}})
+    found = get(database, organisation)
+    if found is None:
+        raise OrganisationMissing(organisation)
+    return found
 
 
 def _checked(fields: Mapping[str, Any]) -> Record:
@@ -94,7 +123,7 @@ def _checked(fields: Mapping[str, Any]) -> Record:
                 for one in error.errors(include_url=False)
             ]
         ) from None
-    kept = valid.model_dump()
+    kept = valid.model_dump(mode="json")
     kept["allowed_domains"] = sorted(set(valid.allowed_domains))
     kept["allowed_hosts"] = sorted(set(valid.allowed_hosts))
     return kept

@@ -76,10 +76,17 @@ def find_registrations(
 
 
 def list_registrations(
-    database: Database, organisation: str, after: tuple[str, str] | None = None, limit: int = 50
+    database: Database,
+    organisation: str,
+    after: tuple[str, str] | None = None,
+    limit: int = 50,
+    *,
+    user: str | None = None,
 ) -> list[Registration]:
-    """By address and cadence. `after` is (address, cadence) of the last one already read."""
+    """By address and cadence; with `user`, theirs alone. `after` is (address, cadence) of the last read."""
     query: Record = {"organisation": organisation}
+    if user is not None:
+        query["user"] = user
     if after is not None:
         address, cadence = after
         query["$or"] = [{"address": {"$gt": address}}, {"address": address, "cadence": {"$gt": cadence}}]

@@ -181,6 +181,13 @@ def live_ids(database: Database, organisation: str, owner: str, most: int) -> se
     return {record["_id"] for record in found}
 
 
+def asking_the_same(database: Database, fresh: Subscription) -> str | None:
+    """The id of the owner's active subscription that asks for the same as `fresh`, if there is one."""
+    query: Record = _list_query(fresh.organisation, fresh.owner, "active")
+    with database.subscriptions.find(query).sort("_id", ASCENDING) as found:
+        return next((one.id for one in _readable(found) if one.asks_the_same_as(fresh)), None)
+
+
 def change_subscription(
     database: Database,
     organisation: str,

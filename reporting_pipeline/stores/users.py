@@ -209,6 +209,14 @@ def all_organisations(database: Database) -> list[Record]:
     return list(database.organisations.find())
 
 
+def deactivate_all(database: Database, organisation: str, now: datetime) -> int:
+    """Deactivate everybody of an organisation. Returns how many were active."""
+    changed = database.users.update_many(
+        {"organisation": organisation, "active": True}, {"$set": {"active": False, "updated_at": now}}
+    )
+    return changed.modified_count
+
+
 def users_by_id(database: Database, ids: Iterable[str]) -> dict[str, User]:
     """Those of `ids` that exist, of any organisation: for the pipeline alone."""
     return {row["_id"]: User.from_record(row) for row in find_any(database.users, "_id", ids)}

@@ -1,4 +1,4 @@
-"""Opening an edition by hand."""
+"""Opening an edition by hand, and starting to send what it made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from reporting_pipeline.domain.editions import Edition, closed_period
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores import audit, editions
+from reporting_pipeline.stores import audit, editions, mailings
 from reporting_pipeline.stores.mongo import Database
 
 #: `opened_by` where no user opened it.
@@ -42,3 +42,13 @@ def open_edition(
         details={"forced": edition.forced},
     )
     return edition
+
+
+def send(
+    database: Database, edition: str, organisation: str, actor: str, now: datetime, *, force: bool = False
+) -> mailings.Mailing:
+    """Start sending an organisation's rendered reports. Nobody gets one twice, but by `force`."""
+    started = mailings.start_mailing(database, organisation, edition, now, force)
+    details = {"planned": started.planned, "force": force}
+    audit.record(database, "edition.sent", actor, edition, now, organisation=organisation, details=details)
+    return started

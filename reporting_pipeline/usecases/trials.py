@@ -12,7 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from reporting_pipeline.stores import audit, organisations
+from reporting_pipeline.stores import audit, lifecycle, organisations, users
 from reporting_pipeline.stores import trials as store
 from reporting_pipeline.stores.mongo import Database, Record
 
@@ -43,7 +43,12 @@ def change_trial(
 
 
 def close_trial(database: Database, before: Record, actor: str, now: datetime) -> Record:
-    """No document is taken in any more; what was reported stays."""
+    """No document is taken in any more, and who asked for this trial alone gets nothing more.
+
+    What was reported stays. The subscriptions first and each time, so that a closing that was cut off is
+    finished by the next.
+    """
+    lifecycle.end_for_trial(database, before["organisation"], before["_id"], now)
     if store.is_closed(before):
         return before
     kept = store.close_trial(database, before, now)
@@ -79,6 +84,26 @@ def save_organisation(
     action = audit.Action.ORGANISATION_CREATED if new else audit.Action.ORGANISATION_CHANGED
     _note(database, action, actor, organisation, home, {"fields": sorted(fields)}, now)
     return kept
+
+
+def close_organisation(
+    database: Database, organisation: str, actor: str, now: datetime, *, home: str
+) -> Record:
+    """Nothing is made for it any more and nobody of it can sign in; what was sent stays.
+
+    May be repeated: a closing that was cut off is finished by the next. Raises OrganisationMissing, and
+    ValueError for the organisation that runs the deployment.
+    """
+    if organisation == home:
+        raise ValueError("the organisation that runs this deployment cannot be closed")
+    before = organisations.get(database, organisation)
+    closed = organisations.close(database, organisation, now)
+    people = users.deactivate_all(database, organisation, now)
+    ended = lifecycle.end_for_organisation(database, organisation, now)
+    if before is None or before.get("closed_at") is None:
+        details = {"subscriptions": ended, "users": people}
+        _note(database, audit.Action.ORGANISATION_CLOSED, actor, organisation, home, details, now)
+    return closed
 
 
 def _note(

@@ -167,7 +167,13 @@ def manager(api: Api) -> Api:
 
 def weekly(user: str = "usr_default_subscriber", **more: Any) -> dict[str, Any]:
     """The body of a plain weekly subscription."""
-    return {"userId": user, "reportType": "weekly", "filters": {"trials": ["T1"]}, **more}
+    return {
+        "userId": user,
+        "reportType": "weekly",
+        "filters": {"trials": ["T1"]},
+        "allowDuplicate": True,
+        **more,
+    }
 
 
 def expired(settings: Settings, user_id: str) -> str:

@@ -137,7 +137,6 @@ ROUTES = [
         "/api/reports/registered-users",
         200,
         "manager",
-        MANAGERS_ONLY,
         other=200,
         other_sees_nothing=True,
     ),
@@ -188,6 +187,8 @@ ROUTES = [
     Route("POST", "/api/trials/T1/sites", 201, "manager", MANAGERS_ONLY, arguments=body(SITE)),
     Route("GET", "/api/organisations", 200, "admin", ADMINS_ONLY, other=403),
     Route("POST", "/api/organisations", 201, "admin", ADMINS_ONLY, other=403, arguments=body(ORGANISATION)),
+    # The deployment's own organisation is never closed.
+    Route("POST", "/api/organisations/default/close", 409, "admin", ADMINS_ONLY, other=403),
     Route("GET", "/api/organisations/default", 200, "admin", ADMINS_ONLY, other=403),
     Route(
         "PUT",

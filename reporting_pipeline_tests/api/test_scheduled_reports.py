@@ -34,10 +34,11 @@ BODY: dict[str, Any] = {
     "report_parameters": {"trials": ["T1", "T2"], "kinds": ["adverse_event"]},
     "output_format": "xlsx",
 }
+AGAIN = {"allow_duplicate": True}
 
 
 def made(api: Api, **changed: Any) -> dict[str, Any]:
-    answer = api.post("/api/scheduled-reports", json={**BODY, **changed})
+    answer = api.post("/api/scheduled-reports", json={**BODY, **AGAIN, **changed})
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
     return body

@@ -84,6 +84,32 @@ def test_a_job_nobody_can_receive_fails_with_the_reason(database: Database) -> N
     assert "no recipient" in job["error"]
 
 
+def test_of_500_jobs_the_broken_ones_fail_with_their_reason_and_the_others_are_planned(
+    database: Database,
+) -> None:
+    jobs = seed(database, None, 500, plan=False)
+    subscriptions = {row["_id"]: row for row in database["subscriptions"].find()}
+    broken = {
+        3: ({"recipients": [{"type": "fax", "value": "1"}]}, "no type 'fax'"),
+        50: ({"recipients": ["reader@example.org"]}, "each is a record"),
+        51: ({"recipients": "reader@example.org"}, "each is a record"),
+        200: ({"recipients": [{"type": ["email"], "value": 3}]}, "no type"),
+        499: ({"owner": None, "recipients": []}, "no recipient"),
+    }
+    for position, (fields, _) in broken.items():
+        subscriptions[jobs[position]["subscription"]] |= fields
+    del subscriptions[jobs[300]["subscription"]]["owner"]
+    broken[300] = ({}, "no field 'owner'")
+    del jobs[400]["organisation"]
+    broken[400] = ({}, "no field 'organisation'")
+    assert ledger.plan_deliveries(database, jobs, subscriptions, NOW) == 500 - len(broken)
+    for position, (_, reason) in broken.items():
+        job = database["jobs"].find_one({"_id": jobs[position]["_id"]})
+        assert job["state"] == "failed", position
+        assert reason in job["error"], position
+    assert database["jobs"].count_documents({"state": "failed"}) == len(broken)
+
+
 def test_a_delivery_is_not_drawn_before_its_job_is_due(database: Database) -> None:
     seed(database, None, 1)
     early = NOW - timedelta(hours=2)

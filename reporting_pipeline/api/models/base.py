@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -47,6 +47,8 @@ def identifier(value: str) -> str:
     return value
 
 
+#: Ours, and the words of the third vocabulary for two of them.
+RecipientType = Literal["email", "user", "slack", "webhook", "user_id", "slack_channel"]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(identifier)]
 

@@ -26,6 +26,9 @@ _EDITION: dict[str, Any] = {
     "jobs": 60,
     "progress": 0.8,
     "reason": None,
+    "startedAt": None,
+    "path": None,
+    "sendingAt": None,
     "result": {},
 }
 
@@ -58,6 +61,9 @@ class EditionAnswer(CamelShape):
     jobs: int
     progress: float = Field(ge=0, le=1, description="Share of the jobs that have ended.")
     reason: str | None
+    started_at: datetime | None = Field(None, description="When an outside worker began.")
+    path: str | None = Field(None, description="Key of the file that an outside worker made.")
+    sending_at: datetime | None = Field(None, description="When its result started the sending.")
     result: dict[str, Any]
 
     @classmethod
@@ -76,6 +82,9 @@ class EditionAnswer(CamelShape):
             jobs=jobs,
             progress=round(ended / jobs, 4) if jobs else 0.0,
             reason=edition.reason or None,
+            started_at=edition.started_at,
+            path=edition.path,
+            sending_at=edition.sending_at,
             result=edition.result,
         )
 
@@ -86,9 +95,11 @@ class EditionPage(CamelShape):
 
 
 class StateChange(CamelShape):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "completed"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "started"}, {"state": "completed"}]})
 
-    state: Literal["open", "completed", "failed"]
+    state: Literal["started", "running", "open", "completed", "failed"] = Field(
+        description="`started` and `running`: a worker has begun; the report stays open."
+    )
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
@@ -99,7 +110,11 @@ class ResultChange(CamelShape):
         json_schema_extra={"examples": [{"reports": 60, "failed": 0, "note": "rendered outside"}]}
     )
 
-    reports: Annotated[int, Field(ge=0, le=10_000_000, strict=True)]
+    path: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None,
+        description="Where the file was put: a key below `editions/{cadence}/{period}/`, or s3://bucket/key.",
+    )
+    reports: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = 0
     failed: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = 0
     note: Annotated[str, Field(max_length=1000)] = ""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
 from reporting_pipeline.api.models.base import Identifier, Line, Shape, one_line
-from reporting_pipeline.stores.organisations import OrganisationFields
+from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission
+from reporting_pipeline.stores.organisations import OrganisationFields, policies_of
 
 Title = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(one_line)]
+Attachments = Literal["always", "on_request", "never"]
 MaybeEmpty = Annotated[
     str, Field(max_length=200), AfterValidator(lambda text: one_line(text) if text else "")
 ]
@@ -26,6 +28,8 @@ _ORGANISATION: dict[str, Any] = {
     "name": "Example Pharma",
     "allowed_domains": ["example.org"],
     "allowed_hosts": ["hooks.example.org"],
+    "attachments": "on_request",
+    "on_omission": "send_and_follow_up",
 }
 
 
@@ -103,6 +107,8 @@ class OrganisationRequest(Shape):
     name: Line
     allowed_domains: list[str] = Field(default_factory=list, max_length=1000)
     allowed_hosts: list[str] = Field(default_factory=list, max_length=1000)
+    attachments: Attachments = "on_request"
+    on_omission: OnOmission = DEFAULT_ON_OMISSION
 
 
 class OrganisationChange(OrganisationFields):
@@ -118,10 +124,17 @@ class OrganisationAnswer(Shape):
     name: str
     allowed_domains: list[str]
     allowed_hosts: list[str]
+    attachments: Attachments = Field(description="Whether reports under 10 MB go with their mails.")
+    on_omission: OnOmission
+    closed_at: datetime | None = Field(None, description="Since then nothing is made for it any more.")
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> OrganisationAnswer:
+        attachments, on_omission = policies_of(record)
         return cls(
+            attachments=attachments,
+            on_omission=on_omission,
+            closed_at=record.get("closed_at"),
             id=record["_id"],
             name=str(record.get("name", record["_id"])),
             allowed_domains=list(record.get("allowed_domains") or ()),

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from reporting_pipeline.api.models.base import Identifier, Line, Shape
+from reporting_pipeline.api.models.base import Identifier, Line, RecipientType, Shape
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.jobs import Arrival, Generation, JobHistory
+from reporting_pipeline.domain.jobs import Arrival, Arrived, Generation, JobHistory, JobState
 from reporting_pipeline.domain.schedules import Occurrence, Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
 from reporting_pipeline.usecases.report_types import parameter_schema, report_types
@@ -71,15 +71,15 @@ class ReportParameters(Shape):
 
 
 class RecipientConfig(Shape):
-    type: Literal["email", "user", "slack", "webhook"] = "email"
+    type: RecipientType = Field("email", description="`user_id` and `slack_channel` mean user and slack.")
     value: Annotated[str, Field(min_length=1, max_length=2048)]
 
     def to_domain(self) -> Recipient:
-        return Recipient(type=self.type, value=self.value)
+        return Recipient.model_validate({"type": self.type, "value": self.value})
 
 
-class ScheduledReportRequest(Shape):
-    """A scheduled report, whole: what POST and PUT take."""
+class ScheduledReportChange(Shape):
+    """A scheduled report, whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -90,6 +90,14 @@ class ScheduledReportRequest(Shape):
     recipients: tuple[RecipientConfig, ...] = Field(min_length=1, max_length=50)
     report_parameters: ReportParameters = ReportParameters()
     output_format: Format = Format.PDF
+
+
+class ScheduledReportRequest(ScheduledReportChange):
+    """A new scheduled report."""
+
+    allow_duplicate: Annotated[
+        bool, Field(strict=True, description="Also beside an active one that asks for the same.")
+    ] = False
 
 
 class FirstMailConfig(Shape):
@@ -109,6 +117,10 @@ class ScheduledReport(Shape):
                     "id": "sub_5f0c2a7d9e3b41c8a6d2f014",
                     **_EXAMPLE,
                     "owner": "usr_demo",
+                    "user_id": "usr_demo",
+                    "organization_id": "default",
+                    "created_by": "usr_demo",
+                    "is_active": True,
                     "status": "active",
                     "next_run": "2026-11-23T06:00:00Z",
                     "created_at": "2026-11-20T09:30:00Z",
@@ -123,6 +135,10 @@ class ScheduledReport(Shape):
     name: str
     description: str
     owner: str
+    user_id: str = Field(description="The same as `owner`.")
+    organization_id: str
+    created_by: str
+    is_active: bool = Field(description="False while it is paused, and after its end.")
     status: Literal["active", "paused", "ended"]
     report_type: str
     schedule_config: dict[str, Any]
@@ -147,6 +163,10 @@ class ScheduledReport(Shape):
             name=subscription.name,
             description=subscription.description,
             owner=subscription.owner,
+            user_id=subscription.owner,
+            organization_id=subscription.organisation,
+            created_by=subscription.created_by or subscription.owner,
+            is_active=subscription.status == "active",
             status=subscription.status,
             report_type=subscription.report_type,
             schedule_config=subscription.schedule.model_dump(mode="json"),
@@ -169,6 +189,17 @@ class ScheduledReportPage(Shape):
     total: int
 
 
+_STATUS: dict[JobState, Literal["pending", "running", "completed", "failed"]] = {
+    JobState.PENDING: "pending",
+    JobState.PROCESSING: "running",
+    JobState.RENDERED: "running",
+    JobState.DELIVERING: "running",
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.SKIPPED: "failed",
+}
+
+
 class ExecutionOmission(Shape):
     """A part of a report that could not be made."""
 
@@ -181,14 +212,40 @@ class ExecutionDelivery(Shape):
     """One recipient's part of an execution."""
 
     id: str
+    report_execution_id: str
     channel: str
+    recipient_type: str = Field(description="The same as `channel`.")
     recipient: str
-    status: str
+    recipient_value: str = Field(description="The same as `recipient`.")
+    status: str = Field(
+        description="pending, sending, sent, delivered, bounced, failed, suppressed; unknown: no answer came."
+    )
     attempts: int
     sent_at: datetime | None
     delivered_at: datetime | None
     provider_id: str | None
     error: str | None
+    error_message: str | None = Field(description="The same as `error`.")
+
+    @classmethod
+    def of(cls, job: str, one: Arrived) -> ExecutionDelivery:
+        return cls(
+            **asdict(one),
+            report_execution_id=job,
+            recipient_type=one.channel,
+            recipient_value=one.recipient,
+            error_message=one.error,
+        )
+
+
+class ExecutionMetadata(Shape):
+    """What the report was made of."""
+
+    rows_generated: int | None = Field(description="Rows of its tables, where the format has them.")
+    filters_applied: dict[str, list[str]] = Field(
+        description="Trials, sites, kinds and file types asked for; what is not named is not limited."
+    )
+    audience: str | None = None
 
 
 class Execution(Shape):
@@ -201,6 +258,7 @@ class Execution(Shape):
                     "id": "job_0d5a3c1e7b9f42a6c8e01357",
                     "scheduled_report_id": "sub_5f0c2a7d9e3b41c8a6d2f014",
                     "state": "completed",
+                    "status": "completed",
                     "period": "2026-11-16",
                     "occurrence": "2026-11-23",
                     "on_demand": False,
@@ -217,6 +275,12 @@ class Execution(Shape):
                     "format": "pdf",
                     "retry_count": 0,
                     "error_message": None,
+                    "file_url": "https://reports.example.org/api/report-executions/job_0d5a3c1e7b9f42a6c8e01357/download",
+                    "metadata": {
+                        "rows_generated": None,
+                        "filters_applied": {"trials": ["CDISCPILOT01"]},
+                        "audience": "monitor",
+                    },
                     "created_by": "schedule",
                     "omissions": [],
                     "deliveries": [],
@@ -229,6 +293,9 @@ class Execution(Shape):
     id: str
     scheduled_report_id: str
     state: str
+    status: Literal["pending", "running", "completed", "failed"] = Field(
+        description="`state` in four words: running while it is made or sent; what was skipped has failed."
+    )
     period: str
     occurrence: str
     on_demand: bool
@@ -250,6 +317,8 @@ class Execution(Shape):
     audience: str | None = None
     retry_count: int = 0
     error_message: str | None = Field(None, description="The same as `error`.")
+    file_url: str | None = Field(None, description="The same as `download_url`.")
+    metadata: ExecutionMetadata
     created_by: str = Field(description="Who asked for it: a user, or `schedule`.")
     follows: str | None = Field(None, description="The execution with omissions that this one makes whole.")
     omissions: list[ExecutionOmission] = Field(default_factory=list)
@@ -257,10 +326,12 @@ class Execution(Shape):
 
     @classmethod
     def of(cls, job: dict[str, Any], download_url: str | None, history: JobHistory) -> Execution:
+        url = download_url if history.generation is Generation.COMPLETED else None
         return cls(
             id=job["_id"],
             scheduled_report_id=job["subscription"],
             state=job["state"],
+            status=_STATUS[JobState(job["state"])],
             period=job["period"],
             occurrence=str(job["occurrence"]),
             on_demand=bool(job.get("on_demand", False)),
@@ -269,7 +340,13 @@ class Execution(Shape):
             completed_at=job.get("completed_at"),
             attempts=_count(job.get("attempts")),
             error=job.get("error") or None,
-            download_url=download_url if history.generation is Generation.COMPLETED else None,
+            download_url=url,
+            file_url=url,
+            metadata=ExecutionMetadata(
+                rows_generated=history.rows,
+                filters_applied={name: list(values) for name, values in history.filters.items()},
+                audience=history.audience,
+            ),
             generation_status=history.generation,
             delivery_status=history.delivery,
             started_at=history.started_at,
@@ -283,7 +360,7 @@ class Execution(Shape):
             created_by=history.created_by,
             follows=job.get("follows"),
             omissions=[ExecutionOmission.model_validate(dict(one)) for one in history.omissions],
-            deliveries=[ExecutionDelivery.model_validate(asdict(one)) for one in history.deliveries],
+            deliveries=[ExecutionDelivery.of(job["_id"], one) for one in history.deliveries],
         )
 
 

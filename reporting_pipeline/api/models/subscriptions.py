@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from reporting_pipeline.api.models.base import CamelShape, Identifier, Line
+from reporting_pipeline.api.models.base import CamelShape, Identifier, Line, RecipientType
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.jobs import Arrival, Generation, JobHistory, JobState
 from reporting_pipeline.domain.periods import Cadence
@@ -84,11 +84,11 @@ class SchedulePatch(CamelShape):
 
 
 class RecipientShape(CamelShape):
-    type: Literal["email", "user", "slack", "webhook"] = "email"
+    type: RecipientType = Field("email", description="`user_id` and `slack_channel` mean user and slack.")
     value: Annotated[str, Field(min_length=1, max_length=2048)]
 
     def to_domain(self) -> Recipient:
-        return Recipient(type=self.type, value=self.value)
+        return Recipient.model_validate({"type": self.type, "value": self.value})
 
 
 class SubscriptionRequest(CamelShape):
@@ -107,6 +107,9 @@ class SubscriptionRequest(CamelShape):
     format: Format = Format.PDF
     recipients: tuple[RecipientShape, ...] = Field((), max_length=50)
     name: Line | None = None
+    allow_duplicate: Annotated[
+        bool, Field(strict=True, description="Also beside an active one that asks for the same.")
+    ] = False
 
 
 class SubscriptionPatch(CamelShape):

@@ -19,7 +19,7 @@ from reporting_pipeline.api.models.editions import (
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain.access import Action, Kind, User
-from reporting_pipeline.domain.editions import Edition
+from reporting_pipeline.domain.editions import Edition, result_key
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.stores import audit, editions, users
@@ -104,9 +104,12 @@ def set_edition_state(
 ) -> EditionAnswer:
     """The state, by an outside worker. A change that is not legal is a 409."""
     _require_home(deployment, caller)
-    wanted = EditionState(body.state)
+    database, now = deployment.database, deployment.now
     try:
-        edition = editions.set_state(deployment.database, edition_id, wanted, deployment.now, body.reason)
+        if body.state in ("started", "running"):
+            edition = editions.set_started(database, edition_id, now)
+        else:
+            edition = editions.set_state(database, edition_id, EditionState(body.state), now, body.reason)
     except editions.EditionMissing:
         raise not_found("edition") from None
     except editions.IllegalTransition as error:
@@ -119,10 +122,16 @@ def set_edition_state(
 def set_edition_result(
     edition_id: EditionId, body: ResultChange, caller: Caller, deployment: Deployment
 ) -> EditionAnswer:
-    """What an outside worker made of the edition. A failed edition takes no result (409)."""
+    """What an outside worker made of the edition. A failed edition takes no result (409).
+
+    With a `path`, whose file must stand (422), the first result also starts the sending, as
+    `POST /api/reports/emails/send/{reportId}` does; another one only replaces what is told.
+    """
     _require_home(deployment, caller)
+    path = None if body.path is None else _result_key(deployment, edition_id, body.path)
+    result = body.model_dump(by_alias=True, exclude={"path"})
     try:
-        edition = editions.set_result(deployment.database, edition_id, body.model_dump(by_alias=True))
+        edition = editions.set_result(deployment.database, edition_id, result, path)
     except editions.EditionMissing:
         raise not_found("edition") from None
     except editions.IllegalTransition:
@@ -130,7 +139,22 @@ def set_edition_result(
             "illegal-transition", f"Edition {edition_id} has failed; open it again first."
         ) from None
     _note(deployment, caller, edition, result=True)
+    if path is not None and editions.sending_starts(deployment.database, edition.id, deployment.now):
+        usecase.send(deployment.database, edition.id, caller.organisation, caller.id, deployment.now)
+        edition = find_edition(deployment, edition_id)
     return _answer(deployment, caller, edition)
+
+
+def _result_key(deployment: Context, edition_id: str, path: str) -> str:
+    """The key that `path` names; a 422 where that is no file of this edition's result."""
+    find_edition(deployment, edition_id)
+    try:
+        key = result_key(edition_id, path, deployment.objects.bucket)
+    except ValueError as error:
+        raise invalid("#/path", str(error)) from None
+    if not deployment.objects.exists(key):
+        raise invalid("#/path", "there is no such file; put it there first")
+    return key
 
 
 def _require_home(deployment: Context, caller: User) -> None:
@@ -165,7 +189,7 @@ def _answer(deployment: Context, caller: User, edition: Edition) -> EditionAnswe
     if caller.organisation == deployment.settings.organisation:
         return answer
     # Why it failed and what came of it is the home organisation's: others see their own counts.
-    return answer.model_copy(update={"reason": None, "result": {}, "forced": 0})
+    return answer.model_copy(update={"reason": None, "result": {}, "forced": 0, "path": None})
 
 
 def _opener(deployment: Context, caller: User, opened_by: str) -> str:

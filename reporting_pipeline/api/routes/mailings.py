@@ -26,15 +26,16 @@ from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.api.routes.editions import EditionId, find_edition
 from reporting_pipeline.api.routes.subscriptions import find_job
 from reporting_pipeline.api.subscribing import Pointers
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import checked_timezone
-from reporting_pipeline.domain.subscriptions import Filters, Recipient
-from reporting_pipeline.stores import audit, mailings, registrations, subscriptions, users
+from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
+from reporting_pipeline.stores import audit, registrations, subscriptions, users
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.registrations import AddressRegistered, Registration
+from reporting_pipeline.usecases import editions
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
 
@@ -53,12 +54,16 @@ DeliveryId = Annotated[
     "/registered-users",
     status_code=201,
     responses={200: {"model": RegistrationAnswer, "description": "Registered before."}, **WRITE},
-    dependencies=[may(Action.CREATE, Kind.USER)],
+    dependencies=[may(Action.CREATE, Kind.SUBSCRIPTION)],
 )
 def register_user(
     body: RegistrationRequest, caller: Caller, deployment: Deployment, response: Response
 ) -> RegistrationAnswer:
-    """Register an address for the weekly (or another) report. Registering it again changes nothing."""
+    """Register an address for the weekly (or another) report. Registering it again changes nothing.
+
+    Everybody may register their own address; those of others are for managers.
+    """
+    _require_own_or_manager(caller, body.email)
     address = _allowed_address(deployment, caller, body.email)
     cadence = Cadence(body.report_type)
     standing = _standing(deployment, caller, address, cadence)
@@ -73,7 +78,7 @@ def register_user(
         filters=Filters(trials=body.trials or _common_trials(caller, owner)),
         recipients=(Recipient(type="user", value=owner.id),),
     )
-    stored = subscribing.create(deployment, caller, owner, draft, REGISTRATION)
+    stored = _stored(deployment, caller, owner, draft)
     try:
         made = registrations.register(
             deployment.database,
@@ -85,21 +90,24 @@ def register_user(
             deployment.now,
         )
     except AddressRegistered as other:  # another request was faster: its subscription stands
-        subscribing.end(deployment, caller, stored.id, None)
+        if stored.id != other.registration.subscription:
+            subscribing.end(deployment, caller, stored.id, None)
         response.status_code = 200
         return _registration(deployment, other.registration)
     return _registration(deployment, made)
 
 
-@router.get("/registered-users", responses=READ, dependencies=[may(Action.CREATE, Kind.USER)])
+@router.get("/registered-users", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
 def list_registered_users(
     caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None
 ) -> RegistrationPage:
-    """The organisation's registered addresses, by address."""
-    scope = f"registrations:{caller.organisation}"
+    """The registered addresses, by address: one's own, or the organisation's for managers and workers."""
+    user = None if _sees_all_registered(caller) else caller.id
+    scope = f"registrations:{caller.organisation}:{user}"
     after = deployment.cursors.read(scope, cursor)
+    position = (after[0], after[1]) if after else None
     found = registrations.list_registrations(
-        deployment.database, caller.organisation, (after[0], after[1]) if after else None, limit + 1
+        deployment.database, caller.organisation, position, limit + 1, user=user
     )
     page = found[:limit]
     last = (page[-1].address, page[-1].cadence.value) if len(found) > limit else None
@@ -113,18 +121,19 @@ def list_registered_users(
     "/registered-users/{email}",
     status_code=204,
     responses=WRITE,
-    dependencies=[may(Action.CREATE, Kind.USER)],
+    dependencies=[may(Action.DELETE, Kind.SUBSCRIPTION)],
 )
 def remove_registered_user(
     email: Email,
     caller: Caller,
     deployment: Deployment,
 ) -> None:
-    """Remove an address from the reports it was registered for."""
+    """Remove an address from the reports it was registered for: one's own, or for managers any."""
     try:
         address = normal_address(email)
     except ValueError:
         raise not_found("registered user") from None
+    _require_own_or_manager(caller, address)
     found = registrations.find_registrations(deployment.database, caller.organisation, address)
     if not found:
         raise not_found("registered user")
@@ -152,17 +161,8 @@ def send_edition(
     """Start sending the organisation's rendered reports. Nobody gets one twice, unless `force` is true."""
     edition = find_edition(deployment, edition_id)
     force = body is not None and body.force
-    started = mailings.start_mailing(
-        deployment.database, caller.organisation, edition.id, deployment.now, force
-    )
-    audit.record(
-        deployment.database,
-        "edition.sent",
-        caller.id,
-        edition.id,
-        deployment.now,
-        organisation=caller.organisation,
-        details={"planned": started.planned, "force": force},
+    started = editions.send(
+        deployment.database, edition.id, caller.organisation, caller.id, deployment.now, force=force
     )
     return SendAnswer(report_id=edition.id, planned=started.planned, skipped=started.skipped, force=force)
 
@@ -260,6 +260,38 @@ def change_delivery(
         )
         ledger.settle_jobs(deployment.database, [record["job"]], deployment.now)
     return DeliveryAnswer.of(mine.delivery(delivery_id) or record)
+
+
+def _require_own_or_manager(caller: User, address: str) -> None:
+    """One's own address is everybody's to register and to remove; others' are for who may add people."""
+    if reach_of(caller, Action.CREATE, Kind.USER) == "organisation":
+        return
+    try:
+        own = bool(caller.email) and normal_address(address) == normal_address(caller.email)
+    except ValueError as error:
+        raise invalid("#/email", str(error)) from None
+    if not own:
+        raise Problem("forbidden", "Register or remove your own address; those of others are for managers.")
+
+
+def _sees_all_registered(caller: User) -> bool:
+    manages = reach_of(caller, Action.CREATE, Kind.USER) == "organisation"
+    return manages or reach_of(caller, Action.SET_STATE, Kind.EDITION) == "organisation"
+
+
+def _stored(deployment: Context, caller: User, owner: User, draft: subscribing.Draft) -> Subscription:
+    """The new subscription of a registration, or the owner's own that asks for the same already."""
+    try:
+        return subscribing.create(deployment, caller, owner, draft, REGISTRATION)
+    except Problem as problem:
+        if problem.slug != "duplicate-subscription":
+            raise
+        standing = subscriptions.get_subscription(
+            deployment.database, owner.organisation, str(problem.more["existing"])
+        )
+        if standing is None:
+            raise
+        return standing
 
 
 def _allowed_address(deployment: Context, caller: User, given: str, pointer: str = "#/email") -> str:

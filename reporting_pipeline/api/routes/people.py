@@ -26,7 +26,17 @@ from reporting_pipeline.stores.mongo import Record
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
-UserId = Annotated[str, Path(pattern=r"^usr_[0-9A-Za-z_-]{1,60}$", examples=["usr_demo"])]
+#: Ours begin with "usr_"; a deployment may give its own.
+UserId = Annotated[
+    str,
+    Path(
+        pattern=r"^[0-9A-Za-z][0-9A-Za-z_:-]*(\.[0-9A-Za-z_:-]+)*$",
+        max_length=64,
+        examples=["usr_demo", "123456"],
+    ),
+]
+#: Words that stand in records where nobody did it.
+_NOBODY = frozenset({"schedule", "system", "command-line"})
 
 
 # --- audit -------------------------------------------------------------------------------------
@@ -79,6 +89,8 @@ def replace_user(
     user_id: UserId, body: UserRequest, caller: Caller, deployment: Deployment, response: Response
 ) -> UserAnswer:
     """Add a user or replace one whole. Nobody gives away roles or trials they do not have."""
+    if user_id in _NOBODY:
+        raise Problem("validation", f"user_id: {user_id!r} is no id of a person; choose another.")
     before = users.get_user(deployment.database, user_id)
     resource = Resource(Kind.USER, before.organisation if before else caller.organisation, owner=user_id)
     require(caller, Action.CHANGE if before else Action.CREATE, resource, "user")

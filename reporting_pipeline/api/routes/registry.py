@@ -165,7 +165,7 @@ def register_organisation(
 ) -> OrganisationAnswer:
     """Register an organisation; for the home organisation's admins."""
     _require_home(deployment, caller)
-    fields = body.model_dump(exclude={"id"})
+    fields = body.model_dump(mode="json", exclude={"id"})
     record = _saved(deployment, caller, body.id, fields, new=True)
     response.headers["Location"] = f"/api/organisations/{quote(body.id, safe='')}"
     return OrganisationAnswer.of(record)
@@ -196,7 +196,31 @@ def change_organisation(
 ) -> OrganisationAnswer:
     """Put other fields in the place of an organisation's own; for the home organisation's admins."""
     _require_home(deployment, caller)
-    return OrganisationAnswer.of(_saved(deployment, caller, organisation_id, body.model_dump(), new=False))
+    return OrganisationAnswer.of(
+        _saved(deployment, caller, organisation_id, body.model_dump(mode="json"), new=False)
+    )
+
+
+@router.post(
+    "/organisations/{organisation_id}/close",
+    responses=WRITE,
+    dependencies=[may(Action.CHANGE, Kind.ORGANISATION)],
+)
+def close_organisation(
+    organisation_id: OrganisationId, caller: Caller, deployment: Deployment
+) -> OrganisationAnswer:
+    """Close an organisation for good: its subscriptions end and its people are deactivated."""
+    _require_home(deployment, caller)
+    home = deployment.settings.organisation
+    try:
+        record = usecase.close_organisation(
+            deployment.database, organisation_id, caller.id, deployment.now, home=home
+        )
+    except organisations.OrganisationMissing:
+        raise not_found("organisation") from None
+    except ValueError as error:
+        raise Problem("conflict", f"{str(error).capitalize()}.") from None
+    return OrganisationAnswer.of(record)
 
 
 def _saved(

@@ -31,6 +31,7 @@ from reporting_pipeline.api.models.scheduled import (
     PreviewedOccurrence,
     PreviewRequest,
     ScheduledReport,
+    ScheduledReportChange,
     ScheduledReportPage,
     ScheduledReportRequest,
 )
@@ -79,7 +80,10 @@ def list_scheduled_reports(
     mine = scoped(deployment, caller)
     found = mine.subscriptions(status=status, skip=(page - 1) * limit, limit=limit)
     total = mine.count_subscriptions(status=status)
-    items = [ScheduledReport.of(one, subscribing.next_run(deployment, one)) for one in found]
+    last = jobs.last_rendered(deployment.database, [one.id for one in found])
+    items = [
+        ScheduledReport.of(one, subscribing.next_run(deployment, one), last.get(one.id)) for one in found
+    ]
     return ScheduledReportPage(items=items, page=page, limit=limit, total=total)
 
 
@@ -123,7 +127,7 @@ def get_scheduled_report(
 )
 def replace_scheduled_report(
     report_id: SubscriptionId,
-    body: ScheduledReportRequest,
+    body: ScheduledReportChange,
     caller: Caller,
     deployment: Deployment,
     expected: ExpectedVersion,
@@ -272,7 +276,7 @@ def readable_report(deployment: Context, caller: User, job: Record) -> StoredRep
     return report
 
 
-def _draft(body: ScheduledReportRequest) -> subscribing.Draft:
+def _draft(body: ScheduledReportChange) -> subscribing.Draft:
     return subscribing.Draft(
         name=body.name,
         description=body.description,
@@ -282,6 +286,7 @@ def _draft(body: ScheduledReportRequest) -> subscribing.Draft:
         recipients=tuple(one.to_domain() for one in body.recipients),
         format=body.output_format,
         parameters=dict(body.report_parameters.options),
+        allow_duplicate=isinstance(body, ScheduledReportRequest) and body.allow_duplicate,
     )
 
 

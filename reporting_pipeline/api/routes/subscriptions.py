@@ -75,6 +75,7 @@ def create_subscription(
         filters=_filters(body.filters, body.report_type),
         recipients=recipients or (Recipient(type="user", value=owner.id),),
         format=body.format,
+        allow_duplicate=body.allow_duplicate,
     )
     stored = subscribing.create(deployment, caller, owner, draft, CAMEL)
     response.headers["Location"] = f"/api/subscriptions/{stored.id}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, delivery_id, mailbox
+from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, delivery_id, mailbox, short_error
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.stores.jobs.settle import finish_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
@@ -47,13 +47,13 @@ def _plan(
     database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record], now: datetime
 ) -> int:
     users = _users_of(database, jobs, subscriptions)
-    concerned = {job["subscription"] for job in jobs} & set(subscriptions)
+    concerned = {str(job.get("subscription")) for job in jobs} & set(subscriptions)
     behind = users_behind(database, _addresses(subscriptions[one] for one in sorted(concerned)))
     fresh = []
     unreachable: list[tuple[str, str]] = []
     left: dict[str, list[str]] = {}
     for job in jobs:
-        subscription = subscriptions.get(job["subscription"])
+        subscription = subscriptions.get(str(job.get("subscription")))
         if subscription is None:
             unreachable.append((job["_id"], "the subscription does not exist any more"))
             continue
@@ -61,10 +61,18 @@ def _plan(
         if stopped is not None:
             left.setdefault(stopped, []).append(job["_id"])
             continue
-        targets = list(recipients_of(subscription, users, behind))
-        if not targets:
+        try:
+            planned = [
+                new_delivery(job, subscription, target, now)
+                for target in recipients_of(subscription, users, behind)
+            ]
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # One record that somebody broke by hand takes nobody else's mail away.
+            unreachable.append((job["_id"], f"its deliveries cannot be planned: {_what_is_wrong(error)}"))
+            continue
+        if not planned:
             unreachable.append((job["_id"], "no recipient: the owner has no address"))
-        fresh += [new_delivery(job, subscription, target, now) for target in targets]
+        fresh += planned
     for job_id, reason in unreachable:
         finish_jobs(database, [job_id], JobState.FAILED, reason, now)
     for reason, ids in left.items():
@@ -100,6 +108,8 @@ def recipients_of(
     `behind` says whose an address is (`users.users_behind`): it is its user's, however it is written.
     """
     recipients = subscription.get("recipients") or [{"type": "user", "value": subscription["owner"]}]
+    if not isinstance(recipients, list) or not all(isinstance(entry, Mapping) for entry in recipients):
+        raise ValueError("recipients: each is a record of type and value")
     seen = set()
     for entry in recipients:
         kind, value = str(entry.get("type", "email")), str(entry.get("value", ""))
@@ -109,6 +119,8 @@ def recipients_of(
             kind = "email"
         if not value:
             continue
+        if kind not in {each.value for each in Channel}:
+            raise ValueError(f"recipients: there is no type {kind[:40]!r}")
         channel = Channel(kind).value
         recipient = mailbox(value) if channel == Channel.EMAIL else value.strip()[:LONGEST_RECIPIENT]
         if (channel, recipient) not in seen:
@@ -160,10 +172,22 @@ def new_delivery(job: Record, subscription: Record, target: Target, now: datetim
     }
 
 
+def _what_is_wrong(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"the record has no field {str(error.args[0])[:60]!r}"
+    return short_error(str(error))
+
+
+def _entries(subscription: Record) -> list[Mapping[str, object]]:
+    """The recipients that are records; what else stands there is refused when its job is planned."""
+    found = subscription.get("recipients")
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+
+
 def _addresses(subscriptions: Iterable[Record]) -> Iterator[tuple[str, str]]:
     """(organisation, address) of every recipient that is written as an address."""
     for subscription in subscriptions:
-        for entry in subscription.get("recipients") or []:
+        for entry in _entries(subscription):
             if entry.get("type", "email") == "email":
                 yield str(subscription.get("organisation", "")), str(entry.get("value", "")).strip()
 
@@ -173,11 +197,11 @@ def _users_of(
 ) -> dict[str, Record]:
     wanted = set()
     for job in jobs:
-        subscription = subscriptions.get(job["subscription"])
+        subscription = subscriptions.get(str(job.get("subscription")))
         if subscription is None:
             continue
-        wanted.add(subscription["owner"])
-        for entry in subscription.get("recipients") or []:
+        wanted.add(subscription.get("owner"))
+        for entry in _entries(subscription):
             if entry.get("type") == "user":
                 wanted.add(entry.get("value"))
     return {

@@ -6,6 +6,7 @@ and occurrence, and a unique index stands behind that: planning again, or twice 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,8 @@ from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.jobs.states import SENT
 from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
 from reporting_pipeline.stores.subscriptions import active_of, advance, due_subscriptions
+
+_log = logging.getLogger(__name__)
 
 BATCH = 1_000
 OPENED_BY_SCHEDULE = "schedule"
@@ -65,7 +68,9 @@ def plan_edition(database: Database, edition: Edition, period: Period, now: date
     is_first = mark.get("planned_at") is None or mark.get("planned_forced") != edition.forced
     since = None if is_first else mark["planned_at"] - CLOCK_MARGIN
     subscriptions = active_of(database, period.cadence, changed_since=since)
-    added = save_jobs(database, plan_jobs(subscriptions, period, now, PlanRules(by_hand)))
+    rules = PlanRules(by_hand)
+    records = _each(subscriptions, lambda one: list(plan_jobs([one], period, now, rules)))
+    added = save_jobs(database, records)
     # After the jobs: a planner that dies before this plans again, which adds nothing.
     database.editions.update_one(
         {"_id": edition.id}, {"$set": {"planned_at": now, "planned_forced": edition.forced}}
@@ -121,11 +126,12 @@ def plan_due_jobs(database: Database, now: datetime, timezone: str, limit: int |
     """
     due = jobs = moved = 0
     for batch in _batches(due_subscriptions(database, now, limit)):
-        records = [
-            job_record(subscription, planned, now)
-            for subscription, since in batch
-            for planned in _planned(subscription, since, now, timezone)
-        ]
+        since = {subscription.id: was_due_at for subscription, was_due_at in batch}
+
+        def records_of(one: Subscription, since: Mapping[str, datetime] = since) -> list[Record]:
+            return [job_record(one, each, now) for each in _planned(one, since[one.id], now, timezone)]
+
+        records = list(_each((subscription for subscription, _ in batch), records_of))
         jobs += save_jobs(database, _for_those_without_edition(database, records, timezone, now))
         moved += advance(database, batch, now)
         due += len(batch)
@@ -145,6 +151,17 @@ def _planned(subscription: Subscription, since: datetime, now: datetime, timezon
     if since <= subscription.created_at:
         return plan_first(subscription, now, timezone)
     return plan_due(subscription, since, now, timezone)
+
+
+def _each(
+    subscriptions: Iterable[Subscription], records_of: Callable[[Subscription], list[Record]]
+) -> Iterator[Record]:
+    """The jobs of each. One that cannot be planned is said and passed over: it stops nobody else's."""
+    for subscription in subscriptions:
+        try:
+            yield from records_of(subscription)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            _log.error("subscription %s cannot be planned and is passed over", subscription.id, exc_info=True)
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -1,0 +1,295 @@
+"""The contract as its first readers wrote it: their bodies are taken, their answers are in ours.
+
+Each case is named by where it was asked for: `001` automated reports, `002` and `003` architecture and
+worker flow, `004` scheduled reports; then the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.stores import users
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.api.world import EDITION, populate
+
+SUBSCRIPTION = {
+    "userId": "123456",
+    "reportType": "weekly",
+    "filters": {"dateRange": "last_week", "fileTypes": ["pdf", "jpg"]},
+}
+SCHEDULED: dict[str, Any] = {
+    "name": "Weekly",
+    "report_type": "trial_activity",
+    "schedule_config": {
+        "cadence": "weekly",
+        "time": "09:00",
+        "timezone": "America/New_York",
+        "day_of_week": 1,
+    },
+    "recipients": [{"type": "user_id", "value": "usr_default_manager"}],
+    "report_parameters": {},
+    "output_format": "pdf",
+}
+#: where it was asked for -> member of an answer
+OF_A_SCHEDULED_REPORT = {
+    "004:33": "id",
+    "004:34": "user_id",
+    "004:35": "organization_id",
+    "004:36": "report_type",
+    "004:37": "name",
+    "004:38": "description",
+    "004:39": "schedule_config",
+    "004:46": "recipients",
+    "004:49": "report_parameters",
+    "004:50": "output_format",
+    "004:51": "is_active",
+    "004:52": "last_run_at",
+    "004:53": "next_run_at",
+    "004:54": "created_at",
+    "004:55": "updated_at",
+    "004:56": "created_by",
+}
+OF_AN_EXECUTION = {
+    "004:61": "id",
+    "004:62": "scheduled_report_id",
+    "004:63": "status",
+    "004:64": "started_at",
+    "004:65": "completed_at",
+    "004:66": "error_message",
+    "004:67": "file_url",
+    "004:68": "file_size",
+    "004:69": "execution_time_ms",
+    "004:70": "retry_count",
+    "004:71": "metadata",
+    "002:177": "generation_status",
+    "002:178": "download_url",
+    "002:228": "deliveries",
+}
+OF_A_DELIVERY = {
+    "004:76": "id",
+    "004:77": "report_execution_id",
+    "004:78": "recipient_type",
+    "004:79": "recipient_value",
+    "004:80": "status",
+    "004:81": "delivered_at",
+    "004:82": "error_message",
+    "002:228": "sent_at",
+    "002:450": "delivered_at",
+}
+OF_A_JOB = {
+    "001:127": "jobId",
+    "001:128": "subscriptionId",
+    "001:129": "status",
+    "001:130": "createdAt",
+    "001:131": "completedAt",
+    "001:132": "reportUrl",
+    "001:133": "error",
+}
+
+
+@pytest.fixture
+def own_id(database: Database, api: Api) -> Api:
+    """As the person whose id is the deployment's own."""
+    users.create_user(
+        database,
+        "default",
+        "p123456@default.example",
+        datetime.now(UTC),
+        name="P",
+        roles=["subscriber"],
+        entitlements=Entitlements(ALL),
+        user_id="123456",
+    )
+    return api.as_("123456")
+
+
+def test_001_97_a_deployments_own_user_id_subscribes(own_id: Api) -> None:
+    answer = own_id.post("/api/subscriptions", json=SUBSCRIPTION)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["status"] == "active"
+    assert answer.json()["filters"]["fileTypes"] == ["pdf", "jpg"]
+    # 000:8, 001:64: the job is there with the subscription.
+    jobs = own_id.get(f"/api/subscriptions/{answer.json()['subscriptionId']}/jobs").json()["items"]
+    assert jobs
+    assert jobs[0]["status"] == "pending"
+
+
+def test_001_97_such_a_user_is_made_and_read_by_the_api(manager: Api) -> None:
+    person = {"name": "P", "email": "p@default.example", "roles": ["subscriber"], "trials": "all"}
+    assert manager.put("/api/users/123456", json=person).status_code == 201
+    assert manager.get("/api/users/123456").json()["id"] == "123456"
+    assert manager.put("/api/users/schedule", json=person).status_code == 422
+    assert manager.put("/api/users/a..b", json=person).status_code == 422
+
+
+@pytest.mark.parametrize(("asked", "name"), OF_A_SCHEDULED_REPORT.items())
+def test_a_scheduled_report_says(asked: str, name: str, scheduled: dict[str, Any]) -> None:
+    assert name in scheduled, asked
+
+
+@pytest.fixture
+def scheduled(manager: Api) -> dict[str, Any]:
+    answer = manager.post("/api/scheduled-reports", json=SCHEDULED)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_004_47_the_third_vocabularys_recipients_are_ours(manager: Api, scheduled: dict[str, Any]) -> None:
+    assert scheduled["recipients"] == [{"type": "user", "value": "usr_default_manager"}]
+    assert scheduled["created_by"] == scheduled["user_id"] == "usr_default_manager"
+    assert scheduled["organization_id"] == "default"
+    assert scheduled["is_active"] is True
+    paused = manager.post(f"/api/scheduled-reports/{scheduled['id']}/pause").json()
+    assert paused["is_active"] is False
+    # A channel's name is taken; that this organisation has none allowed is another matter.
+    channel = {**SCHEDULED, "recipients": [{"type": "slack_channel", "value": "#safety"}]}
+    refused = manager.post("/api/scheduled-reports", json=channel)
+    assert refused.status_code == 201 or refused.json()["errors"][0]["pointer"] == "#/recipients/0/value"
+
+
+def test_004_63_executions_jobs_and_deliveries_say(
+    api: Api, database: Database, objects: ObjectStore
+) -> None:
+    ids = populate(database, objects)
+    manager = api.as_("usr_default_manager")
+    path = f"/api/scheduled-reports/{ids['subscription']}/executions"
+    (execution,) = [one for one in manager.get(path).json()["items"] if one["id"] == ids["job"]]
+    assert not set(OF_AN_EXECUTION.values()) - set(execution)
+    assert execution["status"] == "completed"
+    assert execution["generation_status"] == "completed"
+    assert execution["delivery_status"] == "partly_delivered"
+    assert execution["file_size"] > 0
+    assert execution["metadata"]["filters_applied"] == {"trials": ["T1"]}
+    assert not set(OF_A_DELIVERY.values()) - set(execution["deliveries"][0])
+    assert execution["deliveries"][0]["report_execution_id"] == ids["job"]
+    job = manager.get(f"/api/jobs/{ids['job']}").json()
+    assert not set(OF_A_JOB.values()) - set(job)
+    for state, word in (("processing", "running"), ("pending", "pending"), ("skipped", "failed")):
+        database.jobs.update_one({"_id": ids["job"]}, {"$set": {"state": state}})
+        (execution,) = [one for one in manager.get(path).json()["items"] if one["id"] == ids["job"]]
+        assert execution["status"] == word
+    # History stays when the subscription has ended.
+    assert manager.delete(f"/api/scheduled-reports/{ids['subscription']}").status_code == 204
+    assert manager.get(path).json()["total"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/subscriptions", {**SUBSCRIPTION, "colour": 1}),
+        ("/api/subscriptions", {**SUBSCRIPTION, "filters": {"colour": 1}}),
+        ("/api/scheduled-reports", {**SCHEDULED, "colour": 1}),
+        ("/api/scheduled-reports", {**SCHEDULED, "report_parameters": {"colour": 1}}),
+        ("/api/scheduled-reports", {**SCHEDULED, "schedule_config": {"cadence": "weekly", "colour": 1}}),
+    ],
+)
+def test_004_172_unknown_members_are_refused(manager: Api, path: str, body: dict[str, Any]) -> None:
+    body = body | ({"userId": "usr_default_manager"} if "userId" in body else {})
+    refused = manager.post(path, json=body)
+    assert refused.status_code == 422
+    assert "colour" in refused.json()["errors"][0]["pointer"]
+
+
+def test_an_identical_subscription_is_told(manager: Api, scheduled: dict[str, Any]) -> None:
+    again = manager.post("/api/scheduled-reports", json={**SCHEDULED, "name": "By another name"})
+    assert again.status_code == 409
+    assert again.json()["type"].endswith(":duplicate-subscription")
+    assert again.json()["existing"] == scheduled["id"]
+    other = {**SCHEDULED, "schedule_config": {**SCHEDULED["schedule_config"], "time": "10:00"}}
+    assert manager.post("/api/scheduled-reports", json=other).status_code == 201
+    wanted = manager.post("/api/scheduled-reports", json={**SCHEDULED, "allow_duplicate": True})
+    assert wanted.status_code == 201
+    for each in (scheduled["id"], wanted.json()["id"]):  # ended and paused ones stand in nobody's way
+        manager.delete(f"/api/scheduled-reports/{each}")
+    assert manager.post("/api/scheduled-reports", json=SCHEDULED).status_code == 201
+
+
+def test_003_76_a_customer_registers_and_removes_themselves(api: Api, manager: Api) -> None:
+    customer, path = api.as_("usr_default_subscriber"), "/api/reports/registered-users"
+    mine = {"email": "Subscriber@default.example"}
+    made = customer.post(path, json=mine)
+    assert made.status_code == 201, made.text
+    assert customer.post(path, json=mine).status_code == 200
+    assert customer.post(path, json={"email": "manager@default.example"}).status_code == 403
+    assert manager.post(path, json={"email": "manager@default.example"}).status_code == 201
+    assert [one["email"] for one in customer.get(path).json()["items"]] == ["subscriber@default.example"]
+    assert len(api.as_("usr_default_service").get(path).json()["items"]) == 2  # 003:84, the worker
+    assert customer.delete(f"{path}/manager@default.example").status_code == 403
+    assert customer.delete(f"{path}/subscriber@default.example").status_code == 204
+    assert customer.get(f"/api/subscriptions/{made.json()['subscriptionId']}").status_code == 404
+
+
+def test_003_79_the_workers_flow(serve: Callable[..., Api], database: Database, objects: ObjectStore) -> None:
+    """Started, the result with a path that stands, and the sending, once."""
+    ids = populate(database, objects)
+    database.jobs.update_one({"_id": ids["job"]}, {"$set": {"state": "rendered"}})
+    database.deliveries.delete_many({})
+    worker, path = serve().as_("usr_default_service"), f"/api/reports/{EDITION}"
+    started = worker.patch(f"{path}/state", json={"state": "started"})
+    assert started.status_code == 200, started.text
+    assert started.json()["state"] == "open"
+    first = started.json()["startedAt"]
+    assert first
+    assert worker.patch(f"{path}/state", json={"state": "running"}).json()["startedAt"] == first
+    key = "editions/weekly/2026-11-16/all.pdf"
+    missing = worker.patch(f"{path}/result", json={"path": key})
+    assert missing.status_code == 422
+    assert missing.json()["errors"][0]["pointer"] == "#/path"
+    for foreign in ("reports/weekly/2026-11-16/sub_world/x.pdf", "editions/weekly/2026-11-16/../x"):
+        assert worker.patch(f"{path}/result", json={"path": foreign}).status_code == 422
+    objects.put(key, b"%PDF-1.7 all", "application/pdf")
+    done = worker.patch(f"{path}/result", json={"path": f"s3://{objects.bucket}/{key}"})
+    assert done.status_code == 200, done.text
+    assert done.json()["path"] == key
+    sending_at = done.json()["sendingAt"]
+    assert sending_at
+    planned = [row["_id"] for row in database.deliveries.find()]
+    assert planned
+    again = worker.patch(f"{path}/result", json={"path": key, "note": "again"})
+    assert again.json()["sendingAt"] == sending_at
+    assert [row["_id"] for row in database.deliveries.find()] == planned
+    assert worker.get(path).json()["path"] == key
+
+
+def test_an_organisations_policies_are_set_and_told(api: Api) -> None:
+    admin = api.as_("usr_default_admin")
+    fields = {"name": "Other", "attachments": "always", "on_omission": "hold"}
+    changed = admin.put("/api/organisations/other", json=fields)
+    assert changed.status_code == 200, changed.text
+    assert {**changed.json(), **fields} == changed.json()
+    assert admin.put("/api/organisations/other", json={"name": "O", "attachments": "x"}).status_code == 422
+
+
+def test_a_closed_organisation_gets_nothing_and_signs_in_no_more(api: Api, database: Database) -> None:
+    theirs, admin = api.as_("usr_other_subscriber"), api.as_("usr_default_admin")
+    body = {"userId": "usr_other_subscriber", "reportType": "weekly"}
+    made = theirs.post("/api/subscriptions", json=body).json()["subscriptionId"]
+    assert admin.post("/api/organisations/default/close").status_code == 409
+    assert admin.post("/api/organisations/nowhere/close").status_code == 404
+    assert api.as_("usr_other_admin").post("/api/organisations/other/close").status_code == 403
+    closed = admin.post("/api/organisations/other/close").json()["closed_at"]
+    assert closed
+    assert admin.post("/api/organisations/other/close").json()["closed_at"] == closed
+    assert theirs.get("/api/subscriptions").status_code == 403
+    assert (database.subscriptions.find_one({"_id": made}) or {})["status"] == "ended"
+    assert not database.jobs.count_documents({"subscription": made, "state": "pending"})
+
+
+def test_a_closed_trial_ends_who_asked_for_it_alone(api: Api, database: Database) -> None:
+    """Also where the closing was cut off before: it is finished by the next."""
+    admin = api.as_("usr_default_admin")
+    body = {"userId": "usr_default_admin", "reportType": "weekly"}
+    only = admin.post("/api/subscriptions", json={**body, "filters": {"trials": ["T1"]}}).json()
+    both = admin.post("/api/subscriptions", json={**body, "filters": {"trials": ["T1", "T2"]}}).json()
+    database.trials.update_one({"_id": "T1"}, {"$set": {"closed_at": datetime.now(UTC)}})
+    assert admin.post("/api/trials/T1/close").status_code == 200
+    states = {row["_id"]: row["status"] for row in database.subscriptions.find()}
+    assert states == {only["subscriptionId"]: "ended", both["subscriptionId"]: "active"}
