@@ -23,6 +23,7 @@ from reporting_pipeline.api.errors import Problem, problem_response
 from reporting_pipeline.api.keys import Keys, keys_of
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
 
 REQUIRED_CLAIMS = ("exp", "iat", "sub", "aud", "iss")
@@ -41,10 +42,9 @@ class Authenticator:
 
     def user(self, authorization: str | None) -> User:
         """The caller of a request with this Authorization header. Raises Problem (401, 403)."""
-        record = self._database.users.find_one({"_id": self._subject(_bearer(authorization))})
-        if record is None:
+        user = users.get_user(self._database, self._subject(_bearer(authorization)))
+        if user is None:
             raise Problem("unauthenticated", "The token names nobody known here.")
-        user = User.from_record(record)
         if not user.active:
             raise Problem("forbidden", "This user is deactivated.")
         return user

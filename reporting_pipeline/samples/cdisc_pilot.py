@@ -55,6 +55,7 @@ from reporting_pipeline.stores.documents import (
 )
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.trials import get_trial
 
 TRIAL = "CDISCPILOT01"
 BUSIEST_WEEK = date(2013, 2, 18)  # the Monday of 2013-W08
@@ -119,7 +120,7 @@ def load(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ingested:
     """Take in what has arrived of the trial by `now`. A later load brings what has arrived since."""
-    standing = database.trials.find_one({"_id": TRIAL, "organisation": organisation})
+    standing = get_trial(database, organisation, TRIAL)
     weeks = standing["shifted_weeks"] if standing else weeks_to_last_closed(now, timezone)
     upsert_trial(database, trial_record(organisation, weeks))
     zone = ZoneInfo(timezone)

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.samples.pictures import ecg_strip, lab_sheet, scan
 from reporting_pipeline.samples.seeds import seeded
-from reporting_pipeline.stores.documents import Arrival, document_id, file_key
+from reporting_pipeline.stores.documents import Arrival, document_id, documents_by_id, file_key
 from reporting_pipeline.stores.mongo import Database, Record
 
 CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "pdf": "application/pdf", "txt": "text/plain"}
@@ -161,9 +161,8 @@ def standard_note(chance: Random, site: str) -> str:
 def pending(database: Database, documents: Iterable[FileDocument], now: datetime) -> Iterator[Arrival]:
     """The arrivals by `now` among `documents` that do not stand yet; only their files are made."""
     arrived = {one.record["_id"]: one for one in documents if one.record["received_at"] <= now}
-    standing = database.documents.find({"_id": {"$in": list(arrived)}}, {"_id": 1})
-    for found in standing:
-        del arrived[found["_id"]]
+    for standing in documents_by_id(database, arrived):
+        del arrived[standing]
     for one in arrived.values():
         yield _arrival(one)
 

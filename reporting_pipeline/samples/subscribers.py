@@ -13,15 +13,13 @@ from datetime import datetime
 from hashlib import sha256
 from itertools import cycle, islice
 
-from pymongo import UpdateOne
-
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
 from reporting_pipeline.samples import cdisc_pilot, synthetic_trial
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, add_missing
 
 #: name, timezone at or east of UTC
 PEOPLE: Sequence[tuple[str, str]] = (
@@ -108,7 +106,7 @@ def make_subscribers(
     database: Database, count: int = 60, *, now: datetime, organisation: str = "default"
 ) -> Subscribers:
     """Add the organisation and `count` users with one subscription each. A second call changes nothing."""
-    _add(database, "organisations", [organisation_record(organisation)])
+    add_missing(database, "organisations", [organisation_record(organisation)])
     people = [
         (number, name, timezone) for number, (name, timezone) in enumerate(islice(cycle(PEOPLE), count))
     ]
@@ -116,7 +114,9 @@ def make_subscribers(
     subscriptions = [
         subscription_record(make_subscription(number, user, now)) for number, user in enumerate(users)
     ]
-    return Subscribers(_add(database, "users", users), _add(database, "subscriptions", subscriptions))
+    return Subscribers(
+        add_missing(database, "users", users), add_missing(database, "subscriptions", subscriptions)
+    )
 
 
 def organisation_record(organisation: str) -> Record:
@@ -174,8 +174,3 @@ def subscription_record(subscription: Subscription) -> Record:
 
 def _mark(*parts: object) -> str:
     return sha256("\x1f".join(map(str, ("sample", *parts))).encode()).hexdigest()[:16]
-
-
-def _add(database: Database, collection: str, records: list[Record]) -> int:
-    writes = [UpdateOne({"_id": record["_id"]}, {"$setOnInsert": record}, upsert=True) for record in records]
-    return database[collection].bulk_write(writes, ordered=False).upserted_count if writes else 0

@@ -450,6 +450,11 @@ def get_document(
     return database.documents.find_one(narrowed({"_id": document, "organisation": organisation}, within))
 
 
+def documents_by_id(database: Database, ids: Iterable[str]) -> dict[str, Record]:
+    """Those of `ids` that stand, by id."""
+    return {record["_id"]: record for record in find_any(database.documents, "_id", ids)}
+
+
 def _window(trial: str, start_at: datetime, end_at: datetime) -> dict[str, Any]:
     return {"trial": trial, "received_at": {"$gte": start_at, "$lt": end_at}}
 

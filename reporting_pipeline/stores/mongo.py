@@ -233,6 +233,13 @@ def insert_missing(collection: Collection[Record], records: Sequence[Record]) ->
     return len(records) - len(_not_inserted(collection, records))
 
 
+def add_missing(database: Database, collection: str, records: Sequence[Record]) -> int:
+    """Add whole records to `collection` where their `_id` does not stand yet. Returns how many were added."""
+    ids = (record["_id"] for record in records)
+    standing = {row["_id"] for row in find_any(database[collection], "_id", ids, None, {"_id": 1})}
+    return insert_missing(database[collection], [one for one in records if one["_id"] not in standing])
+
+
 def put_records(collection: Collection[Record], records: Sequence[Record]) -> None:
     """Write whole records by `_id`, whether they stand or not. Inserting costs a fifth of replacing."""
     standing = _not_inserted(collection, records)

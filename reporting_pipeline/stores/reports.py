@@ -6,13 +6,13 @@ of the datasets and of the code it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from reporting_pipeline.domain.entitlements import Extent
-from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores.mongo import Database, Record, find_any, put_records
 
 
@@ -73,6 +73,12 @@ def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:
 
 def reports_by_id(database: Database, ids: Sequence[str]) -> dict[str, StoredReport]:
     return {record["_id"]: _report(record) for record in find_any(database.reports, "_id", ids)}
+
+
+def reports_of(database: Database, cadence: Cadence, period: str) -> Iterator[StoredReport]:
+    """Every stored report of a period."""
+    for record in database.reports.find({"cadence": cadence.value, "period": period}):
+        yield _report(record)
 
 
 def _report(record: Record) -> StoredReport:

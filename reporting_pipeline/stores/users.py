@@ -15,7 +15,7 @@ from uuid import uuid4
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from reporting_pipeline.domain.access import Decision, User, may_be_recipient, normal_address
+from reporting_pipeline.domain.access import Decision, Role, User, may_be_recipient, normal_address
 from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Recipient
@@ -49,6 +49,12 @@ def user_by_address(database: Database, organisation: str, address: str) -> User
     """The user with this address in any spelling. ValueError for what is no address."""
     record = database.users.find_one({"organisation": organisation, "email": normal_address(address)})
     return User.from_record(record) if record else None
+
+
+def has_admin(database: Database, organisation: str) -> bool:
+    """Whether an active user of the organisation is an admin."""
+    admins = {"organisation": organisation, "roles": Role.ADMIN.value, "active": True}
+    return database.users.find_one(admins, {"_id": 1}) is not None
 
 
 def list_users(

@@ -8,9 +8,16 @@ from datetime import datetime
 
 from reporting_pipeline.domain.access import Role
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.stores import organisations
 from reporting_pipeline.stores.audit import Action, record
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.users import create_user, normal_address, save_organisation
+from reporting_pipeline.stores.users import (
+    create_user,
+    has_admin,
+    normal_address,
+    save_organisation,
+    user_by_address,
+)
 
 
 @dataclass(frozen=True)
@@ -37,19 +44,18 @@ def bootstrap(
     address belongs to somebody without that role.
     """
     address = normal_address(email)
-    standing = database.users.find_one({"organisation": organisation, "email": address})
+    standing = user_by_address(database, organisation, address)
     if standing is not None:
-        if Role.ADMIN.value not in standing["roles"] or not standing["active"]:
+        if Role.ADMIN not in standing.roles or not standing.active:
             raise ValueError(
                 f"{address} is a user of {organisation}, and no active admin; an admin of it changes roles"
             )
-        return Bootstrapped(organisation, standing["_id"], made=False)
-    admins = {"organisation": organisation, "roles": Role.ADMIN.value, "active": True}
-    if database.users.find_one(admins, {"_id": 1}) is not None:
+        return Bootstrapped(organisation, standing.id, made=False)
+    if has_admin(database, organisation):
         raise ValueError(
             f"{organisation} has an admin already, who makes further users (PUT /api/users/{{user_id}})"
         )
-    if database.organisations.find_one({"_id": organisation}) is None:
+    if organisations.get(database, organisation) is None:
         save_organisation(database, organisation, name, domains)
         record(database, Action.ORGANISATION_CREATED, "system", organisation, now, organisation=organisation)
     admin = create_user(

@@ -30,7 +30,7 @@ from reporting_pipeline.intake.checking import (
 )
 from reporting_pipeline.stores import audit, document_versions, documents, trials
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid
-from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 
 NO_TRIAL = "there is no such trial among yours; register the trial first"
@@ -156,7 +156,7 @@ def _prepare(
     content: bytes | None = None,
 ) -> list[_Prepared | DocumentRefused]:
     ids = [_identifier(caller, one) for one in submitted]
-    standing = {one["_id"]: one for one in find_any(caller.database.documents, "_id", ids)}
+    standing = documents.documents_by_id(caller.database, ids)
     withdrawn = document_versions.withdrawn_of(caller.database, [one for one in ids if one not in standing])
     given: dict[str, Record] = dict(standing)
     known: dict[str, DocumentRefused | None] = {}

@@ -20,7 +20,7 @@ from reporting_pipeline.intake.sources import Source
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.stores import audit, documents, trials
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid
-from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 
 ACTOR = "import"
@@ -128,7 +128,7 @@ def _take_in(
 ) -> list[Record]:
     """The records that are sound; they stand then, unless this is a dry run."""
     ids = {_identifier(document, options): document for document in some}  # the last of several stands
-    standing = {one["_id"]: one for one in find_any(database.documents, "_id", ids)}
+    standing = documents.documents_by_id(database, ids)
     valid: list[Record] = []
     for identifier, document in ids.items():
         before = standing.get(identifier)

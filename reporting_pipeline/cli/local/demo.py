@@ -34,9 +34,12 @@ from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.samples.load import load_samples
 from reporting_pipeline.samples.subscribers import make_subscribers
 from reporting_pipeline.settings import Settings, SettingsError
-from reporting_pipeline.stores.editions import job_counts
+from reporting_pipeline.stores.deliveries.reads import delivery_counts
+from reporting_pipeline.stores.documents import trials_of
+from reporting_pipeline.stores.editions import EditionMissing, get_edition, job_counts
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.reports import reports_of
 from reporting_pipeline.stores.results import results_of
 
 API_PORT = 8000
@@ -157,8 +160,7 @@ def _watch(deployment: Deployment, children: list[Child], console: Console) -> t
     database, settings = deployment.database, deployment.settings
     period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), settings.timezone)
     edition = edition_id(Cadence.WEEKLY, period.key)
-    before = database.editions.find_one({"_id": edition})
-    already = before is not None and before["state"] == EditionState.COMPLETED.value
+    already = _is_complete(database, edition)
     if already:
         console.print(f"      edition {edition} is complete; watching that nothing is made or sent twice")
     limit = WATCH_SECONDS if already else PATIENCE_SECONDS
@@ -169,10 +171,9 @@ def _watch(deployment: Deployment, children: list[Child], console: Console) -> t
             for child in children:
                 child.check()
             _update(bars, tasks, database, edition, period)
-            record = database.editions.find_one({"_id": edition}) or {}
-            if record.get("state") == EditionState.COMPLETED.value and not already:
+            if not already and _is_complete(database, edition):
                 _update(bars, tasks, database, edition, period)
-                return edition, record["state"]
+                return edition, EditionState.COMPLETED.value
             time.sleep(LOOK_EVERY_SECONDS)
     if already:
         return edition, EditionState.COMPLETED.value
@@ -182,17 +183,23 @@ def _watch(deployment: Deployment, children: list[Child], console: Console) -> t
     )
 
 
+def _is_complete(database: Database, edition: str) -> bool:
+    try:
+        return get_edition(database, edition).state is EditionState.COMPLETED
+    except EditionMissing:
+        return False  # not opened yet
+
+
 def _update(
     bars: Progress, tasks: dict[str, TaskID], database: Database, edition: str, period: Period
 ) -> None:
-    trials = database.trials.count_documents({})
+    trials = len(trials_of(database))
     jobs = job_counts(database, edition)
     total = sum(jobs.values())
     rendered = sum(jobs.get(state, 0) for state in (JobState.RENDERED, JobState.DELIVERING, *ENDED))
-    sent = database.deliveries.count_documents(
-        {"edition": edition, "state": {"$in": [DeliveryState.SENT.value, DeliveryState.DELIVERED.value]}}
-    )
-    planned = database.deliveries.count_documents({"edition": edition})
+    deliveries = delivery_counts(database, edition)
+    sent = deliveries.get(DeliveryState.SENT, 0) + deliveries.get(DeliveryState.DELIVERED, 0)
+    planned = sum(deliveries.values())
     rows = {
         "documents per trial": (len(results_of(database, "weekly/documents", period.key)), trials),
         "datasets": (len(results_of(database, "weekly/trial_dataset", period.key)), trials),
@@ -211,8 +218,8 @@ def _export(database: Database, objects: ObjectStore, edition: str, folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     cadence, period = edition.split(":", 1)
     count = 0
-    for report in database.reports.find({"cadence": cadence, "period": period}):
-        (folder / f"{report['subscription']}.{report['format']}").write_bytes(objects.get(report["key"]))
+    for report in reports_of(database, Cadence(cadence), period):
+        (folder / f"{report.subscription}.{report.format}").write_bytes(objects.get(report.key))
         count += 1
     return count
 

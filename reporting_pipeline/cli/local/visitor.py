@@ -16,6 +16,7 @@ from reporting_pipeline.api.tokens import local_user, mint_token
 from reporting_pipeline.cli.local.home import Deployment
 from reporting_pipeline.cli.local.processes import Child
 from reporting_pipeline.settings import SettingsError
+from reporting_pipeline.stores.subscriptions import list_subscriptions
 
 TIMEOUT_SECONDS = 30
 START_SECONDS = 90
@@ -52,9 +53,11 @@ def subscribe(deployment: Deployment, base: str) -> str:
     """
     now = datetime.now(UTC)
     user = local_user(deployment.database, deployment.settings, "subscriber", now)
-    standing = deployment.database.subscriptions.find_one({"owner": user, "status": "active"})
-    if standing is not None:
-        return str(standing["_id"])
+    organisation = deployment.settings.organisation
+    for standing in list_subscriptions(
+        deployment.database, organisation, owner=user, status="active", limit=1
+    ):
+        return standing.id
     token = mint_token(deployment.settings, user, now, timedelta(minutes=10))
     answer = requests.post(
         f"{base}/api/subscriptions",

@@ -19,3 +19,11 @@ def deliveries_of(database: Database, jobs: Iterable[str]) -> dict[str, list[Rec
     for row in find_any(database.deliveries, "job", jobs):
         found.setdefault(row["job"], []).append(row)
     return {job: sorted(rows, key=lambda row: str(row["_id"])) for job, rows in found.items()}
+
+
+def delivery_counts(database: Database, edition: str) -> dict[str, int]:
+    """How many deliveries of the edition are in which state."""
+    groups = database.deliveries.aggregate(
+        [{"$match": {"edition": edition}}, {"$group": {"_id": "$state", "deliveries": {"$sum": 1}}}]
+    )
+    return {str(group["_id"]): int(group["deliveries"]) for group in groups}
