@@ -23,6 +23,8 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from reporting_pipeline.domain.keyring import Keyring
+
 #: What the SMTP channel speaks (`delivery/channels/smtp.py`).
 SMTP_SCHEMES = {"smtp", "smtps", "smtp+starttls"}
 LOCAL_SECRET = "local-development-secret-not-for-production"  # noqa: S105 - refused outside local
@@ -215,6 +217,13 @@ class Settings(BaseSettings):
             _parts(value, {"http", "https"})
         return value
 
+    @field_validator("link_secret", "audit_secret", "webhook_secret", "jwt_secret")
+    @classmethod
+    def _a_keyring(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            Keyring.read(value.get_secret_value())
+        return value
+
     @field_validator("mongodb_uri")
     @classmethod
     def _a_mongodb_address(cls, value: SecretStr | None) -> SecretStr | None:
@@ -261,9 +270,12 @@ class Settings(BaseSettings):
             secrets.append(("REPORTING_JWT_SECRET", self.jwt_secret))
         if self.webhook_secret is not None:
             secrets.append(("REPORTING_WEBHOOK_SECRET", self.webhook_secret))
-        for name, secret in secrets:
-            yield from _weakness(name, secret.get_secret_value(), self.environment)
-        yield from _shared(secrets)
+        if self.audit_secret is not None:
+            secrets.append(("REPORTING_AUDIT_SECRET", self.audit_secret))
+        keys = [(name, key) for name, secret in secrets for key in _keys_in(secret)]
+        for name, key in keys:
+            yield from _weakness(name, key, self.environment)
+        yield from _shared(keys)
         if self.email_backend == "sendgrid" and self.sendgrid_api_key is None:
             yield "SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid"
         if self.oidc_issuer and not self.oidc_issuer.startswith("https://"):
@@ -342,12 +354,21 @@ def _weakness(name: str, secret: str, environment: str) -> Iterator[str]:
         )
 
 
-def _shared(secrets: list[tuple[str, SecretStr]]) -> Iterator[str]:
+def _keys_in(secret: SecretStr) -> list[str]:
+    """Each key of a secret: it may hold several while they change (`domain/keyring.py`)."""
+    return [key.decode() for key in Keyring.read(secret.get_secret_value()).keys.values()]
+
+
+def _shared(keys: list[tuple[str, str]]) -> Iterator[str]:
     """Secrets that are one: who learns what the one signs could sign the other."""
-    for number, (name, secret) in enumerate(secrets):
-        for other, value in secrets[:number]:
-            if secret.get_secret_value() == value.get_secret_value():
-                yield f"{name} must not be the same as {other}"
+    for number, (name, key) in enumerate(keys):
+        for other, value in keys[:number]:
+            if key == value:
+                yield (
+                    f"{name} must not be the same as {other}"
+                    if name != other
+                    else f"{name} holds a key twice"
+                )
 
 
 def variable_names() -> set[str]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reporting_pipeline.api.app import create_app
+from reporting_pipeline.api.app import app_from_environment as api_from_environment
 from reporting_pipeline.console.app import create_console
-from reporting_pipeline.operations import logs
-from reporting_pipeline.settings import current_settings
 
 
 class Sidecar:
@@ -35,5 +33,4 @@ def sidecar_of(api: FastAPI) -> Sidecar:
 
 def app_from_environment() -> Sidecar:
     """For `uvicorn --factory reporting_pipeline.sidecar:app_from_environment`."""
-    logs.set_up(current_settings())
-    return sidecar_of(create_app(current_settings()))
+    return sidecar_of(api_from_environment())

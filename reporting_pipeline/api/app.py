@@ -25,6 +25,7 @@ from reporting_pipeline.api.guard import GuardMiddleware
 from reporting_pipeline.api.idempotency import IdempotencyMiddleware
 from reporting_pipeline.api.limits import RateLimits
 from reporting_pipeline.api.pagination import Cursors
+from reporting_pipeline.api.refusals import note_refusal
 from reporting_pipeline.api.routes import ROUTERS
 from reporting_pipeline.delivery.links.masking import mask_links_in_logs
 from reporting_pipeline.domain.access import User
@@ -133,13 +134,15 @@ def _add_layers(app: FastAPI, context: Context) -> None:
     def admit(caller: User) -> None:
         context.limits.request(caller.id)
 
+    routes = [route for router in ROUTERS for route in router.routes]
     app.add_middleware(IdempotencyMiddleware, database=context.database, clock=context.clock)
     app.add_middleware(
         AuthenticationMiddleware,
         authenticator=Authenticator(settings, context.database),
         is_public=is_public,
         admit=admit,
-        check_role=role_check([route for router in ROUTERS for route in router.routes]),
+        check_role=role_check(routes),
+        note_refusal=lambda caller, scope, status: note_refusal(context, scope, caller, status, routes),
     )
     app.add_middleware(
         GuardMiddleware,

@@ -17,7 +17,7 @@ import jwt
 from jwt.exceptions import PyJWTError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting_pipeline.api.errors import Problem, problem_response
 from reporting_pipeline.api.keys import Keys, keys_of
@@ -29,6 +29,7 @@ from reporting_pipeline.stores.mongo import Database
 REQUIRED_CLAIMS = ("exp", "iat", "sub", "aud", "iss")
 LEEWAY_SECONDS = 10  # between the clocks of two machines
 LONGEST_TOKEN_TEXT = 8192
+REFUSED = frozenset({401, 403, 404})
 LONGEST_LIFE_SECONDS = 30 * 86_400 + LEEWAY_SECONDS
 
 
@@ -82,25 +83,34 @@ class AuthenticationMiddleware:
         is_public: Callable[[str], bool],
         admit: Callable[[User], None],
         check_role: Callable[[User, Scope], None] = lambda _caller, _scope: None,
+        note_refusal: Callable[[User | None, Scope, int], None] = lambda _caller, _scope, _status: None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._is_public = is_public
         self._admit = admit  # the rate limit; raises Problem
         self._check_role = check_role  # what the address needs; raises Problem
+        self._note_refusal = note_refusal  # into the audit log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._is_public(scope["path"]):
             await self._app(scope, receive, send)
             return
+        caller: User | None = None
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in REFUSED:
+                await run_in_threadpool(self._note_refusal, caller, scope, message["status"])
+            await send(message)
+
         try:
             caller = await run_in_threadpool(self._enter, Headers(scope=scope).get("authorization"))
             self._check_role(caller, scope)  # before the first byte of the body is read
         except Problem as problem:
-            await problem_response(problem, scope["path"])(scope, receive, send)
+            await problem_response(problem, scope["path"])(scope, receive, noted)
             return
         scope.setdefault("state", {})["caller"] = caller
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, noted)
 
     def _enter(self, authorization: str | None) -> User:
         user = self._authenticator.user(authorization)

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.exceptions import PyJWTError
 
+from reporting_pipeline.domain.keyring import BARE, Keyring
 from reporting_pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,14 +49,20 @@ class Keys(Protocol):
 
 
 class SharedSecret:
-    """One secret for both sides: local work, tests, or a deployment that set its own."""
+    """One secret for both sides: local work, tests, or a deployment that set its own.
+
+    Several while they change (`Keyring`): a token names the one that signed it by `kid`, none the bare one.
+    """
 
     def __init__(self, secret: str) -> None:
         self.algorithms = ["HS256"]
-        self._secret = secret
+        self._keys = Keyring.read(secret)
 
-    def find(self, token: str) -> str:
-        return self._secret
+    def find(self, token: str) -> bytes:
+        name = jwt.get_unverified_header(token).get("kid", BARE)
+        if not isinstance(name, str) or name not in self._keys.keys:
+            raise jwt.InvalidTokenError("the token names an unknown key")
+        return self._keys.keys[name]
 
 
 class JwksUnreadable(ValueError):

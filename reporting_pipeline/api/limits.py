@@ -48,6 +48,11 @@ class RateLimits:
         """Count one click on a link."""
         self._in_minute("link", token_digest, self._clicks_per_minute)
 
+    def may_note(self, whose: str, most: int) -> bool:
+        """Whether one more refusal of somebody is noted in this minute: an audit log is no place to fill."""
+        name = f"refused/{whose}"
+        return hit(self._database, name, most, MINUTE, datetime.now(UTC)) is None
+
     def _in_minute(self, what: str, who: str, most: int) -> None:
         reset_at = hit(self._database, f"{what}/{who}", most, MINUTE, datetime.now(UTC))
         if reset_at is not None:

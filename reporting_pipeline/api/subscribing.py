@@ -16,7 +16,15 @@ from pydantic import ValidationError
 
 from reporting_pipeline.api.deps import Context, require, scoped
 from reporting_pipeline.api.errors import FieldError, Problem, not_found
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, outside_trials, visible_trials
+from reporting_pipeline.domain.access import (
+    Action,
+    Decision,
+    Kind,
+    Resource,
+    User,
+    outside_trials,
+    visible_trials,
+)
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
@@ -173,7 +181,8 @@ def change(
             caller,
             owner,
             changes.get("filters", current.filters),
-            changes.get("recipients", ()),
+            # Wider filters are asked of those who stand, too.
+            changes.get("recipients", current.recipients if "filters" in changes else ()),
             pointers,
         )
         try:
@@ -265,7 +274,7 @@ def check(
         recipients,
         active_ids={caller.id, owner.id},
     )
-    for position, decision in refused:
+    for position, decision in refused or _without_right(deployment, owner, filters, recipients, trials):
         found.append(FieldError(f"{pointers.recipients}/{position}/value", decision.reason))
     if found:
         raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
@@ -351,6 +360,21 @@ def _wrong_trials(
         for position, trial in enumerate(filters.trials)
         if trial not in visible or trial in outside
     ]
+
+
+def _without_right(
+    deployment: Context,
+    owner: User,
+    filters: Filters,
+    recipients: Sequence[Recipient],
+    trials: Sequence[Record],
+) -> list[tuple[int, Decision]]:
+    """(position, refusal) of those whom no report of this subscription would be sent to."""
+    shown = filters.trials or visible_trials(owner, trials)
+    own = owner.entitlements
+    sites = {trial: own.effective_sites(trial, filters.sites) for trial in shown}
+    extent = Extent(sites, own.subject, own.audience)
+    return users.without_right(deployment.database, owner.organisation, extent, recipients)
 
 
 def _wrong_sites(filters: Filters, trials: Sequence[Record], pointers: Pointers) -> list[FieldError]:

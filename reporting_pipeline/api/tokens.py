@@ -9,6 +9,7 @@ import jwt
 
 from reporting_pipeline.domain.access import Role
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.domain.keyring import BARE, Keyring
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
@@ -35,7 +36,9 @@ def mint_token(settings: Settings, user_id: str, now: datetime, ttl: timedelta =
         "iat": int(now.timestamp()),
         "exp": int((now + ttl).timestamp()),
     }
-    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256")
+    keys = Keyring.read(settings.jwt_secret.get_secret_value())
+    named = None if keys.current == BARE else {"kid": keys.current}
+    return jwt.encode(claims, keys.keys[keys.current], algorithm="HS256", headers=named)
 
 
 def local_user(database: Database, settings: Settings, role: str, now: datetime) -> str:

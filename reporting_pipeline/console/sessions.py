@@ -5,13 +5,13 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 
 from itsdangerous import BadSignature, Signer
 from starlette.requests import Request
 from starlette.responses import Response
 
 from reporting_pipeline.domain.access import User
+from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import sessions, users
 from reporting_pipeline.stores.mongo import Database
@@ -40,8 +40,9 @@ class Cookies:
     def __init__(self, settings: Settings) -> None:
         self._secure = settings.public_url.startswith("https:")
         # A key of its own, derived, so that a cookie can never pass for a link or a bearer token.
-        secret = settings.link_secret.get_secret_value().encode()
-        self._signer = Signer(hmac.digest(secret, b"console-session", sha256), salt="session")
+        keys = Keyring.read(settings.link_secret.get_secret_value()).derived("console-session")
+        older = [key for name, key in keys.keys.items() if name != keys.current]
+        self._signer = Signer([*reversed(older), keys.keys[keys.current]], salt="session")  # the last signs
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.api.errors import Problem
+from reporting_pipeline.api.refusals import note_refusal
 from reporting_pipeline.api.tokens import local_user
 from reporting_pipeline.console.deployment import Form, FormRefused, Jar, OwnForm, Parts, Person, Posted
 from reporting_pipeline.console.provider import Attempt, IdentityProvider, SignInFailed
@@ -66,6 +67,7 @@ def sign_in_locally(request: Request, form: Posted, parts: Parts, cookies: Jar) 
 
 def signed_in(parts: Parts, cookies: Jar, user: str, target: str) -> Response:
     """Begin a session of `user` and go on to `target`."""
+    known = users.get_user(parts.database, user)
     token = sessions.begin_session(parts.database, user, parts.now)
     audit.record(
         parts.database,
@@ -73,7 +75,7 @@ def signed_in(parts: Parts, cookies: Jar, user: str, target: str) -> Response:
         user,
         user,
         parts.now,
-        organisation=parts.settings.organisation,
+        organisation=known.organisation if known else parts.settings.organisation,
     )
     answer = RedirectResponse(target, 303)
     cookies.write(answer, token)
@@ -121,6 +123,7 @@ def from_provider(request: Request, parts: Parts, cookies: Jar) -> Response:
             raise SignInFailed("the provider names nobody active here")
     except SignInFailed as failure:
         log.warning("sign-in refused: %s", failure)
+        note_refusal(parts, request.scope, None, 403)
         raise Problem("forbidden", "You could not be signed in. Begin anew, or ask your admins.") from None
     return signed_in(parts, cookies, user.id, attempt.target)
 

@@ -40,7 +40,7 @@ from uuid import uuid4
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from reporting_pipeline.domain.keyring import BARE, Keyring
+from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import DUPLICATE_KEY, Database, Record
@@ -475,8 +475,7 @@ def audit_keys(settings: Settings) -> Keyring:
     """The keys of a deployment's log: its own, or derived from those of its links."""
     if settings.audit_secret is not None:
         return Keyring.read(settings.audit_secret.get_secret_value())
-    root = settings.link_secret.get_secret_value().encode()  # a bare secret, whatever it holds
-    return Keyring(BARE, {BARE: root}).derived("audit")
+    return Keyring.read(settings.link_secret.get_secret_value()).derived("audit")
 
 
 def _anchor_key(number: int) -> str:

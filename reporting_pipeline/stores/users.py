@@ -15,8 +15,15 @@ from uuid import uuid4
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from reporting_pipeline.domain.access import Decision, Role, User, may_be_recipient, normal_address
-from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements
+from reporting_pipeline.domain.access import (
+    Decision,
+    Role,
+    User,
+    may_be_recipient,
+    may_have,
+    normal_address,
+)
+from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements, Extent
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Recipient
 from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
@@ -264,6 +271,35 @@ def check_recipients(
     known_addresses = _of_active(database, organisation, "email", addresses)
     decisions = (may_be_recipient(each, record, known_ids, known_addresses) for each in recipients)
     return [(position, decision) for position, decision in enumerate(decisions) if not decision]
+
+
+def without_right(
+    database: Database, organisation: str, extent: Extent, recipients: Sequence[Recipient]
+) -> list[tuple[int, Decision]]:
+    """(position, refusal) of the recipients who are users and may not have what shows `extent`.
+
+    An address is its user's, deactivated ones too. What somebody sees instead is not told.
+    """
+    named = {place: one.value for place, one in enumerate(recipients) if one.type == "user"}
+    written = {place: address for place, one in enumerate(recipients) if (address := _address_or_none(one))}
+    behind = users_behind(database, ((organisation, address) for address in written.values()))
+    for place, address in written.items():
+        if (organisation, address) in behind:
+            named[place] = behind[organisation, address]
+    people = users_by_id(database, set(named.values()))
+    return [
+        (place, _right_of(people.get(user), organisation, extent))
+        for place, user in sorted(named.items())
+        if not _right_of(people.get(user), organisation, extent)
+    ]
+
+
+def _right_of(user: User | None, organisation: str, extent: Extent) -> Decision:
+    if user is None or user.organisation != organisation or not user.active:
+        return Decision(False, "is no active user of the organisation")
+    if not may_have(user, organisation, extent):
+        return Decision(False, "may not see everything that this report shows; ask for fewer trials or sites")
+    return Decision(True)
 
 
 def _of_active(database: Database, organisation: str, field: str, values: Sequence[str]) -> set[str]:

@@ -12,6 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from reporting_pipeline.api.app import create_app
+from reporting_pipeline.api.refusals import NOTED_OF_A_NETWORK, network_of
 from reporting_pipeline.delivery.links.masking import LinkMask
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline_tests.api.conftest import Api, Server
@@ -166,3 +167,92 @@ def test_a_store_that_is_away_is_said_to_be_away(world: World) -> None:
 
 def test_everybody_of_the_table_is_there(world: World) -> None:
     assert world.database.users.count_documents({"organisation": "default"}) >= 5 * len(ENTITLED)
+
+
+def refusals_of(world: World, actor: str, subject: str) -> list[Record]:
+    query = {"action": "access.refused", "actor": actor, "subject": subject}
+    return [row["details"] for row in world.database.audit.find(query)]
+
+
+REACHED = [
+    ("analyst", f"/api/documents/{document_id('D3')}", document_id("D3"), 404),
+    ("manager", f"/api/documents/{document_id('D3')}/file", document_id("D3"), 404),
+    ("analyst", "/api/jobs/job_that_is_not", "job_that_is_not", 404),
+    ("subscriber", "/api/audit", "api.audit", 403),
+    ("subscriber", "/api/users/usr_admin_all", "usr_admin_all", 403),
+]
+
+
+@pytest.mark.parametrize(("role", "path", "subject", "status"), REACHED)
+def test_a_refused_access_is_noted(world: World, role: str, path: str, subject: str, status: int) -> None:
+    """By the role, by the entitlement, and by what is not there: a 404 may hide a right."""
+    answer = world.person(role, "site").get(path)
+    noted = refusals_of(world, f"usr_{role}_site", subject)
+    assert answer.status_code in (status, 403, 404)
+    assert {"status": answer.status_code, "method": "GET"}.items() <= noted[-1].items()
+    assert "@" not in str(noted)
+
+
+def test_strangers_are_noted_and_fill_no_log(world: World) -> None:
+    for number in range(40):
+        assert world.api.with_token(f"forged.{number}.x").get("/api/audit").status_code == 401
+    noted = refusals_of(world, "anonymous", "api.audit")
+    assert 1 <= len(noted) <= 2 * NOTED_OF_A_NETWORK  # a minute may begin in between
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.77", "203.0.113"),
+        ("2001:db8:1:2:3::4", "2001:0db8:0001:0002"),
+        ("", "unknown"),
+        ("a name", "unknown"),
+    ],
+)
+def test_strangers_are_counted_by_network(address: str, network: str) -> None:
+    assert network_of({"client": (address, 1)}) == network
+
+
+def subscribed(recipient: dict[str, str], trials: list[str]) -> dict[str, object]:
+    return {
+        "name": "x",
+        "userId": "usr_manager_all",
+        "reportType": "weekly",
+        "filters": {"trials": trials},
+        "recipients": [recipient],
+    }
+
+
+LIMITED = [
+    ({"type": "user", "value": "usr_analyst_trial"}, ["T2"]),
+    ({"type": "user", "value": "usr_analyst_trial"}, []),
+    ({"type": "user", "value": "usr_subscriber_site"}, ["T1"]),
+    ({"type": "user", "value": "usr_subscriber_nothing"}, ["T1"]),
+    ({"type": "user", "value": "usr_subscriber_participant"}, ["T1"]),
+    ({"type": "user", "value": "usr_subscriber_gone"}, ["T1"]),
+    ({"type": "email", "value": "analyst-trial@default.example"}, ["T2"]),
+    ({"type": "email", "value": "Subscriber-Site@DEFAULT.example"}, ["T1"]),
+    ({"type": "email", "value": "subscriber-gone@default.example"}, ["T1"]),
+]
+
+
+@pytest.mark.parametrize(("recipient", "trials"), LIMITED, ids=str)
+def test_whoever_may_not_have_the_report_is_no_recipient(
+    world: World, recipient: dict[str, str], trials: list[str]
+) -> None:
+    """At once, with the field, and not weeks later by silence."""
+    answer = world.person("manager", "all").post("/api/subscriptions", json=subscribed(recipient, trials))
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["pointer"] == "#/recipients/0/value"
+
+
+def test_wider_filters_are_asked_of_those_who_stand(world: World) -> None:
+    manager = world.person("manager", "all")
+    recipient = {"type": "user", "value": "usr_analyst_trial"}
+    made = manager.post("/api/subscriptions", json=subscribed(recipient, ["T1"]))
+    assert made.status_code == 201, made.text
+    address = f"/api/subscriptions/{made.json()['subscriptionId']}"
+    wider = manager.patch(address, json={"filters": {"trials": ["T1", "T2"]}})
+    assert wider.status_code == 422
+    assert wider.json()["errors"][0]["pointer"] == "#/recipients/0/value"
+    manager.delete(address)
