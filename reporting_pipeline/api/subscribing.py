@@ -200,6 +200,38 @@ def change(
     raise Problem("conflict", "Others change this subscription at the same time; try again.")
 
 
+def transfer(deployment: Context, caller: User, subscription_id: str, owner: User) -> Subscription:
+    """Give a subscription to another owner, also one whose owner has left.
+
+    Who had it is replaced among its recipients. Refuses (422) an owner to whom its trials are not open.
+    """
+    for _ in range(_TRIES):
+        current = find(deployment, caller, subscription_id, Action.CHANGE)
+        if current.owner == owner.id:
+            return current
+        recipients = _passed_on(current, owner)
+        check(deployment, caller, owner, current.filters, recipients, SNAKE)
+        most = deployment.settings.subscriptions_per_user
+        held = subscriptions.count_subscriptions(deployment.database, owner.organisation, owner=owner.id)
+        if held >= most:
+            raise Problem("quota-exceeded", f"A user may have {most} subscriptions.", quota=most)
+        changes = {"owner": owner.id, "recipients": recipients}
+        try:
+            return usecase.change(
+                deployment.database, deployment.settings, current, changes, caller.id, deployment.now
+            )
+        except VersionConflict:
+            continue
+        except (SubscriptionMissing, SubscriptionEnded):
+            raise not_found("subscription") from None
+    raise Problem("conflict", "Others change this subscription at the same time; try again.")
+
+
+def _passed_on(current: Subscription, owner: User) -> tuple[Recipient, ...]:
+    old, new = (Recipient(type="user", value=one) for one in (current.owner, owner.id))
+    return tuple(dict.fromkeys(new if one == old else one for one in current.recipients))
+
+
 def set_status(
     deployment: Context, caller: User, subscription_id: str, status: str, expected_version: int | None
 ) -> Subscription:

@@ -83,9 +83,25 @@ def change(
     )
     if changed.schedule != current.schedule or changed.status != current.status:
         sync_jobs(database, changed, now, timezone)
+    if changed.owner != current.owner:
+        _fit_owner(database, changed)
     if changed.recipients != current.recipients:
         _fit_recipients(database, current, changed, now)
     return changed
+
+
+def _fit_owner(database: Database, changed: Subscription) -> None:
+    """What is not sent yet is the new owner's; what was sent stays with whom it was made for."""
+    query = {
+        "organisation": changed.organisation,
+        "subscription": changed.id,
+        "state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value]},
+    }
+    waiting = [job["_id"] for job in database.jobs.find(query, {"_id": 1})]
+    mine = {"$set": {"owner": changed.owner}}
+    database.jobs.update_many({**query, "_id": {"$in": waiting}}, mine)
+    for job in waiting:
+        database.deliveries.update_many({"job": job, "state": DeliveryState.PENDING.value}, mine)
 
 
 def pause(

@@ -8,6 +8,7 @@ list, by a cursor or a filter. Whether somebody may have a *report* depends on w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,11 +80,21 @@ class Scoped:
         *,
         owner: str | None = None,
         status: str | None = None,
+        named: str = "",
+        owners: Sequence[str] | None = None,
         after: str | None = None,
         skip: int = 0,
         limit: int = 50,
     ) -> list[Subscription]:
-        """`stores.subscriptions.list_subscriptions` of what is open to the caller."""
+        """`stores.subscriptions.list_subscriptions` of what is open to the caller.
+
+        `named` is a part of the name in either case, `owners` some owners of whom it is one.
+        """
+        chosen: Record = {}
+        if named:
+            chosen["name"] = {"$regex": re.escape(named), "$options": "i"}
+        if owners is not None:
+            chosen["owner"] = {"$in": list(owners)}
         return subscriptions.list_subscriptions(
             self.database,
             self.caller.organisation,
@@ -92,7 +103,7 @@ class Scoped:
             after=after,
             skip=skip,
             limit=limit,
-            within=self._of(Kind.SUBSCRIPTION),
+            within=narrowed(chosen, self._of(Kind.SUBSCRIPTION)),
         )
 
     def count_subscriptions(self, *, owner: str | None = None, status: str | None = None) -> int:

@@ -110,12 +110,16 @@ def forget_opt_out(database: Database, row: Record) -> None:
     database["unsubscribes"].delete_one({"_id": row["_id"]})
 
 
-def list_suppressions(database: Database, limit: int = 200, after: str | None = None) -> list[Record]:
-    """Suppressed addresses by `_id`, `after` the last one of the page before.
+def list_suppressions(
+    database: Database, limit: int = 200, after: str | None = None, organisation: str | None = None
+) -> list[Record]:
+    """Suppressed addresses by `_id`, `after` the last one of the page before; of one organisation or all.
 
     Each has `address` and `organisation`, None where it holds for all.
     """
     query: Record = {"lifted_at": None}
+    if organisation is not None:
+        query["organisation"] = organisation
     if after is not None:
         query["_id"] = {"$gt": after}
     rows = database.suppressions.find(query).sort("_id", 1).limit(limit)

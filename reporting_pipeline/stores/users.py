@@ -74,6 +74,12 @@ def list_users(
     return [User.from_record(record) for record in database.users.find(query).sort("_id", 1).limit(limit)]
 
 
+def who_left(database: Database, organisation: str, limit: int = 1_000) -> list[str]:
+    """The ids of an organisation's deactivated users."""
+    query = {"organisation": organisation, "active": {"$ne": True}}
+    return [record["_id"] for record in database.users.find(query, {"_id": 1}).sort("_id", 1).limit(limit)]
+
+
 def users_behind(database: Database, addresses: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Whose addresses these are: (organisation, normal address) -> user id, deactivated users too.
 

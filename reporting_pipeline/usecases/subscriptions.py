@@ -18,7 +18,7 @@ from reporting_pipeline.stores import audit, lifecycle
 from reporting_pipeline.stores.audit import Action
 from reporting_pipeline.stores.mongo import Database, Record
 
-_AUDITED = ("name", "description", "filters", "schedule", "format", "parameters", "report_type")
+_AUDITED = ("name", "owner", "description", "filters", "schedule", "format", "parameters", "report_type")
 
 
 def subscribe(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html import unescape
 
 import pytest
 
-from reporting_pipeline.stores import suppressions
+from reporting_pipeline.stores import audit, suppressions
+from reporting_pipeline.stores.deliveries import halt_channel
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.world import NOW, OWNER, SUBSCRIPTION, populate
@@ -331,3 +333,156 @@ def test_recipients_are_checked_as_they_are_typed(
     assert 'stranger@elsewhere.example: <span class="bad">' in page
     assert 'usr_nobody: <span class="bad">' in page
     assert "mails to it are held back: no such mailbox" in page
+
+
+def test_schedules_are_found_by_a_part_of_their_name_and_by_owners_who_left(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    subscribe(person("subscriber"), name="Safety (weekly)")
+    subscribe(person("analyst"), name="Sites")
+    manager = person("manager")
+    page = manager.get("/console/schedules?q=SAFETY (w").text
+    assert "Safety (weekly)" in page
+    assert "Sites" not in page
+    assert "Nothing matches" in manager.get("/console/schedules?q=.*").text
+    assert manager.get("/console/schedules?q=%00").status_code == 200
+    assert "Nothing matches" in manager.get("/console/schedules?left=1").text
+    database.users.update_one({"_id": "usr_default_analyst"}, {"$set": {"active": False}})
+    page = manager.get("/console/schedules?left=1").text
+    assert "Sites" in page
+    assert "Safety" not in page
+    assert "1 active schedule" in manager.get("/console/operate").text
+
+
+def test_schedules_of_somebody_who_left_are_passed_on_after_seeing_how_many(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    address = subscribe(person("analyst"), name="Orphan")
+    identifier = address.rpartition("/")[2]
+    person("analyst").post(f"{address}/run", {})
+    database.users.update_one({"_id": "usr_default_analyst"}, {"$set": {"active": False}})
+    manager = person("manager")
+    chosen = {"chosen": identifier, "action": "transfer"}
+    assert "Pass on 1 schedule?" in unescape(manager.post("/console/schedules", chosen).text)
+    assert manager.post("/console/schedules", {**chosen, "new_owner": "usr_none"}).status_code == 422
+    foreign = {**chosen, "new_owner": "usr_other_manager", "sure": "1"}
+    assert manager.post("/console/schedules", foreign).status_code == 422
+    stored = database.subscriptions.find_one({"_id": identifier}) or {}
+    assert stored["owner"] == "usr_default_analyst"
+    passed = manager.post(
+        "/console/schedules", {**chosen, "new_owner": "usr_default_subscriber", "sure": "1"}
+    )
+    assert passed.status_code == 303
+    stored = database.subscriptions.find_one({"_id": identifier}) or {}
+    assert stored["owner"] == "usr_default_subscriber"
+    assert stored["recipients"] == [{"type": "user", "value": "usr_default_subscriber"}]
+    assert {job["owner"] for job in database.jobs.find({})} == {"usr_default_subscriber"}
+    row = database.audit.find_one({"action": "subscription.changed"}) or {}
+    assert row["details"]["fields"] == ["owner"]
+    assert "Orphan" in person("subscriber").get("/console/").text
+
+
+@pytest.mark.parametrize("role", ["subscriber", "analyst"])
+def test_who_may_not_change_schedules_passes_none_on(
+    person: Callable[[str], Browser], database: Database, role: str
+) -> None:
+    identifier = subscribe(person("manager")).rpartition("/")[2]
+    fields = {"chosen": identifier, "action": "transfer", "new_owner": f"usr_default_{role}", "sure": "1"}
+    assert person(role).post("/console/schedules", fields).status_code == 403
+    assert (database.subscriptions.find_one({}) or {})["owner"] == "usr_default_manager"
+
+
+def lost_delivery(database: Database, job: str) -> str:
+    """Make the job's mail a dead letter; its id."""
+    identifier = (database.deliveries.find_one({"job": job}) or {})["_id"]
+    attempt = {"at": NOW, "attempt": 6, "outcome": "failed", "error": "mailbox full", "provider_id": None}
+    changes = {"state": "failed", "error": "mailbox full", "settled_at": NOW, "attempts": [attempt]}
+    database.deliveries.update_one({"_id": identifier}, {"$set": changes})
+    return str(identifier)
+
+
+def test_one_recipient_is_tried_again_from_the_report(
+    house: House, database: Database, objects: ObjectStore, person: Callable[[str], Browser]
+) -> None:
+    job = populate(database, objects)["job"]
+    identifier = lost_delivery(database, job)
+    assert "Try this one again" not in person("subscriber").get(f"/console/jobs/{job}").text
+    manager = person("manager")
+    page = manager.get(f"/console/jobs/{job}").text
+    assert "mailbox full" in page
+    assert f'value="{identifier}"' in page
+    assert manager.post(f"/console/jobs/{job}/again", {"delivery": "dlv_none"}).status_code == 404
+    assert person("analyst").post(f"/console/jobs/{job}/again", {"delivery": identifier}).status_code == 403
+    assert manager.post(f"/console/jobs/{job}/again", {"delivery": identifier}).status_code == 303
+    assert (database.deliveries.find_one({"_id": identifier}) or {})["state"] == "pending"
+    assert manager.post(f"/console/jobs/{job}/again", {"delivery": identifier}).status_code == 409
+
+
+def test_a_report_is_sent_to_one_more_only_by_the_rules_of_recipients(
+    house: House, database: Database, objects: ObjectStore, person: Callable[[str], Browser]
+) -> None:
+    job = populate(database, objects)["job"]
+    manager = person("manager")
+    for refused in ("stranger@elsewhere.example", "no address", ""):
+        answer = manager.post(f"/console/jobs/{job}/send", {"recipient": refused})
+        assert answer.status_code == 422, refused
+    before = database.deliveries.count_documents({"job": job})
+    added = {"recipient": "manager@default.example"}
+    assert manager.post(f"/console/jobs/{job}/send", added).status_code == 303
+    assert database.deliveries.count_documents({"job": job}) == before + 1
+    assert person("subscriber").post(f"/console/jobs/{job}/send", added).status_code == 403
+
+
+def test_dead_letters_are_filtered_and_all_that_match_tried_again_after_a_count(
+    house: House, database: Database, objects: ObjectStore, person: Callable[[str], Browser]
+) -> None:
+    identifier = lost_delivery(database, populate(database, objects)["job"])
+    manager = person("manager")
+    assert identifier in manager.get("/console/operate?channel=email").text
+    assert identifier not in manager.get("/console/operate?channel=slack").text
+    assert identifier not in manager.get("/console/operate?edition=weekly:2020-01-06").text
+    asked = manager.post("/console/operate/requeue-all", {"channel": "email"})
+    assert "Try 2 dead letters again?" in asked.text  # the world has one of its own
+    assert (database.deliveries.find_one({"_id": identifier}) or {})["state"] == "failed"
+    assert person("analyst").post("/console/operate/requeue-all", {"sure": "1"}).status_code == 403
+    done = manager.post("/console/operate/requeue-all", {"channel": "email", "sure": "1"})
+    assert "2 to be tried again" in done.text
+    assert (database.deliveries.find_one({"_id": identifier}) or {})["state"] == "pending"
+
+
+def test_a_halted_channel_and_held_back_addresses_need_attention(
+    person: Callable[[str], Browser], house: House, database: Database
+) -> None:
+    halt_channel(database, "email", "535 authentication failed", NOW)
+    suppressions.suppress_address(database, "default", "gone@default.example", "no such mailbox", NOW)
+    suppressions.suppress_address(database, "other", "theirs@other.example", "no such mailbox", NOW)
+    manager = person("manager")
+    page = manager.get("/console/operate").text
+    assert "535 authentication failed" in page
+    assert "gone@default.example" in page
+    assert "theirs@other.example" not in page
+    assert "gone@default.example" not in person("analyst").get("/console/operate").text
+    assert "535" not in house.signed_in("usr_other_manager").get("/console/operate").text
+    refused = manager.post("/console/operate/lift", {"address": "theirs@other.example"}).text
+    assert "is not held back" in refused
+    lifted = manager.post("/console/operate/lift", {"address": "gone@default.example"}).text
+    assert "written to again" in lifted
+    assert "gone@default.example" not in manager.get("/console/operate").text
+
+
+def test_the_audit_log_is_verified_and_exported(
+    person: Callable[[str], Browser], house: House, database: Database, objects: ObjectStore
+) -> None:
+    subscribe(person("subscriber"))
+    manager = person("manager")
+    assert "there is no anchor" in manager.post("/console/audit/verify", {}).text
+    audit.write_anchor(database, objects, NOW)
+    assert "The log is whole" in manager.post("/console/audit/verify", {}).text
+    lines = manager.get("/console/audit/export?action=subscription.created").text.splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["subscription.created"]
+    other = house.signed_in("usr_other_manager")
+    assert other.post("/console/audit/verify", {}).status_code == 403
+    assert "subscription.created" not in other.get("/console/audit/export").text
+    assert person("analyst").get("/console/audit/export").status_code == 403
+    database.audit.update_one({"action": "subscription.created"}, {"$set": {"actor": "usr_somebody"}})
+    assert "cannot be vouched for" in manager.post("/console/audit/verify", {}).text

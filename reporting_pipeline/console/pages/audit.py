@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from reporting_pipeline.console.deployment import Parts, Person
+from reporting_pipeline.api.deps import Context
+from reporting_pipeline.api.errors import Problem
+from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
+from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind
 from reporting_pipeline.stores import audit
 
 router = APIRouter(prefix="/console")
 
 A_PAGE = 50
+EXPORTED_AT_ONCE = 500
+_KNOWN = tuple(one.value for one in audit.Action)
 
 
 @router.get("/audit")
@@ -27,11 +34,54 @@ def audit_page(
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
     opened(visitor, Action.READ, Kind.AUDIT)
-    known = [one.value for one in audit.Action]
+    return _audit_page(parts, visitor, action, actor, before)
+
+
+@router.post("/audit/verify")
+def verify(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Read the whole chain, of all organisations, and hold it to its anchors."""
+    opened(visitor, Action.READ, Kind.AUDIT)
+    if visitor.user.organisation != parts.settings.organisation:
+        raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
+    return _audit_page(parts, visitor, verdict=audit.verify(parts.database, parts.objects))
+
+
+@router.get("/audit/export")
+def export(
+    visitor: Person,
+    parts: Parts,
+    action: Annotated[str, Query(max_length=60)] = "",
+    actor: Annotated[str, Query(max_length=80)] = "",
+) -> Response:
+    """The events that match as JSON lines, the newest first."""
+    opened(visitor, Action.READ, Kind.AUDIT)
+    lines = _lines(parts, visitor.user.organisation, action if action in _KNOWN else None, actor or None)
+    headers = {"content-disposition": 'attachment; filename="audit.jsonl"'}
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+def _lines(parts: Context, organisation: str, action: str | None, actor: str | None) -> Iterator[str]:
+    before = None
+    while rows := audit.events_of(
+        parts.database, organisation, action=action, actor=actor, before=before, limit=EXPORTED_AT_ONCE
+    ):
+        for row in rows:
+            yield json.dumps(row, default=str) + "\n"
+        before = rows[-1]["seq"]
+
+
+def _audit_page(
+    parts: Context,
+    visitor: Visitor,
+    action: str = "",
+    actor: str = "",
+    before: int | None = None,
+    verdict: audit.Verdict | None = None,
+) -> Response:
     found = audit.events_of(
         parts.database,
         visitor.user.organisation,
-        action=action if action in known else None,
+        action=action if action in _KNOWN else None,
         actor=actor or None,
         before=before,
         limit=A_PAGE + 1,
@@ -40,8 +90,10 @@ def audit_page(
         "audit.html",
         page=Page(visitor, "/console/audit"),
         events=found[:A_PAGE],
-        actions=known,
+        actions=_KNOWN,
         action=action,
         actor=actor,
+        home=visitor.user.organisation == parts.settings.organisation,
+        verdict=verdict,
         next_before=found[A_PAGE - 1]["seq"] if len(found) > A_PAGE else None,
     )

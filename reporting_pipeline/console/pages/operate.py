@@ -15,41 +15,107 @@ from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
-from reporting_pipeline.stores import alerts, editions
+from reporting_pipeline.stores import alerts, editions, users
+from reporting_pipeline.stores.dead_letters import RequeueLimited
+from reporting_pipeline.stores.deliveries import halted_channels
+from reporting_pipeline.stores.suppressions import lift_suppression, list_suppressions
 from reporting_pipeline.usecases.requeueing import CannotRun, requeue_job
 
 router = APIRouter(prefix="/console")
 
 A_PAGE = 50
 EDITIONS_SHOWN = 12
+COUNTED_AT_MOST = 1_000
 
 
 @router.get("/operate")
-def operate_page(visitor: Person, parts: Parts) -> Response:
-    return _operate(parts, visitor)
+def operate_page(
+    visitor: Person,
+    parts: Parts,
+    channel: Annotated[str, Query(pattern="^(|email|slack|webhook)$")] = "",
+    edition: Annotated[str, Query(max_length=64)] = "",
+) -> Response:
+    return _operate(parts, visitor, channel=channel, edition=edition)
 
 
-def _operate(parts: Context, visitor: Visitor, done: str = "", refused: Sequence[str] = ()) -> Response:
+def _operate(
+    parts: Context,
+    visitor: Visitor,
+    done: str = "",
+    refused: Sequence[str] = (),
+    *,
+    channel: str = "",
+    edition: str = "",
+) -> Response:
     opened(visitor, Action.READ, Kind.DEAD_LETTER)
     organisation = visitor.user.organisation
     found = editions.list_editions(parts.database, limit=EDITIONS_SHOWN)
     progress = [(one, editions.job_counts(parts.database, one.id, organisation)) for one in found]
     home = organisation == parts.settings.organisation
     mine = scoped(parts, visitor.user)
-    lost = mine.dead_letters(limit=A_PAGE)
-    failed = mine.failed_renderings(after=None, limit=A_PAGE)
+    lost = mine.dead_letters(_filters(channel, edition), limit=COUNTED_AT_MOST)
+    failed = [] if channel else mine.failed_renderings(after=None, limit=A_PAGE)
+    failed = [job for job in failed if not edition or job["edition"] == edition]
+    left = users.who_left(parts.database, organisation)
+    orphaned = mine.subscriptions(owners=left, status="active", limit=COUNTED_AT_MOST) if left else []
+    manages = reach_of(visitor.user, Action.CHANGE, Kind.DELIVERY) is not None
     return html(
         "operate.html",
         page=Page(visitor, "/console/operate"),
         progress=progress,
         moving=any(one.state.value == "open" for one in found),
         alerts=alerts.open_alerts(parts.database) if home else [],
-        lost=lost,
+        lost=lost[:A_PAGE],
+        matching=len(lost),
+        counted_at_most=COUNTED_AT_MOST,
+        channel=channel,
+        edition_wanted=edition,
+        orphaned=len(orphaned),
+        halted=halted_channels(parts.database) if home else [],
+        held_back=list_suppressions(parts.database, A_PAGE, organisation=organisation) if manages else [],
         failed=failed,
         may_requeue=reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None,
         done=done,
         refused=refused,
     )
+
+
+def _filters(channel: str, edition: str) -> dict[str, str]:
+    return {name: value for name, value in (("channel", channel), ("edition", edition)) if value}
+
+
+@router.post("/operate/requeue-all")
+def requeue_matching(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Try all dead letters that match again: first it says how many, then it acts."""
+    opened(visitor, Action.REQUEUE, Kind.DEAD_LETTER)
+    channel, edition = form.text("channel"), form.text("edition")[:64]
+    filters, mine = _filters(channel, edition), scoped(parts, visitor.user)
+    if not form.has("sure"):
+        count = len(mine.dead_letters(filters, limit=COUNTED_AT_MOST))
+        return html(
+            "requeue_sure.html",
+            page=Page(visitor, "/console/operate"),
+            count=count,
+            channel=channel,
+            edition=edition,
+        )
+    parts.limits.requeue(visitor.user.organisation)
+    try:
+        again = mine.requeue_matching(filters, parts.now, COUNTED_AT_MOST)
+    except RequeueLimited as limited:
+        minutes = max(1, round(limited.retry_after.total_seconds() / 60))
+        return _operate(parts, visitor, refused=[f"too many in this hour; in {minutes} min it can go on"])
+    return _operate(parts, visitor, done=f"{again} to be tried again")
+
+
+@router.post("/operate/lift")
+def lift(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Write to an address of this organisation again."""
+    opened(visitor, Action.CHANGE, Kind.DELIVERY)
+    address = form.text("address")[:400]
+    if not lift_suppression(parts.database, address, visitor.user.id, parts.now, visitor.user.organisation):
+        return _operate(parts, visitor, refused=["that address is not held back"])
+    return _operate(parts, visitor, done="the address is written to again")
 
 
 @router.post("/operate/requeue")

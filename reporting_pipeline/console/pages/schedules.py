@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
@@ -10,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from reporting_pipeline.api import subscribing
 from reporting_pipeline.api.deps import Context, scoped
 from reporting_pipeline.api.errors import Problem
-from reporting_pipeline.console.deployment import OwnForm, Parts, Person
+from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/console")
 
 A_PAGE = 50
 _BULK = {"pause": "paused", "resume": "active"}
+TRANSFER = "transfer"
 
 
 @router.get("/schedules")
@@ -30,14 +32,18 @@ def schedules_page(
     parts: Parts,
     status: Annotated[str, Query(pattern="^(|active|paused)$")] = "",
     owner: Annotated[str, Query(max_length=64)] = "",
+    q: Annotated[str, Query(max_length=200)] = "",
+    left: Annotated[str, Query(pattern="^(|1)$")] = "",
     after: Annotated[str, Query(max_length=64)] = "",
-    done: Annotated[str, Query(max_length=40)] = "",
+    done: Annotated[str, Query(max_length=80)] = "",
 ) -> Response:
     """The organisation's subscriptions; filters stand in the address, so that a list can be passed on."""
     opened(visitor, Action.READ, Kind.SUBSCRIPTION, "organisation")
     found = scoped(parts, visitor.user).subscriptions(
         owner=owner or None,
         status=status or None,
+        named=q.replace("\0", "").strip(),
+        owners=users.who_left(parts.database, visitor.user.organisation) if left else None,
         after=after or None,
         limit=A_PAGE + 1,
     )
@@ -45,40 +51,90 @@ def schedules_page(
     return html(
         "schedules.html",
         page=Page(visitor, "/console/schedules"),
-        rows=[(one, *_about(parts, one)) for one in shown],
+        rows=_rows(parts, shown),
         wanted=status,
         owner=owner,
+        q=q,
+        left=left,
         next_after=found[A_PAGE - 1].id if len(found) > A_PAGE else "",
         may_change=reach_of(visitor.user, Action.CHANGE, Kind.SUBSCRIPTION) == "organisation",
         done=done,
     )
 
 
-def _about(parts: Context, one: Subscription) -> tuple[object, object, object]:
-    """(owner as a user or None, the newest job or None, next due time)."""
-    newest = jobs.jobs_of(parts.database, one.organisation, one.id, limit=1)
-    return (
-        users.get_user(parts.database, one.owner, one.organisation),
-        newest[0] if newest else None,
-        subscribing.next_run(parts, one),
-    )
+def _rows(parts: Context, shown: list[Subscription]) -> list[tuple[object, ...]]:
+    """(subscription, its owner as a user or None, the newest job or None, next due time) of each."""
+    owners = users.users_by_id(parts.database, {one.owner for one in shown})
+    rows: list[tuple[object, ...]] = []
+    for one in shown:
+        newest = jobs.jobs_of(parts.database, one.organisation, one.id, limit=1)
+        next_at = subscribing.next_run(parts, one)
+        rows.append((one, owners.get(one.owner), newest[0] if newest else None, next_at))
+    return rows
 
 
 @router.post("/schedules")
 def change_many(form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    """Pause or resume the chosen ones: first it says how many, then it acts."""
+    """Pause, resume or pass on the chosen ones: first it says how many, then it acts."""
     opened(visitor, Action.CHANGE, Kind.SUBSCRIPTION, "organisation")
     wanted, chosen = form.text("action"), form.all("chosen")[:A_PAGE]
+    if wanted == TRANSFER and chosen:
+        return _pass_on(form, visitor, parts, chosen)
     if wanted not in _BULK or not chosen:
         return RedirectResponse("/console/schedules", 303)
     found = [_found(parts, visitor, one) for one in chosen]
     changing = [one for one in found if one is not None and one.status != _BULK[wanted]]
     if not form.has("sure"):
         return html(
-            "schedules_sure.html", page=Page(visitor, "/console/schedules"), action=wanted, changing=changing
+            "schedules_sure.html",
+            page=Page(visitor, "/console/schedules"),
+            action=wanted,
+            changing=changing,
+            new_owner="",
+            owner=None,
+            refused=[],
+            people=[],
         )
     changed = sum(_turned(parts, visitor, one, _BULK[wanted]) for one in changing)
     return RedirectResponse(f"/console/schedules?done={changed}+{wanted}d", 303)
+
+
+def _pass_on(form: Form, visitor: Visitor, parts: Context, chosen: tuple[str, ...]) -> Response:
+    """Give the chosen ones to another owner; what cannot be theirs stays, with the reason."""
+    given = form.text("new_owner")
+    owner = users.get_user(parts.database, given, visitor.user.organisation) if given else None
+    found = [one for each in chosen if (one := _found(parts, visitor, each)) is not None]
+    changing = [one for one in found if owner is None or one.owner != owner.id]
+    refused: list[str] = []
+    if owner is None or not owner.active:
+        refused.append("Name an active person of your organisation by their id.")
+    elif form.has("sure"):
+        for one in changing:
+            try:
+                subscribing.transfer(parts, visitor.user, one.id, owner)
+            except Problem as problem:
+                refused.append(f"{one.name}: {problem.detail}")
+        if not refused:
+            return RedirectResponse(
+                f"/console/schedules?owner={quote(owner.id)}&done={len(changing)}+passed+on", 303
+            )
+        changing = [one for one in changing if _owned_by(parts, visitor, one.id) != owner.id]
+    return html(
+        "schedules_sure.html",
+        422 if refused else 200,
+        page=Page(visitor, "/console/schedules"),
+        action=TRANSFER,
+        changing=changing,
+        new_owner=given,
+        owner=owner,
+        refused=refused,
+        people=[one for one in users.list_users(parts.database, visitor.user.organisation, limit=200)],
+    )
+
+
+def _owned_by(parts: Context, visitor: Visitor, identifier: str) -> str | None:
+    found = _found(parts, visitor, identifier)
+    return found.owner if found else None
 
 
 def _turned(parts: Context, visitor: Visitor, one: Subscription, status: str) -> bool:

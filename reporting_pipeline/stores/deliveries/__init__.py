@@ -14,6 +14,7 @@ when an unknown one is sent again.
 from reporting_pipeline.stores.deliveries.channels import (
     closed_channels,
     halt_channel,
+    halted_channels,
     pause_channel,
     resume_channel,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "due_cadences",
     "due_filter",
     "halt_channel",
+    "halted_channels",
     "jobs_begin",
     "new_delivery",
     "new_delivery_id",

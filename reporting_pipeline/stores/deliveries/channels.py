@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from reporting_pipeline.domain.deliveries import short_error
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, Record
 
 
 def closed_channels(database: Database, now: datetime) -> list[str]:
@@ -16,6 +16,11 @@ def closed_channels(database: Database, now: datetime) -> list[str]:
             {"$or": [{"halted": True}, {"paused_until": {"$gt": now}}]}, {"_id": 1}
         )
     ]
+
+
+def halted_channels(database: Database) -> list[Record]:
+    """`_id` (the channel), `reason` and `halted_at` of each that waits for a person."""
+    return list(database.channel_states.find({"halted": True}).sort("_id", 1))
 
 
 def halt_channel(database: Database, channel: str, reason: str, now: datetime) -> bool:
