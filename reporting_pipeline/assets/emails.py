@@ -6,7 +6,7 @@ The asset is external: nobody materializes it by hand. Delivering again is a dec
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from random import Random
 
@@ -109,15 +109,16 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
                 )
 
             cpu_before, editions = time.process_time(), Counter[str]()
-            for outcome in deliver_at_once(WORKERS, worker):
-                editions[edition_id(scope.cadence, outcome.period)] += 1
-                progress.done += 1
-                progress.failed += outcome.state not in HANDED_OVER
-                waiting.append(outcome)
-                if len(waiting) >= FLUSH:
-                    log_materializations(context, _materializations(scope, waiting))
-                    waiting.clear()
-            log_materializations(context, _materializations(scope, waiting))
+            try:
+                for outcome in deliver_at_once(WORKERS, worker):
+                    editions[edition_id(scope.cadence, outcome.period)] += 1
+                    progress.done += 1
+                    progress.failed += outcome.state not in HANDED_OVER
+                    waiting.append(outcome)
+                    if len(waiting) >= FLUSH:
+                        _log(context, scope, waiting)
+            finally:  # what was handed over before an error is told, too
+                _log(context, scope, waiting)
             note_compute(database, NOTIFY, time.process_time() - cpu_before, editions, now())
             told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
         if told:
@@ -135,21 +136,31 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
     return deliver_reports
 
 
-def _materializations(scope: Scope, outcomes: Sequence[DeliveryOutcome]) -> list[AssetMaterialization]:
-    return [
-        materialization(
-            scope.key(REPORT_EMAILS),
-            SubscriptionPartition(
-                Period.from_key(scope.cadence, outcome.period, scope.settings.timezone), outcome.subscription
-            ).key,
-            {
-                "delivery": MetadataValue.text(outcome.delivery),
-                "channel": MetadataValue.text(outcome.channel),
-                "state": MetadataValue.text(outcome.state.value),
-                "provider id": MetadataValue.text(outcome.provider_id or ""),
-                "report": MetadataValue.text(outcome.report or ""),
-            },
-        )
-        for outcome in outcomes
-        if outcome.state in HANDED_OVER
-    ]
+def _log(context: OpExecutionContext, scope: Scope, outcomes: list[DeliveryOutcome]) -> None:
+    """Log a materialization for each that was handed over, and empty `outcomes`.
+
+    One that cannot be told, as its record names no period, is said in the run's log and holds up no other.
+    """
+    told, handed_over = [], [one for one in outcomes if one.state in HANDED_OVER]
+    outcomes.clear()
+    for outcome in handed_over:
+        try:
+            told.append(_materialization(scope, outcome))
+        except ValueError as error:
+            context.log.error(f"delivery {outcome.delivery} was handed over and cannot be shown: {error}")
+    log_materializations(context, told)
+
+
+def _materialization(scope: Scope, outcome: DeliveryOutcome) -> AssetMaterialization:
+    period = Period.from_key(scope.cadence, outcome.period, scope.settings.timezone)
+    return materialization(
+        scope.key(REPORT_EMAILS),
+        SubscriptionPartition(period, outcome.subscription).key,
+        {
+            "delivery": MetadataValue.text(outcome.delivery),
+            "channel": MetadataValue.text(outcome.channel),
+            "state": MetadataValue.text(outcome.state.value),
+            "provider id": MetadataValue.text(outcome.provider_id or ""),
+            "report": MetadataValue.text(outcome.report or ""),
+        },
+    )

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import email
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from email.policy import default
+from random import Random
 
 import pytest
 
-from reporting_pipeline.delivery.channels.deliverer import open_deliverer
+from reporting_pipeline.delivery.channels.channel import Failpoint, Results
+from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
+from reporting_pipeline.delivery.channels.outbox import Outbox
+from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
+from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -68,3 +74,41 @@ def test_who_stops_listening_stops_every_loop(
     rest = list(deliver_at_once(2, lambda: _loop(database, objects, settings)))
     assert rest
     assert len(list(settings.outbox.glob("*.eml"))) <= 60
+
+
+class Killed(BaseException):
+    """The end of a worker's process: nothing of it writes anything down afterwards."""
+
+
+class Deadly(Outbox):
+    """An outbox in which the mail to one recipient ends the worker, before or after those beside it."""
+
+    victim = "reader7@example.org"
+
+    def send(self, messages: Sequence[Message], now: datetime, failpoint: Failpoint) -> Iterator[Results]:
+        if any(message.recipient == self.victim for message in messages):
+            raise Killed
+        yield from super().send(messages, now, failpoint)
+
+
+def test_a_delivery_that_ends_its_worker_is_a_dead_letter_and_those_beside_it_are_sent_once(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed(database, objects, 100)
+    clock, died = Clock(), 0
+    for _ in range(12):
+        deliverer = Deliverer({Channel.EMAIL: Deadly(settings)}, Random(died), clock.pause)
+        try:
+            list(deliver_due(deliverer, database, objects, settings, clock, 1_000))
+        except Killed:
+            died += 1
+        clock.forward(hours=1)
+    assert died == 1 + settings.max_attempts, "once with others beside it, then alone until its attempts end"
+    states = Counter(row["state"] for row in database["deliveries"].find())
+    assert states == {"sent": 99, "failed": 1}
+    (dead,) = database["deliveries"].find({"state": "failed"})
+    assert dead["recipient"] == Deadly.victim
+    assert "the worker ended while this was being sent" in dead["error"]
+    assert len(list(settings.outbox.glob("*.eml"))) == 99
+    assert Counter(row["failures"] for row in database["deliveries"].find({"state": "sent"})) == {0: 99}
+    assert Counter(row["state"] for row in database["jobs"].find()) == {"completed": 99, "failed": 1}
