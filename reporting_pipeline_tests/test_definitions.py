@@ -75,7 +75,7 @@ def test_the_definitions_load_in_a_fresh_process_without_a_server_or_a_warning()
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) == 2 + 3 * 5, "two sources, and five assets of each cadence"
+    assert int(done.stdout) == 2 + 3 * 6, "two sources, and six assets of each cadence"
 
 
 def test_without_a_server_in_the_settings_the_definitions_say_what_to_do() -> None:
@@ -127,7 +127,7 @@ def test_a_report_stands_on_every_trial_of_its_own_period_and_of_no_other(
         instance.add_dynamic_partitions("trials", ["T1", "T2", "T3"])
         instance.add_dynamic_partitions(f"{cadence}_subscriptions", ["sub_a", "sub_b"])
         with partition_loading_context(effective_dt=NOW, dynamic_partitions_store=instance):
-            for upstream in ("trial_dataset", "trial_media"):
+            for upstream in ("trial_dataset", "trial_media", "trial_status"):
                 parent = graph.get(AssetKey([cadence.value, upstream]))
                 mapping = graph.get_partition_mapping(reports.key, parent.key)
                 assert reports.partitions_def is not None

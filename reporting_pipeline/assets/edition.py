@@ -4,6 +4,7 @@ MongoDB documents, S3 files
   -> documents            period x trial
     -> trial_dataset      period x trial
     -> trial_media        period x trial
+    -> trial_status       period x trial, where a report stands on the trial so far
       -> subscriber_reports   period x subscription
         -> report_emails      period x subscription, external
 """
@@ -16,6 +17,7 @@ from reporting_pipeline.assets.emails import report_emails_spec
 from reporting_pipeline.assets.media import trial_media_asset
 from reporting_pipeline.assets.reports import subscriber_reports_asset
 from reporting_pipeline.assets.scope import OWNERS, Scope
+from reporting_pipeline.assets.status import trial_status_asset
 
 
 def source_assets() -> list[AssetSpec]:
@@ -47,6 +49,7 @@ def edition_assets(scope: Scope) -> list[AssetsDefinition | AssetSpec]:
         documents_asset(scope),
         trial_dataset_asset(scope),
         trial_media_asset(scope),
+        trial_status_asset(scope),
         subscriber_reports_asset(scope),
         report_emails_spec(scope),
     ]

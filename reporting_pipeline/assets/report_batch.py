@@ -28,6 +28,7 @@ from reporting_pipeline.assets.scope import (
     DOCUMENTS,
     TRIAL_DATASET,
     TRIAL_MEDIA,
+    TRIAL_STATUS,
     Scope,
 )
 from reporting_pipeline.assets.thumbnails import ThumbnailSource
@@ -42,12 +43,15 @@ from reporting_pipeline.domain.omissions import (
     OnOmission,
     on_omission_of,
 )
+from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.domain.trial_keys import usable_trial_key
+from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
+from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.stores.audit import Action, Event, record_many
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.documents import trials_of
@@ -70,6 +74,10 @@ from reporting_pipeline.stores.users import all_organisations, users_by_id
 CODE_VERSION = "3"
 #: Datasets kept in memory at a time; partitions are worked in the order of their trials.
 DATASETS_KEPT = 8
+#: Marks the key of a period when the trial so far is meant.
+_SO_FAR = "/so far"
+#: The report types that stand on `trial_status`.
+NEED_STATUS = frozenset(kind.name for kind in REPORT_TYPES.values() if kind.needs_status)
 #: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
 STORING_AT_ONCE = 4
 WAITING_FILES = 64
@@ -119,6 +127,7 @@ class ReportBatch:
         documents: Mapping[tuple[str, str], AssetResult],
         datasets: Mapping[tuple[str, str], AssetResult],
         media: Mapping[tuple[str, str], AssetResult],
+        statuses: Mapping[tuple[str, str], AssetResult],
         organisations: Mapping[str, "_Organisation"],
         run_id: str,
         times: StageTimes,
@@ -131,6 +140,8 @@ class ReportBatch:
         self._documents = documents
         self._datasets = datasets
         self._media = media
+        self._statuses = statuses
+        self._known_medians: dict[tuple[str, str], Mapping[str, float | None]] = {}
         self._organisations = organisations
         self._run_id = run_id
         self._renderer = ReportRenderer(
@@ -175,6 +186,7 @@ class ReportBatch:
             _results(database, scope.name(DOCUMENTS), periods, trials),
             _results(database, scope.name(TRIAL_DATASET), periods, trials),
             _results(database, scope.name(TRIAL_MEDIA), periods, trials),
+            _results(database, scope.name(TRIAL_STATUS), periods, trials),
             organisations,
             run_id,
             times,
@@ -225,6 +237,7 @@ class ReportBatch:
             order.subject,
             order.audience,
             sources,
+            [self._statuses[partition.period.key, trial].version for trial in self._so_far(order, standing)],
             *([[one.trial, one.reason] for one in omissions]),
         ]
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
@@ -342,6 +355,13 @@ class ReportBatch:
                 for trial in standing
             ),
             omissions=omissions,
+            statuses=tuple(
+                self._load(f"{partition.period.key}{_SO_FAR}", trial, order.sites(trial), order.subject)
+                for trial in self._so_far(order, standing)
+            ),
+            medians={
+                trial: self._medians(partition.period, trial) for trial in self._so_far(order, standing)
+            },
             audience=order.audience,
             document_id=report_id(self._scope.cadence, partition.period.key, one.id),
             code_version=f"{__version__}/{CODE_VERSION}",
@@ -356,6 +376,8 @@ class ReportBatch:
         """
         if sites is not None or subject:
             return restricted(self._load(period, trial, None, ""), sites, subject)
+        if period.endswith(_SO_FAR):
+            return self._load_status(period.removesuffix(_SO_FAR), trial)
         dataset, media = self._datasets[period, trial], self._media[period, trial]
         try:
             return load_dataset(self._objects, dataset.detail["prefix"], media.detail["key"])
@@ -365,6 +387,27 @@ class ReportBatch:
             raise PartitionFailed(
                 f"{gone.args[0]} of trial {trial} is gone from the store; it is made again", permanent=False
             ) from None
+
+    def _load_status(self, period: str, trial: str) -> TrialDataset:
+        status = self._statuses[period, trial]
+        try:
+            return load_dataset(self._objects, status.detail["prefix"])
+        except ObjectMissing as gone:
+            forget_result(self._database, status.asset, status.period, status.item)
+            raise PartitionFailed(
+                f"{gone.args[0]} of trial {trial} is gone from the store; it is made again", permanent=False
+            ) from None
+
+    def _medians(self, period: Period, trial: str) -> Mapping[str, float | None]:
+        """Over all sites of the trial, whatever the reader may see of them: a median names none."""
+        if (period.key, trial) not in self._known_medians:
+            whole = self._load(f"{period.key}{_SO_FAR}", trial, None, "")
+            self._known_medians[period.key, trial] = site_medians(whole, period.last_day)
+        return self._known_medians[period.key, trial]
+
+    def _so_far(self, order: _Order, trials: Sequence[str]) -> list[str]:
+        """Those of `trials` of which the report's type needs the trial so far."""
+        return list(trials) if order.subscription.report_type in NEED_STATUS else []
 
     def _usable(
         self, partition: SubscriptionPartition, order: _Order
@@ -377,7 +420,8 @@ class ReportBatch:
         standing: list[str] = []
         omissions: list[Omission] = []
         for trial in order.trials:
-            trouble = self._trouble(partition.period.key, trial)
+            so_far = bool(self._so_far(order, [trial]))
+            trouble = self._trouble(partition.period.key, trial, so_far)
             if trouble is None:
                 standing.append(trial)
             else:
@@ -389,11 +433,13 @@ class ReportBatch:
             )
         return standing, tuple(omissions)
 
-    def _trouble(self, period: str, trial: str) -> str | None:
+    def _trouble(self, period: str, trial: str, so_far: bool = False) -> str | None:
         """Why a trial cannot be used, for good; None when it can. Raises while that is not known."""
         if usable_trial_key(trial) is None:
             return "its id makes too long a key for a partition; give the trial a shorter id"
-        stages = ((self._documents, "documents"), (self._datasets, "dataset"), (self._media, "media"))
+        stages = [(self._documents, "documents"), (self._datasets, "dataset"), (self._media, "media")]
+        if so_far:
+            stages.append((self._statuses, "status"))
         for results, what in stages:
             result = results.get((period, trial))
             if result is None:

@@ -33,6 +33,7 @@ from reporting_pipeline.assets.scope import (
     SUBSCRIBER_REPORTS,
     TRIAL_DATASET,
     TRIAL_MEDIA,
+    TRIAL_STATUS,
     BatchConfig,
     Scope,
 )
@@ -69,6 +70,7 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
         deps=[
             AssetDep(scope.key(TRIAL_DATASET), partition_mapping=same_period),
             AssetDep(scope.key(TRIAL_MEDIA), partition_mapping=same_period),
+            AssetDep(scope.key(TRIAL_STATUS), partition_mapping=same_period),
         ],
         check_specs=[
             AssetCheckSpec(

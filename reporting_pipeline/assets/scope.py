@@ -25,6 +25,7 @@ from reporting_pipeline.settings import Settings
 FETCH, AGGREGATE, RENDER, NOTIFY = "fetch", "aggregate", "render", "notify"
 
 DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA = "documents", "trial_dataset", "trial_media"
+TRIAL_STATUS = "trial_status"
 SUBSCRIBER_REPORTS, REPORT_EMAILS = "subscriber_reports", "report_emails"
 
 #: Assets keep their own files, so no IO manager may touch their outputs.

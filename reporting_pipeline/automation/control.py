@@ -6,20 +6,23 @@ the same comparison.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dagster import DagsterInstance, DagsterRunStatus, MultiPartitionKey, RunRequest, RunsFilter
 from dagster._core.storage.dagster_run import RunRecord
 
 from reporting_pipeline.assets.documents import documents_fingerprint
+from reporting_pipeline.assets.report_batch import NEED_STATUS
 from reporting_pipeline.assets.scope import (
     DOCUMENTS,
     SUBSCRIBER_REPORTS,
     TRIAL_DATASET,
     TRIAL_MEDIA,
+    TRIAL_STATUS,
     Scope,
 )
+from reporting_pipeline.assets.status import status_fingerprint
 from reporting_pipeline.automation.jobs import STAGE_OF, job_name, op_name
 from reporting_pipeline.automation.subscription_sync import synchronize
 from reporting_pipeline.automation.tags import (
@@ -47,6 +50,7 @@ from reporting_pipeline.stores.heartbeats import forget_heartbeat, has_heartbeat
 from reporting_pipeline.stores.lifecycle import end_unserved
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.results import AssetResult, failed_results_of, results_of
+from reporting_pipeline.stores.subscriptions import trials_followed
 
 UNDER_WAY = [
     DagsterRunStatus.QUEUED,
@@ -114,6 +118,8 @@ class TrialStates:
     documents: Mapping[str, AssetResult]
     datasets: Mapping[str, AssetResult]
     media: Mapping[str, AssetResult]
+    statuses: Mapping[str, AssetResult] = field(default_factory=dict)
+    of_status: frozenset[str] = frozenset()  # trials of which a report stands on the trial so far
 
     def settled(self, trial: str) -> bool:
         """Whether the trial's reports can be made, or are known to fail."""
@@ -122,13 +128,13 @@ class TrialStates:
             return False
         if not documents.done:
             return True
-        return all(_is_of(results.get(trial), documents) for results in (self.datasets, self.media))
+        needed = [self.datasets, self.media, *([self.statuses] if trial in self.of_status else [])]
+        return all(_is_of(results.get(trial), documents) for results in needed)
 
     def newest_at(self) -> datetime | None:
-        """When the last dataset or medium was made."""
-        return max(
-            (one.at for one in [*self.datasets.values(), *self.media.values()] if one.done), default=None
-        )
+        """When the last dataset, medium or status was made."""
+        made = (*self.datasets.values(), *self.media.values(), *self.statuses.values())
+        return max((one.at for one in made if one.done), default=None)
 
 
 class Controller:
@@ -157,7 +163,11 @@ class Controller:
     # --- what is there
 
     def states(self) -> TrialStates:
-        return TrialStates(*(self._results(name) for name in (DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA)))
+        names = (DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA, TRIAL_STATUS)
+        cadence = self._scope.cadence.value
+        of_status = trials_followed(self._database, cadence, NEED_STATUS)
+        documents, datasets, media, statuses = (self._results(name) for name in names)
+        return TrialStates(documents, datasets, media, statuses, of_status)
 
     def report_results(self) -> dict[str, AssetResult]:
         return self._results(SUBSCRIBER_REPORTS)
@@ -206,7 +216,36 @@ class Controller:
                 if not _is_of(results.get(trial), documents) or self._worth_retry(results.get(trial))
             ]
             requests += self._trial_runs(asset, missing, priority)
-        return requests
+        return requests + self._trial_runs(
+            TRIAL_STATUS, self._without_status(fetched, states, asked), priority
+        )
+
+    def _without_status(
+        self,
+        fetched: Mapping[str, AssetResult],
+        states: TrialStates,
+        asked: Mapping[str, datetime],
+    ) -> list[str]:
+        """Trials whose status is wanted and missing, outdated, worth a retry, or older than who asks."""
+        missing = []
+        for trial, documents in fetched.items():
+            status = states.statuses.get(trial)
+            if trial not in states.of_status:
+                continue
+            outdated = not _is_of(status, documents) or self._worth_retry(status)
+            if outdated or self._status_moved(trial, documents, status, asked.get(trial)):
+                missing.append(trial)
+        return missing
+
+    def _status_moved(
+        self, trial: str, documents: AssetResult, status: AssetResult | None, asked_at: datetime | None
+    ) -> bool:
+        """Whether any document was written to since the status, which is older than who asks."""
+        if status is None or asked_at is None or status.at >= asked_at:
+            return False
+        snapshots = {(self._period.key, trial): documents}
+        fingerprint = status_fingerprint(self._database, TrialPartition(self._period, trial), snapshots)
+        return fingerprint != status.input_version
 
     def report_requests(
         self,

@@ -13,6 +13,7 @@ from reporting_pipeline.assets.scope import (
     SUBSCRIBER_REPORTS,
     TRIAL_DATASET,
     TRIAL_MEDIA,
+    TRIAL_STATUS,
     Scope,
 )
 from reporting_pipeline.domain.periods import Cadence
@@ -22,6 +23,7 @@ STAGE_OF: Mapping[str, str] = {
     DOCUMENTS: FETCH,
     TRIAL_DATASET: AGGREGATE,
     TRIAL_MEDIA: AGGREGATE,
+    TRIAL_STATUS: AGGREGATE,
     SUBSCRIBER_REPORTS: RENDER,
 }
 

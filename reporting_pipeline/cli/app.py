@@ -33,6 +33,7 @@ from reporting_pipeline.cli.operate import (
     watching,
 )
 from reporting_pipeline.cli.plain import needing, plain_errors
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.settings import current_settings
@@ -117,12 +118,34 @@ def try_(
     mapping: Annotated[
         Path | None, typer.Option(help="YAML that says how tables that are not SDTM are read.")
     ] = None,
+    report_type: Annotated[
+        str, typer.Option("--type", help="The report type, as docs/report-types.md has them.")
+    ] = "trial_activity",
+    audience: Annotated[
+        Audience, typer.Option(help="Whom it is written for; decides what is shown.")
+    ] = Audience.MONITOR,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter of the type, NAME=VALUE; VALUE may be JSON."),
+    ] = None,
 ) -> None:
     """Make a report from your own files, with no server and no setting, and say what was understood."""
     with plain_errors():
         from reporting_pipeline.cli.local import try_report
 
-        options = try_report.TryOptions(path, trial, as_of, cadence, form, timezone, out, mapping)
+        options = try_report.TryOptions(
+            path,
+            trial,
+            as_of,
+            cadence,
+            form,
+            timezone,
+            out,
+            mapping,
+            report_type,
+            audience,
+            tuple(setting or ()),
+        )
         try_report.run(options, console, datetime.now(UTC))
 
 

@@ -60,15 +60,20 @@ class FileVerdict(Protocol):
 
 
 def tidy_documents(
-    records: Iterable[Mapping[str, Any]], verdicts: Mapping[str, FileVerdict], period: Period
+    records: Iterable[Mapping[str, Any]],
+    verdicts: Mapping[str, FileVerdict],
+    period: Period,
+    *,
+    so_far: bool = False,
 ) -> dict[str, pd.DataFrame]:
     """The tables of `domain.datasets.TABLES` for one trial, from its records of two windows.
 
     `records` are documents as in `domain.documents`, of `period` and of the period before (others are
     skipped), in any order. `verdicts` are by document id; a file without a verdict has the status "".
+    `so_far`: the window "previous" is all that arrived before the period, not the period before alone.
     `day` is the local date of arrival in the period's timezone. Raises nothing, whatever the records hold.
     """
-    tidying = _Tidying(period, verdicts)
+    tidying = _Tidying(period, verdicts, so_far)
     for record in sorted(records, key=_by_arrival):
         tidying.add(record)
     tidying.check_malformed_share()
@@ -118,6 +123,7 @@ class _Tidying:
 
     period: Period
     verdicts: Mapping[str, FileVerdict]
+    so_far: bool = False
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in TABLES})
     frames: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: {name: [] for name in TABLES})
     first_with_file: dict[str, str] = field(default_factory=dict)  # file key -> document id
@@ -126,7 +132,8 @@ class _Tidying:
 
     def __post_init__(self) -> None:
         self._zone = ZoneInfo(self.period.timezone)
-        self._previous_at = self.period.previous().start_at
+        first = datetime.min.replace(tzinfo=UTC)
+        self._previous_at = first if self.so_far else self.period.previous().start_at
         self._start_at = self.period.start_at
         self._end_at = self.period.end_at
 

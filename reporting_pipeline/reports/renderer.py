@@ -87,6 +87,7 @@ class ReportRenderer:
             "omissions": [[one.trial, one.part, one.reason] for one in _omitted_trials(request)],
             "trials": [_said(dataset) for dataset in _selected(request)],
             "statuses": [_said(status) for status in _selected_statuses(request)],
+            "medians": request.medians,
         }
         return sha256(dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -172,6 +173,7 @@ def content_of(
         report_type=kind.name,
         parameters=_parameters(kind, request.subscription.parameters),
         statuses=statuses,
+        medians=request.medians,
     )
     return content if kind.tables is None else replace(content, own_tables=kind.tables(content))
 

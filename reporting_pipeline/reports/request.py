@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from reporting_pipeline.domain.datasets import TrialDataset
@@ -42,6 +43,9 @@ class ReportRequest:
     source_findings: tuple[SourceFinding, ...] = ()
     audience: Audience = Audience.MONITOR  # what of the datasets is shown (`domain.disclosure`)
     statuses: tuple[TrialDataset, ...] = ()  # the trials so far, for the types that need them
+    medians: Mapping[str, Mapping[str, float | None]] = field(
+        default_factory=dict
+    )  # over all sites, by trial
 
     @property
     def policy(self) -> Policy:

@@ -83,6 +83,8 @@ class ReportContent:
     report_type: str = "trial_activity"
     parameters: Parameters = field(default_factory=Parameters)
     statuses: Mapping[str, TrialDataset] = field(default_factory=dict)  # the trials so far, by trial
+    #: The median over all sites by trial and measure: all that is said of sites that are not the reader's.
+    medians: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     #: The tables of CSV, XLSX and JSON where the type has its own; None: those of the period.
     own_tables: Mapping[str, pd.DataFrame] | None = None
 

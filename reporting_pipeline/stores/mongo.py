@@ -60,6 +60,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("organisation", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("status", ASCENDING), ("next_due_at", ASCENDING)]),
         IndexModel([("window", ASCENDING), ("status", ASCENDING), ("updated_at", ASCENDING)]),
+        IndexModel([("report_type", ASCENDING), ("window", ASCENDING), ("status", ASCENDING)]),
     ],
     "registrations": [
         IndexModel([("organisation", ASCENDING), ("address", ASCENDING), ("cadence", ASCENDING)], unique=True)

@@ -11,7 +11,7 @@ first it is refused (VersionConflict), never merged in silence.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
@@ -509,3 +509,21 @@ def _digit(character: str) -> str:
 
 def _id_at(position: int) -> str:
     return f"{_PREFIX}{position:0{_DIGITS}x}"
+
+
+def trials_followed(database: Database, window: str, report_types: Collection[str]) -> frozenset[str]:
+    """The trials of which an active subscription of these types reports; one that names none follows all."""
+    wanted = {"report_type": {"$in": sorted(report_types)}, "window": window, "status": "active"}
+    shown = {"filters.trials": 1, "organisation": 1}
+    named: set[str] = set()
+    whole: set[str] = set()
+    for record in database.subscriptions.find(wanted, shown) if report_types else ():
+        trials = (record.get("filters") or {}).get("trials")
+        if trials:
+            named.update(trials)
+        else:
+            whole.add(record["organisation"])
+    if whole:
+        query = {"organisation": {"$in": sorted(whole)}}
+        named.update(trial["_id"] for trial in database.trials.find(query, {"_id": 1}))
+    return frozenset(named)

@@ -17,13 +17,15 @@ from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.results import results_of
+from reporting_pipeline.stores.results import AssetResult, results_of
+from reporting_pipeline.usecases.report_types import report_types
 
 
 class NothingToShow(Exception):
@@ -70,6 +72,10 @@ def preview_report(
             f"No data of the {period.cadence.noun} from {period.start} has been prepared yet; "
             "it is there once the first edition of that time has run."
         )
+    so_far = {
+        trial: load_dataset(objects, status.detail["prefix"])
+        for trial, status in _statuses(database, draft, period, standing).items()
+    }
     request = ReportRequest(
         subscription=draft,
         owner_name=reader.name,
@@ -87,6 +93,11 @@ def preview_report(
             )
             for trial in standing
         ),
+        statuses=tuple(
+            restricted(status, own.effective_sites(trial, draft.filters.sites), subject)
+            for trial, status in so_far.items()
+        ),
+        medians={trial: site_medians(status, period.last_day) for trial, status in so_far.items()},
         audience=own.audience,
         document_id=report_id(period.cadence, period.key, draft.id),
         code_version=__version__,
@@ -98,3 +109,14 @@ def preview_report(
     )
     report = ReportRenderer(objects.get, cache).render(request)
     return PreviewedReport(replace(report), period, missing)
+
+
+def _statuses(
+    database: Database, draft: Subscription, period: Period, trials: list[str]
+) -> dict[str, AssetResult]:
+    """What stands of the trials so far, where the type needs it; the report says what is not known."""
+    kind = report_types().get(draft.report_type)
+    if kind is None or not kind.needs_status:
+        return {}
+    found = results_of(database, f"{period.cadence.value}/trial_status", period.key, trials)
+    return {trial: status for trial, status in found.items() if status.done}

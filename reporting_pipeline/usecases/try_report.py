@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,16 +19,19 @@ from zoneinfo import ZoneInfo
 
 from reporting_pipeline import __version__
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Format, Subscription
 from reporting_pipeline.domain.tidying import tidy_documents
+from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.intake.dates import collected_at
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportRequest, SourceFinding
+from reporting_pipeline.usecases.report_types import checked_parameters
 
 Record = dict[str, Any]
 
@@ -40,6 +43,7 @@ class Arrivals:
     period: Period
     records: dict[str, dict[str, Record]] = field(default_factory=dict)  # trial -> source id -> record
     by_period: Counter[Period] = field(default_factory=Counter)
+    so_far: bool = False  # earlier documents than those of two periods are kept, too
     newest: datetime | None = None
 
     def of_period(self) -> int:
@@ -58,12 +62,17 @@ class TriedReport:
 
 
 def arrivals_of(
-    documents: Iterable[SourceDocument], period: Period, understanding: Understanding
+    documents: Iterable[SourceDocument],
+    period: Period,
+    understanding: Understanding,
+    *,
+    so_far: bool = False,
 ) -> Arrivals:
     """`documents` placed by their arrival; of two with one id the later in the source stands."""
-    arrivals = Arrivals(period)
+    arrivals = Arrivals(period, so_far=so_far)
     zone = ZoneInfo(period.timezone)
-    start_at, end_at = period.previous().start_at, period.end_at
+    first = datetime.min.replace(tzinfo=UTC)
+    start_at, end_at = first if so_far else period.previous().start_at, period.end_at
     given: dict[tuple[str, str], Period | None] = {}
     for document in documents:
         received_at = _arrival(document, zone, understanding)
@@ -88,11 +97,24 @@ def arrivals_of(
 
 
 def make_report(
-    arrivals: Arrivals, titles: Mapping[str, str], form: Format, understanding: Understanding
+    arrivals: Arrivals,
+    titles: Mapping[str, str],
+    form: Format,
+    understanding: Understanding,
+    report_type: str = "trial_activity",
+    parameters: Mapping[str, Any] | None = None,
+    audience: Audience = Audience.MONITOR,
 ) -> TriedReport:
     """The report on `arrivals`' period over all trials. `titles` are by trial; its id stands for one."""
     datasets = _datasets(arrivals, titles)
     request = _request(datasets, arrivals.period, form, understanding)
+    asked = {"report_type": report_type, "parameters": checked_parameters(report_type, parameters or {})}
+    subscription = request.subscription.model_copy(update=asked)
+    request = replace(request, subscription=subscription, audience=audience)
+    if arrivals.so_far:
+        statuses = _datasets(arrivals, titles, so_far=True)
+        medians = {one.trial: site_medians(one, arrivals.period.last_day) for one in statuses}
+        request = replace(request, statuses=statuses, medians=medians)
     with TemporaryDirectory() as cache:
         rendered = ReportRenderer(_no_object, Path(cache)).render(request)
     found = [dataset.tables["findings"] for dataset in datasets]
@@ -120,11 +142,13 @@ def _tell_duplicate(record: Record, before: Record | None, understanding: Unders
     understanding.finding(record["_id"], "duplicate_id", "id", detail)
 
 
-def _datasets(arrivals: Arrivals, titles: Mapping[str, str]) -> tuple[TrialDataset, ...]:
+def _datasets(
+    arrivals: Arrivals, titles: Mapping[str, str], *, so_far: bool = False
+) -> tuple[TrialDataset, ...]:
     datasets = []
     for trial, by_id in sorted(arrivals.records.items()):
         records = sorted(by_id.values(), key=lambda one: (one["received_at"], one["_id"]))
-        tables = tidy_documents(records, {}, arrivals.period)
+        tables = tidy_documents(records, {}, arrivals.period, so_far=so_far)
         version = sha256(json.dumps(records, sort_keys=True, default=str).encode()).hexdigest()[:16]
         as_of = max((one["received_at"] for one in records), default=arrivals.period.end_at)
         datasets.append(

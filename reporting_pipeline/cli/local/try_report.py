@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
@@ -13,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from reporting_pipeline.cli.understood import say_findings, say_what_was_read
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.intake.dates import instant_of
@@ -20,6 +23,8 @@ from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import read_mapping
 from reporting_pipeline.intake.sources import Source, open_source
 from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.reports.types.base import ReportType
+from reporting_pipeline.usecases.report_types import checked_parameters, report_types
 from reporting_pipeline.usecases.try_report import Arrivals, TriedReport, arrivals_of, make_report
 
 _PROGRESS_EVERY = 500
@@ -37,6 +42,9 @@ class TryOptions:
     timezone: str
     out: Path
     mapping: Path | None = None
+    report_type: str = "trial_activity"
+    audience: Audience = Audience.MONITOR
+    given: tuple[str, ...] = ()  # NAME=VALUE
 
 
 def run(options: TryOptions, console: Console, now: datetime) -> Path:
@@ -45,6 +53,8 @@ def run(options: TryOptions, console: Console, now: datetime) -> Path:
     zone = _zone(options.timezone)
     as_of = _as_of(options.as_of, zone, now)
     period = Period.last_closed(options.cadence, as_of, zone.key)
+    kind = _kind(options.report_type)
+    parameters = checked_parameters(kind.name, _parameters(options.given))
     understanding = Understanding()
     with _progress(console) as progress:
         task = progress.add_task("Reading", total=None)
@@ -55,16 +65,39 @@ def run(options: TryOptions, console: Console, now: datetime) -> Path:
         mapping = read_mapping(options.mapping) if options.mapping else None
         source = open_source(options.path, understanding, lambda name: tell(f"Reading {name}"), mapping)
         documents = _named(source.documents(understanding, zone, options.trial), source, understanding)
-        arrivals = arrivals_of(_counted(documents, tell), period, understanding)
+        arrivals = arrivals_of(_counted(documents, tell), period, understanding, so_far=kind.needs_status)
         tell(f"Writing the {options.form.value}")
         titles = {trial: source.facts(trial).title for trial in arrivals.records}
-        report = make_report(arrivals, titles, options.form, understanding)
+        report = make_report(
+            arrivals, titles, options.form, understanding, kind.name, parameters, options.audience
+        )
     path = _written(options.out, report)
     say_what_was_read(console, understanding)
     say_findings(console, understanding, report.findings)
     _say_period(console, arrivals, as_of, options)
     _say_result(console, report, path)
     return path
+
+
+def _kind(name: str) -> ReportType:
+    try:
+        return report_types()[name]
+    except KeyError:
+        raise ValueError(f"--type: there is no {name!r}; there is {', '.join(report_types())}") from None
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE` of the command line; a value that is no JSON is a text."""
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise ValueError(f"--set: {one!r} is no NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reporting_pipeline.reports.request import ReportError
-from reporting_pipeline.reports.types import data_listing, safety_summary, trial_activity
+from reporting_pipeline.reports.types import (
+    data_listing,
+    medical_review,
+    safety_summary,
+    site_report,
+    trial_activity,
+    trial_conduct,
+)
 from reporting_pipeline.reports.types.base import ReportType
 
-_MODULES = (trial_activity, safety_summary, data_listing)
+_MODULES = (trial_activity, safety_summary, trial_conduct, medical_review, site_report, data_listing)
 REPORT_TYPES: Mapping[str, ReportType] = {one.REPORT_TYPE.name: one.REPORT_TYPE for one in _MODULES}
 
 

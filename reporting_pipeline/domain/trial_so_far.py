@@ -1,0 +1,421 @@
+"""Figures of a trial so far: who is followed, for how long, first and worst results, rates by site.
+
+Pure: in go the tables of a `trial_status` (as its audience may see them), out come small frames and records.
+Unknown stays unknown: a person without an enrolment date is in no rate over time and is counted as such.
+
+Sources: eDISH and Hy's law: FDA, Drug-Induced Liver Injury: Premarketing Clinical Evaluation (2009). QTc:
+ICH E14 (2005), 2.1.3. Blood pressure: FDA, Standard Safety Tables and Figures: Integrated Guide (2022).
+Site rates and funnels: gsm.kri and gsm.core (Gilead BioStats), Analyze_NormalApprox for rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from reporting_pipeline.domain.datasets import TrialDataset
+
+BLOOD = frozenset({"", "BLOOD", "SERUM", "PLASMA", "SERUM OR PLASMA"})
+HYS_TRANSAMINASE, HYS_BILIRUBIN = 3.0, 2.0  # times the upper limit of normal
+QTC_LIMITS, QTC_RISES = (450.0, 480.0, 500.0), (30.0, 60.0)  # ms
+QTC_CODES = frozenset({"QTC", "QTCB", "QTCF", "QTCBAG", "QTCFAG", "QTCBR", "QTCFR"})
+#: test -> (below this, from this on), mmHg
+PRESSURES: Mapping[str, tuple[float, float]] = {"SYSBP": (90.0, 180.0), "DIABP": (60.0, 120.0)}
+#: Sites of which the median may be told to one of them: with fewer it would tell the others' numbers.
+FEWEST_SITES = 5
+FLAGS = (2.0, 3.0)  # |z| of gsm.kri's thresholds
+NOT_CODED = "Not coded"
+
+Person = tuple[str, str]  # (site, subject)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One person of the trial."""
+
+    site: str
+    subject: str
+    arm: str  # "" where the audience must not know, or nobody said
+    enrolled: date | None  # None: not said, or not to the day
+    ended: date | None
+    died: bool
+
+    def days(self, until: date) -> int | None:
+        """Days from enrolment to the end or `until`; None while it is not known since when."""
+        if self.enrolled is None:
+            return None
+        last = min(self.ended or until, until)
+        return (last - self.enrolled).days + 1 if last >= self.enrolled else None
+
+
+def followed(status: TrialDataset) -> list[Followed]:
+    """Everybody whom a document names, by site and subject; what the newest record of each says."""
+    people: dict[Person, dict[str, str]] = {}
+    documents = status.tables["documents"]
+    for site, subject in zip(documents["site"], documents["subject"], strict=True):
+        if subject:
+            people.setdefault((site, subject), {})
+    columns = ("site", "subject", "actual_arm", "arm", "enrolled", "consented", "ended", "died")
+    for row in status.tables["subjects"][list(columns)].to_dict("records"):
+        if row["subject"]:
+            known = people.setdefault((row["site"], row["subject"]), {})
+            known.update({str(name): value for name, value in row.items() if value})
+    dead = _dead(status)
+    return [
+        Followed(
+            site,
+            subject,
+            said.get("actual_arm") or said.get("arm") or "",
+            full_date(said.get("enrolled") or said.get("consented") or ""),
+            full_date(said.get("ended", "")),
+            said.get("died") == "yes" or (site, subject) in dead,
+        )
+        for (site, subject), said in sorted(people.items())
+    ]
+
+
+def _dead(status: TrialDataset) -> set[Person]:
+    found: set[Person] = set()
+    for name, column in (("adverse_events", "fatal"), ("dispositions", "death")):
+        table = status.tables[name]
+        rows = table[table[column].astype(bool)]
+        found |= set(zip(rows["site"], rows["subject"], strict=True))
+    return found
+
+
+def full_date(text: str) -> date | None:
+    """A date that is known to the day; None for a partial one."""
+    try:
+        return date.fromisoformat(text[:10]) if len(text) >= 10 else None
+    except ValueError:
+        return None
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TermRate:
+    """Persons with an event of one class and term, of all who are at risk."""
+
+    system_organ_class: str
+    term: str
+    persons: int
+    serious: int
+    by_arm: Mapping[str, int]
+
+
+def event_rates(status: TrialDataset, people: list[Followed]) -> list[TermRate]:
+    """By class and term, most persons first. An event of nobody known counts for no person."""
+    arms = {(one.site, one.subject): one.arm for one in people}
+    found: dict[tuple[str, str], dict[Person, bool]] = {}
+    columns = ("system_organ_class", "preferred_term", "term", "site", "subject", "serious")
+    for soc, preferred, term, site, subject, serious in _rows(status.tables["adverse_events"], columns):
+        if subject:
+            who = found.setdefault((soc or NOT_CODED, preferred or term or NOT_CODED), {})
+            who[site, subject] = who.get((site, subject), False) or serious == "yes"
+    rates = []
+    for (soc, term), who in found.items():
+        by_arm: dict[str, int] = {}
+        for person in who:
+            arm = arms.get(person, "")
+            by_arm[arm] = by_arm.get(arm, 0) + 1
+        rates.append(TermRate(soc, term, len(who), sum(who.values()), by_arm))
+    return sorted(rates, key=lambda one: (-one.persons, one.system_organ_class, one.term))
+
+
+def open_events(status: TrialDataset) -> int:
+    """Adverse events without an end date that did not end in death; "not recovered" is one of them."""
+    events = status.tables["adverse_events"]
+    return int(((events["end"] == "") & ~events["fatal"].astype(bool)).sum())
+
+
+# --- liver, QTc, blood pressure ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LiverPoint:
+    """The peaks of one person, times the upper limit of normal; not of one day."""
+
+    site: str
+    subject: str
+    transaminase: float
+    bilirubin: float
+
+    @property
+    def in_hys_range(self) -> bool:
+        return self.transaminase >= HYS_TRANSAMINASE and self.bilirubin >= HYS_BILIRUBIN
+
+
+def liver_points(status: TrialDataset) -> tuple[list[LiverPoint], int]:
+    """(persons with both peaks, worst first; persons with one of the two alone, who cannot be placed)."""
+    peaks: dict[Person, dict[str, float]] = {}
+    columns = ("test_code", "specimen", "value", "high", "units_differ", "site", "subject")
+    for code, specimen, value, high, differ, site, subject in _rows(status.tables["labs"], columns):
+        which = {"ALT": "t", "AST": "t", "BILI": "b"}.get(code.upper())
+        usable = subject and not differ and high == high and high > 0 and value == value and value >= 0
+        if which is None or specimen.upper() not in BLOOD or not usable:
+            continue
+        own = peaks.setdefault((site, subject), {})
+        own[which] = max(own.get(which, 0.0), value / high)
+    points = [
+        LiverPoint(site, subject, own["t"], own["b"])
+        for (site, subject), own in sorted(peaks.items())
+        if len(own) == 2
+    ]
+    points.sort(key=lambda one: (not one.in_hys_range, -one.transaminase * one.bilirubin, one.subject))
+    return points, len(peaks) - len(points)
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """One person's most remarkable value of one test."""
+
+    site: str
+    subject: str
+    test: str
+    value: float
+    unit: str
+    first: float  # NaN: there is none but this
+    collected: str
+    why: str
+
+
+def qtc_outliers(status: TrialDataset) -> list[Outlier]:
+    """The longest corrected QT of each person and correction, and its rise since the first, over a limit."""
+    found = []
+    for person, code, series in _series(status.tables["ecgs"], QTC_CODES, ("ms", "msec")):
+        first, worst = series[0], max(series, key=lambda one: one[1])
+        over = [limit for limit in QTC_LIMITS if worst[1] > limit]
+        rose = [rise for rise in QTC_RISES if first[0] != _UNDATED and worst[1] - first[1] > rise]
+        if over or rose:
+            parts = [f"over {over[-1]:.0f} ms"] if over else []
+            parts += [f"rose by more than {rose[-1]:.0f} ms"] if rose else []
+            start = first[1] if len(series) > 1 and first[0] != _UNDATED else math.nan
+            found.append(Outlier(*person, code, worst[1], "ms", start, worst[0], ", ".join(parts)))
+    return sorted(found, key=lambda one: (-one.value, one.site, one.subject, one.test))
+
+
+def pressure_outliers(status: TrialDataset) -> list[Outlier]:
+    """The lowest and the highest blood pressure of each person beyond the limits."""
+    found = []
+    for person, code, series in _series(status.tables["vitals"], frozenset(PRESSURES), ("mmhg",)):
+        low, high = PRESSURES[code]
+        start = series[0][1] if len(series) > 1 and series[0][0] != _UNDATED else math.nan
+        least, most = min(series, key=lambda one: one[1]), max(series, key=lambda one: one[1])
+        if least[1] < low:
+            why = f"below {low:.0f} mmHg"
+            found.append(Outlier(*person, code, least[1], "mmHg", start, least[0], why))
+        if most[1] >= high:
+            why = f"{high:.0f} mmHg or more"
+            found.append(Outlier(*person, code, most[1], "mmHg", start, most[0], why))
+    return sorted(found, key=lambda one: (-_beyond(one), one.test, one.site, one.subject))
+
+
+def _beyond(one: Outlier) -> float:
+    """How far a pressure lies outside, as a share of the limit."""
+    low, high = PRESSURES[one.test]
+    return (low - one.value) / low if one.value < low else (one.value - high) / high
+
+
+Series = list[tuple[str, float]]  # (collected, value), in order of collection
+
+
+def _series(
+    table: pd.DataFrame, codes: frozenset[str], units: tuple[str, ...]
+) -> Iterator[tuple[Person, str, Series]]:
+    """Exact values in one of `units`, by person and test."""
+    found: dict[tuple[Person, str], Series] = {}
+    columns = ("test_code", "value", "comparator", "unit", "site", "subject", "collected")
+    for code, value, comparator, unit, site, subject, collected in _rows(table, columns):
+        usable = subject and value == value and not comparator and unit.replace(" ", "").lower() in units
+        if usable and code.upper() in codes:
+            moment = (_moment(collected), float(value))
+            found.setdefault(((site, subject), code.upper()), []).append(moment)
+    for (person, code), series in sorted(found.items()):
+        yield person, code, sorted(series)
+
+
+def _moment(collected: str) -> str:
+    """When it was collected; what is not known to the day comes last, for it is nobody's first result."""
+    return collected if full_date(collected) else _UNDATED
+
+
+_UNDATED = "~"
+
+
+# --- shifts --------------------------------------------------------------------------------------
+
+STATES = ("LOW", "NORMAL", "HIGH")
+
+
+def shifts(status: TrialDataset) -> pd.DataFrame:
+    """First against worst later result of each person, by laboratory test.
+
+    index: test; columns: "NORMAL to HIGH" and so on for all of STATES, and "not assessed" (persons of whom
+    the first or every later result has no flag and no usable range, or the first has no date); counts of
+    persons with two results or more.
+    """
+    found: dict[str, dict[Person, list[tuple[str, float, str, float]]]] = {}
+    columns = ("test", "test_code", "specimen", "flag", "assessed", "ratio", "site", "subject", "collected")
+    for test, code, specimen, flag, assessed, ratio, site, subject, when in _rows(
+        status.tables["labs"], columns
+    ):
+        if subject:
+            name = f"{test or code} ({specimen.lower()})" if specimen else test or code
+            size = ratio if ratio == ratio else 0.0
+            own = found.setdefault(name, {}).setdefault((site, subject), [])
+            own.append((_moment(when), size, _state(flag) if assessed else "", size))
+    names = [f"{before} to {after}" for before in STATES for after in STATES]
+    rows = {}
+    for test, people in sorted(found.items()):
+        counts = dict.fromkeys([*names, "not assessed"], 0)
+        for results in people.values():
+            if len(results) < 2:
+                continue
+            results.sort()
+            later = [one for one in results[1:] if one[2]]
+            if not results[0][2] or results[0][0] == _UNDATED or not later:
+                counts["not assessed"] += 1
+                continue
+            worst = max(later, key=lambda one: (one[2] != "NORMAL", one[1]))
+            counts[f"{results[0][2]} to {worst[2]}"] += 1
+        rows[test] = counts
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*names, "not assessed"])
+
+
+def _state(flag: str) -> str:
+    """LOW, NORMAL or HIGH; "" for a flag that says abnormal without a direction."""
+    first = flag.split(" ")[0] if flag else ""
+    return first if first in STATES else ""
+
+
+# --- sites ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SiteRate:
+    """One site's indicator: a rate per person and year, with its z as gsm.core works it out."""
+
+    site: str
+    count: int
+    years: float
+    rate: float
+    z: float
+
+    @property
+    def flag(self) -> int:
+        """-2, -1, 0, 1, 2: beyond gsm.kri's thresholds of 2 and 3."""
+        size = sum(abs(self.z) > limit for limit in FLAGS) if self.z == self.z else 0
+        return int(math.copysign(size, self.z)) if size else 0
+
+
+#: What is counted by site: title -> table, column that must be true ("" for every row), value.
+INDICATORS: Mapping[str, tuple[str, str, str]] = {
+    "Adverse events": ("adverse_events", "", ""),
+    "Serious adverse events": ("adverse_events", "serious", "yes"),
+    "Protocol deviations": ("deviations", "", ""),
+    "Visits missed": ("visits", "visit_status", "missed"),
+}
+
+
+def site_rates(status: TrialDataset, people: list[Followed], until: date, indicator: str) -> list[SiteRate]:
+    """The rate of each site with a time of observation, highest z first; [] where nothing is known.
+
+    mu = sum of counts / sum of years; z0 = (rate - mu) / sqrt(mu / years); phi = mean of z0 squared;
+    z = z0 / sqrt(phi). One site alone, or no event at all, has no z.
+    """
+    table, column, value = INDICATORS[indicator]
+    frame = status.tables[table]
+    rows = frame if not column else frame[frame[column] == value]
+    counts = rows["site"].value_counts().to_dict()
+    years: dict[str, float] = {}
+    for one in people:
+        days = one.days(until)
+        if days is not None and one.site:
+            years[one.site] = years.get(one.site, 0.0) + days / 365.25
+    total, time = sum(counts.get(site, 0) for site in years), sum(years.values())
+    if not years or frame.empty:  # of what nobody ever sent, nothing is known: no rate of 0
+        return []
+    mu = total / time
+    raw = {
+        site: (counts.get(site, 0) / own - mu) / math.sqrt(mu / own) if mu and len(years) > 1 else math.nan
+        for site, own in years.items()
+    }
+    squares = [z * z for z in raw.values() if z == z]
+    phi = sum(squares) / len(squares) if squares else math.nan
+    rates = [
+        SiteRate(
+            site,
+            int(counts.get(site, 0)),
+            own,
+            counts.get(site, 0) / own,
+            raw[site] / math.sqrt(phi) if phi == phi and phi > 0 else math.nan,
+        )
+        for site, own in years.items()
+    ]
+    return sorted(rates, key=lambda one: (-(one.z if one.z == one.z else -math.inf), one.site))
+
+
+def site_measures(status: TrialDataset, until: date) -> dict[str, dict[str, float]]:
+    """measure -> site -> value; a site without people followed has no rate."""
+    people = followed(status)
+    measures = {
+        "People followed": {site: 0.0 for site in sorted({one.site for one in people if one.site})},
+    }
+    for one in people:
+        if one.site:
+            measures["People followed"][one.site] += 1
+    for indicator in INDICATORS:
+        rates = site_rates(status, people, until, indicator)
+        measures[f"{indicator} per person and year"] = {one.site: one.rate for one in rates}
+    done, due = _visits(status)
+    measures["Share of visits done"] = {site: done.get(site, 0) / count for site, count in due.items()}
+    return measures
+
+
+def _visits(status: TrialDataset) -> tuple[dict[str, int], dict[str, int]]:
+    """(visits done, visits done or missed) by site."""
+    visits = status.tables["visits"]
+    done = visits[visits["visit_status"] == "done"]["site"].tolist()
+    settled = visits[visits["visit_status"].isin(["done", "missed"])]["site"].tolist()
+    return Counter(done), Counter(settled)
+
+
+def site_medians(status: TrialDataset, until: date) -> dict[str, float | None]:
+    """The median over the trial's sites by measure; None where too few sites would be told by it."""
+    return {
+        name: median(values.values()) if len(values) >= FEWEST_SITES else None
+        for name, values in site_measures(status, until).items()
+    }
+
+
+def enrolment(people: list[Followed]) -> list[tuple[date, int]]:
+    """(day, persons enrolled by then), days on which somebody was."""
+    days = sorted(one.enrolled for one in people if one.enrolled is not None)
+    return [(day, place) for place, day in enumerate(days, 1) if place == len(days) or days[place] != day]
+
+
+def projected(enrolled: list[tuple[date, int]], target: int, until: date, over_days: int = 91) -> date | None:
+    """When `target` is reached at the pace of the last `over_days`; None when nobody came in that time."""
+    reached = enrolled[-1][1] if enrolled else 0
+    if reached >= target:
+        return next(day for day, count in enrolled if count >= target)
+    since = date.fromordinal(until.toordinal() - over_days)
+    before = max((count for day, count in enrolled if day <= since), default=0)
+    pace = (reached - before) / over_days
+    if pace <= 0:
+        return None
+    days = math.ceil((target - reached) / pace)
+    return date.fromordinal(until.toordinal() + days) if days < 36_525 else None
+
+
+def _rows(table: pd.DataFrame, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[column].tolist() for column in columns), strict=True)

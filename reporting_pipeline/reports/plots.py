@@ -1,0 +1,122 @@
+"""Charts of points: values of persons and sites between two axes, with limits that mean something.
+
+Drawn straight onto a surface. Nothing is told by colour alone: what stands out is a filled square with its
+name beside it, the rest are open squares. Lengths are points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from reporting_pipeline.reports.palette import ACCENT, ALARM, FAINT, INK, MUTED, PAPER
+from reporting_pipeline.reports.pdf.surface import Surface
+from reporting_pipeline.reports.pdf.typesetting import fit, width_of
+
+_LEFT, _BOTTOM, _TOP, _RIGHT = 40.0, 30.0, 16.0, 12.0
+_SIZE = 7.0
+_NAMED = 15
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value; `name` is written beside what stands out."""
+
+    x: float
+    y: float
+    name: str = ""
+    stands_out: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from `low` to `high` with ticks, and limits drawn across the chart."""
+
+    label: str
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    limits: tuple[float, ...] = ()
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """From 0 to 1; what lies outside is drawn at the edge."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, 1e-9))
+        return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+Curve = Callable[[float], float]
+
+
+def scatter(
+    points: Sequence[Point], x: Axis, y: Axis, width: float, height: float, curves: Sequence[Curve] = ()
+) -> Surface:
+    """The points between two axes; `curves` give y by x (the limits of a funnel)."""
+    surface = Surface()
+    across, up = width - _LEFT - _RIGHT, height - _BOTTOM - _TOP
+
+    def at(px: float, py: float) -> tuple[float, float]:
+        return _LEFT + across * x.place(px), _BOTTOM + up * y.place(py)
+
+    _axes(surface, x, y, across, up)
+    for curve in curves:
+        _curve(surface, curve, x, y, at)
+    for point in sorted(points, key=lambda one: (one.stands_out, one.name)):
+        px, py = at(point.x, point.y)
+        if point.stands_out:
+            surface.rectangle(px - 2.6, py - 2.6, 5.2, 5.2, fill=ALARM)
+        else:
+            surface.rectangle(px - 1.8, py - 1.8, 3.6, 3.6, fill=PAPER, stroke=ACCENT, line_width=0.8)
+    for point in [one for one in points if one.stands_out][:_NAMED]:
+        px, py = at(point.x, point.y)
+        name = fit(point.name, 90, _SIZE)
+        beside = px + 5 if px + 5 + width_of(name, _SIZE) < width else px - 5 - width_of(name, _SIZE)
+        surface.text(beside, py - 2.4, name, _SIZE, INK)
+    return surface
+
+
+def _axes(surface: Surface, x: Axis, y: Axis, across: float, up: float) -> None:
+    for tick in x.ticks:
+        px = _LEFT + across * x.place(tick)
+        surface.line(px, _BOTTOM, px, _BOTTOM + up, FAINT, 0.4)
+        surface.text(px, _BOTTOM - 10, _number(tick), _SIZE, MUTED, align="center")
+    for tick in y.ticks:
+        py = _BOTTOM + up * y.place(tick)
+        surface.line(_LEFT, py, _LEFT + across, py, FAINT, 0.4)
+        surface.text(_LEFT - 4, py - 2.4, _number(tick), _SIZE, MUTED, align="right")
+    for limit in x.limits:
+        px = _LEFT + across * x.place(limit)
+        surface.line(px, _BOTTOM, px, _BOTTOM + up, INK, 1.0)
+    for limit in y.limits:
+        py = _BOTTOM + up * y.place(limit)
+        surface.line(_LEFT, py, _LEFT + across, py, INK, 1.0)
+    surface.line(_LEFT, _BOTTOM, _LEFT + across, _BOTTOM, MUTED, 0.8)
+    surface.line(_LEFT, _BOTTOM, _LEFT, _BOTTOM + up, MUTED, 0.8)
+    surface.text(_LEFT + across / 2, _BOTTOM - 22, x.label, _SIZE, INK, align="center")
+    surface.text(0, _BOTTOM + up + 7, fit(y.label, across, _SIZE), _SIZE, INK)
+
+
+def _curve(
+    surface: Surface, curve: Curve, x: Axis, y: Axis, at: Callable[[float, float], tuple[float, float]]
+) -> None:
+    steps = [x.low + (x.high - x.low) * step / 60 for step in range(1, 61)]
+    places = [at(step, value) for step in steps if y.low <= (value := curve(step)) <= y.high]
+    for (x1, y1), (x2, y2) in pairwise(places):
+        surface.line(x1, y1, x2, y2, MUTED, 0.7)
+
+
+def linear(label: str, values: Sequence[float], limits: tuple[float, ...] = ()) -> Axis:
+    """A scale from 0 that holds the values, with round ticks."""
+    most = max((value for value in (*values, *limits) if math.isfinite(value)), default=1.0) or 1.0
+    step = 10 ** math.floor(math.log10(most))
+    step = next(one for one in (step / 5, step / 2, step, step * 2) if most / one <= 6)
+    count = math.ceil(most * 1.04 / step)
+    return Axis(label, 0.0, step * count, tuple(step * place for place in range(count + 1)), limits)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")

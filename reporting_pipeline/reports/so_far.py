@@ -1,0 +1,394 @@
+"""Sections about the trial so far; they stand on `content.statuses`, as their audience may see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import date
+
+from reporting_pipeline.domain import trial_so_far as so_far
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.figures import TrialFigures
+from reporting_pipeline.domain.trial_so_far import Followed, Outlier, SiteRate
+from reporting_pipeline.reports import plots, wording
+from reporting_pipeline.reports.pdf.layout import WIDTH, Flow, Tile
+from reporting_pipeline.reports.pdf.tables import Cell, Column, Flag, Pair
+from reporting_pipeline.reports.sections import ReportContent
+
+MOST_ROWS = 60
+_ELSEWHERE = "the format data_listing holds every record"
+
+
+def status_of(trial: TrialFigures, content: ReportContent) -> TrialDataset | None:
+    return content.statuses.get(trial.trial)
+
+
+def last_day(content: ReportContent) -> date:
+    return content.period.last_day
+
+
+def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Who is followed, for how long, and what is open: what every rate below stands on."""
+    status = status_of(trial, content)
+    if status is None:
+        flow.note("The trial so far is not known; nothing below stands on it.")
+        return
+    people = so_far.followed(status)
+    days = [one.days(last_day(content)) for one in people]
+    known = [one for one in days if one is not None]
+    flow.heading("The trial so far", bookmark=f"So far ({trial.trial})")
+    flow.space(6)
+    flow.tiles(
+        [
+            Tile("Subjects known", wording.count(len(people)), "named by any document"),
+            Tile(
+                "Enrolled, date known",
+                wording.count(len(known)),
+                f"{wording.count(len(people) - len(known))} without a full date",
+            ),
+            Tile("Years of observation", f"{sum(known) / 365.25:.1f}", "from enrolment to end or now"),
+            Tile("Open adverse events", wording.count(so_far.open_events(status)), "no end date, not fatal"),
+        ]
+    )
+    if len(known) < len(people):
+        flow.note("Who has no enrolment date known to the day is in no rate over time, but in every count.")
+
+
+# --- medical review ------------------------------------------------------------------------------
+
+
+def liver(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """eDISH: each person's peak bilirubin over their peak transaminase."""
+    status = status_of(trial, content)
+    if status is None:
+        return
+    points, alone = so_far.liver_points(status)
+    flow.heading("Liver: Hy's law plot (eDISH)", keep=250, bookmark=f"Liver ({trial.trial})")
+    if not points:
+        flow.note("Nobody has both a transaminase and a bilirubin with an upper limit; none is placed.")
+        return
+    ticks = (0.1, 1.0, 10.0)
+    high_x = max(10.0, *(one.transaminase * 1.1 for one in points))
+    high_y = max(10.0, *(one.bilirubin * 1.1 for one in points))
+    x = plots.Axis("Peak ALT or AST, times upper limit", 0.1, high_x, ticks, (so_far.HYS_TRANSAMINASE,), True)
+    y = plots.Axis("Peak bilirubin, times upper limit", 0.1, high_y, ticks, (so_far.HYS_BILIRUBIN,), True)
+    marks = [plots.Point(one.transaminase, one.bilirubin, one.subject, one.in_hys_range) for one in points]
+    flow.space(4)
+    flow.charts(
+        [
+            (
+                "Each person once; the upper right is Hy's law range",
+                plots.scatter(marks, x, y, WIDTH, 230),
+                WIDTH,
+                230,
+            )
+        ]
+    )
+    inside = [one for one in points if one.in_hys_range]
+    flow.note(
+        f"{wording.plural(len(inside), 'person')} in Hy's law range (3 times the limit of ALT or AST, 2 "
+        f"times that of bilirubin; peaks, not of one day: look at the course) of {len(points)} placed; "
+        f"{alone} with one of the two alone cannot be placed."
+    )
+    if inside:
+        columns = (
+            Column("Subject, site", 40, bold=True),
+            Column("ALT or AST", 30, "right"),
+            Column("Bilirubin", 30, "right"),
+        )
+        rows = [
+            (
+                Pair(one.subject, f"Site {one.site}" if one.site else "No site"),
+                _times(one.transaminase),
+                _times(one.bilirubin),
+            )
+            for one in inside[:MOST_ROWS]
+        ]
+        flow.table(columns, rows)
+        _rest(flow, len(inside), "person")
+
+
+def _times(value: float) -> str:
+    return f"{value:.1f} × limit"
+
+
+def shift_table(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    status = status_of(trial, content)
+    if status is None:
+        return
+    table = so_far.shifts(status)
+    flow.heading("Laboratory shifts, first to worst later result", bookmark=f"Shifts ({trial.trial})")
+    counts = {str(name): row for name, row in zip(table.index, table.to_dict("records"), strict=True)}
+    steps = [f"{a} to {b}" for a in so_far.STATES for b in so_far.STATES if a != b]
+    moved = [name for name, row in counts.items() if any(row[step] for step in steps)]
+    if not moved:
+        flow.note("No person's result of any test moved from one side of its range to another.")
+        return
+    flow.note(
+        "Persons. N: normal, L: low, H: high, by the laboratory's flag or the range. Tests without a shift "
+        "are left out."
+    )
+    flow.space(4)
+    names = [f"{a} to {b}" for a in so_far.STATES for b in so_far.STATES]
+    columns = [Column("Test", 36, bold=True)]
+    columns += [Column(f"{name[0]} → {name.split(' to ')[1][0]}", 8, "right") for name in names]
+    columns.append(Column("Not assessed", 12, "right"))
+    rows = [
+        (name, *(wording.count(counts[name][column]) for column in (*names, "not assessed")))
+        for name in moved[:MOST_ROWS]
+    ]
+    flow.table(columns, rows)
+    _rest(flow, len(moved), "test")
+
+
+def event_dots(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Persons with each event, of all who are at risk; by arm where the audience may know it."""
+    status = status_of(trial, content)
+    if status is None:
+        return
+    people = so_far.followed(status)
+    rates = so_far.event_rates(status, people)
+    flow.heading("Adverse events by class and term", keep=270, bookmark=f"Events so far ({trial.trial})")
+    if not rates or not people:
+        flow.note("No adverse event names a subject.")
+        return
+    arms = sorted({one.arm for one in people if one.arm}) if content.policy.arm else []
+    sizes = {arm: sum(one.arm == arm for one in people) for arm in arms}
+    note = f"Persons with the event of {wording.plural(len(people), 'subject')}; each counts once for a term."
+    if arms:
+        note += " " + ", ".join(f"{arm}: {count}" for arm, count in sizes.items()) + "."
+    flow.note(note)
+    flow.space(4)
+    columns = [
+        Column("Term, class", 60, bold=True),
+        Column("Persons", 16, "right"),
+        Column("Share", 16, "right"),
+    ]
+    columns += [Column("of these serious", 16, "right"), *(Column(arm, 18, "right") for arm in arms[:4])]
+    rows: list[tuple[Cell, ...]] = []
+    for one in rates[:MOST_ROWS]:
+        serious: Cell = Flag(str(one.serious), "up") if one.serious else "0"
+        by_arm = [f"{one.by_arm.get(arm, 0)} ({one.by_arm.get(arm, 0) / sizes[arm]:.0%})" for arm in arms[:4]]
+        share = f"{one.persons / len(people):.1%}"
+        rows.append((Pair(one.term, one.system_organ_class), str(one.persons), share, serious, *by_arm))
+    _dots(flow, rates, people)
+    flow.table(columns, rows)
+    _rest(flow, len(rates), "term")
+
+
+def _dots(flow: Flow, rates: Sequence[so_far.TermRate], people: Sequence[Followed]) -> None:
+    shown = list(rates[:15])
+    if len(shown) < 2:
+        return
+    points = [
+        plots.Point(100 * one.persons / len(people), len(shown) - place, one.term, True)
+        for place, one in enumerate(shown)
+    ]
+    x = plots.linear("Subjects with the event, %", [point.x for point in points])
+    height = 34.0 + 14 * len(shown)
+    y = plots.Axis("", 0.0, len(shown) + 1.0, ())
+    flow.charts([("The most frequent terms", plots.scatter(points, x, y, WIDTH, height), WIDTH, height)])
+
+
+def qtc(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    status = status_of(trial, content)
+    if status is not None:
+        _outliers(
+            flow,
+            trial,
+            "QTc outliers",
+            so_far.qtc_outliers(status),
+            "Longest corrected QT over 450, 480 or 500 ms, or a rise of more than 30 or 60 ms since the "
+            "first (ICH E14).",
+            bool(status.tables["ecgs"]["test_code"].str.upper().isin(so_far.QTC_CODES).any()),
+        )
+
+
+def pressures(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    status = status_of(trial, content)
+    if status is not None:
+        _outliers(
+            flow,
+            trial,
+            "Blood pressure outliers",
+            so_far.pressure_outliers(status),
+            "Systolic below 90 or 180 mmHg and more, diastolic below 60 or 120 mmHg and more.",
+            bool(status.tables["vitals"]["test_code"].isin(list(so_far.PRESSURES)).any()),
+        )
+
+
+def _outliers(
+    flow: Flow, trial: TrialFigures, title: str, found: Sequence[Outlier], rule: str, measured: bool
+) -> None:
+    flow.heading(title, bookmark=f"{title} ({trial.trial})")
+    if not measured:
+        flow.note("Nothing of the kind was measured. This does not say that all was normal.")
+        return
+    flow.note(rule)
+    if not found:
+        flow.note("Nobody is beyond these limits.")
+        return
+    flow.space(4)
+    columns = (
+        Column("Subject, site", 24, bold=True),
+        Column("Test", 14),
+        Column("Value", 16, "right"),
+        Column("First", 16, "right"),
+        Column("Collected", 18),
+        Column("Why", 34),
+    )
+    rows = [
+        (
+            Pair(one.subject, f"Site {one.site}" if one.site else "No site"),
+            one.test,
+            f"{wording.amount(one.value)} {one.unit}",
+            "unknown" if math.isnan(one.first) else f"{wording.amount(one.first)} {one.unit}",
+            "unknown" if one.collected == "~" else wording.collected_date(one.collected),
+            one.why,
+        )
+        for one in found[:MOST_ROWS]
+    ]
+    flow.table(columns, rows)
+    _rest(flow, len(found), "person")
+
+
+# --- conduct -------------------------------------------------------------------------------------
+
+
+def enrolment(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Who came when, against the target of the parameters, with a projection at the last quarter's pace."""
+    status = status_of(trial, content)
+    if status is None:
+        return
+    flow.heading("Enrolment", keep=170, bookmark=f"Enrolment ({trial.trial})")
+    reached = so_far.enrolment(so_far.followed(status))
+    if not reached:
+        flow.note("No subject has an enrolment date known to the day.")
+        return
+    first = reached[0][0]
+    points = [plots.Point((day - first).days, count) for day, count in reached]
+    target = getattr(content.parameters, "target", None)
+    x = plots.linear(f"Days since {wording.day(first.isoformat())}", [point.x for point in points])
+    y = plots.linear("Subjects enrolled", [point.y for point in points], (float(target),) if target else ())
+    flow.space(4)
+    flow.charts([("Subjects enrolled", plots.scatter(points, x, y, WIDTH, 150), WIDTH, 150)])
+    if target is None:
+        flow.note("The subscription names no target, so none is drawn and nothing is projected.")
+        return
+    until = so_far.projected(reached, target, last_day(content))
+    said = f"Target {target}; {reached[-1][1]} enrolled. "
+    if reached[-1][1] >= target and until is not None:
+        said += f"The target was reached on {wording.day(until.isoformat())}."
+    elif until is None:
+        said += "Nobody came in the last 91 days: when the target is reached cannot be projected."
+    else:
+        said += f"At the pace of the last 91 days it is reached about {until.isoformat()}."
+    flow.note(said)
+
+
+def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Key risk indicators by site, each with its funnel."""
+    status = status_of(trial, content)
+    if status is None:
+        return
+    people = so_far.followed(status)
+    flow.heading("Key risk indicators by site", keep=240, bookmark=f"Indicators ({trial.trial})")
+    flow.note(
+        "Events by person and year of observation; z as gsm.core's Analyze_NormalApprox for rates, adjusted "
+        "for overdispersion; beyond 2 is a sign, beyond 3 a strong one. A sign is a question to the site, "
+        "no finding."
+    )
+    for title in so_far.INDICATORS:
+        rates = so_far.site_rates(status, people, last_day(content), title)
+        if not rates or not sum(one.count for one in rates):
+            flow.note(f"{title}: nothing is known of a site with a time of observation.")
+            continue
+        _funnel(flow, title, rates)
+
+
+def _funnel(flow: Flow, title: str, rates: Sequence[SiteRate]) -> None:
+    mu = sum(one.count for one in rates) / sum(one.years for one in rates)
+    scales = [
+        (one.rate - mu) / (one.z * math.sqrt(mu / one.years))
+        for one in rates
+        if one.z == one.z and abs(one.z) > 1e-9
+    ]
+    spread = scales[0] if scales else math.nan
+    x = plots.linear("Years of observation at the site", [one.years for one in rates])
+    y = plots.linear("Rate by person and year", [one.rate for one in rates], (mu,))
+    curves = []
+    if spread == spread:
+        for limit in (-3.0, -2.0, 2.0, 3.0):
+            curves.append(lambda years, limit=limit: mu + limit * spread * math.sqrt(mu / years))
+    points = [plots.Point(one.years, one.rate, f"Site {one.site}", one.flag != 0) for one in rates]
+    flow.space(4)
+    flow.charts([(title, plots.scatter(points, x, y, WIDTH, 170, curves), WIDTH, 170)])
+    flagged = [one for one in rates if one.flag]
+    if flagged:
+        columns = (
+            Column("Site", 20, bold=True),
+            Column("Events", 20, "right"),
+            Column("Years", 20, "right"),
+            Column("Rate", 20, "right"),
+            Column("z", 20, "right"),
+        )
+        flow.table(
+            columns,
+            [
+                (
+                    one.site,
+                    str(one.count),
+                    f"{one.years:.1f}",
+                    f"{one.rate:.2f}",
+                    Flag(f"{one.z:.1f}".replace("-", "−"), "up" if one.z > 0 else "down"),
+                )
+                for one in flagged[:MOST_ROWS]
+            ],
+        )
+
+
+# --- one site ------------------------------------------------------------------------------------
+
+
+def own_site(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """Each site that the reader has, beside the trial's median; no other site is named."""
+    status = status_of(trial, content)
+    if status is None:
+        return
+    measures = so_far.site_measures(status, last_day(content))
+    medians = content.medians.get(trial.trial, {})
+    asked = content.filters.sites
+    sites = [site for site in measures["People followed"] if not asked or site in asked]
+    flow.heading("Your site beside the trial", bookmark=f"Your site ({trial.trial})")
+    if not sites:
+        flow.note("No subject of your site is known yet.")
+        return
+    flow.note(
+        f"The median is that of all sites of the trial; it is told where there are {so_far.FEWEST_SITES} "
+        "sites or more."
+    )
+    for site in sites[:MOST_ROWS]:
+        flow.space(6)
+        columns = (
+            Column(f"Site {site}", 50, bold=True),
+            Column("Your site", 25, "right"),
+            Column("Median of the trial", 25, "right"),
+        )
+        rows = [
+            (name, _measure(name, values.get(site)), _measure(name, medians.get(name)))
+            for name, values in measures.items()
+        ]
+        flow.table(columns, rows)
+
+
+def _measure(name: str, value: float | None) -> str:
+    if value is None or value != value:
+        return "unknown"
+    if name.startswith("Share"):
+        return f"{value:.0%}"
+    return f"{value:.2f}" if " per " in name else f"{value:.0f}"
+
+
+def _rest(flow: Flow, total: int, noun: str) -> None:
+    if total > MOST_ROWS:
+        flow.note(f"{wording.plural(total - MOST_ROWS, f'more {noun}')} not shown here; {_ELSEWHERE}.")

@@ -1,0 +1,47 @@
+"""`trial_status` through the real sensors: made where a report stands on it, whole, and again the same."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from reporting_pipeline.domain.entitlements import Audience
+from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.stores.datasets import load_dataset
+from reporting_pipeline_tests.automation.crank import Crank, document, event, usual_documents
+from reporting_pipeline_tests.reports.reading import page_texts
+
+
+def test_a_review_stands_on_the_whole_trial_and_others_make_no_status(empty: Crank) -> None:
+    period = empty.period()
+    for trial in ("T-ALPHA", "T-BETA"):
+        empty.add_trial(trial)
+        empty.arrive(*usual_documents(trial, period))
+    long_ago = period.start_at - timedelta(days=300)
+    empty.arrive(document("T-ALPHA", "old", "adverse_event", long_ago, event("Gout")))
+    empty.subscribe("review", Filters(trials=("T-ALPHA",)), report_type="medical_review")
+    empty.subscribe("beta", Filters(trials=("T-BETA",)))
+    empty.complete()
+    assert empty.edition_state() == "completed"
+    assert {job["state"] for job in empty.jobs().values()} == {"completed"}
+    assert set(empty.results("trial_status")) == {"T-ALPHA"}
+    status = load_dataset(empty.objects, empty.results("trial_status")["T-ALPHA"].detail["prefix"])
+    assert "Gout" in set(status.tables["adverse_events"]["term"])
+    assert "Gout" in "".join(page_texts(empty.report_bytes("sub_review")))
+    before = {key: empty.objects.get(key) for key in empty.objects.keys("datasets/") if "/status-" in key}
+    assert before
+    assert empty.by_hand("trial_status", "T-ALPHA", force=True).success
+    after = {key: empty.objects.get(key) for key in empty.objects.keys("datasets/") if "/status-" in key}
+    assert after == before, "rebuilt to the byte"
+
+
+def test_the_safety_board_s_edition_lies_apart(empty: Crank) -> None:
+    empty.add_trial("T-ALPHA")
+    empty.arrive(*usual_documents("T-ALPHA", empty.period()))
+    empty.subscribe("board")
+    empty.subscribe("monitor")
+    board = {"$set": {"audience": Audience.SAFETY_BOARD.value}}
+    empty.database.users.update_one({"_id": "usr_board"}, board)
+    empty.complete()
+    keys = {one["subscription"]: one["key"] for one in empty.database.reports.find()}
+    assert "/unblinded/" in keys["sub_board"]
+    assert "/unblinded/" not in keys["sub_monitor"]

@@ -1,0 +1,136 @@
+"""Figures of a trial so far: rates have denominators, and what is not known is never 0, normal or first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from reporting_pipeline.domain import trial_so_far as so_far
+from reporting_pipeline.domain.clinical.reading import Reading
+from reporting_pipeline.domain.clinical.rows import rows_of
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.tidying import tidy_documents
+
+WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
+UNTIL = WEEK.last_day
+
+
+def status_of(**rows: list[dict[str, Any]]) -> TrialDataset:
+    key = {"document_id": "d", "window": "previous", "site": "1", "subject": "1-1", "day": "2026-11-01"}
+    tables = {name: table_from_rows(name, [{**key, **row} for row in rows.get(name, [])]) for name in TABLES}
+    return TrialDataset("T", "T", WEEK, tables, "v", WEEK.end_at)
+
+
+def result(subject: str, when: str, kind: str = "lab", **said: Any) -> dict[str, Any]:
+    given = {"test_code": "ALT", "test": "ALT", "value": 20.0, "unit": "U/L", "low": 5.0, "high": 40.0} | said
+    (made,) = rows_of(kind, {"results": [given]}, Reading())
+    return {**made, "subject": subject, "collected": when}
+
+
+def enrolled(site: str, subject: str, when: str, **said: str) -> dict[str, Any]:
+    return {"site": site, "subject": subject, "enrolled": when, **said}
+
+
+def test_who_has_no_full_date_is_counted_and_in_no_time() -> None:
+    status = status_of(
+        subjects=[enrolled("1", "a", "2026-11-13"), enrolled("1", "b", "2026-11"), enrolled("1", "c", "")]
+    )
+    days = {one.subject: one.days(UNTIL) for one in so_far.followed(status)}
+    assert days == {"a": 10, "b": None, "c": None}
+
+
+def test_the_hys_range_is_three_and_two_times_the_limit_at_the_limit_itself() -> None:
+    labs = [
+        result("in", "2026-01-01", value=120.0),
+        result("in", "2026-02-01", test_code="BILI", test="Bilirubin", value=40.0, high=20.0),
+        result("out", "2026-01-01", value=119.0),
+        result("out", "2026-01-01", test_code="BILI", test="Bilirubin", value=60.0, high=20.0),
+        result("alone", "2026-01-01", value=400.0),
+        result("urine", "2026-01-01", test_code="BILI", specimen="URINE", value=99.0, high=1.0),
+    ]
+    points, alone = so_far.liver_points(status_of(labs=labs))
+    assert [(one.subject, one.in_hys_range) for one in points] == [("in", True), ("out", False)]
+    assert alone == 1
+
+
+def test_a_result_without_a_day_is_nobody_s_first() -> None:
+    labs = [result("a", "", value=90.0), result("a", "2026-01-02", value=20.0)]
+    labs += [result("a", "2026-02-01", value=80.0)]
+    labs += [result("b", "2026", value=20.0), result("b", "2026-02", value=80.0)]
+    row = so_far.shifts(status_of(labs=labs)).loc["ALT"]
+    assert row["NORMAL to HIGH"] == 1
+    assert row["HIGH to HIGH"] == 0
+    assert row["not assessed"] == 1
+
+
+def test_qtc_over_a_limit_and_its_rise_are_told_and_other_units_are_not_guessed() -> None:
+    def qtc(subject: str, when: str, value: float, unit: str = "ms") -> dict[str, Any]:
+        said = {"test_code": "QTCF", "test": "QTcF", "value": value, "unit": unit, "low": None, "high": None}
+        return result(subject, when, "ecg", **said)
+
+    ecgs = [qtc("a", "2026-01-01", 440.0), qtc("a", "2026-02-01", 505.0), qtc("b", "2026-01-01", 450.0)]
+    ecgs += [qtc("c", "", 400.0), qtc("c", "2026-02-01", 470.0), qtc("d", "2026-01-01", 0.6, "s")]
+    found = {one.subject: one for one in so_far.qtc_outliers(status_of(ecgs=ecgs))}
+    assert found["a"].why == "over 500 ms, rose by more than 60 ms"
+    assert found["c"].why == "over 450 ms"
+    assert set(found) == {"a", "c"}
+
+
+def test_the_z_of_a_site_is_that_of_gsm_core() -> None:
+    """By hand: counts 10, 2, 6 in one year each: mu 6, z0 = (x - 6) / sqrt(6), phi = mean of squares."""
+    subjects = [enrolled(site, f"{site}-1", "2025-11-22") for site in ("1", "2", "3")]
+    counts = {"1": 10, "2": 2, "3": 6}
+    events = [{"site": site, "subject": f"{site}-1"} for site, n in counts.items() for _ in range(n)]
+    status = status_of(subjects=subjects, adverse_events=events)
+    found = so_far.site_rates(status, so_far.followed(status), UNTIL, "Adverse events")
+    rates = {one.site: one for one in found}
+    years = rates["1"].years
+    mu = 18 / (3 * years)
+    zeros = [(n / years - mu) / math.sqrt(mu / years) for n in (10, 2, 6)]
+    phi = sum(z * z for z in zeros) / 3
+    assert [rates[site].z for site in ("1", "2", "3")] == pytest.approx([z / math.sqrt(phi) for z in zeros])
+
+
+def test_what_nobody_ever_sent_has_no_rate_of_nought() -> None:
+    status = status_of(subjects=[enrolled("1", "a", "2026-01-01")])
+    assert so_far.site_rates(status, so_far.followed(status), UNTIL, "Protocol deviations") == []
+    assert "1" not in so_far.site_measures(status, UNTIL)["Protocol deviations per person and year"]
+
+
+@pytest.mark.parametrize(("sites", "told"), [(so_far.FEWEST_SITES - 1, False), (so_far.FEWEST_SITES, True)])
+def test_a_median_of_few_sites_is_not_told(sites: int, told: bool) -> None:
+    people = [enrolled(str(site), f"{site}-1", "2026-01-01") for site in range(1, sites + 1)]
+    status = status_of(subjects=people)
+    assert (so_far.site_medians(status, UNTIL)["People followed"] is not None) == told
+
+
+def test_a_target_is_projected_at_the_last_quarter_s_pace_and_never_without_one() -> None:
+    reached = [(UNTIL - timedelta(days=91), 10), (UNTIL, 19)]
+    assert so_far.projected(reached, 28, UNTIL) == UNTIL + timedelta(days=91)
+    assert so_far.projected([(UNTIL - timedelta(days=400), 10)], 20, UNTIL) is None
+    assert so_far.projected(reached, 5, UNTIL) == UNTIL - timedelta(days=91)
+
+
+def test_the_trial_so_far_holds_what_came_before_and_is_the_same_in_any_order() -> None:
+    def document(number: int, weeks: int) -> Mapping[str, Any]:
+        return {
+            "_id": f"d{number}",
+            "kind": "adverse_event",
+            "site": "1",
+            "subject": "1-1",
+            "received_at": datetime(2026, 11, 17, tzinfo=UTC) - timedelta(weeks=weeks),
+            "data": {"term": f"Event {number}"},
+        }
+
+    records = [document(number, weeks) for number, weeks in enumerate((0, 1, 2, 60))]
+    late = document(9, -1)
+    whole = tidy_documents([*records, late], {}, WEEK, so_far=True)
+    again = tidy_documents([late, *reversed(records)], {}, WEEK, so_far=True)
+    assert len(whole["adverse_events"]) == 4
+    assert all(whole[name].equals(again[name]) for name in TABLES)
+    assert len(tidy_documents(records, {}, WEEK)["adverse_events"]) == 2
