@@ -70,7 +70,7 @@ def _render(source: Trials, folder: Path, trials: int, filter_sets: int, readers
         for request in requests:
             rendered = renderer.render(request)
             pages += rendered.pages
-            size += len(rendered.content)
+            size += rendered.size
     count = len(requests)
     return {
         "documents": count,

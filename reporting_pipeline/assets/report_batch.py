@@ -81,6 +81,8 @@ NEED_STATUS = frozenset(kind.name for kind in REPORT_TYPES.values() if kind.need
 #: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
 STORING_AT_ONCE = 4
 WAITING_FILES = 64
+#: Rows that a report in a format of tables may have, where the organisation's record says nothing else.
+REPORT_ROWS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ class ReportBatch:
             "organisation": one.organisation,
             "key": key,
             "sha256": rendered.sha256,
-            "size": len(rendered.content),
+            "size": rendered.size,
             "pages": rendered.pages,
             "format": rendered.format.value,
             "content_type": rendered.content_type,
@@ -291,7 +293,7 @@ class ReportBatch:
 
         def put() -> None:
             try:
-                self._objects.put(key, rendered.content, rendered.content_type)
+                self._objects.put_file(key, rendered.body, rendered.content_type)
             finally:
                 self._room.release()
 
@@ -349,6 +351,7 @@ class ReportBatch:
             subscription=one,
             owner_name=order.owner.name,
             organisation_name=self._organisation(one.organisation).name,
+            most_rows=self._organisation(one.organisation).report_rows,
             period=partition.period,
             datasets=tuple(
                 self._load(partition.period.key, trial, order.sites(trial), order.subject)
@@ -469,10 +472,16 @@ class _Organisation:
 
     name: str
     on_omission: OnOmission = DEFAULT_ON_OMISSION
+    report_rows: int = REPORT_ROWS
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        return cls(str(record.get("name", record["_id"])), on_omission_of(record.get("on_omission")))
+        rows = record.get("report_rows")
+        return cls(
+            str(record.get("name", record["_id"])),
+            on_omission_of(record.get("on_omission")),
+            rows if isinstance(rows, int) and rows > 0 else REPORT_ROWS,
+        )
 
 
 def _refuse_untold(request: ReportRequest, rendered: RenderedReport) -> None:
@@ -534,7 +543,7 @@ def _metadata(
 ) -> dict[str, MetadataValue[Any]]:
     return {
         "pages": MetadataValue.int(rendered.pages),
-        "bytes": MetadataValue.int(len(rendered.content)),
+        "bytes": MetadataValue.int(rendered.size),
         "SHA-256": MetadataValue.text(rendered.sha256),
         "format": MetadataValue.text(rendered.format.value),
         "trials": MetadataValue.text(", ".join(order.trials)),

@@ -25,6 +25,8 @@ class Format(StrEnum):
     CSV = "csv"
     XLSX = "xlsx"
     JSON = "json"
+    PARQUET = "parquet"
+    DATASET_JSON = "dataset_json"
 
 
 class CatchUp(StrEnum):

@@ -1,20 +1,23 @@
 """The report as CSV: a zip with one tidy table each, and a README that says what they are.
 
-For spreadsheets: UTF-8 with a byte order mark, and no cell that a spreadsheet would run as a formula.
-Numbers stay numbers, negative ones too. The bytes follow from the request alone.
+For spreadsheets: UTF-8 with a byte order mark, and no cell that a spreadsheet would run as a formula;
+the README, last in the zip, counts what was done to cells. Numbers stay numbers, negative ones too. Rows
+are written batch by batch. The bytes follow from the request alone.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from io import BytesIO, StringIO
-from math import isfinite
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import IO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from reporting_pipeline.domain.datasets import TABLES, open_columns
 from reporting_pipeline.domain.facts import Listing
@@ -22,6 +25,16 @@ from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.rows import (
+    CellNotes,
+    RowTable,
+    is_text,
+    longer_than_a_cell,
+    mapped,
+    refuse_too_many,
+    table_of_frame,
+    table_of_listings,
+)
 from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
 
 #: Of tables that only some report types have.
@@ -86,15 +99,18 @@ def tables_of(content: ReportContent) -> dict[str, pd.DataFrame]:
         if name in _WHOLE:
             tables[name] = _WHOLE[name](content)
             continue
-        frames = []
-        if not columns_of(name, content):
-            continue
-        for trial in content.trials:
-            frame = _table(name, trial, content)
-            frame.insert(0, "trial", trial.trial)
-            frames.append(frame)
-        tables[name] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["trial"])
+        if columns_of(name, content):
+            tables[name] = _over_trials(name, content)
     return tables
+
+
+def _over_trials(name: str, content: ReportContent) -> pd.DataFrame:
+    frames = []
+    for trial in content.trials:
+        frame = _table(name, trial, content)
+        frame.insert(0, "trial", trial.trial)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["trial"])
 
 
 def columns_of(name: str, content: ReportContent) -> list[str]:
@@ -108,11 +124,15 @@ def columns_of(name: str, content: ReportContent) -> list[str]:
 def _table(name: str, trial: TrialFigures, content: ReportContent) -> pd.DataFrame:
     if name == "site_activity":
         return trial.site_activity.rename_axis("site").reset_index()
-    listing: Listing = getattr(trial, name) if hasattr(trial, name) else trial.tables[name]
-    frame = listing.frame
+    frame = _listing(name, trial).frame
     if name in TABLES:
         return frame[columns_of(name, content)].copy()
     return frame.drop(columns=["window"])
+
+
+def _listing(name: str, trial: TrialFigures) -> Listing:
+    found: Listing = getattr(trial, name) if hasattr(trial, name) else trial.tables[name]
+    return found
 
 
 def _omissions(content: ReportContent) -> pd.DataFrame:
@@ -153,46 +173,124 @@ def key_figures(content: ReportContent) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["trial", "figure", "label", "current", "previous", "definition"])
 
 
-def write(content: ReportContent, request: ReportRequest) -> bytes:
-    """The zip's bytes."""
-    buffer = BytesIO()
-    tables = tables_of(content)
-    with ZipFile(buffer, "w", ZIP_DEFLATED, compresslevel=6) as archive:
-        _add(archive, content, "README.txt", _readme(content, request, tables))
-        for name, table in tables.items():
-            _add(archive, content, f"{name}.csv", _csv(table))
-    return buffer.getvalue()
+def row_tables(content: ReportContent, request: ReportRequest) -> list[RowTable]:
+    """All tables of a report in order, in batches. Raises ReportError for more rows than are allowed."""
+    if content.own_tables is not None:
+        tables = [table_of_frame(name, frame) for name, frame in tables_of(content).items()]
+    else:
+        tables = _common_tables(content)
+    refuse_too_many(request, tables)
+    return tables
 
 
-def _add(archive: ZipFile, content: ReportContent, name: str, text: str) -> None:
-    closing = content.period.end_at
+def _common_tables(content: ReportContent) -> list[RowTable]:
+    tables = [table_of_frame("key_figures", key_figures(content))]
+    for name in list(TABLE_NOTES)[1:]:
+        columns = columns_of(name, content)
+        if not columns:
+            continue
+        if name in _WHOLE:
+            tables.append(table_of_frame(name, _WHOLE[name](content)))
+        elif name in TABLES:
+            listings = [(trial.trial, _listing(name, trial)) for trial in content.trials]
+            tables.append(table_of_listings(name, columns, listings))
+        else:
+            tables.append(table_of_frame(name, _over_trials(name, content)))
+    return tables
+
+
+def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
+    """Write the zip."""
+    tables = row_tables(content, request)
+    notes, closing = CellNotes(), content.period.end_at
+    with ZipFile(out, "w", ZIP_DEFLATED, compresslevel=DEFLATE_LEVEL) as archive:
+        for table in tables:
+            with archive.open(entry(closing, f"{table.name}.csv"), "w", force_zip64=True) as file:
+                write_rows(table, file, notes)
+        readme = _readme(content, request, tables, notes).encode("utf-8-sig", "replace")
+        archive.writestr(entry(closing, "README.txt"), readme)
+
+
+def entry(closing: datetime, name: str, compression: int = ZIP_DEFLATED) -> ZipInfo:
+    """A file of a zip, dated by the period's end."""
     info = ZipInfo(name, (closing.year, closing.month, closing.day, closing.hour, closing.minute, 0))
-    info.compress_type = ZIP_DEFLATED
+    info.compress_type = compression
     info.external_attr = 0o644 << 16
-    archive.writestr(info, text.encode("utf-8-sig", "replace"))
+    return info
 
 
-def _csv(table: pd.DataFrame) -> str:
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(table.columns)
-    writer.writerows(zip(*(_cells(table[column]) for column in table.columns), strict=True))
-    return out.getvalue()
+def write_rows(table: RowTable, file: IO[bytes], notes: CellNotes) -> None:
+    """One table as CSV (RFC 4180), UTF-8 with a byte order mark."""
+    file.write(("\ufeff" + ",".join(table.schema.names) + "\r\n").encode())
+    for batch in table.batches():
+        if not batch.num_rows:
+            continue
+        cells = [_cells(column, notes) for column in batch.columns]
+        frame = pl.DataFrame(pa.table(cells, names=table.schema.names))
+        frame.write_csv(file, include_header=False, line_terminator="\r\n", quote_style="necessary")
 
 
-def _cells(column: pd.Series) -> Iterable[object]:
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return [moment.isoformat() if not pd.isna(moment) else "" for moment in column]
-    if pd.api.types.is_float_dtype(column):
-        return [_shortest(value) if isfinite(value) else "" for value in column.tolist()]
-    return [harmless(value) for value in column.tolist()]
+def _cells(column: pa.Array, notes: CellNotes) -> pa.Array:
+    """The cells of a column as text; null where there is nothing."""
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return mapped(column.cast(pa.string()), lambda text: text.replace(" ", "T").replace("Z", "+00:00"))
+    if pa.types.is_boolean(kind):
+        return pc.if_else(column, "True", "False")
+    if not is_text(kind):
+        shown = pc.if_else(pc.is_finite(column), column, None)
+        return mapped(shown.cast(pa.string()), _shortest)
+    return harmless_texts(column, notes)
 
 
-def _shortest(value: float) -> str:
+def harmless_texts(column: pa.Array, notes: CellNotes) -> pa.Array:
+    """Texts that no spreadsheet runs, without control characters; "" is null."""
+    column = pc.if_else(pc.equal(column, ""), None, column)
+    notes.overlong += longer_than_a_cell(column)
+    plain = pc.match_substring_regex(column, _PLAIN)
+    if pc.all(plain).as_py() is not False:
+        return column
+    odd = pc.if_else(plain, None, column)
+    readable = mapped(odd, without_controls)
+    safe = mapped(readable, lambda text: str(harmless(text)))
+    notes.replaced += pc.sum(pc.not_equal(readable, odd)).as_py() or 0
+    notes.apostrophes += pc.sum(pc.not_equal(safe, readable)).as_py() or 0
+    return pc.coalesce(safe, column)
+
+
+def without_controls(text: str) -> str:
+    """`text` with U+FFFD for control characters, but for tabs and line breaks."""
+    return text.translate(_CONTROLS)
+
+
+def cell_notes(notes: CellNotes) -> list[str]:
+    """What was done to cells, a sentence each."""
+    told = (
+        (notes.apostrophes, "begin with an apostrophe for that reason"),
+        (notes.replaced, "had control characters, which stand as U+FFFD"),
+        (notes.overlong, "are longer than the 32,767 characters that Excel holds in one"),
+    )
+    return [f"Cells that {what}: {number}." for number, what in told if number]
+
+
+#: Half of zlib's usual time; a report grows by a few per cent.
+DEFLATE_LEVEL = 4
+_CONTROLS = {code: "\ufffd" for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)}
+#: Texts that need no second look.
+_PLAIN = r"^[0-9A-Za-z][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+
+
+def _shortest(number: str) -> str:
+    """ "1000000" of Arrow's "1e+06": a person reads it, and so does every program."""
+    if "e" not in number:
+        return number
+    value = float(number)
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
-def _readme(content: ReportContent, request: ReportRequest, tables: Mapping[str, pd.DataFrame]) -> str:
+def _readme(
+    content: ReportContent, request: ReportRequest, tables: Sequence[RowTable], notes: CellNotes
+) -> str:
     lines = [
         clean(f"{content.title}, {wording.period_title(content.period)}"),
         "",
@@ -212,10 +310,11 @@ def _readme(content: ReportContent, request: ReportRequest, tables: Mapping[str,
         lines += [f"No document that matches the filters arrived this {content.noun}.", ""]
     filters = [f"  {name}: {clean(selected)}" for name, selected in filter_rows(content.filters)]
     lines += ["Filters", *filters, "", "Tables"]
-    lines += [f"  {name}.csv ({len(table)} rows): {note_of(name)}" for name, table in tables.items()]
+    lines += [f"  {one.name}.csv ({one.rows} rows): {note_of(one.name)}" for one in tables]
     lines += [
         "",
         "UTF-8, comma-separated. Text that a spreadsheet would run as a formula begins with an apostrophe.",
+        *cell_notes(notes),
         "Statistics may use only the columns `value`, `unit`, `low` and `high`: they are in standard units.",
         "Not where `comparator` says that a value is a limit, or `units_differ` that units of a test differ.",
         "",

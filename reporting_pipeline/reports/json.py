@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
@@ -27,8 +27,8 @@ from reporting_pipeline.reports.sections import ReportContent
 _NO_LISTINGS = ("key_figures", "site_activity", "findings", "omissions", "figure_documents")
 
 
-def write(content: ReportContent, request: ReportRequest) -> bytes:
-    """The file's bytes, UTF-8."""
+def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
+    """Write the file, UTF-8."""
     names = {trial.trial: _own_ids(trial) for trial in content.trials}
     whole = {
         "figures": {trial.trial: _figures(trial, names[trial.trial]) for trial in content.trials},
@@ -48,7 +48,7 @@ def write(content: ReportContent, request: ReportRequest) -> bytes:
         ],
     }
     text = json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
-    return f"{text}\n".encode("utf-8", "replace")
+    out.write(f"{text}\n".encode("utf-8", "replace"))
 
 
 def _own_ids(trial: TrialFigures) -> Mapping[str, str]:

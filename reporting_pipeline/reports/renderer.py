@@ -13,7 +13,8 @@ from datetime import datetime
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 from pydantic import ValidationError
 
@@ -24,7 +25,7 @@ from reporting_pipeline.domain.figures import figures_for, selects_trial, total
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.parameters import Parameters, problems_of
 from reporting_pipeline.domain.subscriptions import Format
-from reporting_pipeline.reports import csv, json, xlsx
+from reporting_pipeline.reports import csv, dataset_json, json, parquet, xlsx
 from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.reports.pdf.binding import Page, SharedBody, bind_body
 from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts, shared_cover
@@ -35,7 +36,7 @@ from reporting_pipeline.reports.types import report_type
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Changes with anything that changes the bytes of a report for the same data.
-LAYOUT_VERSION = "6"
+LAYOUT_VERSION = "7"
 
 _DISCLOSED_KEPT = 16
 
@@ -44,9 +45,27 @@ CONTENT_TYPES = {
     Format.CSV: "application/zip",
     Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     Format.JSON: "application/json",
+    Format.PARQUET: "application/zip",
+    Format.DATASET_JSON: "application/zip",
 }
-_SUFFIX = {Format.PDF: "pdf", Format.CSV: "zip", Format.XLSX: "xlsx", Format.JSON: "json"}
-_WRITERS = {Format.CSV: csv.write, Format.XLSX: xlsx.write, Format.JSON: json.write}
+_SUFFIX = {
+    Format.PDF: "pdf",
+    Format.CSV: "zip",
+    Format.XLSX: "xlsx",
+    Format.JSON: "json",
+    Format.PARQUET: "parquet.zip",
+    Format.DATASET_JSON: "dataset-json.zip",
+}
+_WRITERS: Mapping[Format, Callable[[ReportContent, ReportRequest, IO[bytes]], None]] = {
+    Format.CSV: csv.write,
+    Format.XLSX: xlsx.write,
+    Format.JSON: json.write,
+    Format.PARQUET: parquet.write,
+    Format.DATASET_JSON: dataset_json.write,
+}
+#: A file up to so many bytes is kept in memory; a larger one lies on disk without a name.
+KEPT_IN_MEMORY = 8 << 20
+_READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -96,15 +115,17 @@ class ReportRenderer:
         key = self.body_key(request)
         body = self._body(key, request)
         pages = 0
+        file: bytes | IO[bytes]
         if body.pdf is not None:
             content, digest = body.pdf.bind(personal_parts(request, body.content.title))
             pages = body.pdf.pages
+            file, size = content, len(content)
         else:
-            content = _WRITERS[request.subscription.format](body.content, request)
-            digest = sha256(content).hexdigest()
+            file, size, digest = _written(body.content, request)
         kind = request.subscription.format
         return RenderedReport(
-            content=content,
+            body=file,
+            size=size,
             sha256=digest,
             pages=pages,
             format=kind,
@@ -138,6 +159,26 @@ class ReportRenderer:
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return body
+
+
+def _written(content: ReportContent, request: ReportRequest) -> tuple[bytes | IO[bytes], int, str]:
+    """The bytes, or where they are many the open file; its size in bytes; its SHA-256 in hexadecimal."""
+    file: IO[bytes] = SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115 - goes with the report
+    try:
+        _WRITERS[request.subscription.format](content, request, file)
+        size = file.tell()
+        file.seek(0)
+        if size <= KEPT_IN_MEMORY:
+            with file:
+                whole = file.read()
+            return whole, size, sha256(whole).hexdigest()
+        digest = sha256()
+        while part := file.read(_READ_AT_ONCE):
+            digest.update(part)
+    except BaseException:
+        file.close()
+        raise
+    return file, size, digest.hexdigest()
 
 
 def content_of(

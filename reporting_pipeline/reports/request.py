@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import IO
+from weakref import finalize
 
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import POLICIES, Policy
@@ -42,6 +44,7 @@ class ReportRequest:
     omissions: tuple[Omission, ...] = ()  # trials without a usable dataset; datasets name theirs themselves
     source_findings: tuple[SourceFinding, ...] = ()
     audience: Audience = Audience.MONITOR  # what of the datasets is shown (`domain.disclosure`)
+    most_rows: int | None = None  # of all tables of CSV, XLSX, Parquet, Dataset-JSON; None: any number
     statuses: tuple[TrialDataset, ...] = ()  # the trials so far, for the types that need them
     medians: Mapping[str, Mapping[str, float | None]] = field(
         default_factory=dict
@@ -54,9 +57,13 @@ class ReportRequest:
 
 @dataclass(frozen=True)
 class RenderedReport:
-    """A finished file. `pages` is 0 for formats that have none."""
+    """A finished file. `pages` is 0 for formats that have none.
 
-    content: bytes
+    `body` is its bytes, or, where they are many, an open file without a name that is closed with this object.
+    """
+
+    body: bytes | IO[bytes]
+    size: int  # bytes
     sha256: str
     pages: int
     format: Format
@@ -65,3 +72,15 @@ class RenderedReport:
     data_as_of: datetime
     body_id: str
     omissions: tuple[Omission, ...] = ()  # all that the report leaves out, as it says itself
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.body, bytes):
+            finalize(self, self.body.close)
+
+    @property
+    def content(self) -> bytes:
+        """All bytes at once; large files are better read from `body`."""
+        if isinstance(self.body, bytes):
+            return self.body
+        self.body.seek(0)
+        return self.body.read()

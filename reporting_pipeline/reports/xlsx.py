@@ -1,34 +1,42 @@
 """The report as a workbook: an overview, one sheet per table, the definitions.
 
-Rows are streamed (constant memory). Text is written as text, never as a formula or a link. The
-bytes follow from the request alone: creation date and file times are the period's closing time.
+Rows are streamed (constant memory); a report of many rows by `xlsx_rows`, which is six times as fast. Text
+is written as text, never as a formula or a link. The bytes follow from the request alone: creation date and
+file times are the period's closing time.
 """
 
 from __future__ import annotations
 
-from io import BytesIO
 from math import isfinite
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import xlsxwriter
 
 from reporting_pipeline.domain.figures import Figure
-from reporting_pipeline.reports import wording
-from reporting_pipeline.reports.csv import TABLE_NOTES, tables_of
+from reporting_pipeline.reports import wording, xlsx_rows
+from reporting_pipeline.reports.csv import TABLE_NOTES, row_tables, tables_of
 from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
+from reporting_pipeline.reports.xlsx_rows import cell_text
 
-#: What Excel holds in a cell (UTF-16 units) and on a sheet; longer is cut with a mark, further is said there.
-LONGEST_CELL = 32_767
-MOST_ROWS = 1_048_574
-_CUT = " [cut]"
+#: Up to so many rows are written by XlsxWriter, with types and widths by cell.
+FEW_ROWS = 50_000
 
 
-def write(content: ReportContent, request: ReportRequest) -> bytes:
-    """The workbook's bytes."""
-    buffer = BytesIO()
+def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
+    """Write the workbook."""
+    tables = row_tables(content, request)
+    if sum(table.rows for table in tables) > FEW_ROWS:
+        xlsx_rows.write(
+            tables, overview_rows(content, request), definition_rows(), content.period.end_at, out
+        )
+        return
+    _write_few(content, request, out)
+
+
+def _write_few(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
     options = {
         "constant_memory": True,
         "strings_to_formulas": False,
@@ -38,7 +46,7 @@ def write(content: ReportContent, request: ReportRequest) -> bytes:
         "remove_timezone": True,
         "default_date_format": "yyyy-mm-dd hh:mm",
     }
-    with xlsxwriter.Workbook(buffer, options) as book:
+    with xlsxwriter.Workbook(out, options) as book:
         closing = content.period.end_at.replace(tzinfo=None)
         book.set_properties(
             {
@@ -54,7 +62,6 @@ def write(content: ReportContent, request: ReportRequest) -> bytes:
         for name, table in tables_of(content).items():
             _sheet(book, formats, name, table, content.period.timezone)
         _definitions(book, formats)
-    return buffer.getvalue()
 
 
 def _formats(book: Any) -> dict[str, Any]:
@@ -70,40 +77,16 @@ def _formats(book: Any) -> dict[str, Any]:
     }
 
 
-def _text(value: object) -> str:
-    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # Excel breaks lines at a line feed alone
-    text = text.translate(_CONTROLS).encode("utf-8", "replace").decode()
-    units = len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
-    if units <= LONGEST_CELL:
-        return text
-    room = (LONGEST_CELL - len(_CUT)) * 2
-    return text.encode("utf-16-le")[:room].decode("utf-16-le", "ignore") + _CUT
-
-
-#: XML cannot hold these; shown as the replacement character.
-_CONTROLS = {code: "\ufffd" for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0xFFFE, 0xFFFF)}
-
-
 def _overview(book: Any, formats: dict[str, Any], content: ReportContent, request: ReportRequest) -> None:
     sheet = book.add_worksheet("Overview")
     sheet.set_column(0, 0, 34)
     sheet.set_column(1, 3, 22)
-    sheet.write_string(0, 0, _text(content.title), formats["title"])
-    facts = [
-        ("Prepared for", request.owner_name),
-        ("Organisation", content.organisation),
-        ("Subscription", request.subscription.name),
-        ("Document", request.document_id),
-        ("Period", wording.period_detail(content.period)),
-        ("Data as of", wording.moment(content.data_as_of, content.period.timezone)),
-        ("Trials", ", ".join(trial.trial for trial in content.trials)),
-        *filter_rows(content.filters),
-        *(("Left out", omission_text(one)) for one in content.omissions),
-    ]
+    sheet.write_string(0, 0, cell_text(content.title), formats["title"])
+    facts = overview_rows(content, request)
     row = 2
     for label, value in facts:
         sheet.write_string(row, 0, label, formats["bold"])
-        sheet.write_string(row, 1, _text(value))
+        sheet.write_string(row, 1, cell_text(value))
         row += 1
     if content.is_empty:
         statement = f"No document that matches the filters arrived this {content.noun}."
@@ -125,6 +108,26 @@ def _overview(book: Any, formats: dict[str, Any], content: ReportContent, reques
                 sheet.write_number(row, column, number, style)
 
 
+def overview_rows(content: ReportContent, request: ReportRequest) -> list[tuple[str, str]]:
+    """What the report is, line by line."""
+    return [
+        ("Prepared for", request.owner_name),
+        ("Organisation", content.organisation),
+        ("Subscription", request.subscription.name),
+        ("Document", request.document_id),
+        ("Period", wording.period_detail(content.period)),
+        ("Data as of", wording.moment(content.data_as_of, content.period.timezone)),
+        ("Trials", ", ".join(trial.trial for trial in content.trials)),
+        *filter_rows(content.filters),
+        *(("Left out", omission_text(one)) for one in content.omissions),
+    ]
+
+
+def definition_rows() -> list[tuple[str, str]]:
+    """What figures and tables are."""
+    return [*((figure.label, figure.definition) for figure in Figure), *TABLE_NOTES.items()]
+
+
 def _heading(column: str, cells: pd.Series, timezone: str) -> str:
     """The column's name; what is a moment or a day says in which zone."""
     zone = "UTC" if pd.api.types.is_datetime64_any_dtype(cells) else timezone if column == "day" else ""
@@ -140,15 +143,12 @@ def _sheet(book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame, t
         longest = table[column].head(200).astype(str).str.len().max() if len(table) else 0
         sheet.set_column(place, place, min(max(len(column) + 2, int(longest or 0) + 1, 9), 48))
     if columns:
-        sheet.autofilter(0, 0, max(min(len(table), MOST_ROWS), 1), len(columns) - 1)
+        sheet.autofilter(0, 0, max(len(table), 1), len(columns) - 1)
     for place, column in enumerate(columns):
         sheet.write_string(0, place, _heading(column, table[column], timezone), formats["head"])
     writers = [_writer(sheet, table[column], formats) for column in columns]
     values = [table[column].tolist() for column in columns]
     for row, cells in enumerate(zip(*values, strict=True), 1):
-        if row > MOST_ROWS:
-            sheet.write_string(row, 0, f"{len(table) - MOST_ROWS} more rows: see the CSV")
-            break
         for place, (write_cell, cell) in enumerate(zip(writers, cells, strict=True)):
             write_cell(row, place, cell)
 
@@ -164,7 +164,7 @@ def _writer(sheet: Any, column: pd.Series, formats: dict[str, Any]) -> Any:
         return lambda row, place, cell: sheet.write_boolean(row, place, cell)
     if pd.api.types.is_numeric_dtype(column):
         return lambda row, place, cell: None if not isfinite(cell) else sheet.write_number(row, place, cell)
-    return lambda row, place, cell: sheet.write_string(row, place, _text(cell)) if cell != "" else None
+    return lambda row, place, cell: sheet.write_string(row, place, cell_text(cell)) if cell != "" else None
 
 
 def _definitions(book: Any, formats: dict[str, Any]) -> None:
@@ -174,7 +174,6 @@ def _definitions(book: Any, formats: dict[str, Any]) -> None:
     sheet.freeze_panes(1, 0)
     sheet.write_string(0, 0, "Figure or table", formats["head"])
     sheet.write_string(0, 1, "What it is", formats["head"])
-    entries = [*((figure.label, figure.definition) for figure in Figure), *TABLE_NOTES.items()]
-    for row, (name, meaning) in enumerate(entries, 1):
+    for row, (name, meaning) in enumerate(definition_rows(), 1):
         sheet.write_string(row, 0, name)
         sheet.write_string(row, 1, meaning, formats["wrap"])

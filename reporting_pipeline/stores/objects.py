@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from itertools import chain
+from typing import IO, TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -37,6 +38,7 @@ CLIENT_CONFIG = Config(
 )
 #: So many objects are asked after side by side.
 ASKED_AT_ONCE = 8
+PART_BYTES = 8 << 20  # of a multipart upload; S3 takes 10,000 parts
 DELETED_AT_ONCE = 1_000  # what S3 takes in one request
 
 
@@ -99,6 +101,47 @@ class ObjectStore:
             )
         MEASURES.count("s3_bytes", len(body), direction="put", kind=key.partition("/")[0])
         return StoredObject(key, len(body), digest.hexdigest())
+
+    def put_file(self, key: str, file: bytes | IO[bytes], content_type: str) -> int:
+        """Store a file from its beginning; its size in bytes. What is larger than a part goes by multipart
+        upload, a part in memory at a time, each verified by the server; a broken one leaves nothing."""
+        if isinstance(file, bytes):
+            return self.put(key, file, content_type).size
+        file.seek(0)
+        first = file.read(PART_BYTES)
+        if len(first) < PART_BYTES:
+            return self.put(key, first, content_type).size
+        with MEASURES.timed("s3", operation="put"):
+            size = self._put_parts(
+                key, chain([first], iter(partial(file.read, PART_BYTES), b"")), content_type
+            )
+        MEASURES.count("s3_bytes", size, direction="put", kind=key.partition("/")[0])
+        return size
+
+    def _put_parts(self, key: str, parts: Iterable[bytes], content_type: str) -> int:
+        where: Any = {"Bucket": self.bucket, "Key": key}
+        upload = self.client.create_multipart_upload(
+            **where,
+            ContentType=content_type,
+            ChecksumAlgorithm="SHA256",
+            **_tagging(key),
+            **self._encryption_arguments(),
+        )["UploadId"]
+        try:
+            size, stored = 0, []
+            for number, part in enumerate(parts, 1):
+                checksum = base64.b64encode(hashlib.sha256(part).digest()).decode()
+                answer = self.client.upload_part(
+                    **where, UploadId=upload, PartNumber=number, Body=part, ChecksumSHA256=checksum
+                )
+                stored.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum})
+                size += len(part)
+            whole: Any = {"Parts": stored}
+            self.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=whole)
+        except BaseException:
+            self.client.abort_multipart_upload(**where, UploadId=upload)
+            raise
+        return size
 
     def put_once(self, key: str, body: bytes, content_type: str, kept_until: datetime) -> None:
         """Store what is never written over. Locked until `kept_until` where the bucket locks objects.

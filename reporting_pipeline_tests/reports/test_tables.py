@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO, StringIO
 from zipfile import ZipFile
 
+import pyarrow.parquet as pq
 import pytest
 from openpyxl import load_workbook
 
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.domain.subscriptions import Filters, Format
+from reporting_pipeline.reports import xlsx, xlsx_rows
 from reporting_pipeline.reports.csv import harmless
 from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.request import ReportError
 from reporting_pipeline_tests.reports.conftest import make_dataset, make_request
 
 NewRenderer = Callable[[], ReportRenderer]
@@ -124,7 +129,7 @@ def test_a_note_longer_than_a_cell_is_cut_with_a_mark(renderer: ReportRenderer) 
     assert text.endswith("[cut]")
 
 
-@pytest.mark.parametrize("format", [Format.CSV, Format.XLSX])
+@pytest.mark.parametrize("format", [Format.CSV, Format.XLSX, Format.PARQUET, Format.DATASET_JSON])
 def test_tables_are_the_same_bytes_again(new_renderer: NewRenderer, format: Format) -> None:
     first, second = (new_renderer().render(make_request(format=format)) for _ in range(2))
     assert first.content == second.content
@@ -151,3 +156,85 @@ def test_an_empty_period_makes_tables_with_headers(renderer: ReportRenderer, for
         with ZipFile(BytesIO(content)) as archive:
             assert b"No document that matches the filters" in archive.read("README.txt")
             assert archive.read("documents.csv").startswith(b"\xef\xbb\xbftrial,document_id")
+
+
+def test_a_workbook_of_many_rows_says_the_same_as_one_of_few(
+    new_renderer: NewRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two engines: the cells of every table are equal, the bytes the same again, nothing is a formula."""
+    data = make_dataset(term=EVIL, note="a\x0bb" + "y" * 40_000)
+    few = load_workbook(BytesIO(new_renderer().render(make_request(data, format=Format.XLSX)).content))
+    monkeypatch.setattr(xlsx, "FEW_ROWS", 0)
+    reports = [new_renderer().render(make_request(data, format=Format.XLSX)) for _ in range(2)]
+    assert reports[0].content == reports[1].content
+    many = load_workbook(BytesIO(reports[0].content))
+    assert many.sheetnames == few.sheetnames
+    for name in few.sheetnames[1:-1]:
+        rows = [[c.value for row in book[name].iter_rows(min_row=2) for c in row] for book in (few, many)]
+        assert rows[0] == [pytest.approx(one) if isinstance(one, float) else one for one in rows[1]], name
+    assert not any(cell.data_type == "f" for sheet in many for row in sheet.iter_rows() for cell in row)
+    assert many.properties.created == few.properties.created
+
+
+def test_a_table_goes_on_in_a_second_sheet_where_excel_ends(
+    renderer: ReportRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xlsx, "FEW_ROWS", 0)
+    monkeypatch.setattr(xlsx_rows, "MOST_ROWS", 7)
+    report = renderer.render(make_request(make_dataset(), format=Format.XLSX))
+    book = load_workbook(BytesIO(report.content))
+    sheets = ["Labs", "Labs (2)", "Labs (3)"]
+    assert [book[name].max_row - 1 for name in sheets] == [7, 7, 6]
+    column = [cell.value for cell in book["Labs"][1]].index("value") + 1
+    values = [
+        book[name].cell(row, column).value for name in sheets for row in range(2, book[name].max_row + 1)
+    ]
+    assert values == [-2 + 5 * number for number in range(20)]
+
+
+def test_the_readme_counts_what_was_done_to_cells(renderer: ReportRenderer) -> None:
+    data = make_dataset(term=EVIL, note="\x07" + "y" * 40_000)
+    with ZipFile(BytesIO(renderer.render(make_request(data, format=Format.CSV)).content)) as archive:
+        readme = archive.read("README.txt").decode("utf-8-sig")
+        documents = archive.read("documents.csv").decode("utf-8-sig")
+    assert "Cells that begin with an apostrophe for that reason: 3." in readme
+    assert "Cells that had control characters, which stand as U+FFFD: 9." in readme
+    assert "Cells that are longer than the 32,767 characters that Excel holds in one: 9." in readme
+    assert "\x07" not in documents
+    assert "y" * 40_000 in documents
+
+
+def test_parquet_holds_the_values_as_they_are(renderer: ReportRenderer) -> None:
+    report = renderer.render(make_request(make_dataset(term=EVIL), format=Format.PARQUET))
+    assert report.file_name.endswith(".parquet.zip")
+    with ZipFile(BytesIO(report.content)) as archive:
+        events = pq.read_table(BytesIO(archive.read("adverse_events.parquet")))
+        documents = pq.read_table(BytesIO(archive.read("documents.parquet")))
+        labs = pq.read_table(BytesIO(archive.read("labs.parquet")))
+    assert set(events["term"].to_pylist()) == {EVIL}
+    assert labs["value"].to_pylist()[:2] == [-2.0, 3.0]
+    assert str(documents.schema.field("received_at").type) == "timestamp[us, tz=UTC]"
+    assert "window" not in documents.column_names
+
+
+def test_dataset_json_has_the_attributes_and_rows_of_the_standard(renderer: ReportRenderer) -> None:
+    odd = 'a "quoted" \\ text\n\x00'
+    report = renderer.render(make_request(make_dataset(term=odd), format=Format.DATASET_JSON))
+    with ZipFile(BytesIO(report.content)) as archive:
+        found = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    events = found["adverse_events.json"]
+    assert events["datasetJSONVersion"] == "1.1.0"
+    assert events["records"] == len(events["rows"]) == 3
+    names = [column["name"] for column in events["columns"]]
+    assert {len(row) for row in events["rows"]} == {len(names)}
+    assert events["rows"][0][names.index("term")] == odd
+    types = {column["name"]: column["dataType"] for column in found["documents.json"]["columns"]}
+    assert (types["received_at"], types["synthetic"], types["file_size"]) == ("datetime", "boolean", "double")
+    assert found["deviations.json"]["rows"] == []
+
+
+@pytest.mark.parametrize("format", [Format.CSV, Format.XLSX, Format.PARQUET, Format.DATASET_JSON])
+def test_more_rows_than_the_organisation_allows_are_refused(renderer: ReportRenderer, format: Format) -> None:
+    request = replace(make_request(make_dataset(), format=format), most_rows=10)
+    with pytest.raises(ReportError, match=r"allows 10: select fewer trials"):
+        renderer.render(request)
