@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo dev test browser check bench clean
+.PHONY: install demo dev test browser check bench release clean
 
 install: $(STAMP)
 
@@ -48,6 +48,20 @@ coverage: install  ## the lines and branches that no quick test reaches
 bench: install  ## every benchmark, small
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m benchmarks
+
+RELEASE := dist/release
+
+release: install  ## wheel and sdist, hashes of every dependency, SBOM (CycloneDX), licences: in dist/release
+	rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	$(BIN)/uv build --quiet --out-dir $(RELEASE) .
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint constraints.txt --extra celery pyproject.toml --output-file $(RELEASE)/requirements.txt
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(RELEASE)/.venv
+	$(BIN)/uv pip install --quiet --python $(RELEASE)/.venv/bin/python --require-hashes --requirement $(RELEASE)/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(RELEASE)/.venv/bin/python --no-deps $(RELEASE)/*.whl
+	$(BIN)/uv tool run --quiet --from cyclonedx-bom cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-format JSON --output-file $(RELEASE)/sbom.cdx.json $(RELEASE)/.venv/bin/python
+	$(BIN)/uv tool run --quiet pip-licenses --python $(RELEASE)/.venv/bin/python --format json --with-urls --output-file $(RELEASE)/licences.json
+	rm -rf $(RELEASE)/.venv
+	cd $(RELEASE) && sha256sum *.whl *.tar.gz requirements.txt sbom.cdx.json licences.json > SHA256SUMS
 
 clean:  ## stop the embedded servers and forget this machine's data
 	-$(BIN)/reporting-pipeline servers stop

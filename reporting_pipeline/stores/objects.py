@@ -70,7 +70,11 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ListedObject:
-    """One entry of a listing, in the order of the keys' UTF-8 bytes."""
+    """One entry of a listing.
+
+    S3 lists in the order of the keys' UTF-8 bytes; stores on a file system do not (a/b before a-/b), so
+    whoever needs an order sorts.
+    """
 
     key: str
     size: int  # bytes

@@ -33,9 +33,9 @@ def bare_environment(**extra: str) -> dict[str, str]:
 def daemon(home: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Dagster's daemon on the definitions of the product, as its own process group, ended at the end."""
     dagster_home = home / "dagster"
-    dagster_home.mkdir(parents=True)
+    dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
-    with (home / "daemon.log").open("wb") as log:
+    with (home / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
             [program("dagster-daemon"), "run", "-m", "reporting_pipeline.definitions"],
             env={**environment, "DAGSTER_HOME": str(dagster_home)},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reporting_pipeline.operations.backup.drill import drill_restore
 from reporting_pipeline.operations.backup.restore import (
     NotEmpty,
     read_manifest,
@@ -26,6 +27,7 @@ from reporting_pipeline.stores.restores import (
     learn_what_was_sent,
     release_held,
 )
+from reporting_pipeline.stores.upkeep import last_upkeep
 from reporting_pipeline_tests.operations.ledger import Ledger
 
 KEY = bytes(range(32))
@@ -36,6 +38,42 @@ def empty(database: Database) -> Iterator[Database]:
     other = database.client.get_database(f"{database.name}_r", codec_options=database.codec_options)
     yield other
     other.client.drop_database(other.name)
+
+
+def test_an_object_is_missing_only_where_it_is_not_there_however_a_store_orders_its_keys(
+    database: Database, objects: ObjectStore, empty: Database, tmp_path: Path
+) -> None:
+    end = Ledger(database, objects).week(0, reports=2).end_at
+    for key in ("reports/a/b", "reports/a-/b", "reports/a.b"):
+        objects.put(key, b"one", "text/plain")
+    place = Folder(tmp_path)
+    take_backup(database, objects, place, KEY, end)
+    assert restore_backup(empty, place, KEY, end, objects=objects).missing_objects == 0
+
+
+def test_a_drill_restores_for_real_measures_and_leaves_nothing_behind(
+    database: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    end = Ledger(database, objects).week(0, reports=5).end_at
+    place = Folder(tmp_path)
+    manifest = take_backup(database, objects, place, KEY, end)
+    before = set(database.client.list_database_names())
+    moments = iter([end + timedelta(minutes=7), end + timedelta(minutes=9)])
+    done = drill_restore(database, objects, place, KEY, lambda: next(moments))
+    assert (done.point, done.time) == (timedelta(minutes=7), timedelta(minutes=2))
+    assert done.records == sum(manifest.records.values())
+    assert set(database.client.list_database_names()) == before
+    assert database.restores.count_documents({}) == 0, "the deployment itself was not restored"
+    last = last_upkeep(database, "restore_drill")
+    assert last is not None
+    assert (last["ok"], last["point_seconds"], last["time_seconds"]) == (True, 420.0, 120.0)
+    assert done.problems(timedelta(minutes=10), timedelta(minutes=5)) == []
+    assert [one.split(" is ")[0] for one in done.problems(timedelta(minutes=5), timedelta(minutes=5))] == [
+        "the latest backup"
+    ]
+    with pytest.raises(BackupDamaged):
+        drill_restore(database, objects, place, bytes(32), lambda: end)
+    assert set(database.client.list_database_names()) == before
 
 
 def test_what_is_restored_into_an_empty_place_is_what_was_there(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from reporting_pipeline.cli.operate.stores import deployment_settings, named_mongodb, open_stores
 from reporting_pipeline.cli.plain import plain_errors
+from reporting_pipeline.operations.backup.drill import RECOVERY_POINT, RECOVERY_TIME, drill_restore
 from reporting_pipeline.operations.backup.restore import read_manifest, restore_backup, verify_backup
 from reporting_pipeline.operations.backup.take import take_backup
 from reporting_pipeline.operations.backup.vault import backup_key, open_place
@@ -66,6 +67,34 @@ def restore(target: Target, backup: Name = None) -> None:
         console.print(f"{done.held:,} deliveries are held: `reporting-pipeline backup held`")
         if done.missing_objects:
             console.print(f"{done.missing_objects:,} objects that the backup lists are not in the bucket")
+
+
+@app.command("drill")
+def drill(
+    target: Target,
+    point: Annotated[
+        float, typer.Option("--point-minutes", min=0, help="How old the latest backup may be.")
+    ] = RECOVERY_POINT.total_seconds() / 60,
+    time: Annotated[
+        float, typer.Option("--time-minutes", min=0, help="How long the restore may take.")
+    ] = RECOVERY_TIME.total_seconds() / 60,
+) -> None:
+    """Restore the latest backup into a database of its own and drop it. Exit code 2 where it was too slow."""
+    with plain_errors():
+        stores = open_stores()
+        key, place = backup_key(stores.settings), open_place(target, stores.settings)
+        done = drill_restore(stores.database, stores.objects, place, key, lambda: datetime.now(UTC))
+        console.print(
+            f"{done.backup}: {done.records:,} records stood again after {done.time.total_seconds():.1f} s; "
+            f"what was written in the last {done.point.total_seconds():.0f} s would be lost",
+            highlight=False,
+            soft_wrap=True,
+        )
+        problems = done.problems(timedelta(minutes=point), timedelta(minutes=time))
+        for problem in problems:
+            console.print(problem, highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(2)
 
 
 @app.command("held")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,8 +18,10 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions
 
+from reporting_pipeline.domain.reconciliation import Stored
 from reporting_pipeline.operations.backup.take import LATEST, MANIFEST, Manifest
 from reporting_pipeline.operations.backup.vault import BackupDamaged, Place, Vault
+from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
 from reporting_pipeline.stores.mongo import Database, Record, ensure_indexes
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.restores import mark_restored
@@ -115,12 +118,16 @@ def _listed(vault: Vault, manifest: Manifest) -> Iterator[tuple[str, int]]:
 
 
 def _missing(vault: Vault, manifest: Manifest, objects: ObjectStore) -> int:
-    """Both lists come in the order of the keys: one pass over each."""
-    standing = (entry.key for entry in objects.listing(""))
-    current = next(standing, None)
-    missing = 0
-    for key, _ in _listed(vault, manifest):
-        while current is not None and current.encode() < key.encode():
-            current = next(standing, None)
-        missing += current != key
-    return missing
+    """How many of the listed objects are not in the bucket: both lists sorted on disk, one pass over each."""
+    at = datetime.fromisoformat(manifest.at)
+    with closing(SortedOnDisk()) as then, closing(SortedOnDisk()) as now:
+        then.add_objects(Stored(key, size, at) for key, size in _listed(vault, manifest))
+        now.add_objects(Stored(one.key, one.size, one.modified_at) for one in objects.listing(""))
+        standing = (one.key for one in now.objects())
+        current = next(standing, None)
+        missing = 0
+        for listed in then.objects():
+            while current is not None and current.encode() < listed.key.encode():
+                current = next(standing, None)
+            missing += current != listed.key
+        return missing

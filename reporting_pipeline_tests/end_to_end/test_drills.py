@@ -1,0 +1,68 @@
+"""What an operator's bad day brings: the edition completes all the same, and nobody is mailed twice."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.editions import get_edition, open_edition
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.end_to_end.deployment import bare_environment, daemon, recipients, wait_until
+from reporting_pipeline_tests.end_to_end.test_killed_run import SUBSCRIPTIONS, fill
+from reporting_pipeline_tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.slow
+
+EVERYBODY = [f"reader{number:02}@example.org" for number in range(SUBSCRIPTIONS)]
+
+
+def variables(settings: Settings, endpoints: Endpoints, **changes: str) -> dict[str, str]:
+    return {
+        **endpoints.as_environment(),
+        "REPORTING_ENVIRONMENT": "test",
+        "REPORTING_HOME": str(settings.home),
+        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
+        "REPORTING_S3_BUCKET": settings.s3_bucket,
+        "REPORTING_HEARTBEAT_SECONDS": "1",
+        "REPORTING_SENSOR_INTERVAL_SECONDS": "1",
+        **changes,
+    }
+
+
+@pytest.fixture
+def edition(settings: Settings, database: Database, objects: ObjectStore) -> str:
+    """An edition of everybody, open, with nothing done yet."""
+    now = datetime.now(UTC)
+    period = Period.last_closed(Cadence.WEEKLY, now, settings.timezone)
+    fill(database, objects, period, now)
+    return open_edition(database, Cadence.WEEKLY, period.key, "schedule", now).id
+
+
+def completes(database: Database, edition: str, log: Path) -> None:
+    done = lambda: get_edition(database, edition).state.value == "completed"  # noqa: E731
+    wait_until("the edition completes", done, PATIENCE, log)
+
+
+def all_have_one_mail(database: Database, settings: Settings) -> None:
+    assert recipients(settings.outbox) == EVERYBODY
+    assert database.jobs.count_documents({"state": "completed"}) == SUBSCRIPTIONS
+    assert database.deliveries.count_documents({}) == SUBSCRIPTIONS
+    assert database.deliveries.count_documents({"state": "sent"}) == SUBSCRIPTIONS
+
+
+def test_two_daemons_by_accident_make_one_edition(
+    endpoints: Endpoints, settings: Settings, database: Database, edition: str, tmp_path: Path
+) -> None:
+    environment = bare_environment(**variables(settings, endpoints))
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(daemon(tmp_path, environment))
+        completes(database, edition, tmp_path / "daemon.log")
+    all_have_one_mail(database, settings)
