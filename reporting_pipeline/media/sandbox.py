@@ -103,6 +103,14 @@ class MediaWorkers:
         for slot in self._all:
             slot.stop()
 
+    def confinement(self) -> tuple[str, ...]:
+        """What the kernel keeps a worker from, by name (`confinement.ALL`). Raises WorkerStartError."""
+        slot = self._slots.get()
+        try:
+            return slot.confined()
+        finally:
+            self._slots.put(slot)
+
     def process_ids(self) -> list[int]:
         """The workers that run now; each starts with the first file that needs it."""
         return [process.pid for slot in self._all if (process := slot.process) is not None]
@@ -169,6 +177,7 @@ class _Slot:
         self.process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._served = 0
+        self._confined: tuple[str, ...] = ()
 
     def examine(self, content: bytes, file_type: str, max_side: int) -> Inspection:
         """Verdict and thumbnail of `content`; tried once more when the worker dies."""
@@ -181,6 +190,11 @@ class _Slot:
             return self._attempt(content, file_type, max_side)
         except _WorkerDied as death:
             return _corrupt(death.why, file_type)
+
+    def confined(self) -> tuple[str, ...]:
+        """What holds the worker, which is started for it."""
+        self._connected()
+        return self._confined
 
     def stop(self) -> None:
         """End the worker now; the next task starts another."""
@@ -290,6 +304,7 @@ class _Slot:
         if not header.get("ready"):
             self.stop()
             raise WorkerStartError(f"a media worker could not start: {header.get('error')}")
+        self._confined = tuple(header.get("confined", ()))
 
 
 def _corrupt(why: str, file_type: str) -> Inspection:

@@ -3,7 +3,8 @@
 Started by `sandbox`, never imported by it for its work. Two frames make the protocol, and neither
 can carry code: a task and an answer are each a JSON header and a body of bytes, with their lengths
 before them. The process limits its own memory and CPU time, cannot write files, leaves no core
-dump, and ends when its parent does, because the socket ends.
+dump, is confined by the kernel where that can (`confinement`), and ends when its parent does, because
+the socket ends.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import resource
 import struct
+import sys
 from typing import Any, BinaryIO, Final
 
 LENGTHS: Final = struct.Struct("!IQ")  # of the header and of the body, in bytes
@@ -31,6 +33,7 @@ def serve(stream: BinaryIO, answers: BinaryIO, memory_bytes: int, cpu_seconds: i
     `memory_bytes` is what a file may use on top of the idle process, `cpu_seconds` what one may
     compute; over the first it is answered "memory", over the second the kernel ends the process.
     """
+    from reporting_pipeline.media.confinement import confine
     from reporting_pipeline.media.decoding import Undecodable
     from reporting_pipeline.media.thumbnails import thumbnail
     from reporting_pipeline.media.verdicts import check_content
@@ -48,7 +51,7 @@ def serve(stream: BinaryIO, answers: BinaryIO, memory_bytes: int, cpu_seconds: i
         return header, small.jpeg
 
     _limit_process(memory_bytes)
-    _answer(answers, {"ready": True}, b"")
+    _answer(answers, {"ready": True, "confined": confine(sys.path)}, b"")
     while (lengths := stream.read(LENGTHS.size)) and len(lengths) == LENGTHS.size:
         header_size, body_size = LENGTHS.unpack(lengths)
         task = json.loads(stream.read(header_size))

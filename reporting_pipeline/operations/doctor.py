@@ -23,6 +23,8 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.errors import PyMongoError
 
+from reporting_pipeline.media import confinement
+from reporting_pipeline.media.sandbox import MediaWorkers, WorkerStartError
 from reporting_pipeline.operations.retention.rules import retention_days
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules
@@ -43,7 +45,7 @@ DKIM_SELECTORS = ("s1", "s2", "default", "mail", "selector1", "selector2", "k1")
 class Finding:
     """One answer. `todo` says what to do about a warning or a failure."""
 
-    part: str  # mongodb, s3, dagster, mail, sign-in
+    part: str  # mongodb, s3, dagster, mail, sign-in, media
     state: Literal["ok", "warning", "failed"]
     text: str
     todo: str = ""
@@ -57,6 +59,7 @@ def examine(database: Database, objects: ObjectStore, settings: Settings) -> Ite
         ("dagster", lambda: _dagster(settings)),
         ("mail", lambda: _mail(settings)),
         ("sign-in", lambda: _sign_in(settings)),
+        ("media", _media),
     )
     for part, ask in parts:
         try:
@@ -73,6 +76,7 @@ _TODO = {
     "dagster": "look at $DAGSTER_HOME/dagster.yaml: `reporting-pipeline files dagster.yaml` prints ours",
     "mail": "look at the relay's address, user and password in REPORTING_SMTP_URL",
     "sign-in": "look at REPORTING_JWKS_URL",
+    "media": "start `reporting-pipeline` by hand on this machine and look at what Python cannot import",
 }
 
 
@@ -296,6 +300,22 @@ def _sign_in(settings: Settings) -> Iterator[Finding]:
         keys = 0
     text = f"REPORTING_JWKS_URL answers {answer.status_code} with {keys} keys"
     yield _either("sign-in", keys > 0, text, _TODO["sign-in"])
+
+
+def _media() -> Iterator[Finding]:
+    """Whether the kernel of this machine confines the processes that open uploaded files."""
+    try:
+        with MediaWorkers(workers=1) as workers:
+            held = workers.confinement()
+    except WorkerStartError:
+        yield Finding("media", "failed", "no process that opens files can be started", _TODO["media"])
+        return
+    missing = [name for name in confinement.ALL if name not in held]
+    text = (
+        f"files are opened without {' and '.join(missing)}" if missing else f"confined by {', '.join(held)}"
+    )
+    todo = "use Linux 5.13 or newer with Landlock, and install libseccomp (libseccomp2)"
+    yield _either("media", not missing, text, todo, otherwise="warning")
 
 
 def _either(

@@ -34,7 +34,6 @@ def answer_to_head(api: Api, method: str, path: str, content_type: str, length: 
 BODIES = [
     ("POST", "/api/documents", "multipart/form-data; boundary=x", 45_000_000),
     ("POST", "/api/documents:batch", "application/x-ndjson", 45_000_000),
-    ("POST", "/api/reports/registered-users", "application/json", 900_000),
     ("POST", "/api/dead-letters/requeue", "application/json", 900_000),
     ("POST", "/api/reports/emails", "application/json", 900_000),
     ("PATCH", "/api/reports/weekly:2026-11-16/state", "application/json", 900_000),
