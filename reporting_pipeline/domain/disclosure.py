@@ -29,19 +29,15 @@ class Policy:
     arm: bool  # who gets which treatment (`domain.datasets.RESTRICTED`)
     free_text: bool  # notes and titles as somebody wrote them: a name or a treatment may stand in them
     images: bool  # pictures of files: what is burned into one cannot be taken out
-    others: bool  # subjects and sites beside their own may be named
-    smallest_cell: int  # counts of people below are not told; 0: all are
 
 
 #: audience -> what it may see. Blinding: ICH E6(R3) 4.1; what could unblind is left out, not masked.
 POLICIES: Mapping[Audience, Policy] = {
-    Audience.PARTICIPANT: Policy(
-        arm=False, free_text=False, images=False, others=False, smallest_cell=SMALLEST_CELL
-    ),
-    Audience.SITE: Policy(arm=False, free_text=True, images=True, others=False, smallest_cell=0),
-    Audience.MONITOR: Policy(arm=False, free_text=True, images=True, others=True, smallest_cell=0),
-    Audience.SPONSOR: Policy(arm=False, free_text=False, images=False, others=True, smallest_cell=0),
-    Audience.SAFETY_BOARD: Policy(arm=True, free_text=True, images=True, others=True, smallest_cell=0),
+    Audience.PARTICIPANT: Policy(arm=False, free_text=False, images=False),
+    Audience.SITE: Policy(arm=False, free_text=True, images=True),
+    Audience.MONITOR: Policy(arm=False, free_text=True, images=True),
+    Audience.SPONSOR: Policy(arm=False, free_text=False, images=False),
+    Audience.SAFETY_BOARD: Policy(arm=True, free_text=True, images=True),
 }
 
 #: Columns that hold a person's own words, or may: table -> columns.
