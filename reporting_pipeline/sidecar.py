@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reporting_pipeline.api.app import app_from_environment as api_from_environment
+from reporting_pipeline.api.app import openapi_document
 from reporting_pipeline.console.app import create_console
 
 
@@ -22,13 +23,13 @@ class Sidecar:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        people = scope["type"] == "http" and (path == "/" or path.startswith("/console/"))
+        people = scope["type"] == "http" and (path in ("/", "/docs") or path.startswith("/console/"))
         await (self._console if people else self._api)(scope, receive, send)
 
 
 def sidecar_of(api: FastAPI) -> Sidecar:
     """The console on the parts of an API that stands."""
-    return Sidecar(api, create_console(api.state.context))
+    return Sidecar(api, create_console(api.state.context, openapi_document))
 
 
 def app_from_environment() -> Sidecar:

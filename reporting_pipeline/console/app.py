@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from importlib.resources import files
+from typing import Any
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
@@ -17,7 +19,7 @@ from reporting_pipeline.api.deps import Context
 from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console import signing_in
 from reporting_pipeline.console.deployment import FormRefused, SignInNeeded
-from reporting_pipeline.console.pages import ROUTERS
+from reporting_pipeline.console.pages import ROUTERS, reference
 from reporting_pipeline.console.provider import IdentityProvider
 from reporting_pipeline.console.rendering import html, tokens_css
 from reporting_pipeline.console.sessions import Cookies
@@ -39,10 +41,16 @@ _HEADERS = {
 _STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
-def create_console(context: Context) -> ASGIApp:
-    """The console of a deployment, on the API's own parts: the same stores, limits and clock."""
+def create_console(
+    context: Context, api_document: Callable[[], Mapping[str, Any]] = reference.nothing
+) -> ASGIApp:
+    """The console of a deployment, on the API's own parts: the same stores, limits and clock.
+
+    `api_document` gives the OpenAPI document that /docs shows.
+    """
     app = FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.context = context
+    app.state.api_document = api_document
     app.state.cookies = Cookies(context.settings)
     app.state.provider = IdentityProvider(context.settings) if context.settings.oidc_issuer else None
     app.include_router(signing_in.router)

@@ -25,6 +25,7 @@ PAGES = (
     "/console/people",
     "/console/audit",
     "/console/documents",
+    "/docs",
     f"/console/reports/{SUBSCRIPTION}",
     f"/console/reports/{SUBSCRIPTION}/change",
     f"/console/reports/{SUBSCRIPTION}/end",

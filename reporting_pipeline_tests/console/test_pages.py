@@ -9,6 +9,7 @@ from html import unescape
 
 import pytest
 
+from reporting_pipeline.api.app import openapi_document
 from reporting_pipeline.stores import audit, suppressions
 from reporting_pipeline.stores.deliveries import halt_channel
 from reporting_pipeline.stores.mongo import Database
@@ -486,3 +487,14 @@ def test_the_audit_log_is_verified_and_exported(
     assert person("analyst").get("/console/audit/export").status_code == 403
     database.audit.update_one({"action": "subscription.created"}, {"$set": {"actor": "usr_somebody"}})
     assert "cannot be vouched for" in manager.post("/console/audit/verify", {}).text
+
+
+def test_the_api_reference_holds_every_address_and_needs_nothing_from_elsewhere(house: House) -> None:
+    answer = house.stranger().get("/docs")
+    assert answer.status_code == 200
+    page = unescape(answer.text)
+    for path, methods in openapi_document()["paths"].items():
+        for method in methods:
+            assert f"<strong>{method.upper()}</strong> {path}</code>" in page
+    assert not re.findall(r"(?:src|href)=.?(?:https?:|//)", page)
+    assert "unsafe" not in answer.headers["content-security-policy"]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reporting_pipeline.console.pages import audit, jobs, operate, people, reports, schedules, subscribe
+from reporting_pipeline.console.pages import (
+    audit,
+    jobs,
+    operate,
+    people,
+    reference,
+    reports,
+    schedules,
+    subscribe,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     reports.router,
@@ -14,4 +23,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     operate.router,
     people.router,
     audit.router,
+    reference.router,
 )
