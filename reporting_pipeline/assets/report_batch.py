@@ -278,6 +278,7 @@ class ReportBatch:
             "subject": order.subject,
             "audience": request.audience.value,
             "omissions": [asdict(one) for one in rendered.omissions],
+            "filters": request.subscription.filters.model_dump(mode="json"),
         }
         return Made(
             version=rendered.sha256[:16],

@@ -7,7 +7,7 @@ of the datasets and of the code it was made from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -41,12 +41,21 @@ class StoredReport:
     subject: str = ""  # whose own record it is; "": of nobody alone
     audience: str = ""  # whom it was written for
     omissions: Sequence[Mapping[str, str]] = ()  # {trial, part, reason} of what it leaves out
+    #: The subscription's filters when it was made; {} in records that were written before they were kept.
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    #: The renderings whose place it took, oldest first: {sha256, key, rendered_at, data_as_of,
+    #: dataset_versions}.
+    superseded: Sequence[Mapping[str, Any]] = ()
 
     @property
     def extent(self) -> Extent:
         """What it was made from, as rights look at it."""
         return Extent.of_report(self.__dict__)
 
+
+#: So many renderings that were superseded are named; their files lie in S3 as long as the period is kept.
+MOST_SUPERSEDED = 20
+_OF_SUPERSEDED = ("sha256", "key", "rendered_at", "data_as_of", "dataset_versions")
 
 #: The folder of what tells who gets which treatment; a bucket policy can close `reports/*/unblinded/*`.
 UNBLINDED = "unblinded/"
@@ -61,14 +70,30 @@ def report_key(
 
 
 def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:
-    """Write records in a few requests; the newest rendering of a subscription and period stands."""
+    """Write records in a few requests; the newest rendering of a subscription and period stands.
+
+    It names those it took the place of.
+    """
+    reports = list(reports)
+    standing = reports_by_id(database, [report.id for report in reports])
     records = []
     for report in reports:
         record: Record = {**report.__dict__, "dataset_versions": dict(report.dataset_versions)}
         record["shown"] = [dict(one) for one in report.shown]
         record["omissions"] = [dict(one) for one in report.omissions]
+        record["filters"] = dict(report.filters)
+        record["superseded"] = _superseded(report, standing.get(report.id))
         records.append({"_id": record.pop("id"), **record})
     put_records(database.reports, records)
+
+
+def _superseded(report: StoredReport, before: StoredReport | None) -> list[Record]:
+    if before is None:
+        return []
+    earlier = [dict(one) for one in before.superseded]
+    if before.sha256 != report.sha256:
+        earlier.append({name: getattr(before, name) for name in _OF_SUPERSEDED})
+    return earlier[-MOST_SUPERSEDED:]
 
 
 def reports_by_id(database: Database, ids: Sequence[str]) -> dict[str, StoredReport]:

@@ -14,6 +14,11 @@ from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.reports import StoredReport
 
 
+def filters_of(report: StoredReport, otherwise: Filters) -> Filters:
+    """The filters that the report was made with, whatever its subscription says by now."""
+    return Filters.model_validate(report.filters) if report.filters else otherwise
+
+
 class DatasetGone(LookupError):
     """A dataset that the report was made from is kept no longer; the message says of which trial."""
 

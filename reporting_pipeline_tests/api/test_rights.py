@@ -199,6 +199,7 @@ ROUTES = [
         other=403,
         arguments=body({"name": "Default"}),
     ),
+    Route("GET", "/api/trace/{report}", 200, denied={"service": 403}),
     Route("GET", "/api/trace/{report}/documents", 410, denied={"service": 403}),
     Route(
         "GET",
@@ -229,7 +230,8 @@ ROUTES = [
 _FIXED = {
     "/trials/T1": "/trials/{trial}",
     "/organisations/default": "/organisations/{organisation}",
-    "{report}/documents": "{subscription}/{figure}",
+    "{report}/documents": "{report}/{figure}",
+    "/trace/{report}": "/trace/{subscription}",
 }
 _OPENAPI_NAMES = {
     "trial_id": "trial",

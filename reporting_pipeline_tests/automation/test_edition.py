@@ -9,10 +9,14 @@ import pytest
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.stores.document_versions import withdraw
+from reporting_pipeline.stores.documents import document_id
 from reporting_pipeline.stores.editions import open_edition
 from reporting_pipeline.stores.lifecycle import run_now, sync_jobs
+from reporting_pipeline.stores.reports import StoredReport, reports_by_id
 from reporting_pipeline.stores.subscriptions import pause_subscription
-from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank, usual_documents
+from reporting_pipeline.usecases.restatement import figure_changes
+from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank, document, event, usual_documents
 from reporting_pipeline_tests.reports.reading import page_texts
 
 EVERYBODY = sorted(f"{name}@example.org" for name in ("all", "alpha", "alpha2", "beta", "events", "gamma"))
@@ -205,3 +209,41 @@ def test_the_other_cadences_run_through_the_same_code(empty: Crank, cadence: Cad
     assert len(empty.materializations("subscriber_reports", cadence)) == 1
     text = "".join(page_texts(empty.report_bytes("sub_one", cadence)))
     assert "Headache" in text
+
+
+def test_a_report_made_again_says_what_a_correction_and_a_late_document_changed(crank: Crank) -> None:
+    subscription = crank.subscribe("later", Filters(trials=("T-GAMMA",)), schedule=WEDNESDAY)
+    period = crank.period()
+
+    def rendered() -> StoredReport:
+        run_now(crank.database, subscription, period, "usr_later", crank.clock.at)
+        crank.settle()
+        (record,) = crank.database.reports.find({"subscription": "sub_later"})
+        return reports_by_id(crank.database, [record["_id"]])[record["_id"]]
+
+    first = rendered()
+    assert (first.superseded, first.filters["trials"]) == ([], ["T-GAMMA"])
+    crank.clock.forward(hours=1)
+    at = period.start_at + timedelta(days=1)
+    crank.arrive(document("T-GAMMA", "late", "adverse_event", at, event("Syncope", serious=True)))
+    standing = crank.database.documents.find_one(
+        {"trial": "T-GAMMA", "kind": "visit", "received_at": {"$gte": period.start_at}}
+    )
+    assert standing is not None
+    withdraw(crank.database, standing, "usr_later", "Wrong subject", crank.clock.at)
+    second = rendered()
+    (before,) = second.superseded
+    assert (before["sha256"], before["key"]) == (first.sha256, first.key)
+    changes = {
+        one.figure.value: one
+        for one in figure_changes(
+            crank.objects, second, before, Filters(trials=("T-GAMMA",)), crank.settings.timezone, set
+        )
+    }
+    serious, documents = changes["serious_adverse_events"], changes["documents"]
+    assert (serious.after or 0) - (serious.before or 0) == 1
+    assert (serious.added, serious.gone) == ([document_id("T-GAMMA", "late")], [])
+    assert documents.before == documents.after, "one more, one less: told all the same"
+    assert (documents.added, documents.gone) == ([document_id("T-GAMMA", "late")], [standing["_id"]])
+    assert "out_of_range" not in changes
+    assert rendered().superseded == second.superseded, "the same file takes nobody's place"

@@ -183,3 +183,33 @@ class Trace(Shape):
     label: str
     definition: str
     trials: list[TracedTrial]
+
+
+class Rendering(Shape):
+    """A file of a report whose place another has taken."""
+
+    sha256: str
+    rendered_at: datetime
+
+
+class ChangedFigure(Shape):
+    """A figure before and after; null where a rendering does not have it, or for a share of nothing."""
+
+    trial: str
+    figure: str
+    label: str
+    before: float | None
+    after: float | None
+    documents_added: list[str]
+    documents_gone: list[str] = Field(description="Withdrawn, or counted no longer.")
+
+
+class Restatement(Shape):
+    """What the rendering that stands says otherwise than an earlier one of the same report."""
+
+    report: str
+    sha256: str = Field(description="Of the file that stands.")
+    rendered_at: datetime
+    superseded: list[Rendering] = Field(description="Earlier files of this report, the oldest first.")
+    compared_with: str | None = Field(description="SHA-256 of the earlier file; null when there is none.")
+    changes: list[ChangedFigure]

@@ -219,7 +219,7 @@ def correct_document(
     """Correct a document: another content, with a reason. What it said before is kept as a version.
 
     It stays in its trial and in the period in which it arrived; every dataset of that period is made
-    again, and reports that were sent are restated as the organisation's policy says.
+    again when a report of it is asked for. `GET /api/trace/{report}` then says which figures changed.
     """
     before = _find(deployment, caller, document_id)
     with refusals():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from reporting_pipeline.api.deps import Caller, Deployment, may, scoped
 from reporting_pipeline.api.errors import Problem, not_found
 from reporting_pipeline.api.models.base import READ, problems
-from reporting_pipeline.api.models.registry import Trace, TracedTrial
+from reporting_pipeline.api.models.registry import ChangedFigure, Rendering, Restatement, Trace, TracedTrial
 from reporting_pipeline.domain.access import Action, Kind
 from reporting_pipeline.domain.figures import Figure
-from reporting_pipeline.usecases.trace import DatasetGone, trace_figure
+from reporting_pipeline.usecases.restatement import figure_changes
+from reporting_pipeline.usecases.trace import DatasetGone, filters_of, trace_figure
 
 router = APIRouter(prefix="/api/trace", tags=["documents"])
 
@@ -48,7 +49,7 @@ def trace(
                 deployment.objects,
                 report,
                 figure,
-                subscription.filters,
+                filters_of(report, subscription.filters),
                 deployment.settings.timezone,
                 lambda trial, ids: handle.readable(ids),
             )
@@ -61,4 +62,68 @@ def trace(
         label=figure.label,
         definition=figure.definition,
         trials=found,
+    )
+
+
+@router.get("/{report_id}", responses={**READ, **problems(410)}, dependencies=[may(Action.READ, Kind.REPORT)])
+def restatement(
+    report_id: ReportId,
+    caller: Caller,
+    deployment: Deployment,
+    since: Annotated[
+        str | None,
+        Query(pattern=r"^[0-9a-f]{64}$", description="The SHA-256 of the file that somebody has."),
+    ] = None,
+) -> Restatement:
+    """Whether the report was made again since, and which of its figures changed.
+
+    Compared are the rendering that stands and the one that was sent as `since`, else the one before it.
+    Documents that came late, were corrected or withdrawn change the figures of a closed period.
+    """
+    handle = scoped(deployment, caller)
+    report = handle.report(report_id)
+    subscription = handle.subscription(report.subscription) if report else None
+    if report is None or subscription is None:
+        raise not_found("report")
+    named = [one for one in report.superseded if since in (None, one["sha256"])]
+    if not named and since not in (None, report.sha256):
+        raise not_found("rendering")
+    before = named[-1] if named else None
+    try:
+        changes = (
+            list(
+                figure_changes(
+                    deployment.objects,
+                    report,
+                    before,
+                    filters_of(report, subscription.filters),
+                    deployment.settings.timezone,
+                    handle.readable,
+                )
+            )
+            if before
+            else []
+        )
+    except DatasetGone as error:
+        raise Problem("gone", f"{error}.") from None
+    return Restatement(
+        report=report.id,
+        sha256=report.sha256,
+        rendered_at=report.rendered_at,
+        superseded=[
+            Rendering(sha256=one["sha256"], rendered_at=one["rendered_at"]) for one in report.superseded
+        ],
+        compared_with=before["sha256"] if before else None,
+        changes=[
+            ChangedFigure(
+                trial=one.trial,
+                figure=one.figure.value,
+                label=one.figure.label,
+                before=one.before,
+                after=one.after,
+                documents_added=one.added,
+                documents_gone=one.gone,
+            )
+            for one in changes
+        ],
     )
