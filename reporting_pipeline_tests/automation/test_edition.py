@@ -211,6 +211,7 @@ def test_the_other_cadences_run_through_the_same_code(empty: Crank, cadence: Cad
     assert "Headache" in text
 
 
+@pytest.mark.slow
 def test_a_report_made_again_says_what_a_correction_and_a_late_document_changed(crank: Crank) -> None:
     subscription = crank.subscribe("later", Filters(trials=("T-GAMMA",)), schedule=WEDNESDAY)
     period = crank.period()
