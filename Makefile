@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo dev test browser check bench release clean
+.PHONY: install demo dev test browser check check-newest coverage mutants bench release clean
 
 install: $(STAMP)
 
@@ -44,6 +44,9 @@ check-newest:  ## what leans on Dagster's internals, against the newest Dagster 
 
 coverage: install  ## the lines and branches that no quick test reaches
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" --cov --cov-report=term
+
+mutants: install  ## a sample of small changes that a test must notice; SAMPLE=400 takes an hour
+	$(BIN)/python .ci/mutants.py --sample $(or $(SAMPLE),40)
 
 bench: install  ## every benchmark, small
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[bench]"

@@ -2,8 +2,8 @@
 
 The embedded servers start once per session (once per xdist worker) at the first test that asks, in a
 temporary home, and are stopped and forgotten at the end, also when the session is killed. Isolation
-is by name: each test has its own database and its own bucket. Nothing here knows the product beyond
-its settings and its stores.
+is by name: each test has a database and a bucket that no other uses meanwhile. Nothing here knows
+the product beyond its settings and its stores.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from reporting_pipeline.stores.mongo import Database, mongo_client, open_databas
 from reporting_pipeline.stores.objects import CLIENT_CONFIG, ObjectStore, connection_arguments
 from reporting_pipeline_tests import postgres
 from reporting_pipeline_tests.guardian import guarding
+from reporting_pipeline_tests.spare_databases import SpareDatabases
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -59,15 +60,24 @@ def endpoints() -> Iterator[Endpoints]:
             mongo_client.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def _spare_databases() -> SpareDatabases:
+    return SpareDatabases()
+
+
 @pytest.fixture
-def settings(endpoints: Endpoints, tmp_path: Path) -> Settings:
+def settings(
+    endpoints: Endpoints, tmp_path: Path, _spare_databases: SpareDatabases, request: pytest.FixtureRequest
+) -> Settings:
     """A deployment on the real servers, with a home, a database name and a bucket name of its own."""
     mark = secrets.token_hex(6)
+    # Without `database` nobody gives it back.
+    name = _spare_databases.take() if "database" in request.fixturenames else f"test_{mark}"
     return load_settings(
         {
             "REPORTING_ENVIRONMENT": "test",
             "REPORTING_HOME": str(tmp_path / "home"),
-            "REPORTING_MONGODB_DATABASE": f"test_{mark}",
+            "REPORTING_MONGODB_DATABASE": name,
             "REPORTING_S3_BUCKET": f"test-{mark}",
             **endpoints.as_environment(),
         }
@@ -75,12 +85,13 @@ def settings(endpoints: Endpoints, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    """An empty database with every index in place: the one that `settings` names; dropped afterwards."""
+def database(settings: Settings, _spare_databases: SpareDatabases) -> Iterator[Database]:
+    """An empty database with every index in place: the one that `settings` names; emptied afterwards."""
     assert settings.mongodb_uri is not None
     opened = open_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+    _spare_databases.note(opened)
     yield opened
-    opened.client.drop_database(opened.name)
+    _spare_databases.give_back(opened)
 
 
 @pytest.fixture(scope="session")
