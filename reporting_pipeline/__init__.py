@@ -3,4 +3,4 @@
 Read `definitions.py`, then `assets/`, then `domain/`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
