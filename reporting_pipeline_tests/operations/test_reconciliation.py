@@ -347,6 +347,20 @@ def test_odd_numbers_and_ids_of_a_record_are_borne(whole: Ledger) -> None:
     }
 
 
+def test_the_tables_of_a_trial_so_far_are_missed_as_a_datasets_are(whole: Ledger) -> None:
+    where = f"datasets/weekly/{period_key(whole)}/T1/status-1"
+    whole.database.asset_results.insert_one(
+        {
+            "_id": f"weekly/trial_status/{period_key(whole)}|T1",
+            "asset": "weekly/trial_status",
+            "state": "done",
+            "detail": {"prefix": where, "rows": {"lab": 3}},
+        }
+    )
+    whole.objects.put(f"{where}/lab.parquet", b"x")
+    assert reconciled(whole).found == {("missing", "dataset"): 1}  # the manifest
+
+
 def test_an_object_that_lies_elsewhere_is_asked_for_before_it_is_called_missing(whole: Ledger) -> None:
     whole.objects.put("elsewhere/a.pdf", b"x")
     file = {"key": "elsewhere/a.pdf", "size": 1, "sha256": ""}

@@ -43,8 +43,8 @@ class _Read:
     files: Callable[[Record], list[Any]]  # [{key, size, sha256}]
 
 
-def _results_of(asset: str, files: Callable[[Record], list[Any]]) -> _Read:
-    names = [f"{cadence.value}/{asset}" for cadence in Cadence]
+def _results_of(files: Callable[[Record], list[Any]], *assets: str) -> _Read:
+    names = [f"{cadence.value}/{asset}" for cadence in Cadence for asset in assets]
     return _Read("asset_results", {"asset": {"$in": names}, "state": DONE}, {"detail": 1}, files)
 
 
@@ -74,9 +74,9 @@ _READS: Mapping[Source, _Read] = {
     ),
     Source.DOCUMENT_VERSION: _Read("document_versions", {}, {"record.file": 1}, _file_before),
     Source.PICTURE: _Read("media", {}, {"key": 1}, lambda record: [{"key": record.get("key")}]),
-    Source.SNAPSHOT: _results_of("documents", lambda record: [{"key": _detail(record, "key")}]),
-    Source.DATASET: _results_of("trial_dataset", _parts_of_dataset),
-    Source.MEDIA_LIST: _results_of("trial_media", lambda record: [{"key": _detail(record, "key")}]),
+    Source.SNAPSHOT: _results_of(lambda record: [{"key": _detail(record, "key")}], "documents"),
+    Source.DATASET: _results_of(_parts_of_dataset, "trial_dataset", "trial_status"),
+    Source.MEDIA_LIST: _results_of(lambda record: [{"key": _detail(record, "key")}], "trial_media"),
 }
 
 
