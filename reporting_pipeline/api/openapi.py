@@ -37,6 +37,8 @@ def document(app: FastAPI, version: str, is_public: Callable[[str], bool]) -> di
         summary="Subscriptions and reports of clinical trials.",
         routes=app.routes,
         tags=TAGS,
+        servers=[{"url": "/", "description": "This deployment."}],
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
     )
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
@@ -46,14 +48,40 @@ def document(app: FastAPI, version: str, is_public: Callable[[str], bool]) -> di
     schemas.update(problem.pop("$defs", {}))
     schemas["Problem"] = problem
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    for one in schemas.values():
+        for example in one.get("examples", ()):
+            _say_nulls(example, one, schemas)
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             _complete(operation, method, is_public(path))
     return schema
 
 
+def _say_nulls(example: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Put back the members that are null: the framework leaves them out of examples, required or not."""
+    schema = _resolved(schema, schemas)
+    if isinstance(example, list):
+        for item in example:
+            _say_nulls(item, schema.get("items", {}), schemas)
+    if not isinstance(example, dict):
+        return
+    for name, part in schema.get("properties", {}).items():
+        if name in example:
+            _say_nulls(example[name], part, schemas)
+        elif name in schema.get("required", ()) and {"type": "null"} in part.get("anyOf", ()):
+            example[name] = None
+
+
+def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    options = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return _resolved(options[0], schemas) if len(options) == 1 else schema
+
+
 def _complete(operation: dict[str, Any], method: str, public: bool) -> None:
     if public:
+        operation["security"] = []
         return
     operation["security"] = [{"bearer": []}]
     if method in ("post", "put", "patch", "delete"):

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reporting_pipeline.api.deps import Context, require, scoped
-from reporting_pipeline.api.errors import FieldError, Problem, not_found
+from reporting_pipeline.api.errors import FieldError, Problem, invalid, not_found
 from reporting_pipeline.domain.access import (
     Action,
     Decision,
@@ -26,8 +26,8 @@ from reporting_pipeline.domain.access import (
     visible_trials,
 )
 from reporting_pipeline.domain.entitlements import Extent
-from reporting_pipeline.domain.schedules import Schedule
-from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.domain.schedules import Schedule, next_occurrences
+from reporting_pipeline.domain.subscriptions import CatchUp, Filters, Format, Recipient, Subscription
 from reporting_pipeline.stores import lifecycle, quotas, subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
@@ -76,6 +76,8 @@ class Draft:
     report_type: str = "trial_activity"
     format: Format = Format.PDF
     parameters: Mapping[str, Any] | None = None
+    catch_up: CatchUp = CatchUp.LATEST
+    lateness_hours: int | None = None
     allow_duplicate: bool = False  # beside one of the same owner that asks for the same
 
 
@@ -122,6 +124,7 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
     """Check and store a new subscription."""
     parameters = check_report_type(draft.report_type, draft.parameters or {}, owner)
     check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
+    _check_dates(deployment, draft.schedule, pointers)
     now = deployment.now
     fresh = Subscription(
         id=subscriptions.new_subscription_id(),
@@ -135,6 +138,8 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
         recipients=draft.recipients,
         format=draft.format,
         parameters=parameters,
+        catch_up=draft.catch_up,
+        lateness_hours=draft.lateness_hours,
         created_at=now,
         created_by=caller.id,
         updated_at=now,
@@ -172,6 +177,8 @@ def change(
         changes = dict(changes_of(current))
         if not changes:
             return current
+        if changes.get("schedule", current.schedule) != current.schedule:
+            _check_dates(deployment, changes["schedule"], pointers)
         if "report_type" in changes or "parameters" in changes:
             kind = changes.get("report_type", current.report_type)
             kept = changes.get("parameters", understood_by(kind, current.parameters))
@@ -263,21 +270,23 @@ def end(deployment: Context, caller: User, subscription_id: str, expected_versio
         raise not_found("subscription") from None
 
 
-def run_now(deployment: Context, caller: User, subscription_id: str) -> Record:
-    """A job of the newest closed period, ahead of the batch; 409 when one is waiting or running."""
+def run_now(deployment: Context, caller: User, subscription_id: str, period: str | None = None) -> Record:
+    """A job of the newest closed period, or of `period`, ahead of the batch; 409 when one is running."""
     subscription = find(deployment, caller, subscription_id, Action.RUN)
     if subscription.status != "active":
         raise Problem("conflict", "The subscription is paused; resume it first.")
     deployment.limits.run_now(caller.id)
     try:
         return usecase.run_now(
-            deployment.database, deployment.settings, subscription, caller.id, deployment.now
+            deployment.database, deployment.settings, subscription, caller.id, deployment.now, period
         )
     except lifecycle.NotActive:
         raise not_found("subscription") from None  # it ended while this was asked
     except lifecycle.AlreadyRunning as running:
         standing = running.job["_id"]
         raise Problem("already-running", f"Job {standing} is under way.", job=standing) from None
+    except (ValueError, OverflowError) as error:
+        raise invalid("#/period", str(error)) from None
 
 
 def next_run(deployment: Context, subscription: Subscription) -> datetime | None:
@@ -310,6 +319,15 @@ def check(
         found.append(FieldError(f"{pointers.recipients}/{position}/value", decision.reason))
     if found:
         raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
+
+
+def _check_dates(deployment: Context, schedule: Schedule, pointers: Pointers) -> None:
+    """Refuse (422) a schedule that has ended: it would be kept and never send anything."""
+    if schedule.ends_on is not None and not next_occurrences(schedule, deployment.now, 1):
+        field = _spelled("ends_on", pointers)
+        raise invalid(
+            f"{pointers.schedule}/{field}", "nothing is due until then any more; choose a later date"
+        )
 
 
 def _refuse_duplicate(deployment: Context, fresh: Subscription) -> None:

@@ -13,7 +13,7 @@ requested_by, asked_at   the user who asked for it now, and when; absent where n
 state          str, one of JobState
 error          str | None, why it failed, was skipped, or did not reach everybody
 failed_in      "rendering" | "delivery" | None; permanent: True where another try cannot help
-skipped_for    what skipped it: ended, paused, schedule, rights, erased
+skipped_for    what skipped it: ended, paused, schedule, rights, erased, cancelled
 attempts       int, renderings that failed
 started_at     datetime | None, when a run took it up; rendered_at when its report stood
 report         str, id of its report, which stands once rendered_at does

@@ -97,6 +97,11 @@ class Schedule(BaseModel):
         None, ge=1, le=31, description="For monthly; a shorter month's last day stands for 29 to 31."
     )
     cron_expression: str | None = Field(None, description="Five fields, at most hourly; for cron.")
+    every_weeks: int | None = Field(
+        None, ge=1, le=52, description="For weekly: every n-th week, counted from starts_on; default each."
+    )
+    starts_on: date | None = Field(None, description="First local date that counts, before any move.")
+    ends_on: date | None = Field(None, description="Last local date that counts, before any move.")
     window: Literal["day", "week", "month"] | None = Field(
         None, description="For cron: the data window a report covers; default week."
     )
@@ -126,6 +131,29 @@ class Schedule(BaseModel):
     @classmethod
     def _day_of_month(cls, value: int | None, info: ValidationInfo) -> int | None:
         return _only_for("monthly", "day_of_month", value, 1, info)
+
+    @field_validator("every_weeks")
+    @classmethod
+    def _every_weeks(cls, value: int | None, info: ValidationInfo) -> int | None:
+        cadence = info.data.get("cadence")
+        if value is not None and cadence not in ("weekly", None):
+            raise ValueError(f"every_weeks is for cadence weekly; leave it out for {cadence}")
+        return value
+
+    @field_validator("starts_on")
+    @classmethod
+    def _starts_on(cls, value: date | None, info: ValidationInfo) -> date | None:
+        if value is None and (info.data.get("every_weeks") or 1) > 1:
+            raise ValueError("starts_on is needed with every_weeks: the weeks are counted from it")
+        return _in_reach(value)
+
+    @field_validator("ends_on")
+    @classmethod
+    def _ends_on(cls, value: date | None, info: ValidationInfo) -> date | None:
+        start = info.data.get("starts_on")
+        if value is not None and start is not None and value < start:
+            raise ValueError(f"ends_on {value} lies before starts_on {start}")
+        return _in_reach(value)
 
     @field_validator("cron_expression")
     @classmethod
@@ -167,7 +195,11 @@ class Schedule(BaseModel):
         complete = len(info.data) == len(cls.model_fields) - 1  # no other field was refused
         skipping = value == "skip" and complete
         # A schedule of weekends only would be saved and never send anything.
-        if skipping and not _ever_happens(cls.model_construct(**info.data, business_days="skip")):
+        if skipping and not _ever_happens(
+            cls.model_construct(
+                **{**info.data, "starts_on": None, "ends_on": None, "every_weeks": None}, business_days="skip"
+            )
+        ):
             raise ValueError(
                 "business_days skip leaves no occurrence, because the schedule falls on days off only; "
                 "choose next or previous, or another day"
@@ -212,6 +244,11 @@ def next_occurrences(schedule: Schedule, after: datetime, count: int = 5) -> lis
     first, horizon = start - slack, start + timedelta(days=MAX_RANGE_DAYS)
     step = slack + timedelta(days=_days_for(schedule, count))
     found: list[Occurrence] = []
+    if schedule.starts_on is not None and first < schedule.starts_on:
+        first = schedule.starts_on
+        horizon = first + timedelta(days=MAX_RANGE_DAYS)
+    if schedule.ends_on is not None:
+        horizon = min(horizon, schedule.ends_on + timedelta(days=1))
     while first < horizon:
         end = first + step
         found += [
@@ -243,7 +280,13 @@ def window_of(schedule: Schedule) -> Cadence:
 def _occurrences(schedule: Schedule, first: date, end: date) -> Iterator[Occurrence]:
     zone = ZoneInfo(schedule.timezone)
     last: tuple[date, datetime] | None = None
+    if schedule.ends_on is not None:
+        end = min(end, schedule.ends_on + timedelta(days=1))
+    if schedule.starts_on is not None:
+        first = max(first, schedule.starts_on)
     for nominal, short_month in _nominal_times(schedule, first, end):
+        if not _in_its_week(schedule, nominal.date()):
+            continue
         moved, move_note = _on_business_day(schedule, nominal)
         if moved is None:
             continue
@@ -257,6 +300,18 @@ def _occurrences(schedule: Schedule, first: date, end: date) -> Iterator[Occurre
         yield Occurrence(nominal.date(), due_at, note, local_time)
 
 
+def _in_its_week(schedule: Schedule, nominal: date) -> bool:
+    """Whether every n-th week, counted from the week of `starts_on`, is the one of this date."""
+    if schedule.every_weeks in (None, 1) or schedule.starts_on is None:
+        return True
+    weeks = (_monday(nominal) - _monday(schedule.starts_on)).days // 7
+    return weeks % schedule.every_weeks == 0
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
 def _slack_days(schedule: Schedule) -> int:
     """How far from its nominal date an occurrence can be due: moved, or on a date a timezone left out."""
     return 2 if schedule.business_days == "none" else MAX_MOVE_DAYS + 2
@@ -268,7 +323,8 @@ def _by_due_time(occurrence: Occurrence) -> tuple[datetime, date]:
 
 def _days_for(schedule: Schedule, count: int) -> int:
     """About how many days hold `count` occurrences; a cron's density is not known, so a week."""
-    per_occurrence = {"daily": 1, "weekly": 7, "monthly": 31}.get(schedule.cadence)
+    weekly = 7 * (schedule.every_weeks or 1)
+    per_occurrence = {"daily": 1, "weekly": weekly, "monthly": 31}.get(schedule.cadence)
     return 7 if per_occurrence is None else per_occurrence * count + 1
 
 
@@ -397,6 +453,13 @@ def _gap_end(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
 
 
 # --- checks ------------------------------------------------------------------------------------
+
+
+def _in_reach(value: date | None) -> date | None:
+    """Dates with room around them: what lies at the calendar's end cannot be moved or put into a zone."""
+    if value is not None and not 1970 <= value.year <= 9000:
+        raise ValueError(f"{value} is no date of a report; write one from 1970 on")
+    return value
 
 
 def _only_for(cadence: str, field: str, value: int | None, default: int, info: ValidationInfo) -> int | None:

@@ -99,6 +99,7 @@ class Action(StrEnum):
     TRIAL_REOPENED = "trial.reopened"
     ORGANISATION_CREATED = "organisation.created"
     ORGANISATION_CHANGED = "organisation.changed"
+    JOB_CANCELLED = "job.cancelled"
     ORGANISATION_CLOSED = "organisation.closed"
     USER_CREATED = "user.created"
     USER_CHANGED = "user.changed"

@@ -45,6 +45,14 @@ class NotActive(ValueError):
     """The subscription is paused or has ended, so nothing is made for it."""
 
 
+class JobUnderWay(ValueError):
+    """The job is being sent or is over, so there is nothing to stop; `state` is its."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the job is {state}")
+        self.state = state
+
+
 class AlreadyRunning(ValueError):
     """A run of this subscription that a person asked for is under way; `job` is its record."""
 
@@ -300,6 +308,24 @@ def _leave_window(database: Database, subscription: Subscription, now: datetime)
         end_unserved(database, edition, [subscription.id], now)
         for edition in database.jobs.distinct("edition", query)
     )
+
+
+def cancel_job(database: Database, job: Record, now: datetime) -> Record:
+    """Skip one job that is not being sent yet, for good, and its waiting deliveries. Raises JobUnderWay.
+
+    A run that works on it may go on; what it makes is not sent.
+    """
+    reason = "it was cancelled"
+    changed = database.jobs.find_one_and_update(
+        {"_id": job["_id"], "state": {"$in": UNSENT}},
+        {"$set": as_skipped(reason, now, "cancelled")},
+        return_document=ReturnDocument.AFTER,
+    )
+    if changed is None:
+        standing = database.jobs.find_one({"_id": job["_id"]}, {"state": 1}) or {"state": "gone"}
+        raise JobUnderWay(standing["state"])
+    suppress_waiting(database, {"job": job["_id"]}, reason, now)
+    return changed
 
 
 def cancel_jobs(

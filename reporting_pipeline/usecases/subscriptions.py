@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.editions import closed_period
 from reporting_pipeline.domain.planning import Planned, plan_first
 from reporting_pipeline.domain.schedules import window_of
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
@@ -18,7 +18,18 @@ from reporting_pipeline.stores import audit, lifecycle
 from reporting_pipeline.stores.audit import Action
 from reporting_pipeline.stores.mongo import Database, Record
 
-_AUDITED = ("name", "owner", "description", "filters", "schedule", "format", "parameters", "report_type")
+_AUDITED = (
+    "name",
+    "owner",
+    "description",
+    "filters",
+    "schedule",
+    "format",
+    "parameters",
+    "report_type",
+    "catch_up",
+    "lateness_hours",
+)
 
 
 def subscribe(
@@ -95,15 +106,32 @@ def end(
 
 
 def run_now(
-    database: Database, settings: Settings, current: Subscription, actor: str, now: datetime
+    database: Database,
+    settings: Settings,
+    current: Subscription,
+    actor: str,
+    now: datetime,
+    period_key: str | None = None,
 ) -> Record:
-    """The job of a run of the newest closed period. Raises NotActive, AlreadyRunning."""
+    """The job of a run of the newest closed period, or of `period_key`.
+
+    Raises NotActive, AlreadyRunning, and ValueError for a period that is not over or not kept any more.
+    """
     if current.status != "active":
         raise lifecycle.NotActive(current.id)
-    period = Period.last_closed(window_of(current.schedule), now, settings.timezone)
+    cadence = window_of(current.schedule)
+    period = closed_period(cadence, period_key, now, settings.timezone, settings.retention_days)
     job = lifecycle.run_now(database, current, period, actor, now)
     audit.record_many(database, [_event(Action.SUBSCRIPTION_RUN, actor, current, job=job["_id"])], now)
     return job
+
+
+def cancel_job(database: Database, job: Record, actor: str, now: datetime) -> Record:
+    """Stop a job that is not being sent yet. Raises `lifecycle.JobUnderWay`."""
+    cancelled = lifecycle.cancel_job(database, job, now)
+    event = audit.Event(Action.JOB_CANCELLED, actor, job["_id"], job["organisation"], {"was": job["state"]})
+    audit.record_many(database, [event], now)
+    return cancelled
 
 
 def _changes(database: Database, actor: str, before: Subscription, after: Subscription) -> list[audit.Event]:

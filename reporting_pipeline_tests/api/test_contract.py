@@ -293,3 +293,69 @@ def test_a_closed_trial_ends_who_asked_for_it_alone(api: Api, database: Database
     assert admin.post("/api/trials/T1/close").status_code == 200
     states = {row["_id"]: row["status"] for row in database.subscriptions.find()}
     assert states == {only["subscriptionId"]: "ended", both["subscriptionId"]: "active"}
+
+
+def test_002_126_catch_up_and_lateness_are_set_and_told(manager: Api) -> None:
+    body = {**SCHEDULED, "catch_up": "all", "lateness_hours": 48}
+    made = manager.post("/api/scheduled-reports", json=body).json()
+    assert (made["catch_up"], made["lateness_hours"]) == ("all", 48)
+    path = f"/api/subscriptions/{made['id']}"
+    changed = manager.patch(path, json={"catchUp": "skip", "latenessHours": None}).json()
+    assert (changed["catchUp"], changed["latenessHours"]) == ("skip", None)
+    assert manager.patch(path, json={"catchUp": "never"}).status_code == 422
+    assert manager.patch(path, json={"latenessHours": 0}).status_code == 422
+
+
+def test_004_255_every_second_week_between_two_dates(serve: Callable[..., Api]) -> None:
+    manager = serve(clock=lambda: datetime(2026, 11, 20, tzinfo=UTC)).as_("usr_default_manager")
+    schedule = {
+        "cadence": "weekly",
+        "every_weeks": 2,
+        "starts_on": "2026-11-30",
+        "ends_on": "2026-12-31",
+        "timezone": "Europe/Zurich",
+    }
+    shown = manager.post("/api/scheduled-reports/preview", json={"schedule_config": schedule}).json()
+    assert [one["local_date"] for one in shown["occurrences"]] == ["2026-11-30", "2026-12-14", "2026-12-28"]
+    made = manager.post("/api/scheduled-reports", json={**SCHEDULED, "schedule_config": schedule}).json()
+    assert made["next_run"] == "2026-11-30T06:00:00Z"
+    changed = manager.patch(f"/api/subscriptions/{made['id']}", json={"schedule": {"endsOn": "2026-12-14"}})
+    assert changed.json()["schedule"]["endsOn"] == "2026-12-14"
+    over = {**schedule, "starts_on": "2026-01-01", "ends_on": "2026-02-01"}
+    answer = manager.post("/api/scheduled-reports", json={**SCHEDULED, "schedule_config": over})
+    assert answer.json()["errors"][0]["pointer"] == "#/schedule_config/ends_on"
+    refused = manager.patch(f"/api/subscriptions/{made['id']}", json={"schedule": {"endsOn": "2026-01-01"}})
+    assert refused.json()["errors"][0]["pointer"] == "#/schedule/endsOn"
+
+
+def test_002_616_a_job_that_waits_is_cancelled_for_good(manager: Api, scheduled: dict[str, Any]) -> None:
+    job = manager.post(f"/api/scheduled-reports/{scheduled['id']}/run").json()
+    cancelled = manager.post(f"/api/jobs/{job['id']}/cancel")
+    assert cancelled.status_code == 200, cancelled.text
+    assert cancelled.json()["state"] == "skipped"
+    assert cancelled.json()["error"] == "it was cancelled"
+    assert manager.post(f"/api/jobs/{job['id']}/cancel").status_code == 409
+    manager.post(f"/api/scheduled-reports/{scheduled['id']}/pause")
+    manager.post(f"/api/scheduled-reports/{scheduled['id']}/resume")
+    assert manager.get(f"/api/jobs/{job['id']}").json()["error"] == "it was cancelled"
+
+
+def test_002_617_an_older_period_is_run_and_an_execution_replayed(
+    serve: Callable[..., Api], database: Database
+) -> None:
+    manager = serve(clock=lambda: datetime(2026, 11, 24, 9, tzinfo=UTC)).as_("usr_default_manager")
+    made = manager.post("/api/scheduled-reports", json=SCHEDULED).json()["id"]
+    path = f"/api/scheduled-reports/{made}/run"
+    older = manager.post(path, json={"period": "2026-11-02"})
+    assert older.status_code == 202, older.text
+    assert older.json()["period"] == "2026-11-02"
+    for wrong in ("2026-11-03", "2026-11-23", "2019-01-07"):  # no Monday, not over, not kept any more
+        refused = manager.post(path, json={"period": wrong})
+        assert refused.status_code == 422, wrong
+        assert refused.json()["errors"][0]["pointer"] == "#/period"
+    assert manager.post(f"/api/report-executions/{older.json()['id']}/replay").status_code == 409
+    database.jobs.update_one({"_id": older.json()["id"]}, {"$set": {"state": "completed"}})
+    again = manager.post(f"/api/report-executions/{older.json()['id']}/replay")
+    assert again.status_code == 202, again.text
+    assert again.json()["period"] == "2026-11-02"
+    assert again.json()["id"] != older.json()["id"]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
@@ -61,6 +66,38 @@ def test_every_operation_is_documented_with_examples(path: str, method: str) -> 
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path" and parameter["name"] != "token":
             assert parameter.get("examples") or parameter["schema"].get("examples"), parameter["name"]
+
+
+def test_every_example_is_what_its_schema_says() -> None:
+    """Of bodies and answers: a member that the schema needs and an example lacks misleads a client."""
+    schemas = openapi_document()["components"]["schemas"]
+    wrong = [
+        f"{name}: {error.message}"
+        for name, schema in schemas.items()
+        for example in schema.get("examples", ())
+        for error in Draft202012Validator({**schema, "components": {"schemas": schemas}}).iter_errors(example)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_address_stands_twice_and_every_operation_says_its_security() -> None:
+    document = openapi_document()
+    assert document["servers"]
+    shapes = Counter(re.sub(r"\{[^}]+\}", "{}", path) for path in document["paths"])
+    assert [shape for shape, times in shapes.items() if times > 1] == []
+    for operations in document["paths"].values():
+        assert all("security" in operation for operation in operations.values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("redocly") is None, reason="@redocly/cli is not installed")
+def test_redocly_finds_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(openapi_document()))
+    found = subprocess.run(
+        ["redocly", "lint", str(file)], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_every_error_is_a_problem() -> None:

@@ -187,6 +187,8 @@ ROUTES = [
     Route("POST", "/api/trials/T1/sites", 201, "manager", MANAGERS_ONLY, arguments=body(SITE)),
     Route("GET", "/api/organisations", 200, "admin", ADMINS_ONLY, other=403),
     Route("POST", "/api/organisations", 201, "admin", ADMINS_ONLY, other=403, arguments=body(ORGANISATION)),
+    Route("POST", "/api/jobs/{job}/cancel", 409, denied=NOT_OWNER),
+    Route("POST", "/api/report-executions/{job}/replay", 202, denied=NOT_OWNER),
     # The deployment's own organisation is never closed.
     Route("POST", "/api/organisations/default/close", 409, "admin", ADMINS_ONLY, other=403),
     Route("GET", "/api/organisations/default", 200, "admin", ADMINS_ONLY, other=403),
@@ -232,11 +234,13 @@ _FIXED = {
     "/organisations/default": "/organisations/{organisation}",
     "{report}/documents": "{report}/{figure}",
     "/trace/{report}": "/trace/{subscription}",
+    "/reports/emails/{delivery}": "/reports/emails/{edition}",
 }
 _OPENAPI_NAMES = {
     "trial_id": "trial",
     "organisation_id": "organisation",
     "figure": "figure",
+    "id": "edition",
     "subscription_id": "subscription",
     "report_id": "subscription",
     "job_id": "job",

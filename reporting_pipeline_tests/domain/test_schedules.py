@@ -391,6 +391,36 @@ def test_the_preview_equals_what_is_executed(schedule: Schedule, day: date, minu
 
 
 @thoroughly
+@given(
+    day=dates,
+    start=st.integers(-40, 40),
+    weeks=st.integers(1, 5),
+    lasting=st.integers(0, 900),
+    zone=st.sampled_from(["UTC", "America/New_York", "Pacific/Apia", "Europe/Zurich"]),
+)
+def test_every_nth_week_between_two_dates_is_previewed_as_it_runs(
+    day: date, start: int, weeks: int, lasting: int, zone: str
+) -> None:
+    """Those of the plain schedule that lie in the range and in each n-th week; over clock changes."""
+    begins = day + timedelta(days=start)
+    ends = begins + timedelta(days=lasting)
+    plain = Schedule(cadence="weekly", day_of_week=3, time="02:30", timezone=zone)
+    schedule = Schedule.model_validate(
+        {**plain.model_dump(), "every_weeks": weeks, "starts_on": begins, "ends_on": ends}
+    )
+    anchor = begins - timedelta(days=begins.weekday())
+    wanted = [
+        each
+        for each in occurrences(plain, begins, ends + timedelta(days=1))
+        if (each.local_date - anchor).days // 7 % weeks == 0
+    ]
+    after = datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+    assert occurrences(schedule, begins - timedelta(days=9), ends + timedelta(days=9)) == wanted
+    assert next_occurrences(schedule, after, 4) == [each for each in wanted if each.due_at > after][:4]
+
+
+@thoroughly
 @given(schedule=schedules(), first=dates)
 def test_an_occurrence_that_was_not_moved_shows_its_local_time(schedule: Schedule, first: date) -> None:
     zone = ZoneInfo(schedule.timezone)

@@ -12,7 +12,7 @@ from reporting_pipeline.api.models.base import Identifier, Line, RecipientType, 
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.jobs import Arrival, Arrived, Generation, JobHistory, JobState
 from reporting_pipeline.domain.schedules import Occurrence, Schedule
-from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.domain.subscriptions import CatchUp, Filters, Format, Recipient, Subscription
 from reporting_pipeline.usecases.report_types import parameter_schema, report_types
 
 Extension = Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")]
@@ -90,6 +90,13 @@ class ScheduledReportChange(Shape):
     recipients: tuple[RecipientConfig, ...] = Field(min_length=1, max_length=50)
     report_parameters: ReportParameters = ReportParameters()
     output_format: Format = Format.PDF
+    catch_up: CatchUp = Field(
+        CatchUp.LATEST,
+        description="What was missed while nothing ran: the latest is sent, all are, or it is skipped.",
+    )
+    lateness_hours: Annotated[int, Field(ge=1, le=8_760, strict=True)] | None = Field(
+        None, description="What would come later than this is not sent at all."
+    )
 
 
 class ScheduledReportRequest(ScheduledReportChange):
@@ -145,6 +152,8 @@ class ScheduledReport(Shape):
     recipients: list[RecipientConfig]
     report_parameters: dict[str, Any]
     output_format: Format
+    catch_up: CatchUp = CatchUp.LATEST
+    lateness_hours: int | None = None
     next_run: datetime | None = Field(description="UTC; null while paused.")
     next_run_at: datetime | None = Field(None, description="The same as `next_run`.")
     last_run_at: datetime | None = Field(None, description="UTC; when its newest report was made.")
@@ -173,6 +182,8 @@ class ScheduledReport(Shape):
             recipients=[RecipientConfig(type=one.type, value=one.value) for one in subscription.recipients],
             report_parameters={**filters, "options": dict(subscription.parameters)},
             output_format=subscription.format,
+            catch_up=subscription.catch_up,
+            lateness_hours=subscription.lateness_hours,
             next_run=next_run,
             next_run_at=next_run,
             last_run_at=last_run_at,
@@ -369,6 +380,16 @@ class ExecutionPage(Shape):
     page: int
     limit: int
     total: int
+
+
+class RunRequest(Shape):
+    """Which period to run. Without one: the newest that is over."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"period": "2026-11-09"}]})
+
+    period: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = Field(
+        None, description="First local date of an older period, as executions name it."
+    )
 
 
 class PreviewRequest(Shape):

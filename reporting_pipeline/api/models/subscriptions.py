@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -14,7 +14,7 @@ from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.jobs import Arrival, Generation, JobHistory, JobState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, window_of
-from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.domain.subscriptions import CatchUp, Filters, Format, Recipient, Subscription
 
 ReportType = Literal["daily", "weekly", "monthly"]
 DateRange = Literal["last_day", "last_week", "last_month"]
@@ -78,6 +78,9 @@ class SchedulePatch(CamelShape):
     day_of_week: Annotated[int, Field(ge=1, le=7, strict=True)] | None = None
     day_of_month: Annotated[int, Field(ge=1, le=31, strict=True)] | None = None
     cron_expression: Annotated[str, Field(max_length=100)] | None = None
+    every_weeks: Annotated[int, Field(ge=1, le=52, strict=True)] | None = None
+    starts_on: date | None = None
+    ends_on: date | None = None
     window: Literal["day", "week", "month"] | None = None
     holidays: Annotated[str, Field(max_length=20)] | None = None
     business_days: Literal["none", "skip", "next", "previous"] = "none"
@@ -107,6 +110,13 @@ class SubscriptionRequest(CamelShape):
     format: Format = Format.PDF
     recipients: tuple[RecipientShape, ...] = Field((), max_length=50)
     name: Line | None = None
+    catch_up: CatchUp = Field(
+        CatchUp.LATEST,
+        description="What was missed while nothing ran: the latest is sent, all are, or it is skipped.",
+    )
+    lateness_hours: Annotated[int, Field(ge=1, le=8_760, strict=True)] | None = Field(
+        None, description="What would come later than this is not sent at all."
+    )
     allow_duplicate: Annotated[
         bool, Field(strict=True, description="Also beside an active one that asks for the same.")
     ] = False
@@ -125,6 +135,13 @@ class SubscriptionPatch(CamelShape):
     format: Format = Format.PDF
     recipients: tuple[RecipientShape, ...] = Field((), max_length=50)
     name: Line = "Trial activity"
+    catch_up: CatchUp = Field(
+        CatchUp.LATEST,
+        description="What was missed while nothing ran: the latest is sent, all are, or it is skipped.",
+    )
+    lateness_hours: Annotated[int, Field(ge=1, le=8_760, strict=True)] | None = Field(
+        None, description="What would come later than this is not sent at all."
+    )
     status: Status = "active"
 
 
@@ -179,6 +196,8 @@ class SubscriptionAnswer(CamelShape):
     schedule: dict[str, Any]
     format: Format
     recipients: list[RecipientShape]
+    catch_up: CatchUp = CatchUp.LATEST
+    lateness_hours: int | None = None
     next_run: datetime | None = Field(description="UTC; null while paused.")
     created_at: datetime
     updated_at: datetime
@@ -206,6 +225,8 @@ class SubscriptionAnswer(CamelShape):
             schedule=schedule.model_dump(by_alias=True, mode="json"),
             format=subscription.format,
             recipients=[RecipientShape(type=one.type, value=one.value) for one in subscription.recipients],
+            catch_up=subscription.catch_up,
+            lateness_hours=subscription.lateness_hours,
             next_run=next_run,
             created_at=subscription.created_at,
             updated_at=subscription.updated_at,

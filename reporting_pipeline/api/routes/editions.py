@@ -28,10 +28,8 @@ from reporting_pipeline.usecases import editions as usecase
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
 
-EditionId = Annotated[
-    str,
-    Path(pattern=r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["weekly:2026-11-16"]),
-]
+EDITION_PATTERN = r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+EditionId = Annotated[str, Path(pattern=EDITION_PATTERN, examples=["weekly:2026-11-16"])]
 
 
 @router.post("", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.EDITION)])

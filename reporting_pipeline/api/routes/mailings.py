@@ -23,7 +23,7 @@ from reporting_pipeline.api.models.editions import (
 )
 from reporting_pipeline.api.models.subscriptions import default_schedule
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.api.routes.editions import EditionId, find_edition
+from reporting_pipeline.api.routes.editions import EDITION_PATTERN, EditionId, find_edition
 from reporting_pipeline.api.routes.subscriptions import find_job
 from reporting_pipeline.api.subscribing import Pointers
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address, reach_of
@@ -42,8 +42,20 @@ router = APIRouter(prefix="/api/reports", tags=["editions"])
 REGISTRATION = Pointers("#/trials", "#/trials", "#/email", "#/timezone", "#/email")
 
 Email = Annotated[str, Path(min_length=3, max_length=254, examples=["reader@example.org"])]
-DeliveryId = Annotated[
-    str, Path(pattern=r"^dlv_[0-9A-Za-z_-]{1,60}$", examples=["dlv_3f9c1a7d5e2b48c0a6d4f012"])
+# One address, two meanings, as it was asked for: of a report its mails, of a mail its status. OpenAPI
+# wants one name for the parameter of both.
+EditionIdHere = Annotated[
+    str,
+    Path(alias="id", pattern=EDITION_PATTERN, description="A report's id.", examples=["weekly:2026-11-16"]),
+]
+DeliveryIdHere = Annotated[
+    str,
+    Path(
+        alias="id",
+        pattern=r"^dlv_[0-9A-Za-z_-]{1,60}$",
+        description="A delivery's id.",
+        examples=["dlv_3f9c1a7d5e2b48c0a6d4f012"],
+    ),
 ]
 
 
@@ -204,9 +216,9 @@ def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deploymen
     return DeliveryAnswer.of(record)
 
 
-@router.get("/emails/{edition_id}", responses=READ, dependencies=[may(Action.READ, Kind.DELIVERY)])
+@router.get("/emails/{id}", responses=READ, dependencies=[may(Action.READ, Kind.DELIVERY)])
 def list_deliveries(
-    edition_id: EditionId,
+    edition_id: EditionIdHere,
     caller: Caller,
     deployment: Deployment,
     status: Annotated[DeliveryState | None, Query()] = None,
@@ -230,9 +242,9 @@ def list_deliveries(
     )
 
 
-@router.patch("/emails/{delivery_id}", responses=WRITE, dependencies=[may(Action.CHANGE, Kind.DELIVERY)])
+@router.patch("/emails/{id}", responses=WRITE, dependencies=[may(Action.CHANGE, Kind.DELIVERY)])
 def change_delivery(
-    delivery_id: DeliveryId, body: DeliveryChange, caller: Caller, deployment: Deployment
+    delivery_id: DeliveryIdHere, body: DeliveryChange, caller: Caller, deployment: Deployment
 ) -> DeliveryAnswer:
     """The status that an outside worker saw. A delivery never goes back to an earlier one (409)."""
     mine = scoped(deployment, caller)

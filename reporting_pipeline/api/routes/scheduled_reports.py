@@ -20,7 +20,7 @@ from reporting_pipeline.api.deps import (
     require,
     scoped,
 )
-from reporting_pipeline.api.errors import not_found
+from reporting_pipeline.api.errors import Problem, not_found
 from reporting_pipeline.api.executions import histories
 from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
 from reporting_pipeline.api.models.scheduled import (
@@ -30,6 +30,7 @@ from reporting_pipeline.api.models.scheduled import (
     Preview,
     PreviewedOccurrence,
     PreviewRequest,
+    RunRequest,
     ScheduledReport,
     ScheduledReportChange,
     ScheduledReportPage,
@@ -42,7 +43,7 @@ from reporting_pipeline.api.subscribing import SNAKE
 from reporting_pipeline.domain.access import Action, Kind, Resource, User
 from reporting_pipeline.domain.schedules import next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores import audit, jobs
+from reporting_pipeline.stores import audit, jobs, lifecycle
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
 from reporting_pipeline.usecases import subscriptions as usecase
@@ -145,6 +146,8 @@ def replace_scheduled_report(
             "filters": draft.filters,
             "recipients": draft.recipients,
             "format": draft.format,
+            "catch_up": draft.catch_up,
+            "lateness_hours": draft.lateness_hours,
             "parameters": draft.parameters,
         }
 
@@ -206,10 +209,52 @@ def resume_scheduled_report(
     dependencies=[may(Action.RUN, Kind.SUBSCRIPTION)],
 )
 def run_scheduled_report(
-    report_id: SubscriptionId, caller: Caller, deployment: Deployment, response: Response
+    report_id: SubscriptionId,
+    caller: Caller,
+    deployment: Deployment,
+    response: Response,
+    body: RunRequest | None = None,
 ) -> Execution:
-    """Run now, ahead of the batch, for the newest closed period; 409 while a job is running."""
-    job = subscribing.run_now(deployment, caller, report_id)
+    """Run now, ahead of the batch, the newest closed period or an older one; 409 while a job is running."""
+    return _run(deployment, caller, report_id, body.period if body else None, response)
+
+
+@router.post(
+    "/report-executions/{job_id}/replay",
+    status_code=202,
+    responses=WRITE,
+    dependencies=[may(Action.RUN, Kind.SUBSCRIPTION)],
+)
+def replay_execution(job_id: JobId, caller: Caller, deployment: Deployment, response: Response) -> Execution:
+    """Make and send the report of an execution's period once more, by today's data, filters and rights."""
+    job = find_job(deployment, caller, job_id)
+    return _run(deployment, caller, job["subscription"], job["period"], response)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    responses=WRITE,
+    dependencies=[may(Action.RUN, Kind.SUBSCRIPTION)],
+)
+def cancel_job(job_id: JobId, caller: Caller, deployment: Deployment) -> Execution:
+    """Stop a job that waits or is being made, for good; 409 once it is being sent."""
+    job = find_job(deployment, caller, job_id)
+    resource = Resource(Kind.SUBSCRIPTION, job["organisation"], owner=job.get("owner"))
+    require(caller, Action.RUN, resource, "job")
+    try:
+        job = usecase.cancel_job(deployment.database, job, caller.id, deployment.now)
+    except lifecycle.JobUnderWay as error:
+        raise Problem(
+            "conflict", f"{str(error).capitalize()}; only what is not sent yet can be stopped."
+        ) from None
+    (history,) = histories(deployment, [job])
+    return Execution.of(job, report_url(deployment, job), history)
+
+
+def _run(
+    deployment: Context, caller: User, report_id: str, period: str | None, response: Response
+) -> Execution:
+    job = subscribing.run_now(deployment, caller, report_id, period)
     response.headers["Location"] = f"/api/jobs/{job['_id']}"
     (history,) = histories(deployment, [job])
     return Execution.of(job, report_url(deployment, job), history)
@@ -286,6 +331,8 @@ def _draft(body: ScheduledReportChange) -> subscribing.Draft:
         recipients=tuple(one.to_domain() for one in body.recipients),
         format=body.output_format,
         parameters=dict(body.report_parameters.options),
+        catch_up=body.catch_up,
+        lateness_hours=body.lateness_hours,
         allow_duplicate=isinstance(body, ScheduledReportRequest) and body.allow_duplicate,
     )
 

@@ -75,6 +75,8 @@ def create_subscription(
         filters=_filters(body.filters, body.report_type),
         recipients=recipients or (Recipient(type="user", value=owner.id),),
         format=body.format,
+        catch_up=body.catch_up,
+        lateness_hours=body.lateness_hours,
         allow_duplicate=body.allow_duplicate,
     )
     stored = subscribing.create(deployment, caller, owner, draft, CAMEL)
@@ -238,7 +240,9 @@ def _changes(body: SubscriptionPatch, current: Subscription) -> Mapping[str, Any
     """The fields of the domain model that the patch sets, worked out against what stands."""
     given = body.model_fields_set
     changes: dict[str, Any] = {
-        name: getattr(body, name) for name in ("name", "format", "status") if name in given
+        name: getattr(body, name)
+        for name in ("name", "format", "status", "catch_up", "lateness_hours")
+        if name in given
     }
     report_type: ReportType = body.report_type if "report_type" in given else current.window.value
     if "filters" in given:
@@ -264,7 +268,7 @@ def _merged_schedule(body: SubscriptionPatch, current: Subscription, report_type
     )
     if cadence != standing["cadence"]:
         # A day of the week means nothing to a month, and so on; the rest is kept.
-        for name in ("day_of_week", "day_of_month", "cron_expression", "window"):
+        for name in ("day_of_week", "day_of_month", "cron_expression", "every_weeks", "window"):
             standing[name] = None
     try:
         merged = Schedule.model_validate({**standing, **given, "cadence": cadence})
