@@ -105,12 +105,15 @@ class Subscription(BaseModel):
     version: int = 1
 
     def asks_the_same_as(self, other: Subscription) -> bool:
-        """Whether both send one owner the same report at the same times to the same recipients."""
+        """Whether both send one owner the same report, by one name, at the same times to the same recipients.
+
+        Two names tell two wishes apart: who gives a name means another one.
+        """
         return self._asked() == other._asked()
 
     def _asked(self) -> tuple[object, ...]:
         return (
-            *(self.organisation, self.owner, self.report_type, self.format, self.schedule),
+            *(self.organisation, self.owner, self.name, self.report_type, self.format, self.schedule),
             self.filters.fingerprint(),
             frozenset((one.type, one.value.strip().casefold()) for one in self.recipients),
             tuple(sorted((name, str(value)) for name, value in self.parameters.items())),

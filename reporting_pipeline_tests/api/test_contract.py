@@ -199,7 +199,7 @@ def test_004_172_unknown_members_are_refused(manager: Api, path: str, body: dict
 
 
 def test_an_identical_subscription_is_told(manager: Api, scheduled: dict[str, Any]) -> None:
-    again = manager.post("/api/scheduled-reports", json={**SCHEDULED, "name": "By another name"})
+    again = manager.post("/api/scheduled-reports", json=SCHEDULED)
     assert again.status_code == 409
     assert again.json()["type"].endswith(":duplicate-subscription")
     assert again.json()["existing"] == scheduled["id"]
@@ -207,6 +207,8 @@ def test_an_identical_subscription_is_told(manager: Api, scheduled: dict[str, An
     assert manager.post("/api/scheduled-reports", json=other).status_code == 201
     wanted = manager.post("/api/scheduled-reports", json={**SCHEDULED, "allow_duplicate": True})
     assert wanted.status_code == 201
+    named = manager.post("/api/scheduled-reports", json={**SCHEDULED, "name": "By another name"})
+    assert named.status_code == 201
     for each in (scheduled["id"], wanted.json()["id"]):  # ended and paused ones stand in nobody's way
         manager.delete(f"/api/scheduled-reports/{each}")
     assert manager.post("/api/scheduled-reports", json=SCHEDULED).status_code == 201

@@ -291,7 +291,7 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
             "name": draft.name,
             "description": draft.description,
             "report_type": draft.report_type,
-            "schedule": draft.schedule,
+            "schedule": _with_dates_of(current.schedule, draft.schedule),
             "filters": kept,
             "recipients": draft.recipients,
             "format": draft.format,
@@ -420,6 +420,14 @@ def _first_mail(parts: Context, visitor: Visitor, wish: Wish) -> Planned | None:
     if schedule is None:
         return None
     return first_mail(_draft_of(visitor, schedule, parts.now), parts.now, parts.settings.timezone)
+
+
+def _with_dates_of(standing: Schedule, wanted: Schedule) -> Schedule:
+    """`wanted` with what the form does not show: the dates between which it counts, and which weeks."""
+    kept: dict[str, Any] = {"starts_on": standing.starts_on, "ends_on": standing.ends_on}
+    if wanted.cadence == "weekly":
+        kept["every_weeks"] = standing.every_weeks
+    return Schedule.model_validate({**wanted.model_dump(), **kept})
 
 
 def _draft_of(visitor: Visitor, schedule: Schedule, now: datetime, **more: Any) -> Subscription:
