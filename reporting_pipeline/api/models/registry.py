@@ -207,6 +207,31 @@ class ChangedFigure(Shape):
 class Restatement(Shape):
     """What the rendering that stands says otherwise than an earlier one of the same report."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "report": "rep_3f9c1a7d5e2b48c0a6d4",
+                    "sha256": "9f" * 32,
+                    "rendered_at": "2026-11-25T09:12:03Z",
+                    "superseded": [{"sha256": "3c" * 32, "rendered_at": "2026-11-23T06:01:40Z"}],
+                    "compared_with": "3c" * 32,
+                    "changes": [
+                        {
+                            "trial": "CDISCPILOT01",
+                            "figure": "serious_adverse_events",
+                            "label": "Serious adverse events",
+                            "before": 1,
+                            "after": 2,
+                            "documents_added": ["doc_0a1b2c3d4e5f60718293a4b5"],
+                            "documents_gone": [],
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     report: str
     sha256: str = Field(description="Of the file that stands.")
     rendered_at: datetime
