@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from dataclasses import replace
@@ -52,7 +53,9 @@ def as_json(*documents: Document, unblinded: bool = False) -> dict[str, Any]:
 def raw_json(*documents: Document, unblinded: bool = False) -> bytes:
     audience = Audience.SAFETY_BOARD if unblinded else Audience.MONITOR
     request = replace(make_request(trial(*documents), format=Format.JSON), audience=audience)
-    return write(content_of(request, ThumbnailCache(lambda key: b"", Path("/nonexistent"))), request)
+    out = io.BytesIO()
+    write(content_of(request, ThumbnailCache(lambda key: b"", Path("/nonexistent"))), request, out)
+    return out.getvalue()
 
 
 def count(found: TrialFigures, figure: Figure) -> float:
