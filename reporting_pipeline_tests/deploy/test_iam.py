@@ -24,6 +24,9 @@ POLICIES: dict[str, list[dict[str, Any]]] = {
 #: What a request needs (AWS, Service Authorization Reference, "Actions for Amazon S3"). A HEAD of a key
 #: that is not there answers 404 to who may list, and 403 to others.
 NEEDED: dict[str, set[str]] = {
+    "abort_multipart_upload": {"s3:AbortMultipartUpload"},
+    "complete_multipart_upload": {"s3:PutObject"},
+    "create_multipart_upload": {"s3:PutObject", "s3:PutObjectTagging"},
     "delete_object": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "delete_objects": {"s3:DeleteObject"},
     "get_bucket_lifecycle_configuration": {"s3:GetLifecycleConfiguration"},
@@ -37,6 +40,7 @@ NEEDED: dict[str, set[str]] = {
     "put_bucket_lifecycle_configuration": {"s3:PutLifecycleConfiguration"},
     "put_object": {"s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectRetention"},
     "put_object_tagging": {"s3:PutObjectTagging"},
+    "upload_part": {"s3:PutObject"},
 }
 #: Only `ensure_bucket` of a local home: in a deployment the bucket has an owner who makes it.
 LOCAL_ONLY = {"create_bucket"}
