@@ -15,6 +15,7 @@ SMALL: dict[str, list[str]] = {
     "api": ["--subscriptions", "1000", "--seconds", "1"],
     "kill_delivery": ["--deliveries", "24"],
     "lineage": ["--partitions", "1000", "--storage", "sqlite"],
+    "rows": ["--rows", "20000", "--format", "xlsx"],
     "run_now": ["--repeats", "1", "--trials", "2"],
     "edition": ["--subscriptions", "20", "--trials", "2", "--single-runs", "1", "--plain-reports", "3"],
 }

@@ -30,6 +30,7 @@ from operator import attrgetter
 from random import Random
 from statistics import median, quantiles
 from typing import Any
+from uuid import uuid4
 
 from benchmarks import due, measuring
 from reporting_pipeline.api.tokens import mint_token
@@ -241,6 +242,7 @@ def _operations(settings: Settings, subscriptions: int) -> dict[str, dict[str, A
             "userId": f"usr_{number}",
             "reportType": "weekly",
             "filters": {"trials": [f"TRIAL-{number % ORGANISATIONS}"]},
+            "name": f"Report {uuid4().hex}",  # the same one twice would be refused
         }
         return Ask("POST", "/api/subscriptions", 201, users[number], json.dumps(body).encode())
 

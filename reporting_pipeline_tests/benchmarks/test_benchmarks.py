@@ -24,6 +24,7 @@ SAID: Mapping[str, set[str]] = {
     "api": {"subscriptions", "connections", "read", "list", "create"},
     "kill_delivery": {"deliveries", "with_events", "without_events", "outbox"},
     "lineage": {"sqlite", "slowest_s"},
+    "rows": {"rows", "format", "cpu_s", "wall_s", "peak_mb"},
     "run_now": {"reports", "median_s", "worst_s"},
 }
 
