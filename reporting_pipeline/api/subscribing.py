@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from pydantic import ValidationError
@@ -218,6 +219,7 @@ def transfer(deployment: Context, caller: User, subscription_id: str, owner: Use
             return current
         recipients = _passed_on(current, owner)
         check(deployment, caller, owner, current.filters, recipients, SNAKE)
+        check_report_type(current.report_type, current.parameters, owner)
         most = deployment.settings.subscriptions_per_user
         held = subscriptions.count_subscriptions(deployment.database, owner.organisation, owner=owner.id)
         if held >= most:
@@ -308,17 +310,35 @@ def check(
     """Refuse (422) trials, sites and recipients that the subscription may not have."""
     trials = users.trials_of(deployment.database, owner.organisation, filters.trials)
     found = _wrong_trials(caller, owner, filters, trials, pointers) or _wrong_sites(filters, trials, pointers)
-    refused = users.check_recipients(
-        # Both were read for this request and are active.
-        deployment.database,
-        owner.organisation,
-        recipients,
-        active_ids={caller.id, owner.id},
-    )
-    for position, decision in refused or _without_right(deployment, owner, filters, recipients, trials):
+    for position, decision in refused_recipients(deployment, caller, owner, filters, recipients, trials):
         found.append(FieldError(f"{pointers.recipients}/{position}/value", decision.reason))
     if found:
         raise Problem("validation", f"{found[0].pointer}: {found[0].detail}", found)
+
+
+def refused_recipients(
+    deployment: Context,
+    caller: User,
+    owner: User,
+    filters: Filters,
+    recipients: Sequence[Recipient],
+    trials: Sequence[Record],
+) -> list[tuple[int, Decision]]:
+    """(position, refusal) of those who cannot be recipients, and of those whom no report would be sent to.
+
+    `trials` are the records of those that the filters name, or all of the organisation's.
+    """
+    refused = dict(
+        users.check_recipients(
+            # Both were read for this request and are active.
+            deployment.database,
+            owner.organisation,
+            recipients,
+            active_ids={caller.id, owner.id},
+        )
+    )
+    without_right = dict(_without_right(deployment, owner, filters, recipients, trials))
+    return sorted((without_right | refused).items(), key=itemgetter(0))
 
 
 def _check_dates(deployment: Context, schedule: Schedule, pointers: Pointers) -> None:

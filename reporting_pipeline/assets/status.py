@@ -2,8 +2,8 @@
 
 Made from every document that had arrived, as it stands: corrections and late documents are in it, and what
 was withdrawn is not. It is derived anew and never carried on from the period before, so one that is made
-again for any period is the same to the byte as long as the documents are (docs/decisions/trial-status.md).
-Made only where a report of the period stands on it.
+again for any period is the same to the byte as long as the documents are
+(docs/decisions/0008-trial-so-far-is-derived.md). Made only where a report of the period stands on it.
 """
 
 import hashlib

@@ -233,15 +233,17 @@ class Controller:
             if trial not in states.of_status:
                 continue
             outdated = not _is_of(status, documents) or self._worth_retry(status)
-            if outdated or self._status_moved(trial, documents, status, asked.get(trial)):
+            if outdated or self.status_is_stale(trial, states, asked.get(trial)):
                 missing.append(trial)
         return missing
 
-    def _status_moved(
-        self, trial: str, documents: AssetResult, status: AssetResult | None, asked_at: datetime | None
-    ) -> bool:
-        """Whether any document was written to since the status, which is older than who asks."""
-        if status is None or asked_at is None or status.at >= asked_at:
+    def status_is_stale(self, trial: str, states: TrialStates, asked_at: datetime | None) -> bool:
+        """Whether any document, of whatever period, was written to since the trial's status, which is older
+        than `asked_at`; False where no report stands on the status."""
+        documents, status = states.documents.get(trial), states.statuses.get(trial)
+        if trial not in states.of_status or documents is None or not documents.done or status is None:
+            return False
+        if asked_at is None or status.at >= asked_at:
             return False
         snapshots = {(self._period.key, trial): documents}
         fingerprint = status_fingerprint(self._database, TrialPartition(self._period, trial), snapshots)

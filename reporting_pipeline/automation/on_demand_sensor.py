@@ -195,7 +195,9 @@ def _asked_at(needs: Iterable[_Need]) -> dict[str, datetime]:
 
 def _is_ready(need: _Need, controller: Controller, states: TrialStates) -> bool:
     return all(
-        states.settled(trial) and not controller.is_stale(trial, states, need.asked_at)
+        states.settled(trial)
+        and not controller.is_stale(trial, states, need.asked_at)
+        and not controller.status_is_stale(trial, states, need.asked_at)
         for trial in need.trials
     )
 

@@ -32,6 +32,7 @@ PRESSURES: Mapping[str, tuple[float, float]] = {"SYSBP": (90.0, 180.0), "DIABP":
 FEWEST_SITES = 5
 FLAGS = (2.0, 3.0)  # |z| of gsm.kri's thresholds
 NOT_CODED = "Not coded"
+_MILLISECONDS, _MERCURY = ("ms", "msec"), ("mmhg",)
 
 Person = tuple[str, str]  # (site, subject)
 
@@ -62,7 +63,7 @@ def followed(status: TrialDataset) -> list[Followed]:
     for site, subject in zip(documents["site"], documents["subject"], strict=True):
         if subject:
             people.setdefault((site, subject), {})
-    columns = ("site", "subject", "actual_arm", "arm", "enrolled", "consented", "ended", "died")
+    columns = ("site", "subject", "actual_arm", "arm", "enrolled", "ended", "died")
     for row in status.tables["subjects"][list(columns)].to_dict("records"):
         if row["subject"]:
             known = people.setdefault((row["site"], row["subject"]), {})
@@ -73,7 +74,7 @@ def followed(status: TrialDataset) -> list[Followed]:
             site,
             subject,
             said.get("actual_arm") or said.get("arm") or "",
-            full_date(said.get("enrolled") or said.get("consented") or ""),
+            full_date(said.get("enrolled", "")),  # who consented may never have been enrolled
             full_date(said.get("ended", "")),
             said.get("died") == "yes" or (site, subject) in dead,
         )
@@ -91,9 +92,9 @@ def _dead(status: TrialDataset) -> set[Person]:
 
 
 def full_date(text: str) -> date | None:
-    """A date that is known to the day; None for a partial one."""
+    """A date that is known to the day; None for a partial one and for an interval of uncertainty."""
     try:
-        return date.fromisoformat(text[:10]) if len(text) >= 10 else None
+        return date.fromisoformat(text[:10]) if len(text) >= 10 and "/" not in text else None
     except ValueError:
         return None
 
@@ -108,27 +109,39 @@ class TermRate:
     system_organ_class: str
     term: str
     persons: int
-    serious: int
+    serious: int  # persons of whom one is stated to be serious
+    unknown: int  # persons of whom none is, and one does not say
     by_arm: Mapping[str, int]
 
 
 def event_rates(status: TrialDataset, people: list[Followed]) -> list[TermRate]:
     """By class and term, most persons first. An event of nobody known counts for no person."""
     arms = {(one.site, one.subject): one.arm for one in people}
-    found: dict[tuple[str, str], dict[Person, bool]] = {}
+    found: dict[tuple[str, str], dict[Person, str]] = {}
     columns = ("system_organ_class", "preferred_term", "term", "site", "subject", "serious")
     for soc, preferred, term, site, subject, serious in _rows(status.tables["adverse_events"], columns):
         if subject:
             who = found.setdefault((soc or NOT_CODED, preferred or term or NOT_CODED), {})
-            who[site, subject] = who.get((site, subject), False) or serious == "yes"
+            said = serious if serious in STATED else ""
+            who[site, subject] = max(who.get((site, subject), "no"), said, key=_GRAVEST.index)
     rates = []
     for (soc, term), who in found.items():
         by_arm: dict[str, int] = {}
         for person in who:
             arm = arms.get(person, "")
             by_arm[arm] = by_arm.get(arm, 0) + 1
-        rates.append(TermRate(soc, term, len(who), sum(who.values()), by_arm))
+        said = Counter(who.values())
+        rates.append(TermRate(soc, term, len(who), said["yes"], said[""], by_arm))
     return sorted(rates, key=lambda one: (-one.persons, one.system_organ_class, one.term))
+
+
+STATED = ("yes", "no")
+_GRAVEST = ("no", "", "yes")  # what is not stated may be serious
+
+
+def unknown_seriousness(status: TrialDataset) -> int:
+    """Adverse events that do not say whether they are serious."""
+    return int((~status.tables["adverse_events"]["serious"].isin(STATED)).sum())
 
 
 def open_events(status: TrialDataset) -> int:
@@ -155,16 +168,21 @@ class LiverPoint:
 
 
 def liver_points(status: TrialDataset) -> tuple[list[LiverPoint], int]:
-    """(persons with both peaks, worst first; persons with one of the two alone, who cannot be placed)."""
+    """(persons with both peaks, worst first; how many others have a liver result and cannot be placed).
+
+    Over a limit of quantification counts as that limit, the least it can be. Under one counts where even
+    the limit is normal; else nothing is known.
+    """
     peaks: dict[Person, dict[str, float]] = {}
-    columns = ("test_code", "specimen", "value", "high", "units_differ", "site", "subject")
-    for code, specimen, value, high, differ, site, subject in _rows(status.tables["labs"], columns):
+    columns = ("test_code", "specimen", "value", "comparator", "high", "units_differ", "site", "subject")
+    for code, specimen, value, sign, high, differ, site, subject in _rows(status.tables["labs"], columns):
         which = {"ALT": "t", "AST": "t", "BILI": "b"}.get(code.upper())
-        usable = subject and not differ and high == high and high > 0 and value == value and value >= 0
-        if which is None or specimen.upper() not in BLOOD or not usable:
+        if which is None or specimen.upper() not in BLOOD or not subject:
             continue
         own = peaks.setdefault((site, subject), {})
-        own[which] = max(own.get(which, 0.0), value / high)
+        usable = not differ and high == high and high > 0 and value == value and value >= 0
+        if usable and (not sign.startswith("<") or value <= high):
+            own[which] = max(own.get(which, 0.0), value / high)
     points = [
         LiverPoint(site, subject, own["t"], own["b"])
         for (site, subject), own in sorted(peaks.items())
@@ -188,10 +206,32 @@ class Outlier:
     why: str
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Results of some tests: how many could be held against limits, and how many could not."""
+
+    usable: int
+    unusable: int  # in another unit or without one, under or over a limit of quantification, or in words
+
+
+def qtc_measured(status: TrialDataset) -> Measured:
+    return _measured(status.tables["ecgs"], QTC_CODES, _MILLISECONDS)
+
+
+def pressures_measured(status: TrialDataset) -> Measured:
+    return _measured(status.tables["vitals"], frozenset(PRESSURES), _MERCURY)
+
+
+def _measured(table: pd.DataFrame, codes: frozenset[str], units: tuple[str, ...]) -> Measured:
+    results = int(sum(code.upper() in codes for code in table["test_code"]))
+    usable = sum(len(series) for _, _, series in _series(table, codes, units))
+    return Measured(usable, results - usable)
+
+
 def qtc_outliers(status: TrialDataset) -> list[Outlier]:
     """The longest corrected QT of each person and correction, and its rise since the first, over a limit."""
     found = []
-    for person, code, series in _series(status.tables["ecgs"], QTC_CODES, ("ms", "msec")):
+    for person, code, series in _series(status.tables["ecgs"], QTC_CODES, _MILLISECONDS):
         first, worst = series[0], max(series, key=lambda one: one[1])
         over = [limit for limit in QTC_LIMITS if worst[1] > limit]
         rose = [rise for rise in QTC_RISES if first[0] != _UNDATED and worst[1] - first[1] > rise]
@@ -206,7 +246,7 @@ def qtc_outliers(status: TrialDataset) -> list[Outlier]:
 def pressure_outliers(status: TrialDataset) -> list[Outlier]:
     """The lowest and the highest blood pressure of each person beyond the limits."""
     found = []
-    for person, code, series in _series(status.tables["vitals"], frozenset(PRESSURES), ("mmhg",)):
+    for person, code, series in _series(status.tables["vitals"], frozenset(PRESSURES), _MERCURY):
         low, high = PRESSURES[code]
         start = series[0][1] if len(series) > 1 and series[0][0] != _UNDATED else math.nan
         least, most = min(series, key=lambda one: one[1]), max(series, key=lambda one: one[1])
@@ -317,12 +357,14 @@ class SiteRate:
         return int(math.copysign(size, self.z)) if size else 0
 
 
-#: What is counted by site: title -> table, column that must be true ("" for every row), value.
-INDICATORS: Mapping[str, tuple[str, str, str]] = {
-    "Adverse events": ("adverse_events", "", ""),
-    "Serious adverse events": ("adverse_events", "serious", "yes"),
-    "Protocol deviations": ("deviations", "", ""),
-    "Visits missed": ("visits", "visit_status", "missed"),
+SERIOUS_EVENTS = "Serious adverse events"
+#: What is counted by site: title -> table, column ("" for every row), value that counts, and the values of
+#: which the trial must have one: where nobody ever says "missed", no visit is known to be kept.
+INDICATORS: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "Adverse events": ("adverse_events", "", "", ()),
+    SERIOUS_EVENTS: ("adverse_events", "serious", "yes", STATED),
+    "Protocol deviations": ("deviations", "", "", ()),
+    "Visits missed": ("visits", "visit_status", "missed", ("missed",)),
 }
 
 
@@ -332,8 +374,9 @@ def site_rates(status: TrialDataset, people: list[Followed], until: date, indica
     mu = sum of counts / sum of years; z0 = (rate - mu) / sqrt(mu / years); phi = mean of z0 squared;
     z = z0 / sqrt(phi). One site alone, or no event at all, has no z.
     """
-    table, column, value = INDICATORS[indicator]
+    table, column, value, told_by = INDICATORS[indicator]
     frame = status.tables[table]
+    told = frame[column].isin(told_by).any() if column else not frame.empty
     rows = frame if not column else frame[frame[column] == value]
     counts = rows["site"].value_counts().to_dict()
     years: dict[str, float] = {}
@@ -342,7 +385,7 @@ def site_rates(status: TrialDataset, people: list[Followed], until: date, indica
         if days is not None and one.site:
             years[one.site] = years.get(one.site, 0.0) + days / 365.25
     total, time = sum(counts.get(site, 0) for site in years), sum(years.values())
-    if not years or frame.empty:  # of what nobody ever sent, nothing is known: no rate of 0
+    if not years or not told:  # of what nobody ever sent, nothing is known: no rate of 0
         return []
     mu = total / time
     raw = {
@@ -382,8 +425,10 @@ def site_measures(status: TrialDataset, until: date) -> dict[str, dict[str, floa
 
 
 def _visits(status: TrialDataset) -> tuple[dict[str, int], dict[str, int]]:
-    """(visits done, visits done or missed) by site."""
+    """(visits done, visits done or missed) by site; none where nobody ever says that one was missed."""
     visits = status.tables["visits"]
+    if not (visits["visit_status"] == "missed").any():
+        return {}, {}
     done = visits[visits["visit_status"] == "done"]["site"].tolist()
     settled = visits[visits["visit_status"].isin(["done", "missed"])]["site"].tolist()
     return Counter(done), Counter(settled)

@@ -38,8 +38,6 @@ from reporting_pipeline.reports.rows import (
 )
 from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
 
-#: Of tables that only some report types have.
-_OWN_NOTES: Mapping[str, str] = {}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 #: Excel and LibreOffice take the full-width signs for the plain ones.
 _SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
@@ -72,7 +70,7 @@ TABLE_NOTES: Mapping[str, str] = {
 
 def note_of(name: str) -> str:
     """What a table is, for README and Overview."""
-    return TABLE_NOTES.get(name) or _OWN_NOTES.get(name) or "A table of this report type."
+    return TABLE_NOTES.get(name, "A table of this report type.")
 
 
 def harmless(value: object) -> object:

@@ -9,7 +9,7 @@ from datetime import date
 from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.figures import TrialFigures
-from reporting_pipeline.domain.trial_so_far import Followed, Outlier, SiteRate
+from reporting_pipeline.domain.trial_so_far import Followed, Measured, Outlier, SiteRate
 from reporting_pipeline.reports import plots, wording
 from reporting_pipeline.reports.pdf.layout import WIDTH, Flow, Tile
 from reporting_pipeline.reports.pdf.tables import Cell, Column, Flag, Pair
@@ -62,10 +62,13 @@ def liver(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     status = status_of(trial, content)
     if status is None:
         return
-    points, alone = so_far.liver_points(status)
+    points, alone = so_far.liver_points(status)  # alone: with a liver result, and not placed
     flow.heading("Liver: Hy's law plot (eDISH)", keep=250, bookmark=f"Liver ({trial.trial})")
     if not points:
-        flow.note("Nobody has both a transaminase and a bilirubin with an upper limit; none is placed.")
+        flow.note(
+            "Nobody has both a transaminase and a bilirubin with an upper limit; none is placed. "
+            + _not_placed(alone)
+        )
         return
     ticks = (0.1, 1.0, 10.0)
     high_x = max(10.0, *(one.transaminase * 1.1 for one in points))
@@ -87,8 +90,8 @@ def liver(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     inside = [one for one in points if one.in_hys_range]
     flow.note(
         f"{wording.plural(len(inside), 'person')} in Hy's law range (3 times the limit of ALT or AST, 2 "
-        f"times that of bilirubin; peaks, not of one day: look at the course) of {len(points)} placed; "
-        f"{alone} with one of the two alone cannot be placed."
+        f"times that of bilirubin; peaks, not of one day: look at the course) of {len(points)} placed. "
+        + _not_placed(alone)
     )
     if inside:
         columns = (
@@ -108,6 +111,13 @@ def liver(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         _rest(flow, len(inside), "person")
 
 
+def _not_placed(count: int) -> str:
+    if not count:
+        return "Everybody with a liver result is placed."
+    others = wording.plural(count, "other person")
+    return f"{others} with a liver result cannot be placed: one of the two, its limit or its unit is missing."
+
+
 def _times(value: float) -> str:
     return f"{value:.1f} × limit"
 
@@ -120,6 +130,13 @@ def shift_table(flow: Flow, trial: TrialFigures, content: ReportContent) -> None
     flow.heading("Laboratory shifts, first to worst later result", bookmark=f"Shifts ({trial.trial})")
     counts = {str(name): row for name, row in zip(table.index, table.to_dict("records"), strict=True)}
     steps = [f"{a} to {b}" for a in so_far.STATES for b in so_far.STATES if a != b]
+    if not any(row[f"{a} to {a}"] for row in counts.values() for a in so_far.STATES) and not any(
+        row[step] for row in counts.values() for step in steps
+    ):
+        flow.note(
+            "Nobody has two results of a test that could be compared. This does not say that all stayed."
+        )
+        return
     moved = [name for name, row in counts.items() if any(row[step] for step in steps)]
     if not moved:
         flow.note("No person's result of any test moved from one side of its range to another.")
@@ -167,7 +184,8 @@ def event_dots(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     columns += [Column("of these serious", 16, "right"), *(Column(arm, 18, "right") for arm in arms[:4])]
     rows: list[tuple[Cell, ...]] = []
     for one in rates[:MOST_ROWS]:
-        serious: Cell = Flag(str(one.serious), "up") if one.serious else "0"
+        said = f"{one.serious}, {one.unknown} unknown" if one.unknown else str(one.serious)
+        serious: Cell = Flag(said, "up") if one.serious else said
         by_arm = [f"{one.by_arm.get(arm, 0)} ({one.by_arm.get(arm, 0) / sizes[arm]:.0%})" for arm in arms[:4]]
         share = f"{one.persons / len(people):.1%}"
         rows.append((Pair(one.term, one.system_organ_class), str(one.persons), share, serious, *by_arm))
@@ -200,7 +218,7 @@ def qtc(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             so_far.qtc_outliers(status),
             "Longest corrected QT over 450, 480 or 500 ms, or a rise of more than 30 or 60 ms since the "
             "first (ICH E14).",
-            bool(status.tables["ecgs"]["test_code"].str.upper().isin(so_far.QTC_CODES).any()),
+            so_far.qtc_measured(status),
         )
 
 
@@ -213,18 +231,24 @@ def pressures(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             "Blood pressure outliers",
             so_far.pressure_outliers(status),
             "Systolic below 90 or 180 mmHg and more, diastolic below 60 or 120 mmHg and more.",
-            bool(status.tables["vitals"]["test_code"].isin(list(so_far.PRESSURES)).any()),
+            so_far.pressures_measured(status),
         )
 
 
 def _outliers(
-    flow: Flow, trial: TrialFigures, title: str, found: Sequence[Outlier], rule: str, measured: bool
+    flow: Flow, trial: TrialFigures, title: str, found: Sequence[Outlier], rule: str, measured: Measured
 ) -> None:
     flow.heading(title, bookmark=f"{title} ({trial.trial})")
-    if not measured:
-        flow.note("Nothing of the kind was measured. This does not say that all was normal.")
+    left_out = wording.plural(measured.unusable, "result")
+    if not measured.usable:
+        what = (
+            f"{left_out} could not be assessed: {_UNUSABLE}."
+            if measured.unusable
+            else "Nothing was measured."
+        )
+        flow.note(f"{what} This does not say that all was normal.")
         return
-    flow.note(rule)
+    flow.note(rule + (f" Not assessed: {left_out} ({_UNUSABLE})." if measured.unusable else ""))
     if not found:
         flow.note("Nobody is beyond these limits.")
         return
@@ -250,6 +274,9 @@ def _outliers(
     ]
     flow.table(columns, rows)
     _rest(flow, len(found), "person")
+
+
+_UNUSABLE = "in another unit or without one, beyond a limit of quantification, or in words"
 
 
 # --- conduct -------------------------------------------------------------------------------------
@@ -300,10 +327,22 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     )
     for title in so_far.INDICATORS:
         rates = so_far.site_rates(status, people, last_day(content), title)
-        if not rates or not sum(one.count for one in rates):
+        if not rates:
             flow.note(f"{title}: nothing is known of a site with a time of observation.")
-            continue
-        _funnel(flow, title, rates)
+        elif not sum(one.count for one in rates):
+            flow.note(f"{title}: none is known of any site with a time of observation.")
+        else:
+            _funnel(flow, title, rates)
+    _unknown_seriousness(flow, status)
+
+
+def _unknown_seriousness(flow: Flow, status: TrialDataset) -> None:
+    """An event that does not say whether it is serious is in no rate of serious ones, and is told."""
+    unknown = so_far.unknown_seriousness(status)
+    if unknown:
+        flow.note(
+            f"{wording.plural(unknown, 'adverse event')} of unknown seriousness: not among the serious ones."
+        )
 
 
 def _funnel(flow: Flow, title: str, rates: Sequence[SiteRate]) -> None:
@@ -379,6 +418,7 @@ def own_site(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             for name, values in measures.items()
         ]
         flow.table(columns, rows)
+    _unknown_seriousness(flow, status)
 
 
 def _measure(name: str, value: float | None) -> str:

@@ -160,12 +160,9 @@ def set_started(database: Database, edition: str, now: datetime) -> Edition:
     return _changed(database, edition, {"started_at": now})
 
 
-def sending_starts(database: Database, edition: str, now: datetime) -> bool:
-    """Take the one start of the sending that a result has. False when it was taken."""
-    changed = database.editions.update_one(
-        {"_id": edition, "sending_at": None}, {"$set": {"sending_at": now}}
-    )
-    return changed.modified_count == 1
+def note_sending(database: Database, edition: str, now: datetime) -> None:
+    """A result has started the sending; the first time stands."""
+    database.editions.update_one({"_id": edition, "sending_at": None}, {"$set": {"sending_at": now}})
 
 
 def set_result(

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
@@ -18,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from reporting_pipeline.domain.file_names import content_disposition
 from reporting_pipeline.settings import Settings
@@ -143,7 +144,8 @@ class ObjectStore:
             whole: Any = {"Parts": stored}
             self.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=whole)
         except BaseException:
-            self.client.abort_multipart_upload(**where, UploadId=upload)
+            with suppress(ClientError, BotoCoreError):  # the bucket's rules end what is left of it
+                self.client.abort_multipart_upload(**where, UploadId=upload)
             raise
         return size
 

@@ -75,7 +75,9 @@ def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:
     It names those it took the place of.
     """
     reports = list(reports)
-    standing = reports_by_id(database, [report.id for report in reports])
+    ids = [report.id for report in reports]
+    shown = dict.fromkeys((*_OF_SUPERSEDED, "superseded"), 1)
+    standing = {one["_id"]: one for one in find_any(database.reports, "_id", ids, None, shown)}
     records = []
     for report in reports:
         record: Record = {**report.__dict__, "dataset_versions": dict(report.dataset_versions)}
@@ -87,12 +89,14 @@ def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:
     put_records(database.reports, records)
 
 
-def _superseded(report: StoredReport, before: StoredReport | None) -> list[Record]:
+def _superseded(report: StoredReport, before: Record | None) -> list[Record]:
+    """Of a record as it stands, whoever broke it by hand: it keeps no new one from being written."""
     if before is None:
         return []
-    earlier = [dict(one) for one in before.superseded]
-    if before.sha256 != report.sha256:
-        earlier.append({name: getattr(before, name) for name in _OF_SUPERSEDED})
+    kept = before.get("superseded")
+    earlier = [one for one in kept if isinstance(one, dict)] if isinstance(kept, list) else []
+    if before.get("sha256") != report.sha256 and all(name in before for name in _OF_SUPERSEDED):
+        earlier.append({name: before[name] for name in _OF_SUPERSEDED})
     return earlier[-MOST_SUPERSEDED:]
 
 

@@ -518,11 +518,13 @@ def trials_followed(database: Database, window: str, report_types: Collection[st
     named: set[str] = set()
     whole: set[str] = set()
     for record in database.subscriptions.find(wanted, shown) if report_types else ():
-        trials = (record.get("filters") or {}).get("trials")
-        if trials:
-            named.update(trials)
-        else:
-            whole.add(record["organisation"])
+        filters, organisation = record.get("filters"), record.get("organisation")
+        trials = filters.get("trials") if isinstance(filters, Mapping) else None
+        # A record that somebody broke by hand follows nothing, and stops nobody's tick.
+        if isinstance(trials, list) and trials:
+            named.update(trial for trial in trials if isinstance(trial, str))
+        elif not trials and isinstance(organisation, str):
+            whole.add(organisation)
     if whole:
         query = {"organisation": {"$in": sorted(whole)}}
         named.update(trial["_id"] for trial in database.trials.find(query, {"_id": 1}))

@@ -107,9 +107,13 @@ def _of_jobs(
     """Reports, their bytes, and messages by channel, each by organisation and report type."""
     query = {"edition": edition, "rendered_at": {"$ne": None}}
     jobs = list(database.jobs.find(query, {"subscription": 1, "organisation": 1, "report": 1}))
-    types = _types(database, {job["subscription"] for job in jobs})
+    types = _types(database, {str(job.get("subscription")) for job in jobs})
     group_of: dict[str, Group] = {
-        job["_id"]: (job["organisation"], types.get(job["subscription"], "unknown")) for job in jobs
+        job["_id"]: (
+            str(job.get("organisation", "unknown")),
+            types.get(str(job.get("subscription")), "unknown"),
+        )
+        for job in jobs
     }
     reports: dict[Group, int] = {}
     for group in group_of.values():
@@ -117,14 +121,14 @@ def _of_jobs(
     by_report = {job["report"]: group_of[job["_id"]] for job in jobs if job.get("report")}
     stored: dict[Group, int] = {}
     for row in find_any(database.reports, "_id", by_report, None, {"size": 1}):
-        group = by_report[row["_id"]]
-        stored[group] = stored.get(group, 0) + int(row["size"])
+        group, size = by_report[row["_id"]], row.get("size")
+        stored[group] = stored.get(group, 0) + (size if isinstance(size, int) else 0)
     sent: dict[Group, dict[str, int]] = {}
     wanted = {"edition": edition, "state": {"$in": HANDED_OVER}}
     for row in database.deliveries.find(wanted, {"job": 1, "channel": 1}):
-        if row["job"] in group_of:
-            channels = sent.setdefault(group_of[row["job"]], {})
-            channels[row["channel"]] = channels.get(row["channel"], 0) + 1
+        if str(row.get("job")) in group_of:
+            channels, channel = sent.setdefault(group_of[row["job"]], {}), str(row.get("channel"))
+            channels[channel] = channels.get(channel, 0) + 1
     return reports, stored, sent
 
 

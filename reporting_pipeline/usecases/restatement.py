@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.figures import Figure, TrialFigures, figures_for
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
-from reporting_pipeline.stores.datasets import dataset_prefix, load_dataset
-from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.reports import StoredReport
-from reporting_pipeline.usecases.trace import DatasetGone
+from reporting_pipeline.usecases.trace import dataset_shown
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,7 @@ def _figures(
 ) -> TrialFigures | None:
     if version is None:
         return None
-    try:
-        dataset = load_dataset(objects, dataset_prefix(period, trial, version))
-    except ObjectMissing:
-        raise DatasetGone(f"The dataset of {trial} is kept no longer") from None
-    return figures_for(restricted(dataset, report.extent.sites.get(trial), report.subject), filters)
+    return figures_for(dataset_shown(objects, report, period, trial, version), filters)
 
 
 def _change(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from reporting_pipeline.domain.disclosure import restricted
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.disclosure import for_audience, restricted
 from reporting_pipeline.domain.figures import Figure, figures_for
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
@@ -33,6 +34,18 @@ class TrialTrace:
     documents: list[str]
 
 
+def dataset_shown(
+    objects: ObjectStore, report: StoredReport, period: Period, trial: str, version: str
+) -> TrialDataset:
+    """A version of a trial's dataset as the report's readers may see it. Raises DatasetGone."""
+    try:
+        dataset = load_dataset(objects, dataset_prefix(period, trial, version))
+    except ObjectMissing:
+        raise DatasetGone(f"The dataset of {trial} is kept no longer") from None
+    rows = restricted(dataset, report.extent.sites.get(trial), report.subject)
+    return for_audience(rows, report.extent.audience)
+
+
 def trace_figure(
     objects: ObjectStore,
     report: StoredReport,
@@ -43,19 +56,13 @@ def trace_figure(
 ) -> Iterator[TrialTrace]:
     """The documents behind `figure`, trial by trial, counted again from the datasets of the report.
 
-    `filters` are those of the report; what it shows (sites, a subject) narrows the dataset.
-    `readable(trial, ids)` says which of the
-    documents the caller may read. A trial in which the filters leave the figure out is left out. Raises
-    DatasetGone.
+    `filters` are those of the report; what it shows (sites, a subject) and its audience narrow the dataset.
+    `readable(trial, ids)` says which of the documents the caller may read. A trial in which the filters leave
+    the figure out is left out. Raises DatasetGone.
     """
     period = Period.from_key(Cadence(report.cadence), report.period, timezone)
     for trial, version in sorted(report.dataset_versions.items()):
-        try:
-            dataset = load_dataset(objects, dataset_prefix(period, trial, version))
-        except ObjectMissing:
-            raise DatasetGone(f"The dataset of {trial} is kept no longer") from None
-        shown = restricted(dataset, report.extent.sites.get(trial), report.subject)
-        figures = figures_for(shown, filters)
+        figures = figures_for(dataset_shown(objects, report, period, trial, version), filters)
         value = figures.values.get(figure)
         if value is None:
             continue

@@ -261,6 +261,28 @@ def test_003_79_the_workers_flow(serve: Callable[..., Api], database: Database, 
     assert worker.get(path).json()["path"] == key
 
 
+def test_a_sending_that_was_cut_off_is_started_by_the_next_result(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = populate(database, objects)
+    database.jobs.update_one({"_id": ids["job"]}, {"$set": {"state": "rendered"}})
+    database.deliveries.delete_many({})
+    worker, result = serve().as_("usr_default_service"), {"path": "editions/weekly/2026-11-16/all.pdf"}
+    objects.put(result["path"], b"%PDF-1.7 all", "application/pdf")
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr("reporting_pipeline.stores.mailings.plan_deliveries", lambda *_: 1 / 0)
+        assert worker.patch(f"/api/reports/{EDITION}/result", json=result).status_code == 500
+    assert worker.get(f"/api/reports/{EDITION}").json()["sendingAt"] is None
+    assert worker.patch(f"/api/reports/{EDITION}/result", json=result).json()["sendingAt"]
+    assert database.deliveries.count_documents({}) > 0
+
+
+@pytest.mark.parametrize("word", ["anonymous", "schedule", "system", "command-line"])
+def test_what_stands_for_nobody_in_the_audit_log_is_no_persons_id(api: Api, word: str) -> None:
+    body = {"name": "N", "email": "n@default.example", "roles": ["subscriber"]}
+    assert api.as_("usr_default_admin").put(f"/api/users/{word}", json=body).status_code == 422
+
+
 def test_an_organisations_policies_are_set_and_told(api: Api) -> None:
     admin = api.as_("usr_default_admin")
     fields = {"name": "Other", "attachments": "always", "on_omission": "hold"}

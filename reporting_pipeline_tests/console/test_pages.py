@@ -383,6 +383,29 @@ def test_schedules_of_somebody_who_left_are_passed_on_after_seeing_how_many(
     assert "Orphan" in person("subscriber").get("/console/").text
 
 
+def test_nothing_is_passed_on_to_whom_its_type_is_not_written_for(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    identifier = subscribe(person("manager")).rpartition("/")[2]
+    database.subscriptions.update_one({"_id": identifier}, {"$set": {"report_type": "trial_conduct"}})
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"audience": "site"}})
+    chosen = {"chosen": identifier, "action": "transfer", "sure": "1"}
+    refused = person("manager").post("/console/schedules", {**chosen, "new_owner": "usr_default_subscriber"})
+    assert refused.status_code == 422
+    assert "not written for the audience site" in unescape(refused.text)
+    assert (database.subscriptions.find_one({"_id": identifier}) or {})["owner"] == "usr_default_manager"
+
+
+def test_who_may_not_have_the_report_is_told_so_while_it_is_typed(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"trials": []}})
+    typed = "user: usr_default_subscriber\nstranger@elsewhere.example"
+    page = unescape(person("manager").post("/console/subscribe/recipients", {"recipients": typed}).text)
+    assert 'usr_default_subscriber: <span class="bad">' in page
+    assert "may get it" not in page
+
+
 @pytest.mark.parametrize("role", ["subscriber", "analyst"])
 def test_who_may_not_change_schedules_passes_none_on(
     person: Callable[[str], Browser], database: Database, role: str

@@ -58,6 +58,67 @@ def test_the_hys_range_is_three_and_two_times_the_limit_at_the_limit_itself() ->
     assert alone == 1
 
 
+def test_over_a_limit_is_a_peak_under_one_is_none_and_who_cannot_be_placed_is_counted() -> None:
+    def liver(subject: str, alt: object, **said: Any) -> list[dict[str, Any]]:
+        bilirubin = result(subject, "2026-01-01", test_code="BILI", test="Bilirubin", value=60.0, high=20.0)
+        return [result(subject, "2026-01-01", value=alt, **said), bilirubin]
+
+    labs = [*liver("over", ">1000"), *liver("under", "<200"), *liver("low", "<10")]
+    labs += [*liver("no limit", 400.0, high=None), result("words", "2026-01-01", value=None)]
+    points, others = so_far.liver_points(status_of(labs=labs))
+    assert {one.subject: (one.transaminase, one.in_hys_range) for one in points} == {
+        "over": (25.0, True),
+        "low": (0.25, False),
+    }
+    assert others == 3, "under <200 nothing is known, nor without a limit or a number"
+
+
+def test_seriousness_that_is_not_stated_is_neither_serious_nor_not() -> None:
+    events = [
+        {"subject": subject, "preferred_term": "Syncope", "serious": serious}
+        for subject, serious in (("a", "yes"), ("a", "unknown"), ("b", "no"), ("b", "unknown"), ("c", "no"))
+    ]
+    status = status_of(adverse_events=events, subjects=[enrolled("1", "a", "2026-01-01")])
+    (rate,) = so_far.event_rates(status, so_far.followed(status))
+    assert (rate.persons, rate.serious, rate.unknown) == (3, 1, 1)
+    assert so_far.unknown_seriousness(status) == 2
+
+
+def test_where_nobody_says_serious_or_missed_there_is_no_rate_and_no_share() -> None:
+    people = [enrolled("1", "a", "2026-01-01")]
+    events = [{"subject": "a", "serious": "unknown"}]
+    visits = [{"subject": "a", "visit_status": "done"}]
+    status = status_of(subjects=people, adverse_events=events, visits=visits)
+    measures = so_far.site_measures(status, UNTIL)
+    assert measures["Adverse events per person and year"]["1"] > 0
+    for name in ("Serious adverse events per person and year", "Visits missed per person and year"):
+        assert measures[name] == {}
+    assert measures["Share of visits done"] == {}
+    stated = [{"subject": "a", "serious": "no"}], [*visits, {"subject": "a", "visit_status": "missed"}]
+    told = so_far.site_measures(status_of(subjects=people, adverse_events=stated[0], visits=stated[1]), UNTIL)
+    assert told["Serious adverse events per person and year"] == {"1": 0.0}
+    assert told["Share of visits done"] == {"1": 0.5}
+
+
+def test_who_consented_is_not_enrolled_by_that_and_an_interval_is_no_day() -> None:
+    status = status_of(
+        subjects=[
+            {"subject": "screened", "consented": "2026-11-13"},
+            enrolled("1", "about", "2026-11-01/2026-11-15"),
+        ]
+    )
+    assert {one.subject: one.enrolled for one in so_far.followed(status)} == {"screened": None, "about": None}
+
+
+def test_results_that_no_limit_can_be_held_against_are_counted() -> None:
+    def qtc(subject: str, value: object, unit: str | None) -> dict[str, Any]:
+        said = {"test_code": "QTCF", "test": "QTcF", "value": value, "unit": unit, "low": None, "high": None}
+        return result(subject, "2026-01-01", "ecg", **said)
+
+    ecgs = [qtc("a", 440.0, "ms"), qtc("b", 0.52, "s"), qtc("c", 520.0, None), qtc("d", ">500", "ms")]
+    assert so_far.qtc_measured(status_of(ecgs=ecgs)) == so_far.Measured(usable=1, unusable=3)
+
+
 def test_a_result_without_a_day_is_nobody_s_first() -> None:
     labs = [result("a", "", value=90.0), result("a", "2026-01-02", value=20.0)]
     labs += [result("a", "2026-02-01", value=80.0)]

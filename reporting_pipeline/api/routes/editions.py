@@ -137,8 +137,10 @@ def set_edition_result(
             "illegal-transition", f"Edition {edition_id} has failed; open it again first."
         ) from None
     _note(deployment, caller, edition, result=True)
-    if path is not None and editions.sending_starts(deployment.database, edition.id, deployment.now):
+    if path is not None and edition.sending_at is None:
         usecase.send(deployment.database, edition.id, caller.organisation, caller.id, deployment.now)
+        # Only now: a start that was cut off is made good by the next result, and nobody is sent it twice.
+        editions.note_sending(deployment.database, edition.id, deployment.now)
         edition = find_edition(deployment, edition_id)
     return _answer(deployment, caller, edition)
 

@@ -36,7 +36,7 @@ UserId = Annotated[
     ),
 ]
 #: Words that stand in records where nobody did it.
-_NOBODY = frozenset({"schedule", "system", "command-line"})
+_NOBODY = frozenset({"anonymous", "schedule", "system", "command-line"})
 
 
 # --- audit -------------------------------------------------------------------------------------

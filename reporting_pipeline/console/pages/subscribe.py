@@ -339,12 +339,17 @@ def checked_recipients(form: OwnForm, visitor: Person, parts: Parts) -> Response
 
 
 def _checked(parts: Context, visitor: Visitor, wish: Wish) -> list[tuple[str, str, str]]:
-    """(recipient as typed, tone, what is to be said) of each line, before anything is saved."""
+    """(recipient as typed, tone, what is to be said) of each line, before anything is saved.
+
+    By the same function as what is saved is checked with: who may not have it is told so here.
+    """
     if not wish.values["recipients"]:
         return []
     organisation = visitor.user.organisation
     chosen = wish.recipients(visitor.user.id)[:CHECKED_AT_MOST]
-    refused = dict(users.check_recipients(parts.database, organisation, chosen))
+    filters = wish.filters()
+    trials = users.trials_of(parts.database, organisation, filters.trials)
+    refused = dict(subscribing.refused_recipients(parts, visitor.user, visitor.user, filters, chosen, trials))
     addresses = [_address(parts, organisation, one) for one in chosen]
     held = suppressions.suppressed_among(
         parts.database, [(organisation, address) for address in addresses if address]

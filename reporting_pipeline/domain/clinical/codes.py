@@ -188,7 +188,10 @@ def judgement(indicator: str) -> Judgement:
     return _JUDGEMENTS.get(code) or Judgement(code, "")
 
 
-_INTERPRETED = re.compile(r"(NORMAL|ABNORMAL)\b(.*)")
+#: "NORMAL" alone, or of the whole recording: "NORMAL EXCEPT FOR …" and "NORMAL VARIANT?" say no such thing.
+_INTERPRETED = re.compile(
+    r"(ABNORMAL)\b(.*)|(NORMAL)(?: (?:ECG|EKG|ELECTROCARDIOGRAM|SINUS RHYTHM|EXAMINATION))?[.]?"
+)
 _SIGNIFICANT = re.compile(r"[\s,;:(\[-]*(?:CLINICALLY SIGNIFICANT|CS)\b.*")
 
 
@@ -199,7 +202,9 @@ def interpretation(result: str) -> tuple[str, bool]:
     match = _INTERPRETED.fullmatch(folded(result))
     if match is None:
         return "", False
-    return match[1], match[1] == "ABNORMAL" and _SIGNIFICANT.fullmatch(match[2]) is not None
+    if match[3]:
+        return match[3], False
+    return match[1], _SIGNIFICANT.fullmatch(match[2]) is not None
 
 
 # --- dispositions --------------------------------------------------------------------------------

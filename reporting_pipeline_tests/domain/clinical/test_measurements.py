@@ -185,6 +185,26 @@ def test_an_ecg_read_as_a_whole_ranks_by_its_own_words(text: str, tier: int) -> 
     assert judged("ecg", text_result=text)["tier"] == tier
 
 
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [("NORMAL", "NORMAL"), ("Normal ECG", "NORMAL"), ("normal sinus rhythm.", "NORMAL")]
+    + [
+        (text, "")
+        for text in (
+            "NORMAL EXCEPT FOR AV BLOCK",
+            "NORMAL OR ABNORMAL, NOT KNOWN",
+            "NORMAL VARIANT",
+            "NORMAL?",
+            "NORMAL/ABNORMAL",
+            "NOT NORMAL",
+        )
+    ],
+)
+def test_words_that_only_begin_with_normal_are_not_normal(text: str, flag: str) -> None:
+    row = judged("ecg", text_result=text)
+    assert (row["flag"], row["assessed"]) == (flag, bool(flag))
+
+
 def test_a_flag_on_the_wrong_side_does_not_hide_how_far_the_number_is() -> None:
     assert judged(value=10, low=3.5, high=5, indicator="L")["ratio"] == 2
 
