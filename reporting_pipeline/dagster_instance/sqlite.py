@@ -4,9 +4,14 @@ Every tick of a sensor opens the instance anew, and SQLite's storages then read 
 to see that nothing is to be migrated: a third of a second, half of what ticks cost. Ours look once a
 process. dagster.yaml names these classes; `test_sqlite.py` fails loudly when an upgrade changes what is
 leaned on.
+
+A process makes or migrates a database alone: Dagster's processes start together, and of two that make one
+at once the second leaves a table of versions with two rows, after which no sensor ticks any more.
 """
 
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,6 +30,15 @@ from reporting_pipeline.dagster_instance.event_log import BatchedEventLog
 _READY: set[str] = set()
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for the other processes of this home that look its databases over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "looked-over.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, whatever ends the process
+        yield
+
+
 class BatchedSqliteEventLog(BatchedEventLog, SqliteEventLogStorage):
     """SQLite: a file for each run, and the index of all assets' events in a file of its own."""
 
@@ -32,7 +46,8 @@ class BatchedSqliteEventLog(BatchedEventLog, SqliteEventLogStorage):
         database = engine.url.database or ""
         if database in _READY and Path(database).is_file():
             return
-        super()._initdb(engine, for_index_shard)
+        with _alone(Path(database).parent):
+            super()._initdb(engine, for_index_shard)
         _READY.add(database)
 
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:
@@ -71,7 +86,8 @@ class _LookedOverOnce:
         database = Path(base_dir) / f"{cls.NAME}.db"
         if str(database) in _READY and database.is_file():
             return cls(create_db_conn_string(base_dir, cls.NAME), inst_data)  # type: ignore[call-arg]
-        opened = super().from_local(base_dir, inst_data)  # type: ignore[misc]
+        with _alone(Path(base_dir)):
+            opened = super().from_local(base_dir, inst_data)  # type: ignore[misc]
         _READY.add(str(database))
         return opened
 

@@ -1,5 +1,10 @@
 """Pins our SQLite storages to Dagster's own: the same files, looked over once, never behind for long."""
 
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +106,49 @@ def test_keys_are_kept_for_a_moment_and_never_after_a_change_of_ones_own(
         assert one.get_dynamic_partitions("trials") == ["A", "B"]
         one.delete_dynamic_partition("trials", "A")
         assert one.get_dynamic_partitions("trials") == ["B"]
+
+
+OPEN_AT_ONCE = """
+import sys, time
+from dagster import DagsterInstance
+import reporting_pipeline.dagster_instance.sqlite
+print("ready", flush=True)
+sys.stdin.readline()
+with DagsterInstance.from_config(sys.argv[1]) as instance:
+    instance.get_runs()
+    instance.all_instigator_state()
+    instance.get_dynamic_partitions("trials")
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_new_home_at_once_make_it_once(home: Path) -> None:
+    """A daemon, a webserver and a code server start together; two versions in one table stop every sensor."""
+    command = [sys.executable, "-c", OPEN_AT_ONCE, str(home)]
+    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    started = [
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for one in started:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in started:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    told = [one.communicate(timeout=300)[1] for one in started]
+    assert [one.returncode for one in started] == [0] * 4, "\n".join(told)[-3_000:]
+    versions = {}
+    for path in home.rglob("*.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            versions[path.name] = connection.execute("select count(*) from alembic_version").fetchone()[0]
+    assert set(versions) == {"runs.db", "index.db", "schedules.db"}
+    assert set(versions.values()) == {1}, versions

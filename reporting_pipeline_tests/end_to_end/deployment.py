@@ -47,7 +47,8 @@ def daemon(home: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Po
     children: list[psutil.Process] = []
     try:
         yield process
-        children = psutil.Process(process.pid).children(recursive=True)
+        with _patience():  # it may have ended by itself
+            children = psutil.Process(process.pid).children(recursive=True)
     finally:
         for number in (signal.SIGINT, signal.SIGKILL):
             if process.poll() is None:

@@ -45,11 +45,6 @@ def edition(settings: Settings, database: Database, objects: ObjectStore) -> str
     return open_edition(database, Cadence.WEEKLY, period.key, "schedule", now).id
 
 
-def completes(database: Database, edition: str, log: Path) -> None:
-    done = lambda: get_edition(database, edition).state.value == "completed"  # noqa: E731
-    wait_until("the edition completes", done, PATIENCE, log)
-
-
 def all_have_one_mail(database: Database, settings: Settings) -> None:
     assert recipients(settings.outbox) == EVERYBODY
     assert database.jobs.count_documents({"state": "completed"}) == SUBSCRIPTIONS
@@ -60,9 +55,20 @@ def all_have_one_mail(database: Database, settings: Settings) -> None:
 def test_two_daemons_by_accident_make_one_edition(
     endpoints: Endpoints, settings: Settings, database: Database, edition: str, tmp_path: Path
 ) -> None:
-    environment = bare_environment(**variables(settings, endpoints))
+    """Dagster's daemons end each other where they notice; whatever starts one again then finds it whole."""
+    environment, log = bare_environment(**variables(settings, endpoints)), tmp_path / "daemon.log"
+
+    def is_complete() -> bool:
+        return get_edition(database, edition).state.value == "completed"
+
     with ExitStack() as stack:
-        for _ in range(2):
+        both = [stack.enter_context(daemon(tmp_path, environment)) for _ in range(2)]
+
+        def is_over() -> bool:
+            return is_complete() or all(one.poll() is not None for one in both)
+
+        wait_until("the edition completes, or both daemons end", is_over, PATIENCE, log)
+        if not is_complete():  # as a supervisor does
             stack.enter_context(daemon(tmp_path, environment))
-        completes(database, edition, tmp_path / "daemon.log")
+            wait_until("the edition completes", is_complete, PATIENCE, log)
     all_have_one_mail(database, settings)
