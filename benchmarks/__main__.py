@@ -12,10 +12,13 @@ SMALL: dict[str, list[str]] = {
     "render": ["--bodies", "4", "--sample", "1"],
     "aggregate": ["--documents", "2000", "--trials", "4"],
     "due": ["--schedules", "1000", "--due", "100"],
+    "batch": ["--documents", "500"],
     "api": ["--subscriptions", "1000", "--seconds", "1"],
+    "console": ["--subscriptions", "500", "--times", "1"],
     "kill_delivery": ["--deliveries", "24"],
     "lineage": ["--partitions", "1000", "--storage", "sqlite"],
     "rows": ["--rows", "20000", "--format", "xlsx"],
+    "scale": [],
     "run_now": ["--repeats", "1", "--trials", "2"],
     "edition": ["--subscriptions", "20", "--trials", "2", "--single-runs", "1", "--plain-reports", "3"],
 }

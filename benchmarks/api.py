@@ -33,14 +33,14 @@ from typing import Any
 from uuid import uuid4
 
 from benchmarks import due, measuring
-from reporting_pipeline.api.tokens import mint_token
 from reporting_pipeline.cli.local.processes import HOST, Child, program, running
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import Settings, child_environment, load_settings
-from reporting_pipeline.stores.mongo import Database, mongo_client, open_database
+from reporting_pipeline.stores.mongo import Database, Record, mongo_client, open_database
 from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.subscriptions import create_subscriptions
+from reporting_pipeline.usecases.callers.tokens import mint_token
 
 USERS, ORGANISATIONS = 1_000, 20  # as `due.subscriptions` spreads them
 PAGE = 50
@@ -156,12 +156,12 @@ def _services() -> Iterator[tuple[Settings, Database, dict[str, tuple[Child, int
             child = stack.enter_context(
                 running(name, command, environment, local.home / "logs" / f"{name}.log")
             )
-            _await_health(child, port, health)
+            await_health(child, port, health)
             services[name] = (child, port)
         yield settings, database, services
 
 
-def _await_health(child: Child, port: int, path: str) -> None:
+def await_health(child: Child, port: int, path: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         child.check()
@@ -183,46 +183,50 @@ def fill(database: Database, count: int) -> None:
     now = datetime.now(UTC)
     organisations = [f"org_{number}" for number in range(ORGANISATIONS)]
     database.trials.insert_many(
-        {
-            "_id": f"TRIAL-{number}",
-            "organisation": organisation,
-            "title": "Benchmark",
-            "sponsor": "Example",
-            "phase": "III",
-            "sites": [{"id": str(site), "name": f"Site {site}"} for site in range(17)],
-            "synthetic": True,
-            "shifted_weeks": 0,
-        }
-        for number, organisation in enumerate(organisations)
+        trial(f"TRIAL-{number}", organisation) for number, organisation in enumerate(organisations)
     )
     people = [
         (f"usr_{number}", organisations[number % ORGANISATIONS], "subscriber") for number in range(USERS)
     ]
     people += [(f"usr_analyst_{number}", one, "analyst") for number, one in enumerate(organisations)]
-    database.users.insert_many(
-        {
-            "_id": user,
-            "organisation": organisation,
-            "name": user,
-            "email": f"{user}@example.org",
-            "roles": [role],
-            "trials": "all",
-            "audience": "monitor",
-            "timezone": "Europe/Zurich",
-            "active": True,
-            "created_at": now,
-            "updated_at": now,
-        }
-        for user, organisation, role in people
-    )
+    database.users.insert_many(person(user, organisation, role, now) for user, organisation, role in people)
     numbered = (
-        one.model_copy(update={"id": _id_of(number)}) for number, one in enumerate(due.subscriptions(count))
+        one.model_copy(update={"id": id_of(number)}) for number, one in enumerate(due.subscriptions(count))
     )
     # In the order of their ids: the embedded server's small cache stalls over so many in another order.
     create_subscriptions(database, sorted(numbered, key=attrgetter("id")), now)
 
 
-def _id_of(number: int) -> str:
+def trial(identifier: str, organisation: str) -> Record:
+    return {
+        "_id": identifier,
+        "organisation": organisation,
+        "title": "Benchmark",
+        "sponsor": "Example",
+        "phase": "III",
+        "sites": [{"id": str(site), "name": f"Site {site}"} for site in range(17)],
+        "synthetic": True,
+        "shifted_weeks": 0,
+    }
+
+
+def person(user: str, organisation: str, role: str, now: datetime) -> Record:
+    return {
+        "_id": user,
+        "organisation": organisation,
+        "name": user,
+        "email": f"{user}@example.org",
+        "roles": [role],
+        "trials": "all",
+        "audience": "monitor",
+        "timezone": "Europe/Zurich",
+        "active": True,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def id_of(number: int) -> str:
     """The id of a subscription, spread as the API spreads them."""
     return f"sub_{sha256(str(number).encode()).hexdigest()[:24]}"
 
@@ -253,11 +257,11 @@ def _operations(settings: Settings, subscriptions: int) -> dict[str, dict[str, A
 
     def read(random: Random) -> Ask:
         number = random.randrange(subscriptions)
-        return Ask("GET", f"/api/subscriptions/{_id_of(number)}", 200, users[number % USERS])
+        return Ask("GET", f"/api/subscriptions/{id_of(number)}", 200, users[number % USERS])
 
     def bare_read(random: Random) -> Ask:
         number = random.randrange(subscriptions)
-        return Ask("GET", f"/subscriptions/{_id_of(number)}?organisation=org_{number % ORGANISATIONS}", 200)
+        return Ask("GET", f"/subscriptions/{id_of(number)}?organisation=org_{number % ORGANISATIONS}", 200)
 
     def page(random: Random) -> Ask:
         return Ask("GET", f"/api/subscriptions?limit={PAGE}", 200, random.choice(analysts))

@@ -55,8 +55,8 @@ from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.subscriptions import subscriptions_by_id
 
 CELERY_SAMPLE = 90
-#: In the command lines of runs: the code server starts them by multiprocessing.
-RUN_PROCESS = "spawn_main"
+#: In the command lines of runs: they are forks of this server (`dagster_instance.warm_runs`).
+RUN_PROCESS = "multiprocessing.forkserver"
 ENDED = {state.value for state in (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED)}
 
 

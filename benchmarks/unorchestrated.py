@@ -11,7 +11,8 @@ from functools import lru_cache
 from itertools import islice
 
 from reporting_pipeline import __version__
-from reporting_pipeline.assets.report_batch import CODE_VERSION, DATASETS_KEPT, STORING_AT_ONCE
+from reporting_pipeline.assets.report_batch import DATASETS_KEPT, STORING_AT_ONCE
+from reporting_pipeline.assets.scope import REPORT_CODE_VERSION
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
@@ -59,6 +60,11 @@ class Inputs:
         self._period = period
         datasets = results_of(database, "weekly/trial_dataset", period.key)
         media = results_of(database, "weekly/trial_media", period.key)
+        #: What the edition printed in each report to lead out of it; the same bytes need the same.
+        shown = {"subscription": 1, "code": 1, "worded": 1}
+        self._edition = {
+            row["subscription"]: row for row in database.reports.find({"period": period.key}, shown)
+        }
 
         @lru_cache(maxsize=DATASETS_KEPT)
         def dataset(trial: str) -> TrialDataset:
@@ -68,6 +74,7 @@ class Inputs:
 
     def request(self, one: Subscription, owner_name: str) -> ReportRequest:
         """The request of one subscription's report."""
+        made = self._edition[one.id]
         return ReportRequest(
             subscription=one,
             owner_name=owner_name,
@@ -75,7 +82,9 @@ class Inputs:
             period=self._period,
             datasets=tuple(self._dataset(trial) for trial in one.filters.trials),
             document_id=report_id(self._period.cadence, self._period.key, one.id),
-            code_version=f"{__version__}/{CODE_VERSION}",
+            code_version=f"{__version__}/{REPORT_CODE_VERSION}",
+            verify_at=(made["worded"]["verify_prefix"], made["code"]),
+            console_url=made["worded"]["console_url"],
         )
 
 

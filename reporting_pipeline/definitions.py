@@ -9,17 +9,22 @@ from datetime import UTC, datetime
 
 from dagster import BetaWarning, Definitions, definitions, in_process_executor
 
+from reporting_pipeline import tracing
 from reporting_pipeline.assets.edition import edition_assets, source_assets
+from reporting_pipeline.assets.edition_checks import deliveries_check
 from reporting_pipeline.assets.emails import delivery_job
 from reporting_pipeline.assets.scope import Scope
+from reporting_pipeline.assets.source_references import leading_to_their_source
 from reporting_pipeline.automation.absence_alarm import absence_alarm_sensor
 from reporting_pipeline.automation.edition_sensor import edition_sensor
 from reporting_pipeline.automation.jobs import delivery_job_name, stage_jobs
 from reporting_pipeline.automation.on_demand_sensor import on_demand_sensor
 from reporting_pipeline.automation.report_email_sensor import report_email_sensor
+from reporting_pipeline.automation.restatement_sensor import restatement_sensor
 from reporting_pipeline.automation.schedules import edition_schedule
 from reporting_pipeline.automation.subscription_sync import subscription_sync_sensor
 from reporting_pipeline.automation.upkeep import (
+    confirmation_job,
     reconciliation_check,
     reconciliation_job,
     retention_job,
@@ -43,27 +48,32 @@ def build_defs(
     """
     built_at = now or datetime.now(UTC)
     with warnings.catch_warnings():
-        # Backfill policies and partition mappings are what ranges stand on; Dagster calls them beta.
+        # Backfill policies and partition mappings are what ranges stand on, code references lead to the
+        # source; Dagster calls them beta.
         warnings.simplefilter("ignore", BetaWarning)
         scopes = {cadence: Scope(cadence, settings, built_at) for cadence in Cadence}
         stages = [job for scope in scopes.values() for job in stage_jobs(scope)]
         agreement = reconciliation_check()
         retention, reconciliation = retention_job(settings), reconciliation_job(agreement)
+        confirmation = confirmation_job(settings)
         deliveries = [delivery_job(scope, delivery_job_name(cadence)) for cadence, scope in scopes.items()]
         return Definitions(
             assets=[
                 *source_assets(),
-                *(asset for scope in scopes.values() for asset in edition_assets(scope)),
+                *leading_to_their_source(
+                    [asset for scope in scopes.values() for asset in edition_assets(scope)], settings
+                ),
             ],
-            asset_checks=[agreement],
-            jobs=[*stages, *deliveries, retention, reconciliation],
+            asset_checks=[agreement, *(deliveries_check(scope) for scope in scopes.values())],
+            jobs=[*stages, *deliveries, retention, reconciliation, confirmation],
             schedules=[
                 *(edition_schedule(scope) for scope in scopes.values()),
-                *upkeep_schedules(settings, retention, reconciliation),
+                *upkeep_schedules(settings, retention, reconciliation, confirmation),
             ],
             sensors=[
                 subscription_sync_sensor(settings),
                 on_demand_sensor(scopes, settings, stages),
+                restatement_sensor(scopes, settings),
                 edition_sensor(scopes, settings, stages),
                 report_email_sensor(scopes, settings, deliveries),
                 absence_alarm_sensor(settings, deliveries),
@@ -78,4 +88,5 @@ def build_defs(
 def defs() -> Definitions:
     """The deployment that the environment describes; built when Dagster loads it, not at import."""
     logs.set_up(current_settings())
+    tracing.set_up(current_settings())
     return build_defs(current_settings())

@@ -136,18 +136,15 @@ def contiguous_ranges(
     wanted: Iterable[str],
     limit: int,
     passable: Iterable[str] = (),
-    longest_pass: int | None = None,
 ) -> list[KeyRange]:
     """The fewest ranges of at most `limit` keys over `ordered_keys` that cover `wanted`.
 
-    A range may pass over keys of `passable` (work that is already done and merely confirmed), at most
-    `longest_pass` in a row, never over others: a range names its two ends only, and everything between
-    them runs.
+    A range may pass over keys of `passable` (work that is already done and merely confirmed), never over
+    others: a range names its two ends only, and everything between them runs.
     """
     wanted_keys, passable_keys = set(wanted), set(passable)
     found: list[KeyRange] = []
     run: list[str] = []
-    passed = 0  # keys in a row that are only confirmed
 
     def close() -> None:
         while run and run[-1] not in wanted_keys:
@@ -157,9 +154,7 @@ def contiguous_ranges(
         run.clear()
 
     for key in ordered_keys:
-        passed = 0 if key in wanted_keys else passed + 1
-        too_far = longest_pass is not None and passed > longest_pass
-        if key in wanted_keys or (run and key in passable_keys and not too_far):
+        if key in wanted_keys or (run and key in passable_keys):
             run.append(key)
             if len(run) == limit:
                 close()

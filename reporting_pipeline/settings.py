@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reporting_pipeline.domain.keyring import Keyring
+from reporting_pipeline.domain.proof import seeds
 
 #: What the SMTP channel speaks (`delivery/channels/smtp.py`).
 SMTP_SCHEMES = {"smtp", "smtps", "smtp+starttls"}
@@ -32,6 +33,7 @@ LOCAL_SECRET = "local-development-secret-not-for-production"  # noqa: S105 - ref
 PUBLISHED = ("changeme", "change-me", "change_me", "example", "not-for-production", "placeholder", "password")
 SECRET_LENGTH = 32
 SECRET_LETTERS = 10  # different ones: `openssl rand -hex 32` has 13 or more
+LONGEST_WAIT = 1_440  # minutes between two attempts
 ENV_FILE = Path(".env")
 SECRETS_DIR = "REPORTING_SECRETS_DIR"
 
@@ -42,6 +44,9 @@ class SettingsError(ValueError):
 
 def _env(name: str, *others: str) -> Any:
     return AliasChoices(name, *others)
+
+
+_TREES: tuple[tuple[str, Literal["github", "gitlab"]], ...] = (("/-/tree/", "gitlab"), ("/tree/", "github"))
 
 
 class Settings(BaseSettings):
@@ -74,6 +79,10 @@ class Settings(BaseSettings):
 
     mongodb_uri: SecretStr | None = Field(None, validation_alias=_env("MONGODB_URI"))
     mongodb_database: str = Field("reporting", validation_alias=_env("REPORTING_MONGODB_DATABASE"))
+    # Where the documents of reports are read; everything else is read from the primary.
+    read_from: Literal["primary", "secondary"] = Field(
+        "primary", validation_alias=_env("REPORTING_READ_FROM")
+    )
     s3_endpoint_url: str | None = Field(None, validation_alias=_env("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
     s3_bucket: str = Field("reporting-pipeline", validation_alias=_env("REPORTING_S3_BUCKET"))
     s3_region: str = Field("us-east-1", validation_alias=_env("AWS_REGION", "AWS_DEFAULT_REGION"))
@@ -82,13 +91,25 @@ class Settings(BaseSettings):
     s3_encryption: Literal["AES256", "aws:kms", "none"] = Field(
         "AES256", validation_alias=_env("REPORTING_S3_ENCRYPTION")
     )
+    # Of all processes together, tries included; without it nobody waits.
+    s3_requests_per_second: float | None = Field(
+        None, gt=0, le=100_000, validation_alias=_env("REPORTING_S3_REQUESTS_PER_SECOND")
+    )
     s3_kms_key_id: str | None = Field(None, validation_alias=_env("REPORTING_S3_KMS_KEY_ID"))
 
     public_url: str = Field("http://127.0.0.1:8000", validation_alias=_env("REPORTING_PUBLIC_URL"))
+    # Where operators reach Dagster's UI; the console links its runs there.
+    dagster_url: str | None = Field(None, validation_alias=_env("REPORTING_DAGSTER_URL"))
+    # Where the tree of the revision that runs is read; Dagster's UI links each asset's code there.
+    source_url: str | None = Field(None, validation_alias=_env("REPORTING_SOURCE_URL"))
     link_secret: SecretStr = Field(SecretStr(LOCAL_SECRET), validation_alias=_env("REPORTING_LINK_SECRET"))
     link_days: int = Field(7, ge=1, le=90, validation_alias=_env("REPORTING_LINK_DAYS"))
     # The keys of the audit log; where there are none they are derived from those of the links.
     audit_secret: SecretStr | None = Field(None, validation_alias=_env("REPORTING_AUDIT_SECRET"))
+    # What signs the manifests of reports: base64 of 32 bytes each, commas between them; the first signs.
+    proof_keys: SecretStr | None = Field(None, validation_alias=_env("REPORTING_PROOF_KEYS"))
+    # Public keys, base64, that signed earlier and whose secret is gone.
+    proof_retired_keys: str = Field("", validation_alias=_env("REPORTING_PROOF_RETIRED_KEYS"))
     retention_days: int = Field(90, ge=7, le=3650, validation_alias=_env("REPORTING_RETENTION_DAYS"))
 
     # How long each kind is kept after its time; what is held, linked to or under way stays (docs).
@@ -117,6 +138,8 @@ class Settings(BaseSettings):
     sensor_interval_seconds: int = Field(
         10, ge=1, le=600, validation_alias=_env("REPORTING_SENSOR_INTERVAL_SECONDS")
     )
+    # A tick that finds nothing to run now watches so long; less than the five seconds to the daemon's next.
+    watch_seconds: float = Field(4, ge=0, le=30, validation_alias=_env("REPORTING_WATCH_SECONDS"))
     # At most so many partitions in a run: what a killed run may have to confirm again.
     range_size: int = Field(5_000, ge=1, le=10_000, validation_alias=_env("REPORTING_RANGE_SIZE"))
     # An edition's reports are spread over so many runs at a time: as many as there are cores for them.
@@ -124,6 +147,13 @@ class Settings(BaseSettings):
     # So many runs deliver at a time when much is due: each is a process, and writing mails keeps one busy.
     delivery_runs: int = Field(2, ge=1, le=100, validation_alias=_env("REPORTING_DELIVERY_RUNS"))
     max_attempts: int = Field(4, ge=1, le=20, validation_alias=_env("REPORTING_MAX_ATTEMPTS"))
+    # Minutes between attempts, comma-separated; the last one again for every further attempt.
+    generation_retry_minutes: str = Field(
+        "1,5,15", validation_alias=_env("REPORTING_GENERATION_RETRY_MINUTES")
+    )
+    delivery_retry_minutes: str = Field("1,5,30", validation_alias=_env("REPORTING_DELIVERY_RETRY_MINUTES"))
+    # A started run that never wrote a heartbeat nor an event counts as dead after so long.
+    start_up_seconds: int = Field(300, ge=10, le=3_600, validation_alias=_env("REPORTING_START_UP_SECONDS"))
     heartbeat_seconds: int = Field(5, ge=1, le=60, validation_alias=_env("REPORTING_HEARTBEAT_SECONDS"))
 
     email_backend: Literal["outbox", "sendgrid", "smtp"] = Field(
@@ -168,6 +198,8 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(600, ge=1, validation_alias=_env("REPORTING_REQUESTS_PER_MINUTE"))
     run_now_per_hour: int = Field(20, ge=1, validation_alias=_env("REPORTING_RUN_NOW_PER_HOUR"))
     requeues_per_hour: int = Field(10, ge=1, validation_alias=_env("REPORTING_REQUEUES_PER_HOUR"))
+    anonymous_per_minute: int = Field(600, ge=1, validation_alias=_env("REPORTING_ANONYMOUS_PER_MINUTE"))
+    trusted_proxies: str = Field("", validation_alias=_env("REPORTING_TRUSTED_PROXIES"))
     link_clicks_per_minute: int = Field(30, ge=1, validation_alias=_env("REPORTING_LINK_CLICKS_PER_MINUTE"))
     subscriptions_per_user: int = Field(100, ge=1, validation_alias=_env("REPORTING_SUBSCRIPTIONS_PER_USER"))
     subscriptions_per_organisation: int = Field(
@@ -177,6 +209,10 @@ class Settings(BaseSettings):
         50_000_000, ge=1_000, le=100_000_000, validation_alias=_env("REPORTING_UPLOAD_LIMIT_BYTES")
     )
     log_format: Literal["text", "json"] = Field("text", validation_alias=_env("REPORTING_LOG_FORMAT"))
+    # Where traces go, OTLP over HTTP; without it none are made. Its headers as OpenTelemetry writes them.
+    otlp_endpoint: str | None = Field(None, validation_alias=_env("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    otlp_headers: SecretStr | None = Field(None, validation_alias=_env("OTEL_EXPORTER_OTLP_HEADERS"))
+    trace_share: float = Field(0.1, ge=0, le=1, validation_alias=_env("REPORTING_TRACE_SHARE"))
     # 32 bytes in base64 that seal backups; kept apart from them.
     backup_key: SecretStr | None = Field(None, validation_alias=_env("REPORTING_BACKUP_KEY"))
     backup_key_file: Path | None = Field(None, validation_alias=_env("REPORTING_BACKUP_KEY_FILE"))
@@ -210,11 +246,26 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is no cron expression ({error}); e.g. '5 0 * * 1'") from None
         return value
 
-    @field_validator("public_url", "s3_endpoint_url", "sendgrid_url", "slack_url")
+    @field_validator("generation_retry_minutes", "delivery_retry_minutes")
+    @classmethod
+    def _waits(cls, value: str) -> str:
+        _minutes(value)
+        return value
+
+    @field_validator(
+        "public_url", "dagster_url", "s3_endpoint_url", "sendgrid_url", "slack_url", "otlp_endpoint"
+    )
     @classmethod
     def _a_web_address(cls, value: str | None) -> str | None:
         if value is not None:
             _parts(value, {"http", "https"})
+        return value
+
+    @field_validator("source_url")
+    @classmethod
+    def _a_source_tree(cls, value: str | None) -> str | None:
+        if value is not None:
+            source_tree(value)
         return value
 
     @field_validator("link_secret", "audit_secret", "webhook_secret", "jwt_secret")
@@ -222,6 +273,14 @@ class Settings(BaseSettings):
     def _a_keyring(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             Keyring.read(value.get_secret_value())
+        return value
+
+    @field_validator("proof_keys", "proof_retired_keys")
+    @classmethod
+    def _keys_of_proof(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text:
+            seeds(text)
         return value
 
     @field_validator("mongodb_uri")
@@ -252,6 +311,11 @@ class Settings(BaseSettings):
     def _problems_everywhere(self) -> Iterator[str]:
         if self.email_backend == "smtp" and self.smtp_url is None:
             yield "REPORTING_SMTP_URL must be set when REPORTING_EMAIL_BACKEND is smtp"
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            given, missing = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            if self.s3_access_key_id is None:
+                given, missing = missing, given
+            yield f"{missing} must be set, too, since {given} is; or neither, where this machine has a role"
         if "environment" not in self.model_fields_set:
             for name, address in (
                 ("MONGODB_URI", self.mongodb_uri),
@@ -307,6 +371,32 @@ class Settings(BaseSettings):
         return ZoneInfo(self.timezone)
 
     @property
+    def generation_retries(self) -> tuple[timedelta, ...]:
+        """The waits before a partition that failed is tried again."""
+        return _minutes(self.generation_retry_minutes)
+
+    @property
+    def delivery_retries(self) -> tuple[timedelta, ...]:
+        """The waits between attempts at a mail or a Slack message; webhooks have those of their standard."""
+        return _minutes(self.delivery_retry_minutes)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        try:
+            _networks_of(value)
+        except ValueError:
+            raise ValueError(
+                "names networks of proxies, such as 10.0.0.0/8,fd00::/8, without spaces within"
+            ) from None
+        return value
+
+    @property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of the proxies whose word on where a request comes from is believed."""
+        return _networks_of(self.trusted_proxies)
+
+    @property
     def private_endpoints(self) -> frozenset[str]:
         """The `host:port` pairs that webhooks may reach although they are not public."""
         return frozenset(part.strip().lower() for part in self.private_hosts.split(",") if part.strip())
@@ -314,6 +404,34 @@ class Settings(BaseSettings):
     @property
     def outbox(self) -> Path:
         return self.home / "outbox"
+
+
+def _minutes(text: str) -> tuple[timedelta, ...]:
+    """Waits from minutes with commas between them. Raises ValueError for what is none."""
+    try:
+        waits = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        waits = ()
+    if not 1 <= len(waits) <= 20 or not all(0 < wait <= LONGEST_WAIT for wait in waits):
+        raise ValueError(
+            f"{text!r} must be up to 20 numbers of minutes above 0 and up to a day; e.g. '1,5,15'"
+        )
+    return tuple(timedelta(minutes=wait) for wait in waits)
+
+
+def source_tree(address: str) -> tuple[str, str, Literal["github", "gitlab"]]:
+    """(repository, revision, whose form its addresses have) of the address of a revision's tree.
+
+    ValueError for what has neither GitHub's form nor GitLab's.
+    """
+    _parts(address, {"https", "http"})
+    for mark, platform in _TREES:
+        repository, found, revision = address.rstrip("/").partition(mark)
+        if found and revision:
+            return repository, revision, platform
+    raise ValueError(
+        "must be the address of a revision's tree; e.g. 'https://github.com/OWNER/NAME/tree/v1.2'"
+    )
 
 
 def _parts(address: str, schemes: set[str]) -> None:
@@ -326,6 +444,10 @@ def _parts(address: str, schemes: set[str]) -> None:
         raise ValueError(f"is no address; it must begin with {wanted} and name a host") from None
     if parts.scheme not in schemes or not named:
         raise ValueError(f"must begin with {wanted} and name a host")
+
+
+def _networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _is_loopback(address: str) -> bool:
@@ -399,10 +521,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         return Settings(_env_file=env_file, _secrets_dir=folder, **values)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
+            _said(problem) for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError(f"The environment is not valid: {problems}") from None
+
+
+def _said(problem: Any) -> str:
+    """One problem by its variable; those of several variables name them themselves."""
+    named = ".".join(str(part) for part in problem["loc"])
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{named}: {text}" if named else text
 
 
 def _secrets_folder(environ: Mapping[str, str]) -> Path | None:

@@ -49,15 +49,33 @@ def pytest_configure() -> None:
     audit.use_keys(audit.audit_keys(load_settings({"REPORTING_ENVIRONMENT": "test"})))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules of long tests first: at the end no worker waits for the other's."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    whole = Path(__file__).parent / "end_to_end"
+    items.sort(key=lambda item: (item.path.parent != whole, item.path not in slow))
+
+
 @pytest.fixture(scope="session")
-def endpoints() -> Iterator[Endpoints]:
-    """The addresses and keys of real MongoDB and S3 servers, fault injection allowed."""
+def _servers_home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="reporting-tests-") as home:
-        local = load_settings({"REPORTING_ENVIRONMENT": "test", "REPORTING_HOME": home})
-        with guarding(Path(home)), servers.running(local, test_commands=True) as started:
-            yield started
-            mongo_client(started.mongodb_uri).close()
-            mongo_client.cache_clear()
+        yield Path(home)
+
+
+@pytest.fixture(scope="session")
+def servers_home(_servers_home: Path, endpoints: Endpoints) -> Path:
+    """Where each of the running servers has its folder, by its name."""
+    return _servers_home / "embedded"
+
+
+@pytest.fixture(scope="session")
+def endpoints(_servers_home: Path) -> Iterator[Endpoints]:
+    """The addresses and keys of real MongoDB and S3 servers, fault injection allowed."""
+    local = load_settings({"REPORTING_ENVIRONMENT": "test", "REPORTING_HOME": str(_servers_home)})
+    with guarding(_servers_home), servers.running(local, test_commands=True) as started:
+        yield started
+        mongo_client(started.mongodb_uri).close()
+        mongo_client.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +94,7 @@ def settings(
     return load_settings(
         {
             "REPORTING_ENVIRONMENT": "test",
+            "REPORTING_WATCH_SECONDS": "0",  # a tick that is turned by hand does not stay
             "REPORTING_HOME": str(tmp_path / "home"),
             "REPORTING_MONGODB_DATABASE": name,
             "REPORTING_S3_BUCKET": f"test-{mark}",

@@ -150,6 +150,32 @@ def test_a_report_stands_on_every_trial_of_its_own_period_and_of_no_other(
                 }
 
 
+@pytest.mark.parametrize(
+    ("tree", "shown"),
+    [
+        (None, f"{ROOT}/reporting_pipeline/assets/reports.py:"),
+        (
+            "https://github.com/acme/reports/tree/v1.2",
+            "https://github.com/acme/reports/tree/v1.2/reporting_pipeline/assets/reports.py#L",
+        ),
+        (
+            "https://git.example.org/acme/reports/-/tree/main/",
+            "https://git.example.org/acme/reports/-/tree/main/reporting_pipeline/assets/reports.py#L",
+        ),
+    ],
+)
+def test_an_asset_leads_to_its_code(tree: str | None, shown: str) -> None:
+    settings = load_settings(UNREACHABLE | ({"REPORTING_SOURCE_URL": tree} if tree else {}))
+    specs = {spec.key: spec for spec in build_defs(settings, NOW).resolve_all_asset_specs()}
+    [reference] = (
+        specs[AssetKey(["weekly", "subscriber_reports"])].metadata["dagster/code_references"].code_references
+    )
+    assert reference.source.startswith(shown)
+    line = int(reference.source.removeprefix(shown))
+    source = (ROOT / "reporting_pipeline/assets/reports.py").read_text().splitlines()
+    assert source[line - 1].strip() == "@asset("
+
+
 def test_resources_show_the_names_of_secrets_and_not_the_secrets(defs: Definitions) -> None:
     for name, resource in (defs.resources or {}).items():
         assert "hunter2" not in repr(resource), name

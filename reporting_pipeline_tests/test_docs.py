@@ -49,3 +49,14 @@ def test_every_make_target_that_the_readme_shows_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     shown = set(re.findall(r"\bmake ([a-z]+)\b", (ROOT / "README.md").read_text()))
     assert shown - targets == set()
+
+
+def test_every_test_that_a_decision_names_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "reporting_pipeline_tests").rglob("test_*.py"))
+    named = {
+        name
+        for page in (ROOT / "docs" / "decisions").glob("*.md")
+        for name in re.findall(r"`(test_\w+)`", page.read_text())
+    }
+    assert len(named) > 50
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []

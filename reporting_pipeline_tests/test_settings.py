@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ SECRETS = {
     "SLACK_BOT_TOKEN": "hunter2-slack",
     "REPORTING_WEBHOOK_SECRET": f"hunter2-webhook-{GOOD}",
     "REPORTING_METRICS_TOKEN": "hunter2-metrics",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=hunter2-otlp",
 }
 
 
@@ -234,10 +236,18 @@ def test_a_mapping_is_taken_alone(folder: Path) -> None:
         ("REPORTING_RETENTION_DAYS", "1"),
         ("REPORTING_EMAIL_BACKEND", "pigeon"),
         ("REPORTING_WEEKLY_OPENS", "every monday"),
+        ("REPORTING_SOURCE_URL", "https://github.com/acme/reports"),
+        ("REPORTING_SOURCE_URL", "https://github.com/acme/reports/tree/"),
+        ("REPORTING_SOURCE_URL", "javascript://github.com/acme/reports/tree/main"),
         ("REPORTING_PUBLIC_URL", "reports.example.org"),
         ("S3_ENDPOINT_URL", "foo://s3"),
         ("MONGODB_URI", "foo://db"),
         ("REPORTING_SMTP_URL", "foo://mail"),
+        ("REPORTING_GENERATION_RETRY_MINUTES", "1,five,15"),
+        ("REPORTING_GENERATION_RETRY_MINUTES", "1,-5"),
+        ("REPORTING_DELIVERY_RETRY_MINUTES", "nan"),
+        ("REPORTING_DELIVERY_RETRY_MINUTES", "1,"),
+        ("REPORTING_DELIVERY_RETRY_MINUTES", "1e9"),
     ],
 )
 def test_a_value_out_of_its_range_raises_with_its_variable(name: str, value: str) -> None:
@@ -246,7 +256,7 @@ def test_a_value_out_of_its_range_raises_with_its_variable(name: str, value: str
 
 
 def test_no_secret_is_printed() -> None:
-    settings = load_settings({**PRODUCTION, **SECRETS})
+    settings = load_settings({**PRODUCTION, **SECRETS, "AWS_ACCESS_KEY_ID": "reports"})
     for text in (repr(settings), str(settings), settings.model_dump_json(), f"{settings.model_dump()}"):
         assert "hunter2" not in text
     assert settings.mongodb_uri is not None
@@ -260,6 +270,14 @@ def test_no_secret_is_printed_by_an_error_about_it() -> None:
     assert caught.value.__cause__ is None
 
 
+def test_attempts_come_after_one_five_and_fifteen_minutes_and_mails_after_one_five_and_thirty() -> None:
+    settings = load_settings({})
+    assert settings.generation_retries == tuple(timedelta(minutes=wait) for wait in (1, 5, 15))
+    assert settings.delivery_retries == tuple(timedelta(minutes=wait) for wait in (1, 5, 30))
+    quick = load_settings({"REPORTING_GENERATION_RETRY_MINUTES": " 0.05, 2 "})
+    assert quick.generation_retries == (timedelta(seconds=3), timedelta(minutes=2))
+
+
 def test_settings_cannot_be_changed_and_an_empty_variable_is_one_that_is_not_set() -> None:
     settings = load_settings({"REPORTING_RANGE_SIZE": ""})
     assert settings.range_size == Settings.model_fields["range_size"].default
@@ -268,5 +286,5 @@ def test_settings_cannot_be_changed_and_an_empty_variable_is_one_that_is_not_set
 
 
 def test_every_setting_of_ours_has_the_prefix_or_a_name_that_others_gave_it() -> None:
-    foreign = ("MONGODB_", "S3_", "AWS_", "SENDGRID_", "SLACK_", "DAGSTER_")
+    foreign = ("MONGODB_", "S3_", "AWS_", "SENDGRID_", "SLACK_", "DAGSTER_", "OTEL_")
     assert all(name.startswith(("REPORTING_", *foreign)) for name in variable_names())

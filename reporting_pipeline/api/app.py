@@ -13,20 +13,19 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 
+from reporting_pipeline import tracing
 from reporting_pipeline.api import errors, openapi
 from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
-from reporting_pipeline.api.deps import Context, known_parameters, role_check
+from reporting_pipeline.api.deps import known_parameters, role_check
 from reporting_pipeline.api.guard import GuardMiddleware
 from reporting_pipeline.api.idempotency import IdempotencyMiddleware
-from reporting_pipeline.api.limits import RateLimits
-from reporting_pipeline.api.pagination import Cursors
 from reporting_pipeline.api.refusals import note_refusal
 from reporting_pipeline.api.routes import ROUTERS
+from reporting_pipeline.api.strangers import Strangers
 from reporting_pipeline.delivery.links.masking import mask_links_in_logs
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.operations import logs
@@ -34,11 +33,25 @@ from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database, open_database
 from reporting_pipeline.stores.objects import ObjectStore, open_object_store
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.cursors import Cursors
+from reporting_pipeline.usecases.callers.limits import RateLimits
+from reporting_pipeline.usecases.callers.names import Names
+from reporting_pipeline.usecases.callers.traced import TracedMiddleware
 
 log = logging.getLogger(__name__)
 
-PUBLIC = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/webhooks/sendgrid"})
-PUBLIC_PREFIXES = ("/r/", "/unsubscribe/")
+PUBLIC = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/webhooks/sendgrid",
+        "/.well-known/report-keys.json",
+    }
+)
+PUBLIC_PREFIXES = ("/r/", "/unsubscribe/", "/confirm-address/", "/v/")
 
 
 def utc_now() -> datetime:
@@ -89,6 +102,7 @@ def app_from_environment() -> FastAPI:
     """For `uvicorn --factory reporting_pipeline.api.app:app_from_environment`."""
     os.umask(0o077)  # logs and caches are read by nobody else
     logs.set_up(current_settings())
+    tracing.set_up(current_settings())
     app = create_app(current_settings())
     context: Context = app.state.context
     try:  # from the first row on: what is not anchored yet could be deleted whole
@@ -120,13 +134,6 @@ def _bare_app() -> FastAPI:
     return app
 
 
-def _trusted_hosts(settings: Settings) -> frozenset[str]:
-    """The names this deployment is called by; none: any (local work)."""
-    if settings.environment in ("local", "test"):
-        return frozenset()
-    return frozenset({urlsplit(settings.public_url).hostname or ""})
-
-
 def _add_layers(app: FastAPI, context: Context) -> None:
     """The last one added is the outermost."""
     settings = context.settings
@@ -142,11 +149,15 @@ def _add_layers(app: FastAPI, context: Context) -> None:
         is_public=is_public,
         admit=admit,
         check_role=role_check(routes),
+        admit_stranger=Strangers(
+            settings.anonymous_per_minute, settings.trusted_networks, (*PUBLIC_PREFIXES, "/webhooks/")
+        ).admit,
         note_refusal=lambda caller, scope, status: note_refusal(context, scope, caller, status, routes),
     )
     app.add_middleware(
         GuardMiddleware,
         upload_limit=settings.upload_limit_bytes,
         https=settings.public_url.startswith("https:"),
-        hosts=_trusted_hosts(settings),
+        called=Names.of(settings),
     )
+    app.add_middleware(TracedMiddleware)

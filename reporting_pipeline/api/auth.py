@@ -12,6 +12,8 @@ never serve as an HMAC secret.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import jwt
 from jwt.exceptions import PyJWTError
@@ -19,12 +21,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reporting_pipeline.api.errors import Problem, problem_response
+from reporting_pipeline.api.errors import problem_response
 from reporting_pipeline.api.keys import Keys, keys_of
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.tokens import authenticated_at
 
 REQUIRED_CLAIMS = ("exp", "iat", "sub", "aud", "iss")
 LEEWAY_SECONDS = 10  # between the clocks of two machines
@@ -43,16 +47,17 @@ class Authenticator:
 
     def user(self, authorization: str | None) -> User:
         """The caller of a request with this Authorization header. Raises Problem (401, 403)."""
-        user = users.get_user(self._database, self._subject(_bearer(authorization)))
+        claims = self._claims(_bearer(authorization))
+        user = users.get_user(self._database, str(claims["sub"]))
         if user is None:
             raise Problem("unauthenticated", "The token names nobody known here.")
         if not user.active:
             raise Problem("forbidden", "This user is deactivated.")
-        return user
+        return replace(user, authenticated_at=authenticated_at(claims))
 
-    def _subject(self, token: str) -> str:
+    def _claims(self, token: str) -> dict[str, Any]:
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._keys.find(token),
                 algorithms=self._keys.algorithms,
@@ -70,7 +75,7 @@ class Authenticator:
         lifetime = float(claims["exp"]) - float(claims["iat"])
         if lifetime > LONGEST_LIFE_SECONDS:
             raise Problem("unauthenticated", "The token lives too long; 30 days is the most.")
-        return str(claims["sub"])
+        return claims
 
 
 class AuthenticationMiddleware:
@@ -84,6 +89,7 @@ class AuthenticationMiddleware:
         admit: Callable[[User], None],
         check_role: Callable[[User, Scope], None] = lambda _caller, _scope: None,
         note_refusal: Callable[[User | None, Scope, int], None] = lambda _caller, _scope, _status: None,
+        admit_stranger: Callable[[Scope], None] = lambda _scope: None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
@@ -91,9 +97,18 @@ class AuthenticationMiddleware:
         self._admit = admit  # the rate limit; raises Problem
         self._check_role = check_role  # what the address needs; raises Problem
         self._note_refusal = note_refusal  # into the audit log
+        self._admit_stranger = admit_stranger  # the limit of those without a good token; raises Problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._is_public(scope["path"]):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._is_public(scope["path"]):
+            try:
+                self._admit_stranger(scope)
+            except Problem as problem:
+                await problem_response(problem, scope["path"])(scope, receive, send)
+                return
             await self._app(scope, receive, send)
             return
         caller: User | None = None
@@ -104,7 +119,12 @@ class AuthenticationMiddleware:
             await send(message)
 
         try:
-            caller = await run_in_threadpool(self._enter, Headers(scope=scope).get("authorization"))
+            try:
+                caller = await run_in_threadpool(self._enter, Headers(scope=scope).get("authorization"))
+            except Problem as problem:
+                if problem.status == 401:
+                    self._admit_stranger(scope)
+                raise
             self._check_role(caller, scope)  # before the first byte of the body is read
         except Problem as problem:
             await problem_response(problem, scope["path"])(scope, receive, noted)

@@ -6,8 +6,6 @@ Dependencies that wait for nothing are `async`: FastAPI hands the others to a th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -17,32 +15,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from reporting_pipeline.api.errors import FieldError, Problem, not_found
-from reporting_pipeline.api.limits import RateLimits
-from reporting_pipeline.api.pagination import Cursors
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, allowed, reach_of
-from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.scope import Scoped
-
-
-@dataclass(frozen=True)
-class Context:
-    """The parts of one deployment that routes use."""
-
-    settings: Settings
-    database: Database
-    objects: ObjectStore
-    limits: RateLimits
-    cursors: Cursors
-    clock: Callable[[], datetime]
-
-    @property
-    def now(self) -> datetime:
-        """The time in milliseconds, as MongoDB keeps it: what is answered is what is read back."""
-        now = self.clock()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+from reporting_pipeline.domain.access import Action, Kind, User, reach_of
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem
 
 
 async def _context(request: Request) -> Context:
@@ -55,11 +30,6 @@ async def _caller(request: Request) -> User:
     if not isinstance(caller, User):  # an address that was made public by mistake still lets nobody in
         raise Problem("unauthenticated")
     return caller
-
-
-def scoped(deployment: Context, caller: User) -> Scoped:
-    """The stores as the caller may read them: what every route reads through."""
-    return Scoped(deployment.database, caller)
 
 
 Deployment = Annotated[Context, Depends(_context)]
@@ -120,16 +90,6 @@ def role_check(routes: Sequence[BaseRoute]) -> Callable[[User, Scope], None]:
                 return
 
     return check
-
-
-def require(caller: User, action: Action, resource: Resource, what: str) -> None:
-    """Refuse what the caller may not do: 404 where even existence must not be told, else 403."""
-    decision = allowed(caller, action, resource)
-    if decision:
-        return
-    if decision.hidden:
-        raise not_found(what)
-    raise Problem("forbidden", decision.reason.capitalize() + ".")
 
 
 async def _expected_version(

@@ -11,15 +11,15 @@ import re
 from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import uuid4
 
-from botocore.exceptions import ConnectionError as BotoConnectionError
-from botocore.exceptions import HTTPClientError as BotoTimeout
-from pymongo.errors import AutoReconnect
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reporting_pipeline.api.errors import Problem, problem_response
+from reporting_pipeline.api.errors import problem_response
 from reporting_pipeline.operations import logs
+from reporting_pipeline.stores.away import AWAY, away
+from reporting_pipeline.usecases.callers.names import NOT_OURS, PROBES, Names
+from reporting_pipeline.usecases.callers.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,9 @@ MULTIPART_OVERHEAD_BYTES = 100_000
 BATCH_PATH = "/api/documents:batch"
 BATCH_LIMIT_BYTES = 200_000_000  # read as a stream: a line at a time is in memory
 UPLOADS_AT_ONCE = 4  # of one process
+COMPARE_PREFIX = "/v/"  # a file to be compared with a report
+COMPARISONS_AT_ONCE = 2
 BODY_PAUSE_SECONDS = 30.0  # between two pieces of a body
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON = re.compile(r"application/(json|[a-z0-9.!#$&^_-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _LINES = re.compile(r"application/(x-ndjson|ndjson|jsonl|x-jsonlines)\s*(;.*)?", re.IGNORECASE)
@@ -57,13 +58,12 @@ class _TooLarge(HTTPException):
 class GuardMiddleware:
     """The outermost layer: answers 413 and 415, adds security headers, makes what nobody caught a 500."""
 
-    def __init__(
-        self, app: ASGIApp, upload_limit: int, https: bool, hosts: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, app: ASGIApp, upload_limit: int, https: bool, called: Names) -> None:
         self._app = app
         self._upload_limit = upload_limit
-        self._hosts = hosts  # the names of this deployment; none: any
+        self._called = called
         self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._comparing = asyncio.Semaphore(COMPARISONS_AT_ONCE)
         self._headers = dict(_SECURITY_HEADERS)
         if https:
             self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -102,18 +102,19 @@ class GuardMiddleware:
 
     def _check_host(self, scope: Scope, headers: Headers) -> None:
         """Refuse what was meant for another name, such as a rebound domain. Probes come by address."""
-        name = headers.get("host", "").rpartition("@")[2].partition(":")[0].lower()
-        if self._hosts and name not in self._hosts and scope["path"] not in PROBES:
-            raise Problem("bad-request", "This deployment has another name.")
+        if scope["path"] not in PROBES and not self._called.fit(headers.get("host", "")):
+            raise Problem("bad-request", f"{NOT_OURS}.")
 
     def _turn(self, scope: Scope) -> AbstractAsyncContextManager[object]:
         """Uploads wait for one another: each holds a file in memory while it is stored."""
+        if _is_comparison(scope):
+            return self._comparing  # apart: strangers hold up nobody's documents
         return self._uploading if _is_upload(scope) else nullcontext()
 
     def _limit(self, scope: Scope) -> int:
         if scope["path"] == BATCH_PATH:
             return BATCH_LIMIT_BYTES
-        if _is_upload(scope):
+        if _is_upload(scope) or _is_comparison(scope):
             return self._upload_limit + MULTIPART_OVERHEAD_BYTES
         return EVENTS_LIMIT_BYTES if scope["path"] == "/webhooks/sendgrid" else JSON_LIMIT_BYTES
 
@@ -123,8 +124,8 @@ def _problem(error: Exception, request_id: str) -> Problem:
         return error
     if isinstance(error, _TooLarge):
         return _too_large(error.limit)
-    if isinstance(error, AutoReconnect | BotoConnectionError | BotoTimeout):
-        log.warning("request %s: a store does not answer: %s", request_id, type(error).__name__)
+    if isinstance(error, AWAY):
+        log.warning("request %s: %s", request_id, away(error))
         return Problem("unavailable", "Try again in a moment.", headers={"Retry-After": "5"})
     # The log has the trace, the caller has the id that finds it.
     log.exception("request %s failed", request_id)
@@ -143,9 +144,9 @@ def _check(scope: Scope, headers: Headers, limit: int) -> None:
 
 
 def _check_content_type(path: str, content_type: str) -> None:
-    if path.startswith("/unsubscribe/"):
-        return  # mail programs send a form (RFC 8058); nothing of it is read
-    if path == "/api/documents":
+    if path.startswith(("/unsubscribe/", "/confirm-address/")):
+        return  # mail programs (RFC 8058) and browsers send a form; nothing of it is read
+    if path == "/api/documents" or path.startswith(COMPARE_PREFIX):
         if not content_type.lower().startswith("multipart/form-data"):
             raise Problem("unsupported-media-type", "Send multipart/form-data.")
     elif path == BATCH_PATH:
@@ -183,6 +184,10 @@ async def _in_time(receive: Receive, whole: bool) -> Message:
 
 def _is_upload(scope: Scope) -> bool:
     return bool(scope["path"] == "/api/documents" and scope["method"] == "POST")
+
+
+def _is_comparison(scope: Scope) -> bool:
+    return bool(scope["path"].startswith(COMPARE_PREFIX) and scope["method"] == "POST")
 
 
 def _too_large(limit: int) -> Problem:

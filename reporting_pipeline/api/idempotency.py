@@ -19,12 +19,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reporting_pipeline.api.errors import FieldError, Problem, problem_response
+from reporting_pipeline.api.errors import problem_response
 from reporting_pipeline.stores import idempotency
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LONGEST_KEY = 255
+_KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")  # as the OpenAPI document says
 WAIT_SECONDS = 20.0  # for the first request, before a duplicate is told to come back
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
@@ -106,8 +108,8 @@ class IdempotencyMiddleware:
 
 
 def _check_key(key: str) -> None:
-    if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
-        detail = f"1 to {LONGEST_KEY} printable ASCII characters"
+    if not _KEY.fullmatch(key):
+        detail = f"1 to {LONGEST_KEY} printable ASCII characters without blanks"
         raise Problem(
             "validation", f"Idempotency-Key: {detail}", [FieldError("header:Idempotency-Key", detail)]
         )

@@ -1,42 +1,11 @@
-"""What the routes of documents share: who acts, refusals as problems, unknown form fields."""
+"""Form fields that a route does not have are refused."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 
-from reporting_pipeline.api.deps import Context
-from reporting_pipeline.api.errors import FieldError, Problem
-from reporting_pipeline.domain.access import User
-from reporting_pipeline.intake.checking import DocumentRefused, FieldProblem
-from reporting_pipeline.stores.document_versions import DocumentChanged
-from reporting_pipeline.usecases import documents as usecase
-
-
-def caller_of(deployment: Context, user: User) -> usecase.Caller:
-    """The caller as the use cases take one."""
-    zone = ZoneInfo(deployment.settings.timezone)
-    return usecase.Caller(deployment.database, deployment.objects, user, deployment.now, zone)
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """A refused document as a 422 with a pointer per field; 409 where its id stands for another content."""
-    try:
-        yield
-    except DocumentRefused as error:
-        slug = "conflict" if error.conflict else "validation"
-        raise Problem(slug, str(error)[:500], field_errors(error.problems)) from None
-    except DocumentChanged:
-        raise Problem("conflict", "The document was changed meanwhile; read it again.") from None
-
-
-def field_errors(problems: Sequence[FieldProblem]) -> list[FieldError]:
-    return [FieldError(one.pointer or "#", one.detail) for one in problems]
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem
 
 
 async def known_form_fields(request: Request) -> None:

@@ -39,9 +39,11 @@ from dagster import (
     serialize_value,
 )
 
+from reporting_pipeline import tracing
 from reporting_pipeline.dagster_instance.events import log_materializations, materialization
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.operations import logs
+from reporting_pipeline.stores.away import AWAY, away
 from reporting_pipeline.stores.heartbeats import Progress, beating
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database
@@ -161,6 +163,17 @@ class Outcome(Generic[P]):
         return [result for _, result in self.results if result.done]
 
 
+@contextmanager
+def away_fails_the_run() -> Iterator[None]:
+    """A store that does not answer ends the run with one line; the sensors ask again for what is missing."""
+    try:
+        yield
+    except AWAY as error:
+        raise Failure(
+            description=f"{away(error)}; what is missing is asked for again", allow_retries=False
+        ) from None
+
+
 def asset_name(asset_key: AssetKey) -> str:
     """The asset as `asset_results` names it: "weekly/documents"."""
     return asset_key.to_user_string()
@@ -181,7 +194,15 @@ def run_batch(
     times, keep_all = batch.times, _later_steps_wait(context)
     cpu_before = time.process_time()
     with (
+        away_fails_the_run(),
         logs.bound(run=context.run.run_id, stage=batch.stage),
+        tracing.span(
+            f"{batch.stage} run",
+            context.run.tags.get(tracing.RUN_TAG, ""),
+            run=context.run.run_id,
+            stage=batch.stage,
+            partitions=len(partitions),
+        ) as span,
         beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now),
         # One thread, so in order: while the database works on a batch, the next one is made.
         ThreadPoolExecutor(1, thread_name_prefix="settling") as settler,
@@ -207,6 +228,8 @@ def run_batch(
         if settling is not None:
             settling.result()
         _settle(context, database, batch, pending, outcome, keep_all, now)
+        span.note(failed=len(outcome.failed), unchanged=outcome.unchanged)
+    tracing.flush()
     _log_times(context, times, len(partitions), outcome.unchanged)
     editions = Counter(edition_of(partition.period) for partition in partitions)
     note_compute(database, batch.stage, time.process_time() - cpu_before, editions, now())
@@ -321,7 +344,9 @@ def _attempts(before: AssetResult | None, now: AssetResult) -> int:
 def _failed(
     tried: AssetResult, attempts_before: int, error: Exception, now: Callable[[], datetime]
 ) -> AssetResult:
-    if not isinstance(error, PartitionFailed):
+    if isinstance(error, AWAY):
+        _log.warning("%s %s|%s: %s", tried.asset, tried.period, tried.item, away(error))
+    elif not isinstance(error, PartitionFailed):
         _log.error("%s %s|%s", tried.asset, tried.period, tried.item, exc_info=error)
     return replace(
         tried,

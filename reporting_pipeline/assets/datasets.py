@@ -6,7 +6,7 @@ the reports that need it are made of the rest and say what is missing.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -29,11 +29,9 @@ from reporting_pipeline.assets.scope import (
     BatchConfig,
     Scope,
 )
-from reporting_pipeline.domain.datasets import TABLES, TrialDataset
-from reporting_pipeline.domain.tidying import tidy_documents
+from reporting_pipeline.domain.content_gate import PERIODS_BEFORE, Concern, Shape, unusual_in
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
-from reporting_pipeline.stores.datasets import save_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.results import AssetResult, forget_result, results_of
@@ -43,6 +41,19 @@ from reporting_pipeline.stores.snapshots import Snapshot, load_snapshot
 CODE_VERSION = "2"
 NOTHING_LOST = "no_document_lost"
 FIT_FOR_REPORTS = "fit_for_reports"
+#: One check for each kind of what must not go out by itself.
+CONTENT_CHECKS = {
+    Concern.EMPTY: "documents_gave_rows",
+    Concern.FELL: "no_total_fell",
+    Concern.JUMPED: "within_the_last_periods",
+    Concern.SCHEMA: "schema_as_before",
+}
+_CHECKED = {
+    Concern.EMPTY: "Where documents of kinds with rows arrived, there are rows.",
+    Concern.FELL: "No total of the period before is now a tenth lower than it was reported.",
+    Concern.JUMPED: "No total is more than half above the highest of the last twelve periods.",
+    Concern.SCHEMA: "The columns that say anything are those of the last twelve periods.",
+}
 
 
 def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
@@ -78,6 +89,16 @@ def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
                     "documents of each kind are malformed. What is left out is named in the reports."
                 ),
             ),
+            *(
+                AssetCheckSpec(
+                    name,
+                    asset=scope.key(TRIAL_DATASET),
+                    blocking=False,
+                    description=f"{_CHECKED[concern]} What is not so holds reports, or is told in them, as "
+                    "`content_gate` of the organisation says.",
+                )
+                for concern, name in CONTENT_CHECKS.items()
+            ),
         ],
     )
     def trial_dataset(
@@ -89,12 +110,15 @@ def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
         database, store = mongo.database(), objects.store()
         partitions = scope.trial_partitions(context)
         snapshots = snapshots_of(database, scope, partitions)
+        earlier = _Earlier(database, scope.name(TRIAL_DATASET), [one.trial for one in partitions])
         batch = Batch[TrialPartition](
             asset_key=scope.key(TRIAL_DATASET),
             stage=AGGREGATE,
             item_of=lambda partition: partition.trial,
             input_version=lambda partition: f"{upstream(snapshots, partition).version}/{CODE_VERSION}",
-            make=lambda partition: _aggregate(database, store, partition, upstream(snapshots, partition)),
+            make=lambda partition: _aggregate(
+                database, store, partition, upstream(snapshots, partition), earlier.of(partition)
+            ),
         )
         outcome = run_batch(
             context, database, batch, partitions, config.force, scope.settings.heartbeat_seconds
@@ -117,9 +141,44 @@ def trial_dataset_asset(scope: Scope) -> AssetsDefinition:
             severity=AssetCheckSeverity.WARN,
             metadata=incomplete,
         )
+        yield from _content_checks(outcome.done)
         yield from finish(context, outcome)
 
     return trial_dataset
+
+
+def _content_checks(done: Sequence[AssetResult]) -> Iterator[AssetCheckResult]:
+    """Per kind of what is out of the usual: in which trials, and what."""
+    for concern, name in CONTENT_CHECKS.items():
+        found = {
+            f"{result.period}, {result.item}": one["said"]
+            for result in done
+            for one in result.detail.get("unusual", ())
+            if one["concern"] == concern.value
+        }
+        yield AssetCheckResult(
+            check_name=name, passed=not found, severity=AssetCheckSeverity.WARN, metadata=found
+        )
+
+
+class _Earlier:
+    """What is remembered of the periods before, read once for all trials of a run."""
+
+    def __init__(self, database: Database, asset: str, trials: Sequence[str]) -> None:
+        self._database, self._asset, self._trials = database, asset, sorted(set(trials))
+        self._known: dict[str, Mapping[str, AssetResult]] = {}
+
+    def of(self, partition: TrialPartition) -> list[Shape | None]:
+        """The newest first."""
+        period, found = partition.period, []
+        for _ in range(PERIODS_BEFORE):
+            period = period.previous()
+            if period.key not in self._known:
+                results = results_of(self._database, self._asset, period.key, self._trials)
+                self._known[period.key] = results
+            result = self._known[period.key].get(partition.trial)
+            found.append(Shape.of_record(result.detail.get("shape")) if result else None)
+        return found
 
 
 def snapshots_of(
@@ -162,8 +221,18 @@ def snapshot_under(database: Database, objects: ObjectStore, documents: AssetRes
 
 
 def _aggregate(
-    database: Database, objects: ObjectStore, partition: TrialPartition, documents: AssetResult
+    database: Database,
+    objects: ObjectStore,
+    partition: TrialPartition,
+    documents: AssetResult,
+    earlier: Sequence[Shape | None],
 ) -> Made:
+    # Here, as Dagster loads this module into every process and only this one needs pandas.
+    from reporting_pipeline.domain.content_shape import rowless, shape_of
+    from reporting_pipeline.domain.datasets import TABLES, TrialDataset
+    from reporting_pipeline.domain.tidying import tidy_documents
+    from reporting_pipeline.stores.datasets import save_dataset
+
     snapshot = snapshot_under(database, objects, documents)
     tables = tidy_documents(snapshot.records, snapshot.verdicts, partition.period)
     version = hashlib.sha256(
@@ -183,6 +252,8 @@ def _aggregate(
     prefix = save_dataset(objects, dataset)
     current = tables["documents"][tables["documents"]["window"] == "current"]
     rows = {name: len(table) for name, table in tables.items()}
+    shape = shape_of(dataset)
+    unusual = list(unusual_in(dataset.trial, shape, earlier, rowless(dataset)))
     return Made(
         version=version,
         detail={
@@ -191,6 +262,8 @@ def _aggregate(
             "lost": lost,
             "data_as_of": dataset.data_as_of,
             "omissions": {one.part: one.reason for one in dataset.omissions},
+            "shape": shape.record(),
+            "unusual": [one.record() for one in unusual],
         },
         metadata={
             "dagster/row_count": MetadataValue.int(sum(rows.values())),
@@ -198,6 +271,7 @@ def _aggregate(
             "rows": MetadataValue.json(rows),
             "findings": MetadataValue.int(rows["findings"]),
             "omissions": MetadataValue.json([f"{one.part}: {one.reason}" for one in dataset.omissions]),
+            "out of the usual": MetadataValue.json([one.said for one in unusual]),
             "dagster/column_schema": column_schema(TABLES["documents"]),
             "preview": table_preview(current),
             "adverse events": table_preview(tables["adverse_events"]),

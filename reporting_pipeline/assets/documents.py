@@ -34,7 +34,7 @@ from reporting_pipeline.stores.documents import (
     trial_record,
     trials_of,
 )
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, read_from
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore, ObjectTooLarge
 from reporting_pipeline.stores.snapshots import FileVerdict, Snapshot, save_snapshot
 
@@ -82,6 +82,7 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
         objects: ObjectStoreResource,
     ) -> Iterator[Any]:
         database, store = mongo.database(), objects.store()
+        reading = read_from(database, scope.settings.read_from)
         bad_files: list[str] = []
         with MediaWorkers() as workers:
             batch = Batch[TrialPartition](
@@ -89,7 +90,7 @@ def documents_asset(scope: Scope) -> AssetsDefinition:
                 stage=FETCH,
                 item_of=lambda partition: partition.trial,
                 input_version=lambda partition: documents_fingerprint(database, partition),
-                make=lambda partition: _fetch(database, store, workers, partition),
+                make=lambda partition: _fetch(database, reading, store, workers, partition),
             )
             outcome = run_batch(
                 context,
@@ -135,14 +136,39 @@ def documents_fingerprint(database: Database, partition: TrialPartition) -> str:
     Cheap: a count and a maximum over an index. A failed trial is tried again when it changes.
     """
     period = partition.period
-    count, updated_at = newest_update(database, partition.trial, period.previous().start_at, period.end_at)
+    return fingerprint_of(
+        *newest_update(database, partition.trial, period.previous().start_at, period.end_at)
+    )
+
+
+def fingerprint_of(count: int, updated_at: object) -> str:
+    """How many documents there are, and when one of them was written last, as a snapshot notes it."""
     # Whoever writes records past the intake may leave anything there: it must only change with the record.
     newest = updated_at.isoformat() if isinstance(updated_at, datetime) else str(updated_at or "none")[:100]
     return f"{count}@{newest}/{CODE_VERSION}"
 
 
+def _documents(database: Database, reading: Database, partition: TrialPartition) -> list[Record]:
+    """The documents of the period and the one before.
+
+    `reading` may be a secondary that lags behind: where it has not what the primary has, which two small
+    look-ups tell, they are read from the primary, so that nothing that was taken is left out.
+    """
+    start_at, end_at = partition.period.previous().start_at, partition.period.end_at
+    records = list(documents_of(reading, partition.trial, start_at, end_at))
+    if reading is not database:
+        newest = max((_written_at(record) for record in records), default=None)
+        if (len(records), newest) != newest_update(database, partition.trial, start_at, end_at):
+            records = list(documents_of(database, partition.trial, start_at, end_at))
+    return records
+
+
 def _fetch(
-    database: Database, objects: ObjectStore, workers: MediaWorkers, partition: TrialPartition
+    database: Database,
+    reading: Database,
+    objects: ObjectStore,
+    workers: MediaWorkers,
+    partition: TrialPartition,
 ) -> Made:
     trial = trial_record(database, partition.trial)
     if trial is None:
@@ -151,7 +177,7 @@ def _fetch(
             "then materialize this partition again"
         )
     period = partition.period
-    records = list(documents_of(database, partition.trial, period.previous().start_at, period.end_at))
+    records = _documents(database, reading, partition)
     current = [record for record in records if record["received_at"] >= period.start_at]
     verdicts = _verify_files(objects, workers, [record for record in current if record.get("file")])
     key, version = save_snapshot(objects, Snapshot(trial, records, verdicts), period)

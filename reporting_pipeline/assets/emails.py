@@ -6,12 +6,14 @@ The asset is external: nobody materializes it by hand. Delivering again is a dec
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetDep,
+    AssetExecutionContext,
     AssetMaterialization,
     AssetSpec,
     DimensionPartitionMapping,
@@ -24,20 +26,30 @@ from dagster import (
     op,
 )
 
+from reporting_pipeline import tracing
+from reporting_pipeline.assets.batch import away_fails_the_run
+from reporting_pipeline.assets.edition_checks import evaluate_deliveries
 from reporting_pipeline.assets.scope import NOTIFY, OWNERS, REPORT_EMAILS, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.dagster_instance.events import log_materializations, materialization
-from reporting_pipeline.delivery.channels.deliverer import open_deliverer
-from reporting_pipeline.delivery.notices.due import send_due_notices
-from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
+from reporting_pipeline.dagster_instance.switches import is_turned_off
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.operations import logs
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
-from reporting_pipeline.stores.deliveries import Due
+from reporting_pipeline.stores.deliveries import Due, plan_for_jobs
 from reporting_pipeline.stores.heartbeats import Progress, beating
+from reporting_pipeline.stores.jobs import jobs_with_report
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.usage import note_compute
 
+if TYPE_CHECKING:
+    from reporting_pipeline.delivery.sender.worker import DeliveryOutcome
+
+#: The sensor that asks for deliveries. Turned off, nothing is sent.
+DELIVERY_SENSOR = "report_email_sensor"
 #: Deliveries of one run; what is left is asked for again.
 DELIVERIES_PER_RUN = 20_000
 #: A run's tag: its number among the delivery runs of its cadence.
@@ -85,45 +97,9 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
     )
     def deliver(context: OpExecutionContext, mongo: MongoResource, objects: ObjectStoreResource) -> None:
         database = mongo.database()
-        progress = Progress(total=0)
-
-        def now() -> datetime:
-            return datetime.now(UTC)
-
-        with beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now):
-            waiting: list[DeliveryOutcome] = []
-            store = objects.store()
-            part = (part_of(context.run.tags), scope.settings.delivery_runs)
-            due = Due(database, Random(), scope.cadence.value, part)  # noqa: S311 - spreads load, no secret
-
-            def worker() -> Iterator[DeliveryOutcome]:
-                return deliver_due(
-                    open_deliverer(scope.settings),
-                    database,
-                    store,
-                    scope.settings,
-                    now,
-                    DELIVERIES_PER_RUN // WORKERS,
-                    scope.cadence.value,
-                    due,
-                )
-
-            cpu_before, editions = time.process_time(), Counter[str]()
-            try:
-                for outcome in deliver_at_once(WORKERS, worker):
-                    editions[edition_id(scope.cadence, outcome.period)] += 1
-                    progress.done += 1
-                    progress.failed += outcome.state not in HANDED_OVER
-                    waiting.append(outcome)
-                    if len(waiting) >= FLUSH:
-                        _log(context, scope, waiting)
-            finally:  # what was handed over before an error is told, too
-                _log(context, scope, waiting)
-            note_compute(database, NOTIFY, time.process_time() - cpu_before, editions, now())
-            told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
-        if told:
-            context.log.info(f"{told} owners and organisations were told of reports that did not arrive")
-        context.log.info(f"{progress.done} deliveries tried, {progress.failed} of them not handed over")
+        part = (part_of(context.run.tags), scope.settings.delivery_runs)
+        due = Due(database, Random(), scope.cadence.value, part)  # noqa: S311 - spreads load, no secret
+        _deliver(context, database, objects.store(), scope, due)
 
     @job(
         name=name,
@@ -136,7 +112,98 @@ def delivery_job(scope: Scope, name: str) -> JobDefinition:
     return deliver_reports
 
 
-def _log(context: OpExecutionContext, scope: Scope, outcomes: list[DeliveryOutcome]) -> None:
+def deliver_what_was_asked_for(
+    context: AssetExecutionContext,
+    database: Database,
+    store: ObjectStore,
+    scope: Scope,
+    partitions: Sequence[SubscriptionPartition],
+) -> None:
+    """Deliver what is due of these reports in the run that made them: somebody waits for it.
+
+    The same planning and the same loop over the ledger as the delivery job's, over these jobs alone. What
+    this does not come to, as its process ended, a channel closed or a provider said later, the delivery
+    sensor finds due like any other. Who turned that sensor off stopped all mails, these among them.
+    """
+    if is_turned_off(context.instance, DELIVERY_SENSOR):
+        context.log.warning(f"{DELIVERY_SENSOR} is turned off: what is due waits")
+        return
+    jobs: list[str] = []
+    for period in sorted({one.period.key for one in partitions}):
+        concerned = (one.subscription for one in partitions if one.period.key == period)
+        found = jobs_with_report(database, period, concerned)
+        plan_for_jobs(database, found, datetime.now(UTC))
+        jobs += (job["_id"] for job in found)
+    due = Due(database, Random(), scope.cadence.value, jobs=jobs)  # noqa: S311 - spreads load, no secret
+    _deliver(context, database, store, scope, due)
+
+
+def _deliver(
+    context: AssetExecutionContext | OpExecutionContext,
+    database: Database,
+    store: ObjectStore,
+    scope: Scope,
+    due: Due,
+) -> None:
+    """Deliver what `due` draws, and send the notices that follow from it."""
+    # Here, as Dagster loads this module into every process and only this one needs channels and templates.
+    from reporting_pipeline.delivery.channels.deliverer import open_deliverer
+    from reporting_pipeline.delivery.notices.due import send_due_notices
+    from reporting_pipeline.delivery.sender.worker import deliver_at_once, deliver_due
+
+    progress = Progress(total=0)
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    def worker() -> "Iterator[DeliveryOutcome]":
+        return deliver_due(
+            open_deliverer(scope.settings),
+            database,
+            store,
+            scope.settings,
+            now,
+            DELIVERIES_PER_RUN // WORKERS,
+            scope.cadence.value,
+            due,
+        )
+
+    with (
+        away_fails_the_run(),
+        logs.bound(run=context.run.run_id, stage=NOTIFY),
+        tracing.span(
+            f"{NOTIFY} run",
+            context.run.tags.get(tracing.RUN_TAG, ""),
+            run=context.run.run_id,
+            stage=NOTIFY,
+        ),
+        beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now),
+    ):
+        waiting: list[DeliveryOutcome] = []
+        cpu_before, editions = time.process_time(), Counter[str]()
+        try:
+            for outcome in deliver_at_once(WORKERS, worker):
+                editions[edition_id(scope.cadence, outcome.period)] += 1
+                progress.done += 1
+                progress.failed += outcome.state not in HANDED_OVER
+                waiting.append(outcome)
+                if len(waiting) >= FLUSH:
+                    _log(context, scope, waiting)
+        finally:  # what was handed over before an error is told, too
+            _log(context, scope, waiting)
+        note_compute(database, NOTIFY, time.process_time() - cpu_before, editions, now())
+        periods = {edition.rpartition(":")[2] for edition in editions}
+        context.instance.report_runless_asset_event(evaluate_deliveries(database, scope, periods, now()))
+        told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
+    tracing.flush()
+    if told:
+        context.log.info(f"{told} owners and organisations were told of reports that did not arrive")
+    context.log.info(f"{progress.done} deliveries tried, {progress.failed} of them not handed over")
+
+
+def _log(
+    context: AssetExecutionContext | OpExecutionContext, scope: Scope, outcomes: "list[DeliveryOutcome]"
+) -> None:
     """Log a materialization for each that was handed over, and empty `outcomes`.
 
     One that cannot be told, as its record names no period, is said in the run's log and holds up no other.
@@ -151,7 +218,7 @@ def _log(context: OpExecutionContext, scope: Scope, outcomes: list[DeliveryOutco
     log_materializations(context, told)
 
 
-def _materialization(scope: Scope, outcome: DeliveryOutcome) -> AssetMaterialization:
+def _materialization(scope: Scope, outcome: "DeliveryOutcome") -> AssetMaterialization:
     period = Period.from_key(scope.cadence, outcome.period, scope.settings.timezone)
     return materialization(
         scope.key(REPORT_EMAILS),

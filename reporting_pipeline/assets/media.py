@@ -31,8 +31,7 @@ from reporting_pipeline.media.sandbox import MediaWorkers
 from reporting_pipeline.media.thumbnails import has_thumbnail
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
-from reporting_pipeline.stores.datasets import save_media
-from reporting_pipeline.stores.media import standing_thumbnails
+from reporting_pipeline.stores.media import save_media, standing_thumbnails
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.results import AssetResult

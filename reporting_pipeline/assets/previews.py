@@ -1,9 +1,14 @@
 """Metadata that analysts look at in Dagster's UI: table previews and column schemas."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from dagster import MetadataValue, TableColumn, TableSchema
+
+if TYPE_CHECKING:  # a process that makes no table need not import pandas
+    import pandas as pd
 
 
 def table_preview(frame: pd.DataFrame) -> MetadataValue[str]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from threading import BoundedSemaphore
@@ -24,15 +24,30 @@ from reporting_pipeline.assets.batch import (
     PartitionSkipped,
     StageTimes,
 )
+from reporting_pipeline.assets.report_spans import ReportSpans
 from reporting_pipeline.assets.scope import (
     DOCUMENTS,
+    PRODUCT,
+    REPORT_CODE_VERSION,
     TRIAL_DATASET,
     TRIAL_MEDIA,
     TRIAL_STATUS,
     Scope,
 )
 from reporting_pipeline.assets.thumbnails import ThumbnailSource
+from reporting_pipeline.delivery.links.verification import verification_code, verification_prefix
 from reporting_pipeline.domain.access import User, may_receive, visible_trials
+from reporting_pipeline.domain.branding import UNBRANDED, Branding
+from reporting_pipeline.domain.content_gate import (
+    ASKED,
+    DEFAULT_POLICY,
+    DEFAULT_RELEASE,
+    REFUSED,
+    Release,
+    concerning,
+    stricter,
+)
+from reporting_pipeline.domain.content_gate import Policy as GatePolicy
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.entitlements import Audience
@@ -43,16 +58,20 @@ from reporting_pipeline.domain.omissions import (
     OnOmission,
     on_omission_of,
 )
+from reporting_pipeline.domain.participation import Progress, progress_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
+from reporting_pipeline.domain.proof import manifest_of
+from reporting_pipeline.domain.restatements import Restated
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.domain.trial_keys import usable_trial_key
 from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.partitions import SubscriptionPartition
-from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer, shows_what_was_sent
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
-from reporting_pipeline.reports.types import REPORT_TYPES
+from reporting_pipeline.reports.types import REPORT_TYPES, spoken_to
 from reporting_pipeline.stores.audit import Action, Event, record_many
+from reporting_pipeline.stores.dataset_keys import dataset_prefix
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.jobs import (
@@ -61,17 +80,27 @@ from reporting_pipeline.stores.jobs import (
     mark_rendered,
     mark_skipped,
     plan_follow_ups,
+    refuse,
+    skip_unchanged,
 )
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
-from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
+from reporting_pipeline.stores.organisations import branding_of, gate_of
+from reporting_pipeline.stores.proof_keys import signing_keys
+from reporting_pipeline.stores.releases import decided_among
+from reporting_pipeline.stores.reports import (
+    StoredReport,
+    basis_of,
+    proof_record,
+    report_key,
+    save_reports,
+    sent_reports,
+)
 from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, forget_result, results_of
 from reporting_pipeline.stores.subscriptions import records_by_id
 from reporting_pipeline.stores.users import all_organisations, users_by_id
 
-#: Raise it when reports look or count differently: every report is then made again when asked for.
-CODE_VERSION = "3"
 #: Datasets kept in memory at a time; partitions are worked in the order of their trials.
 DATASETS_KEPT = 8
 #: Marks the key of a period when the trial so far is meant.
@@ -133,6 +162,7 @@ class ReportBatch:
         organisations: Mapping[str, "_Organisation"],
         run_id: str,
         times: StageTimes,
+        sent: Mapping[str, StoredReport],
     ) -> None:
         self._database = database
         self._objects = objects
@@ -144,13 +174,22 @@ class ReportBatch:
         self._media = media
         self._statuses = statuses
         self._known_medians: dict[tuple[str, str], Mapping[str, float | None]] = {}
+        self._known_progress: dict[tuple[str, str], Progress] = {}
         self._organisations = organisations
         self._run_id = run_id
+        self._sent = sent
+        #: (subscription, period key) of what was made anew and shows its reader nothing else than before.
+        self._alike: set[tuple[str, str]] = set()
         self._renderer = ReportRenderer(
             ThumbnailSource(database, objects).read, scope.settings.home / "cache" / "thumbnails"
         )
         self._load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
         self._times = times
+        #: (subscription, period key) -> input version, as it was worked out.
+        self._versions: dict[tuple[str, str], str] = {}
+        self._verify_prefix = verification_prefix(scope.settings)
+        self._signing = signing_keys(scope.settings).current
+        self._spans = ReportSpans(database, scope.cadence.value)
         self._storing = ThreadPoolExecutor(STORING_AT_ONCE, thread_name_prefix="storing")
         self._room = BoundedSemaphore(WAITING_FILES)
 
@@ -174,7 +213,13 @@ class ReportBatch:
         orders, problems = _orders(database, ids)
         trials = sorted({trial for order in orders.values() for trial in order.trials})
         periods = sorted({partition.period.key for partition in partitions})
-        organisations = {record["_id"]: _Organisation.of(record) for record in all_organisations(database)}
+        served = {order.subscription.organisation for order in orders.values()}
+        organisations = {
+            record["_id"]: _Organisation.of(
+                record, branding_of(record, objects) if record["_id"] in served else UNBRANDED
+            )
+            for record in all_organisations(database)
+        }
         now = datetime.now(UTC)
         for period in periods:
             concerned = (one.subscription for one in partitions if one.period.key == period)
@@ -192,6 +237,7 @@ class ReportBatch:
             organisations,
             run_id,
             times,
+            sent_reports(database, scope.cadence, periods, ids),
         )
 
     def in_body_order(self, partitions: Sequence[SubscriptionPartition]) -> list[SubscriptionPartition]:
@@ -221,12 +267,13 @@ class ReportBatch:
         order = self._orders[partition.subscription]
         one = order.subscription
         standing, omissions = self._usable(partition, order)
+        branding = self._organisation(one.organisation).branding
         sources = [
             (trial, self._datasets[period, trial].version, self._media[period, trial].version)
             for period, trial in ((partition.period.key, one) for one in standing)
         ]
         inputs = [
-            CODE_VERSION,
+            REPORT_CODE_VERSION,
             __version__,
             one.report_type,
             one.format,
@@ -235,19 +282,36 @@ class ReportBatch:
             one.parameters,
             order.owner.name,
             self._organisation(one.organisation).name,
+            self._verify_prefix,
             order.shown,
             order.subject,
             order.audience,
             sources,
             [self._statuses[partition.period.key, trial].version for trial in self._so_far(order, standing)],
             *([[one.trial, one.reason] for one in omissions]),
+            # Reports of those who have nothing of their own are what they were before there was any.
+            *([branding.said()] if branding != UNBRANDED else []),
+            *([basis["sha256"]] if (basis := self._basis(partition, standing)) else []),
         ]
-        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+        version = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+        self._versions[one.id, partition.period.key] = version
+        return version
+
+    def _code(self, partition: SubscriptionPartition) -> str:
+        """Of the page that tells about this rendering: the same for the same inputs."""
+        place = (partition.subscription, partition.period.key)
+        version = self._versions.get(place) or self.input_version(partition)
+        document = report_id(self._scope.cadence, partition.period.key, partition.subscription)
+        return verification_code(self._scope.settings, document, version)
 
     def make(self, partition: SubscriptionPartition) -> Made:
+        self._spans.begin(partition)
         order = self._orders[partition.subscription]
         one = order.subscription
         request = self._request(partition, order)
+        if shows_what_was_sent(request):
+            request = replace(request, restates=None)
+            self._alike.add((one.id, partition.period.key))
         labels = {"report_type": one.report_type, "format": one.format.value}
         with self._times.on("render"), MEASURES.timed("generation", **labels):
             rendered = self._renderer.render(request)
@@ -273,19 +337,46 @@ class ReportBatch:
                 dataset.trial: self._datasets[partition.period.key, dataset.trial].version
                 for dataset in request.datasets
             },
-            "code_version": f"{__version__}/{CODE_VERSION}",
+            "code_version": PRODUCT,
             "shown": order.shown,
             "subject": order.subject,
             "audience": request.audience.value,
             "omissions": [asdict(one) for one in rendered.omissions],
             "filters": request.subscription.filters.model_dump(mode="json"),
+            "report_type": one.report_type,
+            "code": request.verify_at[1] if request.verify_at else "",
+            "inputs": [
+                self._input(partition.period.key, dataset.trial, order) for dataset in request.datasets
+            ],
+            "restates": (
+                self._basis(partition, [dataset.trial for dataset in request.datasets])
+                if request.restates
+                else None
+            ),
         }
         return Made(
             version=rendered.sha256[:16],
             detail=detail,
-            metadata=_metadata(self._objects, rendered, key, order, partition),
+            metadata=_metadata(
+                self._objects, rendered, key, order, partition, self._scope.settings.public_url
+            ),
             under_way=self._store(key, rendered),
         )
+
+    def _input(self, period: str, trial: str, order: _Order) -> Record:
+        """What of one trial a report was made from, and where what has no other name lies."""
+        place = (period, trial)
+        found: Record = {
+            "trial": trial,
+            "documents": self._documents[place].version,
+            "dataset": self._datasets[place].version,
+            "media": self._media[place].version,
+            "media_key": self._media[place].detail["key"],
+        }
+        if self._so_far(order, [trial]):
+            status = self._statuses[place]
+            found |= {"status": status.version, "status_prefix": status.detail["prefix"]}
+        return found
 
     def _store(self, key: str, rendered: RenderedReport) -> Future[None]:
         """Store the file beside the rendering of the next ones; what waits is bounded."""
@@ -306,13 +397,20 @@ class ReportBatch:
 
     def record(self, results: Sequence[AssetResult]) -> None:
         """Name the stored files in `reports`, then move the jobs that waited for them."""
+        self._spans.end(results)
         done = [result for result in results if result.state == DONE]
-        reports = [self._stored(result) for result in done]
+        reports = self._looked_at([self._stored(result) for result in done])
         save_reports(self._database, reports)
         now = datetime.now(UTC)
         omissions = {(report.subscription, report.period): report.omissions for report in reports}
         plan_follow_ups(self._database, omissions, self._follows_up, now)
-        mark_rendered(self._database, omissions, now, omissions)
+        files = {(one.subscription, one.period): one.sha256 for one in reports}
+        skip_unchanged(self._database, files, self._alike, now)
+        held = {(one.subscription, one.period): one.held for one in reports if one.held}
+        mark_rendered(self._database, omissions, now, omissions, held)
+        for one in reports:
+            if one.held == [REFUSED]:
+                refuse(self._database, one.subscription, one.period, one.id, REFUSED["said"], now)
         failed = [result for result in results if result.state == FAILED]
         mark_failed(
             self._database, [(one.item, one.period, one.reason, one.permanent) for one in failed], now
@@ -336,14 +434,58 @@ class ReportBatch:
             yield Event(Action.REPORT_FAILED, "system", subject, organisation, details)
 
     def _stored(self, result: AssetResult) -> StoredReport:
-        return StoredReport(
+        """The record of a report, with its manifest signed: by whom it is stored, and in the same write."""
+        report = StoredReport(
             id=report_id(self._scope.cadence, result.period, result.item),
             subscription=result.item,
             cadence=self._scope.cadence.value,
             period=result.period,
             rendered_at=result.at,
+            worded=self._worded(result.item),
             **result.detail,
         )
+        envelope = self._signing.sign(manifest_of(report.__dict__, LAYOUT_VERSION))
+        return replace(report, proof=proof_record(envelope))
+
+    def _looked_at(self, reports: Sequence[StoredReport]) -> list[StoredReport]:
+        """With what of each is out of the usual, and why it is held, but for what was released already."""
+        looked = [self._judged(one) for one in reports]
+        decided = decided_among(self._database, [(one.id, one.sha256) for one in looked])
+        kept: dict[str | None, Sequence[Record]] = {"released": (), "refused": [REFUSED]}
+        return [replace(one, held=kept.get(decided.get((one.id, one.sha256)), one.held)) for one in looked]
+
+    def _judged(self, report: StoredReport) -> StoredReport:
+        order = self._orders.get(report.subscription)
+        organisation = self._organisation(report.organisation)
+        own = order.subscription.parameters.get("content_gate") if order else None
+        policy = stricter(organisation.content_gate, own)
+        found = [
+            one
+            for trial in report.dataset_versions
+            for one in self._datasets[report.period, trial].detail.get("unusual", ())
+        ]
+        unusual = concerning(found, restates=bool(report.restates), omissions=report.omissions)
+        held = [ASKED] if organisation.release is Release.BY_PERSON else []
+        if policy is GatePolicy.HOLD:
+            held += unusual
+        return replace(report, held=held, unusual=[] if policy is GatePolicy.OFF else unusual)
+
+    def _worded(self, subscription: str) -> Record:
+        """What else the bytes of its report follow from."""
+        order = self._orders.get(subscription)
+        if order is None:
+            return {}
+        one = order.subscription
+        return {
+            "name": one.name,
+            "owner_name": order.owner.name,
+            "organisation_name": self._organisation(one.organisation).name,
+            "branding": self._organisation(one.organisation).branding.said(),
+            "parameters": dict(one.parameters),
+            "timezone": self._scope.settings.timezone,
+            "verify_prefix": self._verify_prefix,
+            "console_url": self._scope.settings.public_url,
+        }
 
     def _request(self, partition: SubscriptionPartition, order: _Order) -> ReportRequest:
         one = order.subscription
@@ -366,9 +508,47 @@ class ReportBatch:
             medians={
                 trial: self._medians(partition.period, trial) for trial in self._so_far(order, standing)
             },
+            progress={
+                trial: self._progress(partition.period, trial)
+                for trial in (self._so_far(order, standing) if order.subject else ())
+            },
             audience=order.audience,
             document_id=report_id(self._scope.cadence, partition.period.key, one.id),
-            code_version=f"{__version__}/{CODE_VERSION}",
+            code_version=PRODUCT,
+            restates=self._restated(partition, order, standing),
+            verify_at=(self._verify_prefix, self._code(partition)),
+            console_url=self._scope.settings.public_url,
+            branding=self._organisation(one.organisation).branding,
+        )
+
+    def _basis(self, partition: SubscriptionPartition, trials: Sequence[str]) -> Record | None:
+        """The rendering that was sent and whose place this one takes, as `reports` keeps it."""
+        sent = self._sent.get(report_id(self._scope.cadence, partition.period.key, partition.subscription))
+        if sent is None:
+            return None
+        versions = {trial: self._datasets[partition.period.key, trial].version for trial in trials}
+        basis = basis_of(sent, versions)
+        return dict(basis) if basis else None
+
+    def _restated(
+        self, partition: SubscriptionPartition, order: _Order, trials: Sequence[str]
+    ) -> Restated | None:
+        """What the report takes the place of, with as much of its data as is kept, as far as it is shown."""
+        basis = self._basis(partition, trials)
+        if basis is None:
+            return None
+        datasets, complete = [], True
+        for trial, version in sorted(basis["dataset_versions"].items()):
+            if trial not in order.trials:
+                continue
+            try:
+                dataset = load_dataset(self._objects, dataset_prefix(partition.period, trial, version))
+            except ObjectMissing:
+                complete = False
+            else:
+                datasets.append(restricted(dataset, order.sites(trial), order.subject))
+        return Restated(
+            basis["sha256"], basis["rendered_at"], basis["dataset_versions"], tuple(datasets), complete
         )
 
     def _load_dataset(
@@ -408,6 +588,14 @@ class ReportBatch:
             whole = self._load(f"{period.key}{_SO_FAR}", trial, None, "")
             self._known_medians[period.key, trial] = site_medians(whole, period.last_day)
         return self._known_medians[period.key, trial]
+
+    def _progress(self, period: Period, trial: str) -> Progress:
+        """The whole trial's totals, as far as somebody who takes part may know them."""
+        if (period.key, trial) not in self._known_progress:
+            self._known_progress[period.key, trial] = progress_of(
+                self._load(f"{period.key}{_SO_FAR}", trial, None, "")
+            )
+        return self._known_progress[period.key, trial]
 
     def _so_far(self, order: _Order, trials: Sequence[str]) -> list[str]:
         """Those of `trials` of which the report's type needs the trial so far."""
@@ -474,14 +662,19 @@ class _Organisation:
     name: str
     on_omission: OnOmission = DEFAULT_ON_OMISSION
     report_rows: int = REPORT_ROWS
+    content_gate: GatePolicy = DEFAULT_POLICY
+    release: Release = DEFAULT_RELEASE
+    branding: Branding = UNBRANDED
 
     @classmethod
-    def of(cls, record: Record) -> Self:
+    def of(cls, record: Record, branding: Branding) -> Self:
         rows = record.get("report_rows")
         return cls(
             str(record.get("name", record["_id"])),
             on_omission_of(record.get("on_omission")),
             rows if isinstance(rows, int) and rows > 0 else REPORT_ROWS,
+            *gate_of(record),
+            branding=branding,
         )
 
 
@@ -517,6 +710,8 @@ def _orders(database: Database, ids: Sequence[str]) -> tuple[dict[str, _Order], 
         if owner is None or not decision.allowed:
             problems[identifier] = PartitionSkipped(decision.reason)
             continue
+        spoken = spoken_to(subscription.report_type, subscription.parameters, owner.language)
+        subscription = subscription.model_copy(update={"parameters": spoken})
         wanted = set(subscription.filters.trials)
         visible = visible_trials(owner, trials)
         orders[identifier] = _Order(
@@ -541,8 +736,11 @@ def _metadata(
     key: str,
     order: _Order,
     partition: SubscriptionPartition,
+    public_url: str,
 ) -> dict[str, MetadataValue[Any]]:
+    in_console = f"/console/reports/{partition.subscription}/periods/{partition.period.key}"
     return {
+        "console": MetadataValue.url(public_url.rstrip("/") + in_console),
         "pages": MetadataValue.int(rendered.pages),
         "bytes": MetadataValue.int(rendered.size),
         "SHA-256": MetadataValue.text(rendered.sha256),
@@ -553,6 +751,6 @@ def _metadata(
         "body": MetadataValue.text(rendered.body_id),
         "data as of": MetadataValue.timestamp(rendered.data_as_of),
         "period ends": MetadataValue.timestamp(partition.period.end_at),
-        "code version": MetadataValue.text(f"{__version__}/{CODE_VERSION}"),
+        "code version": MetadataValue.text(PRODUCT),
         "location": MetadataValue.path(f"s3://{objects.bucket}/{key}"),
     }

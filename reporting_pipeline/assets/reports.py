@@ -3,9 +3,12 @@
 A report is made from trial datasets alone. A trial whose dataset failed fails the reports that need
 it, with that reason, and no others. Rights are looked at here again: a subscription whose owner may
 no longer read a trial is skipped.
+
+A run for what people asked for is told whose reports to make, and delivers them itself.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -27,14 +30,16 @@ from reporting_pipeline.assets.batch import (
     finish,
     run_batch,
 )
-from reporting_pipeline.assets.report_batch import CODE_VERSION, ReportBatch
+from reporting_pipeline.assets.edition_checks import judge_reports, report_check_specs
+from reporting_pipeline.assets.emails import deliver_what_was_asked_for
 from reporting_pipeline.assets.scope import (
     RENDER,
+    REPORT_CODE_VERSION,
     SUBSCRIBER_REPORTS,
     TRIAL_DATASET,
     TRIAL_MEDIA,
     TRIAL_STATUS,
-    BatchConfig,
+    ReportsConfig,
     Scope,
 )
 from reporting_pipeline.domain.subscriptions import Format
@@ -60,7 +65,7 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
             scope.by_subscription,
             RENDER,
             kinds={"reportlab", "pdf", "s3"},
-            code_version=CODE_VERSION,
+            code_version=REPORT_CODE_VERSION,
             description=(
                 f"One report per subscription for one {scope.cadence.noun}: PDF, CSV or XLSX, filtered as "
                 "the subscription says, encrypted in S3. Its metadata holds the SHA-256, the pages and the "
@@ -78,17 +83,21 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
                 asset=scope.key(SUBSCRIBER_REPORTS),
                 blocking=True,
                 description="Every report has content, and every PDF at least one page.",
-            )
+            ),
+            *report_check_specs(scope),
         ],
     )
     def subscriber_reports(
         context: AssetExecutionContext,
-        config: BatchConfig,
+        config: ReportsConfig,
         mongo: MongoResource,
         objects: ObjectStoreResource,
     ) -> Iterator[Any]:
+        # Here, as Dagster loads this module into every process and only this one needs the renderers.
+        from reporting_pipeline.assets.report_batch import ReportBatch
+
         database, store = mongo.database(), objects.store()
-        partitions = scope.subscription_partitions(context)
+        partitions = scope.subscription_partitions(context, config)
         times = StageTimes()
         with times.on("inputs"):
             reports = ReportBatch.open(database, store, scope, partitions, context.run.run_id, times)
@@ -110,6 +119,8 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
                 config.force,
                 scope.settings.heartbeat_seconds,
             )
+        if config.subscriptions:
+            deliver_what_was_asked_for(context, database, store, scope, partitions)
         hollow = [result.item for result in outcome.done if not _has_content(result)]
         yield AssetCheckResult(
             check_name=REPORT_OPENS,
@@ -117,6 +128,8 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
             severity=AssetCheckSeverity.ERROR,
             metadata={"reports": len(outcome.done), "without content": len(hollow)},
         )
+        periods = {partition.period.key for partition in partitions}
+        yield from judge_reports(database, scope, periods, len(outcome.failed), datetime.now(UTC))
         yield from finish(context, outcome)
 
     return subscriber_reports
@@ -125,4 +138,4 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
 def _has_content(result: AssetResult) -> bool:
     """A PDF has pages; CSV and XLSX have none, only bytes."""
     detail = result.detail
-    return detail["size"] > 0 and (detail["pages"] >= 1 or detail["format"] != Format.PDF.value)
+    return bool(detail["size"] > 0 and (detail["pages"] >= 1 or detail["format"] != Format.PDF.value))

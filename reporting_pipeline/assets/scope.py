@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import TypedDict, cast
 
 from dagster import (
     AssetExecutionContext,
@@ -16,9 +16,9 @@ from dagster import (
 )
 from pydantic import Field
 
-from reporting_pipeline import partitions
+from reporting_pipeline import __version__, partitions
 from reporting_pipeline.domain.periods import Cadence
-from reporting_pipeline.partitions import SubscriptionPartition, TrialPartition
+from reporting_pipeline.partitions import SubscriptionPartition, TrialPartition, checked_id
 from reporting_pipeline.settings import Settings
 
 #: Stages, in the order of an edition. Each is a queue of its own that can be scaled alone.
@@ -27,6 +27,11 @@ FETCH, AGGREGATE, RENDER, NOTIFY = "fetch", "aggregate", "render", "notify"
 DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA = "documents", "trial_dataset", "trial_media"
 TRIAL_STATUS = "trial_status"
 SUBSCRIBER_REPORTS, REPORT_EMAILS = "subscriber_reports", "report_emails"
+
+#: Raise it when reports look or count differently: every report is then made again when asked for.
+REPORT_CODE_VERSION = "4"
+#: What a report notes of the product that made it.
+PRODUCT = f"{__version__}/{REPORT_CODE_VERSION}"
 
 #: Assets keep their own files, so no IO manager may touch their outputs.
 NO_VALUE = cast(DagsterType, Nothing)
@@ -40,6 +45,37 @@ class BatchConfig(Config):
     force: bool = Field(
         default=False, description="Make every partition again, also where its inputs have not changed."
     )
+
+
+class ReportsConfig(BatchConfig):
+    """Which reports a run makes: those of its partitions, or those that are named here.
+
+    What people ask for lies scattered over the keys of a period, where a range would be a run for each.
+    """
+
+    subscriptions: list[str] = Field(
+        default_factory=list,
+        description=(
+            "Make and deliver the reports of these alone, in the period of the run's partition: what people "
+            "asked for. Empty: make those of the run's partitions, and leave delivering to its sensor."
+        ),
+    )
+
+
+class BatchAsset(TypedDict):
+    """What `@asset` is told of every asset that is made in batches."""
+
+    key: AssetKey
+    partitions_def: MultiPartitionsDefinition
+    backfill_policy: BackfillPolicy
+    output_required: bool
+    dagster_type: DagsterType
+    group_name: str
+    owners: Sequence[str]
+    pool: str
+    kinds: set[str]
+    code_version: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +113,7 @@ class Scope:
         kinds: set[str],
         code_version: str,
         description: str,
-    ) -> dict[str, Any]:
+    ) -> BatchAsset:
         """The arguments of `@asset` that every asset made in batches has."""
         return {
             "key": self.key(name),
@@ -98,8 +134,13 @@ class Scope:
             TrialPartition.parse(key, self.cadence, self.settings.timezone) for key in context.partition_keys
         ]
 
-    def subscription_partitions(self, context: AssetExecutionContext) -> Sequence[SubscriptionPartition]:
-        return [
+    def subscription_partitions(
+        self, context: AssetExecutionContext, config: ReportsConfig
+    ) -> Sequence[SubscriptionPartition]:
+        """Those that the configuration names, else the run's own."""
+        own = [
             SubscriptionPartition.parse(key, self.cadence, self.settings.timezone)
             for key in context.partition_keys
         ]
+        named = dict.fromkeys(checked_id(one, "subscription") for one in config.subscriptions)
+        return [SubscriptionPartition(own[0].period, one) for one in named] if named else own

@@ -18,11 +18,8 @@ from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, finish, run_batch
 from reporting_pipeline.assets.datasets import snapshots_of, upstream
 from reporting_pipeline.assets.scope import AGGREGATE, DOCUMENTS, TRIAL_STATUS, BatchConfig, Scope
-from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.tidying import tidy_documents
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
-from reporting_pipeline.stores.datasets import save_dataset
 from reporting_pipeline.stores.documents import documents_of, newest_update, trial_record
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -85,6 +82,11 @@ def status_fingerprint(
 
 
 def _derive(database: Database, objects: ObjectStore, partition: TrialPartition) -> Made:
+    # Here, as Dagster loads this module into every process and only this one needs pandas.
+    from reporting_pipeline.domain.datasets import TrialDataset
+    from reporting_pipeline.domain.tidying import tidy_documents
+    from reporting_pipeline.stores.datasets import save_dataset
+
     period = partition.period
     trial = trial_record(database, partition.trial)
     if trial is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from reporting_pipeline.assets.batch import PartitionFailed
-from reporting_pipeline.domain.datasets import Thumbnail
+from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.media.sandbox import MediaFile, MediaWorkers
 from reporting_pipeline.stores.media import file_of_thumbnail, remember_thumbnails, thumbnail_key
 from reporting_pipeline.stores.mongo import Database, Record

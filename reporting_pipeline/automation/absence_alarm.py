@@ -20,8 +20,6 @@ from dagster import (
 from reporting_pipeline.assets.scope import NOTIFY
 from reporting_pipeline.automation.jobs import delivery_job_name
 from reporting_pipeline.automation.tags import stage_tags
-from reporting_pipeline.delivery.notices.absence import check_absence
-from reporting_pipeline.delivery.notices.due import notices_due
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
@@ -41,6 +39,10 @@ def absence_alarm_sensor(settings: Settings, jobs: Sequence[JobDefinition]) -> S
         ),
     )
     def alarm(context: SensorEvaluationContext, mongo: MongoResource) -> Iterator[RunRequest | SkipReason]:
+        # Here, as Dagster loads this module into every process and only this one needs the mail templates.
+        from reporting_pipeline.delivery.notices.absence import check_absence
+        from reporting_pipeline.delivery.notices.due import notices_due
+
         database, now = mongo.database(), datetime.now(UTC)
         absent = check_absence(database, settings, now)
         if absent:

@@ -13,7 +13,6 @@ from dagster import DagsterInstance, DagsterRunStatus, MultiPartitionKey, RunReq
 from dagster._core.storage.dagster_run import RunRecord
 
 from reporting_pipeline.assets.documents import documents_fingerprint
-from reporting_pipeline.assets.report_batch import NEED_STATUS
 from reporting_pipeline.assets.scope import (
     DOCUMENTS,
     SUBSCRIBER_REPORTS,
@@ -30,6 +29,8 @@ from reporting_pipeline.automation.tags import (
     RANGE_END,
     RANGE_START,
     STAGE,
+    asked_of,
+    asked_request,
     range_request,
     stage_tags,
 )
@@ -46,6 +47,7 @@ from reporting_pipeline.partitions import (
     subscriptions,
     trials,
 )
+from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.heartbeats import forget_heartbeat, has_heartbeat, silent_runs
 from reporting_pipeline.stores.lifecycle import end_unserved
 from reporting_pipeline.stores.mongo import Database
@@ -59,15 +61,13 @@ UNDER_WAY = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
-#: After a failure that may pass: so long until the next try, then the last value again.
-BACKOFF = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30))
-#: A started run that never wrote a heartbeat is given so long to start up.
-START_UP = timedelta(minutes=5)
 DEAD_RUN = (
     "The run's process is gone: its heartbeat stopped. What it finished stands; the rest is asked for again."
 )
 #: Fewer reports than this are not spread over several runs.
 FEWEST_REPORTS = 250
+#: So many reports that were asked for are one run's; the next who ask wait for so many at most.
+MOST_ASKED = 500
 #: So many heartbeats may be missed before a run counts as dead.
 MISSED_BEATS = 12
 
@@ -77,7 +77,7 @@ def end_dead_runs(
     database: Database,
     under_way: Iterable[RunRecord],
     now: datetime,
-    heartbeat_seconds: float,
+    settings: Settings,
 ) -> set[str]:
     """Mark those of the runs `under_way` as failed whose process is gone; returns their ids.
 
@@ -85,24 +85,25 @@ def end_dead_runs(
     range from being asked for again.
     """
     started = [record for record in under_way if record.dagster_run.status == DagsterRunStatus.STARTED]
-    limit = timedelta(seconds=heartbeat_seconds * MISSED_BEATS)
+    limit = timedelta(seconds=settings.heartbeat_seconds * MISSED_BEATS)
     silent = set(silent_runs(database, [record.dagster_run.run_id for record in started], now, limit))
+    oldest = now - timedelta(seconds=settings.start_up_seconds)
     dead = set()
     for record in started:
         run = record.dagster_run
-        if run.run_id in silent or _never_beat(instance, database, record, now):
+        if run.run_id in silent or _never_beat(instance, database, record, oldest.timestamp()):
             instance.report_run_failed(run, DEAD_RUN)
             forget_heartbeat(database, run.run_id)
             dead.add(run.run_id)
     return dead
 
 
-def _never_beat(instance: DagsterInstance, database: Database, record: RunRecord, now: datetime) -> bool:
-    """Whether a run has neither a heartbeat nor written any event since its start-up time was over.
+def _never_beat(instance: DagsterInstance, database: Database, record: RunRecord, oldest: float) -> bool:
+    """Whether a run has neither a heartbeat nor written any event since `oldest` (epoch seconds).
 
     A run that is about to end has removed its heartbeat, but goes on to write its last events.
     """
-    run_id, oldest = record.dagster_run.run_id, (now - START_UP).timestamp()
+    run_id = record.dagster_run.run_id
     if record.start_time is None or record.start_time > oldest:
         return False
     if has_heartbeat(database, run_id):
@@ -148,14 +149,19 @@ class Controller:
         instance: DagsterInstance,
         now: datetime,
         made_before: datetime | None = None,
+        trace: str = "",
     ) -> None:
-        """`made_before`: what was made earlier counts as missing (an edition opened again by force)."""
+        """`made_before`: what was made earlier counts as missing (an edition opened again by force).
+
+        `trace` is that of who opened the edition or asked first; its runs carry it.
+        """
         self._scope = scope
         self._period = period
         self._database = database
         self._instance = instance
         self._now = now
         self._stale_before = made_before
+        self._trace = trace
         self.edition = edition_id(scope.cadence, period.key)
         self._under_way = self._runs_under_way()
         self._fingerprints: dict[str, str] = {}
@@ -163,6 +169,9 @@ class Controller:
     # --- what is there
 
     def states(self) -> TrialStates:
+        # Here, as every run's process loads this module, and the registry of report types brings renderers.
+        from reporting_pipeline.assets.report_batch import NEED_STATUS
+
         names = (DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA, TRIAL_STATUS)
         cadence = self._scope.cadence.value
         of_status = trials_followed(self._database, cadence, NEED_STATUS)
@@ -186,7 +195,7 @@ class Controller:
         self,
         wanted: Iterable[str],
         states: TrialStates,
-        priority: int | None = None,
+        prompt: bool = False,
         fresh_since: Mapping[str, datetime] | None = None,
     ) -> list[RunRequest]:
         """Runs for the trials whose documents, dataset or media are missing, outdated or worth a retry.
@@ -200,7 +209,7 @@ class Controller:
             for trial in wanted
             if self._needs_fetch(trial, states) or self.is_stale(trial, states, asked.get(trial))
         ]
-        requests = self._trial_runs(DOCUMENTS, to_fetch, priority)
+        requests = self._trial_runs(DOCUMENTS, to_fetch, prompt)
         if requests or self.stage_under_way(STAGE_OF[DOCUMENTS]):
             # Reports wait for all trials anyway; asking now would start a run for every few trials.
             return requests
@@ -215,10 +224,8 @@ class Controller:
                 for trial, documents in fetched.items()
                 if not _is_of(results.get(trial), documents) or self._worth_retry(results.get(trial))
             ]
-            requests += self._trial_runs(asset, missing, priority)
-        return requests + self._trial_runs(
-            TRIAL_STATUS, self._without_status(fetched, states, asked), priority
-        )
+            requests += self._trial_runs(asset, missing, prompt)
+        return requests + self._trial_runs(TRIAL_STATUS, self._without_status(fetched, states, asked), prompt)
 
     def _without_status(
         self,
@@ -252,36 +259,67 @@ class Controller:
     def report_requests(
         self,
         wanted: Iterable[str],
-        over_done: bool = False,
-        priority: int | None = None,
-        longest_pass: int | None = None,
     ) -> list[RunRequest]:
-        """Runs that render the reports of `wanted` subscriptions.
+        """Runs over ranges that render the reports of `wanted` subscriptions.
 
-        `over_done`: a range may pass over reports that are done, `longest_pass` in a row, which makes for
-        fewer runs. What waits for a subscription that has no partition (any more) is ended, with its reason.
+        A range may pass over reports that are done, which makes for fewer runs. What waits for a
+        subscription that has no partition (any more) is ended, with its reason.
         """
-        wanted = set(wanted)
-        keys = self._keys(str(subscriptions(self._scope.cadence).name), wanted)
-        without = wanted.difference(keys)
-        if without:
-            end_unserved(self._database, self.edition, without, self._now)
-        wanted -= without | self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
-        if not wanted:
+        keys, missing = self._missing_reports(wanted)
+        if not missing:
             return []
-        done = self._confirmable() if over_done else set()
         ranges = contiguous_ranges(
-            keys, wanted, self._reports_in_a_run(len(wanted)), passable=done, longest_pass=longest_pass
+            keys, missing, self._reports_in_a_run(len(missing)), passable=self._confirmable()
         )
         return [
             self._range(
                 SUBSCRIBER_REPORTS,
                 SubscriptionPartition(self._period, one.first).key,
                 SubscriptionPartition(self._period, one.last).key,
-                priority,
             )
             for one in ranges
         ]
+
+    def asked_requests(self, wanted: Sequence[str]) -> list[RunRequest]:
+        """Runs that make and deliver the reports of `wanted` subscriptions, the first of them first.
+
+        At most `render_runs` of them are under way at a time, each of MOST_ASKED reports: what is asked for
+        meanwhile gathers, so that a thousand who ask in the same seconds are a few runs, and who asks after
+        a crowd waits for a part of it only. What has no partition (any more) is ended, as in
+        `report_requests`.
+        """
+        keys, missing = self._missing_reports(wanted)
+        free = self._scope.settings.render_runs - sum(bool(named) for named in self._asked_under_way())
+        now = [one for one in wanted if one in missing][: max(free, 0) * MOST_ASKED]
+        if not now:
+            return []
+        position = {key: number for number, key in enumerate(keys)}
+        now.sort(key=position.__getitem__)  # that is the order of their bodies: each is made by one run
+        share = min(max(-(-len(now) // free), FEWEST_REPORTS), MOST_ASKED)
+        return [
+            asked_request(
+                job_name(self._scope.cadence, SUBSCRIBER_REPORTS),
+                [SubscriptionPartition(self._period, one) for one in now[start : start + share]],
+                stage_tags(self.edition, STAGE_OF[SUBSCRIBER_REPORTS], prompt=True, trace=self._trace),
+                op_name(self._scope.cadence, SUBSCRIBER_REPORTS),
+            )
+            for start in range(0, len(now), share)
+        ]
+
+    def _missing_reports(self, wanted: Iterable[str]) -> tuple[Sequence[str], set[str]]:
+        """(all partition keys, those of `wanted` that no run under way makes); ends what has no partition."""
+        missing = set(wanted)
+        keys = self._keys(str(subscriptions(self._scope.cadence).name), missing)
+        without = missing.difference(keys)
+        if without:
+            end_unserved(self._database, self.edition, without, self._now)
+        missing -= without | self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
+        return keys, missing.difference(*self._asked_under_way())
+
+    def _asked_under_way(self) -> list[list[str]]:
+        """The subscriptions that each run under way names itself."""
+        name = op_name(self._scope.cadence, SUBSCRIBER_REPORTS)
+        return [asked_of(record.dagster_run, name) for record in self._under_way]
 
     def _confirmable(self) -> set[str]:
         """Reports that are done and newer than all data: a run that passes over them makes none anew."""
@@ -313,9 +351,7 @@ class Controller:
 
     def end_dead_runs(self) -> list[str]:
         """Mark runs as failed whose process is gone; returns their ids."""
-        dead = end_dead_runs(
-            self._instance, self._database, self._under_way, self._now, self._scope.settings.heartbeat_seconds
-        )
+        dead = end_dead_runs(self._instance, self._database, self._under_way, self._now, self._scope.settings)
         self._under_way = [record for record in self._under_way if record.dagster_run.run_id not in dead]
         return sorted(dead)
 
@@ -365,10 +401,11 @@ class Controller:
             return False
         if result.attempts >= self._scope.settings.max_attempts:
             return False
-        wait = BACKOFF[min(result.attempts, len(BACKOFF)) - 1]
+        waits = self._scope.settings.generation_retries
+        wait = waits[min(result.attempts, len(waits)) - 1]
         return result.at + wait <= self._now
 
-    def _trial_runs(self, asset: str, wanted: Sequence[str], priority: int | None) -> list[RunRequest]:
+    def _trial_runs(self, asset: str, wanted: Sequence[str], prompt: bool) -> list[RunRequest]:
         wanted_keys = {key for key in map(usable_trial_key, wanted) if key is not None}
         keys = self._keys(str(trials.name), wanted_keys)
         missing = wanted_keys - self._covered(asset, TRIAL, keys)
@@ -377,7 +414,7 @@ class Controller:
                 asset,
                 TrialPartition(self._period, trial_of(one.first)).key,
                 TrialPartition(self._period, trial_of(one.last)).key,
-                priority,
+                prompt,
             )
             for one in contiguous_ranges(keys, missing, self._scope.settings.range_size)
         ]
@@ -391,14 +428,14 @@ class Controller:
         return self._instance.get_dynamic_partitions(name)
 
     def _range(
-        self, asset: str, first: MultiPartitionKey, last: MultiPartitionKey, priority: int | None
+        self, asset: str, first: MultiPartitionKey, last: MultiPartitionKey, prompt: bool = False
     ) -> RunRequest:
         cadence = self._scope.cadence
         return range_request(
             job_name(cadence, asset),
             first,
             last,
-            stage_tags(self.edition, STAGE_OF[asset], priority),
+            stage_tags(self.edition, STAGE_OF[asset], prompt, self._trace),
             op_name(cadence, asset),
             force=self._stale_before is not None,
         )

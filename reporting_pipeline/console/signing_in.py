@@ -6,21 +6,23 @@ import hmac
 import logging
 import secrets
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 import requests
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from reporting_pipeline.api.errors import Problem
-from reporting_pipeline.api.refusals import note_refusal
-from reporting_pipeline.api.tokens import local_user
 from reporting_pipeline.console.deployment import Form, FormRefused, Jar, OwnForm, Parts, Person, Posted
 from reporting_pipeline.console.provider import Attempt, IdentityProvider, SignInFailed
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.domain.access import Role
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, sessions, users
+from reporting_pipeline.usecases.callers.origins import origin_of
+from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.refusals import note_refusal
+from reporting_pipeline.usecases.callers.tokens import local_user
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +40,18 @@ def is_local(settings: Settings) -> bool:
 
 @router.get("/sign-in")
 def sign_in_page(
-    request: Request, parts: Parts, next: Annotated[str, Query(max_length=2000)] = HOME
+    request: Request,
+    parts: Parts,
+    next: Annotated[str, Query(max_length=2000)] = HOME,
+    anew: bool = False,
 ) -> Response:
+    """`anew`: for what a recent sign-in is needed; the provider asks again then."""
     token = secrets.token_urlsafe(24)
     page = html(
         "sign_in.html",
         roles=[role.value for role in Role if role is not Role.SERVICE] if is_local(parts.settings) else [],
         next=safe_target(next),
+        anew=anew,
         token=token,
         single_sign_on=request.app.state.provider is not None,
     )
@@ -62,13 +69,15 @@ def sign_in_locally(request: Request, form: Posted, parts: Parts, cookies: Jar) 
     if role not in {one.value for one in Role if one is not Role.SERVICE}:
         raise FormRefused
     user = local_user(parts.database, parts.settings, role, parts.now)
-    return signed_in(parts, cookies, user, safe_target(form.text("next")))
+    return signed_in(parts, cookies, user, safe_target(form.text("next")), parts.now)
 
 
-def signed_in(parts: Parts, cookies: Jar, user: str, target: str) -> Response:
-    """Begin a session of `user` and go on to `target`."""
+def signed_in(
+    parts: Parts, cookies: Jar, user: str, target: str, authenticated_at: datetime | None
+) -> Response:
+    """Begin a session of `user`, who proved it then, and go on to `target`."""
     known = users.get_user(parts.database, user)
-    token = sessions.begin_session(parts.database, user, parts.now)
+    token = sessions.begin_session(parts.database, user, parts.now, authenticated_at)
     audit.record(
         parts.database,
         audit.Action.SIGNED_IN,
@@ -85,12 +94,15 @@ def signed_in(parts: Parts, cookies: Jar, user: str, target: str) -> Response:
 
 @router.get("/sign-in/provider")
 def to_provider(
-    request: Request, parts: Parts, next: Annotated[str, Query(max_length=2000)] = HOME
+    request: Request,
+    parts: Parts,
+    next: Annotated[str, Query(max_length=2000)] = HOME,
+    anew: bool = False,
 ) -> Response:
     """Off to the identity provider; what the way back has to prove stays here."""
     provider = provider_of(request)
     try:
-        address, attempt = provider.begin(safe_target(next))
+        address, attempt = provider.begin(safe_target(next), anew=anew)
     except (requests.RequestException, ValueError, KeyError) as error:
         log.warning("the identity provider does not answer as it should: %s", error)
         raise Problem("unavailable", "The identity provider does not answer; try again later.") from None
@@ -118,14 +130,27 @@ def from_provider(request: Request, parts: Parts, cookies: Jar) -> Response:
         if kept is None:
             raise SignInFailed("this browser began no sign-in, or too long ago")
         attempt = Attempt(**kept)
-        user = users.get_user(parts.database, provider.finish(request.url.query, attempt))
+        proved = provider.finish(request.url.query, attempt)
+        user = users.get_user(parts.database, proved.user)
         if user is None or not user.active:
             raise SignInFailed("the provider names nobody active here")
     except SignInFailed as failure:
         log.warning("sign-in refused: %s", failure)
-        note_refusal(parts, request.scope, None, 403)
+        note_refusal(
+            parts,
+            None,
+            403,
+            method=request.method,
+            route=request.url.path,
+            subject=request.url.path.strip("/").replace("/", "."),
+            host=origin_of(
+                request.client.host if request.client else "",
+                request.headers.getlist("x-forwarded-for"),
+                parts.settings.trusted_networks,
+            ),
+        )
         raise Problem("forbidden", "You could not be signed in. Begin anew, or ask your admins.") from None
-    return signed_in(parts, cookies, user.id, attempt.target)
+    return signed_in(parts, cookies, user.id, attempt.target, proved.authenticated_at)
 
 
 def provider_of(request: Request) -> IdentityProvider:

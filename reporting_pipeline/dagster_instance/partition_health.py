@@ -112,7 +112,7 @@ class WithPartitionHealth(SqlEventLogStorage):
         # Before Dagster's own, which may answer already: the threads of a webserver share both.
         self._looking = Lock()
         self._seen: dict[tuple[str, bool], _Seen] = {}
-        super().__init__(*arguments, **named)
+        super().__init__(*arguments, **named)  # type: ignore[no-untyped-call]
 
     def get_asset_status_cache_values(
         self,

@@ -23,7 +23,7 @@ class GroupedSubset(DefaultPartitionsSubset):
     primary_first: bool
 
     def __new__(cls, groups: Groups, primary_first: bool) -> Self:
-        made = super().__new__(cls)
+        made: Self = super().__new__(cls)
         made.groups = {primary: keys for primary, keys in groups.items() if keys}
         made.primary_first = primary_first
         return made

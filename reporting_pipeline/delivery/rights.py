@@ -7,9 +7,18 @@ from dataclasses import dataclass
 
 from reporting_pipeline.delivery.message import ON_REQUEST, wants_attachment
 from reporting_pipeline.domain.access import Decision, User, may_have, may_receive
-from reporting_pipeline.domain.deliveries import Channel, Outcome, SendResult, is_address, mailbox
+from reporting_pipeline.domain.deliveries import (
+    Channel,
+    DeliveryRecord,
+    Outcome,
+    SendResult,
+    is_address,
+    mailbox,
+)
 from reporting_pipeline.domain.entitlements import Extent
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores.deliveries.moved import names_address
 from reporting_pipeline.stores.delivery_reads import (
     attachment_policies,
     jobs_by_id,
@@ -32,7 +41,7 @@ from reporting_pipeline.stores.users import users_behind
 class Context:
     """The records around the deliveries of a draw, each by id."""
 
-    jobs: Mapping[str, Record]
+    jobs: Mapping[str, JobRecord]
     reports: Mapping[str, Record]
     subscriptions: Mapping[str, Record]
     attachments: Mapping[str, str]  # organisation -> its policy
@@ -42,11 +51,11 @@ class Context:
     suppressed: Mapping[Mailbox, str]  # -> reason
     unsubscribed: frozenset[tuple[str, str]]  # (subscription, recipient)
 
-    def report_of(self, delivery: Record) -> str:
+    def report_of(self, delivery: DeliveryRecord) -> str:
         """The report of a delivery: its own, or its job's if it was planned before the rendering."""
-        return str(delivery.get("report") or self.jobs.get(delivery["job"], {}).get("report") or "")
+        return _report_of(delivery, self.jobs)
 
-    def attached_bytes(self, delivery: Record) -> int:
+    def attached_bytes(self, delivery: DeliveryRecord) -> int:
         """How much of a file this delivery carries; 0 when it is linked only."""
         report = self.reports.get(self.report_of(delivery))
         subscription = self.subscriptions.get(delivery["subscription"])
@@ -54,26 +63,38 @@ class Context:
             return 0
         return int(report["size"]) if wants_attachment(subscription, report, self.policy_of(delivery)) else 0
 
-    def policy_of(self, delivery: Record) -> str:
+    def policy_of(self, delivery: DeliveryRecord) -> str:
         """Whether its organisation lets reports be attached; see `wants_attachment`."""
         return self.attachments.get(delivery["organisation"], ON_REQUEST)
 
-    def problem_with(self, delivery: Record) -> SendResult | None:
+    def problem_with(self, delivery: DeliveryRecord) -> SendResult | None:
         """Why a delivery cannot be written, as the attempt's result."""
         if self.report_of(delivery) not in self.reports:
             return SendResult(Outcome.RETRY, error="no report stands for it")
+        report = self.reports[self.report_of(delivery)]
+        if report.get("held") and report.get("revoked"):
+            return SendResult(Outcome.PERMANENT, error="the release of its report was refused")
+        if report.get("held"):  # a person may take days: no attempt of its own
+            return SendResult(
+                Outcome.THROTTLED, error="a newer rendering of its report waits for its release"
+            )
         if delivery["channel"] == Channel.EMAIL and not is_address(delivery["recipient"]):
             return SendResult(Outcome.PERMANENT, error="not a valid e-mail address")
         return None
 
 
-def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
+def _report_of(delivery: DeliveryRecord, jobs: Mapping[str, JobRecord]) -> str:
+    job = jobs.get(delivery["job"])
+    return str(delivery.get("report") or (job and job.get("report")) or "")
+
+
+def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> Context:
     """Everything that `deliveries` refer to, in a handful of queries."""
     jobs = jobs_by_id(database, {row["job"] for row in deliveries})
-    reports = {row.get("report") or jobs.get(row["job"], {}).get("report") for row in deliveries}
+    reports = {_report_of(row, jobs) for row in deliveries}
     subscriptions = subscription_records(database, {row["subscription"] for row in deliveries})
     people = {row["owner"] for row in subscriptions.values()} | {
-        row["user"] for row in deliveries if row.get("user")
+        user for row in deliveries if (user := row.get("user"))
     }
     mailboxes = [_mailbox(row) for row in deliveries]
     organisations = {row["organisation"] for row in deliveries}
@@ -83,7 +104,7 @@ def load_context(database: Database, deliveries: Sequence[Record]) -> Context:
     people |= set(by_address.values())
     return Context(
         jobs=jobs,
-        reports=report_records(database, {str(report) for report in reports if report}),
+        reports=report_records(database, reports - {""}),
         subscriptions=subscriptions,
         attachments=attachment_policies(database, organisations),
         users=user_records(database, people),
@@ -102,16 +123,19 @@ class Refusal:
     of_rights: bool = False  # somebody lost a right, which their organisation may want to mend
 
 
-def refusal_of(delivery: Record, context: Context, *, sending: bool = True) -> Refusal | None:
+def refusal_of(delivery: DeliveryRecord, context: Context, *, sending: bool = True) -> Refusal | None:
     """Why this delivery must not go out, or None. Not `sending`: why its link must not be opened."""
     record = context.subscriptions.get(delivery["subscription"])
     if record is None:
         return Refusal("the subscription does not exist any more")
     if record.get("status") == "ended":
         return Refusal("the subscription has ended")
-    asked_for = context.jobs.get(delivery["job"], {}).get("on_demand", False)
+    job = context.jobs.get(delivery["job"])
+    asked_for = job is not None and job.get("on_demand", False)
     if sending and record.get("status") == "paused" and not asked_for:
         return Refusal("the subscription is paused")
+    if sending and _has_moved(delivery, record, context):
+        return Refusal("the user it was planned for has another address by now")
     withdrawn = _right_withdrawn(delivery, record, context)
     if withdrawn is not None:
         return Refusal(withdrawn, of_rights=True)
@@ -123,7 +147,16 @@ def refusal_of(delivery: Record, context: Context, *, sending: bool = True) -> R
     return None
 
 
-def _right_withdrawn(delivery: Record, record: Record, context: Context) -> str | None:
+def _has_moved(delivery: DeliveryRecord, subscription: Record, context: Context) -> bool:
+    """Whether a mail for a user would go to a mailbox that is theirs no more."""
+    found = context.users.get(delivery.get("user") or "")
+    address = str(found.get("email") or "") if found else ""
+    if not address or not _is_mail(delivery) or mailbox(address) == mailbox(delivery["recipient"]):
+        return False
+    return not names_address(subscription, delivery["recipient"])
+
+
+def _right_withdrawn(delivery: DeliveryRecord, record: Record, context: Context) -> str | None:
     """The owner must still be allowed the subscription, and so must a user it goes to; both the report.
 
     What the report was made from decides, not only what the subscription asks for: an empty filter covered
@@ -151,16 +184,16 @@ def _may_have(user: User | None, report: Record, role: str) -> Decision:
     return may_have(user, str(report["organisation"]), extent, f"the {role}")
 
 
-def _readers(delivery: Record, context: Context) -> list[tuple[str, str]]:
+def _readers(delivery: DeliveryRecord, context: Context) -> list[tuple[str, str]]:
     """The users behind a delivery: the one it was planned for, and the one whose address it goes to."""
     address = (delivery["organisation"], mailbox(delivery["recipient"])) if _is_mail(delivery) else None
     found = {delivery.get("user"), context.by_address.get(address) if address else None}
     return [("recipient", user) for user in sorted(one for one in found if one)]
 
 
-def _is_mail(delivery: Record) -> bool:
+def _is_mail(delivery: DeliveryRecord) -> bool:
     return bool(delivery["channel"] == Channel.EMAIL)
 
 
-def _mailbox(delivery: Record) -> Mailbox:
+def _mailbox(delivery: DeliveryRecord) -> Mailbox:
     return delivery["organisation"], delivery["recipient"]

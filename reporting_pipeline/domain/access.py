@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     USER = "user"
     AUDIT = "audit"
     DEAD_LETTER = "dead letter"
+    HOLD = "hold"  # of a report: no rule deletes it
 
 
 class Action(StrEnum):
@@ -51,6 +53,7 @@ class Action(StrEnum):
     RUN = "run"  # of a subscription: now; of an edition: send its mails
     SET_STATE = "set the state of"  # by an outside worker
     REQUEUE = "requeue"
+    RELEASE = "release"  # a report that is held, before it is sent
     EXPORT = "export"
     ERASE = "erase"
 
@@ -72,6 +75,10 @@ class User:
     email: str = ""
     name: str = ""
     timezone: str = "UTC"
+    language: str = ""  # in which they would read, where there is a choice; "" where they said none
+    email_asked: str = ""  # an address that waits to be confirmed by whoever has it
+    email_asked_until: datetime | None = None  # from then on nobody can confirm it
+    authenticated_at: datetime | None = None  # when they signed in; None where nobody knows
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> User:
@@ -85,6 +92,9 @@ class User:
             email=record.get("email") or "",
             name=record.get("name") or "",
             timezone=record.get("timezone") or "UTC",
+            language=record.get("language") or "",
+            email_asked=str((record.get("email_asked") or {}).get("address") or ""),
+            email_asked_until=(record.get("email_asked") or {}).get("expires_at"),
         )
 
 
@@ -145,7 +155,9 @@ _MANAGER: _Rules = {
     (Kind.EDITION, Action.CREATE): _ORG,
     (Kind.EDITION, Action.RUN): _ORG,
     (Kind.JOB, Action.REQUEUE): _ORG,
+    (Kind.REPORT, Action.RELEASE): _ORG,
     (Kind.DEAD_LETTER, Action.REQUEUE): _ORG,
+    **{(Kind.HOLD, action): _ORG for action in (Action.READ, Action.CREATE, Action.DELETE)},
     (Kind.DELIVERY, Action.CREATE): _ORG,
     (Kind.DELIVERY, Action.CHANGE): _ORG,
     (Kind.DOCUMENT, Action.CREATE): _ORG,
@@ -384,6 +396,8 @@ def _slack_channel(value: str) -> Decision:
 
 def _web_address(value: str, host: str | None) -> Decision:
     """The form only; that the host is public is checked when connecting, where it cannot change any more."""
+    if "…" in value:
+        return Decision(False, "is a shortened address that does not stand here; write the whole one")
     try:
         parts = urlsplit(value)
         port_is_sane = parts.port is None or parts.port > 0

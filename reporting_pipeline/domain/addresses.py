@@ -13,8 +13,10 @@ from collections.abc import Collection
 from reporting_pipeline.domain.access import normal_address
 
 ERASED = "[erased]"
-# Whatever may be an address: no blanks, brackets, quotes or list marks around one @ of any width.
-_CANDIDATE = re.compile(r"[^\s<>()\[\]{}\"'`,;:|\\/=?&]+[@＠﹫][^\s<>()\[\]{}\"'`,;:|\\/=?&]+")
+# Whatever may be an address: no blanks, brackets, quotes or list marks around one @ of any width. It begins
+# where such a run begins, else a long text without any takes the square of its length.
+_PART = r"[^\s<>()\[\]{}\"'`,;:|\\/=?&]"
+_CANDIDATE = re.compile(rf"(?<!{_PART}){_PART}+[@＠﹫]{_PART}+")
 _EDGES = ".!?…。"
 
 

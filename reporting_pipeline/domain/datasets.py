@@ -18,6 +18,7 @@ import pandas as pd
 from reporting_pipeline.domain.facts import Facts, prepared
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.thumbnails import Thumbnail
 
 _KEY = {"document_id": "str", "window": "str", "site": "str", "subject": "str", "day": "str"}
 _RESULT = {
@@ -267,14 +268,3 @@ class TrialDataset:
     def facts(self) -> Mapping[str, Facts]:
         """The tables as filters are applied to them, prepared at the first use and then kept."""
         return prepared(self.tables)
-
-
-@dataclass(frozen=True)
-class Thumbnail:
-    """A small JPEG of a file: an image set upright, or the first page of a PDF."""
-
-    sha256: str  # of the file it shows
-    key: str  # S3 key of the JPEG
-    width: int
-    height: int
-    pages: int = 1  # of a PDF, or of a picture that has several

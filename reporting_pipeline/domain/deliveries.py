@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from random import Random
+from typing import NotRequired, TypedDict
 
 from reporting_pipeline.domain.access import normal_address
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
@@ -22,6 +23,64 @@ class Channel(StrEnum):
     EMAIL = "email"
     SLACK = "slack"
     WEBHOOK = "webhook"
+
+
+class AttemptRecord(TypedDict):
+    """One attempt, kept with its delivery."""
+
+    at: datetime
+    attempt: NotRequired[int]  # absent of one that was cut off
+    outcome: str  # one of Outcome
+    error: str | None
+    provider_id: NotRequired[str | None]
+
+
+class DeliveryRecord(TypedDict):
+    """A record of the collection `deliveries`, which `stores.deliveries` alone writes. Times are UTC.
+
+    A read that asks for some fields gives only those.
+    """
+
+    _id: str  # "dlv_" + 24 hex characters; follows from job, channel and recipient
+    job: str
+    edition: str
+    cadence: str
+    organisation: str
+    subscription: str
+    owner: str
+    trials: list[str]  # of the subscription's filters when it was planned; none: all
+    sites: list[str]
+    report: str | None
+    period: str
+    occurrence: str
+    due_at: datetime
+    channel: str  # one of Channel
+    recipient: str  # a normal address, a Slack channel, a webhook's URL
+    user: str | None  # whose address it is; None of nobody known
+    state: str  # one of DeliveryState
+    attempt: int  # begun so far; only the holder of this number writes what became of it
+    failures: int  # attempts that counted
+    resends: int  # times an unknown one was sent again
+    copy: int
+    lease_token: str | None
+    lease_until: datetime | None
+    next_attempt_at: datetime | None  # when it is due, when a sending one expires, an unknown one goes again
+    attempts: list[AttemptRecord]
+    provider_id: str | None
+    error: str | None
+    created_at: datetime
+    settled_at: datetime | None
+    trace: NotRequired[str]  # its job's
+    sending_at: NotRequired[datetime]  # when it was begun
+    sent_at: NotRequired[datetime]
+    delivered_at: NotRequired[datetime]
+    alone: NotRequired[bool]  # begun without others, so that who ends with it ends by it
+    suspect: NotRequired[bool]  # its worker ended with it among others: taken alone from then on
+    was_unknown: NotRequired[bool]
+    written: NotRequired[int]  # the last attempt whose outcome was written
+    link_revoked_at: NotRequired[datetime | None]  # since then its link opens nothing
+    held_for: NotRequired[str | None]  # the restore that holds it until a person lets it go
+    suppressed_for: NotRequired[str | None]  # "rights" where somebody's rights stood against it
 
 
 class Outcome(StrEnum):

@@ -10,10 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 import pandas as pd
 
+from reporting_pipeline.domain.clinical.payloads import Subject
 from reporting_pipeline.domain.datasets import RESTRICTED, TrialDataset, table_from_rows
+from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import Audience
 
 #: Counts of people below this are not told (EMA policy 0070, Health Canada's public release of data).
@@ -76,6 +79,42 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
         media=dataset.media if policy.images else {},
         shown=sha256(wanted.encode()).hexdigest()[:16],
     )
+
+
+#: What a document of `Kind.SUBJECT` may say to everybody: a field that nobody knows may name an arm.
+_OPEN_OF_SUBJECTS = frozenset(Subject.model_fields) - RESTRICTED["subjects"]
+
+
+def document_shown(record: Mapping[str, Any], audience: Audience) -> dict[str, Any]:
+    """A record of `documents` as an audience may read it, by the policies that its reports keep to.
+
+    `withheld` names the fields that were emptied: title, note, data, file. A record that is none of ours
+    comes back with as little. Never changes `record`.
+    """
+    policy = POLICIES[audience]
+    treated = record.get("kind") == Kind.EXPOSURE.value and not policy.arm
+    shown = dict(record)
+    withheld = []
+    if treated or not policy.free_text:
+        withheld += ["title", "note", "data"]
+    elif not policy.arm and isinstance(record.get("data"), dict):
+        shown["data"] = _without_arms(record["data"], subject=record.get("kind") == Kind.SUBJECT.value)
+        if shown["data"] != record["data"]:
+            withheld.append("data")
+    if treated or not policy.free_text or not policy.images:
+        withheld.append("file")
+    if "title" in withheld:
+        shown |= {"title": WITHHELD, "note": None, "data": {}}
+    if "file" in withheld:
+        shown["file"] = None
+    kept = [name for name in withheld if record.get(name)]
+    return shown | {"withheld": kept}
+
+
+def _without_arms(data: Mapping[str, Any], *, subject: bool) -> dict[str, Any]:
+    if subject:
+        return {name: value for name, value in data.items() if name in _OPEN_OF_SUBJECTS}
+    return {name: value for name, value in data.items() if name not in RESTRICTED["subjects"]}
 
 
 def _blind(tables: dict[str, pd.DataFrame]) -> None:

@@ -41,6 +41,7 @@ class Edition(BaseModel):
     result: dict[str, Any] = Field(default_factory=dict)  # what an outside worker reported
     path: str | None = None  # key of the file that an outside worker made
     sending_at: datetime | None = None  # UTC, when its result started the sending
+    trace: str = ""  # W3C traceparent of who opened it; "" where nothing is traced
 
 
 def edition_id(cadence: Cadence, period: str) -> str:

@@ -53,12 +53,14 @@ class Facts:
     @cached_property
     def current(self) -> np.ndarray:
         """Rows of the period."""
-        return self["window"] == CURRENT
+        found: np.ndarray = self["window"] == CURRENT
+        return found
 
     @cached_property
     def previous(self) -> np.ndarray:
         """Rows of the period before."""
-        return self["window"] == PREVIOUS
+        found: np.ndarray = self["window"] == PREVIOUS
+        return found
 
     @cached_property
     def none(self) -> np.ndarray:
@@ -75,7 +77,8 @@ class Facts:
         """How grave each adverse event is, 1 to 5, by the graver of severity and grade; 0: not stated."""
         grades = np.nan_to_num(self["grade"], nan=0).astype(np.int64)
         words = np.array([severity_level(text) for text in self["severity"].tolist()], dtype=np.int64)
-        return np.maximum(grades, words)
+        found: np.ndarray = np.maximum(grades, words)
+        return found
 
     @cached_property
     def tests(self) -> np.ndarray:
@@ -119,7 +122,8 @@ class Listing:
         return len(self.places)
 
     def __getitem__(self, column: str) -> np.ndarray:
-        return self.facts[column][self.places]
+        found: np.ndarray = self.facts[column][self.places]
+        return found
 
     def where(self, rows: np.ndarray) -> Listing:
         """Those that are in the mask `rows` of the whole table, too."""

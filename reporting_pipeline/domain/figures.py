@@ -23,11 +23,12 @@ import pandas as pd
 from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.measurements import GRAVE
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF
-from reporting_pipeline.domain.datasets import Thumbnail, TrialDataset
+from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.documents import Kind, same_file_type
 from reporting_pipeline.domain.facts import Facts, Listing
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.domain.thumbnails import Thumbnail
 
 #: Mildest first, by severity in words or toxicity grade; without either they count as NOT STATED.
 SEVERITIES = (*codes.LEVEL_NAMES[1:], codes.LEVEL_NAMES[0])

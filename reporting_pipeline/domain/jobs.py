@@ -1,41 +1,20 @@
-"""A job: one due occurrence of a subscription. Its states, the shape of its record, what it tells.
+"""A job: one due occurrence of a subscription. Its states and its record.
 
 A record of the collection `jobs`:
-
-_id            str, "job_" + 24 hex characters; follows from subscription, period and occurrence
-edition        str, "weekly:2026-11-16"; cadence, period and period_end_at say the same apart
-subscription, owner, organisation   str, ids
-occurrence     str, the local date it stands for; "run-2" of a run that a person asked for; with "+whole"
-               the whole report after one with omissions, whose job is `follows`
-due_at         datetime UTC, when it is sent; never before its period has closed
-priority, on_demand   on_demand: True where no edition serves it
-requested_by, asked_at   the user who asked for it now, and when; absent where nobody did
-state          str, one of JobState
-error          str | None, why it failed, was skipped, or did not reach everybody
-failed_in      "rendering" | "delivery" | None; permanent: True where another try cannot help
-skipped_for    what skipped it: ended, paused, schedule, rights, erased, cancelled
-attempts       int, renderings that failed
-started_at     datetime | None, when a run took it up; rendered_at when its report stood
-report         str, id of its report, which stands once rendered_at does
-omissions      list of {trial, part, reason}: what its report leaves out; has_omissions marks those whose
-               data was not mended yet
-deliveries_planned   True when nobody needs to look whether its deliveries are planned
-created_at, completed_at   datetime UTC
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import NotRequired, TypedDict
 
 
 class JobState(StrEnum):
     PENDING = "pending"
     PROCESSING = "processing"
     RENDERED = "rendered"
+    HELD = "held"  # its report stands and waits until a person releases it
     DELIVERING = "delivering"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -59,139 +38,76 @@ class EditionState(StrEnum):
     FAILED = "failed"
 
 
-class Generation(StrEnum):
-    """Whether a job's report was made, whatever became of its recipients."""
+class OmittedPart(TypedDict):
+    """What a report leaves out, and why."""
 
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
+    trial: str
+    part: str
+    reason: str
 
 
-class Arrival(StrEnum):
-    """Whether a job's report reached its recipients."""
+class HeldFor(TypedDict):
+    """Why a report waits for a person, as `content_gate` says it, and since when."""
 
-    NONE = "none"  # no delivery is planned yet, or ever will be
-    WAITING = "waiting"
-    UNDER_WAY = "under_way"
-    DELIVERED = "delivered"  # to everybody who was to get it
-    PARTLY_DELIVERED = "partly_delivered"
-    FAILED = "failed"  # to nobody
-    SUPPRESSED = "suppressed"  # nobody was left to send it to
+    reasons: list[dict[str, str]]  # {concern, trial, said}
+    at: datetime
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """One recipient's part of a job."""
+class AskedFor(TypedDict):
+    """What a person's wish to have a job now changes in its record."""
 
-    id: str
-    channel: str
-    recipient: str
-    status: str
-    attempts: int
-    sent_at: datetime | None
-    delivered_at: datetime | None
-    provider_id: str | None
-    error: str | None
+    due_at: datetime
+    priority: int
+    on_demand: bool
+    requested_by: str
+    asked_at: datetime
 
 
-@dataclass(frozen=True)
-class JobHistory:
-    """What a job tells, from its record, its report's and its deliveries'. Times are UTC, sizes bytes."""
+class JobRecord(TypedDict):
+    """A record of the collection `jobs`; `stores.jobs` and `stores.lifecycle` alone write it. Times are UTC.
 
-    generation: Generation
-    delivery: Arrival
-    started_at: datetime | None
+    A read that asks for some fields gives only those.
+    """
+
+    _id: str  # "job_" + 24 hex characters; follows from subscription, period and occurrence
+    edition: str  # "weekly:2026-11-16"; cadence, period and period_end_at say the same apart
+    cadence: str
+    period: str  # key of the window, "2026-11-16"
+    period_end_at: datetime
+    subscription: str
+    owner: str
+    organisation: str
+    #: The local date it stands for; "run-2" of a run that a person asked for; with "+whole" the whole report
+    #: after one with omissions, with "+restated-1" the report of corrected data.
+    occurrence: str
+    note: str  # of the occurrence, for people
+    due_at: datetime  # when it is sent; never before its period has closed
+    priority: int
+    on_demand: bool  # True where no edition serves it
+    state: str  # one of JobState
+    error: str | None  # why it failed, was skipped, or did not reach everybody
+    attempts: int  # renderings that failed
+    report: str  # id of its report, which stands once rendered_at does
+    rendered_at: datetime | None
+    created_at: datetime
     completed_at: datetime | None
-    execution_time_ms: int | None  # from when a run took it up until its report stood
-    file_size: int | None
-    pages: int | None
-    rows: int | None  # of a table; None where the renderer does not tell
-    format: str | None
-    audience: str | None
-    retry_count: int
-    created_by: str  # a user id, or "schedule"
-    filters: Mapping[str, tuple[str, ...]]  # what limits the report; what is not named does not
-    omissions: tuple[Mapping[str, str], ...]
-    deliveries: tuple[Arrived, ...]
-
-
-def history_of(
-    job: Mapping[str, Any], report: Mapping[str, Any] | None, deliveries: Iterable[Mapping[str, Any]]
-) -> JobHistory:
-    """The history of a job record; `report` is its StoredReport's fields, None while there is none."""
-    stands = report if job.get("rendered_at") else None
-    rows = tuple(deliveries)
-    return JobHistory(
-        generation=generation_of(job),
-        delivery=arrival_of([DeliveryState(row["state"]) for row in rows]),
-        started_at=job.get("started_at"),
-        completed_at=job.get("completed_at"),
-        execution_time_ms=_milliseconds(job.get("started_at"), job.get("rendered_at")),
-        file_size=stands["size"] if stands else None,
-        pages=stands["pages"] if stands else None,
-        rows=stands.get("rows") if stands else None,
-        format=stands["format"] if stands else None,
-        audience=(stands.get("audience") or None) if stands else None,
-        retry_count=int(job.get("attempts") or 0),
-        created_by=str(job.get("requested_by") or "schedule"),
-        filters={
-            name: tuple(str(value) for value in job[name])
-            for name in ("trials", "sites", "kinds", "file_types")
-            if job.get(name)
-        },
-        omissions=tuple(job.get("omissions") or ()),
-        deliveries=tuple(_arrived(row) for row in rows),
-    )
-
-
-def generation_of(job: Mapping[str, Any]) -> Generation:
-    """A report that stands is made, whatever comes after: also where it reached nobody."""
-    state = JobState(job["state"])
-    if job.get("rendered_at") and state not in (JobState.PENDING, JobState.PROCESSING):
-        # A later rendering may have failed; what was made before is still there.
-        return Generation.COMPLETED
-    return {
-        JobState.PENDING: Generation.PENDING,
-        JobState.PROCESSING: Generation.PROCESSING,
-        JobState.FAILED: Generation.FAILED,
-        JobState.SKIPPED: Generation.SKIPPED,
-    }.get(state, Generation.COMPLETED)
-
-
-def arrival_of(states: Sequence[DeliveryState]) -> Arrival:
-    """What became of all deliveries of a job together."""
-    if not states:
-        return Arrival.NONE
-    if any(state in (DeliveryState.SENDING, DeliveryState.UNKNOWN) for state in states):
-        return Arrival.UNDER_WAY
-    reached = sum(state in (DeliveryState.SENT, DeliveryState.DELIVERED) for state in states)
-    if any(state is DeliveryState.PENDING for state in states):
-        return Arrival.UNDER_WAY if reached else Arrival.WAITING
-    if all(state is DeliveryState.SUPPRESSED for state in states):
-        return Arrival.SUPPRESSED
-    wanted = sum(state is not DeliveryState.SUPPRESSED for state in states)
-    if reached == wanted:
-        return Arrival.DELIVERED
-    return Arrival.PARTLY_DELIVERED if reached else Arrival.FAILED
-
-
-def _arrived(row: Mapping[str, Any]) -> Arrived:
-    return Arrived(
-        id=str(row["_id"]),
-        channel=str(row["channel"]),
-        recipient=str(row["recipient"]),
-        status=str(row["state"]),
-        attempts=int(row.get("attempt") or 0),
-        sent_at=row.get("sent_at"),
-        delivered_at=row.get("delivered_at"),
-        provider_id=row.get("provider_id"),
-        error=row.get("error"),
-    )
-
-
-def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
-    if start is None or end is None or end < start:
-        return None
-    return int((end - start).total_seconds() * 1000)
+    started_at: NotRequired[datetime | None]  # when a run took it up
+    failed_in: NotRequired[str | None]  # "rendering" | "delivery"
+    permanent: NotRequired[bool]  # another try cannot help
+    skipped_for: NotRequired[str]  # ended, paused, schedule, rights, erased, cancelled, unchanged, refused
+    held: NotRequired[HeldFor | None]  # while a person must release its report, also while a pause skips it
+    requested_by: NotRequired[str]  # the user who asked for it now; absent where nobody did
+    asked_at: NotRequired[datetime]  # a snapshot of documents older than this does not serve it
+    requeued_at: NotRequired[datetime]
+    trace: NotRequired[str]  # W3C traceparent that its report is followed by; absent where nothing is traced
+    follows: NotRequired[str]  # the job with omissions, or of the file it restates
+    restates: NotRequired[str]  # SHA-256 of the file that was sent and whose place its report takes
+    restatement: NotRequired[str]  # "tell" or "send", as the organisation's policy was
+    omissions: NotRequired[list[OmittedPart]]  # what its report leaves out
+    has_omissions: NotRequired[bool]  # their data was not mended yet
+    looked_at: NotRequired[datetime]  # when it was held against a later report of its period
+    deliveries_planned: NotRequired[bool]  # nobody needs to look whether its deliveries are planned
+    trials: NotRequired[list[str]]  # what limits the report; what is absent does not
+    sites: NotRequired[list[str]]
+    kinds: NotRequired[list[str]]
+    file_types: NotRequired[list[str]]

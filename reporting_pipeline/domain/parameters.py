@@ -7,7 +7,7 @@ their type in `reports/types`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,18 @@ class Parameters(BaseModel):
         None,
         description="Whether the file goes with the mail, where the organisation's policy leaves it open.",
     )
+    content_gate: Literal["off", "notice", "hold"] | None = Field(
+        None,
+        description="What becomes of a report about data out of the usual: off, notice or hold; the stricter "
+        "of this and the organisation's counts.",
+    )
+
+
+def language_of(parameters: Parameters | Mapping[str, Any]) -> str:
+    """The language that parameters name; "en" where they name none."""
+    if isinstance(parameters, Mapping):
+        return str(parameters.get("language") or "en")
+    return str(getattr(parameters, "language", "en"))
 
 
 def problems_of(error: ValidationError) -> list[tuple[str, str]]:

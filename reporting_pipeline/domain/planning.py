@@ -24,16 +24,17 @@ Each occurrence that is passed over by rule 2 or 3, or because of a pause, is a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.domain.editions import edition_id
-from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.domain.jobs import AskedFor, JobRecord, JobState
 from reporting_pipeline.domain.periods import Cadence, Period, window_start
+from reporting_pipeline.domain.restatements import OnRestatement
 from reporting_pipeline.domain.schedules import Occurrence, due_between, occurrences, window_of
 from reporting_pipeline.domain.subscriptions import CatchUp, Subscription
 
@@ -74,7 +75,7 @@ def plan_jobs(
     period: Period,
     now: datetime,
     rules: PlanRules = PlanRules(),
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[JobRecord]:
     """Job records of `period` for those of `subscriptions` that are active and of its window.
 
     Deterministic but for `created_at`: planning again gives records of the same ids, which the
@@ -129,8 +130,9 @@ def period_of(subscription: Subscription, occurrence: Occurrence, timezone: str)
     return Period(cadence, window_start(cadence, occurrence.local_date), timezone).previous()
 
 
-def job_record(subscription: Subscription, planned: Planned, now: datetime) -> dict[str, Any]:
+def job_record(subscription: Subscription, planned: Planned, now: datetime) -> JobRecord:
     """The record of `jobs` for one planned occurrence."""
+    named = subscription.filters.named()
     return {
         "_id": job_id(subscription.id, planned.period.key, planned.occurrence.key),
         "edition": edition_id(planned.period.cadence, planned.period.key),
@@ -138,7 +140,10 @@ def job_record(subscription: Subscription, planned: Planned, now: datetime) -> d
         "subscription": subscription.id,
         "owner": subscription.owner,
         "organisation": subscription.organisation,
-        **subscription.filters.named(),
+        "trials": named["trials"],
+        "sites": named["sites"],
+        "kinds": named["kinds"],
+        "file_types": named["file_types"],
         "period": planned.period.key,
         "period_end_at": planned.period.end_at,
         "occurrence": planned.occurrence.key,
@@ -168,22 +173,24 @@ def job_id(subscription: str, period: str, occurrence: str) -> str:
 
 def run_now_record(
     subscription: Subscription, period: Period, number: int, requested_by: str, now: datetime
-) -> dict[str, Any]:
+) -> JobRecord:
     """The job of the `number`-th run of `period` that a person asked for: due at once, ahead of all."""
     occurrence = Occurrence(now.astimezone(ZoneInfo(subscription.schedule.timezone)).date(), now)
-    record = job_record(subscription, Planned(period, occurrence, now), now)
     key = f"run-{number}"
-    return (
-        record
-        | {"_id": job_id(subscription.id, period.key, key), "occurrence": key, "note": ""}
-        | asked_for(requested_by, now)
-    )
+    return {
+        **job_record(subscription, Planned(period, occurrence, now), now),
+        **asked_for(requested_by, now),
+        "_id": job_id(subscription.id, period.key, key),
+        "occurrence": key,
+        "note": "",
+    }
 
 
-def follow_up_record(job: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def follow_up_record(job: JobRecord, now: datetime) -> JobRecord:
     """The job that sends the whole report after `job` sent one with omissions: due at once, and once."""
     key = f"{job['occurrence']}+whole"
-    return {name: value for name, value in job.items() if name in _FOLLOWED} | {
+    followed = {name: value for name, value in job.items() if name in _FOLLOWED}
+    changed = {
         "_id": job_id(job["subscription"], job["period"], key),
         "occurrence": key,
         "follows": job["_id"],
@@ -198,9 +205,29 @@ def follow_up_record(job: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "created_at": now,
         "completed_at": None,
     }
+    return cast("JobRecord", followed | changed)
 
 
-def asked_for(requested_by: str, now: datetime) -> dict[str, Any]:
+def restatement_record(
+    job: JobRecord, sha256: str, number: int, policy: OnRestatement, now: datetime
+) -> JobRecord:
+    """The job that brings what took the place of the file `sha256` to whoever got it by `job`: due at once.
+
+    `number` counts the period's restatements for this subscription, from 1.
+    """
+    key = f"{str(job['occurrence']).partition('+')[0]}+restated-{number}"
+    return {
+        **follow_up_record(job, now),
+        "_id": job_id(job["subscription"], job["period"], key),
+        "occurrence": key,
+        "note": "made again, since its data was corrected or came late",
+        "restates": sha256,
+        "restatement": policy.value,
+        "asked_at": now,  # a snapshot older than this lacks what changed
+    }
+
+
+def asked_for(requested_by: str, now: datetime) -> AskedFor:
     """What a person's wish to have a job now changes in its record."""
     return {
         "due_at": now,

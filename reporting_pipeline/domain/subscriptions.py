@@ -11,7 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from json import dumps
-from typing import Literal
+from typing import Literal, TypedDict
+from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -22,6 +23,7 @@ from reporting_pipeline.domain.schedules import Schedule
 
 class Format(StrEnum):
     PDF = "pdf"
+    HTML = "html"
     CSV = "csv"
     XLSX = "xlsx"
     JSON = "json"
@@ -37,6 +39,15 @@ class CatchUp(StrEnum):
     SKIP = "skip"  # none is sent
 
 
+class NamedFilters(TypedDict):
+    """What a subscription's filters name; an empty list limits nothing."""
+
+    trials: list[str]
+    sites: list[str]
+    kinds: list[str]
+    file_types: list[str]
+
+
 class Filters(BaseModel):
     """What of the trials a report covers. An empty list means everything the owner may see."""
 
@@ -47,7 +58,7 @@ class Filters(BaseModel):
     kinds: tuple[str, ...] = ()
     file_types: tuple[str, ...] = ()
 
-    def named(self) -> dict[str, list[str]]:
+    def named(self) -> NamedFilters:
         """What is named. By trials and sites is told who may see what comes of a subscription."""
         return {
             "trials": list(self.trials),
@@ -102,6 +113,8 @@ class Subscription(BaseModel):
     created_by: str = ""  # who made it; "" in records from before this was kept: their owner
     updated_at: datetime
     resumed_at: datetime | None = None  # what fell into the pause before it is not sent
+    confirmed_at: datetime | None = None  # when somebody last said that it is still needed
+    confirmation_asked_at: datetime | None = None  # when somebody was last asked (`confirmation`)
     version: int = 1
 
     def asks_the_same_as(self, other: Subscription) -> bool:
@@ -111,6 +124,11 @@ class Subscription(BaseModel):
         """
         return self._asked() == other._asked()
 
+    def mark_of_asked(self) -> str:
+        """Equal for subscriptions that ask for the same (`asks_the_same_as`). 64 hex characters."""
+        told = [sorted(part) if isinstance(part, frozenset) else str(part) for part in self._asked()]
+        return sha256(dumps(told).encode()).hexdigest()
+
     def _asked(self) -> tuple[object, ...]:
         return (
             *(self.organisation, self.owner, self.name, self.report_type, self.format, self.schedule),
@@ -118,3 +136,8 @@ class Subscription(BaseModel):
             frozenset((one.type, one.value.strip().casefold()) for one in self.recipients),
             tuple(sorted((name, str(value)) for name, value in self.parameters.items())),
         )
+
+
+def name_key(text: str) -> str:
+    """A name as it is searched: compatible characters and case made one (NFKC, folded), blanks single."""
+    return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())

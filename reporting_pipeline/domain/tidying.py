@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
@@ -31,10 +31,11 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from reporting_pipeline.domain.clinical import codes, measurements
+from reporting_pipeline.domain.clinical.dates import before, parse_iso
 from reporting_pipeline.domain.clinical.numbers import digits
 from reporting_pipeline.domain.clinical.reading import Reading, clean, shown
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, Row, rows_of
-from reporting_pipeline.domain.clinical.subjects import is_one_person
+from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE, is_one_person
 from reporting_pipeline.domain.clinical.units import unit_key
 from reporting_pipeline.domain.datasets import TABLES, table_from_rows
 from reporting_pipeline.domain.documents import Kind, file_type_of
@@ -43,6 +44,7 @@ from reporting_pipeline.domain.periods import Period
 MALFORMED_SHARE = 0.20  # of the current documents of a table; above it the table is named as incomplete
 MALFORMED_LEAST = 5  # documents; fewer say nothing of their source
 
+_LISTED_UNITS = 4  # that a message names
 _ROWS_AT_ONCE = 50_000
 _KINDS = frozenset(kind.value for kind in Kind)
 #: What tells one test from another.
@@ -81,6 +83,7 @@ def tidy_documents(
     for name in MEASUREMENTS.values():
         tidying.check_units(name, tables[name])
     tidying.check_subjects(tables["documents"])
+    tidying.check_deaths(tables)
     tables["findings"] = tidying.table("findings")
     tables["omissions"] = tidying.table("omissions")
     return {name: tables[name] for name in TABLES}
@@ -295,7 +298,8 @@ class _Tidying:
 
     def _set_apart(self, name: str, label: str, units: pd.DataFrame, frame: pd.DataFrame) -> None:
         spelled = units.drop_duplicates("key")
-        listed = " and ".join(shown(unit) for unit in spelled["unit"].head(3))
+        listed = " and ".join(shown(unit) for unit in spelled["unit"].head(_LISTED_UNITS))
+        listed += f" and {len(spelled) - _LISTED_UNITS} more" if len(spelled) > _LISTED_UNITS else ""
         self._omit(
             f"{name}/{label}",
             f"the test has more than one standard unit ({listed}), so no figure over its results can be "
@@ -332,7 +336,7 @@ class _Tidying:
 
     def check_subjects(self, documents: pd.DataFrame) -> None:
         """Tell which subject numbers occur at several sites and are counted as several persons."""
-        named = documents[(documents["subject"] != "") & (documents["site"] != "")]
+        named = documents[(documents["subject"] != "") & ~documents["site"].isin(["", UNKNOWN_SITE])]
         firsts = named.drop_duplicates(["subject", "site"]).sort_values(["subject", "site"])
         twice = firsts[firsts["subject"].duplicated(keep=False)]
         for subject, rows in twice.groupby("subject", sort=True):
@@ -342,6 +346,73 @@ class _Tidying:
                 self.rows["findings"].append(
                     _finding(_named(rows.iloc[-1]), "subject_at_two_sites", "subject", message)
                 )
+
+    def check_deaths(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Tell what is dated after its subject's death, whichever document tells of that, and two days of one
+        death. Where days differ the latest is taken: only what contradicts all of them is told."""
+        died = _days_of_death(tables)
+        for found in died.values():
+            for one in found[:-1]:
+                if before(one.parts, found[-1].parts):
+                    message = f"Died on {one.text} here, and on {found[-1].text} by another document."
+                    self.rows["findings"].append(_finding(one.row, "dates_in_disorder", "death", message))
+        for name, column, label in _DATED:
+            for row in _dated_later(tables[name], column, died):
+                last = died[row["site"], row["subject"]][-1]
+                message = f"{label} on {row[column]}, after the death on {last.text}; both are shown."
+                self.rows["findings"].append(_finding(row, "after_death", column, message))
+
+
+@dataclass(frozen=True, order=True)
+class _Death:
+    """One day on which a document says that somebody died."""
+
+    parts: tuple[int, ...]  # year, month, day as far as known
+    text: str  # as collected
+    row: dict[str, Any] = field(compare=False)
+
+
+_Deaths = Mapping[tuple[str, str], list[_Death]]  # by (site, subject), the earliest first
+#: What happens to the living alone: table, its date, how a message begins. Not treatment, which is not
+#: everybody's to know.
+_DATED = (
+    ("adverse_events", "start", "An adverse event began"),
+    ("visits", "start", "A visit was done"),
+    ("dispositions", "start", "Something else than the death was recorded"),
+    *((name, "collected", "A result was collected") for name in MEASUREMENTS.values()),
+)
+_TO_THE_DAY = 3  # year, month, day
+
+
+def _days_of_death(tables: Mapping[str, pd.DataFrame]) -> _Deaths:
+    subjects, dispositions = tables["subjects"], tables["dispositions"]
+    found: dict[tuple[str, str], list[_Death]] = {}
+    for frame, column in ((subjects, "death"), (dispositions[dispositions["death"].astype(bool)], "start")):
+        for row in _records(frame[(frame[column] != "") & (frame["subject"] != "")]):
+            parts = parse_iso(str(row[column])).parts[:_TO_THE_DAY]
+            if parts:
+                death = _Death(parts, str(row[column]), row)
+                found.setdefault((row["site"], row["subject"]), []).append(death)
+    return {who: sorted(days) for who, days in found.items()}
+
+
+def _dated_later(frame: pd.DataFrame, column: str, died: _Deaths) -> Iterator[dict[str, Any]]:
+    """The rows that are certainly dated after their subject's death."""
+    first: dict[str, str] = {}
+    for (_, subject), days in died.items():
+        first[subject] = min(days[-1].text, first.get(subject, days[-1].text))
+    dead = frame[frame["subject"].isin(first.keys())]
+    for row in _records(dead[dead[column] > dead["subject"].map(first)]):  # nearly none
+        days = died.get((row["site"], row["subject"]), [])
+        parts = parse_iso(str(row[column])).parts[:_TO_THE_DAY]
+        if not days or not parts or not before(days[-1].parts, parts):
+            continue
+        if row.get("visit_status", "done") == "done" and not row.get("death", False):
+            yield row
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def label_of_test(code: str, specimen: str, category: str, method: str) -> str:

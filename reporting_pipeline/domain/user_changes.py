@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reporting_pipeline.domain.access import Action, Kind, Role, User, reach_of
-from reporting_pipeline.domain.entitlements import Entitlements, problem_of
+from reporting_pipeline.domain.entitlements import Audience, Entitlements, problem_of
 
 _RANKS = {
     Role.SUBSCRIBER.value: 0,
@@ -14,7 +15,7 @@ _RANKS = {
     Role.SERVICE.value: 3,
     Role.ADMIN.value: 4,
 }
-_OWN_FIELDS = ("name", "timezone")
+_OWN_FIELDS = "name, timezone and language"
 
 
 def refused_change(caller: User, before: User | None, after: User) -> tuple[str, str] | None:
@@ -42,6 +43,30 @@ def refused_change(caller: User, before: User | None, after: User) -> tuple[str,
     return None
 
 
+def refused_erasure(caller: User, person: User) -> str | None:
+    """Why `caller` may not erase `person`; None when they may. One's own data everybody may have erased."""
+    if caller.id == person.id:
+        return None
+    if rank(person) > rank(caller):
+        return f"a user who is {_highest(person)} is erased by somebody with that role only"
+    if not caller.entitlements.includes(person.entitlements):
+        return "this person sees more than is open to you; somebody who sees it too may erase them"
+    return None
+
+
+def opened_to_new(caller: Entitlements, trials: Sequence[str]) -> Entitlements | None:
+    """What somebody sees whom a caller registers by an address alone; None: nothing can be opened.
+
+    The trials that are named and open to the caller, and without any all of theirs. Who gets which
+    treatment is opened to nobody by the way, and a participant's own record is nobody else's.
+    """
+    if caller.own_record_only:
+        return None
+    given = caller.limited_to(trials)
+    blinded = Audience.MONITOR if caller.audience is Audience.SAFETY_BOARD else caller.audience
+    return replace(given, audience=blinded)
+
+
 def rank(user: User) -> int:
     """How far a user's highest role reaches; -1 without any."""
     return max((_RANKS.get(role, -1) for role in user.roles), default=-1)
@@ -54,19 +79,21 @@ def _refused_own(caller: User, before: User | None, after: User) -> tuple[str, s
     if Role.ADMIN.value in caller.roles and before.id == caller.id:
         before = replace(before, roles=after.roles if rank(after) <= rank(before) else before.roles)
     changed = {
-        "email": before.email != after.email and reach_of(caller, Action.CHANGE, Kind.USER) != "organisation",
+        "email": after.email not in (before.email, before.email_asked)
+        and reach_of(caller, Action.CHANGE, Kind.USER) != "organisation",
         "roles": before.roles != after.roles,
         "trials": before.entitlements != after.entitlements,
         "active": before.active != after.active,
     }
     for field, differs in changed.items():
         if differs:
-            return field, f"of yourself you may change {' and '.join(_OWN_FIELDS)}; ask a manager for this"
+            return field, f"of yourself you may change {_OWN_FIELDS}; ask a manager for this"
     return None
 
 
 def _unchanged(before: User, after: User) -> bool:
-    return replace(after, name=before.name, timezone=before.timezone) == before
+    names = ("name", "timezone", "language", "email_asked", "email_asked_until")
+    return replace(after, **{name: getattr(before, name) for name in names}) == before
 
 
 def _highest(user: User) -> str:

@@ -10,8 +10,11 @@ from calendar import monthrange
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
+from reporting_pipeline.domain.clinical.dates import iso as as_iso
+
 _KNOWN = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_BEGINS_A_DATE = re.compile(r"\d{4}|-", re.ASCII)
 NOON = time(12)
 
 
@@ -20,7 +23,10 @@ def last_possible_day(iso: str) -> date | None:
 
     None for what names no year or a day that no calendar has.
     """
-    match = _KNOWN.match(iso.rpartition("/")[2].strip())
+    first, slash, last = as_iso(iso).partition("/")
+    if slash and not _BEGINS_A_DATE.match(first):  # "10/11/2026" is no interval
+        return None
+    match = _KNOWN.match(as_iso(last if slash else first))
     if match is None:
         return None
     year, month, day = (int(part) if part else None for part in match.groups())
@@ -38,7 +44,7 @@ def collected_at(iso: str, zone: ZoneInfo, otherwise: time = NOON) -> datetime |
     day = last_possible_day(iso)
     if day is None:
         return None
-    instant = _instant(iso)
+    instant = _instant(as_iso(iso))
     if instant is None:
         instant = datetime.combine(day, otherwise)
     try:

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-#: The site of a subject of whom no site is known. Unknown is a value.
-UNKNOWN_SITE = "unknown"
-
 
 @dataclass(frozen=True)
 class SourceDocument:

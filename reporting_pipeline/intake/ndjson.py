@@ -10,15 +10,18 @@ payload holds is not judged here: `domain` does that, when it is reported.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
+from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.dates import instant_of, last_possible_day
-from reporting_pipeline.intake.documents import UNKNOWN_SITE, SourceDocument
+from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.understanding import Understanding
 
 #: Fields of a document and what they hold; `id` may be called `_id`.
@@ -62,7 +65,7 @@ class LineProblem(ValueError):
 def lines_of(text: str, file: str, understanding: Understanding) -> Iterator[Line]:
     """The documents of one file, each as a line; of a JSON array its elements."""
     stripped = text.lstrip("\ufeff \t\r\n")
-    if stripped.startswith("["):
+    if stripped.startswith("[") and not _is_first_of_lines(stripped):
         yield from _elements(stripped, file, understanding)
         return
     whole = _one_object(stripped)
@@ -75,16 +78,30 @@ def lines_of(text: str, file: str, understanding: Understanding) -> Iterator[Lin
             yield Line(file, number, line.strip("\ufeff \t\r"))
 
 
-def parsed(line: Line) -> Mapping[str, Any]:
+@dataclass
+class Twice:
+    """The fields that an object of JSON names twice: its reader keeps the later value, and says nothing."""
+
+    names: list[str] = field(default_factory=list)
+
+    def pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            counted = Counter(name for name, _ in pairs)
+            self.names += [name for name, times in counted.items() if times > 1]
+        return made
+
+
+def parsed(line: Line, twice: Twice | None = None) -> Mapping[str, Any]:
     """The line's JSON object. Raises LineProblem."""
     try:
-        value = json.loads(line.text)
+        value = json.loads(line.text, object_pairs_hook=twice.pairs) if twice else json.loads(line.text)
     except RecursionError:
         raise LineProblem("is nested too deeply") from None
     except ValueError as error:
         raise LineProblem(f"is no JSON ({error})") from None
     if not isinstance(value, dict):
-        raise LineProblem(f"holds {type(value).__name__} where a JSON object is expected")
+        raise LineProblem(f"holds {_shown(value)} where a JSON object is expected")
     return value
 
 
@@ -95,10 +112,13 @@ def documents_of(
     for line in lines:
         understanding.rows[line.file] += 1
         try:
-            source = parsed(line)
+            source = parsed(line, twice := Twice())
         except LineProblem as problem:
             understanding.finding(line.where, "unreadable_line", "", f"The line {problem}.")
             continue
+        for name in dict.fromkeys(twice.names):
+            told = f"The field {_shown(name)} stands twice; the later value was read."
+            understanding.finding(line.where, "duplicate_field", _storable(name)[:_SHOWN], told)
         yield _document(source, line, understanding, zone, trial)
 
 
@@ -108,7 +128,7 @@ def _document(
     identifier = _identifier(source, line, understanding)
     reader = _Fields(source, identifier, understanding)
     reader.tell_unknown()
-    kind = reader.text("kind")
+    kind = _kind(reader.text("kind"))
     collected = reader.text("collected")
     data = source.get("data", {})
     if not isinstance(data, Mapping) and data is not None:
@@ -127,6 +147,15 @@ def _document(
         note=reader.text("note") or None,
         synthetic=source.get("synthetic") is True,
     )
+
+
+def _kind(written: str) -> str:
+    """ "ADVERSE_EVENT" and "Adverse event" are the kind adverse_event; what is no kind stays as it is."""
+    folded = "_".join(written.replace("-", " ").lower().split())
+    return folded if folded in _KINDS else written
+
+
+_KINDS = frozenset(kind.value for kind in Kind)
 
 
 @dataclass(frozen=True)
@@ -201,6 +230,16 @@ def _tell_assumed(reader: _Fields) -> None:
         )
 
 
+def _is_first_of_lines(text: str) -> bool:
+    """Whether the first line is an array by itself and more lines follow: no document, but they may be."""
+    first, _, rest = text.partition("\n")
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return bool(rest.strip())
+
+
 def _elements(text: str, file: str, understanding: Understanding) -> Iterator[Line]:
     try:
         elements = json.loads(text)
@@ -227,6 +266,8 @@ def _storable(text: str) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, (dict, list)):
-        return f"a {type(value).__name__}"
+        return "an object" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     written = _storable(repr(value))
     return written if len(written) <= _SHOWN else written[:_SHOWN] + "…"

@@ -51,6 +51,15 @@ class Source:
         """The trial's title, sites and the rest, as far as the source says."""
         return trial_facts(trial, self.tables)
 
+    def trials(self, trial: str | None) -> list[str]:
+        """The trials that SDTM names, documents or not: its STUDYIDs, or `trial` in their place."""
+        if not self.is_sdtm:
+            return []
+        named = _trial_of_sdtm(self.tables, trial)
+        if named is None:
+            return [trial] if trial else sdtm.studies_of(self.tables)
+        return [named]
+
     def documents(
         self, understanding: Understanding, zone: ZoneInfo, trial: str | None
     ) -> Iterator[SourceDocument]:
@@ -187,7 +196,12 @@ def _read(file: Path, tables: list[Table], understanding: Understanding) -> None
     for code, sentence in table.notes:
         understanding.finding(file.name, code, "", f"{file.name}: {sentence}.")
     if not _looks_like_sdtm(table):
-        understanding.finding(file.name, "not_sdtm", table.name, f"{file.name} is no table of SDTM.")
+        understanding.finding(
+            file.name,
+            "not_sdtm",
+            table.name,
+            f"{file.name} is no table of SDTM: neither its name nor a column DOMAIN names one.",
+        )
         return
     tables.append(table)
 

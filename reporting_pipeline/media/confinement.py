@@ -44,7 +44,7 @@ def confine(paths: Sequence[str]) -> list[str]:
     held = []
     for name, apply in ((LANDLOCK, lambda: _close_files(paths)), (SECCOMP, _close_calls)):
         with suppress(Exception):  # no library, no such call, an old kernel: each is "not held"
-            apply()
+            apply()  # type: ignore[no-untyped-call]
             held.append(name)
     return held
 

@@ -55,7 +55,8 @@ def first_picture(content: bytes, most_pixels: int) -> Picture:
 
 
 def _picture(dataset: Any, most_pixels: int) -> Picture:
-    from pydicom.pixels import apply_voi_lut, pixel_array
+    from pydicom.pixels.processing import apply_voi_lut
+    from pydicom.pixels.utils import pixel_array
 
     rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
     if "PixelData" not in dataset or rows < 1 or columns < 1:

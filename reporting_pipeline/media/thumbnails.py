@@ -112,7 +112,8 @@ def _refuse_huge_pictures(page: pdfium.PdfPage) -> None:
 def _rendered(page: pdfium.PdfPage, scale: float) -> Image.Image:
     """The page as RGB at `scale` pixels a point, on white."""
     bitmap = page.render(scale=scale, fill_color=(255, 255, 255, 255), rev_byteorder=True)
-    return bitmap.to_pil().convert("RGB")
+    picture: Image.Image = bitmap.to_pil().convert("RGB")
+    return picture
 
 
 def _fitted(image: Image.Image, max_side: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ thing written is an object under `doctor/`, which is deleted again).
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ import dns.exception
 import dns.resolver
 import requests
 import yaml
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from pymongo.errors import PyMongoError
 
 from reporting_pipeline.media import confinement
@@ -37,6 +38,11 @@ SKEW = timedelta(seconds=2)
 TIMEOUT_SECONDS = 10
 EVENT_BATCH = 100
 SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+DNS_SECONDS = 3
+#: What such a record begins with; a DKIM key whose `p=` is empty is a revoked one (RFC 6376, 3.6.1).
+_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)
+_DMARC = re.compile(r"v=DMARC1\s*;.*\bp\s*=", re.DOTALL)
+_DKIM = re.compile(r"(?:.*;)?\s*p\s*=\s*[A-Za-z0-9+/]", re.DOTALL)
 #: The local part of a DKIM record is the provider's choice; these are common.
 DKIM_SELECTORS = ("s1", "s2", "default", "mail", "selector1", "selector2", "k1")
 
@@ -64,12 +70,15 @@ def examine(database: Database, objects: ObjectStore, settings: Settings) -> Ite
     for part, ask in parts:
         try:
             yield from ask()
+        except (NoCredentialsError, PartialCredentialsError):
+            yield Finding(part, "failed", "there are no credentials for the bucket", _KEYS)
         except _UNANSWERED as error:
             kind = type(error).__name__
             yield Finding(part, "failed", f"does not answer as it should: {kind}", _TODO[part])
 
 
 _UNANSWERED = (PyMongoError, BotoCoreError, ClientError, OSError, smtplib.SMTPException, yaml.YAMLError)
+_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role that may use the bucket"
 _TODO = {
     "mongodb": "look at MONGODB_URI: host, user, network",
     "s3": "look at S3_ENDPOINT_URL, REPORTING_S3_BUCKET, the keys and what their policy allows",
@@ -255,33 +264,37 @@ def _relay(url: str) -> Finding:
 def _domain(domain: str) -> Iterator[Finding]:
     """SPF, DMARC and DKIM of the sender's domain, where DNS answers."""
     wanted = (
-        ("SPF", [domain], "v=spf1", "publish a TXT record v=spf1 that names your relay"),
-        ("DMARC", [f"_dmarc.{domain}"], "v=DMARC1", f"publish a TXT record at _dmarc.{domain}"),
+        ("SPF", [domain], _SPF, "publish a TXT record v=spf1 that names your relay"),
+        ("DMARC", [f"_dmarc.{domain}"], _DMARC, f"publish a TXT record at _dmarc.{domain}"),
         (
             "DKIM",
             [f"{one}._domainkey.{domain}" for one in DKIM_SELECTORS],
-            "p=",
+            _DKIM,
             "publish your provider's DKIM key",
         ),
     )
     for name, places, sign, todo in wanted:
-        texts = [_txt(place) for place in places]
-        if all(text is None for text in texts):
+        answers = [_txt(place) for place in places]
+        texts = [text for answer in answers for text in answer or () if sign.match(text)]
+        if name == "SPF" and len(texts) > 1:  # RFC 7208, 4.5: receivers take none of them
+            yield Finding("mail", "warning", f"SPF of {domain} is published {len(texts)} times", "keep one")
+            continue
+        if not texts and any(answer is None for answer in answers):
             yield Finding(
                 "mail", "warning", f"DNS does not answer for {name} of {domain}", "ask from elsewhere"
             )
             continue
-        found = any(sign in text for text in texts if text)
-        state = "is published" if found else "was not found"
-        yield _either("mail", found, f"{name} of {domain} {state}", todo, otherwise="warning")
+        state = "is published" if texts else "was not found"
+        yield _either("mail", bool(texts), f"{name} of {domain} {state}", todo, otherwise="warning")
 
 
-def _txt(name: str) -> str | None:
-    """The TXT records of a name as one text, "" when there are none, None when DNS does not answer."""
+def _txt(name: str) -> list[str] | None:
+    """The TXT records of a name, each with its strings joined; None when DNS does not answer."""
     try:
-        return " ".join(row.to_text() for row in dns.resolver.resolve(name, "TXT", lifetime=3))
+        rows = dns.resolver.resolve(name, "TXT", lifetime=DNS_SECONDS)
+        return [b"".join(row.strings).decode(errors="replace") for row in rows]
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return ""
+        return []
     except dns.exception.DNSException:
         return None
 

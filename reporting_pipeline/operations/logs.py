@@ -11,11 +11,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
 import structlog
+from botocore.exceptions import BotoCoreError
+from pymongo.errors import ConnectionFailure
 
 from reporting_pipeline.settings import Settings
 
@@ -32,7 +35,14 @@ MASKED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"), "***@***"),
 )
 #: Loggers that their makers gave a handler of their own: uvicorn's, and those of Dagster's processes.
+#: Libraries that log whole commands, requests or answers when they are asked for details.
+_TELL_DATA = ("pymongo", "botocore", "boto3", "urllib3", "python_http_client")
 _WITH_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "dagster", "dagster.code_server")
+
+
+#: Errors whose text names hosts, ports and files, and no data; and how many of a chain are told.
+_OF_MACHINES = (OSError, ConnectionFailure, BotoCoreError)
+CHAINED = 5
 
 
 def masked(text: str) -> str:
@@ -61,12 +71,14 @@ def write_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
             ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                _exception_told,
                 _without_secrets,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
             ],
         )
     )
+    for name in _TELL_DATA:
+        logging.getLogger(name).setLevel(logging.WARNING)
     root = logging.getLogger()
     root.handlers, root.level = [handler], level
     for name in _WITH_HANDLERS:
@@ -77,6 +89,30 @@ def write_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
 def bound(**fields: str) -> AbstractContextManager[None]:
     """Put `fields` on each line that is written inside the block, in this thread or task."""
     return structlog.contextvars.bound_contextvars(**fields)
+
+
+def _exception_told(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """`exc_info` as `exception`: each error's class and where it came from.
+
+    Its text stands there only where it speaks of a connection or a file: what one of ours or of a library
+    says may quote a document. The whole text is with the partition or job that failed.
+    """
+    given = entry.pop("exc_info", None)
+    if not given:
+        return entry
+    error = (
+        given
+        if isinstance(given, BaseException)
+        else (given if isinstance(given, tuple) else sys.exc_info())[1]
+    )
+    parts: list[str] = []
+    while error is not None and len(parts) < CHAINED:
+        text = str(error) if isinstance(error, _OF_MACHINES) else ""
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"{type(error).__module__}.{type(error).__qualname__}: {text}\n{frames}".strip())
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    entry["exception"] = "\ncaused by\n".join(parts)
+    return entry
 
 
 def _without_secrets(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,5 +1,5 @@
 """Report types and their output formats. Knows nothing of Dagster.
 
-Belongs here: what a type shows, and the writers of PDF, CSV and XLSX; the same inputs give the same bytes.
+Belongs here: what a type shows, and the writers of each format; the same inputs give the same bytes.
 Does not: what a figure means (`domain.figures`), who gets a report, where it is kept, how it is sent.
 """

@@ -1,6 +1,6 @@
 """The charts of a report: vector, in the report's own fonts.
 
-matplotlib makes the axes (scale, ticks, grid) and draws them onto a `Surface`; they are few and kept.
+matplotlib makes the axes (`axes`: scale, ticks, grid) and draws them onto a `Surface`; they are few and kept.
 The bars are drawn onto the surface directly: an artist per bar costs matplotlib 50 to 100 ms a report.
 A chart depends on its figures alone, never on a subscriber or a document, and is kept by content.
 Every bar says its number, so no reading depends on colour; legends are swatches with their hatch.
@@ -10,15 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import pandas as pd
-from matplotlib.backend_bases import FigureCanvasBase, GraphicsContextBase, RendererBase
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.path import Path
-from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Transform
 
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.reports.palette import (
@@ -40,89 +33,16 @@ from reporting_pipeline.reports.palette import (
 from reporting_pipeline.reports.pdf.surface import Surface, colour, number
 from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
 
-_TICK, _GRID = "#5B6875", "#DCE2E8"
 #: Categories drawn in one chart; the others are summed into a last row that says how many they are.
 MOST_BARS = 10
-_LABEL = 7.0
+#: The columns of `visits_by_site` and of `labs_outside_range` as they are called, in their order.
+VISIT_STATES = ("Planned", "Unplanned", "Missed", "To come or not stated")
+LAB_STATES = ("Below range", "Above range", "Abnormal", "Assessed")
+NO_SITE = "No site"
+_LABEL = 7.0  # as `axes.LABEL_SIZE`
 #: Begins the name of the row that sums the categories beyond the cap: a number, no bar to compare with.
 _OTHERS = "\x00"
 _ROW = 15.0
-
-
-class SurfaceRenderer(RendererBase):
-    """matplotlib's drawing interface, answered with PDF operators. One unit is one point."""
-
-    def __init__(self, surface: Surface, width: float, height: float) -> None:
-        super().__init__()
-        self._surface = surface
-        self._size = (width, height)
-
-    def get_canvas_width_height(self) -> tuple[float, float]:
-        return self._size
-
-    def flipy(self) -> bool:
-        return False
-
-    def points_to_pixels(self, points: Any) -> Any:
-        return points
-
-    def get_text_width_height_descent(
-        self, s: str, prop: FontProperties, ismath: Any
-    ) -> tuple[float, float, float]:
-        size = prop.get_size_in_points()
-        return width_of(s, size, _is_bold(prop)), size * 0.95, size * 0.22
-
-    def draw_text(
-        self,
-        gc: GraphicsContextBase,
-        x: float,
-        y: float,
-        s: str,
-        prop: FontProperties,
-        angle: float,
-        ismath: Any = False,
-        mtext: Any = None,
-    ) -> None:
-        self._surface.text(x, y, s, prop.get_size_in_points(), gc.get_rgb()[:3], _is_bold(prop))
-
-    def draw_path(
-        self, gc: GraphicsContextBase, path: Path, transform: Transform, rgbFace: Any = None
-    ) -> None:
-        outline = _path_operators(path, transform)
-        stroke = gc.get_linewidth() > 0 and gc.get_alpha() != 0
-        if rgbFace is None and not stroke:
-            return
-        parts = ["q"]
-        if rgbFace is not None:
-            parts.append(f"{colour(rgbFace[:3])} rg")
-        if stroke:
-            parts.append(f"{colour(gc.get_rgb()[:3])} RG {number(gc.get_linewidth())} w")
-        parts.append(outline)
-        parts.append({(1, 1): "B", (1, 0): "f", (0, 1): "S"}[rgbFace is not None, stroke])
-        parts.append("Q")
-        self._surface.operators.append(" ".join(parts))
-
-    def draw_image(self, gc: GraphicsContextBase, x: float, y: float, im: Any, transform: Any = None) -> None:
-        raise NotImplementedError("charts of reports are drawn as vectors only")
-
-
-def _is_bold(prop: FontProperties) -> bool:
-    return prop.get_weight() in ("bold", 700)
-
-
-def _path_operators(path: Path, transform: Transform) -> str:
-    parts: list[str] = []
-    for points, code in path.iter_segments(transform, simplify=False, curves=True):
-        xy = " ".join(number(value) for value in points)
-        if code == Path.MOVETO:
-            parts.append(f"{xy} m")
-        elif code == Path.LINETO:
-            parts.append(f"{xy} l")
-        elif code == Path.CURVE4:
-            parts.append(f"{xy} c")
-        elif code == Path.CLOSEPOLY:
-            parts.append("h")
-    return " ".join(parts)
 
 
 def _hatch(outline: str, box: tuple[float, float, float, float], pattern: str, ink: str) -> str:
@@ -221,13 +141,15 @@ def _documents_by_day(
     width: float,
     height: float,
 ) -> Surface:
+    from reporting_pipeline.reports import axes  # matplotlib: half a second that only this chart needs
+
     names = [_kind_label(kind) for kind in kinds]
     fills = [KINDS.get(kind, OTHER_KIND) for kind in kinds]
     below = 15.0 + 11 * legend_lines(names, width)
     highest = max(sum(row) for row in counts) or 1
-    ticks = tuple(float(tick) for tick in MaxNLocator(4, integer=True).tick_values(0, highest))
+    ticks = axes.ticks_to(highest)
     surface = Surface()
-    surface.place(_axes(labels, ticks, width, height, below), 0, 0)
+    surface.place(axes.drawn(labels, ticks, width, height, (_PLOT_LEFT, _PLOT_RIGHT, _PLOT_TOP, below)), 0, 0)
     day_width = (width - _PLOT_LEFT - _PLOT_RIGHT) / len(counts)
     unit = (height - below - _PLOT_TOP) / ticks[-1]
     for day, row in enumerate(counts):
@@ -240,30 +162,6 @@ def _documents_by_day(
             middle = x + day_width * 0.31
             surface.text(middle, base + 2, str(sum(row)), _LABEL, INK, bold=True, align="center")
     _legend(surface, 2, below - 24, list(zip(names, fills, strict=True)), width)
-    return surface
-
-
-@lru_cache(maxsize=256)
-def _axes(
-    labels: tuple[str, ...], ticks: tuple[float, ...], width: float, height: float, below: float
-) -> Surface:
-    """matplotlib's axes without data: scale, grid and labels. Few differ, so most charts find theirs kept."""
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-    FigureCanvasBase(figure)
-    figure.patch.set_visible(False)
-    inner = (width - _PLOT_LEFT - _PLOT_RIGHT, height - below - _PLOT_TOP)
-    axes = figure.add_axes(
-        (_PLOT_LEFT / width, below / height, inner[0] / width, inner[1] / height), frameon=False
-    )
-    axes.set_xlim(-0.5, len(labels) - 0.5)
-    axes.set_ylim(0, ticks[-1])
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    shown = range(0, len(labels), max(1, len(labels) // 8))
-    axes.set_xticks(list(shown), [labels[place] for place in shown])
-    axes.tick_params(length=0, labelsize=_LABEL, labelcolor=_TICK, pad=3)
-    axes.grid(axis="y", color=_GRID, linewidth=0.5)
-    surface = Surface()
-    figure.draw(SurfaceRenderer(surface, width, height))
     return surface
 
 
@@ -284,13 +182,8 @@ def visits_by_site(frame: pd.DataFrame, width: float) -> Surface:
     """Horizontal stacked bars: sites (index), visits done (planned, unplanned), missed and others."""
     ordered = frame.iloc[(-frame.to_numpy().sum(axis=1)).argsort(kind="stable")]
     names, counts = _frozen(_capped(ordered))
-    series = (
-        ("Planned", PLANNED),
-        ("Unplanned", UNPLANNED),
-        ("Missed", MISSED),
-        ("To come or not stated", NOT_SAID),
-    )
-    return _stacked(tuple(name or "No site" for name in names), counts, series, width, 0.26)
+    series = tuple(zip(VISIT_STATES, (PLANNED, UNPLANNED, MISSED, NOT_SAID), strict=True))
+    return _stacked(tuple(name or NO_SITE for name in names), counts, series, width, 0.26)
 
 
 def _capped(frame: pd.DataFrame) -> pd.DataFrame:
@@ -376,8 +269,8 @@ def _diverging(names: tuple[str, ...], counts: tuple[tuple[int, ...], ...], widt
             end = zero + (above + other) * unit + 3
             surface.text(end, middle, number_text, _LABEL, INK, bold=True)
     surface.line(zero, height, zero, height - len(names) * _ROW, MUTED, 0.7)
-    legend = [("Below range", BELOW), ("Above range", ABOVE)]
-    if any(row[2] for row in counts):
-        legend.append(("Abnormal", ABNORMAL))
+    legend = list(zip(LAB_STATES, (BELOW, ABOVE, ABNORMAL), strict=False))
+    if not any(row[2] for row in counts):
+        legend.pop()
     _legend(surface, label_width, 2, legend, width - label_width)
     return surface

@@ -7,6 +7,7 @@ are written batch by batch. The bytes follow from the request alone.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,6 @@ from typing import IO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,7 +30,6 @@ from reporting_pipeline.reports.rows import (
     CellNotes,
     RowTable,
     is_text,
-    longer_than_a_cell,
     mapped,
     refuse_too_many,
     table_of_frame,
@@ -46,6 +45,7 @@ _ONLY_SIGNS = re.compile(f"[{re.escape(_SIGNS)} ]+")  # "-", "+++": there is not
 #: Where a table comes from, for README and Overview.
 TABLE_NOTES: Mapping[str, str] = {
     "key_figures": "The key figures with the period before and their definitions, per trial and in all.",
+    "what_changed": "Figures old and new, against the report whose place this one takes.",
     "documents": "Every document of the period, with its note and what became of its file.",
     "adverse_events": "Every adverse event, dates as collected.",
     "out_of_range": "Results of all measurements that are flagged or out of range, in the order of the rank.",
@@ -68,9 +68,25 @@ TABLE_NOTES: Mapping[str, str] = {
 }
 
 
+#: Tables of the trial so far, beside those of the period; `reports.status_tables` makes them.
+STATUS_NOTES: Mapping[str, str] = {
+    "look_first": "Subjects to look at first, in order, with every sign; the trial so far.",
+    "liver": "Peak ALT or AST and peak bilirubin of each person, times the upper limit; the trial so far.",
+    "event_rates": "Persons with each adverse event, of all persons known; the trial so far.",
+    "shifts": "Persons by first and worst later laboratory result; the trial so far.",
+    "outliers": "QTc and blood pressure beyond the limits, by person; the trial so far.",
+    "enrolment": "Subjects enrolled by day, counted up; the trial so far.",
+    "site_indicators": "Key risk indicators by site with their z; the trial so far.",
+    "my_visits": "Your visits: done, coming, did not take place; the trial so far.",
+    "my_results": "Your newest result of each test, with the usual range; the trial so far.",
+    "trial_progress": "Totals of the whole trial, rounded down; empty where too few people are in it.",
+    "site_beside_median": "Each site of the reader beside the median of the trial; the trial so far.",
+}
+
+
 def note_of(name: str) -> str:
     """What a table is, for README and Overview."""
-    return TABLE_NOTES.get(name, "A table of this report type.")
+    return TABLE_NOTES.get(name) or STATUS_NOTES.get(name, "A table of this report type.")
 
 
 def harmless(value: object) -> object:
@@ -92,15 +108,13 @@ def tables_of(content: ReportContent) -> dict[str, pd.DataFrame]:
     A report type that has tables of its own gives those, and what the report leaves out.
     """
     if content.own_tables is not None:
-        return {**content.own_tables, "omissions": _omissions(content)}
+        own = {**content.own_tables, "omissions": _omissions(content)}
+        return own if content.restates is None else {"what_changed": _what_changed(content), **own}
     tables = {"key_figures": key_figures(content)}
     for name in list(TABLE_NOTES)[1:]:
-        if name in _WHOLE:
-            tables[name] = _WHOLE[name](content)
-            continue
         if columns_of(name, content):
-            tables[name] = _over_trials(name, content)
-    return tables
+            tables[name] = _WHOLE[name](content) if name in _WHOLE else _over_trials(name, content)
+    return {**tables, **content.more_tables}
 
 
 def _over_trials(name: str, content: ReportContent) -> pd.DataFrame:
@@ -115,7 +129,7 @@ def _over_trials(name: str, content: ReportContent) -> pd.DataFrame:
 def columns_of(name: str, content: ReportContent) -> list[str]:
     """The columns of a table that the readers of this report may see, in order; [] for none of it."""
     if name not in TABLES:
-        return ["*"]
+        return [] if name == "what_changed" and content.restates is None else ["*"]
     columns = list(TABLES[name]) if content.unblinded else open_columns(name)
     return [column for column in columns if column not in ("window", "file_key")]
 
@@ -139,6 +153,33 @@ def _omissions(content: ReportContent) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["trial", "part", "reason"], dtype="object")
 
 
+def _what_changed(content: ReportContent) -> pd.DataFrame:
+    rows = [
+        {
+            "trial": one.trial,
+            "figure": one.figure.value,
+            "label": one.figure.label,
+            "before": math.nan if one.before is None else one.before,
+            "after": math.nan if one.after is None else one.after,
+            "documents_added": ", ".join(one.added),
+            "documents_gone": ", ".join(one.gone),
+        }
+        for one in content.changes
+    ]
+    columns = ["trial", "figure", "label", "before", "after", "documents_added", "documents_gone"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def restated_text(content: ReportContent) -> str:
+    """What the report says of the one whose place it takes; "" where it takes none's."""
+    before = content.restates
+    if before is None:
+        return ""
+    made = wording.moment(before.rendered_at, content.period.timezone)
+    kept = "" if before.complete else "; its data is kept no longer, so not all figures are compared"
+    return f"the report made on {made} (SHA-256 {before.sha256[:16]}){kept}"
+
+
 def _figure_documents(content: ReportContent) -> pd.DataFrame:
     rows = [
         (trial.trial, figure.value, document)
@@ -150,7 +191,11 @@ def _figure_documents(content: ReportContent) -> pd.DataFrame:
 
 
 #: Tables that are made for the report as a whole.
-_WHOLE = {"omissions": _omissions, "figure_documents": _figure_documents}
+_WHOLE = {
+    "what_changed": _what_changed,
+    "omissions": _omissions,
+    "figure_documents": _figure_documents,
+}
 
 
 def key_figures(content: ReportContent) -> pd.DataFrame:
@@ -195,7 +240,7 @@ def _common_tables(content: ReportContent) -> list[RowTable]:
             tables.append(table_of_listings(name, columns, listings))
         else:
             tables.append(table_of_frame(name, _over_trials(name, content)))
-    return tables
+    return [*tables, *(table_of_frame(name, frame) for name, frame in content.more_tables.items())]
 
 
 def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
@@ -214,6 +259,9 @@ def entry(closing: datetime, name: str, compression: int = ZIP_DEFLATED) -> ZipI
     """A file of a zip, dated by the period's end."""
     info = ZipInfo(name, (closing.year, closing.month, closing.day, closing.hour, closing.minute, 0))
     info.compress_type = compression
+    # A zip's own level holds for entries by name alone, and these have a date: at zlib's usual level they
+    # take twice the CPU. Python 3.13 calls it compress_level and takes this name, too.
+    info._compresslevel = DEFLATE_LEVEL  # type: ignore[attr-defined]
     info.external_attr = 0o644 << 16
     return info
 
@@ -222,11 +270,24 @@ def write_rows(table: RowTable, file: IO[bytes], notes: CellNotes) -> None:
     """One table as CSV (RFC 4180), UTF-8 with a byte order mark."""
     file.write(("\ufeff" + ",".join(table.schema.names) + "\r\n").encode())
     for batch in table.batches():
-        if not batch.num_rows:
-            continue
-        cells = [_cells(column, notes) for column in batch.columns]
-        frame = pl.DataFrame(pa.table(cells, names=table.schema.names))
-        frame.write_csv(file, include_header=False, line_terminator="\r\n", quote_style="necessary")
+        if batch.num_rows:
+            file.write(_lines([_cells(column, notes) for column in batch.columns], batch.nbytes))
+
+
+def _lines(cells: list[pa.Array], size: int) -> memoryview:
+    """The lines of columns whose cells are text as it stands in the file; null is nothing.
+
+    Arrow joins them: the texts of the joined column lie one after the other, and are the bytes of the file.
+    """
+    kind = pa.large_string() if size > _MOST_JOINED else pa.string()
+    comma, end, nothing = (pa.scalar(text, kind) for text in (",", "\r\n", ""))
+    cells = [one.cast(kind) for one in cells]
+    rows = pc.binary_join_element_wise(*cells, comma, null_handling="replace", null_replacement="")
+    lines = pc.binary_join_element_wise(rows, end, nothing)
+    _, offsets, data = lines.buffers()
+    large = pa.types.is_large_string(lines.type)
+    ends = memoryview(offsets).cast("q") if large else memoryview(offsets).cast("i")
+    return memoryview(data)[ends[lines.offset] : ends[lines.offset + len(lines)]]
 
 
 def _cells(column: pa.Array, notes: CellNotes) -> pa.Array:
@@ -244,7 +305,8 @@ def _cells(column: pa.Array, notes: CellNotes) -> pa.Array:
 
 
 def harmless_texts(column: pa.Array, notes: CellNotes) -> pa.Array:
-    """Texts that no spreadsheet runs, without control characters; "" is null. Each text is looked at once."""
+    """Texts as they stand in the file: none that a spreadsheet runs, no control characters, in quotes where
+    they must be; "" is null. Each different text is looked at once."""
     coded = column.dictionary_encode()
     words = pc.if_else(pc.equal(coded.dictionary, ""), None, coded.dictionary)
     plain = pc.match_substring_regex(words, _PLAIN)
@@ -253,14 +315,18 @@ def harmless_texts(column: pa.Array, notes: CellNotes) -> pa.Array:
         and (pc.max(pc.utf8_length(words)).as_py() or 0) <= LONGEST_CELL // 2
     ):
         return words.take(coded.indices)
-    column = words.take(coded.indices)
-    notes.overlong += longer_than_a_cell(column)
-    odd = pc.if_else(plain.take(coded.indices), None, column)
-    readable = mapped(odd, without_controls)
-    safe = mapped(readable, lambda text: str(harmless(text)))
-    notes.replaced += pc.sum(pc.not_equal(readable, odd)).as_py() or 0
-    notes.apostrophes += pc.sum(pc.not_equal(safe, readable)).as_py() or 0
-    return pc.coalesce(safe, column)
+    texts, cells = words.to_pylist(), pc.value_counts(coded.indices.drop_null())
+    times = dict(zip(cells.field("values").to_pylist(), cells.field("counts").to_pylist(), strict=True))
+    for place, text in enumerate(texts):
+        if text is None:
+            continue
+        readable = text.translate(_CONTROLS)
+        safe = str(harmless(readable))
+        notes.overlong += times.get(place, 0) * (len(text.encode("utf-16-le")) // 2 > LONGEST_CELL)
+        notes.replaced += times.get(place, 0) * (readable != text)
+        notes.apostrophes += times.get(place, 0) * (safe != readable)
+        texts[place] = '"' + safe.replace('"', '""') + '"' if _QUOTED.search(safe) else safe
+    return pa.array(texts, type=pa.string()).take(coded.indices)
 
 
 def without_controls(text: str) -> str:
@@ -281,8 +347,11 @@ def cell_notes(notes: CellNotes) -> list[str]:
 #: A third of zlib's usual time; a file grows by an eighth.
 DEFLATE_LEVEL = 2
 _CONTROLS = {code: "\ufffd" for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)}
-#: Texts that need no second look.
-_PLAIN = r"^[0-9A-Za-z][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+#: Texts that need no second look and no quotes.
+_PLAIN = r'^[0-9A-Za-z][^\x00-\x1f\x7f",]*$'
+_QUOTED = re.compile(r'[",\r\n]')
+#: Beyond so many bytes of a batch the joined texts need 64-bit offsets.
+_MOST_JOINED = 1 << 29
 
 
 def _shortest(number: str) -> str:
@@ -308,6 +377,12 @@ def _readme(
         f"Software       reporting-pipeline {clean(content.code_version)}",
         "",
     ]
+    if content.restates is not None:
+        lines.insert(-1, f"In place of    {restated_text(content)}; what_changed.csv has the figures")
+    if content.preliminary_at is not None:
+        lines.insert(
+            -1, f"Preliminary    {wording.preliminary(content.preliminary_at, content.period.timezone)}"
+        )
     lines += [f"Left out       {omission_text(one)}" for one in content.omissions]
     if content.omissions:
         lines.append("")

@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 from uuid import uuid4
 from weakref import finalize
 
-from reporting_pipeline.domain.datasets import Thumbnail
+from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.reports.request import ReportError
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of a random name is made in it

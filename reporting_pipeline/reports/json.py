@@ -5,6 +5,10 @@
      "omissions": [{"trial", "part", "reason"}],
      "findings": [{"document", "code", "field", "detail"}]}
 
+A report that takes the place of one that was sent has, beside them, `restates`: {"sha256", "rendered_at",
+"complete", "changes": [{"trial", "figure", "label", "before", "after", "documents_added",
+"documents_gone"}]}; one of a period that is still open has `preliminary_as_of`.
+
 Enough to recompute everything. Documents are named by the caller's own id where there is one. A figure
 without a value (a share of nothing) is null, one that the filters leave out is absent. Rows stand in the
 order in which a reader meets them; `out_of_range`, of all measurements, in the order of the rank. Columns
@@ -18,23 +22,23 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import IO, Any
 
+import pandas as pd
+
 from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports.csv import TABLE_NOTES, columns_of
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.sections import ReportContent
 
-_NO_LISTINGS = ("key_figures", "site_activity", "findings", "omissions", "figure_documents")
+_NO_LISTINGS = ("key_figures", "site_activity", "findings", "omissions", "figure_documents", "what_changed")
 
 
 def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
     """Write the file, UTF-8."""
     names = {trial.trial: _own_ids(trial) for trial in content.trials}
-    whole = {
+    whole: dict[str, Any] = {
         "figures": {trial.trial: _figures(trial, names[trial.trial]) for trial in content.trials},
-        "listings": {trial.trial: _listings(trial, names[trial.trial], content) for trial in content.trials}
-        if content.own_tables is None
-        else _own_listings(content, names),
+        "listings": _all_listings(content, names),
         "audience": content.audience.value,
         "omissions": [
             {"trial": one.trial, "part": one.part, "reason": one.reason} for one in content.omissions
@@ -47,6 +51,10 @@ def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> Non
             ),
         ],
     }
+    if content.preliminary_at is not None:
+        whole["preliminary_as_of"] = content.preliminary_at.isoformat()
+    if content.restates is not None:
+        whole["restates"] = _restated(content, names)
     text = json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
     out.write(f"{text}\n".encode("utf-8", "replace"))
 
@@ -56,6 +64,27 @@ def _own_ids(trial: TrialFigures) -> Mapping[str, str]:
     documents = trial.documents.facts
     pairs = zip(documents["document_id"].tolist(), documents["external_id"].tolist(), strict=True)
     return {document: own for document, own in pairs if own}
+
+
+def _restated(content: ReportContent, names: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    assert content.restates is not None  # noqa: S101 - for the type checker
+    return {
+        "sha256": content.restates.sha256,
+        "rendered_at": content.restates.rendered_at.isoformat(),
+        "complete": content.restates.complete,
+        "changes": [
+            {
+                "trial": one.trial,
+                "figure": one.figure.value,
+                "label": one.figure.label,
+                "before": _plain(one.before),
+                "after": _plain(one.after),
+                "documents_added": [names.get(one.trial, {}).get(each, each) for each in one.added],
+                "documents_gone": list(one.gone),
+            }
+            for one in content.changes
+        ],
+    }
 
 
 def _figures(trial: TrialFigures, names: Mapping[str, str]) -> dict[str, Any]:
@@ -82,12 +111,27 @@ def _listings(
     return listings
 
 
+Listings = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def _all_listings(content: ReportContent, names: Mapping[str, Mapping[str, str]]) -> Listings:
+    """By trial and table: those of the period or the type's own, and what it says of the trial so far."""
+    own = _own_listings(content, content.own_tables or {}, names)
+    more = _own_listings(content, content.more_tables, names)
+    period = {
+        trial.trial: _listings(trial, names[trial.trial], content) if content.own_tables is None else {}
+        for trial in content.trials
+    }
+    trials = [*period, *sorted((own.keys() | more.keys()) - period.keys())]
+    return {one: {**period.get(one, {}), **own.get(one, {}), **more.get(one, {})} for one in trials}
+
+
 def _own_listings(
-    content: ReportContent, names: Mapping[str, Mapping[str, str]]
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The type's own tables by trial, as its CSV has them."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {trial.trial: {} for trial in content.trials}
-    for table, frame in (content.own_tables or {}).items():
+    content: ReportContent, tables: Mapping[str, pd.DataFrame], names: Mapping[str, Mapping[str, str]]
+) -> Listings:
+    """Tables of the type by trial, as its CSV has them."""
+    found: Listings = {trial.trial: {} for trial in content.trials}
+    for table, frame in tables.items():
         for of_trial in found.values():
             of_trial[table] = []
         for row in frame.to_dict("records"):

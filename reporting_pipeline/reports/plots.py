@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from reporting_pipeline.reports.palette import ACCENT, ALARM, FAINT, INK, MUTED, PAPER
 from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.typesetting import fit, width_of
+from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
 
 _LEFT, _BOTTOM, _TOP, _RIGHT = 40.0, 30.0, 16.0, 12.0
 _SIZE = 7.0
@@ -67,16 +67,68 @@ def scatter(
         _curve(surface, curve, x, y, at)
     for point in sorted(points, key=lambda one: (one.stands_out, one.name)):
         px, py = at(point.x, point.y)
-        if point.stands_out:
-            surface.rectangle(px - 2.6, py - 2.6, 5.2, 5.2, fill=ALARM)
-        else:
-            surface.rectangle(px - 1.8, py - 1.8, 3.6, 3.6, fill=PAPER, stroke=ACCENT, line_width=0.8)
+        _mark(surface, px, py, point.stands_out)
     for point in [one for one in points if one.stands_out][:_NAMED]:
         px, py = at(point.x, point.y)
         name = fit(point.name, 90, _SIZE)
         beside = px + 5 if px + 5 + width_of(name, _SIZE) < width else px - 5 - width_of(name, _SIZE)
         surface.text(beside, py - 2.4, name, _SIZE, INK)
     return surface
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A named value of a dot chart; 0 and more."""
+
+    name: str
+    value: float
+    stands_out: bool = False
+
+
+_DOT_ROW, _DOT_LABELS = 14.0, 0.38
+
+
+def dots_height(rows: int) -> float:
+    return _BOTTOM + _DOT_ROW * rows + 18
+
+
+def dots(values: Sequence[Dot], label: str, out: str, others: str, width: float) -> Surface:
+    """One row for each value, its whole name at the left; `out` and `others` say what the two marks mean."""
+    surface = Surface()
+    scale = linear(label, [one.value for one in values])
+    left = width * _DOT_LABELS
+    across, up = width - left - 40, _DOT_ROW * len(values)
+    for tick in scale.ticks:
+        px = left + across * scale.place(tick)
+        surface.line(px, _BOTTOM, px, _BOTTOM + up, FAINT, 0.4)
+        surface.text(px, _BOTTOM - 10, _number(tick), _SIZE, MUTED, align="center")
+    for place, one in enumerate(values):
+        py = _BOTTOM + up - _DOT_ROW * (place + 0.5)
+        px = left + across * scale.place(one.value)
+        surface.line(left, py, px, py, FAINT, 0.8)
+        _mark(surface, px, py, one.stands_out)
+        lines = wrap(one.name, left - 8, _SIZE, False, 2)
+        size = _SIZE if len(lines) == 1 else _SIZE - 1
+        lines = lines if len(lines) == 1 else wrap(one.name, left - 8, size, False, 2)
+        for number, line in enumerate(lines):
+            top = py - 2.4 + (3.2 if len(lines) > 1 else 0)
+            surface.text(left - 6, top - 6.4 * number, line, size, INK, align="right")
+        surface.text(px + 6, py - 2.4, f"{one.value:.1f}", _SIZE, INK, bold=one.stands_out)
+    surface.line(left, _BOTTOM, left, _BOTTOM + up, MUTED, 0.8)
+    surface.text(left + across / 2, _BOTTOM - 22, label, _SIZE, INK, align="center")
+    x = left
+    for stands_out, text in ((True, out), (False, others)):
+        _mark(surface, x + 3, _BOTTOM + up + 9, stands_out)
+        surface.text(x + 9, _BOTTOM + up + 6.6, text, _SIZE, MUTED)
+        x += 24 + width_of(text, _SIZE)
+    return surface
+
+
+def _mark(surface: Surface, x: float, y: float, stands_out: bool) -> None:
+    if stands_out:
+        surface.rectangle(x - 2.6, y - 2.6, 5.2, 5.2, fill=ALARM)
+    else:
+        surface.rectangle(x - 1.8, y - 1.8, 3.6, 3.6, fill=PAPER, stroke=ACCENT, line_width=0.8)
 
 
 def _axes(surface: Surface, x: Axis, y: Axis, across: float, up: float) -> None:

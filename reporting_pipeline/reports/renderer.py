@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -21,27 +21,35 @@ from pydantic import ValidationError
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import for_audience
 from reporting_pipeline.domain.entitlements import Audience
-from reporting_pipeline.domain.figures import figures_for, selects_trial, total
+from reporting_pipeline.domain.figures import TrialFigures, figures_for, selects_trial, total
 from reporting_pipeline.domain.omissions import Omission
-from reporting_pipeline.domain.parameters import Parameters, problems_of
-from reporting_pipeline.domain.subscriptions import Format
+from reporting_pipeline.domain.parameters import Parameters, language_of, problems_of
+from reporting_pipeline.domain.restatements import FigureChange, figure_changes, shows_the_same
+from reporting_pipeline.domain.subscriptions import Format, Subscription
+from reporting_pipeline.languages import words_of
 from reporting_pipeline.reports import csv, dataset_json, json, parquet, xlsx
+from reporting_pipeline.reports.blocks import Flow
+from reporting_pipeline.reports.cover import letterhead_of, shared_cover
+from reporting_pipeline.reports.html.document import HtmlBody, body_of, personal_head, whole_document
+from reporting_pipeline.reports.html.flow import HtmlFlow
 from reporting_pipeline.reports.images import ThumbnailCache
-from reporting_pipeline.reports.pdf.binding import Page, SharedBody, bind_body
-from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts, shared_cover
-from reporting_pipeline.reports.pdf.layout import Flow
+from reporting_pipeline.reports.pdf.binding import SharedBody, bind_body
+from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts
+from reporting_pipeline.reports.pdf.layout import PageFlow
 from reporting_pipeline.reports.request import RenderedReport, ReportError, ReportRequest
+from reporting_pipeline.reports.restating import what_changed
 from reporting_pipeline.reports.sections import ReportContent, appendix
 from reporting_pipeline.reports.types import report_type
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Changes with anything that changes the bytes of a report for the same data.
-LAYOUT_VERSION = "8"
+LAYOUT_VERSION = "15"
 
 _DISCLOSED_KEPT = 16
 
 CONTENT_TYPES = {
     Format.PDF: "application/pdf",
+    Format.HTML: "text/html; charset=utf-8",
     Format.CSV: "application/zip",
     Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     Format.JSON: "application/json",
@@ -50,6 +58,7 @@ CONTENT_TYPES = {
 }
 _SUFFIX = {
     Format.PDF: "pdf",
+    Format.HTML: "html",
     Format.CSV: "zip",
     Format.XLSX: "xlsx",
     Format.JSON: "json",
@@ -73,7 +82,7 @@ class _Body:
     """What is kept for the next request with the same key."""
 
     content: ReportContent
-    pdf: SharedBody | None
+    drawn: SharedBody | HtmlBody | None  # of the formats that are laid out for reading
 
 
 class ReportRenderer:
@@ -107,6 +116,11 @@ class ReportRenderer:
             "trials": [_said(dataset) for dataset in _selected(request)],
             "statuses": [_said(status) for status in _selected_statuses(request)],
             "medians": request.medians,
+            "progress": {trial: one.said() for trial, one in request.progress.items()},
+            "restates": _restated_said(request),
+            "preliminary": request.preliminary_at.isoformat() if request.preliminary_at else "",
+            "traced": bool(request.console_url),
+            "branding": request.branding.said(),
         }
         return sha256(dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -116,10 +130,12 @@ class ReportRenderer:
         body = self._body(key, request)
         pages = 0
         file: bytes | IO[bytes]
-        if body.pdf is not None:
-            content, digest = body.pdf.bind(personal_parts(request, body.content.title))
-            pages = body.pdf.pages
-            file, size = content, len(content)
+        if isinstance(body.drawn, SharedBody):
+            file, digest = body.drawn.bind(personal_parts(request, body.content))
+            pages, size = body.drawn.pages, len(file)
+        elif body.drawn is not None:
+            file = whole_document(body.drawn, personal_head(request, body.content))
+            size, digest = len(file), sha256(file).hexdigest()
         else:
             file, size, digest = _written(body.content, request)
         kind = request.subscription.format
@@ -150,15 +166,24 @@ class ReportRenderer:
             self._kept.move_to_end(key)
             return self._kept[key]
         content = content_of(request, self._thumbnails, self._disclosed)
-        pdf = (
-            bind_body(compose(content, request.subscription.report_type))
-            if request.subscription.format is Format.PDF
-            else None
-        )
-        body = self._kept[key] = _Body(content, pdf)
+        body = self._kept[key] = _Body(content, _drawn(content, request.subscription))
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return body
+
+
+def _drawn(content: ReportContent, subscription: Subscription) -> SharedBody | HtmlBody | None:
+    """What all readers of one body share of a file that is laid out for reading."""
+    if subscription.format is Format.PDF:
+        pages = PageFlow(letterhead_of(content))
+        compose(pages, content, subscription.report_type)
+        number_pages(pages.pages, content)
+        return bind_body(pages.pages, pages.structure, content.language)
+    if subscription.format is Format.HTML:
+        document = HtmlFlow(words_of(content.language), letterhead_of(content))
+        compose(document, content, subscription.report_type)
+        return body_of(document, content)
+    return None
 
 
 def _written(content: ReportContent, request: ReportRequest) -> tuple[bytes | IO[bytes], int, str]:
@@ -194,12 +219,20 @@ def content_of(
     kind = report_type(request.subscription.report_type)
     if request.audience not in kind.audiences:
         raise ReportError(f"the report type {kind.name} is not for the audience {request.audience.value}")
+    if kind.one_person:
+        _refuse_others(request)
+    parameters = _parameters(kind, request.subscription.parameters)
+    language = language_of(parameters)
     filters = request.subscription.filters
     selected = [disclosed(dataset, request.audience) for dataset in _selected(request)]
     statuses = {one.trial: disclosed(one, request.audience) for one in _selected_statuses(request)}
     trials = tuple(figures_for(dataset, filters) for dataset in selected)
     content = ReportContent(
-        title=f"{request.period.cadence.value.capitalize()} {kind.title}",
+        title=(
+            words_of(language)(kind.title)
+            if kind.compose
+            else f"{request.period.cadence.value.capitalize()} {kind.title}"
+        ),
         organisation=request.organisation_name,
         period=request.period,
         filters=filters,
@@ -212,11 +245,80 @@ def content_of(
         omissions=(*_omitted_trials(request), *(one for trial in trials for one in trial.omissions)),
         audience=request.audience,
         report_type=kind.name,
-        parameters=_parameters(kind, request.subscription.parameters),
+        parameters=parameters,
         statuses=statuses,
         medians=request.medians,
+        progress=request.progress,
+        new_documents={dataset.trial: _new_documents(dataset) for dataset in selected},
+        language=language,
+        plain=kind.compose is not None,
+        restates=request.restates,
+        changes=tuple(_changes(request, trials, disclosed)),
+        preliminary_at=request.preliminary_at,
+        traced=bool(request.console_url),
+        branding=request.branding,
     )
-    return content if kind.tables is None else replace(content, own_tables=kind.tables(content))
+    return replace(
+        content,
+        own_tables=None if kind.tables is None else kind.tables(content),
+        more_tables={} if kind.more_tables is None else kind.more_tables(content),
+    )
+
+
+def _refuse_others(request: ReportRequest) -> None:
+    """A report on one person's own record is not made from anybody else's."""
+    people = {
+        subject
+        for dataset in (*_selected(request), *_selected_statuses(request))
+        for subject in dataset.tables["documents"]["subject"]
+        if subject
+    }
+    if len(people) > 1:
+        name = request.subscription.report_type
+        raise ReportError(f"{name} is on one person's own record; this data is of {len(people)} people")
+
+
+def _new_documents(dataset: TrialDataset) -> frozenset[str]:
+    documents = dataset.tables["documents"]
+    return frozenset(documents["document_id"][documents["window"] == "current"])
+
+
+def _changes(
+    request: ReportRequest,
+    trials: Sequence[TrialFigures],
+    disclosed: Callable[[TrialDataset, Audience], TrialDataset],
+) -> Iterator[FigureChange]:
+    """Against the report that this one takes the place of, counted as this one: by filters and audience."""
+    if request.restates is None:
+        return
+    filters, new = request.subscription.filters, {one.trial: one for one in trials}
+    before = {
+        one.trial: figures_for(disclosed(one, request.audience), filters)
+        for one in request.restates.datasets
+        if selects_trial(filters, one.trial)
+    }
+    for trial in sorted({*before, *new} if request.restates.complete else before.keys() & new.keys()):
+        yield from figure_changes(trial, before.get(trial), new.get(trial))
+
+
+def shows_what_was_sent(request: ReportRequest) -> bool:
+    """Whether what changed since the report that was sent is nothing that this reader sees.
+
+    Never of a report that stands on the trial so far: what that was made from is not kept beside it.
+    """
+    before = request.restates
+    if before is None or not before.complete or request.statuses or request.medians:
+        return False
+    both = (before.datasets, _selected(request))
+    old, new = ([for_audience(one, request.audience) for one in some] for some in both)
+    return shows_the_same(old, new)
+
+
+def _restated_said(request: ReportRequest) -> list[object]:
+    one = request.restates
+    if one is None:
+        return []
+    return [one.sha256, one.rendered_at.isoformat(), one.complete, [_said(each) for each in one.datasets]]
 
 
 def _parameters(kind: ReportType, given: Mapping[str, Any]) -> Parameters:
@@ -227,26 +329,28 @@ def _parameters(kind: ReportType, given: Mapping[str, Any]) -> Parameters:
         raise ReportError(f"the parameters are none of {kind.name}: {told}") from None
 
 
-def compose(content: ReportContent, type_name: str) -> list[Page]:
-    """All pages of a body: cover, a part for each trial, appendix. Without documents: the cover alone."""
+def compose(flow: Flow, content: ReportContent, type_name: str) -> None:
+    """The whole body: cover, a part for each trial, appendix. Without documents: the cover alone."""
     kind = report_type(type_name)
-    flow = Flow()
+    if kind.compose is not None:
+        kind.compose(flow, content)
+        return
     shared_cover(flow, content, kind)
+    what_changed(flow, content)
     if not content.is_empty or content.omissions or content.statuses:
         for trial in content.with_part:
             flow.new_page()
             for section in kind.sections:
                 section(flow, trial, content)
         appendix(flow, content)
-    number_pages(flow.pages, content)
-    return flow.pages
 
 
 def file_name(request: ReportRequest) -> str:
-    """A name that every file system takes: subscription, period and suffix."""
+    """A name that every file system takes: subscription, period and suffix; says so of an open period."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", request.subscription.name[:200]).strip("-").lower()[:60]
     suffix = _SUFFIX[request.subscription.format]
-    return f"{readable or 'report'}-{request.period.key}.{suffix}"
+    early = "-preliminary" if request.preliminary_at else ""
+    return f"{readable or 'report'}-{request.period.key}{early}.{suffix}"
 
 
 def _selected(request: ReportRequest) -> list[TrialDataset]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from reporting_pipeline.domain.branding import UNBRANDED, Branding
 from reporting_pipeline.domain.clinical.numbers import plain
-from reporting_pipeline.domain.datasets import Thumbnail, TrialDataset
+from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import POLICIES, Policy
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import Audience
@@ -22,19 +23,17 @@ from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures, Value, left_out, represented
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.parameters import Parameters
+from reporting_pipeline.domain.participation import Progress
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.restatements import FigureChange, Restated
 from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.domain.thumbnails import Thumbnail
+from reporting_pipeline.languages import ENGLISH
 from reporting_pipeline.reports import charts, wording
+from reporting_pipeline.reports.blocks import SMALL, Cell, Chart, Column, Flag, Flow, Pair, Picture, Tile
+from reporting_pipeline.reports.described import bars
 from reporting_pipeline.reports.palette import MUTED
-from reporting_pipeline.reports.pdf.layout import (
-    SMALL,
-    WIDTH,
-    Flow,
-    Picture,
-    Tile,
-)
-from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.tables import Cell, Column, Flag, Pair
+from reporting_pipeline.reports.pdf.layout import WIDTH
 
 #: Rows, pictures or characters shown per trial; docs/report-types.md lists them.
 CAPS: Mapping[str, int] = {
@@ -87,6 +86,17 @@ class ReportContent:
     medians: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     #: The tables of CSV, XLSX and JSON where the type has its own; None: those of the period.
     own_tables: Mapping[str, pd.DataFrame] | None = None
+    #: Tables of CSV, XLSX and JSON beside those: what the report says of the trials so far.
+    more_tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    progress: Mapping[str, Progress] = field(default_factory=dict)  # totals for participants, by trial
+    new_documents: Mapping[str, frozenset[str]] = field(default_factory=dict)  # ids of the period's, by trial
+    language: str = ENGLISH
+    plain: bool = False  # written for people who are no professionals
+    restates: Restated | None = None  # what was sent and whose place this takes
+    changes: tuple[FigureChange, ...] = ()  # against that
+    preliminary_at: datetime | None = None  # the period is still open: what stood at this moment
+    traced: bool = False  # figures lead to their documents
+    branding: Branding = UNBRANDED
 
     @property
     def policy(self) -> Policy:
@@ -115,8 +125,13 @@ class ReportContent:
         return self.period.cadence.noun
 
 
-def tiles(values: Mapping[Figure, Value | None], figures: Sequence[Figure], noun: str) -> list[Tile]:
-    """Tiles of the figures that the filters cover. Deaths, serious events and bad files stand out."""
+def tiles(
+    values: Mapping[Figure, Value | None], figures: Sequence[Figure], noun: str, traced: bool = False
+) -> list[Tile]:
+    """Tiles of the figures that the filters cover. Deaths, serious events and bad files stand out.
+
+    `traced`: each leads to its documents, by an address below the one that the reader's own part names.
+    """
     alarming = (
         Figure.DEATHS,
         Figure.SERIOUS_ADVERSE_EVENTS,
@@ -130,6 +145,7 @@ def tiles(values: Mapping[Figure, Value | None], figures: Sequence[Figure], noun
             wording.figure_value(figure, value.current),
             wording.change(figure, value, noun),
             alarm=figure in alarming and value.current > 0,
+            leads_to=figure.value if traced else "",
         )
         for figure in figures
         if (value := values[figure]) is not None
@@ -157,30 +173,28 @@ def chart_block(flow: Flow, trial: TrialFigures, content: ReportContent) -> None
     flow.space(8)
     narrow = WIDTH * 0.36
     wide = WIDTH - narrow - 16
-    first: list[tuple[str, Surface, float, float]] = []
+    first: list[Chart] = []
     visits = trial.visits_by_site
     height = max(150.0, charts.bars_height(min(len(visits), charts.MOST_BARS)))
     wide_alone = WIDTH if visits.empty else wide
-    first.append(
-        (
-            "Documents by day and kind",
-            charts.documents_by_day(
-                trial.documents_by_day, wording.day_labels(content.period), wide_alone, height
-            ),
-            wide_alone,
-            height,
-        )
-    )
+    days = trial.documents_by_day
+    labels = wording.day_labels(content.period)
+    drawn = charts.documents_by_day(days, labels, wide_alone, height)
+    kinds = ("Day", *map(wording.kind_label, days.columns))
+    first.append(bars("Documents by day and kind", drawn, wide_alone, height, days, kinds, labels))
     if not visits.empty:
         rows = charts.bars_height(min(len(visits), charts.MOST_BARS))
-        first.append(("Visits by site", charts.visits_by_site(visits, narrow), narrow, rows))
+        drawn = charts.visits_by_site(visits, narrow)
+        names = [str(site) or charts.NO_SITE for site in visits.index]
+        head = ("Site", *charts.VISIT_STATES)
+        first.append(bars("Visits by site", drawn, narrow, rows, visits, head, names))
     flow.charts(first)
     safety_charts(flow, trial, content)
 
 
 def safety_charts(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     half = (WIDTH - 16) / 2
-    row: list[tuple[str, Surface, float, float]] = []
+    row: list[Chart] = []
     flow.space(4)
     events, labs = trial.adverse_events_by_class, trial.labs_outside_range
     both = not events.empty and not labs.empty
@@ -188,24 +202,21 @@ def safety_charts(flow: Flow, trial: TrialFigures, content: ReportContent) -> No
     if not events.empty:
         height = charts.bars_height(min(len(events), charts.MOST_BARS))
         title = "Adverse events by class and severity or grade"
-        row.append((title, charts.adverse_events(events, width), width, height))
+        head = ("Class", *(str(severity).capitalize() for severity in events.columns))
+        row.append(bars(title, charts.adverse_events(events, width), width, height, events, head))
     if not labs.empty:
         height = charts.bars_height(min(len(labs), charts.MOST_BARS))
-        row.append(
-            (
-                "Laboratory results out of range, by test",
-                charts.labs_outside_range(labs, width),
-                width,
-                height,
-            )
-        )
+        title = "Laboratory results out of range, by test"
+        drawn = charts.labs_outside_range(labs, width)
+        head = ("Test", *charts.LAB_STATES)
+        row.append(bars(title, drawn, width, height, labs, head, last_is_whole=True))
     if row:
         flow.charts(row)
 
 
 # --- tables --------------------------------------------------------------------------------------
 
-_EVENT_COLUMNS = (
+EVENT_COLUMNS = (
     Column("Subject, site", 60),
     Column("Adverse event, system organ class", 164, bold=True),
     Column("Severity, grade", 56),
@@ -229,15 +240,15 @@ def adverse_event_listing(flow: Flow, trial: TrialFigures, content: ReportConten
         "first. Terms and dates as collected; a partial date is all that is known."
     )
     flow.space(4)
-    rows = [_event_row(row) for row in _head(events, "adverse_events")]
-    flow.table(_EVENT_COLUMNS, rows)
+    rows = [event_row(row) for row in _head(events, "adverse_events")]
+    flow.table(EVENT_COLUMNS, rows)
     _more(flow, len(events), "adverse_events", "adverse event")
 
 
 _SERIOUS: Mapping[str, Cell] = {"yes": Flag("Yes", "up"), "no": "No", "unknown": Flag("Unknown")}
 
 
-def _event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+def event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     name = row["preferred_term"] or row["term"] or "–"
     reported = row["term"] if row["term"].casefold() != name.casefold() else ""
     beside = [
@@ -276,7 +287,7 @@ def _severity(severity: str, grade: float) -> Cell:
     return Pair(text, in_figures) if words and in_figures else text
 
 
-_RESULT_COLUMNS = (
+RESULT_COLUMNS = (
     Column("Subject, site", 62),
     Column("Collected, visit", 58),
     Column("Test, specimen", 112, bold=True),
@@ -311,7 +322,7 @@ def out_of_range(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
     )
     flow.space(4)
     shown = represented(trial.out_of_range, CAPS["out_of_range"])
-    flow.table(_RESULT_COLUMNS, [_result_row(row) for row in shown.records()])
+    flow.table(RESULT_COLUMNS, [result_row(row) for row in shown.records()])
     rest = left_out(trial.out_of_range, shown)
     if rest:
         named = ", ".join(f"{test} {wording.count(number)}" for test, number in rest[:40])
@@ -325,7 +336,7 @@ def out_of_range(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
 _DIRECTIONS = {"LOW": "down", "LOW LOW": "down", "HIGH": "up", "HIGH HIGH": "up"}
 
 
-def _result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+def result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     beside = [row["specimen"] or (row["category"] if row["kind"] == Kind.LAB else ""), row["method"]]
     if row["kind"] != Kind.LAB:
         beside.insert(0, wording.kind_label(row["kind"]))
@@ -619,6 +630,7 @@ def pictures(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
                 thumbnail.height,
                 _caption(row, thumbnail),
                 badge="SYNTHETIC" if row["synthetic"] else "",
+                says=wording.picture_says(", ".join(_caption(row, thumbnail))),
             )
         )
     flow.pictures(shown)

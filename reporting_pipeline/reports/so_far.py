@@ -11,8 +11,9 @@ from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.figures import TrialFigures
 from reporting_pipeline.domain.trial_so_far import Followed, Measured, Outlier, SiteRate
 from reporting_pipeline.reports import plots, wording
-from reporting_pipeline.reports.pdf.layout import WIDTH, Flow, Tile
-from reporting_pipeline.reports.pdf.tables import Cell, Column, Flag, Pair
+from reporting_pipeline.reports.blocks import Cell, Chart, Column, Flag, Flow, Pair, Tile
+from reporting_pipeline.reports.described import points
+from reporting_pipeline.reports.pdf.layout import WIDTH
 from reporting_pipeline.reports.sections import ReportContent
 
 MOST_ROWS = 60
@@ -62,35 +63,29 @@ def liver(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     status = status_of(trial, content)
     if status is None:
         return
-    points, alone = so_far.liver_points(status)  # alone: with a liver result, and not placed
+    placed, alone = so_far.liver_points(status)  # alone: with a liver result, and not placed
     flow.heading("Liver: Hy's law plot (eDISH)", keep=250, bookmark=f"Liver ({trial.trial})")
-    if not points:
+    if not placed:
         flow.note(
             "Nobody has both a transaminase and a bilirubin with an upper limit; none is placed. "
             + _not_placed(alone)
         )
         return
     ticks = (0.1, 1.0, 10.0)
-    high_x = max(10.0, *(one.transaminase * 1.1 for one in points))
-    high_y = max(10.0, *(one.bilirubin * 1.1 for one in points))
+    high_x = max(10.0, *(one.transaminase * 1.1 for one in placed))
+    high_y = max(10.0, *(one.bilirubin * 1.1 for one in placed))
     x = plots.Axis("Peak ALT or AST, times upper limit", 0.1, high_x, ticks, (so_far.HYS_TRANSAMINASE,), True)
     y = plots.Axis("Peak bilirubin, times upper limit", 0.1, high_y, ticks, (so_far.HYS_BILIRUBIN,), True)
-    marks = [plots.Point(one.transaminase, one.bilirubin, one.subject, one.in_hys_range) for one in points]
+    marks = [plots.Point(one.transaminase, one.bilirubin, one.subject, one.in_hys_range) for one in placed]
     flow.space(4)
+    drawn = plots.scatter(marks, x, y, WIDTH, 230)
     flow.charts(
-        [
-            (
-                "Each person once; the upper right is Hy's law range",
-                plots.scatter(marks, x, y, WIDTH, 230),
-                WIDTH,
-                230,
-            )
-        ]
+        [points("Each person once; the upper right is Hy's law range", drawn, WIDTH, 230, marks, x, y)]
     )
-    inside = [one for one in points if one.in_hys_range]
+    inside = [one for one in placed if one.in_hys_range]
     flow.note(
         f"{wording.plural(len(inside), 'person')} in Hy's law range (3 times the limit of ALT or AST, 2 "
-        f"times that of bilirubin; peaks, not of one day: look at the course) of {len(points)} placed. "
+        f"times that of bilirubin; peaks, not of one day: look at the course) of {len(placed)} placed. "
         + _not_placed(alone)
     )
     if inside:
@@ -195,17 +190,19 @@ def event_dots(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
 
 
 def _dots(flow: Flow, rates: Sequence[so_far.TermRate], people: Sequence[Followed]) -> None:
+    """The most frequent terms, one in a row; those with a serious event stand out."""
     shown = list(rates[:15])
     if len(shown) < 2:
         return
-    points = [
-        plots.Point(100 * one.persons / len(people), len(shown) - place, one.term, True)
-        for place, one in enumerate(shown)
-    ]
-    x = plots.linear("Subjects with the event, %", [point.x for point in points])
-    height = 34.0 + 14 * len(shown)
-    y = plots.Axis("", 0.0, len(shown) + 1.0, ())
-    flow.charts([("The most frequent terms", plots.scatter(points, x, y, WIDTH, height), WIDTH, height)])
+    dots = [plots.Dot(one.term, 100 * one.persons / len(people), one.serious > 0) for one in shown]
+    title, axis = "The most frequent terms", "Subjects with the event, %"
+    height = plots.dots_height(len(dots))
+    drawn = plots.dots(dots, axis, "With a serious event", "Without", WIDTH)
+    says = wording.dots_say(title, axis, [(dot.name, dot.value, dot.stands_out) for dot in dots])
+    rows = tuple(
+        (one.term, f"{dot.value:.1f}", str(one.serious)) for one, dot in zip(shown, dots, strict=True)
+    )
+    flow.charts([Chart(title, drawn, WIDTH, height, says, ("Term", axis, "of these serious"), rows)])
 
 
 def qtc(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
@@ -293,12 +290,13 @@ def enrolment(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         flow.note("No subject has an enrolment date known to the day.")
         return
     first = reached[0][0]
-    points = [plots.Point((day - first).days, count) for day, count in reached]
+    marks = [plots.Point((day - first).days, count) for day, count in reached]
     target = getattr(content.parameters, "target", None)
-    x = plots.linear(f"Days since {wording.day(first.isoformat())}", [point.x for point in points])
-    y = plots.linear("Subjects enrolled", [point.y for point in points], (float(target),) if target else ())
+    x = plots.linear(f"Days since {wording.day(first.isoformat())}", [mark.x for mark in marks])
+    y = plots.linear("Subjects enrolled", [mark.y for mark in marks], (float(target),) if target else ())
     flow.space(4)
-    flow.charts([("Subjects enrolled", plots.scatter(points, x, y, WIDTH, 150), WIDTH, 150)])
+    drawn = plots.scatter(marks, x, y, WIDTH, 150)
+    flow.charts([points("Subjects enrolled", drawn, WIDTH, 150, marks, x, y)])
     if target is None:
         flow.note("The subscription names no target, so none is drawn and nothing is projected.")
         return
@@ -336,6 +334,17 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     _unknown_seriousness(flow, status)
 
 
+def open_questions(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
+    """No kind of document carries a question to a site, so nothing is known of how long any is open."""
+    if status_of(trial, content) is None:
+        return
+    flow.heading("Open questions to the sites", keep=20, bookmark=f"Open questions ({trial.trial})")
+    flow.note(
+        "How many are open, and for how long, is unknown: no document that arrives here carries the "
+        "questions of data management. This does not say that there are none."
+    )
+
+
 def _unknown_seriousness(flow: Flow, status: TrialDataset) -> None:
     """An event that does not say whether it is serious is in no rate of serious ones, and is told."""
     unknown = so_far.unknown_seriousness(status)
@@ -359,9 +368,10 @@ def _funnel(flow: Flow, title: str, rates: Sequence[SiteRate]) -> None:
     if spread == spread:
         for limit in (-3.0, -2.0, 2.0, 3.0):
             curves.append(lambda years, limit=limit: mu + limit * spread * math.sqrt(mu / years))
-    points = [plots.Point(one.years, one.rate, f"Site {one.site}", one.flag != 0) for one in rates]
+    marks = [plots.Point(one.years, one.rate, f"Site {one.site}", one.flag != 0) for one in rates]
     flow.space(4)
-    flow.charts([(title, plots.scatter(points, x, y, WIDTH, 170, curves), WIDTH, 170)])
+    drawn = plots.scatter(marks, x, y, WIDTH, 170, curves)
+    flow.charts([points(title, drawn, WIDTH, 170, marks, x, y)])
     flagged = [one for one in rates if one.flag]
     if flagged:
         columns = (

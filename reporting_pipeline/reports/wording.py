@@ -282,3 +282,86 @@ def _files(trial: TrialFigures) -> str:
     if not bad:
         return ""
     return f"{plural(bad, 'file')} could not be used; the appendix names {'it' if bad == 1 else 'them'}."
+
+
+# --- for who does not see the page ---------------------------------------------------------------
+
+
+def preliminary(at: datetime, timezone: str) -> str:
+    """Of a period that is still open."""
+    return (
+        f"The period is still open. This is what had arrived by {moment(at, timezone)}; "
+        "every number may still change."
+    )
+
+
+def link_to_documents(label: str) -> str:
+    """What a link from a figure to its documents says of itself."""
+    return f"The documents behind: {label}"
+
+
+def link_to(title: str) -> str:
+    """What a link says of itself."""
+    return f"Go to {title}"
+
+
+NOT_NAMED, NAME = "–", "Name"
+#: Bars that a sentence tells one by one; a table behind has them all.
+_BARS_TOLD = 12
+
+
+def bars_say(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], totals: Sequence[int]) -> str:
+    """What a chart of bars says: its sum, its highest bar, and each bar with its parts."""
+    if not rows:
+        return f"Bar chart. {title}: nothing to show."
+    highest = max(range(len(rows)), key=lambda place: totals[place])
+    told = [
+        f"{row[0]}: "
+        + (
+            ", ".join(
+                f"{what} {value}" for what, value in zip(head[1:], row[1:], strict=True) if value != "0"
+            )
+            or "0"
+        )
+        for row in rows[:_BARS_TOLD]
+    ]
+    rest = len(rows) - len(told)
+    more = f"; and {plural(rest, 'more bar')}" if rest > 0 else ""
+    return (
+        f"Bar chart. {title}: {count(sum(totals))} in {plural(len(rows), 'bar')}, most in {rows[highest][0]} "
+        f"({count(totals[highest])}). {'; '.join(told)}{more}."
+    )
+
+
+def points_say(
+    title: str,
+    number: int,
+    out: Sequence[str],
+    across: tuple[str, Sequence[float]],
+    up: tuple[str, Sequence[float]],
+) -> str:
+    """What a chart of points says: its axes (label, limits drawn), and who stands out."""
+    limits = [f"{label} {rounded(value)}" for label, values in (across, up) for value in values]
+    lines = f" Lines at {joined(limits)}." if limits else ""
+    named = ", ".join(out[:15]) + (f" and {len(out) - 15} more" if len(out) > 15 else "")
+    standing = f"{plural(len(out), 'stands', 'stand')} out: {named}." if out else "None stands out."
+    axes = f" Across: {across[0]}." + (f" Up: {up[0]}." if up[0] else "")
+    return f"Chart of {plural(number, 'point')}. {title}.{axes}{lines} {standing}"
+
+
+def dots_say(title: str, axis: str, dots: Sequence[tuple[str, float, bool]]) -> str:
+    """What a chart of one dot a row says; (name, value, whether it stands out)."""
+    told = "; ".join(
+        f"{name} {value:.1f}{' (serious among them)' if out else ''}" for name, value, out in dots
+    )
+    return f"Dot chart. {title}. {axis}: {told}."
+
+
+def rounded(value: float) -> str:
+    """At most three digits that count."""
+    return f"{value:.3g}".replace("-", "−") if abs(value) < 1000 else count(value)
+
+
+def picture_says(caption: str) -> str:
+    """What stands for a picture whose content nobody described."""
+    return f"Picture: {caption}"

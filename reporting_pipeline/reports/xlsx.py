@@ -15,11 +15,12 @@ import xlsxwriter
 
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.reports import wording, xlsx_rows
-from reporting_pipeline.reports.csv import TABLE_NOTES, row_tables, tables_of
+from reporting_pipeline.reports.csv import TABLE_NOTES, note_of, restated_text, row_tables, tables_of
 from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.rows import CellNotes
 from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
-from reporting_pipeline.reports.xlsx_rows import cell_text
+from reporting_pipeline.reports.xlsx_rows import cell_text, changed_rows
 
 #: Up to so many rows are written by XlsxWriter, with types and widths by cell.
 FEW_ROWS = 50_000
@@ -30,7 +31,7 @@ def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> Non
     tables = row_tables(content, request)
     if sum(table.rows for table in tables) > FEW_ROWS:
         xlsx_rows.write(
-            tables, overview_rows(content, request), definition_rows(), content.period.end_at, out
+            tables, overview_rows(content, request), definition_rows(content), content.period.end_at, out
         )
         return
     _write_few(content, request, out)
@@ -59,9 +60,10 @@ def _write_few(content: ReportContent, request: ReportRequest, out: IO[bytes]) -
         )
         formats = _formats(book)
         _overview(book, formats, content, request)
+        notes = CellNotes()
         for name, table in tables_of(content).items():
-            _sheet(book, formats, name, table, content.period.timezone)
-        _definitions(book, formats)
+            _sheet(book, formats, name, table, content.period.timezone, notes)
+        _definitions(book, formats, content, notes)
 
 
 def _formats(book: Any) -> dict[str, Any]:
@@ -119,13 +121,20 @@ def overview_rows(content: ReportContent, request: ReportRequest) -> list[tuple[
         ("Data as of", wording.moment(content.data_as_of, content.period.timezone)),
         ("Trials", ", ".join(trial.trial for trial in content.trials)),
         *filter_rows(content.filters),
+        *((("In place of", restated_text(content)),) if content.restates else ()),
+        *(
+            (("Preliminary", wording.preliminary(content.preliminary_at, content.period.timezone)),)
+            if content.preliminary_at
+            else ()
+        ),
         *(("Left out", omission_text(one)) for one in content.omissions),
     ]
 
 
-def definition_rows() -> list[tuple[str, str]]:
+def definition_rows(content: ReportContent) -> list[tuple[str, str]]:
     """What figures and tables are."""
-    return [*((figure.label, figure.definition) for figure in Figure), *TABLE_NOTES.items()]
+    figures = ((figure.label, figure.definition) for figure in Figure)
+    return [*figures, *TABLE_NOTES.items(), *((name, note_of(name)) for name in content.more_tables)]
 
 
 def _heading(column: str, cells: pd.Series, timezone: str) -> str:
@@ -134,7 +143,9 @@ def _heading(column: str, cells: pd.Series, timezone: str) -> str:
     return column.replace("_", " ") + (f" ({zone})" if zone else "")
 
 
-def _sheet(book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame, timezone: str) -> None:
+def _sheet(
+    book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame, timezone: str, notes: CellNotes
+) -> None:
     sheet = book.add_worksheet(name.replace("_", " ").capitalize()[:31])
     sheet.freeze_panes(1, 0)
     sheet.set_row(0, 30)
@@ -146,14 +157,14 @@ def _sheet(book: Any, formats: dict[str, Any], name: str, table: pd.DataFrame, t
         sheet.autofilter(0, 0, max(len(table), 1), len(columns) - 1)
     for place, column in enumerate(columns):
         sheet.write_string(0, place, _heading(column, table[column], timezone), formats["head"])
-    writers = [_writer(sheet, table[column], formats) for column in columns]
+    writers = [_writer(sheet, table[column], formats, notes) for column in columns]
     values = [table[column].tolist() for column in columns]
     for row, cells in enumerate(zip(*values, strict=True), 1):
         for place, (write_cell, cell) in enumerate(zip(writers, cells, strict=True)):
             write_cell(row, place, cell)
 
 
-def _writer(sheet: Any, column: pd.Series, formats: dict[str, Any]) -> Any:
+def _writer(sheet: Any, column: pd.Series, formats: dict[str, Any], notes: CellNotes) -> Any:
     """How the cells of a column are written; missing values stay empty cells."""
     if pd.api.types.is_datetime64_any_dtype(column):
         instant = formats["instant"]
@@ -164,16 +175,18 @@ def _writer(sheet: Any, column: pd.Series, formats: dict[str, Any]) -> Any:
         return lambda row, place, cell: sheet.write_boolean(row, place, cell)
     if pd.api.types.is_numeric_dtype(column):
         return lambda row, place, cell: None if not isfinite(cell) else sheet.write_number(row, place, cell)
-    return lambda row, place, cell: sheet.write_string(row, place, cell_text(cell)) if cell != "" else None
+    return lambda row, place, cell: (
+        sheet.write_string(row, place, cell_text(cell, notes)) if cell != "" else None
+    )
 
 
-def _definitions(book: Any, formats: dict[str, Any]) -> None:
+def _definitions(book: Any, formats: dict[str, Any], content: ReportContent, notes: CellNotes) -> None:
     sheet = book.add_worksheet("Definitions")
     sheet.set_column(0, 0, 30)
     sheet.set_column(1, 1, 110)
     sheet.freeze_panes(1, 0)
     sheet.write_string(0, 0, "Figure or table", formats["head"])
     sheet.write_string(0, 1, "What it is", formats["head"])
-    for row, (name, meaning) in enumerate(definition_rows(), 1):
+    for row, (name, meaning) in enumerate([*definition_rows(content), *changed_rows(notes)], 1):
         sheet.write_string(row, 0, name)
         sheet.write_string(row, 1, meaning, formats["wrap"])

@@ -22,13 +22,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import rustpy_xlsxwriter as engine
 
-from reporting_pipeline.reports.rows import LONGEST_CELL, RowTable, is_text, mapped
+from reporting_pipeline.reports.rows import (
+    LONGEST_CELL,
+    CellNotes,
+    RowTable,
+    is_text,
+    longer_than_a_cell,
+    mapped,
+)
 
 #: Rows of a sheet under its header.
 MOST_ROWS = 1_048_575
 _CUT = " [cut]"
 #: XML cannot hold these; shown as the replacement character.
 _CONTROLS = {code: "\ufffd" for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0xFFFE, 0xFFFF)}
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x{FFFE}\x{FFFF}]"
 _ODD = r"[\x00-\x08\x0b-\x1f\x{FFFE}\x{FFFF}]"
 _PROPERTIES = ("docProps/core.xml", "docProps/app.xml")
 _END = struct.Struct("<4s4H2LH")  # the end record of a zip
@@ -45,9 +53,10 @@ def write(
     sheets: list[tuple[str, pa.RecordBatchReader]] = [
         ("Overview", _pairs(("Report", "What it is"), overview))
     ]
+    notes = CellNotes()
     for table in tables:
-        sheets += _sheets(table)
-    sheets.append(("Definitions", _pairs(("Figure or table", "What it is"), definitions)))
+        sheets += _sheets(table, notes)
+    sheets.append(("Definitions", _last(("Figure or table", "What it is"), definitions, notes)))
     names = [name for name, _ in sheets]
     head = engine.Format().set_bold().set_background_color("#E8EFF5").set_font_color("#00527F")
     with TemporaryDirectory(prefix="workbook-") as folder:
@@ -66,13 +75,18 @@ def write(
             copyfileobj(file, out, 1 << 20)
 
 
-def cell_text(value: object) -> str:
-    """What Excel and XML can hold of a text; longer is cut with a mark."""
-    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # Excel breaks lines at a line feed alone
-    text = text.translate(_CONTROLS).encode("utf-8", "replace").decode()
+def cell_text(value: object, notes: CellNotes | None = None) -> str:
+    """What Excel and XML can hold of a text; longer is cut with a mark. Counted in `notes`."""
+    given = str(value).replace("\r\n", "\n").replace("\r", "\n")  # Excel breaks lines at a line feed alone
+    readable = given.translate(_CONTROLS)
+    text = readable.encode("utf-8", "replace").decode()
+    if notes is not None:
+        notes.replaced += readable != given
     units = len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
     if units <= LONGEST_CELL:
         return text
+    if notes is not None:
+        notes.overlong += 1
     room = (LONGEST_CELL - len(_CUT)) * 2
     return text.encode("utf-16-le")[:room].decode("utf-16-le", "ignore") + _CUT
 
@@ -82,23 +96,45 @@ def _pairs(titles: tuple[str, str], rows: Sequence[tuple[str, str]]) -> pa.Recor
     return pa.table(columns, names=list(titles)).to_reader()
 
 
-def _sheets(table: RowTable) -> Iterator[tuple[str, pa.RecordBatchReader]]:
+def changed_rows(notes: CellNotes) -> list[tuple[str, str]]:
+    """What was done to cells of the tables, for the end of the definitions."""
+    told = (
+        (
+            notes.overlong,
+            f"Cells cut to the {LONGEST_CELL:,} characters that Excel holds, with [cut] at the end",
+        ),
+        (notes.replaced, "Cells with control characters, which stand as U+FFFD"),
+    )
+    return [("Cells changed", f"{what}: {number}") for number, what in told if number]
+
+
+def _last(titles: tuple[str, str], rows: Sequence[tuple[str, str]], notes: CellNotes) -> pa.RecordBatchReader:
+    """The rows, and what was noted by the time this sheet is read: after all others."""
+    schema = pa.schema([(title, pa.string()) for title in titles])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from _pairs(titles, [*rows, *changed_rows(notes)])
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _sheets(table: RowTable, notes: CellNotes) -> Iterator[tuple[str, pa.RecordBatchReader]]:
     """A reader for each sheet. They are read one after the other, so each skips what is before it."""
     title = table.name.replace("_", " ").capitalize()
     schema = pa.schema([(_heading(one), _stored(one.type)) for one in table.schema])
     for number, start in enumerate(range(0, max(table.rows, 1), MOST_ROWS), 1):
         name = title[:31] if number == 1 else f"{title[:26]} ({number})"
-        yield name, pa.RecordBatchReader.from_batches(schema, _part(table, schema, start))
+        yield name, pa.RecordBatchReader.from_batches(schema, _part(table, schema, start, notes))
 
 
-def _part(table: RowTable, schema: pa.Schema, start: int) -> Iterator[pa.RecordBatch]:
+def _part(table: RowTable, schema: pa.Schema, start: int, notes: CellNotes) -> Iterator[pa.RecordBatch]:
     position = 0
     for batch in table.batches():
         first, last = max(start - position, 0), min(start + MOST_ROWS - position, batch.num_rows)
         position += batch.num_rows
         if first < last:
             part = batch.slice(first, last - first)
-            yield pa.record_batch([_cells(one) for one in part.columns], schema=schema)
+            yield pa.record_batch([_cells(one, notes) for one in part.columns], schema=schema)
         if position >= start + MOST_ROWS:
             return
 
@@ -112,7 +148,7 @@ def _stored(kind: pa.DataType) -> pa.DataType:
     return pa.timestamp("us") if pa.types.is_timestamp(kind) else kind
 
 
-def _cells(column: pa.Array) -> pa.Array:
+def _cells(column: pa.Array, notes: CellNotes) -> pa.Array:
     """What is not there is an empty cell."""
     if pa.types.is_timestamp(column.type):
         return column.cast(pa.timestamp("us"))
@@ -122,7 +158,11 @@ def _cells(column: pa.Array) -> pa.Array:
     odd = pc.or_(
         pc.match_substring_regex(column, _ODD), pc.greater(pc.utf8_length(column), LONGEST_CELL // 2)
     )
-    return mapped(column, cell_text) if pc.any(odd).as_py() else column
+    if not pc.any(odd).as_py():
+        return column
+    notes.overlong += longer_than_a_cell(column)
+    notes.replaced += pc.sum(pc.match_substring_regex(column, _CONTROL)).as_py() or 0
+    return mapped(column, cell_text)
 
 
 def _date_by(path: Path, closing: datetime) -> None:

@@ -106,7 +106,8 @@ def _trace(chance: Random, beats: list[float], heights: Sequence[float]) -> Pixe
     for beat in beats:
         for (amplitude, offset, wide), tall in zip(_WAVES, heights, strict=True):
             trace += amplitude * tall * np.exp(-(((times - beat - offset) / wide) ** 2) / 2)
-    return trace + noise
+    found: np.ndarray = trace + noise
+    return found
 
 
 # --- scans ---------------------------------------------------------------------------------------
@@ -189,7 +190,8 @@ def _head(chance: Random) -> Pixels:
     picture = 0.22 * scalp
     picture = picture * (1 - skull) + 0.97 * skull
     picture = picture * (1 - inside) + 0.15 * inside
-    return np.clip(picture * (1 - brain) + tissue * brain, 0, 1)
+    clipped: np.ndarray = np.clip(picture * (1 - brain) + tissue * brain, 0, 1)
+    return clipped
 
 
 def _chest(chance: Random) -> Pixels:
@@ -234,7 +236,8 @@ def _bones(x: Pixels, y: Pixels, picture: Pixels) -> Pixels:
             rib = _soft_ellipse(x[part], y[part], at, (0.085, 0.026), turn, 0.15)
             bones[part] = np.maximum(bones[part], rib)
     picture = picture * (1 - bones) + 0.92 * bones
-    return np.clip(picture * (1 - canal) + 0.40 * canal, 0, 1)
+    clipped: np.ndarray = np.clip(picture * (1 - canal) + 0.40 * canal, 0, 1)
+    return clipped
 
 
 def _around(centre: tuple[float, float], reach: float) -> tuple[slice, slice]:

@@ -90,7 +90,8 @@ FORMATS: Sequence[Format] = (
     Format.CSV,
     *(Format.PDF,) * 7,
     Format.XLSX,
-    *(Format.PDF,) * 6,
+    *(Format.PDF,) * 5,
+    Format.HTML,
 )
 
 

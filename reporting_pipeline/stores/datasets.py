@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pandas as pd
 
-from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
 from reporting_pipeline.domain.periods import Cadence, Period
-from reporting_pipeline.domain.trial_keys import trial_key
+from reporting_pipeline.stores.dataset_keys import MANIFEST, dataset_prefix
+from reporting_pipeline.stores.media import load_media
 from reporting_pipeline.stores.objects import ObjectStore
-
-MANIFEST = "dataset.json"
-
-
-def dataset_prefix(period: Period, trial: str, version: str) -> str:
-    return f"datasets/{period.cadence}/{period.key}/{trial_key(trial)}/{version}"
 
 
 def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
@@ -73,18 +67,3 @@ def load_dataset(objects: ObjectStore, prefix: str, media_key: str | None = None
         data_as_of=datetime.fromisoformat(manifest["data_as_of"]),
         media=load_media(objects, media_key) if media_key else {},
     )
-
-
-def save_media(objects: ObjectStore, key: str, media: Mapping[str, Thumbnail]) -> None:
-    """Store the manifest of a trial's thumbnails, by the SHA-256 of the file each shows."""
-    rows = {
-        sha256: {"key": one.key, "width": one.width, "height": one.height, "pages": one.pages}
-        for sha256, one in sorted(media.items())
-    }
-    objects.put(key, json.dumps(rows, sort_keys=True).encode(), "application/json")
-
-
-def load_media(objects: ObjectStore, key: str) -> dict[str, Thumbnail]:
-    return {
-        sha256: Thumbnail(sha256=sha256, **fields) for sha256, fields in json.loads(objects.get(key)).items()
-    }

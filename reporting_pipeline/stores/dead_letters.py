@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from reporting_pipeline.domain.deliveries import LOST
+from reporting_pipeline.domain.deliveries import LOST, DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.jobs.settle import deliver_again
-from reporting_pipeline.stores.mongo import Database, Record, narrowed
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records, narrowed
 from reporting_pipeline.stores.token_buckets import take
 
 _LOST = [state.value for state in LOST]
@@ -46,7 +46,7 @@ def list_dead_letters(
     limit: int = 50,
     after: str | None = None,
     within: Record | None = None,
-) -> list[Record]:
+) -> list[DeliveryRecord]:
     """Dead letters by id with reason (`error`), `attempts` and the `report` they were to carry.
 
     `filters` may name edition, channel, subscription, state, job and cadence; ValueError otherwise.
@@ -55,7 +55,7 @@ def list_dead_letters(
     query = _query(organisation, filters)
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database.deliveries.find(narrowed(query, within)).sort("_id", 1).limit(limit))
+    return list(delivery_records(database).find(narrowed(query, within)).sort("_id", 1).limit(limit))
 
 
 def requeue(

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from pymongo.errors import DuplicateKeyError
 
-from reporting_pipeline.domain.deliveries import Channel
+from reporting_pipeline.domain.deliveries import Channel, DeliveryRecord
 from reporting_pipeline.stores.measures import MEASURES
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records
 
 #: A receiving server may refuse days after it took a mail; none does after so long.
 LATEST = timedelta(days=14)
@@ -42,11 +42,13 @@ def keep(
     return True
 
 
-def mailed_to(database: Database, address: str, until: datetime) -> list[Record]:
+def mailed_to(database: Database, address: str, until: datetime) -> list[DeliveryRecord]:
     """The e-mail deliveries to an address (normalised) in the two weeks before, newest first."""
     query: Record = {
         "recipient": address,
         "channel": Channel.EMAIL.value,
         "due_at": {"$gte": until - LATEST, "$lte": until},
     }
-    return sorted(database.deliveries.find(query), key=lambda row: (row["due_at"], row["_id"]), reverse=True)
+    return sorted(
+        delivery_records(database).find(query), key=lambda row: (row["due_at"], row["_id"]), reverse=True
+    )

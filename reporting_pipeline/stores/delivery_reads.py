@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records, find_any, job_records
 
 
-def get_delivery(database: Database, delivery: str) -> Record | None:
+def get_delivery(database: Database, delivery: str) -> DeliveryRecord | None:
     """A delivery by its id alone, for whoever proved that they know it (a signature)."""
-    return database.deliveries.find_one({"_id": delivery})
+    return delivery_records(database).find_one({"_id": delivery})
 
 
 def get_subscription_record(database: Database, subscription: str) -> Record | None:
@@ -18,8 +20,8 @@ def get_subscription_record(database: Database, subscription: str) -> Record | N
     return database.subscriptions.find_one({"_id": subscription})
 
 
-def jobs_by_id(database: Database, ids: Iterable[str]) -> dict[str, Record]:
-    return _by_id(database, "jobs", ids)
+def jobs_by_id(database: Database, ids: Iterable[str]) -> dict[str, JobRecord]:
+    return {row["_id"]: row for row in find_any(job_records(database), "_id", ids)}
 
 
 def report_records(database: Database, ids: Iterable[str]) -> dict[str, Record]:

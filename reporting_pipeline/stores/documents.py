@@ -59,6 +59,7 @@ class Arrival:
 
     record: Mapping[str, Any]
     content: bytes | None = None
+    is_valid: bool = False  # the record is as `validated` gave it, for this content
 
 
 @dataclass
@@ -225,7 +226,7 @@ def _advice(problem: Any) -> str:
         "timezone_aware": "has no timezone; give an aware datetime, best in UTC",
         "enum": f"is no kind of document; give one of {', '.join(Kind)}",
     }
-    return hints.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    return str(hints.get(problem["type"], problem["msg"].removeprefix("Value error, ")))
 
 
 def _file_of(document: DocumentRecord, content: bytes | None) -> dict[str, Any] | None:
@@ -307,7 +308,7 @@ def _ingest_batch(
     records: dict[str, Record] = {}
     contents: dict[str, tuple[bytes, str]] = {}  # S3 key -> bytes, content type
     for arrival in batch:
-        record = validated(arrival.record, arrival.content, now)
+        record = dict(arrival.record) if arrival.is_valid else validated(arrival.record, arrival.content, now)
         _require_trial(database, record, known_trials)
         records[record["_id"]] = record  # the last of several with one id is kept
         if arrival.content is not None and record["file"]:
@@ -405,6 +406,18 @@ def newest_update(
     return (found["count"], found["newest"]) if found else (0, None)
 
 
+def newest_updates(
+    database: Database, organisation: str, start_at: datetime, end_at: datetime
+) -> dict[str, tuple[int, datetime | None]]:
+    """`newest_update` of every trial of an organisation that has a document in the window, in one request."""
+    window = {"$gte": start_at, "$lt": end_at}
+    pipeline = [
+        {"$match": {"organisation": organisation, "received_at": window}},
+        {"$group": {"_id": "$trial", "count": {"$sum": 1}, "newest": {"$max": "$updated_at"}}},
+    ]
+    return {one["_id"]: (one["count"], one["newest"]) for one in database.documents.aggregate(pipeline)}
+
+
 def list_documents(
     database: Database,
     organisation: str,
@@ -492,18 +505,26 @@ def upsert_trial(database: Database, trial: Mapping[str, Any]) -> Record:
 
     Raises TrialInvalid that says which field is wrong and what to do.
     """
+    kept = checked_trial(trial)
+    own = {"_id": kept["_id"], "organisation": kept["organisation"]}
+    try:
+        database.trials.replace_one(own, kept, upsert=True)
+    except DuplicateKeyError:
+        raise TrialInvalid(
+            f"_id: {kept['_id']!r} is taken by another organisation; give another id"
+        ) from None
+    return kept
+
+
+def checked_trial(trial: Mapping[str, Any]) -> Record:
+    """A trial as it is kept. Raises TrialInvalid that says which field is wrong and what to do."""
     try:
         valid = TrialRecord.model_validate(trial)
     except ValidationError as error:
         raise TrialInvalid(
             "; ".join(f"{'.'.join(map(str, p['loc']))}: {_advice(p)}" for p in error.errors())
         ) from None
-    kept = {"_id": valid.id, **valid.model_dump(exclude={"id"})}
-    try:
-        database.trials.replace_one({"_id": valid.id, "organisation": valid.organisation}, kept, upsert=True)
-    except DuplicateKeyError:
-        raise TrialInvalid(f"_id: {valid.id!r} is taken by another organisation; give another id") from None
-    return kept
+    return {"_id": valid.id, **valid.model_dump(exclude={"id"})}
 
 
 def trials_of(database: Database, organisation: str | None = None) -> list[Record]:

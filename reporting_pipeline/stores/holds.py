@@ -86,6 +86,17 @@ def holds(database: Database, organisation: str | None = None) -> list[Record]:
     return list(database.holds.find(query).sort([("at", 1), ("_id", 1)]))
 
 
+def holds_after(database: Database, organisation: str, after: str | None, limit: int) -> list[Record]:
+    """Holds of an organisation by the report's id, those behind `after`."""
+    query: Record = {"organisation": organisation} | ({"_id": {"$gt": after}} if after else {})
+    return list(database.holds.find(query).sort("_id", 1).limit(limit))
+
+
+def hold_of(database: Database, report: str, organisation: str) -> Record | None:
+    """The hold of a report, if it is held."""
+    return database.holds.find_one({"_id": report, "organisation": organisation})
+
+
 def report_folder(report: Record) -> str:
     """Where every rendering of a report lies (`stores.reports.report_key`)."""
     return f"reports/{report['cadence']}/{report['period']}/{report['subscription']}/"

@@ -19,7 +19,8 @@ from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument
 
-from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline import tracing
+from reporting_pipeline.domain.jobs import DeliveryState, JobRecord, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import (
     asked_for,
@@ -35,7 +36,7 @@ from reporting_pipeline.stores import subscriptions
 from reporting_pipeline.stores.deliveries.settle import suppress_waiting
 from reporting_pipeline.stores.jobs.plan import add_job, plan_new
 from reporting_pipeline.stores.jobs.states import ACTIVE, UNSENT, WAITING, as_skipped
-from reporting_pipeline.stores.mongo import Database, Record, update_any
+from reporting_pipeline.stores.mongo import Database, Record, job_records, update_any
 
 OLD_SCHEDULE = "the schedule was changed before it was due"
 IS_PAUSED = "the subscription is paused"
@@ -56,7 +57,7 @@ class JobUnderWay(ValueError):
 class AlreadyRunning(ValueError):
     """A run of this subscription that a person asked for is under way; `job` is its record."""
 
-    def __init__(self, job: Record) -> None:
+    def __init__(self, job: JobRecord) -> None:
         super().__init__(f"job {job['_id']} of this subscription is {job['state']}")
         self.job = job
 
@@ -103,9 +104,9 @@ def _fit_owner(database: Database, changed: Subscription) -> None:
     query = {
         "organisation": changed.organisation,
         "subscription": changed.id,
-        "state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value]},
+        "state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value, JobState.HELD.value]},
     }
-    waiting = [job["_id"] for job in database.jobs.find(query, {"_id": 1})]
+    waiting = [job["_id"] for job in job_records(database).find(query, {"_id": 1})]
     mine = {"$set": {"owner": changed.owner}}
     database.jobs.update_many({**query, "_id": {"$in": waiting}}, mine)
     for job in waiting:
@@ -242,7 +243,7 @@ def serve_without_edition(database: Database, editions: Iterable[str]) -> int:
 
 def run_now(
     database: Database, subscription: Subscription, period: Period, requested_by: str, now: datetime
-) -> Record:
+) -> JobRecord:
     """The job of a run that a person asked for, due at once and ahead of the edition.
 
     A scheduled job of `period` that is due by the end of the subscriber's day, or was, and is not
@@ -261,7 +262,7 @@ def run_now(
     taken = _bring_forward(database, subscription, period, requested_by, now)
     planned = due_today(subscription, period, now)
     if taken is None and planned is not None:
-        record = job_record(subscription, planned, now) | asked_for(requested_by, now)
+        record: JobRecord = {**job_record(subscription, planned, now), **asked_for(requested_by, now)}
         if add_job(database, record):
             return _if_still_active(database, subscription, record, now)
         # Planned meanwhile, or served already.
@@ -271,11 +272,13 @@ def run_now(
     _refuse_while_running(database, subscription, period)
     record = run_now_record(subscription, period, number, requested_by, now)
     if not add_job(database, record):
-        raise AlreadyRunning(database.jobs.find_one({"_id": record["_id"]}) or record)
+        raise AlreadyRunning(job_records(database).find_one({"_id": record["_id"]}) or record)
     return _if_still_active(database, subscription, record, now)
 
 
-def _if_still_active(database: Database, subscription: Subscription, record: Record, now: datetime) -> Record:
+def _if_still_active(
+    database: Database, subscription: Subscription, record: JobRecord, now: datetime
+) -> JobRecord:
     """`record`, just added, unless the subscription ended meanwhile: its ending has not seen the job."""
     standing = subscriptions.standing_of(database, [subscription.id]).get(subscription.id)
     if standing is not None and standing["status"] == "active":
@@ -310,20 +313,20 @@ def _leave_window(database: Database, subscription: Subscription, now: datetime)
     )
 
 
-def cancel_job(database: Database, job: Record, now: datetime) -> Record:
+def cancel_job(database: Database, job: JobRecord, now: datetime) -> JobRecord:
     """Skip one job that is not being sent yet, for good, and its waiting deliveries. Raises JobUnderWay.
 
     A run that works on it may go on; what it makes is not sent.
     """
     reason = "it was cancelled"
-    changed = database.jobs.find_one_and_update(
+    changed = job_records(database).find_one_and_update(
         {"_id": job["_id"], "state": {"$in": UNSENT}},
         {"$set": as_skipped(reason, now, "cancelled")},
         return_document=ReturnDocument.AFTER,
     )
     if changed is None:
-        standing = database.jobs.find_one({"_id": job["_id"]}, {"state": 1}) or {"state": "gone"}
-        raise JobUnderWay(standing["state"])
+        standing = job_records(database).find_one({"_id": job["_id"]}, {"state": 1})
+        raise JobUnderWay(standing["state"] if standing else "gone")
     suppress_waiting(database, {"job": job["_id"]}, reason, now)
     return changed
 
@@ -349,14 +352,14 @@ def _refuse_while_running(database: Database, subscription: Subscription, period
     begun = [JobState.PROCESSING.value, JobState.DELIVERING.value]
     scheduled = {"subscription": subscription.id, "period": period.key, "state": {"$in": begun}}
     for query in (asked, scheduled):
-        standing = database.jobs.find_one(query)
+        standing = job_records(database).find_one(query)
         if standing is not None:
             raise AlreadyRunning(standing)
 
 
 def _bring_forward(
     database: Database, subscription: Subscription, period: Period, requested_by: str, now: datetime
-) -> Record | None:
+) -> JobRecord | None:
     """The newest scheduled job of today that has not begun, now asked for; None when there is none."""
     today: Record = {
         "subscription": subscription.id,
@@ -364,12 +367,13 @@ def _bring_forward(
         "requested_by": {"$exists": False},
         "due_at": {"$lt": end_of_day(subscription, now)},
     }
-    wish = asked_for(requested_by, now)
+    trace = tracing.current()
+    wish: Record = {**asked_for(requested_by, now), **({"trace": trace} if trace else {})}
     again: Record = {"state": JobState.PENDING.value, "error": None, "completed_at": None, **wish}
     failed: Record = {"state": JobState.FAILED.value, "failed_in": "rendering"}
     waiting: Record = {"state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value]}}
     for query, change in ((waiting, wish), (failed, again)):
-        taken = database.jobs.find_one_and_update(
+        taken = job_records(database).find_one_and_update(
             {**today, **query},
             {"$set": change},
             sort=[("due_at", DESCENDING)],
@@ -392,7 +396,7 @@ def _reschedule(database: Database, subscription: Subscription, now: datetime, t
         ],
         "due_at": {"$gt": now},
     }
-    waiting = list(database.jobs.find(query))
+    waiting = list(job_records(database).find(query))
     if not waiting:
         return 0
     held = _occurrences_of(subscription, waiting, timezone)
@@ -404,7 +408,7 @@ def _reschedule(database: Database, subscription: Subscription, now: datetime, t
 
 
 def _occurrences_of(
-    subscription: Subscription, jobs: Sequence[Record], timezone: str
+    subscription: Subscription, jobs: Sequence[JobRecord], timezone: str
 ) -> dict[tuple[str, str], datetime]:
     """(period key, occurrence key) -> due time, over the dates of `jobs`, by the schedule as it is."""
     days = sorted(datetime.fromisoformat(job["occurrence"]).date() for job in jobs)
@@ -416,7 +420,7 @@ def _occurrences_of(
     return held
 
 
-def _fit(database: Database, job: Record, due_at: datetime | None, now: datetime) -> int:
+def _fit(database: Database, job: JobRecord, due_at: datetime | None, now: datetime) -> int:
     """Move one waiting job to `due_at`, or skip it when that is None or past. 1 when it changed."""
     was_skipped = job["state"] == JobState.SKIPPED.value
     if due_at is None or due_at <= now:
@@ -424,7 +428,8 @@ def _fit(database: Database, job: Record, due_at: datetime | None, now: datetime
             return 0
         change = as_skipped(OLD_SCHEDULE, now, "schedule")
     elif was_skipped or job["due_at"] != due_at:
-        state = JobState.RENDERED if job.get("rendered_at") else JobState.PENDING
+        made = JobState.HELD if job.get("held") else JobState.RENDERED
+        state = made if job.get("rendered_at") else JobState.PENDING
         change = {"state": state.value, "error": None, "completed_at": None, "due_at": due_at}
         _move_deliveries(database, job, due_at)
     else:
@@ -435,7 +440,7 @@ def _fit(database: Database, job: Record, due_at: datetime | None, now: datetime
     return answer.modified_count
 
 
-def _move_deliveries(database: Database, job: Record, due_at: datetime) -> None:
+def _move_deliveries(database: Database, job: JobRecord, due_at: datetime) -> None:
     """Deliveries planned for a job that is not due yet follow it; so do those its pause suppressed."""
     states = [DeliveryState.PENDING.value]
     if job["state"] == JobState.SKIPPED.value:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.domain.jobs import DeliveryState, JobRecord, JobState
 from reporting_pipeline.stores.deliveries import plan_deliveries
-from reporting_pipeline.stores.mongo import Database, Record, narrowed
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records, job_records, narrowed
 
 BATCH = 500
 _WITH_REPORT = [
@@ -75,7 +76,7 @@ def _another_copy(now: datetime) -> Record:
     }
 
 
-def _jobs_with_report(database: Database, organisation: str, edition: str) -> Iterator[list[Record]]:
+def _jobs_with_report(database: Database, organisation: str, edition: str) -> Iterator[list[JobRecord]]:
     after = ""
     while True:
         query = {
@@ -85,7 +86,7 @@ def _jobs_with_report(database: Database, organisation: str, edition: str) -> It
             "rendered_at": {"$ne": None},
             "_id": {"$gt": after},
         }
-        found = list(database.jobs.find(query).sort("_id", 1).limit(BATCH))
+        found = list(job_records(database).find(query).sort("_id", 1).limit(BATCH))
         if not found:
             return
         yield found
@@ -101,7 +102,7 @@ def list_deliveries(
     after: str | None = None,
     limit: int = 50,
     within: Record | None = None,
-) -> list[Record]:
+) -> list[DeliveryRecord]:
     """The organisation's deliveries of an edition, by id; `owner` is the subscription's."""
     query: Record = {"organisation": organisation, "edition": edition}
     if owner is not None:
@@ -110,4 +111,4 @@ def list_deliveries(
         query["state"] = state.value
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database.deliveries.find(narrowed(query, within)).sort("_id", 1).limit(limit))
+    return list(delivery_records(database).find(narrowed(query, within)).sort("_id", 1).limit(limit))

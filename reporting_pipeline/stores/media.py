@@ -12,12 +12,13 @@ The pictures are a cache: whatever deletes one, the record is forgotten and the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from pymongo import UpdateOne
 
-from reporting_pipeline.domain.datasets import Thumbnail
+from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
 from reporting_pipeline.stores.objects import ObjectStore
 
@@ -84,3 +85,18 @@ def file_of_thumbnail(database: Database, sha256: str) -> Record | None:
     """The file {key, name, size, sha256} that a thumbnail shows, or None where nobody remembers it."""
     record = database.media.find_one({"_id": sha256}, {"file": 1})
     return {**record["file"], "sha256": sha256} if record and record.get("file") else None
+
+
+def save_media(objects: ObjectStore, key: str, media: Mapping[str, Thumbnail]) -> None:
+    """Store the manifest of a trial's thumbnails, by the SHA-256 of the file each shows."""
+    rows = {
+        sha256: {"key": one.key, "width": one.width, "height": one.height, "pages": one.pages}
+        for sha256, one in sorted(media.items())
+    }
+    objects.put(key, json.dumps(rows, sort_keys=True).encode(), "application/json")
+
+
+def load_media(objects: ObjectStore, key: str) -> dict[str, Thumbnail]:
+    return {
+        sha256: Thumbnail(sha256=sha256, **fields) for sha256, fields in json.loads(objects.get(key)).items()
+    }

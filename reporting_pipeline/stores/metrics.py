@@ -29,7 +29,14 @@ ADDED_AT_ONCE = 5_000
 PROMISED = timedelta(minutes=30)
 #: Runs without a heartbeat for so long count for no worker.
 SILENT_AFTER = timedelta(seconds=60)
-OPEN_JOBS = (JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING, JobState.FAILED)
+OPEN_JOBS = (
+    JobState.PENDING,
+    JobState.PROCESSING,
+    JobState.RENDERED,
+    JobState.HELD,
+    JobState.DELIVERING,
+    JobState.FAILED,
+)
 OPEN_DELIVERIES = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.FAILED)
 STAGES = ("fetch", "aggregate", "render", "notify")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from pymongo.errors import DuplicateKeyError
 
+from reporting_pipeline.domain.deliveries import Outcome
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 
@@ -19,6 +20,7 @@ class Notice(StrEnum):
     """The notices there are; the value is the collection of what was told."""
 
     FAILURES = "failure_notices"  # to an owner: what could not be made or delivered
+    CONFIRMATIONS = "confirmation_notices"  # to an owner: who still needs it, and what is paused
     RIGHTS = "rights_notices"  # to an organisation: what withdrawn rights held back
 
 
@@ -51,6 +53,12 @@ def claim(database: Database, notice: Notice, edition: str, whose: str, count: i
     except DuplicateKeyError:
         return False
     return True
+
+
+def was_accepted(database: Database, notice: Notice, edition: str, whose: str) -> bool:
+    """Whether the mail channel took the notice for one person at least."""
+    told = database[notice.value].find_one({"_id": notice_id(edition, whose)}, {"notices": 1}) or {}
+    return any(one.get("outcome") == Outcome.ACCEPTED.value for one in told.get("notices") or ())
 
 
 def note_told(

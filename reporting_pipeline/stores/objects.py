@@ -1,14 +1,14 @@
 """Files in S3: one client per process, every write encrypted and checked against its hash.
 
-Keys start with what they hold: `files/` (uploaded documents), `snapshots/`, `datasets/`, `media/`,
-`reports/`. A key never contains a name or an address.
+Keys start with what they hold: `files/` (uploaded documents), `logos/` (of organisations), `snapshots/`,
+`datasets/`, `media/`, `reports/`. A key never contains a name or an address.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from reporting_pipeline.domain.file_names import content_disposition
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.measures import MEASURES
+from reporting_pipeline.stores.mongo import unprepared_database
+from reporting_pipeline.stores.request_limit import SharedLimit, limit_requests
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -90,6 +92,19 @@ class ObjectStore:
     bucket: str
     encryption: str = "AES256"  # AES256, aws:kms or none
     kms_key_id: str | None = None
+
+    def answers(self, seconds: float) -> bool:
+        """Whether the bucket is there for us, asked once and within `seconds` each for connecting and answer.
+
+        Not with the client, whose patience and tries are those of work.
+        """
+        import requests  # of the API alone: a run starts without it
+
+        try:
+            url = self.client.generate_presigned_url("head_bucket", {"Bucket": self.bucket}, ExpiresIn=60)
+            return requests.head(url, timeout=seconds).ok
+        except (BotoCoreError, requests.RequestException):
+            return False
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> StoredObject:
         """Store `body` under `key`. The server verifies the SHA-256 before it answers."""
@@ -194,6 +209,19 @@ class ObjectStore:
             answer["Body"].close()
             raise ObjectTooLarge(f"object {key} has {size} bytes; the limit is {max_bytes}")
         return answer["Body"].read()
+
+    def digest(self, key: str) -> str:
+        """The SHA-256 of an object in hexadecimal, read in pieces. Raises ObjectMissing."""
+        try:
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                raise ObjectMissing(key) from None
+            raise
+        found = hashlib.sha256()
+        for part in body.iter_chunks(1 << 20):
+            found.update(part)
+        return found.hexdigest()
 
     def exists(self, key: str) -> bool:
         try:
@@ -322,8 +350,16 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
     }
 
 
+def s3_client(connection: Mapping[str, Any]) -> S3Client:
+    """A client as the product configures it, for these arguments of `connection_arguments`."""
+    return boto3.client("s3", config=CLIENT_CONFIG, **connection)
+
+
 @lru_cache(maxsize=4)
 def open_object_store(settings: Settings) -> ObjectStore:
     """The store of a deployment, once per process: a new boto3 client costs 0.13 s."""
-    client = boto3.client("s3", config=CLIENT_CONFIG, **connection_arguments(settings))
+    client = s3_client(connection_arguments(settings))
+    if settings.s3_requests_per_second is not None and settings.mongodb_uri is not None:
+        database = unprepared_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+        limit_requests(client, SharedLimit(database, settings.s3_requests_per_second))
     return ObjectStore(client, settings.s3_bucket, settings.s3_encryption, settings.s3_kms_key_id)

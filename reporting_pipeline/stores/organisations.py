@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,8 +16,22 @@ from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.access import normal_domain
+from reporting_pipeline.domain.branding import Branding, checked_colour
+from reporting_pipeline.domain.content_gate import (
+    DEFAULT_POLICY,
+    DEFAULT_RELEASE,
+    Policy,
+    Release,
+    policy_of,
+    release_of,
+)
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission, on_omission_of
+from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement, on_restatement_of
+from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.objects import ObjectStore
+
+log = logging.getLogger(__name__)
 
 
 class OrganisationExists(ValueError):
@@ -34,7 +50,11 @@ class OrganisationInvalid(ValueError):
         super().__init__("; ".join(f"{'.'.join(path)}: {told}" for path, told in problems))
 
 
+#: Of an organisation that has not said one.
+DEFAULT_TIMEZONE = "UTC"
+
 Domain = Annotated[str, AfterValidator(normal_domain)]
+Timezone = Annotated[str, Field(max_length=64), AfterValidator(checked_timezone)]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
 
 
@@ -61,10 +81,51 @@ class OrganisationFields(BaseModel):
         description="Whether a report under 10 MB goes with its mail: always (but where a subscription's "
         "option `attach` is false), on_request (where `attach` is true), never. Else a link is sent.",
     )
+    timezone: Timezone | None = Field(
+        None,
+        description="IANA name: whose clock people go by who are added without a timezone of their own. With "
+        "a change, everybody who was in the old one moves, with their schedules. Left out: as it is.",
+        examples=["Europe/Zurich"],
+    )
+    confirm_after_days: int | None = Field(
+        None,
+        ge=30,
+        le=3_650,
+        description="After so many days the owner of a subscription is asked whether it is still needed; "
+        "what nobody confirms within 30 days is paused, with notice. null: nobody is asked.",
+        examples=[365],
+    )
     on_omission: OnOmission = Field(
         DEFAULT_ON_OMISSION,
         description="What becomes of a report that could not hold everything: send, hold until the data is "
         "mended, or send_and_follow_up with the whole one then.",
+    )
+    on_restatement: OnRestatement = Field(
+        DEFAULT_ON_RESTATEMENT,
+        description="When documents of a closed period came late, were corrected or withdrawn: off, tell "
+        "whoever got the report with a link to the one that took its place, or send it as the first was.",
+    )
+    content_gate: Policy = Field(
+        DEFAULT_POLICY,
+        description="What becomes of a report about data out of the usual (a total that fell, a jump beyond "
+        "the last twelve periods, documents without a row, columns that came or went) or that leaves "
+        "something out: off, notice in its mail, or hold until a person releases it.",
+    )
+    release: Release = Field(
+        DEFAULT_RELEASE,
+        description="Whether reports are sent by themselves: automatic, or by_person, when somebody else "
+        "than their owner has released each.",
+    )
+    report_colour: Annotated[str, Field(max_length=20), AfterValidator(checked_colour)] = Field(
+        "",
+        description="Of the title of its reports, as #rrggbb, with a contrast of at least 4.5 to 1 against "
+        "#f2f6f9 (WCAG 2.2); empty: the product's own.",
+        examples=["#5b2a86"],
+    )
+    report_footer: Line | Literal[""] = Field(
+        "",
+        description="Words at the foot of each page of its reports, such as “Confidential”.",
+        examples=["Example Pharma. Confidential."],
     )
 
 
@@ -103,6 +164,48 @@ def policies_of(record: Mapping[str, Any]) -> tuple[str, OnOmission]:
     return str(known), on_omission_of(record.get("on_omission"))
 
 
+def wanting_confirmation(database: Database) -> list[Record]:
+    """Id and days of the organisations, not closed, that ask whether reports are still needed."""
+    query: Record = {"confirm_after_days": {"$gte": 1}, "closed_at": None}
+    return list(database.organisations.find(query, {"confirm_after_days": 1}).sort("_id", ASCENDING))
+
+
+def restatement_policy_of(record: Mapping[str, Any] | None) -> OnRestatement:
+    return on_restatement_of((record or {}).get("on_restatement"))
+
+
+def gate_of(record: Mapping[str, Any] | None) -> tuple[Policy, Release]:
+    """(content_gate, release) of a record; the defaults where it names none that there is."""
+    return policy_of((record or {}).get("content_gate")), release_of((record or {}).get("release"))
+
+
+def timezone_of(record: Mapping[str, Any] | None) -> str:
+    """Whose clock an organisation goes by."""
+    return str((record or {}).get("timezone") or DEFAULT_TIMEZONE)
+
+
+def keep_logo(database: Database, organisation: str, logo: Mapping[str, Any] | None) -> Record:
+    """Keep {sha256, key, width, height} of the picture on its reports; None for none.
+
+    Raises OrganisationMissing.
+    """
+    query: Record = {"_id": organisation}
+    if not database.organisations.update_one(
+        query, {"$set": {"logo": dict(logo) if logo else None}}
+    ).matched_count:
+        raise OrganisationMissing(organisation)
+    return get(database, organisation) or query
+
+
+def branding_of(record: Mapping[str, Any], objects: ObjectStore) -> Branding:
+    """How an organisation's reports look; without a logo whose file is gone, which is told in the log."""
+    branding = Branding.of(record)
+    if branding.logo is None or objects.exists(branding.logo.key):
+        return branding
+    log.error("the logo of organisation %s is not in the bucket; its reports have none", record.get("_id"))
+    return replace(branding, logo=None)
+
+
 def close(database: Database, organisation: str, now: datetime) -> Record:
     """Note since when it is closed; the first time stands. Raises OrganisationMissing."""
     open_one: Record = {"_id": organisation, "closed_at": None}
@@ -124,6 +227,8 @@ def _checked(fields: Mapping[str, Any]) -> Record:
             ]
         ) from None
     kept = valid.model_dump(mode="json")
+    if valid.timezone is None:
+        kept.pop("timezone")
     kept["allowed_domains"] = sorted(set(valid.allowed_domains))
     kept["allowed_hosts"] = sorted(set(valid.allowed_hosts))
     return kept

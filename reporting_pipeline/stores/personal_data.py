@@ -22,12 +22,15 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
-from reporting_pipeline.domain.access import User, may_have
+from reporting_pipeline.domain.access import Kind, User, may_have
 from reporting_pipeline.domain.addresses import ERASED, holds, same_mailbox, without
 from reporting_pipeline.domain.entitlements import Entitlements, Extent
+from reporting_pipeline.domain.masked_recipients import shown
+from reporting_pipeline.domain.subscriptions import name_key
 from reporting_pipeline.stores.lifecycle import cancel_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline.stores.suppressions import forget_opt_out, hash_suppression
 
 BATCH = 500
@@ -74,11 +77,14 @@ def export_user(
     records = _records_about(database, user)
     readers = [User.from_record(user), *([caller] if caller is not None else [])]
     records["reports"], withheld = _readable(records["reports"], readers)
+    if caller is not None and caller.id != user_id:
+        withheld += _keep_open_ones(Scoped(database, caller), records)
     missing: list[str] = []
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, rows in records.items():
-            _add(archive, f"{name}.json", _json(rows), now)
+            told = [_without_whole_trials(_with_short_urls(row)) for row in rows]
+            _add(archive, f"{name}.json", _json(told), now)
         for report in records["reports"]:
             try:
                 body = objects.get(report["key"])
@@ -91,6 +97,27 @@ def export_user(
     return buffer.getvalue()
 
 
+def _with_short_urls(record: Record) -> Record:
+    """A record as it goes out: the addresses of webhooks are keys that their owner has, and nobody's data."""
+    told = dict(record)
+    if isinstance(told.get("recipient"), str):
+        told["recipient"] = shown(told["recipient"])
+    if isinstance(told.get("recipients"), list):
+        told["recipients"] = [
+            {**one, "value": shown(str(one["value"]))} if isinstance(one, dict) and "value" in one else one
+            for one in told["recipients"]
+        ]
+    return told
+
+
+def _without_whole_trials(record: Record) -> Record:
+    """A job or report without what was out of the usual in its trials: figures of all subjects and sites."""
+    told = {name: value for name, value in record.items() if name != "unusual"}
+    if isinstance(held := told.get("held"), dict):
+        told["held"] = {**held, "reasons": []}
+    return told
+
+
 def _readable(reports: Sequence[Record], readers: Sequence[User]) -> tuple[list[Record], list[Record]]:
     """(what all of `readers` may have, what is withheld and why)."""
     given, withheld = [], []
@@ -98,12 +125,38 @@ def _readable(reports: Sequence[Record], readers: Sequence[User]) -> tuple[list[
         extent = Extent.of_report(report)
         decisions = [may_have(reader, report["organisation"], extent) for reader in readers]
         refused = next((each for each in decisions if not each), None)
-        if refused is None:
+        if report.get("held"):
+            names = {name: report.get(name) for name in ("_id", "subscription", "cadence", "period")}
+            withheld.append({**names, "reason": "it waits until somebody releases it"})
+        elif refused is None:
             given.append(report)
         else:
             names = {name: report.get(name) for name in ("_id", "subscription", "cadence", "period")}
             withheld.append({**names, "reason": "it shows data that is not open any more"})
     return given, withheld
+
+
+#: What somebody else's export holds as far as its reader may read it anyway.
+_SCOPED = {
+    "subscriptions": Kind.SUBSCRIPTION,
+    "received_from": Kind.SUBSCRIPTION,
+    "jobs": Kind.JOB,
+    "deliveries": Kind.DELIVERY,
+}
+
+
+def _keep_open_ones(mine: Scoped, records: dict[str, list[Record]]) -> list[Record]:
+    """Leave what is open to the reader in `records`; returns what was taken out, by id."""
+    taken = []
+    for name, kind in _SCOPED.items():
+        shown = mine.among(kind, [row["_id"] for row in records[name]])
+        taken += [
+            {"_id": row["_id"], "reason": "it is of trials that are not open to you"}
+            for row in records[name]
+            if row["_id"] not in shown
+        ]
+        records[name] = [row for row in records[name] if row["_id"] in shown]
+    return taken
 
 
 def _records_about(database: Database, user: Record) -> dict[str, list[Record]]:
@@ -198,15 +251,18 @@ def _user(database: Database, user_id: str) -> Record:
 
 
 def addresses_of(database: Database, user_id: str) -> list[str]:
-    """Every address that is this user's, now or before; not what is another's now."""
+    """Every address that is this user's, now or before, or was asked for; not what is another's now."""
     user = database.users.find_one({"_id": user_id})
-    return _addresses(database, user) if user is not None else []
+    if user is None:
+        return []
+    asked = (user.get("email_asked") or {}).get("address")
+    return _addresses(database, user, [asked] if asked else [])
 
 
-def _addresses(database: Database, user: Record) -> list[str]:
+def _addresses(database: Database, user: Record, more: Sequence[str] = ()) -> list[str]:
     if user.get("erased_at"):
         return []
-    given = [user.get("email"), *(user.get("former_emails") or ())]
+    given = [user.get("email"), *(user.get("former_emails") or ()), *more]
     own = {address for each in given if each and (address := same_mailbox(str(each)))}
     taken = {
         row["email"]
@@ -250,6 +306,7 @@ def _end_subscriptions(database: Database, owned: Sequence[str], now: datetime) 
                 "status": "ended",
                 "next_due_at": None,
                 "name": ERASED,
+                "name_key": name_key(ERASED),
                 "description": "",
                 "recipients": [],
                 "parameters": {},

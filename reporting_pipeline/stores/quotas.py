@@ -2,8 +2,8 @@
 
 `subscription_counts` has a record for each organisation: `count` (places taken), `counted_at`, `changes`
 (rises with whatever is done to it) and `pending`, the places whose subscription may not be stored yet:
-{subscription id: {owner, at}}. A place is taken by one atomic update of that record, so requests have an
-order, and each sees the places of those before it: nobody goes over a quota, and of racers for the last
+{subscription id: {owner, asks, at}}. A place is taken by one atomic update of that record, so requests have
+an order, and each sees the places of those before it: nobody goes over a quota, and of racers for the last
 place one has it. Subscriptions that end give nothing back: when an organisation seems full, and every few
 minutes, its subscriptions are counted anew.
 """
@@ -56,12 +56,14 @@ class Place:
     organisation: str
     owner: str
     subscription: str
+    asks: str = ""  # equal for those that ask for the same; "" is like no other
 
 
-def take_place(database: Database, place: Place, most: Most, now: datetime) -> None:
+def take_place(database: Database, place: Place, most: Most, now: datetime) -> str | None:
     """Take a place for a subscription that is stored next. Raises QuotaFull.
 
-    What cannot be stored after all: `give_back`.
+    Returns the id of one that asks for the same, took its place before and is not stored yet, if there is
+    one. What cannot or shall not be stored after all: `give_back`.
     """
     pending = _of_organisation(database, place, most.organisation, now)
     if len(pending) >= SETTLED_AT:
@@ -69,6 +71,24 @@ def take_place(database: Database, place: Place, most: Most, now: datetime) -> N
     if _of_owner(database, place, pending, most.user) > most.user:
         give_back(database, place)
         raise QuotaFull("user", most.user)
+    return _asking_the_same(database, place, pending, now)
+
+
+def _asking_the_same(
+    database: Database, place: Place, pending: Mapping[str, Any], now: datetime
+) -> str | None:
+    since = now - PENDING_FOR
+    same = {
+        one: other
+        for one, other in pending.items()
+        if one != place.subscription
+        and place.asks
+        and other.get("asks") == place.asks
+        and other["at"] > since
+    }
+    # Of what is stored the subscriptions themselves tell, also whether it ended or was changed since.
+    stored = _stored(database, same)
+    return next((one for one in same if one not in stored), None)  # the first taken stands first
 
 
 def give_back(database: Database, place: Place) -> None:
@@ -101,7 +121,7 @@ def _take(database: Database, place: Place, most: int, now: datetime) -> Record 
         {"_id": place.organisation, "count": {"$lt": most}, "counted_at": {"$gt": now - COUNTED_EVERY}},
         {
             "$inc": {"count": 1, "changes": 1},
-            "$set": {f"pending.{place.subscription}": {"owner": place.owner, "at": now}},
+            "$set": {f"pending.{place.subscription}": {"owner": place.owner, "asks": place.asks, "at": now}},
         },
         projection={"pending": 1},
         return_document=ReturnDocument.AFTER,

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import cast
 from uuid import uuid4
 
+from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.stores.mongo import Database, Record, parts
 
@@ -30,14 +32,14 @@ def mark_restored(database: Database, backup_at: datetime, now: datetime) -> int
     )
 
 
-def hold_after_restore(database: Database, fresh: Sequence[Record]) -> None:
+def hold_after_restore(database: Database, fresh: Sequence[DeliveryRecord]) -> None:
     """Hold those of newly planned deliveries that were due before the newest restore. Changes them."""
     newest = next(iter(database["restores"].find({}).sort("at", -1).limit(1)), None)
     if newest is None:
         return
     for delivery in fresh:
         if delivery["due_at"] <= newest["at"]:
-            delivery.update(_held(newest["_id"]))
+            delivery.update(cast("DeliveryRecord", _held(newest["_id"])))
 
 
 def held_deliveries(database: Database, limit: int = 1_000) -> list[Record]:

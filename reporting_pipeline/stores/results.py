@@ -17,9 +17,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from reporting_pipeline.stores.mongo import Database, Record, find_any, put_records
@@ -70,6 +71,21 @@ def failed_results_of(database: Database, asset: str, period: str) -> dict[str, 
     query = {"asset": asset, "period": period, "state": FAILED}
     found = database.asset_results.find(query, {"detail": 0, "metadata": 0})
     return {record["item"]: _result(record) for record in found}
+
+
+def given_up(
+    database: Database, assets: Sequence[str], items: Collection[str], most_attempts: int
+) -> list[AssetResult]:
+    """The failed results that nothing tries again, of some trials (or subscriptions), by id; brief.
+
+    Those are the permanent ones, and those that were tried `most_attempts` times at the same input.
+    """
+    over: Record = {"$or": [{"permanent": True}, {"attempts": {"$gte": most_attempts}}]}
+    found: list[Record] = []
+    for asset in assets:
+        query = {"asset": asset, "state": FAILED, "item": {"$in": list(items)}, **over}
+        found += database.asset_results.find(query, {"detail": 0, "metadata": 0})
+    return [_result(record) for record in sorted(found, key=itemgetter("_id"))]
 
 
 def save_results(database: Database, results: Iterable[AssetResult]) -> None:

@@ -8,19 +8,29 @@ list, by a cursor or a filter. Whether somebody may have a *report* depends on w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import cast
 
 from reporting_pipeline.domain.access import Action, Decision, Kind, User, may_have, reach_of
-from reporting_pipeline.domain.entitlements import ALL, Entitlements
-from reporting_pipeline.domain.jobs import DeliveryState
+from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.domain.disclosure import document_shown
+from reporting_pipeline.domain.entitlements import ALL, Entitlements, Extent
+from reporting_pipeline.domain.jobs import DeliveryState, HeldFor, JobRecord, JobState
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores import dead_letters, documents, jobs, mailings, subscriptions
-from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed
+from reporting_pipeline.stores import dead_letters, documents, holds, jobs, mailings, subscriptions
+from reporting_pipeline.stores.mongo import (
+    Database,
+    Record,
+    delivery_records,
+    find_any,
+    job_records,
+    narrowed,
+)
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
+from reporting_pipeline.stores.subscription_search import Found, find_by_name
 
 #: Somebody limited to some trials also sees what belongs to those who see no more than they do: so many.
 NARROWER_AT_MOST = 5_000
@@ -46,8 +56,8 @@ class Scoped:
         after: tuple[datetime, str] | None = None,
         limit: int = 50,
     ) -> list[Record]:
-        """`stores.documents.list_documents` of what is open to the caller."""
-        return documents.list_documents(
+        """`stores.documents.list_documents` of what is open to the caller, as their audience may read it."""
+        found = documents.list_documents(
             self.database,
             self.caller.organisation,
             within=self._documents,
@@ -58,11 +68,22 @@ class Scoped:
             after=after,
             limit=limit,
         )
+        return [self.document_shown(record) for record in found]
 
     def document(self, identifier: str) -> Record | None:
+        """As the caller's audience may read it."""
+        record = self.document_to_change(identifier)
+        return None if record is None else self.document_shown(record)
+
+    def document_to_change(self, identifier: str) -> Record | None:
+        """As it is stored: for what is written, not for what is answered."""
         return documents.get_document(
             self.database, self.caller.organisation, identifier, within=self._documents
         )
+
+    def document_shown(self, record: Record) -> Record:
+        """A document, or an older version of one, without what the caller's audience must not see."""
+        return document_shown(record, self.caller.entitlements.audience)
 
     def readable(self, identifiers: Sequence[str]) -> set[str]:
         """Those of the documents that the caller may read; to whom all is open, withdrawn ones, too."""
@@ -80,7 +101,6 @@ class Scoped:
         *,
         owner: str | None = None,
         status: str | None = None,
-        named: str = "",
         owners: Sequence[str] | None = None,
         after: str | None = None,
         skip: int = 0,
@@ -88,11 +108,11 @@ class Scoped:
     ) -> list[Subscription]:
         """`stores.subscriptions.list_subscriptions` of what is open to the caller.
 
-        `named` is a part of the name in either case, `owners` some owners of whom it is one.
+        `owners` are some owners of whom it is one.
         """
+        if owners is not None and not owners:
+            return []  # a condition that nothing fits is looked for in every record by some servers
         chosen: Record = {}
-        if named:
-            chosen["name"] = {"$regex": re.escape(named), "$options": "i"}
         if owners is not None:
             chosen["owner"] = {"$in": list(owners)}
         return subscriptions.list_subscriptions(
@@ -104,6 +124,29 @@ class Scoped:
             skip=skip,
             limit=limit,
             within=narrowed(chosen, self._of(Kind.SUBSCRIPTION)),
+        )
+
+    def subscriptions_named(
+        self,
+        typed: str,
+        *,
+        owner: str | None = None,
+        owners: Sequence[str] | None = None,
+        status: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Found:
+        """`stores.subscription_search.find_by_name` of what is open to the caller."""
+        return find_by_name(
+            self.database,
+            self.caller.organisation,
+            typed,
+            owner=self._owner(Kind.SUBSCRIPTION, owner),
+            owners=None if owners is None else frozenset(owners),
+            status=status,
+            after=after,
+            limit=limit,
+            within=self._of(Kind.SUBSCRIPTION),
         )
 
     def count_subscriptions(self, *, owner: str | None = None, status: str | None = None) -> int:
@@ -126,8 +169,25 @@ class Scoped:
 
     # --- jobs, deliveries, dead letters
 
-    def job(self, identifier: str) -> Record | None:
-        return self.database.jobs.find_one({"_id": identifier, **self._query(Kind.JOB)})
+    def job(self, identifier: str) -> JobRecord | None:
+        found = job_records(self.database).find_one({"_id": identifier, **self._query(Kind.JOB)})
+        return None if found is None else self.told(found)
+
+    def told(self, job: JobRecord) -> JobRecord:
+        """A job as the caller reads it: why it is held has figures of whole trials, which are for whoever may
+        release it and sees those trials whole."""
+        held = job.get("held")
+        if not held:
+            return job
+        shown = HeldFor(reasons=[one for one in held["reasons"] if self._may_weigh(one)], at=held["at"])
+        return cast("JobRecord", {**job, "held": shown})
+
+    def _may_weigh(self, reason: Mapping[str, str]) -> bool:
+        """Whether the caller may read one reason of those for which a report is held."""
+        mine, trial = self.caller.entitlements, reason.get("trial", "")
+        if reach_of(self.caller, Action.RELEASE, Kind.REPORT) is None or mine.own_record_only:
+            return False
+        return not trial or (mine.covers_trial(trial) and mine.sites_of(trial) is None)
 
     def deliveries(
         self,
@@ -136,7 +196,7 @@ class Scoped:
         state: DeliveryState | None = None,
         after: str | None = None,
         limit: int = 50,
-    ) -> list[Record]:
+    ) -> list[DeliveryRecord]:
         """`stores.mailings.list_deliveries` of what is open to the caller."""
         return mailings.list_deliveries(
             self.database,
@@ -149,12 +209,12 @@ class Scoped:
             within=self._of(Kind.DELIVERY),
         )
 
-    def delivery(self, identifier: str) -> Record | None:
-        return self.database.deliveries.find_one({"_id": identifier, **self._query(Kind.DELIVERY)})
+    def delivery(self, identifier: str) -> DeliveryRecord | None:
+        return delivery_records(self.database).find_one({"_id": identifier, **self._query(Kind.DELIVERY)})
 
     def dead_letters(
         self, filters: Mapping[str, str] | None = None, *, limit: int = 50, after: str | None = None
-    ) -> list[Record]:
+    ) -> list[DeliveryRecord]:
         """`stores.dead_letters.list_dead_letters` of what is open to the caller."""
         return dead_letters.list_dead_letters(
             self.database,
@@ -188,11 +248,29 @@ class Scoped:
             within=self._of(Kind.DEAD_LETTER),
         )
 
-    def failed_renderings(self, *, after: str | None, limit: int) -> list[Record]:
+    def failed_renderings(self, *, after: str | None, limit: int) -> list[JobRecord]:
         """`stores.jobs.failed_renderings` of what is open to the caller."""
-        return jobs.failed_renderings(
+        found = jobs.failed_renderings(
             self.database, self.caller.organisation, after, limit, within=self._of(Kind.DEAD_LETTER)
         )
+        return [self.told(one) for one in found]
+
+    def held_jobs(self, *, after: str | None, limit: int) -> list[JobRecord]:
+        """Jobs whose report waits for its release, of what is open to the caller, by their ids."""
+        query: Record = {"state": JobState.HELD.value, **self._query(Kind.JOB)}
+        if after is not None:
+            query = {"$and": [query, {"_id": {"$gt": after}}]}
+        return [self.told(one) for one in job_records(self.database).find(query).sort("_id", 1).limit(limit)]
+
+    def among(self, kind: Kind, identifiers: Sequence[str]) -> set[str]:
+        """Those of some subscriptions, jobs or deliveries that are open to the caller."""
+        collections = {
+            Kind.SUBSCRIPTION: self.database.subscriptions,
+            Kind.JOB: self.database.jobs,
+            Kind.DELIVERY: self.database.deliveries,
+        }
+        found = find_any(collections[kind], "_id", identifiers, self._query(kind), {"_id": 1})
+        return {one["_id"] for one in found}
 
     # --- reports
 
@@ -201,7 +279,30 @@ class Scoped:
         found = reports_by_id(self.database, [identifier]).get(identifier)
         return found if found is not None and self.may_have(found) else None
 
+    def holds(self, *, after: str | None, limit: int) -> list[Record]:
+        """Holds of reports that are open to the caller, by the report's id, at most `limit`.
+
+        A hold whose report is gone says nothing of a trial, and is shown.
+        """
+        shown: list[Record] = []
+        while len(shown) < limit:
+            page = holds.holds_after(self.database, self.caller.organisation, after, limit)
+            reports = reports_by_id(self.database, [one["_id"] for one in page])
+            shown += [one for one in page if one["_id"] not in reports or self.may_have(reports[one["_id"]])]
+            if len(page) < limit:
+                break
+            after = page[-1]["_id"]
+        return shown[:limit]
+
+    def open_whole(self, trial: str, report: StoredReport) -> bool:
+        """Whether the caller may have what a report tells of a whole trial, all its sites."""
+        extent = Extent({trial: None}, report.subject, report.extent.audience)
+        return bool(may_have(self.caller, report.organisation, extent))
+
     def may_have(self, report: StoredReport) -> Decision:
+        """By what it was made from; one that is held is only for those who may release it."""
+        if report.held and reach_of(self.caller, Action.RELEASE, Kind.REPORT) is None:
+            return Decision(False, "it waits until somebody releases it", hidden=True)
         return may_have(self.caller, report.organisation, report.extent)
 
     # --- what is added to every query

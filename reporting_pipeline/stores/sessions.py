@@ -27,7 +27,8 @@ class ConsoleSession:
     id: str  # the hash of its token
     user: str
     csrf: str  # what every form of this session has to send back
-    signed_in_at: datetime
+    signed_in_at: datetime  # when the session began
+    authenticated_at: datetime | None  # when the person proved who they are; None where nobody knows
     seen_at: datetime
 
     def ends_at(self) -> datetime:
@@ -35,8 +36,13 @@ class ConsoleSession:
         return min(self.seen_at + IDLE, self.signed_in_at + LONGEST)
 
 
-def begin_session(database: Database, user: str, now: datetime) -> str:
-    """Record a sign-in. Returns the token for the browser; it is kept nowhere else."""
+def begin_session(
+    database: Database, user: str, now: datetime, authenticated_at: datetime | None = None
+) -> str:
+    """Record a sign-in, and when its person proved who they are.
+
+    Returns the token for the browser; it is kept nowhere else.
+    """
     token = secrets.token_urlsafe(32)
     database.console_sessions.insert_one(
         {
@@ -44,6 +50,7 @@ def begin_session(database: Database, user: str, now: datetime) -> str:
             "user": user,
             "csrf": secrets.token_urlsafe(24),
             "signed_in_at": now,
+            "authenticated_at": authenticated_at,
             "seen_at": now,
             "expires_at": now + LONGEST,
         }
@@ -80,7 +87,12 @@ def _hashed(token: str) -> str:
 
 def _from_record(record: Record) -> ConsoleSession:
     return ConsoleSession(
-        record["_id"], record["user"], record["csrf"], record["signed_in_at"], record["seen_at"]
+        id=record["_id"],
+        user=record["user"],
+        csrf=record["csrf"],
+        signed_in_at=record["signed_in_at"],
+        authenticated_at=record.get("authenticated_at"),
+        seen_at=record["seen_at"],
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -23,7 +23,7 @@ from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
-from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.domain.subscriptions import Subscription, name_key
 from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed, update_any
 
@@ -181,6 +181,12 @@ def live_ids(database: Database, organisation: str, owner: str, most: int) -> se
     return {record["_id"] for record in found}
 
 
+def all_of_owner(database: Database, organisation: str, owner: str) -> list[Subscription]:
+    """A user's subscriptions that have not ended and can be read, by id."""
+    query = _list_query(organisation, owner, None)
+    return list(_readable(database.subscriptions.find(query).sort("_id", ASCENDING)))
+
+
 def asking_the_same(database: Database, fresh: Subscription) -> str | None:
     """The id of the owner's active subscription that asks for the same as `fresh`, if there is one."""
     query: Record = _list_query(fresh.organisation, fresh.owner, "active")
@@ -287,6 +293,83 @@ def all_live_ids(database: Database, organisation: str) -> list[str]:
     return sorted(row["_id"] for row in database.subscriptions.find(query, {"_id": 1}))
 
 
+def active_of_organisation(database: Database, organisation: str) -> Iterator[Subscription]:
+    """Every active subscription of an organisation, streamed by id."""
+    query = {"organisation": organisation, "status": "active"}
+    with database.subscriptions.find(query).sort("_id", ASCENDING).batch_size(BATCH) as found:
+        yield from _readable(found)
+
+
+def waiting_for_a_word(
+    database: Database, organisation: str, owner: str | None, limit: int
+) -> list[Subscription]:
+    """The active ones, of one owner or of all, that somebody was once asked about; the longest ago first."""
+    query: Record = {
+        "organisation": organisation,
+        "status": "active",
+        "confirmation_asked_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)},
+    }
+    if owner is not None:
+        query["owner"] = owner
+    found = database.subscriptions.find(query).sort("confirmation_asked_at", ASCENDING).limit(limit)
+    return list(_readable(found))
+
+
+def note_asked(database: Database, ids: Iterable[str], now: datetime) -> int:
+    """Note that somebody was asked whether these are still needed. Changes no version: nobody chose it."""
+    return update_any(
+        database.subscriptions, "_id", ids, {"status": "active"}, {"$set": {"confirmation_asked_at": now}}
+    )
+
+
+def note_untold(database: Database, one: Subscription) -> None:
+    """Note that the pause of this version, which is to follow, has to be told to somebody.
+
+    Before the pause, so that a process that dies between the two leaves no silence behind.
+    """
+    database.subscriptions.update_one(
+        {"_id": one.id, "version": one.version}, {"$set": {"untold_pause": one.version + 1}}
+    )
+
+
+def paused_untold(database: Database, organisation: str) -> list[Subscription]:
+    """The paused ones whose pause has to be told; not those that somebody resumed and paused since."""
+    query = {"organisation": organisation, "status": "paused", "untold_pause": {"$gt": 0}}
+    found = database.subscriptions.find(query).sort("_id", ASCENDING)
+    return list(_readable(row for row in found if row["untold_pause"] == row["version"]))
+
+
+def note_told(database: Database, ids: Iterable[str]) -> int:
+    """Note that the pauses of these were told."""
+    return update_any(database.subscriptions, "_id", ids, {}, {"$unset": {"untold_pause": ""}})
+
+
+# --- the folded names ----------------------------------------------------------------------------
+
+
+def set_name_keys(database: Database) -> int:
+    """Give the next BATCH subscriptions without `name_key` theirs. Returns how many; 0 when all have it."""
+    rows = list(database.subscriptions.find(_WITHOUT_NAME_KEY, {"name": 1}).limit(BATCH))
+    writes = [
+        UpdateOne({"_id": row["_id"]}, {"$set": {"name_key": name_key(str(row.get("name") or ""))}})
+        for row in rows
+    ]
+    return database.subscriptions.bulk_write(writes, ordered=False).modified_count if writes else 0
+
+
+def without_name_key(database: Database) -> int:
+    return database.subscriptions.count_documents(_WITHOUT_NAME_KEY)
+
+
+def drop_name_keys(database: Database) -> int:
+    """Back to the form without. Returns how many changed."""
+    query = {"name_key": {"$exists": True}}
+    return database.subscriptions.update_many(query, {"$unset": {"name_key": ""}}).modified_count
+
+
+_WITHOUT_NAME_KEY: Record = {"name_key": {"$exists": False}}
+
+
 # --- for planning ------------------------------------------------------------------------------
 
 
@@ -374,15 +457,19 @@ def _first_after(schedule: Schedule, instant: datetime) -> datetime | None:
     return found[0].due_at if found else None
 
 
+_INSTANTS = ("created_at", "updated_at", "resumed_at", "confirmed_at", "confirmation_asked_at")
+
+
 def to_record(subscription: Subscription, now: datetime) -> Record:
     """The record of a subscription; `next_due_at` is counted from `now`."""
     return _fields(subscription) | {"next_due_at": next_due_at(subscription, now)}
 
 
 def _fields(subscription: Subscription) -> Record:
-    record = subscription.model_dump(mode="json", exclude={"created_at", "updated_at", "resumed_at"})
+    record = subscription.model_dump(mode="json", exclude=set(_INSTANTS))
     record["_id"] = record.pop("id")
-    for field in ("created_at", "updated_at", "resumed_at"):
+    record["name_key"] = name_key(subscription.name)
+    for field in _INSTANTS:
         record[field] = getattr(subscription, field)
     return record
 
@@ -427,6 +514,7 @@ def _changed(current: Subscription, changes: Mapping[str, Any], now: datetime) -
     values = {**current.model_dump(), **changes, "updated_at": now, "version": current.version + 1}
     if values["status"] == "active" and current.status != "active":
         values["resumed_at"] = now
+        values["confirmation_asked_at"] = None  # who resumes it has said that it is needed
     candidate = Subscription.model_validate(values)
     return candidate.model_copy(update={"window": window_of(candidate.schedule)})
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, ReturnDocument
 
-from reporting_pipeline.stores.documents import TrialInvalid, upsert_trial
+from reporting_pipeline.stores.documents import TrialInvalid, checked_trial, upsert_trial
 from reporting_pipeline.stores.mongo import Database, Record
 
 
@@ -44,6 +44,17 @@ def list_trials(
     return list(database.trials.find(query).sort("_id", ASCENDING).limit(limit))
 
 
+def ids_of(database: Database, organisation: str) -> list[str]:
+    """The ids of an organisation's trials, closed ones included."""
+    found = database.trials.find({"organisation": organisation}, {"_id": 1})
+    return sorted(record["_id"] for record in found)
+
+
+def organisations_with_trials(database: Database) -> list[str]:
+    """The organisations that trials are registered for, described or not."""
+    return sorted(database.trials.distinct("organisation"))
+
+
 def add_trial(database: Database, trial: Mapping[str, Any]) -> Record:
     """Register a trial. Raises TrialExists, or TrialInvalid that says which field is wrong."""
     if database.trials.find_one({"_id": trial["_id"]}, {"_id": 1}) is not None:
@@ -53,8 +64,22 @@ def add_trial(database: Database, trial: Mapping[str, Any]) -> Record:
 
 
 def change_trial(database: Database, before: Record, changes: Mapping[str, Any]) -> Record:
-    """The trial with `changes` of its fields; the others stay. Raises TrialInvalid."""
-    return upsert_trial(database, {**before, **changes})
+    """The trial with `changes` of its fields; the others stay, as they are by then. Raises TrialInvalid."""
+    valid = checked_trial({**before, **changes})
+    return _changed(database, before, {"$set": {name: valid[name] for name in changes}})
+
+
+def put_site(database: Database, before: Record, site: Mapping[str, str]) -> Record:
+    """The trial with this site, new or named anew; sites that others add meanwhile stay. TrialInvalid."""
+    others = [one for one in before.get("sites", []) if one["id"] != site["id"]]
+    kept = checked_trial({**before, "sites": [*others, dict(site)]})["sites"][-1]
+    of_trial = {"_id": before["_id"], "organisation": before["organisation"]}
+    added = database.trials.update_one(
+        {**of_trial, "sites.id": {"$ne": kept["id"]}}, {"$push": {"sites": kept}}
+    )
+    if not added.modified_count:
+        database.trials.update_one({**of_trial, "sites.id": kept["id"]}, {"$set": {"sites.$": kept}})
+    return database.trials.find_one(of_trial) or before
 
 
 def add_sites(database: Database, before: Record, sites: Mapping[str, str]) -> Record:
@@ -62,6 +87,15 @@ def add_sites(database: Database, before: Record, sites: Mapping[str, str]) -> R
     standing = {site["id"] for site in before.get("sites", [])}
     new = [{"id": site, "name": name} for site, name in sorted(sites.items()) if site not in standing]
     return change_trial(database, before, {"sites": [*before.get("sites", []), *new]}) if new else before
+
+
+def _changed(database: Database, before: Record, change: Record) -> Record:
+    found = database.trials.find_one_and_update(
+        {"_id": before["_id"], "organisation": before["organisation"]},
+        change,
+        return_document=ReturnDocument.AFTER,
+    )
+    return found or before
 
 
 def close_trial(database: Database, before: Record, now: datetime) -> Record:
@@ -83,5 +117,6 @@ __all__ = [
     "get_trial",
     "is_closed",
     "list_trials",
+    "put_site",
     "reopen_trial",
 ]

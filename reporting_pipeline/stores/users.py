@@ -28,7 +28,7 @@ from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Recipient
 from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
 
-CHANGEABLE = frozenset({"name", "email", "roles", "entitlements", "timezone", "active"})
+CHANGEABLE = frozenset({"name", "email", "roles", "entitlements", "timezone", "language", "active"})
 
 
 class AddressTaken(ValueError):
@@ -74,6 +74,12 @@ def list_users(
     return [User.from_record(record) for record in database.users.find(query).sort("_id", 1).limit(limit)]
 
 
+def all_of_organisation(database: Database, organisation: str) -> list[User]:
+    """Everybody of an organisation who was not erased, by id."""
+    query: Record = {"organisation": organisation, "erased_at": {"$exists": False}}
+    return [User.from_record(record) for record in database.users.find(query).sort("_id", 1)]
+
+
 def who_left(database: Database, organisation: str, limit: int = 1_000) -> list[str]:
     """The ids of an organisation's deactivated users."""
     query = {"organisation": organisation, "active": {"$ne": True}}
@@ -111,6 +117,7 @@ def create_user(
     roles: Sequence[str] = ("subscriber",),
     entitlements: Entitlements | None = None,
     timezone: str = "UTC",
+    language: str = "",
     user_id: str | None = None,
 ) -> User:
     """A new active user, who sees nothing unless `entitlements` say so.
@@ -125,6 +132,7 @@ def create_user(
         "roles": sorted(set(roles)),
         **(entitlements or Entitlements()).as_record(),
         "timezone": checked_timezone(timezone),
+        "language": language,
         "active": True,
         "created_at": now,
         "updated_at": now,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from reporting_pipeline.domain.access import Role
+from reporting_pipeline.domain.access import Role, normal_address
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.stores import organisations
 from reporting_pipeline.stores.audit import Action, record
@@ -14,7 +14,6 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.users import (
     create_user,
     has_admin,
-    normal_address,
     save_organisation,
     user_by_address,
 )

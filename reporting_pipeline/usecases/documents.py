@@ -38,6 +38,20 @@ MOST_IN_A_BATCH = 10_000
 CHUNK = 500
 
 
+def oddities(record: Record, zone: ZoneInfo) -> list[dict[str, str]]:
+    """What is odd about a stored document: code, field, detail.
+
+    A record that somebody broke by hand is itself odd, and takes no list with it. Of one whose reader must
+    not see all of it nothing is said: what was taken out would be missed.
+    """
+    if record.get("withheld"):
+        return []
+    try:
+        return findings_of(record, zone)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return [{"code": "unreadable", "field": "", "detail": "The record cannot be read."}]
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who does it, where and when."""
@@ -95,8 +109,8 @@ def correct(caller: Caller, before: Record, submitted: SubmittedDocument, reason
     if submitted.id not in (None, before.get("external_id") or None):
         raise refused("#/id", "the id of a document stays")
     _check_arrival(caller, submitted)
-    _check_trial(caller, submitted.trial)
     _check_rights(caller, Action.CHANGE, submitted.trial, submitted.site, submitted.subject)
+    _check_trial(caller, submitted.trial)
     after = record_of(submitted, before["organisation"], before["_id"], before["received_at"])
     after["external_id"] = before.get("external_id", "")
     after["file"] = before.get("file")
@@ -164,8 +178,8 @@ def _prepare(
     for one, identifier in zip(submitted, ids, strict=True):
         try:
             _check_arrival(caller, one)
-            _check_trial_once(caller, one.trial, known)
             _check_rights(caller, Action.CREATE, one.trial, one.site, one.subject)
+            _check_trial_once(caller, one.trial, known)
             if identifier in withdrawn:
                 raise refused("#/id", "the document with this id was withdrawn; give a new id")
             record = record_of(one, caller.user.organisation, identifier, caller.now)
@@ -200,7 +214,7 @@ def _store(caller: Caller, prepared: Sequence[_Prepared]) -> None:
     new = [one for one in prepared if not one.standing]
     if not new:
         return
-    arrivals = [Arrival({**one.record, "file": _given_file(one)}, one.content) for one in new]
+    arrivals = [Arrival(one.record, one.content, is_valid=True) for one in new]
     documents.ingest_many(caller.database, caller.objects, arrivals, caller.now)
     events = []
     for one in new:
@@ -216,11 +230,6 @@ def _store(caller: Caller, prepared: Sequence[_Prepared]) -> None:
             )
         )
     audit.record_many(caller.database, events, caller.now)
-
-
-def _given_file(one: _Prepared) -> dict[str, Any] | None:
-    file = one.record.get("file")
-    return file and {"name": file["name"], "content_type": file["content_type"]}
 
 
 def _outcome(caller: Caller, prepared: _Prepared) -> Outcome:

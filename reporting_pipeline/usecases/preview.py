@@ -14,16 +14,19 @@ from reporting_pipeline import __version__
 from reporting_pipeline.domain.access import User, visible_trials
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
+from reporting_pipeline.domain.participation import progress_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
+from reporting_pipeline.reports.types import spoken_to
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.organisations import branding_of
 from reporting_pipeline.stores.results import AssetResult, results_of
 from reporting_pipeline.usecases.report_types import report_types
 
@@ -76,10 +79,14 @@ def preview_report(
         trial: load_dataset(objects, status.detail["prefix"])
         for trial, status in _statuses(database, draft, period, standing).items()
     }
+    organisation = users.get_organisation(database, reader.organisation)
     request = ReportRequest(
-        subscription=draft,
+        subscription=draft.model_copy(
+            update={"parameters": spoken_to(draft.report_type, draft.parameters, reader.language)}
+        ),
         owner_name=reader.name,
-        organisation_name=str(users.get_organisation(database, reader.organisation).get("name", "")),
+        organisation_name=str(organisation.get("name", "")),
+        branding=branding_of(organisation, objects),
         period=period,
         datasets=tuple(
             restricted(
@@ -98,6 +105,7 @@ def preview_report(
             for trial, status in so_far.items()
         ),
         medians={trial: site_medians(status, period.last_day) for trial, status in so_far.items()},
+        progress={trial: progress_of(status) for trial, status in so_far.items()} if subject else {},
         audience=own.audience,
         document_id=report_id(period.cadence, period.key, draft.id),
         code_version=__version__,

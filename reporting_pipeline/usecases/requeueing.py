@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reporting_pipeline.domain.jobs import EditionState
+from reporting_pipeline.domain.jobs import EditionState, JobRecord
 from reporting_pipeline.domain.periods import Cadence, Period, oldest_start
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, editions, jobs, lifecycle, subscriptions
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database
 
 
 class CannotRun(ValueError):
     """No run would serve the job; the message says why and what to do."""
 
 
-def requeue_job(database: Database, settings: Settings, job: Record, actor: str, now: datetime) -> bool:
+def requeue_job(database: Database, settings: Settings, job: JobRecord, actor: str, now: datetime) -> bool:
     """Let a job whose rendering failed wait again. False when it has not failed (any more).
 
     Raises CannotRun.
@@ -45,7 +45,7 @@ def requeue_job(database: Database, settings: Settings, job: Record, actor: str,
     return True
 
 
-def _stands_against(database: Database, settings: Settings, job: Record, now: datetime) -> str | None:
+def _stands_against(database: Database, settings: Settings, job: JobRecord, now: datetime) -> str | None:
     standing = subscriptions.standing_of(database, [job["subscription"]]).get(job["subscription"])
     if standing is None or standing["status"] == "ended":
         return "its subscription has ended; make a new one"

@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any
 
 from reporting_pipeline.domain.editions import closed_period
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.planning import Planned, plan_first
 from reporting_pipeline.domain.schedules import window_of
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores import audit, lifecycle
+from reporting_pipeline.stores import audit, lifecycle, subscriptions
 from reporting_pipeline.stores.audit import Action
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database
 
 _AUDITED = (
     "name",
@@ -105,6 +106,20 @@ def end(
     return ended
 
 
+def confirm(database: Database, current: Subscription, actor: str, now: datetime) -> Subscription:
+    """Note that it is still needed (`domain.confirmation`). Raises as `lifecycle.change`."""
+    confirmed = subscriptions.change_subscription(
+        database,
+        current.organisation,
+        current.id,
+        {"confirmed_at": now, "confirmation_asked_at": None},
+        now,
+        current.version,
+    )
+    audit.record_many(database, [_event(Action.SUBSCRIPTION_CONFIRMED, actor, confirmed)], now)
+    return confirmed
+
+
 def run_now(
     database: Database,
     settings: Settings,
@@ -112,7 +127,7 @@ def run_now(
     actor: str,
     now: datetime,
     period_key: str | None = None,
-) -> Record:
+) -> JobRecord:
     """The job of a run of the newest closed period, or of `period_key`.
 
     Raises NotActive, AlreadyRunning, and ValueError for a period that is not over or not kept any more.
@@ -126,7 +141,7 @@ def run_now(
     return job
 
 
-def cancel_job(database: Database, job: Record, actor: str, now: datetime) -> Record:
+def cancel_job(database: Database, job: JobRecord, actor: str, now: datetime) -> JobRecord:
     """Stop a job that is not being sent yet. Raises `lifecycle.JobUnderWay`."""
     cancelled = lifecycle.cancel_job(database, job, now)
     event = audit.Event(Action.JOB_CANCELLED, actor, job["_id"], job["organisation"], {"was": job["state"]})

@@ -10,7 +10,8 @@ from reporting_pipeline.domain.disclosure import for_audience, restricted
 from reporting_pipeline.domain.figures import Figure, figures_for
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
-from reporting_pipeline.stores.datasets import dataset_prefix, load_dataset
+from reporting_pipeline.stores.dataset_keys import dataset_prefix
+from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.reports import StoredReport
 

@@ -6,23 +6,20 @@ on the deployment itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from reporting_pipeline.stores import audit, lifecycle, organisations, users
 from reporting_pipeline.stores import trials as store
 from reporting_pipeline.stores.mongo import Database, Record
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,199}", re.ASCII)
-
 
 def register_trial(
     database: Database, organisation: str, actor: str, fields: Mapping[str, Any], now: datetime
 ) -> Record:
     """Register a trial. Raises TrialExists, or TrialInvalid that names the field."""
+    _refuse_doubles(fields)
     kept = store.add_trial(database, {**fields, "organisation": organisation})
     _note(database, audit.Action.TRIAL_CREATED, actor, kept["_id"], organisation, {}, now)
     return kept
@@ -32,6 +29,7 @@ def change_trial(
     database: Database, before: Record, actor: str, changes: Mapping[str, Any], now: datetime
 ) -> Record:
     """The trial with other fields. Raises TrialInvalid that names the field."""
+    _refuse_doubles(changes)
     changed = sorted(name for name, value in changes.items() if before.get(name) != value)
     kept = store.change_trial(database, before, changes)
     if changed:
@@ -40,6 +38,32 @@ def change_trial(
             database, audit.Action.TRIAL_CHANGED, actor, before["_id"], before["organisation"], details, now
         )
     return kept
+
+
+def put_site(
+    database: Database, before: Record, actor: str, site: Mapping[str, str], now: datetime
+) -> Record:
+    """The trial with a site, new or named anew. Raises TrialInvalid that names the field."""
+    kept = store.put_site(database, before, site)
+    _note(
+        database,
+        audit.Action.TRIAL_CHANGED,
+        actor,
+        before["_id"],
+        before["organisation"],
+        {"fields": ["sites"]},
+        now,
+    )
+    return kept
+
+
+def _refuse_doubles(fields: Mapping[str, Any]) -> None:
+    """Raises TrialInvalid where a site is named twice: which of the two names would hold?"""
+    known: set[str] = set()
+    for site in fields.get("sites") or ():
+        if site["id"] in known:
+            raise store.TrialInvalid(f"sites: site {site['id'][:60]!r} stands twice; name each site once")
+        known.add(site["id"])
 
 
 def close_trial(database: Database, before: Record, actor: str, now: datetime) -> Record:
@@ -115,6 +139,6 @@ def _note(
     details: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """An id that the log does not take (it may hold blanks) is named by its hash."""
-    plain = subject if _PLAIN.fullmatch(subject) else f"sha256:{sha256(subject.encode()).hexdigest()}"
-    audit.record(database, action, actor, plain, now, organisation=organisation, details=details)
+    audit.record(
+        database, action, actor, audit.named(subject), now, organisation=organisation, details=details
+    )

@@ -19,8 +19,10 @@ from zoneinfo import ZoneInfo
 
 from reporting_pipeline import __version__
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.omissions import Omission
+from reporting_pipeline.domain.participation import progress_of
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Format, Subscription
@@ -67,12 +69,19 @@ def arrivals_of(
     understanding: Understanding,
     *,
     so_far: bool = False,
+    trials: Iterable[str] = (),
+    until: datetime | None = None,
 ) -> Arrivals:
-    """`documents` placed by their arrival; of two with one id the later in the source stands."""
-    arrivals = Arrivals(period, so_far=so_far)
+    """`documents` placed by their arrival; of two with one id the later in the source stands.
+
+    `trials` are in the report whether they have a document or not. `until`: the report holds what had
+    arrived by then; None: all of the period.
+    """
+    arrivals = Arrivals(period, {trial: {} for trial in trials}, so_far=so_far)
     zone = ZoneInfo(period.timezone)
     first = datetime.min.replace(tzinfo=UTC)
-    start_at, end_at = first if so_far else period.previous().start_at, period.end_at
+    start_at = first if so_far else period.previous().start_at
+    end_at = min(until, period.end_at) if until else period.end_at
     given: dict[tuple[str, str], Period | None] = {}
     for document in documents:
         received_at = _arrival(document, zone, understanding)
@@ -104,17 +113,25 @@ def make_report(
     report_type: str = "trial_activity",
     parameters: Mapping[str, Any] | None = None,
     audience: Audience = Audience.MONITOR,
+    preliminary_at: datetime | None = None,
+    subject: str = "",
 ) -> TriedReport:
-    """The report on `arrivals`' period over all trials. `titles` are by trial; its id stands for one."""
-    datasets = _datasets(arrivals, titles)
+    """The report on `arrivals`' period over all trials. `titles` are by trial; its id stands for one.
+
+    `preliminary_at`: the period is still open, and the report says what stood at that moment.
+    `subject`: whose record alone it is made from; "" for everybody's.
+    """
+    datasets = tuple(restricted(one, None, subject) for one in _datasets(arrivals, titles))
     request = _request(datasets, arrivals.period, form, understanding)
     asked = {"report_type": report_type, "parameters": checked_parameters(report_type, parameters or {})}
     subscription = request.subscription.model_copy(update=asked)
-    request = replace(request, subscription=subscription, audience=audience)
+    request = replace(request, subscription=subscription, audience=audience, preliminary_at=preliminary_at)
     if arrivals.so_far:
         statuses = _datasets(arrivals, titles, so_far=True)
         medians = {one.trial: site_medians(one, arrivals.period.last_day) for one in statuses}
-        request = replace(request, statuses=statuses, medians=medians)
+        progress = {one.trial: progress_of(one) for one in statuses} if subject else {}
+        own = tuple(restricted(one, None, subject) for one in statuses)
+        request = replace(request, statuses=own, medians=medians, progress=progress)
     with TemporaryDirectory() as cache:
         rendered = ReportRenderer(_no_object, Path(cache)).render(request)
     found = [dataset.tables["findings"] for dataset in datasets]
@@ -127,12 +144,13 @@ def _arrival(document: SourceDocument, zone: ZoneInfo, understanding: Understand
         return document.received_at
     assumed = collected_at(document.collected, zone)
     if assumed is None:
-        understanding.finding(
-            document.source_id,
-            "no_arrival",
-            "received_at",
-            "Says neither when it arrived nor when collected.",
-        )
+        detail = "Says neither when it arrived nor when collected."
+        if document.collected.strip():
+            detail = (
+                f"The date {document.collected[:40]!r} is not read, so it is in no period. Give dates as "
+                "2026-11-17 or 17NOV2026."
+            )
+        understanding.finding(document.source_id, "no_arrival", "received_at", detail)
     return assumed
 
 

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import requests
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from reporting_pipeline.api.app import create_app
-from reporting_pipeline.api.tokens import mint_token
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.documents import upsert_trial
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.usecases.callers.tokens import mint_token
 from reporting_pipeline_tests.waiting import PATIENCE
 
 ROLES = ("subscriber", "analyst", "manager", "admin", "service")
@@ -74,7 +74,7 @@ class Api:
 class Server(uvicorn.Server):
     """uvicorn in a thread of the test."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none", lifespan="off")
         super().__init__(config)
         self.socket = socket.socket()

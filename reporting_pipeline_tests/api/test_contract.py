@@ -14,8 +14,10 @@ import pytest
 
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.stores import users
+from reporting_pipeline.stores.documents import upsert_trial
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.results import AssetResult, results_of, save_results
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.api.world import EDITION, populate
 
@@ -383,3 +385,119 @@ def test_002_617_an_older_period_is_run_and_an_execution_replayed(
     assert again.status_code == 202, again.text
     assert again.json()["period"] == "2026-11-02"
     assert again.json()["id"] != older.json()["id"]
+
+
+def test_004_381_schedules_move_with_their_owners_timezone(manager: Api, api: Api) -> None:
+    person = {"name": "M", "email": "manager@default.example", "roles": ["manager"], "trials": "all"}
+    in_zurich = {**SCHEDULED["schedule_config"], "timezone": "Europe/Zurich"}
+    own = manager.post("/api/scheduled-reports", json={**SCHEDULED, "schedule_config": in_zurich})
+    elsewhere = manager.post("/api/scheduled-reports", json={**SCHEDULED, "name": "New York"})
+    assert (own.status_code, elsewhere.status_code) == (201, 201), own.text + elsewhere.text
+    admin = api.as_("usr_default_admin")
+    path = "/api/users/usr_default_manager"
+    assert admin.get(path).json()["timezone"] == "Europe/Zurich"
+
+    left_out = admin.put(path, json=person)
+    assert left_out.status_code == 200, left_out.text
+    assert (left_out.json()["timezone"], left_out.json()["schedules_moved"]) == ("Europe/Zurich", None)
+
+    moved = admin.put(path, json={**person, "timezone": "Asia/Tokyo"})
+    assert (moved.json()["timezone"], moved.json()["schedules_moved"]) == ("Asia/Tokyo", 1)
+    now = manager.get(f"/api/scheduled-reports/{own.json()['id']}").json()
+    assert now["schedule_config"] == {**own.json()["schedule_config"], "timezone": "Asia/Tokyo"}
+    assert now["next_run_at"] != own.json()["next_run_at"]
+    there = manager.get(f"/api/scheduled-reports/{elsewhere.json()['id']}").json()
+    assert there["schedule_config"]["timezone"] == "America/New_York"
+
+
+def test_004_395_people_and_their_schedules_move_with_the_organisations_timezone(api: Api) -> None:
+    admin = api.as_("usr_default_admin")
+    path = "/api/organisations/default"
+    standing = admin.get(path).json()
+    assert standing["timezone"] == "UTC"
+    fields = {
+        name: standing[name]
+        for name in ("name", "allowed_domains", "allowed_hosts", "attachments", "on_omission")
+    }
+    person = {"name": "N", "email": "n@default.example", "roles": ["subscriber"], "trials": "all"}
+    assert admin.put("/api/users/usr_n", json=person).json()["timezone"] == "UTC"
+    made = api.as_("usr_n").post("/api/subscriptions", json={"userId": "usr_n", "reportType": "weekly"})
+    assert made.status_code == 201, made.text
+    assert admin.put(path, json={**fields, "timezone": "Mars"}).status_code == 422
+    moved = admin.put(path, json={**fields, "timezone": "Asia/Tokyo"})
+    assert moved.status_code == 200, moved.text
+    told = {name: moved.json()[name] for name in ("timezone", "people_moved", "schedules_moved")}
+    assert told == {"timezone": "Asia/Tokyo", "people_moved": 1, "schedules_moved": 1}
+    assert admin.get("/api/users/usr_n").json()["timezone"] == "Asia/Tokyo"
+    subscription = api.as_("usr_n").get(f"/api/subscriptions/{made.json()['subscriptionId']}").json()
+    assert subscription["schedule"]["timezone"] == "Asia/Tokyo"
+    assert admin.put(path, json=fields).json()["timezone"] == "Asia/Tokyo"  # left out: as it is
+    assert admin.put("/api/users/usr_o", json={**person, "email": "o@default.example"}).json()[
+        "timezone"
+    ] == ("Asia/Tokyo")
+
+
+def test_001_159_each_stage_has_its_dead_letters(
+    manager: Api, database: Database, objects: ObjectStore
+) -> None:
+    """A trial that could not be fetched or aggregated, a job not rendered, a delivery not sent."""
+    job = database.jobs.find_one({"_id": populate(database, objects)["job"]}) or {}
+    failed = {"_id": "job_lost", "occurrence": "lost", "state": "failed", "failed_in": "rendering"}
+    database.jobs.insert_one({**job, **failed})
+    period = EDITION.partition(":")[2]
+    odd = "Ünlike / any other"
+    for organisation, trial in (("default", "F1"), ("default", odd), ("other", "X9")):
+        upsert_trial(database, {"_id": trial, "organisation": organisation, "title": "T", "sites": []})
+    save_results(
+        database,
+        [
+            _failed("weekly/documents", period, "F1", permanent=True),
+            _failed("weekly/trial_dataset", period, odd, attempts=4),
+            _failed("weekly/trial_dataset", period, "F1", attempts=2),  # it is tried again by itself
+            _failed("weekly/documents", period, "X9", permanent=True),  # another organisation's
+        ],
+    )
+    letters = manager.get("/api/dead-letters?limit=100").json()["items"]
+    assert {one["stage"]: one["kind"] for one in letters} == {
+        "fetch": "trial",
+        "aggregate": "trial",
+        "render": "job",
+        "notify": "delivery",
+    }
+    (fetch,) = manager.get("/api/dead-letters?stage=fetch").json()["items"]
+    assert (fetch["trial"], fetch["edition"], fetch["error"]) == ("F1", EDITION, "it broke")
+    (aggregate,) = manager.get("/api/dead-letters?kind=trial&stage=aggregate").json()["items"]
+    assert (aggregate["trial"], aggregate["attempts"]) == (odd, 4)
+    assert manager.get("/api/dead-letters?kind=job&stage=fetch").json()["items"] == []
+    paged, cursor = [], ""
+    while cursor is not None:
+        page = manager.get(f"/api/dead-letters?limit=1{cursor and f'&cursor={cursor}'}").json()
+        paged, cursor = paged + page["items"], page["next_cursor"]
+    assert paged == letters
+
+    again = manager.post(f"/api/dead-letters/{fetch['id']}/requeue")
+    assert again.json() == {"requeued": 1, "waiting": 0}
+    assert manager.post(f"/api/dead-letters/{fetch['id']}/requeue").status_code == 404
+    assert manager.post("/api/dead-letters/stage_nonsense/requeue").status_code == 404
+    database.editions.update_one({"_id": EDITION}, {"$set": {"state": "completed"}})
+    over = manager.post("/api/dead-letters/requeue", json={"stage": "aggregate"})
+    assert over.json() == {"requeued": 1, "waiting": 1}
+    assert results_of(database, "weekly/documents", period).keys() == {"X9"}
+    row = database.audit.find_one({"action": "requeued", "subject": "F1"})
+    assert (row or {})["details"]["stage"] == "fetch"
+
+
+def _failed(
+    asset: str, period: str, trial: str, attempts: int = 1, *, permanent: bool = False
+) -> AssetResult:
+    return AssetResult(
+        asset,
+        period,
+        trial,
+        "failed",
+        "v1",
+        datetime(2026, 11, 23, 7, tzinfo=UTC),
+        reason="it broke",
+        permanent=permanent,
+        attempts=attempts,
+    )

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from reporting_pipeline.api.errors import PROBLEMS
-from reporting_pipeline.api.tokens import local_user
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.usecases.callers.problems import PROBLEMS
+from reporting_pipeline.usecases.callers.tokens import local_user
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.waiting import PATIENCE
 

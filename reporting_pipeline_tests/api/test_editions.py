@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import Api
@@ -60,7 +62,7 @@ def test_progress_is_of_the_own_organisation(api: Api, database: Database, objec
     names = populate(database, objects)
     path = f"/api/reports/{names['edition']}"
     own = api.as_("usr_default_analyst").get(path).json()
-    assert (own["counts"], own["jobs"], own["progress"]) == ({"completed": 1}, 1, 1.0)
+    assert (own["counts"], own["jobs"], own["progress"]) == ({"completed": 1, "held": 1}, 2, 0.5)
     other = api.as_("usr_other_analyst").get(path).json()
     assert (other["counts"], other["jobs"], other["progress"]) == ({}, 0, 0.0)
 
@@ -182,10 +184,10 @@ def test_dead_letters_are_read_and_requeued(api: Api, database: Database, object
     ]
     assert second["next_cursor"] is None
     assert manager.post("/api/dead-letters/requeue", json={}).status_code == 422
-    assert manager.post("/api/dead-letters/job_lost/requeue").json() == {"requeued": 1}
+    assert manager.post("/api/dead-letters/job_lost/requeue").json() == {"requeued": 1, "waiting": 0}
     assert manager.post("/api/dead-letters/job_lost/requeue").status_code == 404
     answer = manager.post("/api/dead-letters/requeue", json={"edition": names["edition"]})
-    assert answer.json() == {"requeued": 1}
+    assert answer.json() == {"requeued": 1, "waiting": 0}
     assert analyst.get("/api/dead-letters").json()["items"] == []
 
 
@@ -195,3 +197,28 @@ def test_requeueing_by_filter_is_limited(serve: Callable[..., Api]) -> None:
         manager.post("/api/dead-letters/requeue", json={"channel": "email"}).status_code for _ in range(2)
     ]
     assert statuses == [200, 429]
+
+
+def test_only_somebody_to_whom_everything_is_open_makes_or_sends_an_edition_again(
+    api: Api, database: Database, objects: ObjectStore
+) -> None:
+    names = populate(database, objects)
+    before = database.editions.find_one({"_id": names["edition"]})
+    for entitled in (Entitlements(), Entitlements(("T1",)), Entitlements(ALL, {"T1": ("701",)})):
+        person = f"usr_m{entitled.trials == ALL}{len(entitled.trials)}"
+        users.create_user(
+            database,
+            "default",
+            f"{person.lower()}@default.example",
+            MONDAY,
+            roles=["manager"],
+            entitlements=entitled,
+            user_id=person,
+        )
+        limited = api.as_(person)
+        opened = limited.post(
+            "/api/reports", json={"reportType": "weekly", "period": names["edition"][7:], "force": True}
+        )
+        sent = limited.post(f"/api/reports/emails/send/{names['edition']}", json={"force": True})
+        assert [opened.status_code, sent.status_code] == [403, 403]
+    assert database.editions.find_one({"_id": names["edition"]}) == before

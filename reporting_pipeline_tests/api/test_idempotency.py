@@ -23,7 +23,10 @@ def test_five_hundred_posts_at_once_with_one_key_make_one_subscription(
     subscriber: Api, database: Database
 ) -> None:
     def post(_: int) -> tuple[int, str]:
-        answer = subscriber.post("/api/subscriptions", json=weekly(), headers=keyed("once"))
+        for _attempt in range(20):
+            answer = subscriber.post("/api/subscriptions", json=weekly(), headers=keyed("once"))
+            if not (answer.status_code == 409 and answer.json()["type"].endswith(":idempotency-in-progress")):
+                break  # on a busy machine some are told to come back, and do
         return answer.status_code, answer.text
 
     with ThreadPoolExecutor(64) as pool:
@@ -94,7 +97,7 @@ def test_our_own_failure_is_not_kept(subscriber: Api, database: Database) -> Non
     assert again.status_code == 201
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "ümlaut", "tab\tin"])
+@pytest.mark.parametrize("key", ["", "x" * 256, "ümlaut", "tab\tin", "a blank"])
 def test_a_key_is_short_printable_ascii(subscriber: Api, key: str) -> None:
     answer = subscriber.post("/api/subscriptions", json=weekly(), headers={"Idempotency-Key": key.encode()})
     assert answer.status_code == 422

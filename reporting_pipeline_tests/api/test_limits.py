@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from reporting_pipeline.api.limits import MINUTE
 from reporting_pipeline.delivery.links.tokens import link_token
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.rate_counters import hit
+from reporting_pipeline.usecases.callers.limits import MINUTE
 from reporting_pipeline_tests.api.conftest import Api, weekly
 from reporting_pipeline_tests.waiting import PATIENCE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reporting_pipeline.api.models.base import one_line
+from reporting_pipeline.usecases.callers.shapes.base import one_line
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\u200b\u200b", "\u2060 \ufeff", "\u200e\u00ad"])

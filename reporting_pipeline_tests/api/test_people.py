@@ -39,11 +39,20 @@ def test_a_user_is_added_then_replaced(manager: Api) -> None:
     assert (replaced.json()["active"], replaced.json()["trials"]) == (False, [])
 
 
+def test_people_have_a_language_until_they_say_another_or_none(manager: Api) -> None:
+    path = "/api/users/usr_new"
+    asked = [person(language="de"), person(), person(language="fr"), person(language="")]
+    told = [manager.put(path, json=one).json()["language"] for one in asked]
+    assert told == ["de", "de", "fr", ""]
+    assert manager.put(path, json=person()).json()["language"] == ""
+
+
 @pytest.mark.parametrize(
     ("changed", "pointer"),
     [
         ({"email": "no address"}, "#/email"),
         ({"timezone": "Mars"}, "#/timezone"),
+        ({"language": "tlh"}, "#/language"),
         ({"roles": []}, "#/roles"),
         ({"roles": ["root"]}, "#/roles/0"),
         ({"trials": ["X1"]}, "#/trials/0"),
@@ -65,7 +74,7 @@ def test_an_address_or_id_that_is_taken_is_a_conflict_or_hidden(manager: Api) ->
 def test_nobody_raises_themselves(api: Api) -> None:
     own = {"name": "Me", "email": "subscriber@default.example", "roles": ["subscriber"], "trials": "all"}
     subscriber, path = api.as_("usr_default_subscriber"), "/api/users/usr_default_subscriber"
-    assert subscriber.put(path, json={**own, "timezone": "Asia/Tokyo"}).status_code == 200
+    assert subscriber.put(path, json={**own, "timezone": "Asia/Tokyo", "language": "es"}).status_code == 200
     for field, value in (
         ("roles", ["admin"]),
         ("email", "other@default.example"),

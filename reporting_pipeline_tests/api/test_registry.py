@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.entitlements import Entitlements
@@ -18,6 +21,7 @@ from reporting_pipeline.stores.datasets import save_dataset
 from reporting_pipeline.stores.documents import documents_of
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.usecases.callers.shapes.registry import EXAMPLE_LOGO
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.api.world import PERIOD, populate
 
@@ -67,6 +71,7 @@ def test_an_id_that_another_organisation_has_is_taken_without_a_word_more(admin:
         ({**TRIAL, "id": "a|b"}, "#/id"),
         ({**TRIAL, "id": "T3", "title": ""}, "#/title"),
         ({**TRIAL, "id": "T3", "sites": [{"id": "7,1", "name": "x"}]}, "#/sites/0/id"),
+        ({**TRIAL, "id": "T3", "sites": [{"id": "7", "name": n} for n in ("One", "Two")]}, "#/sites"),
         ({**TRIAL, "id": "T3", "colour": "red"}, "#/colour"),
         ({"id": "T3"}, "#/title"),
     ],
@@ -122,6 +127,61 @@ def test_the_home_organisations_admins_register_organisations(
         ("PUT", "/api/organisations/other", {"name": "Mine", "allowed_domains": ["evil.example"]}),
     ):
         assert foreign.call(method, path, json=content).status_code == 403, path
+
+
+def picture(kind: str, size: tuple[int, int], **options: object) -> str:
+    """In base64."""
+    buffer = BytesIO()
+    Image.new("RGB", size, (91, 42, 134)).save(buffer, kind, **options)  # type: ignore[arg-type]
+    return b64encode(buffer.getvalue()).decode()
+
+
+def test_an_organisation_has_a_colour_words_and_a_logo(
+    admin: Api, database: Database, objects: ObjectStore
+) -> None:
+    path = "/api/organisations/other"
+    fields = {"name": "Other", "report_colour": "#5B2A86", "report_footer": "Confidential"}
+    assert admin.put(path, json=fields).json()["report_colour"] == "#5b2a86"
+    pale = admin.put(path, json={**fields, "report_colour": "#ffee00"})
+    assert pale.status_code == 422
+    assert pale.json()["errors"][0]["pointer"] == "#/report_colour"
+    assert "WCAG 2.2 asks for 4.5" in pale.json()["errors"][0]["detail"]
+    for form in ("PNG", "JPEG"):
+        given = admin.put(f"{path}/logo", json={"image": picture(form, (1200, 300))})
+        assert given.status_code == 200, given.text
+        logo = given.json()["logo"]
+        assert (logo["width"], logo["height"]) == (480, 120)
+        kept = (database.organisations.find_one({"_id": "other"}) or {})["logo"]
+        assert objects.get(kept["key"]).startswith(b"\xff\xd8\xff")
+    assert admin.put(path, json=fields).json()["logo"] == logo, "other fields leave it alone"
+    assert admin.get(path).json()["report_footer"] == "Confidential"
+    assert admin.delete(f"{path}/logo").json()["logo"] is None
+    assert objects.get(kept["key"]), "a report that was made with it can be made again"
+    assert admin.put("/api/organisations/nobody/logo", json={"image": EXAMPLE_LOGO}).status_code == 404
+    rows = list(database.audit.find({"action": "organisation.logo_changed"}))
+    assert [row["details"]["sha256"] is None for row in rows] == [False, False, True]
+
+
+def test_what_is_no_logo_is_refused_and_the_one_before_stays(admin: Api) -> None:
+    path = "/api/organisations/other/logo"
+    standing = admin.put(path, json={"image": EXAMPLE_LOGO}).json()["logo"]
+    svg = b64encode(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>").decode()
+    broken = b64encode(b64decode(EXAMPLE_LOGO)[:40]).decode()
+    bomb = picture("PNG", (30_000, 30_000), optimize=False)
+    for image, said in (
+        ("&&&", "base64"),
+        ("", "neither PNG nor JPEG"),
+        (svg, "neither PNG nor JPEG"),
+        (broken, "cannot be read"),
+        (b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 200_000).decode(), "at most 200,000"),
+        (picture("PNG", (600, 10)), "12 times"),
+    ):
+        refused = admin.put(path, json={"image": image})
+        assert refused.status_code == 422, image[:40]
+        assert said in refused.text
+        assert refused.json()["errors"][0]["pointer"] == "#/image"
+    assert admin.put(path, json={"image": bomb}).status_code in (413, 422)
+    assert admin.get("/api/organisations/other").json()["logo"] == standing
 
 
 def test_reports_go_to_allowed_hosts_alone(admin: Api) -> None:

@@ -26,8 +26,12 @@ from reporting_pipeline.api.app import is_public, openapi_document
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.usecases.callers.shapes.registry import EXAMPLE_LOGO
 from reporting_pipeline_tests.api.conftest import Api, expired, weekly
-from reporting_pipeline_tests.api.world import REGISTERED, populate
+from reporting_pipeline_tests.api.world import FILE, REGISTERED, populate
+
+#: Of the report that waits.
+LOOKED_AT = sha256(FILE).hexdigest()
 
 SCHEDULED = {
     "name": "Managed",
@@ -35,7 +39,8 @@ SCHEDULED = {
     "recipients": [{"type": "user", "value": "usr_default_subscriber"}],
 }
 USER = {"name": "Sub", "email": "subscriber@default.example", "roles": ["subscriber"], "trials": "all"}
-LINES = {"data": b"", "headers": {"Content-Type": "application/x-ndjson"}}
+LINE = b'{"trial": "T1", "site": "701", "kind": "note", "title": "A line"}\n'
+LINES = {"data": LINE, "headers": {"Content-Type": "application/x-ndjson"}}
 CORRECTION = {
     "document": {"trial": "T1", "site": "701", "kind": "note", "title": "Corrected"},
     "reason": "Misspelt",
@@ -46,8 +51,21 @@ ADMINS_ONLY = {"subscriber": 403, "analyst": 403, "manager": 403, "service": 403
 TRIAL = {"id": "T3", "title": "Third"}
 SITE = {"id": "801", "name": "Site 801"}
 ORGANISATION = {"id": "acme", "name": "Acme"}
+LOGO = {"image": EXAMPLE_LOGO}
+HOLD = {"kind": "legal_hold", "reason": "Inspection"}
 MANAGERS_ONLY = {"subscriber": 403, "analyst": 403, "service": 403}
 WORKERS_ONLY = {"subscriber": 403, "analyst": 403}
+
+
+#: Looked at before anything is saved; and what is not paused or closed is neither resumed nor reopened.
+CHANGES_NOTHING = frozenset(
+    {
+        "/api/scheduled-reports/preview",
+        "/api/reports/preview",
+        "/api/scheduled-reports/{subscription}/resume",
+        "/api/trials/T1/reopen",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,7 @@ def body(content: Any) -> dict[str, Any]:
 SUB, SCHED = "/api/subscriptions/{subscription}", "/api/scheduled-reports/{subscription}"
 MAILS, LETTERS = "/api/reports/emails", "/api/dead-letters"
 ROUTES = [
+    Route("POST", f"{SUB}/confirm", denied=NOT_OWNER),
     Route("GET", "/api/subscriptions", other=200, other_sees_nothing=True),
     Route("POST", "/api/subscriptions", 201, denied=NOT_OWNER, other=422, arguments=body(weekly())),
     Route("GET", SUB),
@@ -91,6 +110,9 @@ ROUTES = [
     Route("DELETE", SCHED, 204, denied=NOT_OWNER),
     Route("POST", f"{SCHED}/pause", denied=NOT_OWNER),
     Route("POST", f"{SCHED}/resume", denied=NOT_OWNER),
+    Route(  # no data of the period stands here
+        "POST", "/api/reports/preview", 409, denied={"service": 403}, other=422, arguments=body(SCHEDULED)
+    ),
     Route("POST", f"{SCHED}/run", 202, denied=NOT_OWNER),
     Route("GET", f"{SCHED}/executions"),
     Route("GET", "/api/report-executions/{job}/download", 307, denied={"service": 403}),
@@ -201,7 +223,12 @@ ROUTES = [
         other=403,
         arguments=body({"name": "Default"}),
     ),
+    Route(
+        "PUT", "/api/organisations/default/logo", 200, "admin", ADMINS_ONLY, other=403, arguments=body(LOGO)
+    ),
+    Route("DELETE", "/api/organisations/default/logo", 200, "admin", ADMINS_ONLY, other=403),
     Route("GET", "/api/trace/{report}", 200, denied={"service": 403}),
+    Route("GET", "/api/report-manifests/{report}", 200, denied={"service": 403}),
     Route("GET", "/api/trace/{report}/documents", 410, denied={"service": 403}),
     Route(
         "GET",
@@ -213,6 +240,26 @@ ROUTES = [
         other_sees_nothing=True,
     ),
     Route("POST", f"{LETTERS}/{{letter}}/requeue", 200, "manager", MANAGERS_ONLY),
+    Route("GET", "/api/held-reports", 200, "manager", MANAGERS_ONLY, other=200, other_sees_nothing=True),
+    Route(
+        "POST",
+        "/api/report-executions/{held}/release",
+        200,
+        "manager",
+        MANAGERS_ONLY,
+        arguments=body({"sha256": LOOKED_AT, "meaning": "approval", "reason": "Looked at"}),
+    ),
+    Route(
+        "POST",
+        "/api/report-executions/{held}/reject",
+        200,
+        "manager",
+        MANAGERS_ONLY,
+        arguments=body({"sha256": LOOKED_AT, "reason": "A test file"}),
+    ),
+    Route("GET", "/api/holds", 200, "manager", MANAGERS_ONLY, other=200, other_sees_nothing=True),
+    Route("PUT", "/api/holds/{report}", 200, "manager", MANAGERS_ONLY, arguments=body(HOLD)),
+    Route("DELETE", "/api/holds/{report}", 204, "manager", MANAGERS_ONLY),
     Route(
         "POST",
         f"{LETTERS}/requeue",
@@ -231,9 +278,13 @@ ROUTES = [
 #: What the table calls by a fixed name, as the documentation calls it.
 _FIXED = {
     "/trials/T1": "/trials/{trial}",
+    "/organisations/default/logo": "/organisations/{organisation}/logo",
     "/organisations/default": "/organisations/{organisation}",
     "{report}/documents": "{report}/{figure}",
     "/trace/{report}": "/trace/{subscription}",
+    "/holds/{report}": "/holds/{subscription}",
+    "/report-manifests/{report}": "/report-manifests/{subscription}",
+    "/report-executions/{held}": "/report-executions/{job}",
     "/reports/emails/{delivery}": "/reports/emails/{edition}",
 }
 _OPENAPI_NAMES = {
@@ -276,6 +327,9 @@ def test_what_is_public_is_known_by_name() -> None:
         "/webhooks/sendgrid",
         "/r/{token}",
         "/unsubscribe/{token}",
+        "/v/{code}",
+        "/.well-known/report-keys.json",
+        "/confirm-address/{token}",
     }
 
 
@@ -299,8 +353,12 @@ def test_every_caller_hears_what_the_table_says(
     assert foreign.status_code == route.other, foreign.text
     if route.other_sees_nothing:
         assert foreign.json()["items"] == []
+    noted = database.audit.count_documents({"actor": f"usr_default_{route.role}"})
     own = api.as_(f"usr_default_{route.role}").call(route.method, path, **arguments)
     assert own.status_code == route.status, own.text
+    if route.method != "GET" and own.ok and route.path not in CHANGES_NOTHING:
+        after = database.audit.count_documents({"actor": f"usr_default_{route.role}"})
+        assert after > noted, "what changes something leaves a row in the audit log"
 
 
 @pytest.mark.parametrize(

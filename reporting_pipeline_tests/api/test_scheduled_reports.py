@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import Api, weekly
-from reporting_pipeline_tests.api.world import populate
+from reporting_pipeline_tests.api.world import SUBSCRIPTION, populate
 from reporting_pipeline_tests.waiting import PATIENCE
 
 BODY: dict[str, Any] = {
@@ -217,3 +218,45 @@ def test_another_type_keeps_the_parameters_it_knows_and_every_schema_is_told(man
     assert items["data_listing"]["parameters"]["properties"]["table"]["default"] == "adverse_events"
     assert all(one["parameters"]["additionalProperties"] is False for one in items.values())
     assert "participant" in items["trial_activity"]["audiences"]
+
+
+def test_executions_tell_whose_place_their_file_took_and_what_took_theirs(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    names = populate(database, objects)
+    subscriber = serve().as_("usr_default_subscriber")
+
+    def told() -> tuple[str | None, str | None]:
+        one = subscriber.get(f"/api/scheduled-reports/{SUBSCRIPTION}/executions").json()["items"][0]
+        return one["supersedes"], one["superseded_by"]
+
+    assert told() == (None, None)
+    database.jobs.update_one({"_id": names["job"]}, {"$set": {"restates": "a" * 64}})
+    report = database.reports.find_one({"_id": names["report"]}) or {}
+    kept = ("sha256", "key", "rendered_at", "data_as_of", "dataset_versions")
+    anew = {
+        "superseded": [{name: report[name] for name in kept}],
+        "rendered_at": report["rendered_at"] + timedelta(hours=1),
+        "sha256": "b" * 64,
+    }
+    database.reports.update_one({"_id": names["report"]}, {"$set": anew})
+    assert told() == ("a" * 64, None), "drawn again from the same data"
+    changed = {"dataset_versions": {"T1": "1" * 16}}
+    database.reports.update_one({"_id": names["report"]}, {"$set": changed})
+    assert told() == ("a" * 64, "b" * 64)
+
+
+def test_of_eight_equal_ones_at_once_one_is_made_and_the_others_name_it(
+    manager: Api, database: Database
+) -> None:
+    body = {**BODY, "name": "Eight at once"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: manager.post("/api/scheduled-reports", json=body), range(8)))
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+    made = next(answer.json()["id"] for answer in answers if answer.status_code == 201)
+    refused = {answer.json().get("existing") for answer in answers if answer.status_code == 409}
+    assert refused == {made}
+    assert database.subscriptions.count_documents({"name": "Eight at once"}) == 1
+    counted = database.subscription_counts.find_one({"_id": "default"}) or {}
+    assert counted["count"] == database.subscriptions.count_documents({"organisation": "default"})

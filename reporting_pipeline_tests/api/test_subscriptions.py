@@ -308,3 +308,24 @@ def test_every_change_is_in_the_audit_log(api: Api) -> None:
     ]
     assert {event["actor"] for event in events} == {"usr_default_subscriber"}
     assert "@" not in str(events)
+
+
+def test_what_was_asked_about_is_confirmed(subscriber: Api, database: Database) -> None:
+    body = created(subscriber)
+    address = f"/api/subscriptions/{body['subscriptionId']}"
+    assert (body["confirmedAt"], body["confirmBy"]) == (None, None)
+    asked = datetime(2026, 12, 1, tzinfo=UTC)
+    long_ago = datetime(2025, 12, 1, tzinfo=UTC)
+    database.subscriptions.update_one(
+        {"_id": body["subscriptionId"]}, {"$set": {"confirmation_asked_at": asked, "created_at": long_ago}}
+    )
+    assert subscriber.get(address).json()["confirmBy"] == "2026-12-31T00:00:00Z"
+    answer = subscriber.post(f"{address}/confirm")
+    assert answer.status_code == 200
+    assert answer.json()["confirmBy"] is None
+    assert answer.json()["confirmedAt"]
+    assert answer.headers["ETag"] == '"2"'
+    assert subscriber.get(address).json() == answer.json()
+    assert database.audit.count_documents({"action": "subscription.confirmed"}) == 1
+    assert subscriber.delete(address).status_code == 204
+    assert subscriber.post(f"{address}/confirm").status_code == 404

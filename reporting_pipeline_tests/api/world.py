@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import report_id
+from reporting_pipeline.domain.proof import SigningKey, manifest_of
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.stores import deliveries as ledger
-from reporting_pipeline.stores import documents, editions, lifecycle, reports, subscriptions
+from reporting_pipeline.stores import documents, editions, holds, lifecycle, reports, subscriptions
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 
@@ -20,6 +22,8 @@ SUBSCRIPTION = "sub_world"
 PERIOD = "2026-11-16"
 EDITION = f"weekly:{PERIOD}"
 DOCUMENT = "doc_" + "0" * 24
+CODE = "k7q2m4tzw6xa5b3c"
+SIGNING = SigningKey.of(b"world" + b"." * 27)
 REGISTERED = "registered@default.example"
 
 
@@ -81,6 +85,8 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
         b"hello",
         NOW,
     )
+    held = _held(database, objects)
+    holds.place_hold(database, objects, report, "critical", "Kept for the board", OWNER, NOW, "default")
     return {
         "subscription": SUBSCRIPTION,
         "job": job["_id"],
@@ -91,15 +97,36 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
         "user": OWNER,
         "email": REGISTERED,
         "report": report,
+        "held": held,
     }
 
 
-def _report(database: Database, objects: ObjectStore) -> str:
-    identifier = report_id(Cadence.WEEKLY, PERIOD, SUBSCRIPTION)
-    file = objects.put("reports/weekly/2026-11-16/sub_world/x.pdf", b"%PDF-1.7 world", "application/pdf")
+#: What the file of each report is.
+FILE = b"%PDF-1.7 world"
+
+
+def _held(database: Database, objects: ObjectStore) -> str:
+    """A job whose report waits for its release; its id."""
+    mine = subscription("sub_held").model_copy(update={"name": "Held"})
+    stored = subscriptions.create_subscription(database, mine, NOW)
+    job = lifecycle.run_now(database, stored, Period.from_key(Cadence.WEEKLY, PERIOD), OWNER, NOW)
+    _report(database, objects, "sub_held", "heldheldheldheld")
+    reasons = [{"concern": "total_fell", "trial": "T1", "said": "visits were 12 and are 3 now"}]
+    held = {"state": JobState.HELD.value, "rendered_at": NOW, "held": {"reasons": reasons, "at": NOW}}
+    database.jobs.update_one({"_id": job["_id"]}, {"$set": held})
+    database.reports.update_one({"subscription": "sub_held"}, {"$set": {"held": reasons}})
+    return str(job["_id"])
+
+
+def _report(
+    database: Database, objects: ObjectStore, subscription: str = SUBSCRIPTION, code: str = CODE
+) -> str:
+    identifier = report_id(Cadence.WEEKLY, PERIOD, subscription)
+    key = f"reports/weekly/{PERIOD}/{subscription}/x.pdf"
+    file = objects.put(key, FILE, "application/pdf")
     stored = reports.StoredReport(
         id=identifier,
-        subscription=SUBSCRIPTION,
+        subscription=subscription,
         organisation="default",
         cadence="weekly",
         period=PERIOD,
@@ -114,6 +141,8 @@ def _report(database: Database, objects: ObjectStore) -> str:
         dataset_versions={"T1": "0" * 16},
         code_version="test",
         rendered_at=NOW,
+        code=code,
     )
-    reports.save_reports(database, [stored])
+    envelope = SIGNING.sign(manifest_of(stored.__dict__, "11"))
+    reports.save_reports(database, [replace(stored, proof=reports.proof_record(envelope))])
     return identifier

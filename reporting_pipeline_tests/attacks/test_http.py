@@ -12,9 +12,10 @@ import pytest
 from pymongo import MongoClient
 
 from reporting_pipeline.api.app import create_app
-from reporting_pipeline.api.refusals import NOTED_OF_A_NETWORK, network_of
 from reporting_pipeline.delivery.links.masking import LinkMask
 from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.usecases.callers.origins import network_of
+from reporting_pipeline.usecases.callers.refusals import NOTED_OF_A_NETWORK
 from reporting_pipeline_tests.api.conftest import Api, Server
 from reporting_pipeline_tests.attacks.world import ENTITLED, World, document_id, mark
 
@@ -204,12 +205,16 @@ def test_strangers_are_noted_and_fill_no_log(world: World) -> None:
     [
         ("203.0.113.77", "203.0.113"),
         ("2001:db8:1:2:3::4", "2001:0db8:0001:0002"),
+        ("::ffff:203.0.113.77", "203.0.113"),
+        ("203.0.113.77:4711", "203.0.113"),
+        ("[2001:db8:1:2:3::4]:4711", "2001:0db8:0001:0002"),
+        ("[2001:db8:1:2:3::4]", "2001:0db8:0001:0002"),
         ("", "unknown"),
         ("a name", "unknown"),
     ],
 )
 def test_strangers_are_counted_by_network(address: str, network: str) -> None:
-    assert network_of({"client": (address, 1)}) == network
+    assert network_of(address) == network
 
 
 def subscribed(recipient: dict[str, str], trials: list[str]) -> dict[str, object]:

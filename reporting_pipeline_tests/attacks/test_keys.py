@@ -10,14 +10,14 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.api.keys import SharedSecret
-from reporting_pipeline.api.pagination import Cursors
-from reporting_pipeline.api.tokens import mint_token
 from reporting_pipeline.console.sessions import Cookies
 from reporting_pipeline.delivery.links.tokens import link_token, read_link_token
 from reporting_pipeline.settings import Settings, SettingsError, load_settings
 from reporting_pipeline.stores.audit import audit_keys
+from reporting_pipeline.usecases.callers.cursors import Cursors
+from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.tokens import mint_token
 
 OLD, NEW, OTHER = ("8f3a1c9e5d7b2046" * 2, "b17e4d9c02a6f835" * 2, "3d5f7a9b1c0e2846" * 2)
 BARE, ROTATING, GONE = OLD, f"b:{NEW},0:{OLD}", f"b:{NEW}"

@@ -11,11 +11,14 @@ from collections.abc import Callable
 import pytest
 import requests
 
+from reporting_pipeline.domain.access import User
+from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline_tests.api.conftest import ROLES, Api
 from reporting_pipeline_tests.attacks.world import (
     DOCUMENTS,
     EDITION,
     ENTITLED,
+    NOW,
     SHARED,
     World,
     document_id,
@@ -72,7 +75,9 @@ def walked(person: Api, path: str) -> list[requests.Response]:
 def test_documents(world: World, role: str, entitled: str) -> None:
     person, allowed = world.person(role, entitled), own_documents(entitled)
     for name, (trial, site, _, _) in DOCUMENTS.items():
-        for path, good in (("", 200), ("/file", 307), ("/versions", 200)):
+        # Pictures and words as somebody wrote them are not for participants, of their own record neither.
+        file = 404 if entitled == "participant" else 307
+        for path, good in (("", 200), ("/file", file), ("/versions", 200)):
             answer = person.get(f"/api/documents/{document_id(name)}{path}")
             assert answer.status_code == good if name in allowed else answer.status_code in DENIED, path
             assert foreign_marks(answer, allowed) == []
@@ -80,8 +85,10 @@ def test_documents(world: World, role: str, entitled: str) -> None:
         assert foreign_marks(filtered, allowed) == []
     pages = walked(person, "/api/documents")
     assert all(foreign_marks(page, allowed) == [] for page in pages)
-    seen = {name for name in DOCUMENTS for page in pages if mark(name) in page.text}
+    seen = {name for name in DOCUMENTS for page in pages if document_id(name) in page.text}
     assert seen == allowed, "what is theirs is there"
+    if entitled == "participant":
+        assert not any(mark(name) in page.text for name in DOCUMENTS for page in pages)
 
 
 @pytest.mark.parametrize(("role", "entitled"), PEOPLE)
@@ -243,3 +250,23 @@ def test_editions_are_opened_and_explained_at_home(world: World, role: str) -> N
     assert answer.status_code == 200
     assert (answer.json()["reason"], answer.json()["result"]) == (None, {})
     assert answer.json()["jobs"] == 1
+
+
+@pytest.mark.parametrize(("role", "entitled"), list(itertools.product(ROLES, ENTITLED)))
+def test_figures_of_a_whole_trial_are_told_to_whoever_releases_and_sees_all_of_it(
+    world: World, role: str, entitled: str
+) -> None:
+    """A report of one site waits for a person: why, is figures over all sites."""
+    job = world.jobs["site"]
+    reasons = [
+        {"concern": "total_fell", "trial": trial, "said": f"visits of {trial or 'all'} were 41 and are 7 now"}
+        for trial in ("T1", "T2", "")
+    ]
+    world.database.jobs.update_one({"_id": job}, {"$set": {"held": {"reasons": reasons, "at": NOW}}})
+    record = world.database.users.find_one({"_id": f"usr_{role}_{entitled}"})
+    assert record is not None
+    found = Scoped(world.database, User.from_record(record)).job(job)
+    told = {one["trial"] for one in found["held"]["reasons"]} if found else set()
+    whole = {"all": {"T1", "T2", ""}, "board": {"T1", "T2", ""}, "trial": {"T1", ""}, "site": {""}}
+    assert told == (whole.get(entitled, set()) if role in {"manager", "admin"} else set())
+    assert found is None or found["held"]["at"] == NOW

@@ -6,9 +6,10 @@ import time
 from datetime import timedelta
 
 import pytest
-from dagster import DagsterRun, RunRequest
+from dagster import DagsterRun, RunRequest, RunsFilter
 from dagster._core.events import DagsterEvent, DagsterEventType
 
+from reporting_pipeline.automation.control import end_dead_runs
 from reporting_pipeline.automation.tags import RANGE_END, RANGE_START
 from reporting_pipeline_tests.automation.crank import Crank
 
@@ -73,6 +74,15 @@ def test_a_run_killed_before_its_first_heartbeat_is_buried_too(crank: Crank, req
     crank.clock.follow_the_machine()
     assert len(crank.sensor("edition_sensor")) == 1
     assert status(crank, run) == "FAILURE"
+
+
+def test_how_long_a_run_may_take_to_start_is_a_setting(crank: Crank, request_: RunRequest) -> None:
+    run = started(crank, request_, ago=timedelta(seconds=40))
+    crank.clock.follow_the_machine()
+    records = crank.instance.get_run_records(RunsFilter(run_ids=[run.run_id]))
+    quick = crank.settings.model_copy(update={"start_up_seconds": 30})
+    assert end_dead_runs(crank.instance, crank.database, records, crank.clock.at, crank.settings) == set()
+    assert end_dead_runs(crank.instance, crank.database, records, crank.clock.at, quick) == {run.run_id}
 
 
 def test_a_long_run_that_has_just_removed_its_heartbeat_is_not_buried_while_it_ends(

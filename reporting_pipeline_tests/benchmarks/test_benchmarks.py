@@ -21,11 +21,14 @@ SAID: Mapping[str, set[str]] = {
     },
     "aggregate": {"documents", "rows", "wall_s", "documents_per_second", "peak_mb"},
     "due": {"schedules", "due", "jobs", "due_planned_seconds", "nothing_due_seconds"},
+    "batch": {"documents", "bytes", "new_s", "again_s", "new_cpu_s", "again_cpu_s"},
     "api": {"subscriptions", "connections", "read", "list", "create"},
+    "console": {"subscriptions", "pages", "slowest", "slowest_ms"},
     "kill_delivery": {"deliveries", "with_events", "without_events", "outbox"},
     "lineage": {"sqlite", "slowest_s"},
     "rows": {"rows", "format", "cpu_s", "wall_s", "peak_mb"},
-    "run_now": {"reports", "median_s", "worst_s"},
+    "run_now": {"reports", "median_s", "worst_s", "parts_s"},
+    "scale": {"predicted", "wall_s", "first_to_break", "shards", "check"},
 }
 
 

@@ -76,7 +76,7 @@ class House:
         """Name and value of the cookie of a new session."""
         cookies = Cookies(self.settings)
         answer = Response()
-        cookies.write(answer, begin_session(self.database, user, NOW))
+        cookies.write(answer, begin_session(self.database, user, NOW, NOW))
         value = answer.headers["set-cookie"].split(";")[0].partition("=")[2]
         return cookies.name, value
 
@@ -91,7 +91,9 @@ class House:
 def house(
     database: Database, objects: ObjectStore, settings: Settings, organisations: None
 ) -> Iterator[House]:
-    chosen = settings.model_copy(update={"requests_per_minute": 1_000_000})
+    chosen = settings.model_copy(
+        update={"requests_per_minute": 1_000_000, "dagster_url": "https://dagster.default.example"}
+    )
     # The tests' clock stands in the past, and the server removes what is over by its own.
     database.console_sessions.drop_indexes()
     with Server(sidecar_of(create_app(chosen, database, objects, clock=lambda: NOW))) as server:

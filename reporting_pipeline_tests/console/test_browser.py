@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.api.world import SUBSCRIPTION, populate
+from reporting_pipeline_tests.api.world import CODE, DOCUMENT, SUBSCRIPTION, populate
 from reporting_pipeline_tests.console.chromium import chromium, needs_chromium
 from reporting_pipeline_tests.console.conftest import House
 
@@ -21,15 +21,28 @@ PAGES = (
     "/console/",
     "/console/subscribe",
     "/console/schedules",
+    "/console/confirm",
     "/console/operate",
     "/console/people",
+    "/console/people/new",
+    "/console/people/usr_default_subscriber",
+    "/console/trials",
+    "/console/trials/T1",
+    "/console/trials/T1/close",
+    "/console/organisations",
+    "/console/organisations/default",
     "/console/audit",
     "/console/documents",
+    "/console/documents/new",
+    f"/console/documents/{DOCUMENT}",
     "/docs",
     f"/console/reports/{SUBSCRIPTION}",
     f"/console/reports/{SUBSCRIPTION}/change",
     f"/console/reports/{SUBSCRIPTION}/end",
 )
+
+#: What somebody sees who comes by a link of a mail or of a cover, signed in or not.
+BY_LINK = (f"/v/{CODE}", "/v/aaaaaaaaaaaaaaaa", "/r/x", "/unsubscribe/x", "/confirm-address/x")
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +143,9 @@ def test_axe_finds_nothing_on_any_page(
         ]
     context.close()
     stranger = browser.new_context(color_scheme=scheme).new_page()  # type: ignore[arg-type]
-    stranger.goto(house.base + "/console/sign-in")
-    found += [one["id"] for one in Axe().run(stranger).response["violations"]]
+    for path in ("/console/sign-in", *BY_LINK):
+        stranger.goto(house.base + path)
+        found += [f"{path}: {one['id']}" for one in Axe().run(stranger).response["violations"]]
     stranger.context.close()
     assert found == []
     assert [one for one in complaints if "Content Security Policy" in one] == []
@@ -141,11 +155,20 @@ def test_axe_finds_nothing_on_any_page(
 def test_no_page_is_wider_than_the_screen(
     house: House, browser: Browser, database: Database, objects: ObjectStore, width: int
 ) -> None:
-    populate(database, objects)
-    database.subscriptions.update_one({"_id": SUBSCRIPTION}, {"$set": {"name": "W" * 200}})
+    ids = populate(database, objects)
+    long = "W" * 200
+    database.subscriptions.update_one({"_id": SUBSCRIPTION}, {"$set": {"name": long}})
+    omissions = [{"trial": "T1", "part": "trial", "reason": long}]
+    database.jobs.update_many({}, {"$set": {"error": long, "omissions": omissions}})
+    database.jobs.update_one(
+        {"_id": ids["held"]}, {"$set": {"held.reasons": [{"trial": "T1", "said": long}]}}
+    )
+    database.deliveries.update_many({}, {"$set": {"error": long}})
+    database.documents.update_one({"_id": DOCUMENT}, {"$set": {"title": long, "note": long}})
+    of_jobs = [f"/console/jobs/{ids[name]}" for name in ("job", "held")]
     context = opened(house, browser, "usr_default_admin", viewport={"width": width, "height": 800})
     page = context.new_page()
-    for path in PAGES:
+    for path in (*PAGES, *of_jobs, f"/console/documents/{DOCUMENT}/correct", f"/console/{long}"):
         page.goto(house.base + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     context.close()

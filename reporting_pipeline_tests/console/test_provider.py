@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -67,9 +69,9 @@ def federated(
         yield House(server.base, chosen, database)
 
 
-def back_from_provider(browser: Browser, user: str) -> str:
+def back_from_provider(browser: Browser, user: str, more: str = "") -> str:
     """Go to the provider, say there that one is `user`, and return the address it sends one back to."""
-    away = browser.get("/console/sign-in/provider?next=/console/subscribe").headers["location"]
+    away = browser.get(f"/console/sign-in/provider?next=/console/subscribe{more}").headers["location"]
     assert "code_challenge_method=S256" in away
     answer = requests.post(away, data={"sub": user}, timeout=60, allow_redirects=False)
     assert answer.status_code == 302, answer.text
@@ -125,6 +127,33 @@ def test_the_answer_to_another_sign_in_is_refused(federated: House) -> None:
     assert code is not None
     mine = back_from_provider(other, "usr_default_subscriber")
     assert other.get(re.sub(r"code=[^&]+", f"code={code[1]}", mine)).status_code == 403
+
+
+@pytest.mark.parametrize("said", [None, 60, -3600, "yesterday"])
+def test_when_somebody_signed_in_is_what_the_provider_says_and_nothing_else(
+    federated: House, issuer: str, said: float | str | None
+) -> None:
+    """`said`: seconds before now, as `auth_time`; -3600: an hour from now, which cannot be."""
+    told = said if said is None or isinstance(said, str) else int(time.time() - said)
+    requests.put(
+        f"{issuer}/users/usr_default_manager", json={"auth_time": told}, timeout=60
+    ).raise_for_status()
+    browser = federated.stranger()
+    assert browser.get(back_from_provider(browser, "usr_default_manager")).status_code == 303
+    (session,) = federated.database.console_sessions.find({"user": "usr_default_manager"})
+    kept = session["authenticated_at"]
+    assert (kept.timestamp() if kept else None) == (told if said == 60 else None)
+
+
+def test_for_a_signature_the_provider_has_to_ask_anew(federated: House) -> None:
+    browser = federated.stranger()
+    page = browser.get("/console/sign-in?anew=1&next=/console/jobs/job_1").text
+    (way,) = re.findall(r'href="(/console/sign-in/provider[^"]+)"', page)
+    away = parse_qs(urlsplit(browser.get(unescape(way)).headers["location"]).query)
+    assert (away["prompt"], away["max_age"]) == (["login"], ["0"])
+    usual = browser.get("/console/sign-in/provider").headers["location"]
+    assert "prompt=" not in usual
+    assert browser.get(back_from_provider(browser, "usr_default_manager", "&anew=1")).status_code == 303
 
 
 def test_an_unencrypted_provider_is_refused_where_people_are() -> None:

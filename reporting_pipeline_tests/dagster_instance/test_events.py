@@ -234,5 +234,5 @@ def test_switched_off_nothing_that_leans_on_internals_is_loaded(tmp_path: Path) 
         "from dagster import DagsterInstance; import reporting_pipeline.definitions; "
         f"DagsterInstance.from_config({str(tmp_path)!r}).get_dynamic_partitions('trials')"
     )
-    assert _loaded(code) == {"events"}
+    assert _loaded(code) == {"events", "switches"}
     assert _loaded("import reporting_pipeline.dagster_instance.sqlite") >= {"event_log", "partition_health"}

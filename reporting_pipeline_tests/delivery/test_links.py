@@ -17,7 +17,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from reporting_pipeline.delivery.links.masking import mask_links_in_logs
-from reporting_pipeline.delivery.links.report_links import open_link
+from reporting_pipeline.delivery.links.report_links import open_link, superseded_by
+from reporting_pipeline.delivery.links.superseded import superseded_page
 from reporting_pipeline.delivery.links.tokens import (
     link_token,
     read_link_token,
@@ -233,3 +234,53 @@ def test_the_access_log_holds_no_link(kind: str) -> None:
         access.removeHandler(handler)
     assert f'"GET /{kind}/<masked>?x=1 HTTP/1.1" 404' in heard.getvalue()
     assert "c2VjcmV0" not in heard.getvalue()
+
+
+def test_a_link_to_a_report_that_was_made_again_says_what_took_its_place_and_opens_both(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    delivery = delivered(database, objects)
+    token = token_of(settings, delivery)
+    sent_at = NOW - timedelta(hours=1)
+    database["deliveries"].update_one({"_id": delivery["_id"]}, {"$set": {"sent_at": sent_at}})
+    assert superseded_by(database, settings, token, NOW) is None
+    report = database["reports"].find_one({"_id": delivery["report"]})
+    assert report is not None
+    objects.put("reports/newer.pdf", b"newer", "application/pdf")
+    kept = ("sha256", "key", "rendered_at", "shown", "subject", "audience")
+    whole = {"data_as_of": NOW, "dataset_versions": {}}
+    was = {**whole, **{name: report[name] for name in (*kept, *whole) if name in report}}
+    newer = {"sha256": "b" * 64, "key": "reports/newer.pdf", "rendered_at": NOW, "superseded": [was]}
+    drawn_again = {**newer, "dataset_versions": was["dataset_versions"]}
+    database["reports"].update_one({"_id": report["_id"]}, {"$set": drawn_again})
+    assert superseded_by(database, settings, token, NOW) is None, "the same data, drawn anew"
+    newer["dataset_versions"] = {"T1": "corrected"}
+    database["reports"].update_one({"_id": report["_id"]}, {"$set": newer})
+    found = superseded_by(database, settings, token, NOW)
+    assert found is not None
+    assert (found.sha256, found.by_sha256) == (report["sha256"], "b" * 64)
+    page = superseded_page(settings, found)
+    assert report["sha256"] in page
+    assert "?file=newest" in page
+    for as_sent, body in ((False, b"newer"), (True, FILE)):
+        url = open_link(database, objects, settings, token, NOW, as_sent=as_sent)
+        assert url is not None
+        with urllib.request.urlopen(url) as answer:  # noqa: S310 - a URL of the embedded server
+            assert answer.read() == body
+
+
+def test_a_file_that_showed_more_than_its_reader_may_see_now_is_not_given_out(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    delivery = delivered(database, objects)
+    token = token_of(settings, delivery)
+    database["deliveries"].update_one({"_id": delivery["_id"]}, {"$set": {"sent_at": NOW}})
+    more = [{"trial": "SECRET", "sites": None}]
+    was = {"sha256": "c" * 64, "key": "reports/more.pdf", "rendered_at": NOW, "shown": more}
+    later = {"rendered_at": NOW + timedelta(hours=1), "superseded": [was]}
+    database["reports"].update_one({"_id": delivery["report"]}, {"$set": later})
+    at = NOW + timedelta(hours=2)
+    assert superseded_by(database, settings, token, at) is None
+    url = open_link(database, objects, settings, token, at, as_sent=True)
+    assert url is not None
+    assert "more.pdf" not in url

@@ -21,6 +21,8 @@ VALUES: dict[str, Any] = {
         "REPORTING_PUBLIC_URL": "https://reports.trials.test",
         "REPORTING_S3_BUCKET": "reports-bucket",
         "REPORTING_JWKS_URL": "https://id.trials.test/keys",
+        "REPORTING_OIDC_ISSUER": "https://id.trials.test",
+        "REPORTING_OIDC_CLIENT_ID": "reporting",
         "REPORTING_EMAIL_FROM": "reports@trials.test",
         "DAGSTER_POSTGRES_HOST": "postgres.stores.svc",
     },

@@ -127,6 +127,23 @@ def test_a_range_s_events_are_one_write_everywhere(where: str) -> None:
     assert "DAGSTER_EVENT_BATCH_SIZE" in VARIABLES[where]
 
 
+def test_the_chart_says_of_every_setting_that_one_machine_gives_where_it_stands() -> None:
+    """One that only compose has is one that the chart's reader does not know of."""
+    settings = yaml.safe_load((artefacts.CHART / "values.yaml").read_text())["settings"]
+    given = {name for name in VARIABLES["compose/api"] if name.startswith("REPORTING_")}
+    assert given - set(settings) - VARIABLES["chart's secret"] == {"REPORTING_ENVIRONMENT"}
+
+
+def test_behind_a_proxy_its_word_is_believed_by_the_setting_alone() -> None:
+    """Else all who come without a token come from one network, or uvicorn believes by rules of its own."""
+    serving = [command for command in COMMANDS.values() if command[0] == "uvicorn"]
+    assert len(serving) >= 3
+    assert all("--no-proxy-headers" in command for command in serving)
+    assert "REPORTING_TRUSTED_PROXIES" in VARIABLES["compose/api"]
+    values = yaml.safe_load((artefacts.CHART / "values.yaml").read_text())
+    assert values["settings"]["REPORTING_TRUSTED_PROXIES"]
+
+
 def test_every_variable_of_the_instance_files_is_given() -> None:
     wanted = set(re.findall(r"env: ([A-Z0-9_]+)", (artefacts.DEPLOY / "dagster.yaml").read_text()))
     assert wanted <= VARIABLES["compose/daemon"]

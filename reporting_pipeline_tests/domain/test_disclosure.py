@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.thumbnails import Thumbnail
 
 
 def dataset() -> TrialDataset:

@@ -9,10 +9,11 @@ import pytest
 
 from reporting_pipeline.domain.clinical.reading import Reading
 from reporting_pipeline.domain.clinical.rows import rows_of
-from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
 from reporting_pipeline.domain.figures import Figure, TrialFigures, Value, figures_for, total
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.domain.thumbnails import Thumbnail
 
 WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
 NAN = float("nan")

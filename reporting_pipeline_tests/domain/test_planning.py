@@ -8,19 +8,25 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import (
     PlanRules,
+    follow_up_record,
     job_id,
     period_of,
     plan_due,
     plan_first,
     plan_jobs,
     plan_period,
+    restatement_record,
+    run_now_record,
 )
+from reporting_pipeline.domain.restatements import OnRestatement
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, occurrences, window_of
 from reporting_pipeline.domain.subscriptions import CatchUp, Subscription
+from reporting_pipeline_tests.record_types import check_job
 
 WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))  # closes on Monday 2026-11-23, 00:00 UTC
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -199,6 +205,28 @@ def test_a_job_record_holds_what_the_pipeline_needs() -> None:
         "2026-11-23",
     )
     assert (job["state"], job["due_at"], job["attempts"], job["error"]) == ("pending", CLOSED, 0, None)
+
+
+def test_every_way_to_a_job_gives_a_whole_record() -> None:
+    one = subscription(Schedule(time="00:00"))
+    (job,) = plan_jobs([one], WEEK, CLOSED)
+    run = run_now_record(one, WEEK, 1, "usr_2", CLOSED)
+    whole = follow_up_record(job, CLOSED)
+    restated = restatement_record(whole, "9f" * 32, 1, OnRestatement.TELL, CLOSED)
+
+    for record in (job, run, whole, restated):
+        check_job(record)
+    assert (run["requested_by"], run["occurrence"], run["on_demand"]) == ("usr_2", "run-1", True)
+    assert (whole["follows"], restated["restates"]) == (job["_id"], "9f" * 32)
+    assert len({job["_id"], run["_id"], whole["_id"], restated["_id"]}) == 4
+
+
+@pytest.mark.parametrize("change", [{"due": 1}, {"due_at": "soon"}, {"period": None}])
+def test_a_record_of_another_type_is_told_from_one(change: dict[str, Any]) -> None:
+    (job,) = plan_jobs([subscription(Schedule(time="00:00"))], WEEK, CLOSED)
+
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        check_job({**job, **change})
 
 
 def test_a_daemon_that_slept_finds_each_period_of_what_it_missed() -> None:

@@ -27,6 +27,7 @@ from reporting_pipeline_tests.automation.crank import Crank, dagster_instance, o
 from reporting_pipeline_tests.end_to_end import raw_tables
 from reporting_pipeline_tests.end_to_end.raw_tables import Week, key_figures
 from reporting_pipeline_tests.reports.reading import page_texts
+from reporting_pipeline_tests.spare_databases import drop
 
 WHOLE: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 TWO_SITES = (("701", "710"), ())
@@ -74,7 +75,7 @@ def edition(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> I
         crank.complete()
         assert crank.edition_state() == "completed"
         yield crank
-    database.client.drop_database(database.name)
+    drop(database)
     client.delete_bucket(Bucket=settings.s3_bucket)
     client.close()
 

@@ -173,7 +173,7 @@ def test_the_commands_take_in_and_say_what_they_did(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from reporting_pipeline.cli.operate import import_documents as command
+    from reporting_pipeline.cli.operate import importing as command
     from reporting_pipeline.cli.operate.stores import Stores
 
     monkeypatch.setattr(command, "open_stores", lambda: Stores(settings, database, objects))

@@ -130,3 +130,31 @@ def test_no_text_crashes_the_reading(text: str) -> None:
     documents, understanding = read(text)
     assert len(documents) <= text.count("\n") + text.count(",") + 1
     assert isinstance(understanding.findings, list)
+
+
+@pytest.mark.parametrize(
+    ("kind", "read_as"),
+    [("ADVERSE_EVENT", "adverse_event"), ("Adverse Event", "adverse_event"), ("lab-sheet", "lab_sheet")]
+    + [(kind, kind) for kind in ("ADVERSE EVENTS", "nonsense", "")],
+)
+def test_a_kind_is_read_in_its_spellings(kind: str, read_as: str) -> None:
+    (document,), _ = read(json.dumps({**WHOLE, "kind": kind}))
+    assert document.kind == read_as
+
+
+def test_a_field_that_stands_twice_is_told() -> None:
+    line = json.dumps(WHOLE)
+    (document,), understanding = read(line[:-1] + ', "data": {"serious": "Y", "term": "A", "serious": "N"}}')
+    assert document.data == {"serious": "N", "term": "A"}
+    assert codes(understanding) == [
+        ("in.ndjson:1", "duplicate_field", "serious"),
+        ("in.ndjson:1", "duplicate_field", "data"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"), [("null", "null"), ("[1]", "a list"), ("true", "true"), ('"x"', "'x'")]
+)
+def test_what_a_line_holds_is_said_in_the_words_of_json(line: str, what: str) -> None:
+    _, understanding = read(line + "\n" + json.dumps(WHOLE))
+    assert understanding.findings[0].detail == f"The line holds {what} where a JSON object is expected."

@@ -29,6 +29,7 @@ from reporting_pipeline.stores.restores import (
 )
 from reporting_pipeline.stores.upkeep import last_upkeep
 from reporting_pipeline_tests.operations.ledger import Ledger
+from reporting_pipeline_tests.spare_databases import drop
 
 KEY = bytes(range(32))
 
@@ -37,7 +38,7 @@ KEY = bytes(range(32))
 def empty(database: Database) -> Iterator[Database]:
     other = database.client.get_database(f"{database.name}_r", codec_options=database.codec_options)
     yield other
-    other.client.drop_database(other.name)
+    drop(other)
 
 
 def test_an_object_is_missing_only_where_it_is_not_there_however_a_store_orders_its_keys(

@@ -14,10 +14,11 @@ from PIL import Image
 
 from reporting_pipeline.domain.clinical.reading import Reading
 from reporting_pipeline.domain.clinical.rows import rows_of
-from reporting_pipeline.domain.datasets import TABLES, Thumbnail, TrialDataset, table_from_rows
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Subscription
+from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportRequest
 

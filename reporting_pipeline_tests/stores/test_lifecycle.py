@@ -36,6 +36,7 @@ from reporting_pipeline.stores.editions import (
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.usecases import requeueing
 from reporting_pipeline.usecases import subscriptions as usecase
+from reporting_pipeline_tests.record_types import check_ledgers
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NAMES = ("sub_a", "sub_b", "sub_c")
@@ -243,6 +244,7 @@ class Life(RuleBasedStateMachine):
             self.tick(fails=False)
         self.now += timedelta(hours=2)  # an edition that is late by now does not come
         self.tick(fails=False)
+        check_ledgers(self.database)
         for job in self.database.jobs.find():
             self._has_ended(job)
         for row in self.database.deliveries.find():

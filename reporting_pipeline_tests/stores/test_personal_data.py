@@ -139,6 +139,16 @@ def test_an_export_holds_the_records_and_the_reports(people: Database, objects: 
     assert "Bob" not in archive.read("subscriptions.json").decode()
 
 
+def test_an_export_tells_no_figures_of_whole_trials(people: Database, objects: ObjectStore) -> None:
+    said = [{"concern": "total_fell", "trial": "T1", "said": "visits were 41 and are 7 now"}]
+    people.jobs.update_many({}, {"$set": {"held": {"reasons": said, "at": NOW}}})
+    people.reports.update_many({}, {"$set": {"unusual": said}})
+    archive = zipfile.ZipFile(io.BytesIO(export_user(people, objects, "usr_ann", NOW)))
+    assert json.loads(archive.read("jobs.json"))
+    assert json.loads(archive.read("reports.json"))
+    assert [name for name in archive.namelist() if b"were 41" in archive.read(name)] == []
+
+
 def test_a_report_whose_file_is_gone_does_not_stop_the_export(people: Database, objects: ObjectStore) -> None:
     for key in list(objects.keys("reports/weekly/2026-11-16/sub_ann/")):
         objects.delete(key)
@@ -297,7 +307,10 @@ def test_a_report_that_is_not_open_any_more_is_withheld_and_named(
 
     assert exported(everything_open)[:2] == ([], [identifier])  # Ann herself has no trial
     people.users.update_one({"_id": "usr_ann"}, {"$set": {"trials": "all"}})
-    assert exported(limited)[:2] == ([], [identifier])
+    files, withheld, _ = exported(limited)
+    assert (files, withheld[0]) == ([], identifier)
+    # The subscription shows all that is open to her: neither it nor its job and mail are theirs to know.
+    assert [one.partition("_")[0] for one in withheld[1:]] == ["sub", "job", "dlv"]
     files, withheld, content = exported(everything_open)
     assert (len(files), withheld) == (1, [])
     assert exported(None)[1] == []

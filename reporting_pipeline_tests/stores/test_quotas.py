@@ -140,3 +140,28 @@ def test_a_count_of_an_older_release_is_taken_up(database: Database) -> None:
 
     assert create(database, "sub_2", Most(MANY, 2))
     assert not create(database, "sub_3", Most(MANY, 2))
+
+
+def test_of_those_who_ask_for_the_same_the_first_alone_finds_nobody_before_it(database: Database) -> None:
+    most = Most(MANY, MANY)
+    first, second, other = (Place("org_1", "usr_1", f"sub_{n}", asks) for n, asks in enumerate("aab"))
+
+    assert take_place(database, first, most, NOW) is None
+    assert take_place(database, second, most, NOW) == "sub_0"
+    assert take_place(database, other, most, NOW) is None
+    assert take_place(database, Place("org_1", "usr_1", "sub_9"), most, NOW) is None
+
+
+def test_a_place_that_was_given_back_left_behind_or_stored_keeps_nobody_from_the_same(
+    database: Database,
+) -> None:
+    most = Most(MANY, MANY)
+    given, left, kept, last = (Place("org_1", "usr_1", f"sub_{n}", "a") for n in range(4))
+    take_place(database, given, most, NOW)
+    give_back(database, given)
+
+    assert take_place(database, left, most, NOW) is None  # never stored: its worker was killed
+    later = NOW + quotas.PENDING_FOR + timedelta(minutes=1)
+    assert take_place(database, kept, most, later) is None
+    stored(database, "sub_2")  # of what is stored, the record tells
+    assert take_place(database, last, most, later) is None

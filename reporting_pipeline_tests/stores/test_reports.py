@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.reports import StoredReport, reports_by_id, save_reports
+from reporting_pipeline.stores.reports import (
+    StoredReport,
+    basis_of,
+    reports_by_id,
+    save_reports,
+    sent_reports,
+)
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
@@ -48,3 +56,26 @@ def test_a_record_that_somebody_broke_keeps_no_report_from_being_recorded(
     database.reports.insert_one({"_id": "rep_1", **broken})
     save_reports(database, [report("rep_1", "a" * 64), report("rep_2", "b" * 64)])
     assert set(reports_by_id(database, ["rep_1", "rep_2"])) == {"rep_1", "rep_2"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "sent"), [((), "a"), (({"sha256": "z"}, 7, {"rendered_at": "yesterday"}), "a")]
+)
+def test_what_was_sent_is_told_apart_from_what_was_made_since_and_went_to_nobody(
+    database: Database, broken: tuple[object, ...], sent: str
+) -> None:
+    save_reports(database, [report("rep_1", "a" * 64)])
+    job = {"_id": "job_1", "subscription": "sub_rep_1", "period": "2026-11-16", "cadence": "weekly"}
+    made = {"report": "rep_1", "state": "completed", "rendered_at": NOW + timedelta(seconds=1)}
+    database.jobs.insert_one({**job, **made})
+    later = replace(report("rep_1", "b" * 64), rendered_at=NOW + timedelta(hours=3))
+    save_reports(database, [later])
+    database.reports.update_one({"_id": "rep_1"}, {"$push": {"superseded": {"$each": list(broken)}}})
+    found = sent_reports(database, Cadence.WEEKLY, ["2026-11-16"], ["sub_rep_1"])["rep_1"]
+    assert found.sha256 == sent * 64
+    basis = basis_of(found, {"T": "new"})
+    assert (basis or {})["sha256"] == sent * 64
+    newer = {"rendered_at": NOW + timedelta(hours=4), "occurrence": "2"}
+    database.jobs.insert_one({**job, **made, **newer, "_id": "job_2"})
+    again = sent_reports(database, Cadence.WEEKLY, ["2026-11-16"], ["sub_rep_1"])["rep_1"]
+    assert again.sha256 == "b" * 64

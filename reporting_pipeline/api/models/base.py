@@ -1,56 +1,13 @@
-"""What all shapes share: strictness, one-line texts, and the problem answers of the OpenAPI document."""
+"""The problem answers of the OpenAPI document."""
 
 from __future__ import annotations
 
-import unicodedata
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ConfigDict, Field
 
-from reporting_pipeline.api.errors import MEDIA_TYPE, PROBLEM_TYPE, PROBLEMS
-
-
-class Shape(BaseModel):
-    """A request or answer in snake_case. Unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CamelShape(BaseModel):
-    """A request or answer in camelCase. Unknown members are refused."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
-
-
-#: Embeddings, overrides and isolates: with them a name can be read as another.
-_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-
-
-def one_line(value: str) -> str:
-    """`value` without outer blanks. ValueError for line breaks, control characters and what nobody sees."""
-    if any(unicodedata.category(each) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp") for each in value):
-        raise ValueError("no line breaks or control characters")
-    if any(unicodedata.bidirectional(each) in _TURNING for each in value):
-        raise ValueError("no characters that turn the direction of the text around them")
-    if not any(unicodedata.category(character)[0] in "LNPS" for character in value):
-        raise ValueError("must not be empty: it holds nothing that is seen")
-    return value.strip()
-
-
-def identifier(value: str) -> str:
-    """An opaque id. ValueError for what no id of ours holds."""
-    if any(character in "|,\\" or not character.isprintable() for character in value) or ".." in value:
-        raise ValueError("an id has no '|', ',', '..' or control characters")
-    return value
-
-
-#: Ours, and the words of the third vocabulary for two of them.
-RecipientType = Literal["email", "user", "slack", "webhook", "user_id", "slack_channel"]
-Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
-Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(identifier)]
+from reporting_pipeline.api.errors import MEDIA_TYPE, PROBLEM_TYPE
+from reporting_pipeline.usecases.callers.problems import PROBLEMS
 
 
 class FieldProblem(BaseModel):

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from reporting_pipeline.api.models.base import CamelShape, Identifier, Line
+from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.editions import Edition
+from reporting_pipeline.domain.masked_recipients import shown
+from reporting_pipeline.usecases.callers.shapes.base import CamelShape, Identifier, Line
 
 ReportType = Literal["daily", "weekly", "monthly"]
 PeriodKey = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="First local date.")]
@@ -238,13 +240,13 @@ class DeliveryAnswer(CamelShape):
     error: str | None
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> DeliveryAnswer:
+    def of(cls, record: DeliveryRecord) -> DeliveryAnswer:
         return cls(
             delivery_id=record["_id"],
             job_id=record["job"],
             report_id=record["edition"],
             channel=record["channel"],
-            recipient=record["recipient"],
+            recipient=shown(record["recipient"]),
             status=record["state"],
             attempts=int(record.get("attempt") or 0),
             next_attempt_at=record.get("next_attempt_at"),

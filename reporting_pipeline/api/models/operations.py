@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from reporting_pipeline.api.models.base import Identifier, Line, Shape
-from reporting_pipeline.domain.entitlements import Audience
+from reporting_pipeline.usecases.callers.shapes.base import Identifier, Shape
+
+#: Of a trial something is fetched and aggregated; a job is rendered; a delivery notifies.
+Stage = Literal["fetch", "aggregate", "render", "notify"]
 
 
 class DeadLetter(Shape):
-    """A job or delivery that used up its attempts."""
+    """What used up its attempts: a trial's documents or dataset, a job, or a delivery."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -20,7 +22,9 @@ class DeadLetter(Shape):
                 {
                     "id": "dlv_3f9c1a7d5e2b48c0a6d4f012",
                     "kind": "delivery",
+                    "stage": "notify",
                     "edition": "weekly:2026-11-16",
+                    "trial": None,
                     "subscription": "sub_5f0c2a7d9e3b41c8a6d2f014",
                     "job": "job_0d5a3c1e7b9f42a6c8e01357",
                     "channel": "email",
@@ -33,10 +37,12 @@ class DeadLetter(Shape):
     )
 
     id: str
-    kind: Literal["job", "delivery"]
+    kind: Literal["trial", "job", "delivery"]
+    stage: Stage
     edition: str
-    subscription: str
-    job: str
+    trial: str | None = Field(None, description="Of the stages fetch and aggregate.")
+    subscription: str | None = Field(description="Of the stages render and notify.")
+    job: str | None
     channel: str | None
     attempts: int
     error: str | None
@@ -55,7 +61,8 @@ class RequeueRequest(Shape):
         json_schema_extra={"examples": [{"edition": "weekly:2026-11-16", "channel": "email"}]}
     )
 
-    kind: Literal["job", "delivery"] | None = None
+    kind: Literal["trial", "job", "delivery"] | None = None
+    stage: Stage | None = None
     edition: Annotated[str, Field(pattern=r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = (
         None
     )
@@ -65,9 +72,14 @@ class RequeueRequest(Shape):
 
 
 class Requeued(Shape):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"requeued": 3}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"requeued": 3, "waiting": 0}]})
 
     requeued: int
+    waiting: int = Field(
+        0,
+        description="How many of these are of an edition that is over: the next report of its period that "
+        "somebody asks for makes them.",
+    )
 
 
 class AuditEvent(Shape):
@@ -99,78 +111,6 @@ class AuditEvent(Shape):
 class AuditPage(Shape):
     items: list[AuditEvent]
     next_cursor: str | None = None
-
-
-class UserRequest(Shape):
-    """A user, whole."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "Ada Example",
-                    "email": "ada@example.org",
-                    "roles": ["subscriber", "analyst"],
-                    "trials": ["CDISCPILOT01"],
-                    "sites": {"CDISCPILOT01": ["701"]},
-                    "subject": "",
-                    "audience": "site",
-                    "timezone": "Europe/Zurich",
-                    "active": True,
-                }
-            ]
-        }
-    )
-
-    name: Line
-    email: Annotated[str, Field(min_length=3, max_length=254)]
-    roles: tuple[Literal["subscriber", "analyst", "manager", "admin", "service"], ...] = Field(
-        min_length=1, max_length=5
-    )
-    trials: Literal["all"] | Annotated[tuple[Identifier, ...], Field(max_length=500)] = Field(
-        (), description='What they may see: "all", or trials by name; none is nothing.'
-    )
-    sites: dict[Identifier, Annotated[tuple[Identifier, ...], Field(max_length=1000)]] = Field(
-        default_factory=dict, max_length=500, description="Per trial, where not all its sites are open."
-    )
-    subject: Annotated[str, Field(max_length=200)] = Field("", description="Of a participant: their own id.")
-    audience: Audience = Field(Audience.MONITOR, description="Whom their reports are written for.")
-    timezone: Annotated[str, Field(max_length=64)] = "UTC"
-    active: Annotated[bool, Field(strict=True)] = True
-
-
-class UserAnswer(Shape):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "usr_ada",
-                    "organisation": "default",
-                    "name": "Ada Example",
-                    "email": "ada@example.org",
-                    "roles": ["subscriber", "analyst"],
-                    "trials": ["CDISCPILOT01"],
-                    "sites": {"CDISCPILOT01": ["701"]},
-                    "subject": "",
-                    "audience": "site",
-                    "timezone": "Europe/Zurich",
-                    "active": True,
-                }
-            ]
-        }
-    )
-
-    id: str
-    organisation: str
-    name: str
-    email: str
-    roles: list[str]
-    trials: Literal["all"] | list[str]
-    sites: dict[str, list[str]] = Field(default_factory=dict)
-    subject: str = ""
-    audience: Audience
-    timezone: str
-    active: bool
 
 
 class Health(Shape):

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from reporting_pipeline.api.models.base import Shape
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.subscriptions import Format
+from reporting_pipeline.usecases.callers.shapes.base import Shape
 
 _EXAMPLE: dict[str, Any] = {
     "name": "safety_summary",

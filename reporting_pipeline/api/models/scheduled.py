@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from reporting_pipeline.api.models.base import Identifier, Line, RecipientType, Shape
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.jobs import Arrival, Arrived, Generation, JobHistory, JobState
+from reporting_pipeline.domain.job_history import Arrival, Arrived, Generation, JobHistory
+from reporting_pipeline.domain.jobs import JobRecord, JobState
+from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.schedules import Occurrence, Schedule
 from reporting_pipeline.domain.subscriptions import CatchUp, Filters, Format, Recipient, Subscription
+from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, RecipientType, Shape
 from reporting_pipeline.usecases.report_types import parameter_schema, report_types
 
 Extension = Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")]
@@ -179,7 +181,9 @@ class ScheduledReport(Shape):
             status=subscription.status,
             report_type=subscription.report_type,
             schedule_config=subscription.schedule.model_dump(mode="json"),
-            recipients=[RecipientConfig(type=one.type, value=one.value) for one in subscription.recipients],
+            recipients=[
+                RecipientConfig(type=one.type, value=shown(one.value)) for one in subscription.recipients
+            ],
             report_parameters={**filters, "options": dict(subscription.parameters)},
             output_format=subscription.format,
             catch_up=subscription.catch_up,
@@ -204,6 +208,7 @@ _STATUS: dict[JobState, Literal["pending", "running", "completed", "failed"]] = 
     JobState.PENDING: "pending",
     JobState.PROCESSING: "running",
     JobState.RENDERED: "running",
+    JobState.HELD: "running",
     JobState.DELIVERING: "running",
     JobState.COMPLETED: "completed",
     JobState.FAILED: "failed",
@@ -281,6 +286,7 @@ class Execution(Shape):
                     "generation_status": "completed",
                     "delivery_status": "delivered",
                     "started_at": "2026-11-23T00:07:30Z",
+                    "expected_by": None,
                     "execution_time_ms": 740,
                     "file_size": 48213,
                     "format": "pdf",
@@ -321,6 +327,11 @@ class Execution(Shape):
     generation_status: Generation
     delivery_status: Arrival
     started_at: datetime | None = None
+    expected_by: datetime | None = Field(
+        None,
+        description="While it is waited for: by when nine in ten of the subscription's last ones had been "
+        "sent. It may have passed. Null when nothing was sent yet to learn from.",
+    )
     execution_time_ms: int | None = None
     file_size: int | None = Field(None, description="Bytes.")
     rows: int | None = Field(None, description="Of a table, where the format has one.")
@@ -332,11 +343,18 @@ class Execution(Shape):
     metadata: ExecutionMetadata
     created_by: str = Field(description="Who asked for it: a user, or `schedule`.")
     follows: str | None = Field(None, description="The execution with omissions that this one makes whole.")
+    supersedes: str | None = Field(
+        None,
+        description="SHA-256 of the file that was sent and whose place this one's took.",
+    )
+    superseded_by: str | None = Field(
+        None, description="SHA-256 of the file that took the place of this one's, its data changed."
+    )
     omissions: list[ExecutionOmission] = Field(default_factory=list)
     deliveries: list[ExecutionDelivery] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, job: dict[str, Any], download_url: str | None, history: JobHistory) -> Execution:
+    def of(cls, job: JobRecord, download_url: str | None, history: JobHistory) -> Execution:
         url = download_url if history.generation is Generation.COMPLETED else None
         return cls(
             id=job["_id"],
@@ -361,6 +379,7 @@ class Execution(Shape):
             generation_status=history.generation,
             delivery_status=history.delivery,
             started_at=history.started_at,
+            expected_by=history.expected_by,
             execution_time_ms=history.execution_time_ms,
             file_size=history.file_size,
             rows=history.rows,
@@ -370,6 +389,8 @@ class Execution(Shape):
             error_message=job.get("error") or None,
             created_by=history.created_by,
             follows=job.get("follows"),
+            supersedes=history.supersedes,
+            superseded_by=history.superseded_by,
             omissions=[ExecutionOmission.model_validate(dict(one)) for one in history.omissions],
             deliveries=[ExecutionDelivery.of(job["_id"], one) for one in history.deliveries],
         )

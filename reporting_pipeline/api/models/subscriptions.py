@@ -9,12 +9,15 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from reporting_pipeline.api.models.base import CamelShape, Identifier, Line, RecipientType
+from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.jobs import Arrival, Generation, JobHistory, JobState
+from reporting_pipeline.domain.job_history import Arrival, Generation, JobHistory
+from reporting_pipeline.domain.jobs import JobRecord, JobState
+from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, window_of
 from reporting_pipeline.domain.subscriptions import CatchUp, Filters, Format, Recipient, Subscription
+from reporting_pipeline.usecases.callers.shapes.base import CamelShape, Identifier, Line, RecipientType
 
 ReportType = Literal["daily", "weekly", "monthly"]
 DateRange = Literal["last_day", "last_week", "last_month"]
@@ -30,6 +33,7 @@ _JOB_STATUS = {
     JobState.PENDING: "pending",
     JobState.PROCESSING: "processing",
     JobState.RENDERED: "processing",
+    JobState.HELD: "processing",
     JobState.DELIVERING: "processing",
     JobState.COMPLETED: "completed",
     JobState.FAILED: "failed",
@@ -179,6 +183,8 @@ class SubscriptionAnswer(CamelShape):
                     "format": "pdf",
                     "recipients": [{"type": "user", "value": "usr_demo"}],
                     "nextRun": "2026-11-23T06:00:00Z",
+                    "confirmedAt": None,
+                    "confirmBy": None,
                     "createdAt": "2026-11-20T09:30:00Z",
                     "updatedAt": "2026-11-20T09:30:00Z",
                     "version": 1,
@@ -199,6 +205,12 @@ class SubscriptionAnswer(CamelShape):
     catch_up: CatchUp = CatchUp.LATEST
     lateness_hours: int | None = None
     next_run: datetime | None = Field(description="UTC; null while paused.")
+    confirmed_at: datetime | None = Field(
+        None, description="UTC; when somebody last said that it is still needed."
+    )
+    confirm_by: datetime | None = Field(
+        None, description="UTC; by when somebody must say so, or it is paused; null while nobody asks."
+    )
     created_at: datetime
     updated_at: datetime
     version: int
@@ -224,10 +236,14 @@ class SubscriptionAnswer(CamelShape):
             ),
             schedule=schedule.model_dump(by_alias=True, mode="json"),
             format=subscription.format,
-            recipients=[RecipientShape(type=one.type, value=one.value) for one in subscription.recipients],
+            recipients=[
+                RecipientShape(type=one.type, value=shown(one.value)) for one in subscription.recipients
+            ],
             catch_up=subscription.catch_up,
             lateness_hours=subscription.lateness_hours,
             next_run=next_run,
+            confirmed_at=subscription.confirmed_at,
+            confirm_by=answer_by(subscription),
             created_at=subscription.created_at,
             updated_at=subscription.updated_at,
             version=subscription.version,
@@ -280,6 +296,7 @@ class JobAnswer(CamelShape):
                     "generationStatus": "completed",
                     "deliveryStatus": "delivered",
                     "startedAt": "2026-11-23T00:07:30Z",
+                    "expectedBy": None,
                     "executionTimeMs": 740,
                     "fileSize": 48213,
                     "format": "pdf",
@@ -306,6 +323,11 @@ class JobAnswer(CamelShape):
     generation_status: Generation
     delivery_status: Arrival
     started_at: datetime | None = None
+    expected_by: datetime | None = Field(
+        None,
+        description="While it is waited for: by when nine in ten of the subscription's last ones had been "
+        "sent. It may have passed. Null when nothing was sent yet to learn from.",
+    )
     execution_time_ms: int | None = None
     file_size: int | None = Field(None, description="Bytes.")
     rows: int | None = Field(None, description="Of a table, where the format has one.")
@@ -316,7 +338,7 @@ class JobAnswer(CamelShape):
     deliveries: list[JobDeliveryShape] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, job: dict[str, Any], report_url: str | None, history: JobHistory) -> JobAnswer:
+    def of(cls, job: JobRecord, report_url: str | None, history: JobHistory) -> JobAnswer:
         status = _JOB_STATUS[JobState(job["state"])]
         return cls(
             job_id=job["_id"],
@@ -331,6 +353,7 @@ class JobAnswer(CamelShape):
             generation_status=history.generation,
             delivery_status=history.delivery,
             started_at=history.started_at,
+            expected_by=history.expected_by,
             execution_time_ms=history.execution_time_ms,
             file_size=history.file_size,
             rows=history.rows,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require, scoped
+from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.document_lines import (
     LINE_ANSWERS,
     LINE_EXAMPLE,
@@ -19,26 +19,36 @@ from reporting_pipeline.api.document_lines import (
     answered,
     grouped_lines,
 )
-from reporting_pipeline.api.errors import FieldError, Problem, invalid, not_found
-from reporting_pipeline.api.intake import caller_of, known_form_fields, refusals
-from reporting_pipeline.api.models.base import CHANGE, READ, WRITE, Identifier
-from reporting_pipeline.api.models.documents import (
+from reporting_pipeline.api.intake import known_form_fields
+from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
+from reporting_pipeline.api.pagination import Cursor, Limit
+from reporting_pipeline.domain import access
+from reporting_pipeline.domain.access import Action
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.usecases import documents as usecase
+from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem
+from reporting_pipeline.usecases.callers.shapes.base import Identifier
+from reporting_pipeline.usecases.callers.shapes.documents import (
     Correction,
     DocumentAnswer,
     DocumentPage,
     DocumentVersions,
     StoredDocument,
 )
-from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.domain import access
-from reporting_pipeline.domain.access import Action, Resource, User, allowed
-from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.entitlements import Extent
-from reporting_pipeline.domain.periods import Cadence, Period
-from reporting_pipeline.intake.checking import checked
-from reporting_pipeline.stores import audit, document_versions
-from reporting_pipeline.stores.mongo import Record
-from reporting_pipeline.usecases import documents as usecase
+from reporting_pipeline.usecases.callers.submitting import (
+    HandedFile,
+    caller_of,
+    file_address,
+    find_document,
+    find_to_change,
+    hand_in,
+    refusals,
+    versions_of,
+    withdraw,
+)
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
 batch_router = APIRouter(tags=["documents"])
@@ -84,7 +94,7 @@ def list_documents(
 @router.get("/{document_id}", responses=READ, dependencies=[may(Action.READ, access.Kind.DOCUMENT)])
 def get_document(document_id: DocumentId, caller: Caller, deployment: Deployment) -> DocumentAnswer:
     """One document's record."""
-    shown = _shown(_find(deployment, caller, document_id))
+    shown = _shown(find_document(deployment, caller, document_id))
     if shown is None:
         raise Problem("conflict", "The record cannot be shown; withdraw it, or tell the operators its id.")
     return shown
@@ -105,18 +115,7 @@ def get_document(document_id: DocumentId, caller: Caller, deployment: Deployment
 )
 def get_document_file(document_id: DocumentId, caller: Caller, deployment: Deployment) -> Response:
     """The document's file: a redirect to a URL that is good for one minute."""
-    file = _find(deployment, caller, document_id).get("file")
-    if not file or not deployment.objects.exists(file["key"]):
-        raise not_found("file")
-    audit.record(
-        deployment.database,
-        audit.Action.DOCUMENT_DOWNLOADED,
-        caller.id,
-        document_id,
-        deployment.now,
-        organisation=caller.organisation,
-    )
-    return RedirectResponse(deployment.objects.presigned_url(file["key"], file["name"], 60), 307)
+    return RedirectResponse(file_address(deployment, caller, document_id), 307)
 
 
 @router.post(
@@ -150,8 +149,6 @@ def create_document(
     synthetic: Annotated[bool, Form(description="Generated, not collected.")] = False,
 ) -> StoredDocument:
     """Take in a document, and say at once what is odd about its payload. The file is stored first."""
-    resource = Resource(access.Kind.DOCUMENT, caller.organisation, extent=Extent({trial: (site,)}, subject))
-    require(caller, Action.CREATE, resource, "trial")
     given = {
         "id": id,
         "trial": trial,
@@ -163,12 +160,10 @@ def create_document(
         "note": note,
         "synthetic": synthetic,
         "received_at": received_at,
-        "data": _payload(data),
+        "data": data,
     }
-    content = _content(deployment, file)
-    named = {"name": file.filename, "content_type": _content_type(file)} if file else None
-    with refusals():
-        outcome = usecase.submit(caller_of(deployment, caller), checked(given), named, content)
+    attached = HandedFile(file.filename, file.content_type, file.file) if file else None
+    outcome = hand_in(deployment, caller, given, attached)
     response.status_code = 201 if outcome.state == "stored" else 200
     response.headers["Location"] = f"/api/documents/{outcome.record['_id']}"
     return StoredDocument.of_outcome(outcome)
@@ -221,10 +216,12 @@ def correct_document(
     It stays in its trial and in the period in which it arrived; every dataset of that period is made
     again when a report of it is asked for. `GET /api/trace/{report}` then says which figures changed.
     """
-    before = _find(deployment, caller, document_id)
+    before = find_to_change(deployment, caller, document_id, Action.CHANGE)
     with refusals():
         outcome = usecase.correct(caller_of(deployment, caller), before, body.document, body.reason)
-    return StoredDocument.of_outcome(outcome)
+    # The file is the one that stood, which they did not send.
+    shown = scoped(deployment, caller).document_shown(outcome.record)
+    return StoredDocument.of_outcome(replace(outcome, record={**outcome.record, "file": shown["file"]}))
 
 
 @router.delete(
@@ -240,9 +237,7 @@ def withdraw_document(
     reason: Annotated[str, Query(min_length=1, max_length=500, examples=["Entered for the wrong subject"])],
 ) -> None:
     """Withdraw a document, with a reason: it counts in no report any more. Its versions stay."""
-    before = _find(deployment, caller, document_id)
-    with refusals():
-        usecase.withdraw(caller_of(deployment, caller), before, reason)
+    withdraw(deployment, caller, document_id, reason)
 
 
 @router.get("/{document_id}/versions", responses=READ, dependencies=[may(Action.READ, access.Kind.DOCUMENT)])
@@ -250,15 +245,7 @@ def list_document_versions(
     document_id: DocumentId, caller: Caller, deployment: Deployment
 ) -> DocumentVersions:
     """What a document says and said before, the newest first; a withdrawn one is told here, too."""
-    current = scoped(deployment, caller).document(document_id)
-    older = [
-        version
-        for version in document_versions.versions_of(deployment.database, caller.organisation, document_id)
-        if allowed(caller, Action.READ, _resource(version["record"]))
-    ]
-    if current is None and not older:
-        raise not_found("document")
-    return DocumentVersions.of(current, older)
+    return DocumentVersions.of(*versions_of(deployment, caller, document_id))
 
 
 def _shown(record: Record) -> DocumentAnswer | None:
@@ -271,19 +258,6 @@ def _shown(record: Record) -> DocumentAnswer | None:
     return answer
 
 
-def _find(deployment: Context, caller: User, document_id: str) -> Record:
-    record = scoped(deployment, caller).document(document_id)
-    if record is None:
-        raise not_found("document")
-    require(caller, Action.READ, _resource(record), "document")
-    return record
-
-
-def _resource(record: Record) -> Resource:
-    shown = Extent({record["trial"]: (record["site"],)}, record.get("subject") or "")
-    return Resource(access.Kind.DOCUMENT, record["organisation"], extent=shown)
-
-
 def _window(deployment: Context, cadence: Cadence, key: str | None) -> tuple[datetime, datetime] | None:
     if key is None:
         return None
@@ -292,38 +266,3 @@ def _window(deployment: Context, cadence: Cadence, key: str | None) -> tuple[dat
         return period.start_at, period.end_at
     except (ValueError, OverflowError) as error:
         raise Problem("validation", f"period: {error}", [FieldError("query:period", str(error))]) from None
-
-
-def _content(deployment: Context, file: UploadFile | None) -> bytes | None:
-    if file is None:
-        return None
-    content = file.file.read(deployment.settings.upload_limit_bytes + 1)
-    if len(content) > deployment.settings.upload_limit_bytes:
-        raise Problem("body-too-large", f"A file may have {deployment.settings.upload_limit_bytes:,} bytes.")
-    if not content:
-        raise invalid("#/file", "the file is empty")
-    return content
-
-
-def _content_type(file: UploadFile) -> str:
-    """The bare type as the caller says; what the file really is, the verdict in `media` finds out."""
-    given = (file.content_type or "").partition(";")[0].strip().lower()
-    kind, slash, subtype = given.partition("/")
-    harmless = slash and all(
-        part.replace("-", "").replace(".", "").replace("+", "").isalnum() for part in (kind, subtype)
-    )
-    return given if harmless and given.isascii() and len(given) <= 100 else "application/octet-stream"
-
-
-def _payload(text: str) -> dict[str, Any]:
-    try:
-        payload = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise invalid("#/data", "not valid JSON") from None
-    if not isinstance(payload, dict):
-        raise invalid("#/data", "must be a JSON object")
-    return payload
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from reporting_pipeline.api.deps import Caller, Context, Deployment, may
-from reporting_pipeline.api.errors import Problem, invalid, not_found
+from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.models.editions import (
     EditionAnswer,
@@ -25,6 +24,8 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.stores import audit, editions, users
 from reporting_pipeline.stores.jobs.plan import OPENED_BY_SCHEDULE
 from reporting_pipeline.usecases import editions as usecase
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.problems import Problem, invalid, not_found
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
 
@@ -41,6 +42,8 @@ def open_edition(
     An edition that was opened already is a 409 with the one that stands, unless `force` is true.
     """
     _require_home(deployment, caller)
+    if body.force:
+        require_whole(caller, "make an edition again")
     cadence = Cadence(body.report_type)
     try:
         edition = usecase.open_edition(
@@ -161,6 +164,12 @@ def _require_home(deployment: Context, caller: User) -> None:
     """An edition is shared: what changes it for everybody is for the deployment's own organisation."""
     if caller.organisation != deployment.settings.organisation:
         raise Problem("forbidden", "Only the organisation that runs this deployment may do this.")
+
+
+def require_whole(caller: User, deed: str) -> None:
+    """What makes or sends everybody's reports anew is for those to whom all of them are open."""
+    if not caller.entitlements.unlimited:
+        raise Problem("forbidden", f"Only somebody to whom every trial is open may {deed}.")
 
 
 def find_edition(deployment: Context, edition_id: str) -> Edition:

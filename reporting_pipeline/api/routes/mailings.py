@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Caller, Context, Deployment, may, require, scoped
-from reporting_pipeline.api.errors import FieldError, Problem, invalid, not_found
+from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.models.editions import (
     DeliveryAnswer,
@@ -23,19 +22,24 @@ from reporting_pipeline.api.models.editions import (
 )
 from reporting_pipeline.api.models.subscriptions import default_schedule
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.api.routes.editions import EDITION_PATTERN, EditionId, find_edition
-from reporting_pipeline.api.routes.subscriptions import find_job
-from reporting_pipeline.api.subscribing import Pointers
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address, reach_of
+from reporting_pipeline.api.routes.editions import EDITION_PATTERN, EditionId, find_edition, require_whole
+from reporting_pipeline.domain.access import Action, Kind, User, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
+from reporting_pipeline.domain.user_changes import opened_to_new
 from reporting_pipeline.stores import audit, registrations, subscriptions, users
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.registrations import AddressRegistered, Registration
 from reporting_pipeline.usecases import editions
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.people import rights_changed
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid, not_found
+from reporting_pipeline.usecases.callers.reports import allowed_address, send_to
+from reporting_pipeline.usecases.callers.subscribing import Pointers
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
 
@@ -76,7 +80,7 @@ def register_user(
     Everybody may register their own address; those of others are for managers.
     """
     _require_own_or_manager(caller, body.email)
-    address = _allowed_address(deployment, caller, body.email)
+    address = allowed_address(deployment, caller, body.email)
     cadence = Cadence(body.report_type)
     standing = _standing(deployment, caller, address, cadence)
     if standing is not None:
@@ -173,6 +177,8 @@ def send_edition(
     """Start sending the organisation's rendered reports. Nobody gets one twice, unless `force` is true."""
     edition = find_edition(deployment, edition_id)
     force = body is not None and body.force
+    if force:
+        require_whole(caller, "send its reports again")
     started = editions.send(
         deployment.database, edition.id, caller.organisation, caller.id, deployment.now, force=force
     )
@@ -182,37 +188,7 @@ def send_edition(
 @router.post("/emails", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.DELIVERY)])
 def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deployment) -> DeliveryAnswer:
     """Deliver a job's report to one more address; 409 when it has a delivery of it already."""
-    job = find_job(deployment, caller, body.job_id)
-    found = subscriptions.records_by_id(deployment.database, [job["subscription"]])
-    subscription = found.get(job["subscription"])
-    if subscription is None or subscription["organisation"] != caller.organisation:
-        raise not_found("subscription")
-    resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
-    require(caller, Action.CREATE, resource, "job")
-    report = scoped(deployment, caller).report(str(job.get("report") or ""))
-    if report is None or not job.get("rendered_at"):
-        raise not_found("report")  # not made yet, or of more than is open to the caller
-    address = _allowed_address(deployment, caller, body.recipient, "#/recipient")
-    reader = users.user_by_address(deployment.database, caller.organisation, address)
-    if reader is not None and not may_have(reader, report.organisation, report.extent):
-        raise invalid("#/recipient", "is somebody who may not have this report")
-    target = ledger.Target("email", address, reader.id if reader else None)
-    record = ledger.new_delivery(job, subscription, target, deployment.now)
-    if not ledger.add_delivery(deployment.database, record):
-        raise Problem("conflict", "This recipient has a delivery of this job already.")
-    audit.record(
-        deployment.database,
-        audit.Action.DELIVERY_ADDED,
-        caller.id,
-        record["_id"],
-        deployment.now,
-        organisation=caller.organisation,
-        details={
-            "job": job["_id"],
-            "report": report.id,
-            "to": target.user or audit.address_mark(deployment.database, caller.organisation, address),
-        },
-    )
+    record = send_to(deployment, caller, body.job_id, body.recipient)
     return DeliveryAnswer.of(record)
 
 
@@ -302,22 +278,11 @@ def _stored(deployment: Context, caller: User, owner: User, draft: subscribing.D
             deployment.database, owner.organisation, str(problem.more["existing"])
         )
         if standing is None:
-            raise
+            # Another request is storing it; whose registration stands is for the registrations to say.
+            return subscribing.create(
+                deployment, caller, owner, replace(draft, allow_duplicate=True), REGISTRATION
+            )
         return standing
-
-
-def _allowed_address(deployment: Context, caller: User, given: str, pointer: str = "#/email") -> str:
-    """The normal spelling of an address that the organisation may send to; otherwise a 422."""
-    try:
-        address = normal_address(given)
-    except ValueError as error:
-        raise invalid(pointer, str(error)) from None
-    refused = users.check_recipients(
-        deployment.database, caller.organisation, [Recipient(type="email", value=address)]
-    )
-    if refused:
-        raise invalid(pointer, refused[0][1].reason)
-    return address
 
 
 def _timezone(deployment: Context, given: str | None) -> str:
@@ -342,6 +307,9 @@ def _user_with(
     found = users.user_by_address(deployment.database, caller.organisation, address)
     if found is not None:
         return found
+    given = opened_to_new(caller.entitlements, body.trials)
+    if given is None:
+        raise Problem("forbidden", "Who sees their own record only opens nothing to others.")
     try:
         made = users.create_user(
             deployment.database,
@@ -349,7 +317,7 @@ def _user_with(
             address,
             deployment.now,
             name=body.name or "",
-            entitlements=caller.entitlements.limited_to(body.trials),
+            entitlements=given,
             timezone=timezone,
         )
     except users.AddressTaken:
@@ -364,6 +332,7 @@ def _user_with(
         made.id,
         deployment.now,
         organisation=caller.organisation,
+        details=rights_changed(deployment, None, made),
     )
     return made
 

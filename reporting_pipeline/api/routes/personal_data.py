@@ -8,9 +8,12 @@ from fastapi import APIRouter, Response
 
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE
-from reporting_pipeline.api.routes.people import UserId, find_user
+from reporting_pipeline.api.routes.people import UserId
 from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.user_changes import refused_erasure
 from reporting_pipeline.stores import audit, idempotency, personal_data, registrations
+from reporting_pipeline.usecases.callers.people import find_user
+from reporting_pipeline.usecases.callers.problems import Problem
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -57,6 +60,9 @@ def export_user(user_id: UserId, caller: Caller, deployment: Deployment) -> Resp
 def erase_user(user_id: UserId, caller: Caller, deployment: Deployment) -> None:
     """Erase a user: subscriptions end, personal data goes from every collection and object."""
     found = find_user(deployment, caller, user_id, Action.ERASE)
+    refusal = refused_erasure(caller, found)
+    if refusal is not None:
+        raise Problem("forbidden", f"{refusal.capitalize()}.")
     registrations.forget_user(deployment.database, found.organisation, user_id)
     idempotency.forget_principal(deployment.database, user_id)
     personal_data.forget_mails(

@@ -9,19 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
-from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import (
-    Caller,
-    Context,
-    Deployment,
-    ExpectedVersion,
-    etag,
-    may,
-    require,
-    scoped,
-)
-from reporting_pipeline.api.errors import Problem, not_found
-from reporting_pipeline.api.executions import histories
+from reporting_pipeline.api.deps import Caller, Deployment, ExpectedVersion, etag, may
 from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
 from reporting_pipeline.api.models.scheduled import (
     Execution,
@@ -38,15 +26,18 @@ from reporting_pipeline.api.models.scheduled import (
 )
 from reporting_pipeline.api.models.subscriptions import Status
 from reporting_pipeline.api.pagination import Limit, Page
-from reporting_pipeline.api.routes.subscriptions import JobId, SubscriptionId, find_job, report_url
-from reporting_pipeline.api.subscribing import SNAKE
+from reporting_pipeline.api.routes.subscriptions import JobId, SubscriptionId, report_url
 from reporting_pipeline.domain.access import Action, Kind, Resource, User
 from reporting_pipeline.domain.schedules import next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import audit, jobs, lifecycle
-from reporting_pipeline.stores.mongo import Record
-from reporting_pipeline.stores.reports import StoredReport, reports_by_id
 from reporting_pipeline.usecases import subscriptions as usecase
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.context import Context, require, scoped
+from reporting_pipeline.usecases.callers.executions import histories
+from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.reports import find_job, readable_report
+from reporting_pipeline.usecases.callers.subscribing import SNAKE
 
 router = APIRouter(prefix="/api", tags=["scheduled reports"])
 
@@ -63,7 +54,7 @@ def create_scheduled_report(
     body: ScheduledReportRequest, caller: Caller, deployment: Deployment, response: Response
 ) -> ScheduledReport:
     """Schedule a report for several recipients; the caller owns it."""
-    stored = subscribing.create(deployment, caller, caller, _draft(body), SNAKE)
+    stored = subscribing.create(deployment, caller, caller, draft_of(body), SNAKE)
     response.headers["Location"] = f"/api/scheduled-reports/{stored.id}"
     answer = _answer(deployment, stored, response)
     return answer.model_copy(update={"first_mail": _first_mail(deployment, stored)})
@@ -135,7 +126,7 @@ def replace_scheduled_report(
     response: Response,
 ) -> ScheduledReport:
     """Replace it whole. Send If-Match, so that nobody else's change is overwritten."""
-    draft = _draft(body)
+    draft = draft_of(body)
 
     def changes_of(current: Subscription) -> Mapping[str, Any]:
         return {
@@ -307,21 +298,8 @@ def download_report(job_id: JobId, caller: Caller, deployment: Deployment) -> Re
     return RedirectResponse(deployment.objects.presigned_url(report.key, report.file_name, 60), 307)
 
 
-def readable_report(deployment: Context, caller: User, job: Record) -> StoredReport:
-    """The stored report of a job, by the rights of this moment; 404 when there is none for this caller."""
-    identifier = str(job.get("report") or "")
-    report = reports_by_id(deployment.database, [identifier]).get(identifier)
-    if report is None or report.organisation != caller.organisation:
-        raise not_found("report")
-    # A trial that was withdrawn since is not shown any more.
-    resource = Resource(Kind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent)
-    require(caller, Action.READ, resource, "report")
-    if not deployment.objects.exists(report.key):
-        raise not_found("report")
-    return report
-
-
-def _draft(body: ScheduledReportChange) -> subscribing.Draft:
+def draft_of(body: ScheduledReportChange) -> subscribing.Draft:
+    """What a body asks for."""
     return subscribing.Draft(
         name=body.name,
         description=body.description,

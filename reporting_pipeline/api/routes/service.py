@@ -6,22 +6,23 @@ import hmac
 import logging
 
 import pymongo
-from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from pymongo.errors import PyMongoError
 
-from reporting_pipeline.api.deps import Context, Deployment
-from reporting_pipeline.api.errors import Problem
+from reporting_pipeline.api.deps import Deployment
 from reporting_pipeline.api.models.base import problems
 from reporting_pipeline.api.models.operations import Health, Readiness
 from reporting_pipeline.operations.metrics import exposition
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.problems import Problem
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["service"])
 
-STORE_TIMEOUT_SECONDS = 3
+STORE_TIMEOUT_SECONDS = 2
+SCRAPE_TIMEOUT_SECONDS = 8  # Prometheus waits ten
 
 
 @router.get("/healthz")
@@ -53,7 +54,12 @@ def metrics(request: Request, deployment: Deployment) -> Response:
         expected = f"Bearer {token.get_secret_value()}".encode()
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
             raise Problem("unauthenticated", "Metrics need their own token.")
-    text = exposition(deployment.database, deployment.settings, deployment.now)
+    try:
+        with pymongo.timeout(SCRAPE_TIMEOUT_SECONDS):
+            text = exposition(deployment.database, deployment.settings, deployment.now)
+    except PyMongoError as error:
+        log.warning("MongoDB does not answer for the metrics: %s", type(error).__name__)
+        raise Problem("unavailable", "Try again in a moment.", headers={"Retry-After": "5"}) from None
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -68,9 +74,7 @@ def _mongodb(deployment: Context) -> bool:
 
 
 def _s3(deployment: Context) -> bool:
-    try:
-        deployment.objects.client.head_bucket(Bucket=deployment.objects.bucket)
-    except (BotoCoreError, ClientError):
-        log.warning("S3 does not answer")
-        return False
-    return True
+    if deployment.objects.answers(STORE_TIMEOUT_SECONDS):
+        return True
+    log.warning("S3 does not answer")
+    return False

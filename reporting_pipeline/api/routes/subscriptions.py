@@ -9,20 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import ValidationError
 
-from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import (
-    Caller,
-    Context,
-    Deployment,
-    ExpectedVersion,
-    etag,
-    may,
-    require,
-    scoped,
-)
-from reporting_pipeline.api.errors import invalid, not_found
-from reporting_pipeline.api.executions import histories
-from reporting_pipeline.api.models.base import CHANGE, READ, WRITE, Identifier
+from reporting_pipeline.api.deps import Caller, Deployment, ExpectedVersion, etag, may
+from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
 from reporting_pipeline.api.models.subscriptions import (
     DATE_RANGES,
     FiltersShape,
@@ -39,14 +27,20 @@ from reporting_pipeline.api.models.subscriptions import (
     fitting_schedule,
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.api.subscribing import CAMEL
-from reporting_pipeline.domain.access import Action, Kind, Resource, reach_of
+from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.stores import jobs
-from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases import subscriptions as usecase
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.executions import histories
+from reporting_pipeline.usecases.callers.problems import invalid
+from reporting_pipeline.usecases.callers.reports import find_job
+from reporting_pipeline.usecases.callers.shapes.base import Identifier
+from reporting_pipeline.usecases.callers.subscribing import CAMEL
 
 router = APIRouter(prefix="/api", tags=["subscriptions"])
 
@@ -148,6 +142,18 @@ def change_subscription(
     return _answer(deployment, changed, response)
 
 
+@router.post(
+    "/subscriptions/{subscription_id}/confirm",
+    responses=CHANGE,
+    dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)],
+)
+def confirm_subscription(
+    subscription_id: SubscriptionId, caller: Caller, deployment: Deployment, response: Response
+) -> SubscriptionAnswer:
+    """Say that it is still needed, whether somebody asked or not; `confirmBy` is null afterwards."""
+    return _answer(deployment, subscribing.confirm(deployment, caller, subscription_id), response)
+
+
 @router.delete(
     "/subscriptions/{subscription_id}",
     status_code=204,
@@ -201,16 +207,7 @@ def get_job(job_id: JobId, caller: Caller, deployment: Deployment) -> JobAnswer:
     return JobAnswer.of(job, report_url(deployment, job), history)
 
 
-def find_job(deployment: Context, caller: Caller, job_id: str) -> Record:
-    """The job when the caller may read it; otherwise a 404."""
-    job = scoped(deployment, caller).job(job_id)
-    if job is None:
-        raise not_found("job")
-    require(caller, Action.READ, Resource(Kind.JOB, job["organisation"], owner=job.get("owner")), "job")
-    return job
-
-
-def report_url(deployment: Context, job: Record) -> str | None:
+def report_url(deployment: Context, job: JobRecord) -> str | None:
     """Where the job's report is downloaded; None while there is none."""
     if not job.get("rendered_at"):
         return None

@@ -6,14 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from reporting_pipeline.api.deps import Caller, Deployment, may, scoped
-from reporting_pipeline.api.errors import Problem, not_found
+from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, problems
-from reporting_pipeline.api.models.registry import ChangedFigure, Rendering, Restatement, Trace, TracedTrial
+from reporting_pipeline.api.models.trace import ChangedFigure, Rendering, Restatement, Trace, TracedTrial
 from reporting_pipeline.domain.access import Action, Kind
 from reporting_pipeline.domain.figures import Figure
+from reporting_pipeline.usecases.callers.context import scoped
+from reporting_pipeline.usecases.callers.problems import Problem, not_found
+from reporting_pipeline.usecases.callers.tracing import traced
 from reporting_pipeline.usecases.restatement import figure_changes
-from reporting_pipeline.usecases.trace import DatasetGone, filters_of, trace_figure
+from reporting_pipeline.usecases.trace import DatasetGone, filters_of
 
 router = APIRouter(prefix="/api/trace", tags=["documents"])
 
@@ -33,35 +35,18 @@ def trace(
 
     Counted again from the very datasets of the report; the ids are those of `GET /api/documents/{id}`.
     """
-    handle = scoped(deployment, caller)
-    report = handle.report(report_id)
-    if report is None:
-        raise not_found("report")
-    subscription = handle.subscription(report.subscription)
-    if subscription is None:
-        raise not_found("report")
-    try:
-        found = [
-            TracedTrial(
-                trial=one.trial, dataset_version=one.version, value=one.value, documents=one.documents
-            )
-            for one in trace_figure(
-                deployment.objects,
-                report,
-                figure,
-                filters_of(report, subscription.filters),
-                deployment.settings.timezone,
-                lambda trial, ids: handle.readable(ids),
-            )
-        ]
-    except DatasetGone as error:
-        raise Problem("gone", f"{error}.") from None
+    found = traced(deployment, caller, report_id, figure)
     return Trace(
-        report=report.id,
+        report=found.report.id,
         figure=figure.value,
         label=figure.label,
         definition=figure.definition,
-        trials=found,
+        trials=[
+            TracedTrial(
+                trial=one.trial, dataset_version=one.version, value=one.value, documents=one.documents
+            )
+            for one in found.trials
+        ],
     )
 
 
@@ -85,7 +70,8 @@ def restatement(
     subscription = handle.subscription(report.subscription) if report else None
     if report is None or subscription is None:
         raise not_found("report")
-    named = [one for one in report.superseded if since in (None, one["sha256"])]
+    went = [one for one in report.superseded if not one.get("held")]
+    named = [one for one in went if since in (None, one["sha256"])]
     if not named and since not in (None, report.sha256):
         raise not_found("rendering")
     before = named[-1] if named else None
@@ -99,6 +85,7 @@ def restatement(
                     filters_of(report, subscription.filters),
                     deployment.settings.timezone,
                     handle.readable,
+                    lambda trial: handle.open_whole(trial, report),
                 )
             )
             if before
@@ -110,9 +97,7 @@ def restatement(
         report=report.id,
         sha256=report.sha256,
         rendered_at=report.rendered_at,
-        superseded=[
-            Rendering(sha256=one["sha256"], rendered_at=one["rendered_at"]) for one in report.superseded
-        ],
+        superseded=[Rendering(sha256=one["sha256"], rendered_at=one["rendered_at"]) for one in went],
         compared_with=before["sha256"] if before else None,
         changes=[
             ChangedFigure(
@@ -121,8 +106,8 @@ def restatement(
                 label=one.figure.label,
                 before=one.before,
                 after=one.after,
-                documents_added=one.added,
-                documents_gone=one.gone,
+                documents_added=list(one.added),
+                documents_gone=list(one.gone),
             )
             for one in changes
         ],

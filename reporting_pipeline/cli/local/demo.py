@@ -81,7 +81,7 @@ def run(settings: Settings, subscriptions: int, console: Console) -> DemoResult:
         children = _start_dagster(deployment, base, stack)
         edition, state = _watch(deployment, children, console)
         console.print("[bold]5/5[/] What came out")
-        opened = _open_newest_mail(deployment.settings)
+        opened = _open_newest_mail(deployment.settings, base)
         folder = deployment.settings.home / "demo" / "reports"
         reports = _export(deployment.database, deployment.objects, edition, folder)
         outcome = DemoResult(
@@ -137,10 +137,10 @@ def _subscribe_over_http(deployment: Deployment, base: str, stack: ExitStack, co
     console.print(f"      POST {base}/api/subscriptions: {subscribe(deployment, base)}")
 
 
-def _open_newest_mail(settings: Settings) -> Opened | None:
+def _open_newest_mail(settings: Settings, base: str) -> Opened | None:
     """As its recipient would: follow the link, look at the unsubscribe page."""
     mails = sorted(settings.outbox.glob("*.eml"), key=lambda path: path.stat().st_mtime)
-    return open_mail(mails[-1]) if mails else None
+    return open_mail(mails[-1], base) if mails else None
 
 
 def _start_dagster(deployment: Deployment, base: str, stack: ExitStack) -> list[Child]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from reporting_pipeline.cli.local.dagster_processes import code_server
 from reporting_pipeline.cli.local.home import Deployment, running_deployment
 from reporting_pipeline.cli.local.processes import HOST, Child, api_command, claim_port, running
+from reporting_pipeline.cli.local.visitor import wait_for
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings, SettingsError
 
@@ -23,7 +24,10 @@ def run(settings: Settings, port: int, console: Console) -> None:
         ui_port = claim_port(stack, port)
         api_port = claim_port(stack, 8000)
         deployment = stack.enter_context(running_deployment(settings))
-        environment = deployment.environment(REPORTING_PUBLIC_URL=f"http://{HOST}:{api_port}")
+        environment = deployment.environment(
+            REPORTING_PUBLIC_URL=f"http://{HOST}:{api_port}",
+            REPORTING_DAGSTER_URL=f"http://{HOST}:{ui_port}",
+        )
         logs = deployment.settings.home / "logs"
         code = stack.enter_context(code_server(environment, logs))
         commands = {
@@ -35,11 +39,11 @@ def run(settings: Settings, port: int, console: Console) -> None:
             stack.enter_context(running(name, command, environment, logs / f"{name}.log"))
             for name, command in commands.items()
         ]
-        console.print(
-            f"Console       [bold]http://{HOST}:{api_port}/[/]  (subscribe, read, steer: in a browser)"
-        )
+        base = f"http://{HOST}:{api_port}"
+        wait_for(children[-1], base)  # an address that is printed can be opened
+        console.print(f"Console       [bold]{base}/[/]  (subscribe, read, steer: in a browser)")
         console.print(f"Dagster's UI  [bold]http://{HOST}:{ui_port}[/]")
-        console.print(f"API           [bold]http://{HOST}:{api_port}[/]  (its document: /openapi.json)")
+        console.print(f"API           [bold]{base}[/]  (its document: /openapi.json)")
         console.print(f"Logs          {logs}")
         console.print("Ctrl-C stops everything; the data stays.")
         try:

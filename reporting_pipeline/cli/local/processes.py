@@ -98,6 +98,9 @@ def api_command(port: int) -> list[str]:
         "--port",
         str(port),
         "--no-server-header",
+        "--no-proxy-headers",  # whom to believe is REPORTING_TRUSTED_PROXIES
+        "--timeout-graceful-shutdown",  # pages that are open stay connected
+        "10",
     ]
 
 

@@ -45,6 +45,8 @@ class TryOptions:
     report_type: str = "trial_activity"
     audience: Audience = Audience.MONITOR
     given: tuple[str, ...] = ()  # NAME=VALUE
+    preliminary: bool = False  # of the period that is still open
+    subject: str = ""  # whose record alone; "": everybody's
 
 
 def run(options: TryOptions, console: Console, now: datetime) -> Path:
@@ -52,7 +54,8 @@ def run(options: TryOptions, console: Console, now: datetime) -> Path:
     person can mend."""
     zone = _zone(options.timezone)
     as_of = _as_of(options.as_of, zone, now)
-    period = Period.last_closed(options.cadence, as_of, zone.key)
+    open_at = as_of if options.preliminary else None
+    period = (Period.containing if open_at else Period.last_closed)(options.cadence, as_of, zone.key)
     kind = _kind(options.report_type)
     parameters = checked_parameters(kind.name, _parameters(options.given))
     understanding = Understanding()
@@ -65,11 +68,26 @@ def run(options: TryOptions, console: Console, now: datetime) -> Path:
         mapping = read_mapping(options.mapping) if options.mapping else None
         source = open_source(options.path, understanding, lambda name: tell(f"Reading {name}"), mapping)
         documents = _named(source.documents(understanding, zone, options.trial), source, understanding)
-        arrivals = arrivals_of(_counted(documents, tell), period, understanding, so_far=kind.needs_status)
+        arrivals = arrivals_of(
+            _counted(documents, tell),
+            period,
+            understanding,
+            so_far=kind.needs_status,
+            trials=source.trials(options.trial),
+            until=open_at,
+        )
         tell(f"Writing the {options.form.value}")
         titles = {trial: source.facts(trial).title for trial in arrivals.records}
         report = make_report(
-            arrivals, titles, options.form, understanding, kind.name, parameters, options.audience
+            arrivals,
+            titles,
+            options.form,
+            understanding,
+            kind.name,
+            parameters,
+            options.audience,
+            open_at,
+            options.subject,
         )
     path = _written(options.out, report)
     say_what_was_read(console, understanding)
@@ -171,10 +189,15 @@ def _written(out: Path, report: TriedReport) -> Path:
 
 def _say_period(console: Console, arrivals: Arrivals, as_of: datetime, options: TryOptions) -> None:
     period, noun = arrivals.period, options.cadence.noun
+    moment = f"{as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    which = (
+        f"the {noun} that was open at {moment}"
+        if options.preliminary
+        else (f"the newest {noun} that had closed by {moment}")
+    )
     console.print(
-        f"[bold]Period[/] {period.start} to {period.last_day} ({period.timezone}): the newest {noun} that "
-        f"had closed by {as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC; {arrivals.of_period():,} documents "
-        "arrived in it",
+        f"[bold]Period[/] {period.start} to {period.last_day} ({period.timezone}): {which}; "
+        f"{arrivals.of_period():,} documents arrived in it",
         highlight=False,
     )
     if arrivals.of_period():

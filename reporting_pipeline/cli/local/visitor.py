@@ -12,11 +12,11 @@ from pathlib import Path
 
 import requests
 
-from reporting_pipeline.api.tokens import local_user, mint_token
 from reporting_pipeline.cli.local.home import Deployment
 from reporting_pipeline.cli.local.processes import Child
 from reporting_pipeline.settings import SettingsError
 from reporting_pipeline.stores.subscriptions import list_subscriptions
+from reporting_pipeline.usecases.callers.tokens import local_user, mint_token
 
 TIMEOUT_SECONDS = 30
 START_SECONDS = 90
@@ -70,16 +70,19 @@ def subscribe(deployment: Deployment, base: str) -> str:
     return str(answer.json()["subscriptionId"])
 
 
-def open_mail(path: Path) -> Opened:
-    """Open the link in a mail, and look at its unsubscribe page, which changes nothing."""
+def open_mail(path: Path, base: str) -> Opened:
+    """Open the link in a mail, and look at its unsubscribe page, which changes nothing.
+
+    At `base`, where the API answers now: the mail of an earlier run may name a port that another has since.
+    """
     mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     body = mail.get_body(("plain",))
     text = body.get_content() if body is not None else ""
-    link = re.search(r"https?://\S+/r/\S+", text)
-    unsubscribe = re.search(r"<(https?://[^>]+)>", mail["List-Unsubscribe"] or "")
+    link = re.search(r"https?://[^\s/]+(/r/\S+)", text)
+    unsubscribe = re.search(r"<https?://[^\s/>]+(/[^>]+)>", mail["List-Unsubscribe"] or "")
     if link is None or unsubscribe is None:
         raise SettingsError(f"{path} has no link or no unsubscribe address")
-    report = requests.get(link.group(), timeout=TIMEOUT_SECONDS)
+    report = requests.get(base + link.group(1), timeout=TIMEOUT_SECONDS)
     report.raise_for_status()
-    page = requests.get(unsubscribe.group(1), timeout=TIMEOUT_SECONDS)
+    page = requests.get(base + unsubscribe.group(1), timeout=TIMEOUT_SECONDS)
     return Opened(len(report.content), report.headers.get("Content-Type", ""), page.ok)

@@ -24,7 +24,7 @@ def token(
     hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long it is valid.")] = 8,
 ) -> None:
     """Print a bearer token for the API, signed with this deployment's own secret."""
-    from reporting_pipeline.api.tokens import local_user, mint_token
+    from reporting_pipeline.usecases.callers.tokens import local_user, mint_token
 
     with plain_errors():
         now = datetime.now(UTC)

@@ -13,24 +13,24 @@ from reporting_pipeline.cli.operate.stores import deployment_settings, open_stor
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.delivery.channels.webhooks import shown_secret
 from reporting_pipeline.domain.deliveries import Channel, mailbox
-from reporting_pipeline.stores.alerts import close_alert
-from reporting_pipeline.stores.deliveries import resume_channel
-from reporting_pipeline.stores.suppressions import lift_suppression, list_suppressions
+from reporting_pipeline.domain.masked_recipients import is_shortened, shown
+from reporting_pipeline.stores.suppressions import list_suppressions
+from reporting_pipeline.usecases.sending_again import lift_suppression, resume_channel, whole_address
 
 console = Console()
 app = typer.Typer(no_args_is_help=True, help="Channels and addresses that wait for a person.")
-ACTOR = "command line"
+ACTOR = "system"
 
 
 @app.command()
 def resume(channel: Annotated[Channel, typer.Argument(help="email, slack or webhook")]) -> None:
     """Let a channel send again that was halted because its credentials were refused."""
     with plain_errors():
-        database, now = open_stores().database, datetime.now(UTC)
-        if not resume_channel(database, channel.value, now):
+        stores = open_stores()
+        home = stores.settings.organisation
+        if not resume_channel(stores.database, channel.value, ACTOR, home, datetime.now(UTC)):
             console.print(f"{channel.value} was not halted")
             raise typer.Exit(1)
-        close_alert(database, f"channel-halted:{channel.value}", ACTOR, now)
         console.print(f"{channel.value} sends again")
 
 
@@ -40,9 +40,13 @@ def suppressions(
 ) -> None:
     """Addresses that bounced or complained and are not written to any more."""
     with plain_errors():
+        database, behind = open_stores().database, after
+        if after is not None:
+            organisation, bar, address = after.rpartition("|")
+            behind = f"{organisation}{bar}{whole_address(database, address, organisation or None)}"
         table = Table("address", "organisation", "reason")
-        for row in list_suppressions(open_stores().database, after=after):
-            table.add_row(row["address"], row["organisation"] or "all", str(row["reason"]))
+        for row in list_suppressions(database, after=behind):
+            table.add_row(shown(row["address"]), row["organisation"] or "all", str(row["reason"]))
         console.print(table)
 
 
@@ -53,8 +57,10 @@ def lift(
 ) -> None:
     """Say that a suppressed address is good again."""
     with plain_errors():
-        database, now = open_stores().database, datetime.now(UTC)
-        if not lift_suppression(database, mailbox(address), ACTOR, now, organisation):
+        stores, now = open_stores(), datetime.now(UTC)
+        given = address if is_shortened(address) else mailbox(address)
+        home = stores.settings.organisation
+        if not lift_suppression(stores.database, given, ACTOR, home, now, organisation):
             console.print("this address is not suppressed")
             raise typer.Exit(1)
         console.print("this address is written to again")

@@ -7,14 +7,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from dagster import DagsterInstance
 from rich.console import Console
 from rich.table import Column, Table
 
 from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.retention.rules import retention_days
-from reporting_pipeline.operations.retention.run import retain
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules, write_rules
 from reporting_pipeline.stores.holds import Kind, holds, lift_hold, place_hold
 
@@ -27,6 +25,11 @@ def retention(
     only: Annotated[list[str] | None, typer.Option(help="A kind, such as reports; may be repeated.")] = None,
 ) -> None:
     """Delete what is past its time. Exit code 1 when a kind could not be looked through."""
+    # Here, as Dagster is a second that no other command should wait for.
+    from dagster import DagsterInstance
+
+    from reporting_pipeline.operations.retention.run import retain
+
     with plain_errors():
         stores = open_stores()
         with DagsterInstance.get() if stores.settings.dagster_home else nullcontext() as instance:

@@ -6,22 +6,36 @@ from fastapi import APIRouter
 
 from reporting_pipeline.console.pages import (
     audit,
+    confirm,
+    corrections,
+    documents,
     jobs,
+    live,
     operate,
     people,
+    person,
     reference,
+    registry,
     reports,
     schedules,
     subscribe,
+    traces,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     reports.router,
     jobs.router,
+    live.router,
     subscribe.router,
     schedules.router,
     operate.router,
     people.router,
+    person.router,
+    registry.router,
     audit.router,
+    confirm.router,
+    documents.router,
+    corrections.router,
+    traces.router,
     reference.router,
 )

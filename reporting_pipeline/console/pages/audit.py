@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
-from reporting_pipeline.api.deps import Context
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind
 from reporting_pipeline.stores import audit
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.problems import Problem
 
 router = APIRouter(prefix="/console")
 
@@ -43,7 +43,9 @@ def verify(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     opened(visitor, Action.READ, Kind.AUDIT)
     if visitor.user.organisation != parts.settings.organisation:
         raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
-    return _audit_page(parts, visitor, verdict=audit.verify(parts.database, parts.objects))
+    verdict = audit.verify(parts.database, parts.objects)
+    _note(parts, visitor, audit.Action.AUDIT_VERIFIED, {"ok": verdict.ok, "rows": verdict.rows})
+    return _audit_page(parts, visitor, verdict=verdict)
 
 
 @router.get("/audit/export")
@@ -55,9 +57,18 @@ def export(
 ) -> Response:
     """The events that match as JSON lines, the newest first."""
     opened(visitor, Action.READ, Kind.AUDIT)
-    lines = _lines(parts, visitor.user.organisation, action if action in _KNOWN else None, actor or None)
+    known = action if action in _KNOWN else ""
+    _note(parts, visitor, audit.Action.AUDIT_EXPORTED, {"only": known, "by_one": bool(actor)})
+    lines = _lines(parts, visitor.user.organisation, known or None, actor or None)
     headers = {"content-disposition": 'attachment; filename="audit.jsonl"'}
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+def _note(parts: Context, visitor: Visitor, action: audit.Action, details: dict[str, Any]) -> None:
+    own = visitor.user.organisation
+    audit.record(
+        parts.database, action, visitor.user.id, "audit", parts.now, organisation=own, details=details
+    )
 
 
 def _lines(parts: Context, organisation: str, action: str | None, actor: str | None) -> Iterator[str]:

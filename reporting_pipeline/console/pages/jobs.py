@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_args
+from urllib.parse import quote
 
 import pypdfium2
 from fastapi import APIRouter, Path
-from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from reporting_pipeline.api.deps import Context, scoped
-from reporting_pipeline.api.errors import Problem, not_found
-from reporting_pipeline.api.models.editions import DeliveryRequest
-from reporting_pipeline.api.routes.mailings import create_delivery
-from reporting_pipeline.api.routes.scheduled_reports import readable_report
-from reporting_pipeline.api.routes.subscriptions import find_job
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.pages.reports import UNDER_WAY
@@ -23,10 +17,21 @@ from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.proof import BESIDE
 from reporting_pipeline.stores import audit, subscriptions
 from reporting_pipeline.stores.deliveries import deliveries_of_job
-from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.stores.holds import Kind as HoldKind
+from reporting_pipeline.stores.holds import hold_of
+from reporting_pipeline.stores.releases import Meaning, decision_on
 from reporting_pipeline.stores.reports import StoredReport
+from reporting_pipeline.usecases.callers import holds
+from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.problems import Problem, not_found
+from reporting_pipeline.usecases.callers.releases import release_held
+from reporting_pipeline.usecases.callers.reports import find_job, readable_report, send_to
+from reporting_pipeline.usecases.expecting import expected_of
+from reporting_pipeline.usecases.releasing import NotReleasable, SignInAgain, refusal_to_decide
 
 router = APIRouter()
 
@@ -42,12 +47,12 @@ class Stage:
     place: str  # done, now, stopped or "" (still to come)
 
 
-def stages_of(job: Record) -> list[Stage]:
+def stages_of(job: JobRecord) -> list[Stage]:
     """Collected, made, sent: how far a job has come."""
     names = ("Asked for", "Data collected and report made", "Sending", "Done")
     reached = {"pending": 1, "processing": 1, "rendered": 2, "delivering": 2, "completed": 4}
     state = str(job["state"])
-    if state in ("failed", "skipped"):
+    if state in ("failed", "skipped", "held"):
         stopped = 2 if job.get("rendered_at") else 1
         places = ["done" if n < stopped else "stopped" if n == stopped else "" for n in range(len(names))]
     else:
@@ -62,7 +67,7 @@ def job_page(job_id: JobId, visitor: Person, parts: Parts) -> Response:
     return _job_page(parts, visitor, find_job(parts, visitor.user, job_id))
 
 
-def _job_page(parts: Context, visitor: Visitor, job: Record, problem: Problem | None = None) -> Response:
+def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem | None = None) -> Response:
     report = _report(parts, visitor, job)
     subscription = subscriptions.get_subscription(
         parts.database, visitor.user.organisation, job["subscription"]
@@ -73,6 +78,8 @@ def _job_page(parts: Context, visitor: Visitor, job: Record, problem: Problem | 
         page=Page(visitor, "/console/"),
         job=job,
         stages=stages_of(job),
+        expected=expected_of(parts.database, [job]).get(job["_id"]),
+        now=parts.now,
         subscription=subscription,
         report=report,
         pictures=min(report.pages, PREVIEW_PAGES) if report else 0,
@@ -83,8 +90,41 @@ def _job_page(parts: Context, visitor: Visitor, job: Record, problem: Problem | 
         lost=("failed", "bounced", "unknown"),
         may_requeue=reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None,
         may_send=reach_of(visitor.user, Action.CREATE, Kind.DELIVERY) is not None,
+        may_hold=reach_of(visitor.user, Action.CREATE, Kind.HOLD) is not None
+        and scoped(parts, visitor.user).report(_report_id(job)) is not None,
+        held=hold_of(parts.database, _report_id(job), visitor.user.organisation),
         problem=problem,
+        refusal=(refusal := _why_not(parts, visitor, job)),
+        sign_in_again=isinstance(refusal, SignInAgain),
+        decision=decision_on(parts.database, report.id, report.sha256) if report else None,
+        in_dagster=_in_dagster(parts, visitor, job),
     )
+
+
+def _why_not(parts: Context, visitor: Visitor, job: JobRecord) -> NotReleasable | None:
+    """Why this person may not decide of a held report; None where they may, or nothing is held."""
+    if job["state"] != "held":
+        return None
+    if reach_of(visitor.user, Action.RELEASE, Kind.REPORT) is None:
+        return NotReleasable("a manager or an admin of your organisation looks at it")
+    return refusal_to_decide(parts.database, job, visitor.user, visitor.session.authenticated_at, parts.now)
+
+
+def _report_id(job: JobRecord) -> str:
+    """The id that the job's report has, whether it stands or not."""
+    return str(job.get("report") or "")
+
+
+def _in_dagster(parts: Context, visitor: Visitor, job: JobRecord) -> str:
+    """The job's partition in Dagster's UI, for those who operate; "" where none is known."""
+    home = visitor.user.organisation == parts.settings.organisation
+    operates = reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None
+    if not parts.settings.dagster_url or not home or not operates:
+        return ""
+    cadence = str(job["edition"]).partition(":")[0]
+    partition = quote(f"{job['period']}|{job['subscription']}", safe="")
+    asset = f"/assets/{quote(cadence, safe='')}/subscriber_reports?view=partitions&partition={partition}"
+    return parts.settings.dagster_url.rstrip("/") + asset
 
 
 @router.post("/console/jobs/{job_id}/again")
@@ -109,10 +149,54 @@ def send_to_one_more(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts
     opened(visitor, Action.CREATE, Kind.DELIVERY)
     job = find_job(parts, visitor.user, job_id)
     try:
-        body = DeliveryRequest.model_validate({"jobId": job_id, "recipient": form.text("recipient")})
-        create_delivery(body, visitor.user, parts)
-    except ValidationError:
-        return _job_page(parts, visitor, job, Problem("validation", "That is no address of a mailbox."))
+        send_to(parts, visitor.user, job_id, form.text("recipient"))
+    except Problem as problem:
+        return _job_page(parts, visitor, job, problem)
+    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+
+
+@router.post("/console/jobs/{job_id}/release")
+def decide_of_held(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Let a held report go, or refuse it, by the rules of `POST /api/report-executions/{id}/release`."""
+    opened(visitor, Action.RELEASE, Kind.REPORT)
+    job = find_job(parts, visitor.user, job_id)
+    reason = form.text("reason")
+    chosen: Meaning | None = next((one for one in get_args(Meaning) if one == form.text("meaning")), None)
+    refused = form.text("decision") == "refuse"
+    try:
+        if not 3 <= len(reason) <= 500:
+            raise Problem("validation", "Say why, in 3 to 500 characters: the reason stands in the record.")
+        if chosen is None and not refused:
+            raise Problem("validation", "Say what your signature means.")
+        signed_in = visitor.session.authenticated_at
+        release_held(
+            parts, visitor.user, job_id, form.text("sha256"), None if refused else chosen, reason, signed_in
+        )
+    except Problem as problem:
+        return _job_page(parts, visitor, job, problem)
+    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+
+
+@router.post("/console/jobs/{job_id}/hold")
+def hold(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Keep the report and what it was made from, whatever its age."""
+    opened(visitor, Action.CREATE, Kind.HOLD)
+    job = find_job(parts, visitor.user, job_id)
+    kind: HoldKind = "legal_hold" if form.text("kind") == "legal_hold" else "critical"
+    try:
+        holds.hold(parts, visitor.user, _report_id(job), kind, form.text("reason")[:1_000])
+    except Problem as problem:
+        return _job_page(parts, visitor, job, problem)
+    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+
+
+@router.post("/console/jobs/{job_id}/let-go")
+def let_go(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Let retention have the report again."""
+    opened(visitor, Action.DELETE, Kind.HOLD)
+    job = find_job(parts, visitor.user, job_id)
+    try:
+        holds.lift(parts, visitor.user, _report_id(job))
     except Problem as problem:
         return _job_page(parts, visitor, job, problem)
     return RedirectResponse(f"/console/jobs/{job_id}", 303)
@@ -149,7 +233,19 @@ def download(job_id: JobId, visitor: Person, parts: Parts) -> Response:
     return RedirectResponse(parts.objects.presigned_url(report.key, report.file_name, 60), 303)
 
 
-def _report(parts: Context, visitor: Visitor, job: Record) -> StoredReport | None:
+@router.get("/console/jobs/{job_id}/manifest")
+def manifest(job_id: JobId, visitor: Person, parts: Parts) -> Response:
+    """What the report was made from, signed: to lie beside the file for `reporting-pipeline verify`."""
+    report = readable_report(parts, visitor.user, find_job(parts, visitor.user, job_id))
+    envelope = report.envelope
+    if envelope is None:
+        raise not_found("manifest")
+    beside = quote(f"{report.file_name}{BESIDE}")
+    name = {"content-disposition": f"attachment; filename*=UTF-8''{beside}"}
+    return Response(envelope.written(), media_type="application/json", headers=name)
+
+
+def _report(parts: Context, visitor: Visitor, job: JobRecord) -> StoredReport | None:
     """The stored report when there is one that this person may read."""
     try:
         return readable_report(parts, visitor.user, job)

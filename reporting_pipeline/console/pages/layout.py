@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.usecases.callers.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Page:
             links.append(("/console/schedules", "Schedules"))
         if reach_of(user, Action.READ, Kind.DEAD_LETTER):
             links.append(("/console/operate", "Operate"))
+        if reach_of(user, Action.READ, Kind.TRIAL):
+            links.append(("/console/trials", "Trials"))
         if reach_of(user, Action.READ, Kind.USER) == "organisation":
             links.append(("/console/people", "People"))
         if reach_of(user, Action.READ, Kind.AUDIT):

@@ -8,18 +8,20 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from reporting_pipeline.api.deps import Context, scoped
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.stores import alerts, editions, users
 from reporting_pipeline.stores.dead_letters import RequeueLimited
 from reporting_pipeline.stores.deliveries import halted_channels
-from reporting_pipeline.stores.suppressions import lift_suppression, list_suppressions
+from reporting_pipeline.stores.suppressions import list_suppressions
+from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.requeueing import CannotRun, requeue_job
+from reporting_pipeline.usecases.sending_again import lift_suppression, resume_channel
 
 router = APIRouter(prefix="/console")
 
@@ -50,20 +52,23 @@ def _operate(
     opened(visitor, Action.READ, Kind.DEAD_LETTER)
     organisation = visitor.user.organisation
     found = editions.list_editions(parts.database, limit=EDITIONS_SHOWN)
-    progress = [(one, editions.job_counts(parts.database, one.id, organisation)) for one in found]
+    progress = editions.progress_of(parts.database, found, organisation, parts.now)
     home = organisation == parts.settings.organisation
     mine = scoped(parts, visitor.user)
     lost = mine.dead_letters(_filters(channel, edition), limit=COUNTED_AT_MOST)
     failed = [] if channel else mine.failed_renderings(after=None, limit=A_PAGE)
     failed = [job for job in failed if not edition or job["edition"] == edition]
+    held = mine.held_jobs(after=None, limit=A_PAGE)
     left = users.who_left(parts.database, organisation)
     orphaned = mine.subscriptions(owners=left, status="active", limit=COUNTED_AT_MOST) if left else []
+    holds_open = reach_of(visitor.user, Action.READ, Kind.HOLD) is not None
     manages = reach_of(visitor.user, Action.CHANGE, Kind.DELIVERY) is not None
     return html(
         "operate.html",
         page=Page(visitor, "/console/operate"),
-        progress=progress,
+        progress=[(one, progress[one.id]) for one in found],
         moving=any(one.state.value == "open" for one in found),
+        under_way=[one.id for one in found if one.state.value == "open"],
         alerts=alerts.open_alerts(parts.database) if home else [],
         lost=lost[:A_PAGE],
         matching=len(lost),
@@ -71,9 +76,12 @@ def _operate(
         channel=channel,
         edition_wanted=edition,
         orphaned=len(orphaned),
+        waiting=held,
         halted=halted_channels(parts.database) if home else [],
         held_back=list_suppressions(parts.database, A_PAGE, organisation=organisation) if manages else [],
         failed=failed,
+        kept=mine.holds(after=None, limit=A_PAGE) if holds_open else [],
+        may_resume=_operates(visitor, parts),
         may_requeue=reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None,
         done=done,
         refused=refused,
@@ -108,12 +116,31 @@ def requeue_matching(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     return _operate(parts, visitor, done=f"{again} to be tried again")
 
 
+@router.post("/operate/resume")
+def resume(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Let a channel send again whose credentials were mended; for those who operate this deployment."""
+    opened(visitor, Action.CHANGE, Kind.DELIVERY)
+    if not _operates(visitor, parts):
+        raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
+    channel = form.text("channel")[:20]
+    home = parts.settings.organisation
+    if not resume_channel(parts.database, channel, visitor.user.id, home, parts.now):
+        return _operate(parts, visitor, refused=["that channel was not halted"])
+    return _operate(parts, visitor, done=f"{channel} sends again")
+
+
+def _operates(visitor: Visitor, parts: Context) -> bool:
+    home = visitor.user.organisation == parts.settings.organisation
+    return home and reach_of(visitor.user, Action.CHANGE, Kind.ORGANISATION) is not None
+
+
 @router.post("/operate/lift")
 def lift(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Write to an address of this organisation again."""
     opened(visitor, Action.CHANGE, Kind.DELIVERY)
     address = form.text("address")[:400]
-    if not lift_suppression(parts.database, address, visitor.user.id, parts.now, visitor.user.organisation):
+    own, home = visitor.user.organisation, parts.settings.organisation
+    if not lift_suppression(parts.database, address, visitor.user.id, home, parts.now, own):
         return _operate(parts, visitor, refused=["that address is not held back"])
     return _operate(parts, visitor, done="the address is written to again")
 
@@ -137,16 +164,6 @@ def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     return _operate(parts, visitor, done=f"{again} to be tried again" if again else "", refused=refused)
 
 
-@router.get("/documents")
-def documents_page(
-    visitor: Person, parts: Parts, trial: Annotated[str, Query(max_length=64)] = ""
-) -> Response:
-    """What arrived lately."""
-    opened(visitor, Action.READ, Kind.DOCUMENT)
-    found = scoped(parts, visitor.user).documents(trial=trial or None, limit=A_PAGE)
-    return html("documents.html", page=Page(visitor, "/console/operate"), found=found, trial=trial)
-
-
 @router.get("/editions/{edition_id}")
 def edition_page(edition_id: Annotated[str, Path(max_length=64)], visitor: Person, parts: Parts) -> Response:
     """One edition as this organisation sees it."""
@@ -155,11 +172,13 @@ def edition_page(edition_id: Annotated[str, Path(max_length=64)], visitor: Perso
         found = editions.get_edition(parts.database, edition_id)
     except editions.EditionMissing:
         raise Problem("not-found", "There is no such edition.") from None
-    counts = editions.job_counts(parts.database, found.id, visitor.user.organisation)
+    organisation = visitor.user.organisation
+    progress = editions.progress_of(parts.database, [found], organisation, parts.now)[found.id]
     return html(
         "edition.html",
         page=Page(visitor, "/console/operate"),
         edition=found,
-        counts=counts,
+        progress=progress,
+        states=[state.value for state in JobState if progress.counts.get(state.value)],
         moving=found.state.value == "open",
     )

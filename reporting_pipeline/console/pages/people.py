@@ -1,4 +1,4 @@
-"""People and trials of the organisation, to look up who may see what."""
+"""The people of the organisation, to look up who may see what."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from reporting_pipeline.console.deployment import Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, Kind, reach_of
 from reporting_pipeline.stores import users
 
 router = APIRouter(prefix="/console")
@@ -21,12 +21,15 @@ A_PAGE = 100
 @router.get("/people")
 def people_page(visitor: Person, parts: Parts, after: Annotated[str, Query(max_length=64)] = "") -> Response:
     opened(visitor, Action.READ, Kind.USER, "organisation")
+    reads_organisation = reach_of(visitor.user, Action.READ, Kind.ORGANISATION) is not None
     found = users.list_users(parts.database, visitor.user.organisation, after=after or None, limit=A_PAGE + 1)
     return html(
         "people.html",
         page=Page(visitor, "/console/people"),
         people=found[:A_PAGE],
         next_after=found[A_PAGE - 1].id if len(found) > A_PAGE else "",
-        trials=users.trials_of(parts.database, visitor.user.organisation),
         organisation=users.get_organisation(parts.database, visitor.user.organisation),
+        may_add=reach_of(visitor.user, Action.CREATE, Kind.USER) is not None,
+        reads_organisation=reads_organisation,
+        home=reads_organisation and visitor.user.organisation == parts.settings.organisation,
     )

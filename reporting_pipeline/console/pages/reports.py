@@ -9,23 +9,29 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import RedirectResponse, Response
 
-from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Context, scoped
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
+from reporting_pipeline.console.pages.first_steps import first_steps
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.domain.access import Action, Resource, allowed
 from reporting_pipeline.domain.access import Kind as ResourceKind
+from reporting_pipeline.domain.confirmation import answer_by
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import jobs
-from reporting_pipeline.stores.mongo import Record
+from reporting_pipeline.stores.subscriptions import waiting_for_a_word
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.problems import Problem
 
 router = APIRouter()
 
 SubscriptionId = Annotated[str, Path(max_length=64)]
+A_PAGE = 25
+ASKED_AT_MOST = 100  # as many as the page of those that wait for a word shows
 PAST_SHOWN = 5
 JOBS_A_PAGE = 25
+JOBS_OF_A_PERIOD = 500  # so far back a period is looked for
 UNDER_WAY = frozenset({"pending", "processing", "delivering"})
 
 
@@ -35,7 +41,7 @@ class Following:
 
     subscription: Subscription
     next_at: datetime | None
-    past: list[Record]  # jobs, the newest due first
+    past: list[JobRecord]  # jobs, the newest due first
 
 
 @router.get("/")
@@ -44,24 +50,38 @@ def front() -> Response:
 
 
 @router.get("/console/")
-def my_reports(visitor: Person, parts: Parts) -> Response:
-    """Everything this person is subscribed to, with what came lately."""
-    own = scoped(parts, visitor.user).subscriptions(owner=visitor.user.id, limit=200)
+def my_reports(visitor: Person, parts: Parts, after: Annotated[str, Query(max_length=64)] = "") -> Response:
+    """What this person is subscribed to, a page at a time, with what came lately."""
+    organisation, user = visitor.user.organisation, visitor.user.id
+    found = scoped(parts, visitor.user).subscriptions(owner=user, after=after or None, limit=A_PAGE + 1)
+    own = found[:A_PAGE]
     following = [
         Following(
             one,
             subscribing.next_run(parts, one),
-            jobs.jobs_of(parts.database, visitor.user.organisation, one.id, limit=PAST_SHOWN),
+            jobs.jobs_of(parts.database, organisation, one.id, limit=PAST_SHOWN),
         )
         for one in own
     ]
+    under_way = [job for one in following for job in _under_way(one.past)]
     return html(
-        "my_reports.html", page=Page(visitor, "/console/"), following=following, moving=_moving(following)
+        "my_reports.html",
+        page=Page(visitor, "/console/"),
+        following=following,
+        steps=None if following or after else first_steps(parts, visitor),
+        moving=bool(under_way),
+        under_way=under_way,
+        unconfirmed=sum(
+            answer_by(one) is not None
+            for one in waiting_for_a_word(parts.database, organisation, user, ASKED_AT_MOST)
+        ),
+        next_after=own[-1].id if len(found) > A_PAGE else "",
+        is_first=not after,
     )
 
 
-def _moving(following: list[Following]) -> bool:
-    return any(job["state"] in UNDER_WAY for one in following for job in one.past)
+def _under_way(past: list[JobRecord]) -> list[str]:
+    return [job["_id"] for job in past if job["state"] in UNDER_WAY]
 
 
 @router.get("/console/reports/{subscription_id}")
@@ -97,9 +117,27 @@ def _subscription_page(
         number=page,
         pages=max(1, -(-total // JOBS_A_PAGE)),
         may_change=may_change,
+        confirm_until=answer_by(found),
         problem=problem,
-        moving=any(job["state"] in UNDER_WAY for job in past),
+        moving=bool(_under_way(past)),
+        under_way=_under_way(past),
     )
+
+
+@router.get("/console/reports/{subscription_id}/periods/{period}")
+def newest_of_period(
+    subscription_id: SubscriptionId,
+    period: Annotated[str, Path(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")],
+    visitor: Person,
+    parts: Parts,
+) -> Response:
+    """To the newest report of a period: what a partition in Dagster's UI names."""
+    found = subscribing.find(parts, visitor.user, subscription_id, also_ended=True)
+    past = jobs.jobs_of(parts.database, visitor.user.organisation, found.id, limit=JOBS_OF_A_PERIOD)
+    job = next((one for one in past if one["period"] == period), None)
+    if job is None:
+        return RedirectResponse(f"/console/reports/{subscription_id}", 303)
+    return RedirectResponse(f"/console/jobs/{job['_id']}", 303)
 
 
 @router.post("/console/reports/{subscription_id}/run")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
-from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Context, scoped
-from reporting_pipeline.api.errors import Problem
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
@@ -18,10 +16,15 @@ from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import jobs, users
+from reporting_pipeline.stores.subscription_search import LOOKED_THROUGH
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.problems import Problem
 
 router = APIRouter(prefix="/console")
 
 A_PAGE = 50
+LATELY = timedelta(days=35)  # a monthly report has one in it
 _BULK = {"pause": "paused", "resume": "active"}
 TRANSFER = "transfer"
 
@@ -39,15 +42,18 @@ def schedules_page(
 ) -> Response:
     """The organisation's subscriptions; filters stand in the address, so that a list can be passed on."""
     opened(visitor, Action.READ, Kind.SUBSCRIPTION, "organisation")
-    found = scoped(parts, visitor.user).subscriptions(
-        owner=owner or None,
-        status=status or None,
-        named=q.replace("\0", "").strip(),
-        owners=users.who_left(parts.database, visitor.user.organisation) if left else None,
-        after=after or None,
-        limit=A_PAGE + 1,
-    )
-    shown = found[:A_PAGE]
+    mine, typed = scoped(parts, visitor.user), q.replace("\0", "").strip()
+    owners = users.who_left(parts.database, visitor.user.organisation) if left else None
+    of, state, behind = owner or None, status or None, after or None
+    if typed:
+        named = mine.subscriptions_named(
+            typed, owner=of, owners=owners, status=state, after=behind, limit=A_PAGE
+        )
+        shown, next_after, is_cut = named.subscriptions, named.looked_to or "", named.is_cut
+    else:
+        found = mine.subscriptions(owner=of, owners=owners, status=state, after=behind, limit=A_PAGE + 1)
+        shown, is_cut = found[:A_PAGE], False
+        next_after = shown[-1].id if len(found) > A_PAGE else ""
     return html(
         "schedules.html",
         page=Page(visitor, "/console/schedules"),
@@ -56,7 +62,9 @@ def schedules_page(
         owner=owner,
         q=q,
         left=left,
-        next_after=found[A_PAGE - 1].id if len(found) > A_PAGE else "",
+        next_after=next_after,
+        is_cut=is_cut,
+        looked_through=LOOKED_THROUGH,
         may_change=reach_of(visitor.user, Action.CHANGE, Kind.SUBSCRIPTION) == "organisation",
         done=done,
     )
@@ -65,12 +73,11 @@ def schedules_page(
 def _rows(parts: Context, shown: list[Subscription]) -> list[tuple[object, ...]]:
     """(subscription, its owner as a user or None, the newest job or None, next due time) of each."""
     owners = users.users_by_id(parts.database, {one.owner for one in shown})
-    rows: list[tuple[object, ...]] = []
-    for one in shown:
-        newest = jobs.jobs_of(parts.database, one.organisation, one.id, limit=1)
-        next_at = subscribing.next_run(parts, one)
-        rows.append((one, owners.get(one.owner), newest[0] if newest else None, next_at))
-    return rows
+    organisation = shown[0].organisation if shown else ""
+    newest = jobs.newest_of(parts.database, organisation, [one.id for one in shown], parts.now - LATELY)
+    return [
+        (one, owners.get(one.owner), newest.get(one.id), subscribing.next_run(parts, one)) for one in shown
+    ]
 
 
 @router.post("/schedules")

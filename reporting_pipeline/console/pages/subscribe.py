@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -13,11 +12,10 @@ from fastapi import APIRouter, Path
 from pydantic import ValidationError
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from reporting_pipeline.api import subscribing
-from reporting_pipeline.api.deps import Context
-from reporting_pipeline.api.errors import Problem
-from reporting_pipeline.api.subscribing import SNAKE
+from reporting_pipeline.console import parameters
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
+from reporting_pipeline.console.forms import Entries
+from reporting_pipeline.console.pages.first_steps import may_register_trials
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
@@ -25,13 +23,20 @@ from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, normal_address, visible_trials
 from reporting_pipeline.domain.cron_fields import CronFields, cron_words, expression_of, fields_of
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
 from reporting_pipeline.stores import subscriptions, suppressions, users
 from reporting_pipeline.stores.mongo import Record
-from reporting_pipeline.usecases.preview import NothingToShow, PreviewedReport, preview_report
-from reporting_pipeline.usecases.report_types import report_types
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.previewing import preview_draft
+from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.subscribing import SNAKE
+from reporting_pipeline.usecases.preview import NothingToShow, PreviewedReport
+from reporting_pipeline.usecases.report_types import is_for, report_types
+from reporting_pipeline.usecases.send_preview import CannotSend, send_to_oneself
 from reporting_pipeline.usecases.subscriptions import first_mail
 
 router = APIRouter(prefix="/console")
@@ -59,6 +64,16 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {"cadence": "cron", "cron_expression": "0 7 1,15 * *", "window": "week", "business_days": "none"},
     ),
 }
+#: Each format and what it is for.
+FORMATS: Mapping[str, tuple[str, str]] = {
+    "pdf": ("PDF", "to read and to print"),
+    "html": ("HTML", "to read on any screen, one file"),
+    "xlsx": ("Excel (XLSX)", "every table with all its rows"),
+    "csv": ("CSV", "every table as a file, in an archive"),
+    "json": ("JSON", "figures and rows for a program"),
+    "parquet": ("Parquet", "tables for data tools"),
+    "dataset_json": ("Dataset-JSON", "tables as CDISC exchanges them"),
+}
 _SCHEDULE_FIELDS = (
     "cadence",
     "time",
@@ -72,12 +87,12 @@ _SCHEDULE_FIELDS = (
 )
 
 
-@dataclass
-class Wish:
-    """What stands in the form, as typed, and what is wrong with it by field."""
+#: What a schedule is without them: a form that was cut short is read as it will be saved.
+_OTHERWISE = {"cadence": "weekly", "timezone": "UTC"}
 
-    values: dict[str, Any]
-    errors: dict[str, str] = field(default_factory=dict)
+
+class Wish(Entries):
+    """The form of a subscription."""
 
     @classmethod
     def fresh(cls, visitor: Visitor) -> Wish:
@@ -101,6 +116,7 @@ class Wish:
                 "format": "pdf",
                 "recipients": "",
                 "version": "",
+                **parameters.blank(),
                 **_built(""),
             }
         )
@@ -109,7 +125,7 @@ class Wish:
     def of(cls, subscription: Subscription, owner: str) -> Wish:
         schedule = subscription.schedule.model_dump(mode="json")
         own = subscription.recipients == (Recipient(type="user", value=owner),)
-        listed = "\n".join(f"{one.type}: {one.value}" for one in subscription.recipients)
+        listed = "\n".join(f"{one.type}: {shown(one.value)}" for one in subscription.recipients)
         return cls(
             {
                 "name": subscription.name,
@@ -121,6 +137,7 @@ class Wish:
                 "format": subscription.format.value,
                 "recipients": "" if own else listed,
                 "version": str(subscription.version),
+                **parameters.shown(subscription.report_type, subscription.parameters),
                 **{name: str(schedule.get(name) or "") for name in _SCHEDULE_FIELDS},
                 **_built(str(schedule.get("cron_expression") or "")),
             }
@@ -131,13 +148,23 @@ class Wish:
         single = (
             *("name", "description", "report_type", "sites", "format", "recipients", "version"),
             *_SCHEDULE_FIELDS,
+            *parameters.blank(),
         )
         values: dict[str, Any] = {name: form.text(name) for name in single}
+        values |= {name: values[name] or standing for name, standing in _OTHERWISE.items()}
         values["trials"] = form.all("trials")
         values["kinds"] = form.all("kinds")
         values |= {"built_time": form.text("built_time"), "built_dates": form.text("built_dates")}
         values["built_days"] = form.all("built_days")
         return cls(values)
+
+    def differing(self, standing: Entries) -> list[tuple[str, str, str]]:
+        # The version differs by nature, and the builder's fields say what the expression says.
+        told = super().differing(standing)
+        return [one for one in told if one[0] != "Version" and not one[0].startswith("Built ")]
+
+    def label(self, name: str) -> str:
+        return parameters.label_of(name) or super().label(name)
 
     def fill(self, preset: str) -> None:
         """Put a preset's schedule in the form."""
@@ -188,6 +215,7 @@ class Wish:
         except ValueError:
             self.errors["format"] = "choose one of the formats"
             return None
+        chosen = parameters.read(self.values["report_type"], self.values, self.errors)
         if schedule is None or self.errors:
             return None
         return subscribing.Draft(
@@ -198,14 +226,15 @@ class Wish:
             filters=self.filters(),
             recipients=self.recipients(owner),
             format=wanted,
+            parameters=chosen,
         )
 
-    def refuse(self, problem: Problem) -> None:
-        """Put a problem's findings beside the fields they are about."""
-        for one in problem.errors:
-            self.errors.setdefault(_field_of(one.pointer), one.detail)
-        if not problem.errors:
-            self.errors["form"] = problem.detail or problem.title
+    def field_of(self, pointer: str) -> str:
+        """Findings on the parameters stand beside the fields of the chosen type."""
+        if not f"{pointer}/".startswith(parameters.POINTER):
+            return super().field_of(pointer)
+        name = pointer.removeprefix(parameters.POINTER).partition("/")[0]
+        return parameters.key_of(self.values["report_type"], name) or "report_type"
 
 
 def _fields_of(cadence: str) -> tuple[str, ...]:
@@ -233,13 +262,6 @@ def _recipient(line: str) -> Recipient:
     return Recipient.model_validate({"type": guessed, "value": line})
 
 
-def _field_of(pointer: str) -> str:
-    parts = [part for part in pointer.removeprefix("#").split("/") if part]
-    if parts and parts[0] in ("report_parameters", "schedule_config") and len(parts) > 1:
-        return parts[1]
-    return parts[0] if parts else "form"
-
-
 @router.get("/subscribe")
 def subscribe_page(visitor: Person, parts: Parts) -> Response:
     return _form(parts, visitor, Wish.fresh(visitor))
@@ -255,8 +277,8 @@ def subscribe(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     if draft is None:
         return _form(parts, visitor, wish, status=422)
     try:
-        if form.has("look"):
-            return _looked(parts, visitor, wish, draft)
+        if form.has("look") or form.has("send_to_me"):
+            return _looked(parts, visitor, wish, draft, send=form.has("send_to_me"))
         stored = subscribing.create(parts, visitor.user, visitor.user, draft, SNAKE)
     except Problem as problem:
         wish.refuse(problem)
@@ -280,8 +302,12 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
     draft = wish.draft(found.owner)
     if draft is None:
         return _form(parts, visitor, wish, found, status=422)
-    if form.has("look"):
-        return _looked(parts, visitor, wish, draft, found)
+    if form.has("look") or form.has("send_to_me"):
+        try:
+            return _looked(parts, visitor, wish, draft, found, send=form.has("send_to_me"))
+        except Problem as problem:
+            wish.refuse(problem)
+            return _form(parts, visitor, wish, found, status=problem.status)
 
     def changes_of(current: Subscription) -> Mapping[str, Any]:
         kept = current.filters.model_copy(
@@ -295,11 +321,11 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
             "filters": kept,
             "recipients": draft.recipients,
             "format": draft.format,
+            "parameters": draft.parameters or {},
         }
 
     version = int(wish.values["version"]) if wish.values["version"].isdecimal() else None
     try:
-        subscribing.check_report_type(draft.report_type)
         subscribing.change(parts, visitor.user, subscription_id, version, changes_of, SNAKE)
     except Problem as problem:
         if problem.slug == "precondition-failed":
@@ -359,11 +385,11 @@ def _checked(parts: Context, visitor: Visitor, wish: Wish) -> list[tuple[str, st
         decision = refused.get(position)
         reason = held.get((organisation, address)) if address else None
         if decision is not None:
-            found.append((one.value, "bad", decision.reason))
+            found.append((shown(one.value), "bad", decision.reason))
         elif reason is not None:
-            found.append((one.value, "odd", f"mails to it are held back: {reason}"))
+            found.append((shown(one.value), "odd", f"mails to it are held back: {reason}"))
         else:
-            found.append((one.value, "good", "may get it"))
+            found.append((shown(one.value), "good", "may get it"))
     return found
 
 
@@ -458,34 +484,24 @@ def _looked(
     wish: Wish,
     draft: subscribing.Draft,
     standing: Subscription | None = None,
+    *,
+    send: bool = False,
 ) -> Response:
-    """The form again, with the report of the newest closed period below it."""
-    subscribing.check_report_type(draft.report_type)
-    subscribing.check(parts, visitor.user, visitor.user, draft.filters, draft.recipients, SNAKE)
-    now = parts.now
-    trial = _draft_of(
-        visitor,
-        draft.schedule,
-        now,
-        name=draft.name,
-        report_type=draft.report_type,
-        filters=draft.filters,
-        recipients=draft.recipients,
-        format=Format.PDF,  # a picture is what can be looked at here, whatever is sent
-    )
-    settings = parts.settings
+    """The form again, with the report of the newest closed period below it, or mailed to who asks."""
+    if send:
+        parts.limits.run_now(visitor.user.id)
+    now, settings = parts.now, parts.settings
+    form = draft.format if send else Format.PDF  # a picture is what can be looked at here
     try:
-        shown = preview_report(
-            parts.database,
-            parts.objects,
-            trial,
-            visitor.user,
-            now,
-            settings.timezone,
-            settings.home / "cache" / "thumbnails",
-        )
+        shown = preview_draft(parts, visitor.user, draft, form, SNAKE)
     except NothingToShow as nothing:
         return _form(parts, visitor, wish, standing, nothing=str(nothing))
+    if send:
+        try:
+            address = send_to_oneself(parts.database, settings, shown, draft.name, visitor.user, now)
+        except CannotSend as reason:
+            return _form(parts, visitor, wish, standing, nothing=str(reason))
+        return _form(parts, visitor, wish, standing, nothing=f"Sent to {address}, and to nobody else.")
     return _form(parts, visitor, wish, standing, shown=shown)
 
 
@@ -502,6 +518,8 @@ def _form(
 ) -> Response:
     records = users.trials_of(parts.database, visitor.user.organisation)
     visible = set(visible_trials(visitor.user, records))
+    owner = users.get_user(parts.database, standing.owner, standing.organisation) if standing else None
+    reader = owner or visitor.user
     trials: list[Record] = [record for record in records if record["_id"] in visible]
     return html(
         "subscribe.html",
@@ -511,9 +529,15 @@ def _form(
         standing=standing,
         theirs=theirs,
         trials=trials,
+        may_register=may_register_trials(visitor),
         kinds=list(Kind),
-        report_types=report_types(),
-        formats=[one.value for one in Format],
+        report_types={
+            name: kind
+            for name, kind in report_types().items()
+            if is_for(name, reader.entitlements.audience) or name == wish.values["report_type"]
+        },
+        options=parameters.options(),
+        formats=FORMATS,
         timezones=sorted(known_timezones()),
         dates=_dates(parts, wish),
         first=None if standing else _first_mail(parts, visitor, wish),

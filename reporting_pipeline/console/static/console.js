@@ -1,25 +1,51 @@
 // Progress that moves, and a preview that follows the form. Every page works without this script.
 const SLOWEST = 15000;
 
-/** Replace the parts of the page marked data-live with those of a fresh copy, until nothing is under way. */
-function follow(part, wait = 2000) {
+/** Replace a part of the page by that of a fresh copy. */
+async function renew(part) {
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
+    if (!answer.ok || answer.redirected) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+    if (!fresh) return;
+    if (fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML;
+    part.dataset.live = fresh.dataset.live || "";
+    part.dataset.watch = fresh.dataset.watch || "";
+    const said = fresh.dataset.said || "";
+    const region = document.getElementById("status");
+    if (region && said && region.textContent !== said) region.textContent = said;
+  } catch { /* away for a moment: ask again */ }
+}
+
+/** Ask again and again, more and more seldom, until nothing is under way. */
+function poll(part, wait = 2000) {
   if (!part.dataset.live) return;
   setTimeout(async () => {
-    try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
-      if (answer.ok && !answer.redirected) {
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-        if (fresh) {
-          if (fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML;
-          part.dataset.live = fresh.dataset.live || "";
-          const said = fresh.dataset.said || "";
-          const region = document.getElementById("status");
-          if (region && said && region.textContent !== said) region.textContent = said;
-        }
-      }
-    } catch { /* away for a moment: ask again, more seldom */ }
-    follow(part, Math.min(wait * 1.25, SLOWEST));
+    await renew(part);
+    poll(part, Math.min(wait * 1.25, SLOWEST));
   }, wait);
+}
+
+/** Renew a part marked data-live whenever the server says that what it shows has moved. */
+function follow(part) {
+  if (!part.dataset.live) return;
+  if (!part.dataset.watch || !("EventSource" in window)) { poll(part); return; }
+  let source, watched;
+  const open = () => {
+    if (!part.dataset.live || document.hidden) return; // a browser has few connections to one host
+    watched = part.dataset.watch;
+    source = new EventSource(watched);
+    source.addEventListener("changed", async () => {
+      await renew(part);
+      if (part.dataset.live && part.dataset.watch === watched) return;
+      source.close();
+      open();
+    });
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) poll(part); };
+  };
+  document.addEventListener("visibilitychange", () => { source?.close(); open(); });
+  addEventListener("pagehide", () => source?.close());
+  open();
 }
 
 /** Ask for the next dates whenever the form's schedule changes. */

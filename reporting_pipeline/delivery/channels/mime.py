@@ -37,7 +37,7 @@ class _Lines(EmailPolicy):
     def fold(self, name: str, value: str) -> str:
         if name.lower() == "subject" and not value.isascii():
             return _encoded(name, value)
-        return _WHOLE.fold(name, value) if name.lower() in _IN_ONE_LINE else super().fold(name, value)
+        return str(_WHOLE.fold(name, value) if name.lower() in _IN_ONE_LINE else super().fold(name, value))
 
     def fold_binary(self, name: str, value: str) -> bytes:
         if name.lower() == "subject" and not value.isascii():

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 from reporting_pipeline.delivery.channels.channel import Failpoint, Results
 from reporting_pipeline.delivery.channels.mime import to_bytes
 from reporting_pipeline.delivery.message import Message
-from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
+from reporting_pipeline.domain.deliveries import Outcome, SendResult
 from reporting_pipeline.settings import Settings
 
 #: Files are put to disk side by side: the disk takes several at once in the time of one.
@@ -29,11 +29,11 @@ class Outbox:
     repeatable = True
     at_once = 100
     per_second: float | None = None
-    schedule: tuple[timedelta, ...] = BACKOFF
     attempts: int | None = None
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.schedule = settings.delivery_retries
         self.folder = settings.outbox
 
     def groups(self, messages: Sequence[Message]) -> list[list[Message]]:

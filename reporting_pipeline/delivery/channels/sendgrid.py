@@ -12,7 +12,7 @@ import logging
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sendgrid import SendGridAPIClient
@@ -32,7 +32,7 @@ from reporting_pipeline.delivery.outbound.client import (
     OutboundRequest,
     post,
 )
-from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult, retry_instant
+from reporting_pipeline.domain.deliveries import Outcome, SendResult, retry_instant
 from reporting_pipeline.settings import Settings
 
 # At DEBUG python_http_client logs every header, the key among them.
@@ -50,7 +50,6 @@ class SendGrid:
 
     repeatable = False
     at_once = MOST_RECIPIENTS
-    schedule: tuple[timedelta, ...] = BACKOFF
     attempts: int | None = None
 
     def __init__(self, settings: Settings) -> None:
@@ -58,6 +57,7 @@ class SendGrid:
             raise ValueError("SENDGRID_API_KEY is not set")
         self._key = settings.sendgrid_api_key
         self.settings = settings
+        self.schedule = settings.delivery_retries
         self.per_second: float | None = settings.email_per_second
 
     def groups(self, messages: Sequence[Message]) -> list[list[Message]]:

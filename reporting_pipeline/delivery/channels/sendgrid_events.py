@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from reporting_pipeline.delivery.channels.sendgrid import DELIVERY_ARGUMENT
-from reporting_pipeline.domain.deliveries import from_wire_id, mailbox, short_error
+from reporting_pipeline.domain.deliveries import DeliveryRecord, from_wire_id, mailbox, short_error
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import raise_alert
@@ -181,7 +181,7 @@ def _take_in_by_address(database: Database, event: _Event, now: datetime) -> str
     return "known" if known else ("new+suppressed" if suppressed else "new")
 
 
-def _apply(database: Database, event: _Event, delivery: Record, now: datetime) -> str:
+def _apply(database: Database, event: _Event, delivery: DeliveryRecord, now: datetime) -> str:
     known = is_known(database, event.id)
     moved = apply_evidence(database, delivery["_id"], event.state, event.at, _fields(event, delivery))
     if moved:
@@ -197,7 +197,7 @@ def _apply(database: Database, event: _Event, delivery: Record, now: datetime) -
     return ("moved" if moved else "new") + ("+suppressed" if suppressed else "")
 
 
-def _suppress(database: Database, event: _Event, delivery: Record, now: datetime) -> bool:
+def _suppress(database: Database, event: _Event, delivery: DeliveryRecord, now: datetime) -> bool:
     """The address as the ledger has it, never as the event does; in the organisation that wrote to it."""
     reason = f"{event.kind}: {event.reason}".rstrip(": ")
     return suppress_address(
@@ -291,7 +291,7 @@ def _text(entry: Mapping[str, Any], name: str, longest: int = 300) -> str:
     return value if isinstance(value, str) and len(value) <= longest else ""
 
 
-def _fields(event: _Event, delivery: Record) -> Record:
+def _fields(event: _Event, delivery: DeliveryRecord) -> Record:
     fields: Record = {}
     if event.state is DeliveryState.BOUNCED:
         fields["error"] = f"{event.kind}: {event.reason}".rstrip(": ")

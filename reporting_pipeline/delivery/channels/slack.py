@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from reporting_pipeline.delivery.channels.channel import Failpoint, Results
-from reporting_pipeline.delivery.channels.webhooks import url_problem
+from reporting_pipeline.delivery.channels.webhooks import url_problem, without_url
 from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.delivery.outbound.client import (
     Answer,
@@ -23,7 +23,7 @@ from reporting_pipeline.delivery.outbound.client import (
     post,
 )
 from reporting_pipeline.delivery.outbound.public_hosts import AddressRefused, public_hosts_only
-from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult, retry_instant
+from reporting_pipeline.domain.deliveries import Outcome, SendResult, retry_instant
 from reporting_pipeline.settings import Settings
 
 OUR_FAULT = frozenset(
@@ -38,11 +38,11 @@ class Slack:
     repeatable = False
     at_once = 20
     per_second: float | None = 1.0
-    schedule: tuple[timedelta, ...] = BACKOFF
     attempts: int | None = None
 
     def __init__(self, settings: Settings, connect: Connect | None = None) -> None:
         self.settings = settings
+        self.schedule = settings.delivery_retries
         self.connect = connect or public_hosts_only(settings.private_endpoints)
 
     def groups(self, messages: Sequence[Message]) -> list[list[Message]]:
@@ -169,4 +169,4 @@ def _by_verdict(answer: Answer, now: datetime) -> SendResult:
 
 def _safe(error: Exception, message: Message) -> str:
     """An incoming webhook's URL is a secret; it does not belong into an error."""
-    return str(error).replace(message.recipient, "the webhook")
+    return without_url(str(error), message.recipient)

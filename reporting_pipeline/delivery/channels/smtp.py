@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Timer
 from urllib.parse import unquote, urlsplit
 
@@ -23,7 +23,7 @@ from reporting_pipeline.delivery.channels.channel import Failpoint, Results
 from reporting_pipeline.delivery.channels.mime import to_bytes
 from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.delivery.outbound.client import tls_context
-from reporting_pipeline.domain.deliveries import BACKOFF, Outcome, SendResult
+from reporting_pipeline.domain.deliveries import Outcome, SendResult
 from reporting_pipeline.settings import Settings
 
 DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -42,7 +42,6 @@ class Smtp:
 
     repeatable = False
     at_once = 50
-    schedule: tuple[timedelta, ...] = BACKOFF
     attempts: int | None = None
 
     def __init__(self, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
@@ -52,6 +51,7 @@ class Smtp:
         if self._url.scheme not in DEFAULT_PORTS or not self._url.hostname:
             raise ValueError(f"REPORTING_SMTP_URL must start with one of {', '.join(DEFAULT_PORTS)}")
         self.settings = settings
+        self.schedule = settings.delivery_retries
         self._tls = tls or tls_context()
         self._clear = self._url.scheme == "smtp" and settings.environment in IN_CLEAR
         self.per_second: float | None = settings.email_per_second

@@ -60,7 +60,8 @@ class Webhooks:
             answer = post(message.recipient, body, headers(message.wire_id, now, body, secrets), outbound)
         except (NotSent, AnswerLost) as error:
             refused = isinstance(error.__cause__, AddressRefused)
-            return SendResult(Outcome.PERMANENT if refused else Outcome.RETRY, error=str(error))
+            told = without_url(str(error), message.recipient)
+            return SendResult(Outcome.PERMANENT if refused else Outcome.RETRY, error=told)
         return result_of(answer.status, answer.headers, now)
 
 
@@ -75,6 +76,14 @@ def result_of(status: int, answer_headers: object, now: datetime) -> SendResult:
         return SendResult(Outcome.PERMANENT, error=error)
     asked = retry_instant(dict(answer_headers), now) if isinstance(answer_headers, dict) else None
     return SendResult(Outcome.RETRY, error=error, retry_at=asked)
+
+
+def without_url(text: str, url: str) -> str:
+    """An error without the URL it speaks of, whole or from its path on: it is a secret."""
+    parts = urlsplit(url)
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    text = text.replace(url, "the endpoint")
+    return text.replace(path, "/…") if len(path) > 1 else text
 
 
 def url_problem(url: str, private: frozenset[str]) -> str | None:

@@ -6,15 +6,18 @@ other token gets the same answer, None, whatever is wrong with it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.delivery.links.tokens import read_link_token
 from reporting_pipeline.delivery.rights import load_context, refusal_of
+from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.delivery_reads import get_delivery
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.reports import rendering_at
 
 PRESIGNED_SECONDS = 60
 
@@ -24,13 +27,86 @@ def is_signed(settings: Settings, token: str, now: datetime) -> bool:
     return read_link_token(settings.link_secret.get_secret_value(), token, now) is not None
 
 
+@dataclass(frozen=True)
+class Superseded:
+    """A file that a delivery brought, and the one that took its place."""
+
+    sha256: str
+    rendered_at: datetime
+    by_sha256: str
+    by_rendered_at: datetime
+
+
+def superseded_by(database: Database, settings: Settings, token: str, now: datetime) -> Superseded | None:
+    """What took the place of the file that the link's delivery brought.
+
+    None where it, or the data it was made from, still stands, and for every token that is not good.
+    """
+    found = _behind(database, settings, token, now)
+    if found is None:
+        return None
+    delivery, report = found
+    was = _brought(delivery, report)
+    if was is report or report.get("held") or was["dataset_versions"] == report.get("dataset_versions"):
+        return None  # the same data, drawn again: by a newer version, under another name; or not released yet
+    return Superseded(was["sha256"], was["rendered_at"], report["sha256"], report["rendered_at"])
+
+
 def open_link(
-    database: Database, objects: ObjectStore, settings: Settings, token: str, now: datetime
+    database: Database,
+    objects: ObjectStore,
+    settings: Settings,
+    token: str,
+    now: datetime,
+    *,
+    as_sent: bool = False,
 ) -> str | None:
     """A URL that downloads the report for one minute, or None for every token that is not good.
 
-    Each use is in the audit log before the URL is given out.
+    `as_sent`: the very file that the delivery brought, though another has taken its place. Each use is in
+    the audit log before the URL is given out.
     """
+    found = _behind(database, settings, token, now)
+    if found is None:
+        return None
+    delivery, report = found
+    file = _brought(delivery, report) if as_sent or report.get("held") else report
+    if file.get("held"):
+        return None
+    audit.record(
+        database,
+        audit.Action.REPORT_DOWNLOADED,
+        delivery.get("user") or _reader(database, delivery),
+        report["_id"],
+        now,
+        organisation=delivery["organisation"],
+        details={
+            "delivery": delivery["_id"],
+            "by": "link",
+            **({"sha256": file["sha256"]} if file is not report else {}),
+        },
+    )
+    return objects.presigned_url(file["key"], report["file_name"], PRESIGNED_SECONDS)
+
+
+def _brought(delivery: DeliveryRecord, report: Record) -> Record:
+    """The rendering that stood when the delivery went out; `report` itself where that still stands.
+
+    One that showed other than the report does now is not given out: the reader's rights have changed since.
+    """
+    sent_at = delivery.get("sent_at")
+    was = rendering_at(report, sent_at) if isinstance(sent_at, datetime) else None
+    if was is None or was is report:
+        return report
+    if any(was.get(name) != report.get(name) for name in ("shown", "subject", "audience")):
+        return report
+    return dict(was)
+
+
+def _behind(
+    database: Database, settings: Settings, token: str, now: datetime
+) -> tuple[DeliveryRecord, Record] | None:
+    """(delivery, report) of a good token whose reader is still allowed."""
     claims = read_link_token(settings.link_secret.get_secret_value(), token, now)
     if claims is None:
         return None
@@ -43,18 +119,8 @@ def open_link(
     # A pause stops the sending, not the reading of what was sent; so does a mailbox that bounces.
     if refusal_of(delivery, context, sending=False) is not None:
         return None
-    report = context.reports[claims.report]
-    audit.record(
-        database,
-        audit.Action.REPORT_DOWNLOADED,
-        delivery.get("user") or _reader(database, delivery),
-        claims.report,
-        now,
-        organisation=delivery["organisation"],
-        details={"delivery": claims.delivery, "by": "link"},
-    )
-    return objects.presigned_url(report["key"], report["file_name"], PRESIGNED_SECONDS)
+    return delivery, context.reports[claims.report]
 
 
-def _reader(database: Database, delivery: Record) -> str:
+def _reader(database: Database, delivery: DeliveryRecord) -> str:
     return audit.address_mark(database, delivery["organisation"], delivery["recipient"])

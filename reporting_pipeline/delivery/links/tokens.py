@@ -1,4 +1,4 @@
-"""Signed tokens for the two links of a mail: the report and the unsubscription.
+"""Signed tokens for the links of mails: the report, the unsubscription, the confirmation of an address.
 
 A token names records, never people, and proves only that we wrote it; whether it is still good is
 for the records to say (`links`, `unsubscribe`). Each purpose has a key of its own, so a token for one
@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from reporting_pipeline.domain.deliveries import wire_id
+from reporting_pipeline.domain.deliveries import DeliveryRecord, wire_id
 from reporting_pipeline.domain.keyring import BARE, Keyring
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.mongo import Record
 
 LONGEST_TOKEN = 512  # characters; nothing longer is looked at
 SIGNATURE_BYTES = 20
@@ -58,20 +57,36 @@ def read_unsubscribe_token(secret: str, token: str) -> str | None:
     return None if claims is None else str(claims["d"])
 
 
-def report_url(settings: Settings, delivery: Record, now: datetime) -> str:
+def address_token(secret: str, user: str, word: str) -> str:
+    """Names the user and the `word` whose digest stands with what was asked (`stores.asked_addresses`)."""
+    return _sign(secret, "confirm-address", {"u": user, "w": word})
+
+
+def read_address_token(secret: str, token: str) -> tuple[str, str] | None:
+    """(user, word) of a token we signed; None for everything else."""
+    claims = _verify(secret, "confirm-address", token)
+    return None if claims is None else (str(claims["u"]), str(claims["w"]))
+
+
+def report_url(settings: Settings, delivery: DeliveryRecord, now: datetime) -> str:
     """The link to the report that goes into a message; dies `link_days` after `now`."""
     expires_at = now + timedelta(days=settings.link_days)
     secret = settings.link_secret.get_secret_value()
-    token = link_token(secret, delivery["_id"], delivery["report"], expires_at)
+    token = link_token(secret, delivery["_id"], str(delivery["report"]), expires_at)
     return f"{settings.public_url.rstrip('/')}/r/{token}"
 
 
-def unsubscribe_url(settings: Settings, delivery: Record) -> str:
+def unsubscribe_url(settings: Settings, delivery: DeliveryRecord) -> str:
     token = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
     return f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
 
 
-def message_id(settings: Settings, delivery: Record) -> str:
+def address_url(settings: Settings, user: str, word: str) -> str:
+    token = address_token(settings.link_secret.get_secret_value(), user, word)
+    return f"{settings.public_url.rstrip('/')}/confirm-address/{token}"
+
+
+def message_id(settings: Settings, delivery: DeliveryRecord) -> str:
     """The RFC 5322 Message-ID: the same for every attempt, so that mailboxes can tell a repetition."""
     domain = settings.email_from.rpartition("@")[2] or "localhost"
     return f"<{wire_id(delivery['_id'], delivery.get('copy', 1))}@{domain}>"

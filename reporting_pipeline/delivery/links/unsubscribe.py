@@ -10,6 +10,7 @@ from datetime import datetime
 
 from reporting_pipeline.delivery.links.tokens import read_unsubscribe_token
 from reporting_pipeline.delivery.message import one_line, templates
+from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import recipients_of, suppress_waiting
@@ -54,7 +55,7 @@ def unsubscribe(database: Database, settings: Settings, token: str, now: datetim
     return _page(settings, name="", done=True)
 
 
-def _act(database: Database, delivery: Record, subscription: Record, now: datetime) -> None:
+def _act(database: Database, delivery: DeliveryRecord, subscription: Record, now: datetime) -> None:
     target = {"subscription": delivery["subscription"], "recipient": delivery["recipient"]}
     first = record_unsubscription(database, target["subscription"], target["recipient"], delivery["_id"], now)
     # Again each time: a worker may have died between these steps, and each of them can be repeated.
@@ -84,7 +85,7 @@ def _others(database: Database, subscription: Record, recipient: str) -> bool:
     return any(target.recipient not in gone for target in targets)
 
 
-def _behind(database: Database, settings: Settings, token: str) -> tuple[Record, Record] | None:
+def _behind(database: Database, settings: Settings, token: str) -> tuple[DeliveryRecord, Record] | None:
     delivery_id = read_unsubscribe_token(settings.link_secret.get_secret_value(), token)
     if delivery_id is None:
         return None

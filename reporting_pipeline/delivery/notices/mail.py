@@ -13,7 +13,7 @@ from typing import Any
 
 from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import Message, one_line, templates
-from reporting_pipeline.domain.deliveries import Channel, is_address, mailbox
+from reporting_pipeline.domain.deliveries import Channel, Outcome, is_address, mailbox
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.deliveries import closed_channels, new_delivery_id
 from reporting_pipeline.stores.mongo import Database, Record
@@ -99,3 +99,14 @@ def send(
     ]
     note_told(database, notice, edition, whose, Told.SENT, answers)
     return 1
+
+
+def send_one(deliverer: Deliverer, message: Message, now: datetime) -> str | None:
+    """Send a message that somebody waits for. What went wrong; None when the channel took it."""
+    sender = deliverer.senders[Channel.EMAIL]
+    for group in sender.groups([message]):
+        for results in sender.send(group, now, deliverer.failpoint):
+            for _, result in results:
+                if result.outcome is not Outcome.ACCEPTED:
+                    return result.error or result.outcome.value
+    return None

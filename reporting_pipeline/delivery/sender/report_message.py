@@ -11,6 +11,7 @@ from reporting_pipeline.delivery.links.tokens import message_id, report_url, uns
 from reporting_pipeline.delivery.message import (
     LINK_TAG,
     LONGEST_SUBJECT,
+    NEVER,
     ON_REQUEST,
     UNSUBSCRIBE_TAG,
     Attachment,
@@ -20,9 +21,15 @@ from reporting_pipeline.delivery.message import (
     templates,
     wants_attachment,
 )
-from reporting_pipeline.domain.deliveries import Channel, wire_id
+from reporting_pipeline.domain.deliveries import Channel, DeliveryRecord, wire_id
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.file_names import shown_file_name
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL
+from reporting_pipeline.domain.parameters import language_of
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.restatements import OnRestatement
+from reporting_pipeline.languages import ENGLISH, Words, known_languages, words_of
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Record
 
@@ -34,14 +41,14 @@ class ReportDamaged(ValueError):
 
 
 def compose(
-    delivery: Record,
+    delivery: DeliveryRecord,
     report: Record,
     subscription: Record,
     settings: Settings,
     now: datetime,
     fetch: Callable[[str], bytes],
     *,
-    job: Record | None = None,
+    job: JobRecord | None = None,
     attachments: str = ON_REQUEST,
 ) -> Message:
     """The message of one delivery. `fetch(key)` reads the report's file, only when it is attached.
@@ -49,21 +56,34 @@ def compose(
     `job` tells what the report leaves out; `attachments` is the organisation's policy. Raises
     ReportDamaged when the file's hash is not the record's.
     """
-    name = one_line(str(subscription.get("name") or "Trial report"))
-    when = period_words(str(report.get("cadence") or delivery["cadence"]), str(report["period"]))
-    subject = one_line(f"Scheduled Report: {name}, {when}", LONGEST_SUBJECT)
+    # As the report was made, which may be its owner's preference.
+    made_with = (report.get("worded") or {}).get("parameters") or {}
+    language = language_of({**(subscription.get("parameters") or {}), **made_with})
+    say = words_of(language if language in known_languages() else ENGLISH)
+    name = one_line(str(subscription.get("name") or say("Trial report")))
+    when = _when(str(report.get("cadence") or delivery["cadence"]), str(report["period"]), say)
+    restated = _restated(job, report, say)
+    kind = say("Corrected Report") if restated else say("Scheduled Report")
+    subject = one_line(f"{kind}: {name}, {when}", LONGEST_SUBJECT)
+    if job and job.get("restatement") == OnRestatement.TELL.value:
+        attachments = NEVER
     mailed = delivery["channel"] == Channel.EMAIL
     attached = mailed and wants_attachment(subscription, report, attachments)
     attachment = _attachment(report, fetch) if attached else None
-    facts = _facts(report)
-    left_out = _omissions(job or {})
+    facts = _facts(report, say)
+    left_out = _omissions(job)
+    unusual = _unusual(report, say)
     context = {
+        "say": say,
+        "language": say.language,
         "brand": one_line(settings.email_from_name, 60),
         "name": name,
         "when": when,
         "subject": subject,
         "facts": facts,
         "omissions": left_out,
+        "restated": restated,
+        "unusual": unusual,
         "link": LINK_TAG,
         "link_days": settings.link_days,
         "unsubscribe": UNSUBSCRIBE_TAG,
@@ -83,16 +103,70 @@ def compose(
         unsubscribe=unsubscribe_url(settings, delivery),
         written_at=now,
         facts=facts,
-        payload=_payload(delivery, report, name, subject, left_out),
+        payload=(
+            *_payload(delivery, report, name, subject, left_out),
+            ("restates", job.get("restates") if job else None),
+        ),
         attachment=attachment,
-        announcement=f'Your scheduled report "{name}" is ready',
+        announcement=restated or say('Your scheduled report "{name}" is ready', name=name),
         omissions=left_out,
     )
 
 
-def _omissions(job: Record) -> tuple[str, ...]:
+def _restated(job: JobRecord | None, report: Record, say: Words) -> str:
+    """A sentence that says whose place the report takes; "" where it takes nobody's."""
+    before = report.get("restates")
+    if job is None or not job.get("restates") or not isinstance(before, Mapping):
+        return ""
+    made = before.get("rendered_at")
+    if say.language != ENGLISH:
+        return say("This report takes the place of the one we sent before. We have learned more since.")
+    when = f" of {made:%Y-%m-%d %H:%M} UTC" if isinstance(made, datetime) else ""
+    return (
+        f"This report takes the place of the one{when} that you got: documents came late, were corrected or "
+        "withdrawn. It says which figures changed."
+    )
+
+
+_CONCERNS = {
+    "empty_though_documents_arrived": "documents arrived of which none could be read",
+    "total_fell": "a total of the period before is lower than it was reported",
+    "beyond_the_last_periods": "a count is far above the last twelve periods",
+    "schema_changed": "what is collected has changed",
+}
+#: Readers who see a part of a trial are not told of the whole.
+_SEES_A_PART = frozenset({Audience.PARTICIPANT.value, Audience.SITE.value})
+
+
+def _unusual(report: Record, say: Words) -> tuple[str, ...]:
+    """What is out of the usual in the report's trials, a line each, in words and without a number."""
+    listed = report.get("unusual")
+    found = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    told = [one for one in found if one.get("concern") in _CONCERNS]
+    if not told:
+        return ()
+    shown = [one for one in report.get("shown") or () if isinstance(one, Mapping)]
+    in_part = any(one.get("sites") is not None for one in shown) or bool(report.get("subject"))
+    if in_part or report.get("audience") in _SEES_A_PART:
+        return (say("The data behind this report differs from what came before more than usual."),)
+    lines = {f"{one.get('trial')}: {_CONCERNS[str(one['concern'])]}": None for one in told}
+    return tuple(one_line(line, 300) for line in lines)[:OMISSIONS_SHOWN]
+
+
+def _when(cadence: str, key: str, say: Words) -> str:
+    """The period in the reader's words."""
+    if say.language == ENGLISH:
+        return period_words(cadence, key)
+    try:
+        period = Period.from_key(Cadence(cadence), key)
+    except ValueError:
+        return one_line(key, 40)
+    return say.span(period.start, period.last_day)
+
+
+def _omissions(job: JobRecord | None) -> tuple[str, ...]:
     """`TRIAL, laboratory results: the reason`, a line each; at most OMISSIONS_SHOWN and how many more."""
-    found = [each for each in job.get("omissions") or [] if isinstance(each, Mapping)]
+    found = [each for each in (job.get("omissions") if job else None) or [] if isinstance(each, Mapping)]
     lines = []
     for each in found[:OMISSIONS_SHOWN]:
         trial, part = str(each.get("trial") or ""), str(each.get("part") or "")
@@ -108,24 +182,33 @@ def size_words(size: int) -> str:
     return f"{max(1, round(size / 1000))} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-def _facts(report: Record) -> tuple[tuple[str, str], ...]:
-    facts = [("Format", str(report["format"]).upper()), ("File Size", size_words(int(report["size"])))]
+def _facts(report: Record, say: Words) -> tuple[tuple[str, str], ...]:
+    facts = [
+        (say("Format"), str(report["format"]).upper()),
+        (say("File Size"), size_words(int(report["size"]))),
+    ]
     rendered_at = report.get("rendered_at")
     if isinstance(rendered_at, datetime):
-        facts.insert(1, ("Generated At", rendered_at.strftime("%Y-%m-%d %H:%M UTC")))
+        facts.insert(1, (say("Generated At"), rendered_at.strftime("%Y-%m-%d %H:%M UTC")))
     if report.get("pages"):
-        facts.append(("Pages", str(report["pages"])))
+        facts.append((say("Pages"), str(report["pages"])))
     data_as_of = report.get("data_as_of")
     if isinstance(data_as_of, datetime):
-        facts.append(("Data as of", data_as_of.strftime("%Y-%m-%d %H:%M UTC")))
+        facts.append((say("Data as of"), data_as_of.strftime("%Y-%m-%d %H:%M UTC")))
+    signed = report.get("released")
+    if isinstance(signed, Mapping) and isinstance(signed.get("at"), datetime):
+        when = signed["at"].strftime("%Y-%m-%d %H:%M UTC")
+        facts.append(
+            (say("Released by"), one_line(f"{signed.get('name')} ({signed.get('meaning')}), {when}", 200))
+        )
     trials = len(report.get("dataset_versions") or {})
     if trials:
-        facts.append(("Trials", str(trials)))
+        facts.append((say("Trials"), str(trials)))
     return tuple(facts)
 
 
 def _payload(
-    delivery: Record, report: Record, name: str, subject: str, omissions: tuple[str, ...]
+    delivery: DeliveryRecord, report: Record, name: str, subject: str, omissions: tuple[str, ...]
 ) -> tuple[tuple[str, Any], ...]:
     rendered_at = report.get("rendered_at")
     return (

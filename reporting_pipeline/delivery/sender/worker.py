@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import SimpleQueue
@@ -18,6 +19,7 @@ from time import perf_counter
 
 from pymongo.errors import PyMongoError
 
+from reporting_pipeline import tracing
 from reporting_pipeline.delivery.channels.channel import Sender
 from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import ATTACH_BELOW, Message
@@ -25,6 +27,7 @@ from reporting_pipeline.delivery.rights import Context, load_context, refusal_of
 from reporting_pipeline.delivery.sender.report_message import compose
 from reporting_pipeline.domain.deliveries import (
     Channel,
+    DeliveryRecord,
     Outcome,
     SendResult,
     after_attempt,
@@ -35,7 +38,8 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.alerts import raise_alert
 from reporting_pipeline.stores.measures import MEASURES
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.metrics import error_kind
+from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.suppressions import suppress_address
 from reporting_pipeline.stores.token_buckets import take
@@ -131,7 +135,7 @@ def deliver_at_once(
             found.put(None)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="delivering") as pool:
-        working = [pool.submit(work) for _ in range(workers)]
+        working = [pool.submit(copy_context().run, work) for _ in range(workers)]
         left = workers
         try:
             while left:
@@ -146,11 +150,11 @@ def deliver_at_once(
         one.result()
 
 
-def _deliver_drawn(run: _Run, drawn: Sequence[Record]) -> Iterator[DeliveryOutcome]:
+def _deliver_drawn(run: _Run, drawn: Sequence[DeliveryRecord]) -> Iterator[DeliveryOutcome]:
     """Everything of one draw; an error of the database itself ends the run, nothing else does."""
     context = load_context(run.database, drawn)
     ledger.jobs_begin(run.database, context.jobs.values())
-    by_channel: dict[str, list[Record]] = defaultdict(list)
+    by_channel: dict[str, list[DeliveryRecord]] = defaultdict(list)
     for record in drawn:
         by_channel[record["channel"]].append(record)
     for name, records in by_channel.items():
@@ -167,7 +171,7 @@ def _deliver_drawn(run: _Run, drawn: Sequence[Record]) -> Iterator[DeliveryOutco
 
 
 def _deliver_channel(
-    run: _Run, channel: Channel, sender: Sender, records: Sequence[Record], context: Context
+    run: _Run, channel: Channel, sender: Sender, records: Sequence[DeliveryRecord], context: Context
 ) -> Iterator[DeliveryOutcome]:
     """One channel's part of a draw. When the channel closes, what was not tried stays due."""
     untried = {record["_id"]: record for record in records}
@@ -195,12 +199,14 @@ def _deliver_channel(
                 return
 
 
-def _batches(sender: Sender, records: Sequence[Record], context: Context) -> Iterator[list[Record]]:
+def _batches(
+    sender: Sender, records: Sequence[DeliveryRecord], context: Context
+) -> Iterator[list[DeliveryRecord]]:
     """What is held in memory at once: many links, but only a few megabytes of attachments.
 
     A delivery in whose batch a worker ended goes alone: should it be the cause, it takes nobody with it.
     """
-    batch: list[Record] = []
+    batch: list[DeliveryRecord] = []
     size = 0
     for record in sorted(records, key=lambda one: context.attached_bytes(one) > 0):
         added = context.attached_bytes(record)
@@ -218,8 +224,8 @@ def _batches(sender: Sender, records: Sequence[Record], context: Context) -> Ite
 
 
 def _check(
-    run: _Run, batch: Sequence[Record], context: Context
-) -> tuple[list[Record], list[DeliveryOutcome]]:
+    run: _Run, batch: Sequence[DeliveryRecord], context: Context
+) -> tuple[list[DeliveryRecord], list[DeliveryOutcome]]:
     """Rights, unsubscriptions and suppressed addresses, as they stand at this moment."""
     allowed, outcomes = [], []
     for record in batch:
@@ -234,7 +240,7 @@ def _check(
 
 
 def _check_again(
-    run: _Run, group: Sequence[Message], waiting: Mapping[str, Record]
+    run: _Run, group: Sequence[Message], waiting: Mapping[str, DeliveryRecord]
 ) -> tuple[list[Message], list[DeliveryOutcome]]:
     """Somebody may have unsubscribed while this group waited for its turn."""
     records = [waiting[message.delivery] for message in group]
@@ -244,11 +250,11 @@ def _check_again(
 
 
 def _compose(
-    run: _Run, sender: Sender, allowed: Sequence[Record], context: Context
+    run: _Run, sender: Sender, allowed: Sequence[DeliveryRecord], context: Context
 ) -> tuple[list[Message], list[DeliveryOutcome]]:
     """The messages that can be written; one that cannot is a failed attempt of its own."""
     ready: list[Message] = []
-    failed: list[tuple[Record, SendResult]] = []
+    failed: list[tuple[DeliveryRecord, SendResult]] = []
     for record in allowed:
         problem = context.problem_with(record)
         if problem is not None:
@@ -260,15 +266,16 @@ def _compose(
             raise
         except Exception as error:
             # Whatever one report's records or file hold, the other recipients get theirs.
-            log.warning("delivery %s cannot be written: %s", record["_id"], type(error).__name__)
+            with tracing.logged(str(record.get("trace") or "")):
+                log.warning("delivery %s cannot be written: %s", record["_id"], type(error).__name__)
             failed.append((record, SendResult(Outcome.RETRY, error=f"{type(error).__name__}: {error}")))
     return ready, _settle(run, sender, failed, begun=False)
 
 
-def _message(run: _Run, record: Record, context: Context) -> Message:
+def _message(run: _Run, record: DeliveryRecord, context: Context) -> Message:
     report = context.reports[context.report_of(record)]
     return compose(
-        record | {"report": report["_id"]},
+        {**record, "report": report["_id"]},
         report,
         context.subscriptions[record["subscription"]],
         run.settings,
@@ -304,7 +311,7 @@ class _Sent:
 
 
 def _send(
-    run: _Run, channel: Channel, sender: Sender, ready: Sequence[tuple[Record, Message]]
+    run: _Run, channel: Channel, sender: Sender, ready: Sequence[tuple[DeliveryRecord, Message]]
 ) -> Iterator[_Sent]:
     begun = ledger.begin(run.database, [record for record, _ in ready], run.now(), LEASE)
     run.deliverer.failpoint("worker.sending")
@@ -325,7 +332,7 @@ def _send(
         started = perf_counter()
 
 
-def _disable(run: _Run, pairs: Sequence[tuple[Record, SendResult]]) -> None:
+def _disable(run: _Run, pairs: Sequence[tuple[DeliveryRecord, SendResult]]) -> None:
     """An endpoint that says it is gone gets nothing more until a person lifts it."""
     for record, result in pairs:
         if result.disable_recipient:
@@ -336,7 +343,7 @@ def _disable(run: _Run, pairs: Sequence[tuple[Record, SendResult]]) -> None:
 
 
 def _settle(
-    run: _Run, sender: Sender, pairs: Sequence[tuple[Record, SendResult]], begun: bool = True
+    run: _Run, sender: Sender, pairs: Sequence[tuple[DeliveryRecord, SendResult]], begun: bool = True
 ) -> list[DeliveryOutcome]:
     now = run.now()
     settlements = [
@@ -357,11 +364,35 @@ def _settle(
         for record, result in pairs
     ]
     written = ledger.settle(run.database, settlements, now)
+    for each in settlements:
+        if each.record["_id"] in written:
+            _tell(each, now)
     return [
         _outcome(each.record, each.change.state, each.result.error, each.result.provider_id)
         for each in settlements
         if each.record["_id"] in written
     ]
+
+
+def _tell(each: ledger.Settlement, now: datetime) -> None:
+    """One attempt, in the log and in the trace of its job."""
+    record, trace = each.record, str(each.record.get("trace") or "")
+    begun_at = record["sending_at"] if each.begun else now
+    accepted = each.result.outcome is Outcome.ACCEPTED
+    tracing.told(
+        f"send {record['channel']}",
+        trace,
+        begun_at,
+        now,
+        "" if accepted else f"{each.result.outcome}: {error_kind(each.result.error)}",
+        delivery=record["_id"],
+        job=record["job"],
+        attempt=record["attempt"],
+        state=each.change.state.value,
+    )
+    if log.isEnabledFor(logging.INFO):
+        with tracing.logged(trace):
+            log.info("delivery %s of %s is %s", record["_id"], record["job"], each.change.state.value)
 
 
 def _close_channel(run: _Run, channel: Channel, results: Sequence[SendResult]) -> bool:
@@ -383,7 +414,7 @@ def _close_channel(run: _Run, channel: Channel, results: Sequence[SendResult]) -
 
 
 def _outcome(
-    record: Record, state: DeliveryState, error: str | None, provider_id: str | None
+    record: DeliveryRecord, state: DeliveryState, error: str | None, provider_id: str | None
 ) -> DeliveryOutcome:
     return DeliveryOutcome(
         delivery=record["_id"],

@@ -8,6 +8,7 @@ collected. A missing answer is the answer "unknown", never No.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,10 @@ _NOT_KNOWN = frozenset(
         "NAN",
     ]
 )
+
+
+#: What systems write where nothing was recorded. An answer "unknown" is something recorded.
+_NOTHING = frozenset({"", "NA", "N/A", "NOT APPLICABLE", ".", "-", "?", "NULL", "NONE", "NAN", "NAT"})
 
 
 def folded(text: str) -> str:
@@ -79,8 +84,11 @@ LEVEL_NAMES = ("NOT STATED", "MILD", "MODERATE", "SEVERE", "LIFE THREATENING", "
 _ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5}
 _GRADE = re.compile(r"(?:(?:CTCAE|NCI|TOXICITY)[\s-]*)*(?:GRADE|GR|G)?[\s.:-]*([0-5]|I{1,3}|IV|V)(?:\.0)?")
 _FATAL = frozenset({"FATAL", "DEATH", "DIED", "DEAD", "DECEASED", "FATAL OUTCOME", "RESULTED IN DEATH"})
-_NOT_FATAL = re.compile(r"\b(?:NON|NOT|NO)[ -]?(?:FATAL|DEATH|DEAD|DIED)\b")
-_NAMES_A_DEATH = re.compile(r"\b(?:FATAL|FATALITY|DEATH|DIED|DEAD|DECEASED)\b")
+_NOT_FATAL = re.compile(r"\b(?:NON|NOT|NO)[ -]?(?:FATAL|DEATH|DEAD|DIED|COMPLETED SUICIDE)\b")
+_NAMES_A_DEATH = re.compile(
+    r"\b(?:FATAL|FATALITY|DEATH|DIED|DEAD|DECEASED|PASSED AWAY|EXITUS|COMPLETED SUICIDE|SUICIDE COMPLETED|"
+    r"(?:PATIENT|SUBJECT|PARTICIPANT) (?:HAS |HAD )?EXPIRED)\b"
+)
 
 
 def read_grade(value: object) -> int | None:
@@ -108,9 +116,158 @@ def is_not_stated(text: str) -> bool:
     return folded(text) in _NOT_KNOWN
 
 
+def is_nothing(text: str) -> bool:
+    """Whether a text stands for an empty cell: "NA", as R writes it, "." as SAS does."""
+    return folded(text) in _NOTHING
+
+
 def is_fatal_outcome(outcome: str) -> bool:
     """Whether an outcome, of the codelist OUT or in words of its own, says that the subject died."""
-    return _NAMES_A_DEATH.search(_NOT_FATAL.sub("", folded(outcome))) is not None
+    return says_subject_died(outcome)
+
+
+#: What an outcome says that is no death: the codelist OUT (C66768), its halves, what forms write for them.
+_OUTCOMES = frozenset(
+    {
+        *("RECOVERED/RESOLVED", "RECOVERED", "RESOLVED", "RESOLVED/RECOVERED"),
+        *("RECOVERED/RESOLVED WITH SEQUELAE", "RECOVERED WITH SEQUELAE", "RESOLVED WITH SEQUELAE"),
+        *("RECOVERING/RESOLVING", "RECOVERING", "RESOLVING", "NOT RECOVERED/NOT RESOLVED"),
+        *("NOT RECOVERED", "NOT RESOLVED", "NOT RECOVERED/NOT RESOLVED/ONGOING", "UNRESOLVED"),
+        *("ONGOING", "CONTINUING", "PERSISTENT", "SEQUELAE", "STABLE", "IMPROVED", "IMPROVING", "WORSENED"),
+        *("UNCHANGED", "CHANGE IN TOXICITY GRADE/SEVERITY", "LOST TO FOLLOW-UP", "ALIVE"),
+    }
+)
+
+
+def is_known_outcome(outcome: str) -> bool:
+    """Whether an outcome says in words that are known what became of the event, or that nobody knows."""
+    code = folded(outcome)
+    return is_not_stated(code) or code in _OUTCOMES or _NOT_FATAL.fullmatch(code) is not None
+
+
+@lru_cache(maxsize=4_096)
+def names_a_death(text: str) -> bool:
+    """Whether words name a death at all: "Patient died", "Death in family", "décès"; not "non-fatal"."""
+    code = _NOT_FATAL.sub("", folded(text))
+    if _NAMES_A_DEATH.search(code) is not None:
+        return True
+    plain = _without_accents(code)
+    return plain in _DEATH_ELSEWHERE or _NAMES_A_DEATH_ELSEWHERE.search(plain) is not None
+
+
+#: "Dead", "died", "fatal" in German, French, Spanish, Italian, Portuguese and Dutch, without accents: they
+#: count where they are all that is said.
+_DEATH_ELSEWHERE = frozenset(
+    {
+        *("TODLICH", "TOEDLICH", "TOD", "VERSTORBEN", "GESTORBEN", "LETAL", "TODESFALL", "TODLICHER AUSGANG"),
+        *("DECES", "DECEDE", "DECEDEE", "MORT", "MORTE", "MORTEL", "MORTELLE", "FATALE", "ISSUE FATALE"),
+        *("MUERTE", "MUERTO", "MUERTA", "FALLECIDO", "FALLECIDA", "FALLECIMIENTO", "DEFUNCION", "MORTAL"),
+        *("DECESSO", "DECEDUTO", "DECEDUTA", "MORTO", "MORTA", "MORTALE", "ESITO FATALE"),
+        *("OBITO", "FALECIDO", "FALECIDA", "FALECIMENTO"),
+        *("OVERLEDEN", "OVERLIJDEN", "FATAAL", "DODELIJK"),
+    }
+)
+#: Those that mean nothing else in English: a longer text with one is told and left to a person.
+_NAMES_A_DEATH_ELSEWHERE = re.compile(
+    r"\b(?:TODLICH|TOEDLICH|VERSTORBEN|GESTORBEN|TODESFALL|DECES|DECEDEE?|MORTELLE|MUERTE|FALLECID[OA]|"
+    r"FALLECIMIENTO|DEFUNCION|DECESSO|DECEDUT[OA]|OBITO|FALECID[OA]|FALECIMENTO|OVERLEDEN|OVERLIJDEN|"
+    r"DODELIJK)\b"
+)
+
+
+def _without_accents(text: str) -> str:
+    if text.isascii():
+        return text
+    split = unicodedata.normalize("NFKD", text)
+    return "".join(one for one in split if not unicodedata.combining(one))
+
+
+#: Whose death it may be instead.
+_OF_OTHERS = re.compile(
+    r"\b(?:(?:(?:GREAT )?GRAND|STEP|GOD)?(?:MOTHER|FATHER|PARENT|BROTHER|SISTER|SON|DAUGHTER|CHILD)|FAMILY|"
+    r"RELATIVE|SPOUSE|HUSBAND|WIFE|PARTNER|SIBLING|TWIN|UNCLE|AUNT|COUSIN|NEPHEW|NIECE|INLAW|IN LAW|FIANCEE?|"
+    r"BABY|INFANT|FO?ETAL|FO?ETUS|INTRAUTERINE|NEONATAL|STILLBIRTH|CAREGIVER|CARER|FRIEND|NEIGHBOU?R|PET|DOG|"
+    r"CAT|INVESTIGATOR|PHYSICIAN|DOCTOR|COORDINATOR)(?:S|ES|'S)?\b"
+)
+#: The word with another meaning, or one that is left to a person ("brain death").
+_NO_DEATH_ITSELF = re.compile(
+    r"\b(?:CELL|TISSUE|NERVE|BRAIN|NEAR|APPARENT)[ -]DEATH\b|\bDEATH (?:WISH|ANXIETY|THREAT)|"
+    r"\b(?:FEAR|RISK|THOUGHT|IDEATION|WISH)(?:S|ES)?\b"
+)
+#: What leaves open whether anybody died. A cause, a date or a relation that is not known leaves nothing open.
+_IN_DOUBT = re.compile(
+    r"\b(?:IF|WHETHER|DID NOT OCCUR|MAY HAVE|MIGHT HAVE|UNCONFIRMED|ALLEGED(?:LY)?|NEVER|RULED OUT|"
+    r"(?:NOT|PENDING) (?:YET )?(?:CONFIRM\w*|VERIFI\w*|KNOWN|YET)|NOT YET|"
+    r"(?:POSSIBLE|POSSIBLY|PROBABLE|PROBABLY|SUSPECTED|PRESUMED|QUESTIONABLE) (?:DEATH|DEAD|DIED|DECEASED)|"
+    r"(?:DEATH|DEAD|DECEASED) (?:STATUS )?(?:UNKNOWN|UNCLEAR|SUSPECTED))\b(?! (?:CAUSE|REASON))|"
+    r"\b(?:FATAL|DEATH|DIED|DEAD|DECEASED) ?\?|"
+    r"\b(?:DEATH|DIED|DEAD|DECEASED|EXITUS|(?:COMPLETED )?SUICIDE(?: COMPLETED)?)"
+    r"(?: (?:FLAG|INDICATOR|STATUS|OCCURRED))?\??: ?(?:NO?|FALSE|0|U|UNK|UNKNOWN)$"
+)
+_IS_A_DEATH = re.compile(
+    r"(?:(?:SUDDEN|CARDIAC|CARDIOVASCULAR|UNEXPLAINED|UNEXPECTED|PATIENT|SUBJECT|PARTICIPANT) )*"
+    r"(?:DEATH|DIED)(?:,? (?:NOS|UNEXPLAINED|UNEXPECTED|(?:CAUSE|REASON) UNKNOWN)"
+    r"|,? (?:DUE|SECONDARY|RELATED) TO .*|,? FROM .*)?"
+    r"|(?:(?:PATIENT|SUBJECT|PARTICIPANT) )?DIED OF .*"
+    r"|COMPLETED SUICIDE|SUICIDE,? COMPLETED|EXITUS(?: LETALIS)?"
+    r"|DEATH OF (?:UNKNOWN (?:CAUSE|ORIGIN|REASON)|DISEASE|(?:THE )?(?:PATIENT|SUBJECT|PARTICIPANT)|SEPSIS|"
+    r"CANCER|CARDIAC|PNEUMONIA|PROGRESSI)\b.*"
+)
+
+
+def _is_of_somebody_else(code: str) -> bool:
+    return _OF_OTHERS.search(code) is not None or _NO_DEATH_ITSELF.search(code) is not None
+
+
+@lru_cache(maxsize=4_096)
+def says_subject_died(text: str) -> bool:
+    """Whether words of a site say that the subject died: "DIED OF SEPSIS", not "DEATH IN FAMILY".
+
+    Nor what leaves it open ("UNKNOWN IF SUBJECT DIED"). What names a death and is not taken for one is told.
+    """
+    code = folded(text)
+    if _without_accents(code) in _DEATH_ELSEWHERE:
+        return True
+    named = _NAMES_A_DEATH.search(_NOT_FATAL.sub("", code)) is not None
+    return named and _IN_DOUBT.search(code) is None and not _is_of_somebody_else(code)
+
+
+@lru_cache(maxsize=4_096)
+def is_a_death(term: str) -> bool:
+    """Whether the term of an event is itself a death: "DEATH NOS", "SUDDEN CARDIAC DEATH"."""
+    code = folded(term)
+    if _without_accents(code) in _DEATH_ELSEWHERE:
+        return True
+    return _IS_A_DEATH.fullmatch(code) is not None and not _is_of_somebody_else(code)
+
+
+def seriousness_in_words(text: str) -> str | None:
+    """YES or NO for "SERIOUS" and "NON-SERIOUS"; None for other words."""
+    code = folded(text).replace("-", " ")
+    return (
+        YES
+        if code in ("SERIOUS", "SAE")
+        else NO
+        if code in ("NON SERIOUS", "NOT SERIOUS", "NONSERIOUS")
+        else None
+    )
+
+
+def is_not_over(outcome: str) -> bool:
+    """Whether an outcome says that the event goes on: "NOT RECOVERED/NOT RESOLVED", "ONGOING"."""
+    return folded(outcome) in _GOES_ON
+
+
+_GOES_ON = frozenset(
+    {
+        "NOT RECOVERED/NOT RESOLVED",
+        "NOT RECOVERED",
+        "NOT RESOLVED",
+        "ONGOING",
+        "RECOVERING/RESOLVING",
+        "UNRESOLVED",
+    }
+)
 
 
 #: ICH E2A: what makes an event serious. Name -> spellings, SDTM's variables among them.
@@ -156,22 +313,22 @@ class Judgement:
 _JUDGEMENTS: Mapping[str, Judgement] = {
     spelling: judgement
     for judgement, spellings in (
-        (Judgement("NORMAL", NORMAL), "NORMAL|N|WNL|WITHIN NORMAL LIMITS|IN RANGE|WITHIN RANGE|WITHIN"),
+        (Judgement("NORMAL", NORMAL), "NORMAL|N|NORM|WNL|WITHIN NORMAL LIMITS|IN RANGE|WITHIN RANGE|WITHIN"),
         (Judgement("NEGATIVE", NORMAL), "NEGATIVE|NEG"),
-        (Judgement("LOW", LOW), "LOW|L|BELOW|BELOW RANGE|BELOW NORMAL"),
-        (Judgement("HIGH", HIGH), "HIGH|H|ABOVE|ABOVE RANGE|ABOVE NORMAL"),
+        (Judgement("LOW", LOW), "LOW|L|LO|↓|BELOW|BELOW RANGE|BELOW NORMAL"),
+        (Judgement("HIGH", HIGH), "HIGH|H|HI|↑|ABOVE|ABOVE RANGE|ABOVE NORMAL"),
         (
             Judgement("LOW LOW", LOW, True),
-            "LOW LOW|LL|CRITICAL LOW|CRITICALLY LOW|LOW CRITICAL|PANIC LOW|LOW PANIC|LOW-LOW|L*",
+            "LOW LOW|LL|CL|LP|LC|CRITICALLY LOW|LOW-LOW|L*|*L|L!|↓↓",
         ),
         (
             Judgement("HIGH HIGH", HIGH, True),
-            "HIGH HIGH|HH|CRITICAL HIGH|CRITICALLY HIGH|HIGH CRITICAL|PANIC HIGH|HIGH PANIC|HIGH-HIGH|H*",
+            "HIGH HIGH|HH|CH|HP|HC|CRITICALLY HIGH|HIGH-HIGH|H*|*H|H!|↑↑",
         ),
         (Judgement("ABNORMAL", ABNORMAL), "ABNORMAL|A|ABN|OUT OF RANGE|OUTSIDE|OUTSIDE RANGE"),
         (
             Judgement("CRITICAL", ABNORMAL, True),
-            "CRITICAL|CRIT|PANIC|AA|CRITICALLY ABNORMAL|ABNORMAL CRITICAL|CRITICAL ABNORMAL",
+            "CRITICAL|CRIT|PANIC|ALERT|AA|CRITICALLY ABNORMAL",
         ),
     )
     for spelling in spellings.split("|")
@@ -185,7 +342,31 @@ def judgement(indicator: str) -> Judgement:
     code = folded(indicator)
     if code in _NOT_KNOWN:
         return _NO_JUDGEMENT
-    return _JUDGEMENTS.get(code) or Judgement(code, "")
+    return _JUDGEMENTS.get(code) or _of_several_words(code) or Judgement(code, "")
+
+
+_BETWEEN_WORDS = re.compile(r"[\s/,;:()\[\]-]+")
+
+
+def _of_several_words(code: str) -> Judgement | None:
+    """ "HIGH/CRITICAL", "ABNORMAL LOW": words that each are a flag and do not contradict each other."""
+    said = [_JUDGEMENTS.get(word) for word in _BETWEEN_WORDS.split(code) if word]
+    known = [one for one in said if one is not None]
+    sides = {one.side for one in known}
+    if (
+        not known
+        or len(known) < len(said)
+        or len(sides - {ABNORMAL}) > 1
+        or (len(sides) > 1 and NORMAL in sides)
+    ):
+        return None
+    side = next(iter(sides - {ABNORMAL}), ABNORMAL)
+    critical = any(one.critical for one in known)  # "HIGH (H)" says one thing twice
+    return next(
+        one
+        for one in _JUDGEMENTS.values()
+        if one.side == side and one.critical == (critical and side != NORMAL)
+    )
 
 
 #: "NORMAL" alone, or of the whole recording: "NORMAL EXCEPT FOR …" and "NORMAL VARIANT?" say no such thing.
@@ -291,6 +472,6 @@ def is_discontinuation(category: str, decoded: str) -> bool:
     return folded(decoded) not in _REACHED_THE_END | _NEVER_BEGAN
 
 
-def is_death(decoded: str) -> bool:
-    """Whether a disposition says that the subject died."""
-    return folded(decoded) in _FATAL
+def is_death(decoded: str, term: str) -> bool:
+    """Whether a disposition says that the subject died, by its code or in the site's words."""
+    return folded(decoded) in _FATAL or says_subject_died(decoded) or says_subject_died(term)

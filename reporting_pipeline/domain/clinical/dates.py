@@ -5,13 +5,17 @@ Unknown parts are hyphens ("2003---15", "--12-15", "2003-12-15T-:15", "2003-12-1
 ("2003", "2003-12-15T13"), and two of them with a slash are an interval of uncertainty. 24:00 is the
 end of a day, and a fraction of a second follows a point or a comma. A partial date is never completed.
 Collection forms write UN, UNK, NK or XX for a part that nobody knows; it means the hyphen.
+
+Three other spellings say the same without a doubt and are read as if they were ISO 8601 (`iso`): a blank
+for the T, eight digits, and months by their English names ("17NOV2026:08:30", "UN-Nov-2026"). What needs
+to know where it was written (10/11/2026) is not read.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 
 from reporting_pipeline.domain.clinical.codes import is_not_stated
@@ -27,6 +31,38 @@ _OLDEST_YEAR = 1890  # nobody in a trial was born before
 _NEWEST_YEAR = 2200
 _LEAP_YEAR = 2000  # an unknown year may have a 29 February
 _IMPOSSIBLE = "impossible_date"
+
+
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_UNKNOWN_PART = r"UNKN?|UN|UK|NK|XX|--?"
+_NAMED_MONTH = re.compile(
+    rf"(?:(\d{{1,2}}|{_UNKNOWN_PART})[-/. ]?)??({'|'.join(_MONTHS)})[A-Z]*[-/., ]*(\d{{4}})"
+    r"(?:[T: ](\d{2}:\d{2}(?::\d{2})?(?:[.,]\d+)?))?",
+    re.ASCII,
+)
+_UNKNOWN_MONTH = re.compile(rf"(?:{_UNKNOWN_PART})[-/. ]?(?:{_UNKNOWN_PART})[-/. ]?(\d{{4}})", re.ASCII)
+_EIGHT_DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(T.*)?", re.ASCII)
+_BLANK_FOR_T = re.compile(r"(\d{4}-\d{2}-\d{2}) +(\d.*)", re.ASCII)
+
+
+@lru_cache(maxsize=65_536)
+def iso(text: str) -> str:
+    """`text` as ISO 8601 where it is one of the other spellings, else as it is, without outer blanks."""
+    stripped = text.strip()
+    if match := _BLANK_FOR_T.fullmatch(stripped):
+        return f"{match[1]}T{match[2]}"
+    if match := _EIGHT_DIGITS.fullmatch(stripped):
+        return f"{match[1]}-{match[2]}-{match[3]}{match[4] or ''}"
+    upper = stripped.upper()
+    if match := _NAMED_MONTH.fullmatch(upper):
+        day, name, year, time = match.groups()
+        month = f"{year}-{_MONTHS.index(name) + 1:02}"
+        if not (day or "").isdigit():
+            return month
+        return f"{month}-{int(day):02}{'T' + time.replace(',', '.') if time else ''}"
+    if match := _UNKNOWN_MONTH.fullmatch(upper):
+        return match[1]
+    return stripped
 
 
 @dataclass(frozen=True)
@@ -63,6 +99,17 @@ def before(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     """Whether `first` is certainly before `second`, compared as far as both are known."""
     length = min(len(first), len(second))
     return first[:length] < second[:length]
+
+
+def is_before(first: str, second: str) -> bool:
+    """Whether the instant `first` is before `second`; False unless both say time and offset alike."""
+    try:
+        one, other = datetime.fromisoformat(first), datetime.fromisoformat(second)
+    except ValueError:
+        return False
+    if "T" not in first or "T" not in second or (one.tzinfo is None) != (other.tzinfo is None):
+        return False
+    return one < other
 
 
 def _parse_one(text: str) -> IsoDate:

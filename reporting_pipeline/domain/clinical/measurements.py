@@ -31,14 +31,20 @@ class Quantity:
     comparator: str = ""
     low: float = math.nan
     high: float = math.nan
+    is_incomplete: bool = False  # a limit was given that is no number: nothing is normal by this range
 
     @property
     def is_reversed(self) -> bool:
         return above(self.low, self.high)
 
     @property
+    def is_empty(self) -> bool:
+        """0 to 0: what many systems write when there is no range."""
+        return self.low == 0 == self.high
+
+    @property
     def has_range(self) -> bool:
-        return not self.is_reversed and (self.low == self.low or self.high == self.high)
+        return not self.is_reversed and not self.is_empty and (self.low == self.low or self.high == self.high)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class Assessment:
     listed: bool
     tier: int
     ratio: float  # 1 or more; NaN when there is none
-    contradiction: str = ""  # for a finding: what the range says against the flag
+    contradiction: str = ""  # for a finding: what range, grade or investigator say against the flag
+    contradicts: str = "flag_contradicts_range"  # the finding's code
 
 
 NOT_ASSESSED = Assessment("", False, False, NOT_LISTED, math.nan)
@@ -62,16 +69,17 @@ def side_of(quantity: Quantity) -> str:
     value, low, high = quantity.value, quantity.low, quantity.high
     if value != value or not quantity.has_range:
         return ""
+    within = "" if quantity.is_incomplete else NORMAL
     if not quantity.comparator:
-        return LOW if below(value, low) else HIGH if above(value, high) else NORMAL
+        return LOW if below(value, low) else HIGH if above(value, high) else within
     strictly = len(quantity.comparator) == 1
     if quantity.comparator[0] == "<":
         if below(value, low) or (strictly and same(value, low)):
             return LOW
-        return NORMAL if low != low and not above(value, high) else ""
+        return within if low != low and not above(value, high) else ""
     if above(value, high) or (strictly and same(value, high)):
         return HIGH
-    return NORMAL if high != high and not below(value, low) else ""
+    return within if high != high and not below(value, low) else ""
 
 
 def ratio_to_limit(value: float, low: float, high: float, side: str) -> float:
@@ -102,22 +110,35 @@ def assess(
     grade: int | None = None,
     significant: bool = False,
 ) -> Assessment:
-    """What is known of a result. Reversed ranges are not used (the caller tells)."""
+    """What is known of a result. Reversed ranges and those from 0 to 0 are not used (the caller tells)."""
     by_original, by_standard = side_of(original), side_of(standard)
+    if by_original == NORMAL and _says_nothing_of(original, by_standard):
+        by_original = ""
     by_range = by_original or by_standard
-    side = judgement.side or by_range
+    word = judgement.text and not judgement.side  # of no codelist: a flag all the same
+    side = judgement.side or ("" if word and by_range == NORMAL else by_range)
     flag = judgement.text or _SHOWN.get(by_range, "")
     if not judgement.text and (grade or significant) and side in ("", NORMAL):
         side, flag = ABNORMAL, "ABNORMAL"
     if not flag:
         return NOT_ASSESSED
     contradiction = _contradiction(judgement, by_original, by_standard, original if by_original else standard)
+    contradicts = "flag_contradicts_range"
+    if judgement.side == NORMAL and (significant or (grade or 0) >= 1):
+        contradiction = f"with grade {grade}" if (grade or 0) >= 1 else "and called clinically significant"
+        contradicts = "flag_contradicts_judgement"
     if side == NORMAL and not significant and (grade or 0) < 1:
         return Assessment(flag, True, False, NOT_LISTED, math.nan, contradiction)
     ratio = _ratio(side, original, standard)
     if by_range in (LOW, HIGH) and by_range != side and side in (LOW, HIGH):
         ratio = _ratio(by_range, original, standard)  # a flag in doubt does not hide how far the number is
-    return Assessment(flag, True, True, _tier(judgement, grade, significant, ratio), ratio, contradiction)
+    tier = _tier(judgement, grade, significant, ratio)
+    return Assessment(flag, True, True, tier, ratio, contradiction, contradicts)
+
+
+def _says_nothing_of(quantity: Quantity, side: str) -> bool:
+    """Whether a range of one limit leaves open the side on which the other range finds the result."""
+    return (side == LOW and quantity.low != quantity.low) or (side == HIGH and quantity.high != quantity.high)
 
 
 def _ratio(side: str, original: Quantity, standard: Quantity) -> float:

@@ -13,8 +13,23 @@ _TOLERANCE = 10.0 ** (1 - _DIGITS)
 _SPELLINGS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">=",
               "＜": "<", "＞": ">", "⩽": "<=", "⩾": ">="}  # fmt: skip
 COMPARATORS = ("<", "<=", ">", ">=")
-_CENSORED = re.compile(r"\s*(<=|>=|=<|=>|[<>≤≥⩽⩾＜＞])\s*([+-]?\d[\d.,]*(?:[eE][+-]?\d+)?)\s*")
+_WORDS = {"LESS THAN": "<", "LOWER THAN": "<", "GREATER THAN": ">", "MORE THAN": ">", "HIGHER THAN": ">"}
+_CENSORED = re.compile(
+    rf"\s*(<=|>=|=<|=>|[<>≤≥⩽⩾＜＞]|(?:{'|'.join(_WORDS)})\b)\s*"
+    r"([+\-\u2212]?(?=[.,]?\d)[.,\d][\d.,'\u2019 \u00a0\u2009\u202f]*?"
+    r"(?:[eE][+-]?\d+|\s*[x×*]\s*10\^?[+-]?\d+)?)\s*",
+    re.IGNORECASE,
+)
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+#: Thousands set apart, where only one reading is left: by blanks or apostrophes, by the sign that is not the
+#: decimal one, or more than once by the same sign. "1,234" has two.
+_GROUPED = re.compile(
+    r"([+-]?\d{1,3})(?:"
+    r"((?:[ '\u2019\u00a0\u2009\u202f]\d{3})+)(?:[.,](\d+))?"
+    r"|((?:,\d{3})+)\.(\d+)|((?:\.\d{3})+),(\d+)|((?:,\d{3}){2,}|(?:\.\d{3}){2,}))",
+    re.ASCII,
+)
+_POWER = re.compile(r"\s*[x×*]\s*10\^([+-]?\d{1,3})", re.IGNORECASE | re.ASCII)
 _DECIMAL_COMMA = re.compile(r"([+-]?0(?=,\d{3}$)|[+-]?\d+(?=,(?:\d{1,2}|\d{4,})$)),(\d+)", re.ASCII)
 
 
@@ -36,13 +51,27 @@ def plain(text: str) -> float | None:
     """The number that `text` is, in ASCII digits with a point or a decimal comma; None for anything else.
 
     A comma is a decimal comma only where it cannot separate thousands ("0,2", "12,5", not "1,234").
+    Thousands may be set apart ("1,234.5", "1.234,5", "1 234"), a power of ten may be written out ("2x10^3").
     """
-    stripped = text.strip()
+    stripped = text.strip().replace("\u2212", "-")
+    if _PLAIN.fullmatch(stripped) is None:  # nearly all are
+        if power := _POWER.search(stripped):
+            factor = plain(stripped[: power.start()]) if power.end() == len(stripped) else None
+            return None if factor is None else _finite(f"{digits(factor)}e{power[1]}")
+        if match := _GROUPED.fullmatch(stripped):
+            whole, by_blank, _, by_comma, _, by_point, _, twice = match.groups()
+            fraction = match[3] or match[5] or match[7] or "0"
+            groups = re.sub(r"\D", "", by_blank or by_comma or by_point or twice)
+            return _finite(f"{whole}{groups}.{fraction}")
     if comma := _DECIMAL_COMMA.fullmatch(stripped):
         stripped = f"{comma[1]}.{comma[2]}"
     if not _PLAIN.fullmatch(stripped):
         return None
-    number = float(stripped)
+    return _finite(stripped)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
     return number if math.isfinite(number) else None
 
 
@@ -63,7 +92,16 @@ def censored(text: str) -> Censored | None:
     if match is None:
         return None
     number = plain(match[2])
-    return Censored(_SPELLINGS[match[1]], math.nan if number is None else number)
+    sign = match[1].upper()
+    return Censored(_SPELLINGS.get(sign) or _WORDS[sign], math.nan if number is None else number)
+
+
+def without_exponent(text: str) -> str:
+    """A text that is a number with an exponent, "1.2E3" or "2x10^3", in digits; any other as it is."""
+    if not set("eExX×*^") & set(text):
+        return text
+    number = plain(text)
+    return text if number is None else digits(number)
 
 
 def comparator(text: str) -> str:

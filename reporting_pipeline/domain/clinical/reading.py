@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from reporting_pipeline.domain.clinical import codes
-from reporting_pipeline.domain.clinical.dates import before, parse_iso
+from reporting_pipeline.domain.clinical.dates import before, is_before, iso, parse_iso
 from reporting_pipeline.domain.clinical.findings import MALFORMED_CODES, Finding
-from reporting_pipeline.domain.clinical.numbers import plain
+from reporting_pipeline.domain.clinical.numbers import censored, plain
 
 _SHOWN = 60  # characters of an odd value that a message shows
 
@@ -102,6 +102,21 @@ class Reading:
         self.finding("not_finite", where + name, f"{shown(value)} is no finite number; it was left out.")
         return math.nan
 
+    def limit(self, source: Mapping[str, Any], name: str, sign: str, where: str = "") -> float:
+        """One limit of a range: a number, or "<200" for a high one (`sign` "<") and ">4" for a low one.
+
+        NaN, and told, for any other text: laboratories write NEGATIVE there, which is a sound range of words.
+        """
+        value = source.get(name)
+        if isinstance(value, str) and not codes.is_not_stated(value) and plain(value) is None:
+            told = censored(value)
+            if told is not None and told.comparator[0] == sign and told.limit == told.limit:
+                return told.limit
+            detail = f"The limit {shown(value)} is no number; the result is not compared with it."
+            self.finding("range_not_read", where + name, detail)
+            return math.nan
+        return self.number(source, name, where)
+
     def flag(self, source: Mapping[str, Any], name: str, where: str = "") -> str:
         """codes.YES, NO or UNKNOWN; what means none of them is told and is UNKNOWN."""
         value = source.get(name)
@@ -128,9 +143,9 @@ class Reading:
     # --- dates -----------------------------------------------------------------------------------
 
     def date(self, source: Mapping[str, Any], name: str, where: str = "") -> tuple[str, tuple[int, ...]]:
-        """The date as collected and its known parts; ("", ()) when there is none to use."""
-        text = self.text(source, name, where).strip()
-        if not text:
+        """The date as collected, in ISO 8601, and its known parts; ("", ()) when there is none to use."""
+        text = iso(self.text(source, name, where))
+        if codes.is_nothing(text):
             return "", ()
         parsed = parse_iso(text)
         if parsed.finding == "impossible_date":
@@ -163,6 +178,6 @@ class Reading:
         """`start` and `end` as collected, and the known parts of the start."""
         start, first = self.date(source, "start")
         end, last = self.date(source, "end")
-        if before(last, first):
+        if before(last, first) or is_before(end, start):
             self.finding("ends_before_start", "end", f"Ends on {end}, before it starts on {start}.")
         return start, end, first

@@ -7,11 +7,15 @@ where and when is added by `domain.tidying`. Nothing in a payload can raise here
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from reporting_pipeline.domain.clinical import codes, numbers
-from reporting_pipeline.domain.clinical.measurements import Assessment, Quantity, assess
+from reporting_pipeline.domain.clinical.dates import before, parse_iso
+from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS, Result
 from reporting_pipeline.domain.clinical.reading import Reading, shown
 from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
@@ -106,12 +110,12 @@ def _result(reading: Reading, result: object, where: str) -> Row | None:
         "visit_number": reading.number(result, "visit_number", where),
         "collected": reading.date(result, "collected", where)[0],
         "original_result": text(result, "original_result", where),
-        "original_unit": shown_unit(text(result, "original_unit", where).strip()),
-        "original_low": reading.number(result, "original_low", where),
-        "original_high": reading.number(result, "original_high", where),
-        "unit": shown_unit(text(result, "unit", where).strip()),
-        "low": reading.number(result, "low", where),
-        "high": reading.number(result, "high", where),
+        "original_unit": _unit(text(result, "original_unit", where)),
+        "original_low": reading.limit(result, "original_low", ">", where),
+        "original_high": reading.limit(result, "original_high", "<", where),
+        "unit": _unit(text(result, "unit", where)),
+        "low": reading.limit(result, "low", ">", where),
+        "high": reading.limit(result, "high", "<", where),
         "indicator": codes.folded(text(result, "indicator", where)),
         "text_result": text(result, "text_result", where),
         "status": text(result, "status", where),
@@ -120,6 +124,10 @@ def _result(reading: Reading, result: object, where: str) -> Row | None:
     _read_value(reading, result, row, where)
     _judge(reading, result, row, where)
     return row
+
+
+def _unit(text: str) -> str:
+    return "" if codes.is_nothing(text) else shown_unit(text.strip())
 
 
 def _read_value(reading: Reading, result: Data, row: Row, where: str) -> None:
@@ -148,8 +156,8 @@ def _read_value(reading: Reading, result: Data, row: Row, where: str) -> None:
     if not text and not original and isinstance(given, str) and not codes.is_not_stated(given):
         text = given
     row["text_result"] = text or original
-    row["value_text"] = text or original or str(row["status"])
-    row["value_unit"] = row["unit"] if text else row["original_unit"] or row["unit"]
+    row["value_text"] = numbers.without_exponent(text or original) or str(row["status"])
+    row["value_unit"] = row["unit"] if text and text != original else row["original_unit"] or row["unit"]
 
 
 def _comparator(reading: Reading, result: Data, where: str) -> str:
@@ -170,7 +178,7 @@ def _written(value: float, row: Row) -> str:
         candidates.append(str(row["original_result"]))
     for text in candidates:
         number = numbers.plain(text)
-        if number is not None and numbers.same(number, value) and "e" not in text.lower():
+        if number is not None and numbers.same(number, value) and not set("eE^") & set(text):
             return text.strip()
     return numbers.digits(value)
 
@@ -180,11 +188,16 @@ def _judge(reading: Reading, result: Data, row: Row, where: str) -> None:
     grade = reading.grade(result, "grade", where)
     significant = reading.flag(result, "clinically_significant", where)
     standard, original = _standard(row), _original(row)
+    standard = replace(standard, is_incomplete=_is_incomplete(result, row, ("low", "high")))
+    original = replace(original, is_incomplete=_is_incomplete(result, row, ("original_low", "original_high")))
     for quantity, names in ((standard, "low"), (original, "original_low")):
         if quantity.is_reversed:
             limits = f"{numbers.digits(quantity.low)} and {numbers.digits(quantity.high)}"
             detail = f"{row['test_code']}: the limits {limits} are reversed; the range is not used."
             reading.finding("reversed_range", where + names, detail)
+        if quantity.is_empty:
+            detail = f"{row['test_code']}: a range from 0 to 0 may stand for none; it is not used."
+            reading.finding("empty_range", where + names, detail)
     judgement = codes.judgement(str(row["indicator"]))
     in_words, significant_in_words = codes.interpretation(str(row["text_result"]))
     if not judgement.text and in_words:
@@ -193,10 +206,51 @@ def _judge(reading: Reading, result: Data, row: Row, where: str) -> None:
     judged = assess(judgement, original, standard, grade, is_significant)
     if judged.contradiction:
         detail = f"{row['test_code']} {row['value_text']}: flagged {judged.flag}, {judged.contradiction}."
-        reading.finding("flag_contradicts_range", where + "indicator", detail)
+        reading.finding(judged.contradicts, where + "indicator", detail)
+    if not judged.assessed:
+        _tell_unread(reading, row, (standard, original), where)
+    not_done = codes.folded(str(row["status"])) == "NOT DONE"
+    if not_done and row["value"] != row["value"] and not (_said(row) - {"", "NOT DONE"}):
+        if judged.assessed:
+            detail = f"{row['test_code']} was not done and is flagged {judged.flag}; the flag says nothing."
+            reading.finding("status_contradicts_result", where + "indicator", detail)
+        judged = NOT_ASSESSED
+    elif not_done and judged.assessed:
+        detail = f"{row['test_code']} {row['value_text']} is marked as not done; it counts as a result."
+        reading.finding("status_contradicts_result", where + "status", detail)
     row["grade"] = math.nan if grade is None else float(grade)
     row["clinically_significant"] = significant
     set_assessment(row, judged)
+
+
+def _said(row: Row) -> set[str]:
+    """The words in place of a number."""
+    return {codes.folded(str(row[name])) for name in ("text_result", "original_result")}
+
+
+def _is_incomplete(result: Data, row: Row, names: tuple[str, str]) -> bool:
+    """Whether a limit was given that could not be read: nobody knows then what is normal on that side."""
+    return any(
+        row[name] != row[name]
+        and given is not None
+        and not (isinstance(given, str) and codes.is_nothing(given))
+        and given == given
+        for name, given in ((name, result.get(name)) for name in names)
+    )
+
+
+def _tell_unread(reading: Reading, row: Row, quantities: tuple[Quantity, ...], where: str) -> None:
+    """A result with digits beside a range that it could not be compared with: "1,234", "12.5 H", "5-10"."""
+    text = str(row["value_text"])
+    if any(finding.field == f"{where}value" for finding in reading.findings[-8:]):
+        return  # told already
+    unread = all(quantity.value != quantity.value for quantity in quantities)
+    odd = any(sign.isdigit() for sign in text) or _NO_NUMBER.fullmatch(text.strip()) is not None
+    if unread and odd and any(one.has_range for one in quantities):
+        detail = (
+            f"{row['test_code']}: {shown(text)} is not read as a number; it is not compared with its range."
+        )
+        reading.finding("unread_number", where + "original_result", detail)
 
 
 def set_assessment(row: Row, judged: Assessment) -> None:
@@ -231,20 +285,43 @@ def _number_in(text: str) -> tuple[float, str]:
     return (math.nan if number is None else number), ""
 
 
+_NO_NUMBER = re.compile(r"[+-]?(?:INF|INFINITY|NAN)", re.IGNORECASE)
+
+
 # --- events --------------------------------------------------------------------------------------
 
 
 def _adverse_event(reading: Reading, data: Data) -> Row:
     start, end, _ = reading.interval(data)
     severity, grade = _severity(reading, data)
-    serious = reading.flag(data, "serious")
+    serious = _seriousness(reading, data)
     criteria = _criteria(reading, data)
     outcome = reading.text(data, "outcome")
-    fatal = codes.is_fatal_outcome(outcome) or grade == codes.FATAL or "death" in criteria
+    term, preferred = reading.required(data, "term"), reading.text(data, "preferred_term")
+    by_outcome = codes.is_fatal_outcome(outcome)
+    fatal = by_outcome or grade == codes.FATAL or "death" in criteria
+    if not by_outcome and fatal and not codes.is_not_stated(outcome):
+        reason = "the criterion death" if "death" in criteria else f"grade {codes.FATAL}"
+        detail = f"The outcome is {shown(outcome)}, but {reason} says that it was fatal; it counts as fatal."
+        reading.finding("death_contradicts", "outcome", detail)
+    if not fatal and (codes.is_a_death(term) or codes.is_a_death(preferred)):
+        fatal = codes.is_not_stated(outcome)
+    if not fatal and (codes.names_a_death(term) or codes.names_a_death(preferred)):
+        detail = f"The term {shown(term or preferred)} names a death, the outcome is {shown(outcome)}."
+        reading.finding("death_in_words", "outcome", detail)
+    elif not fatal and codes.names_a_death(outcome):
+        detail = f"The outcome {shown(outcome)} names a death that it does not confirm."
+        reading.finding("death_in_words", "outcome", detail)
+    elif not codes.is_fatal_outcome(outcome) and not codes.is_known_outcome(outcome):
+        detail = f"{shown(outcome)} is no outcome that is known; whether it was fatal is not read from it."
+        reading.finding("unknown_value", "outcome", detail)
     _check_seriousness(reading, data, serious, criteria, fatal)
+    if end and codes.is_not_over(outcome):
+        detail = f"Ends on {end}, the outcome is {shown(outcome)}; both are shown."
+        reading.finding("end_contradicts", "outcome", detail)
     return {
-        "term": reading.required(data, "term"),
-        "preferred_term": reading.text(data, "preferred_term"),
+        "term": term,
+        "preferred_term": preferred,
         "system_organ_class": reading.text(data, "system_organ_class"),
         "severity": severity,
         "grade": math.nan if grade is None else float(grade),
@@ -258,6 +335,13 @@ def _adverse_event(reading: Reading, data: Data) -> Row:
         "start": start,
         "end": end,
     }
+
+
+def _seriousness(reading: Reading, data: Data) -> str:
+    """codes.YES, NO or UNKNOWN; "SERIOUS" and "NON-SERIOUS" are how some forms spell the answer."""
+    value = data.get("serious")
+    in_words = codes.seriousness_in_words(value) if isinstance(value, str) else None
+    return in_words or reading.flag(data, "serious")
 
 
 def _severity(reading: Reading, data: Data) -> tuple[str, int | None]:
@@ -287,7 +371,11 @@ def _criteria(reading: Reading, data: Data) -> list[str]:
     """The criteria of seriousness that are met, in the order of codes.CRITERIA, unknown ones after them."""
     given = data.get("seriousness_criteria")
     if isinstance(given, Mapping):
-        given = [name for name, met in given.items() if codes.read_flag(met) == codes.YES]
+        given = [
+            name if met == codes.YES else f"{name}: {given[name]}"
+            for name, met in ((name, codes.read_flag(value)) for name, value in given.items())
+            if met not in (codes.NO, codes.UNKNOWN)
+        ]
     if isinstance(given, str):
         given = [part for part in given.replace(";", ",").split(",") if part.strip()]
     if not isinstance(given, (list, tuple)):
@@ -351,13 +439,17 @@ def _disposition(reading: Reading, data: Data) -> Row:
         reading.finding("missing_field", "decoded", "Neither the field decoded nor term says what happened.")
     category = reading.text(data, "category")
     event = decoded if decoded.strip() else term
+    death = codes.is_death(event, term)
+    if not death and codes.names_a_death(f"{event} {term}"):
+        detail = f"{shown(term or event)} names a death that may be another's; it is not counted."
+        reading.finding("death_in_words", "term", detail)
     return {
         "term": term,
         "decoded": decoded,
         "category": category,
         "disposition_class": codes.disposition_category(category, event) or "NOT STATED",
         "discontinued": codes.is_discontinuation(category, event),
-        "death": codes.is_death(event),
+        "death": death,
         "visit": reading.text(data, "visit"),
         "start": reading.date(data, "start")[0],
     }
@@ -373,13 +465,66 @@ def _subject(reading: Reading, data: Data) -> Row:
     }
     for name in ("consented", "enrolled", "ended", "death"):
         row[name] = reading.date(data, name)[0]
-    row["age"] = reading.number(data, "age")
-    died = reading.flag(data, "died")
-    if died == codes.NO and row["death"]:
-        detail = f"A date of death is given ({row['death']}) and died is no."
-        reading.finding("death_contradicts", "died", detail)
-    row["died"] = codes.YES if row["death"] and not died else died
+    row["age"] = _age(reading, data)
+    row["died"] = _died(reading, data)
+    _tell_disorder(reading, row)
     return row
+
+
+_OLDEST = 130  # years; the oldest person known reached 122
+_TOP_CODED = re.compile(r"\s*(?:[>≥]=?\s*\d{1,3}|\d{1,3}\s*\+)\s*(?:YEARS?|Y)?\s*", re.IGNORECASE)
+
+
+def _age(reading: Reading, data: Data) -> float:
+    """NaN where none is known: "90+" and ">89" hide an age on purpose, which is no fault of the source."""
+    given = data.get("age")
+    if isinstance(given, str) and _TOP_CODED.fullmatch(given):
+        reading.finding("unread_number", "age", f"{shown(given)} is a limit of an age; no age is shown.")
+        return math.nan
+    age = reading.number(data, "age")
+    in_years = codes.folded(str(data.get("age_unit") or "YEARS")) in ("YEARS", "YEAR", "Y")
+    if age < 0 or (age > _OLDEST and in_years):
+        reading.finding("implausible_value", "age", f"Nobody is {numbers.digits(age)} old; it was left out.")
+        return math.nan
+    return age
+
+
+def _died(reading: Reading, data: Data) -> str:
+    """A date of death counts whatever the flag says, also one that cannot be read; "UNK" is none."""
+    died, given = reading.flag(data, "died"), data.get("death")
+    if isinstance(given, (int, float, date)) and not isinstance(given, bool) and given == given:
+        text = str(given)
+    else:
+        text = given if isinstance(given, str) and not codes.is_nothing(given) else ""
+    dated = _SOME_DATE.search(text) is not None and _NO_DATE.search(text) is None
+    if dated and died == codes.NO:
+        detail = f"A date of death is given ({text}) and died is no; it counts as a death."
+        reading.finding("death_contradicts", "died", detail)
+    if text and not dated and died != codes.YES:
+        detail = f"The date of death is {shown(text)}; without a date or an answer it is no death."
+        reading.finding("death_in_words", "death", detail)
+    return codes.YES if dated else died
+
+
+_SOME_DATE = re.compile(r"^(?!.*9999)(?=.*[1-9])", re.DOTALL)  # 0000-00-00 and 9999-12-31 stand for none
+#: Words that make of a number something else than the day of a death: "alive on 2026-05-01", "see page 3".
+_NO_DATE = re.compile(r"\b(?:alive|living|see|page|visit|not|no|none|last|whether|if)\b", re.IGNORECASE)
+
+
+def _tell_disorder(reading: Reading, row: Row) -> None:
+    """Dates of one person that cannot both be right."""
+    known = {name: parse_iso(str(row[name])).parts for name in ("consented", "enrolled", "ended", "death")}
+    for later, earlier in (
+        ("enrolled", "consented"),
+        ("ended", "enrolled"),
+        ("death", "consented"),
+        ("death", "enrolled"),
+    ):
+        if known[later] and known[earlier] and before(known[later], known[earlier]):
+            detail = (
+                f"{later.capitalize()} on {row[later]}, before {earlier} on {row[earlier]}; both are kept."
+            )
+            reading.finding("dates_in_disorder", later, detail)
 
 
 RESTRICTED_OF_SUBJECTS = ("arm", "arm_code", "actual_arm", "actual_arm_code")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+#: What stands for a site where a document names none.
+UNKNOWN_SITE = "unknown"
 _PARTS = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -28,14 +30,14 @@ def persons(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
             numbers.update(((site, subject), 0) for site in sites[subject])
             continue
         last += 1
-        named = sorted(sites[subject] - {""})
+        named = sorted(sites[subject] - {"", UNKNOWN_SITE})
         together = is_one_person(subject, named)
         for place, site in enumerate(named):
             if place and not together:
                 last += 1
             numbers[site, subject] = last
-        if "" in sites[subject]:
-            numbers["", subject] = numbers[named[0], subject] if named else last
+        for unnamed in sites[subject] & {"", UNKNOWN_SITE}:
+            numbers[unnamed, subject] = numbers[named[0], subject] if named else last
     return numbers
 
 

@@ -27,26 +27,26 @@ _ATOMS = {
         for entry in [
             "g=g,gm,gram,grams",
             "kg=kg",
-            "mg=mg",
-            "ug=ug,mcg",
-            "umol=mcmol,umol",
+            "mg=mg,milligram,milligrams",
+            "ug=ug,mcg,microg,microgram,micrograms",
+            "umol=mcmol,umol,umole,umoles,micromol,micromole,micromoles",
             "uL=mcl,ul,mm3,mm^3",
-            "ng=ng",
+            "ng=ng,nanogram,nanograms",
             "pg=pg",
             "fg=fg",
             "L=l,liter,litre",
-            "dL=dl",
+            "dL=dl,100ml,deciliter,decilitre",
             "cL=cl",
-            "mL=ml,cc,cm3,cm^3",
+            "mL=ml,cc,cm3,cm^3,milliliter,millilitre",
             "nL=nl",
             "pL=pl",
             "fL=fl",
-            "mol=mol",
-            "mmol=mmol",
-            "nmol=nmol",
-            "pmol=pmol",
+            "mol=mol,mole,moles",
+            "mmol=mmol,mmole,mmoles,millimol,millimole,millimoles",
+            "nmol=nmol,nmole,nmoles,nanomol,nanomole,nanomoles",
+            "pmol=pmol,pmole,pmoles,picomol,picomole,picomoles",
             "fmol=fmol",
-            "U=u",
+            "U=u,unit,units",
             "mU=mu",
             "uU=uu",
             "kU=ku",
@@ -70,7 +70,7 @@ _ATOMS = {
             "m2=m2,m^2,sqm",
             "1.73m2=1.73m2,1.73m^2,1.73.m2",
             "s=s,sec,second,seconds",
-            "ms=ms,msec",
+            "ms=ms,msec,msecs,millisecond,milliseconds",
             "min=min,minute,minutes",
             "h=h,hr,hour,hours",
             "d=d,day,days,24h,24hr,24hrs",
@@ -86,7 +86,7 @@ _ATOMS = {
             "Cel=c,°c,degc,cel,celsius",
             "[degF]=f,°f,degf,[degf],fahrenheit",
             "K=k",
-            "%=%,percent",
+            "%=%,percent,pct",
             "{ratio}=ratio",
             "1=1,cell,cells,beats,beat,breaths,breath,count",
             "[HPF]=hpf,[hpf]",
@@ -98,12 +98,25 @@ _ATOMS = {
 #: A metric prefix of an atom of the same quantity, as a power of ten.
 _POWER_OF = {"k": 3, "": 0, "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
 _METRIC = re.compile(r"([kdcmunpf]?)(g|L|mol|U|\[IU\]|kat|osm|eq|Pa)")
-_TEN = re.compile(r"(?:x\.?|\*)?10(?:\*\*|\^|\*|e)([+-]?\d{1,2})")
-_THOUSANDS = {"th": 3, "thou": 3, "thousand": 3, "thous": 3, "mill": 6, "million": 6, "gi": 9, "ti": 12}
+_TEN = re.compile(r"(?:x\.?|\*)?10(?:(?:\*\*|\^|\*|exp|e)([+-]?\d{1,2})|\((\d{1,2})\))")
+#: "1000/uL", "100/uL": a round number before a volume.
+_ROUND = re.compile(r"1(0{1,9})")
+#: Not "billion", which is a thousand or a million millions.
+_THOUSANDS = {
+    **{"th": 3, "thou": 3, "thousand": 3, "thous": 3, "mill": 6, "million": 6},
+    **{"gi": 9, "giga": 9, "ti": 12, "tera": 12},
+}
 #: A count per volume: "K/uL" are thousands, not kelvins.
 _COUNTS = {"K": 3, "k": 3, "M": 6}
 #: Whole units whose spelling says something else than its parts do.
-_WHOLE = {"bpm": "beats/min", "gi/l": "10^9/L", "ti/l": "10^12/L", "mmhg": "mm[Hg]"}
+_WHOLE = {
+    **{"bpm": "beats/min", "gi/l": "10^9/L", "ti/l": "10^12/L", "mmhg": "mm[Hg]"},
+    **{"mg%": "mg/dL", "g%": "g/dL", "ug%": "ug/dL"},
+}
+#: Grams or thousand millions a litre: who writes capitals throughout means the one, haematology the other.
+_AMBIGUOUS = frozenset({"G/L"})
+_INTERNATIONAL = re.compile(r"^([muk]?)(?:i\.u\.?|int\.?units?|internationalunits?)(?=/|$)", re.IGNORECASE)
+_BODY_SURFACE = re.compile(r"\{1\.73[_ .]?m\^?2\}", re.IGNORECASE)
 
 
 def shown_unit(text: str) -> str:
@@ -119,6 +132,8 @@ def unit_key(text: str) -> str:
     folded = _folded(text)
     if not folded:
         return ""
+    if folded in _AMBIGUOUS:
+        return folded
     folded = _folded(_WHOLE.get(folded.lower(), folded))
     power = 0
     above: list[str] = []
@@ -141,7 +156,9 @@ def _folded(text: str) -> str:
         text = _RAISED.sub(lambda raised: f"^{raised[0].translate(_SUPERSCRIPT)}", text)
         text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE).translate(_SIGNS))
         text = text.translate(_SIGNS).replace("µ", "u").replace("μ", "u")  # both micro signs
+    text = _BODY_SURFACE.sub("1.73m2", text)  # says of what size, as other annotations do not
     text = re.sub(r"\{[^{}]*\}", "", "".join(text.split()))  # UCUM's annotations say nothing of size
+    text = _INTERNATIONAL.sub(r"\1IU", text)
     return text.replace("^+", "^")
 
 
@@ -151,7 +168,9 @@ def _factor(text: str) -> tuple[int, str]:
     if ten := _TEN.match(lowered):
         rest = lowered[ten.end() :].lstrip("*")
         power, atom = _factor(rest) if rest else (0, "1")
-        return int(ten[1]) + power, atom
+        return int(ten[1] or ten[2]) + power, atom
+    if found := _ROUND.fullmatch(lowered):
+        return len(found[1]), "1"
     if lowered in _THOUSANDS:
         return _THOUSANDS[lowered], "1"
     atom = _ATOMS.get(lowered, text)

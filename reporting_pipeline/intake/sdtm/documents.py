@@ -14,7 +14,8 @@ from itertools import groupby
 
 import polars as pl
 
-from reporting_pipeline.intake.documents import UNKNOWN_SITE, SourceDocument
+from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
+from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.sdtm.domains import (
     ABOUT_THE_TRIAL,
     DOMAINS,
@@ -26,16 +27,16 @@ from reporting_pipeline.intake.sdtm.domains import (
 )
 from reporting_pipeline.intake.sdtm.supplements import Supplements, supplements_of
 from reporting_pipeline.intake.sdtm.tables import Row, Table
-from reporting_pipeline.intake.sdtm.trial import sites_of_subjects
+from reporting_pipeline.intake.sdtm.trial import Sites, subject_of
 from reporting_pipeline.intake.understanding import Understanding
 
 _DAY_LENGTH = len("2026-11-16")
 
 
 def by_name(tables: Iterable[Table]) -> dict[str, list[Table]]:
-    """Tables by their name; a domain may be split over several files."""
+    """Tables by their name; a domain may be split over several files, a file may hold several."""
     found: dict[str, list[Table]] = {}
-    for table in tables:
+    for table in (one for some in tables for one in some.by_domain()):
         found.setdefault(table.name, []).append(table)
     return found
 
@@ -56,7 +57,10 @@ def documents_of(
 
     `trial` names the trial of all rows; without it a row's STUDYID does.
     """
-    sites = sites_of_subjects(tables, understanding)
+    sites = Sites(tables)
+    _tell_near_studies(tables, understanding)
+    if not tables.get("DM"):
+        understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
     for name in sorted(tables, key=_reading_order):
         domain = DOMAINS.get(name)
         if domain is not None:
@@ -64,7 +68,7 @@ def documents_of(
             reading = _Reading(domain, supplements, sites, trial, understanding)
             for table in tables[name]:
                 yield from reading.documents(table)
-            supplements.tell_unmatched(understanding)
+            supplements.tell(understanding)
             _tell_unplaced(domain, tables[name], supplements, understanding)
         else:
             _tell_without_kind(name, tables, understanding)
@@ -77,7 +81,7 @@ class _Reading:
         self,
         domain: Domain,
         supplements: Supplements,
-        sites: Mapping[str, str],
+        sites: Sites,
         trial: str | None,
         understanding: Understanding,
     ) -> None:
@@ -96,18 +100,26 @@ class _Reading:
             for row in rows:
                 yield self._document([row], self._domain.key_of(row))
             return
-        for (_, _, day), group in groupby(rows, key=self._group):
+        for (_, _, day, _), group in groupby(rows, key=self._group):
             yield self._document(list(group), (day,))
 
-    def _group(self, row: Row) -> tuple[str, str, str]:
-        return text(row.get("STUDYID")), _subject(row), self._domain.when(row)[:_DAY_LENGTH]
+    def _group(self, row: Row) -> tuple[str, str, str, str]:
+        day = self._domain.when(row)[:_DAY_LENGTH]
+        return text(row.get("STUDYID")), subject_of(row), day, self._site_in_key(row, subject_of(row))
+
+    def _site_in_key(self, row: Row, subject: str) -> str:
+        """The row's site, where the subject's number alone does not say who it is."""
+        return text(row.get("SITEID")) if self._sites.are_several(text(row.get("STUDYID")), subject) else ""
 
     def _document(self, rows: list[Row], key: tuple[str, ...]) -> SourceDocument:
         domain, first = self._domain, rows[0]
-        subject = _subject(first)
+        subject = subject_of(first)
         payloads = [domain.payload(row) for row in rows]
+        self._tell_repeated(rows, subject)
         data = {"results": payloads} if domain.grouped else payloads[0]
         trial = self._trial or text(first.get("STUDYID")) or "unknown"
+        if site := self._site_in_key(first, subject):
+            key = (f"at {site}", *key)
         full = self._unique((trial, subject, *key), data)[1:]
         source_id = "/".join((domain.code, *full))
         self._tell(source_id, subject, payloads)
@@ -126,6 +138,8 @@ class _Reading:
 
     def _unique(self, key: tuple[str, ...], data: Mapping[str, object]) -> tuple[str, ...]:
         """`key`, with a mark of the content when it names nothing or was given before."""
+        if key in self._keys and any(key[2:]):
+            self._tell_twin(key)
         if (len(key) > len(("trial", "subject")) and not any(key[2:])) or key in self._keys:
             content = sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:12]
             marked, times = (*key, content), 1
@@ -136,14 +150,34 @@ class _Reading:
         self._keys.add(key)
         return key
 
+    def _tell_repeated(self, rows: list[Row], subject: str) -> None:
+        """Rows of measurements that have one --SEQ: both stand in the document, and count."""
+        if not self._domain.grouped or len(rows) < 2:
+            return
+        seen: set[tuple[str, ...]] = set()
+        for key in map(self._domain.key_of, rows):
+            if key in seen and any(key):
+                self._tell_twin(("", subject, *key), repeated=True)
+            seen.add(key)
+
+    def _tell_twin(self, key: tuple[str, ...], *, repeated: bool = False) -> None:
+        named = " and ".join(map(self._domain.name, self._domain.key))
+        if named and (repeated or not self._domain.grouped):
+            detail = f"Another row of {key[1] or 'nobody'} has this {named}; both are kept and counted."
+            self._understanding.finding(
+                "/".join((self._domain.code, *key[1:])), "duplicate_key", named, detail
+            )
+
     def _site(self, source_id: str, subject: str, row: Row) -> str:
-        site = text(row.get("SITEID")) or self._sites.get(subject, "")
+        site = text(row.get("SITEID")) or self._sites.of(text(row.get("STUDYID")), subject)
         if site:
             return site
         if subject not in self._without_site:
             self._without_site.add(subject)
+            several = self._sites.are_several(text(row.get("STUDYID")), subject)
+            why = "stands at several sites in DM" if several else "is not known"
             self._understanding.finding(
-                source_id, "no_site", "SITEID", f"The site of subject {subject or '(none)'} is not known."
+                source_id, "no_site", "SITEID", f"The site of subject {subject or '(none)'} {why}."
             )
         return UNKNOWN_SITE
 
@@ -158,18 +192,16 @@ class _Reading:
                     self._understanding.finding(source_id, "not_a_number", where + name, detail)
 
 
-_NUMBERS = frozenset({"value", "low", "high", "visit_number", "grade", "age", "dose"})
-
-
-def _subject(row: Row) -> str:
-    return text(row.get("USUBJID")) or text(row.get("SUBJID"))
+_NUMBERS = frozenset({"value", "visit_number", "grade", "age", "dose"})
 
 
 def _sorted(domain: Domain, frame: pl.DataFrame) -> pl.DataFrame:
     """By study, subject, day where rows are grouped, and --SEQ or the domain's key; else as they stand."""
-    keys: list[pl.Expr] = [pl.col(name) for name in ("STUDYID", "USUBJID") if name in frame.columns]
+    who = ("STUDYID", "USUBJID") if "USUBJID" in frame.columns else ("STUDYID", "SUBJID")
+    keys: list[pl.Expr] = [pl.col(name) for name in who if name in frame.columns]
     if domain.grouped and (when := domain.name(domain.collected[0])) in frame.columns:
-        keys.append(pl.col(when).cast(pl.String).str.slice(0, _DAY_LENGTH).fill_null(""))
+        day = pl.col(when).cast(pl.String).str.slice(0, _DAY_LENGTH).fill_null("")
+        keys += [day, *(pl.col(name) for name in ("SITEID",) if name in frame.columns)]
     keys += [
         pl.col(name).cast(pl.Float64, strict=False)
         for name in map(domain.name, domain.key)
@@ -198,6 +230,15 @@ def _tell_unplaced(
     for name, values in supplements.names.items():
         if not _has_place(domain, name):
             understanding.unplaced[f"SUPP{domain.code}.{name}"] += values
+
+
+def _tell_near_studies(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:
+    spelled: dict[str, list[str]] = {}
+    for study in studies_of(tables):
+        spelled.setdefault("".join(filter(str.isalnum, study)).upper(), []).append(study)
+    for alike in (one for one in spelled.values() if len(one) > 1):
+        detail = f"{' and '.join(alike)} are read as different trials; give --trial if they are one."
+        understanding.finding("STUDYID", "near_studies", "STUDYID", detail)
 
 
 def _has_place(domain: Domain, name: str) -> bool:

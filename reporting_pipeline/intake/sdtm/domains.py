@@ -7,11 +7,14 @@ domain is adding a `Domain` here; nothing else knows their names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from reporting_pipeline.domain.clinical import codes
+from reporting_pipeline.domain.clinical.dates import iso
 from reporting_pipeline.domain.clinical.numbers import plain
 from reporting_pipeline.domain.documents import Kind
 
@@ -38,11 +41,8 @@ def number(value: Any) -> float | str | None:
     written = str(value).strip()
     if written.upper() in _NO_NUMBER:
         return None
-    try:
-        return float(written)
-    except ValueError:
-        read = plain(written)  # "88,4"
-        return written if read is None else read
+    read = plain(written)  # "88,4" as well
+    return written if read is None else read
 
 
 def flag(value: Any) -> bool | str | None:
@@ -106,7 +106,7 @@ class Domain:
 
     def when(self, row: Row) -> str:
         """When the row was collected, ISO 8601 as it stands; "" when it does not say."""
-        return text(_first(self._when, row))
+        return iso(text(_first(self._when, row)))
 
     def key_of(self, row: Row) -> tuple[str, ...]:
         """What tells the row from the others of its subject; "" where the row does not say."""
@@ -227,9 +227,54 @@ _CRITERIA = {
 
 
 def _adverse_event(event: Payload, row: Row) -> None:
-    event["seriousness_criteria"] = [
-        criterion for name, criterion in _CRITERIA.items() if flag(row.get(name)) is True
-    ]
+    """The criteria that are met; an answer that is neither yes nor no stands with its column, to be told."""
+    met: list[str] = []
+    for name, criterion in _CRITERIA.items():
+        answer = codes.read_flag(row.get(name))
+        if answer == codes.YES:
+            met.append(criterion)
+        elif answer is None:
+            met.append(f"{name}: {text(row.get(name))}")
+    event["seriousness_criteria"] = met
+
+
+def _death_details(event: Payload, row: Row) -> None:
+    """DD has rows of the dead alone: each that says something says that the subject died."""
+    answer = text(row.get("DDSTRESC")) or event["term"]
+    asked = codes.folded(text(row.get("DDTEST")) or text(row.get("DDTESTCD")))
+    denied = codes.read_flag(answer) != codes.YES and _ASKS_WHETHER_DEAD.fullmatch(asked) is not None
+    event["decoded"] = "DEATH" if (answer or text(row.get("DDSTAT"))) and not denied else ""
+    event["category"] = "DEATH DETAILS"
+    event["term"] = _named_answer(row, "DD", event["term"] or answer)
+
+
+_ASKS_WHETHER_DEAD = re.compile(
+    r"(?:(?:SUBJECT|PATIENT|PARTICIPANT) )?(?:DEATH|DIED|DEAD|DECEASED|DTHFL|DEATHIND|DTHIND)"
+    r"(?: (?:FLAG|INDICATOR|STATUS|OCCURRED))?\??"
+)
+
+
+def _clinical_event(event: Payload, row: Row) -> None:
+    """CE: an event that is no adverse event. What ended fatally says so in words, so that it counts."""
+    outcome, occurred = text(row.get("CEOUT")), codes.read_flag(row.get("CEOCCUR"))
+    event["category"] = "CLINICAL EVENT"
+    if occurred == codes.NO:
+        event["term"] = event["decoded"] = f"Did not occur: {event['term'] or event['decoded']}"
+    elif occurred != codes.YES and any(text(row.get(name)) for name in ("CEOCCUR", "CESTAT", "CEPRESP")):
+        event["term"] = event["decoded"] = f"Unknown whether: {event['term'] or event['decoded']}"
+    elif outcome:
+        event["term"] = f"{event['term'] or event['decoded']}, outcome: {outcome}"
+
+
+def _subject_status(event: Payload, row: Row) -> None:
+    event["category"] = "SUBJECT STATUS"
+    event["term"] = _named_answer(row, "SS", event["decoded"] or text(row.get("SSSTAT")))
+
+
+def _named_answer(row: Row, code: str, answer: str) -> str:
+    """ "Primary Cause of Death: SEPSIS"; "" without an answer."""
+    question = text(row.get(f"{code}TEST")) or text(row.get(f"{code}TESTCD"))
+    return f"{question}: {answer}" if question and answer else answer
 
 
 def _visit(visit: Payload, row: Row) -> None:
@@ -338,6 +383,41 @@ _ALL = (
         ),
         collected=("DSDTC", "DSSTDTC"),
         title=_titled("term", "decoded"),
+    ),
+    Domain(
+        code="DD",
+        kind="disposition",
+        columns=(column("term", "DDORRES", "DDSTRESC"), column("visit", "VISIT")),
+        collected=("DDDTC",),
+        title=_titled("term", "decoded"),
+        finish=_death_details,
+        also=("DDTEST", "DDTESTCD", "DDSTRESC", "DDORRES", "DDSTAT"),
+        second=True,
+    ),
+    Domain(
+        code="CE",
+        kind="disposition",
+        columns=(
+            column("term", "CETERM", "CEDECOD"),
+            column("decoded", "CEDECOD", "CETERM"),
+            column("visit", "VISIT"),
+            column("start", "CESTDTC"),
+        ),
+        collected=("CEDTC", "CESTDTC"),
+        title=_titled("term", "decoded"),
+        finish=_clinical_event,
+        also=("CEOUT", "CEOCCUR", "CESTAT", "CEPRESP"),
+        second=True,
+    ),
+    Domain(
+        code="SS",
+        kind="disposition",
+        columns=(column("decoded", "SSSTRESC", "SSORRES"), column("visit", "VISIT")),
+        collected=("SSDTC",),
+        title=_titled("term", "decoded"),
+        finish=_subject_status,
+        also=("SSTEST", "SSTESTCD", "SSORRES", "SSSTAT"),
+        second=True,
     ),
     Domain(
         code="DM",

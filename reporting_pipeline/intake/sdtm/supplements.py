@@ -13,7 +13,8 @@ from reporting_pipeline.intake.sdtm.domains import text
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.understanding import Understanding
 
-_Key = tuple[str, str]  # subject, value of the identifying variable
+MOST_TOLD = 100  # of a kind; the rest is counted
+_Key = tuple[str, str, str]  # study, subject, value of the identifying variable
 
 
 class Supplements:
@@ -22,6 +23,8 @@ class Supplements:
     def __init__(self, tables: Iterable[Table]) -> None:
         self._by_variable: dict[str, dict[_Key, dict[str, str]]] = {}
         self._left: set[tuple[str, _Key]] = set()
+        self._odd: list[tuple[str, str]] = []  # (column, what is told), the first MOST_TOLD
+        self._more_odd = 0
         self.names: Counter[str] = Counter()  # QNAM -> values
         self._sources = []
         for table in tables:
@@ -34,8 +37,17 @@ class Supplements:
         if not name or value is None:
             return
         variable = text(row.get("IDVAR")).upper()
-        key = (text(row.get("USUBJID")), _same(text(row.get("IDVARVAL")) if variable else ""))
-        self._by_variable.setdefault(variable, {}).setdefault(key, {})[name] = text(value)
+        key = (
+            text(row.get("STUDYID")),
+            text(row.get("USUBJID")),
+            _same(text(row.get("IDVARVAL")) if variable else ""),
+        )
+        said = self._by_variable.setdefault(variable, {}).setdefault(key, {})
+        if said.get(name, text(value)) != text(value):
+            self._tell(
+                name, key[1], f"{said[name]!r} and {text(value)!r} are both given; the later one was read"
+            )
+        said[name] = text(value)
         self._left.add((variable, key))
         self.names[name] += 1
 
@@ -45,25 +57,40 @@ class Supplements:
             yield from rows
             return
         for row in rows:
-            subject = text(row.get("USUBJID"))
+            study, subject = text(row.get("STUDYID")), text(row.get("USUBJID"))
             more: dict[str, str] = {}
             for variable, by_key in self._by_variable.items():
-                key = (subject, _same(text(row.get(variable)) if variable else ""))
-                if key in by_key:
+                value = _same(text(row.get(variable)) if variable else "")
+                for key in {("", subject, value), (study, subject, value)} & by_key.keys():
                     more |= by_key[key]
                     self._left.discard((variable, key))
+            for name in more.keys() & row.keys():
+                if row[name] is not None and text(row[name]).upper() != more[name].upper():
+                    told = (
+                        f"the row has {text(row[name])!r}, its qualifier {more[name]!r}; the row's was read"
+                    )
+                    self._tell(name, subject, told)
             yield {**more, **{name: value for name, value in row.items() if value is not None}}
 
-    def tell_unmatched(self, understanding: Understanding) -> None:
-        """To be asked after all rows were joined."""
-        for variable, (subject, value) in sorted(self._left)[:100]:
+    def _tell(self, name: str, subject: str, told: str) -> None:
+        if len(self._odd) < MOST_TOLD:
+            self._odd.append((name, f"{subject or 'no subject'}: {told}"))
+        else:
+            self._more_odd += 1
+
+    def tell(self, understanding: Understanding) -> None:
+        """What named no row, or contradicts one. To be asked after all rows were joined."""
+        source = ", ".join(self._sources)
+        for name, told in self._odd:
+            understanding.finding(source, "supplement_contradicts", name, f"{told}.")
+        if self._more_odd:
+            understanding.finding(source, "supplement_contradicts", "", f"And {self._more_odd:,} more.")
+        for variable, (_, subject, value) in sorted(self._left)[:MOST_TOLD]:
             where = f"{variable} {value}" if variable else "the subject's row"
-            understanding.finding(
-                ", ".join(self._sources),
-                "unmatched_supplement",
-                variable,
-                f"{subject or 'no subject'}: {where} is in no row of the domain",
-            )
+            told = f"{subject or 'no subject'}: {where} is in no row of the domain"
+            understanding.finding(source, "unmatched_supplement", variable, told)
+        if (more := len(self._left) - MOST_TOLD) > 0:
+            understanding.finding(source, "unmatched_supplement", "", f"And {more:,} more.")
 
 
 def supplements_of(tables: Mapping[str, list[Table]], domain: str) -> Supplements:

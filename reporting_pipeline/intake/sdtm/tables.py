@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
@@ -21,10 +22,12 @@ import pyreadstat
 from pyreadstat import PyreadstatError, ReadstatError
 
 Row = dict[str, Any]
+Notes = list[tuple[str, str]]  # (code, sentence)
 
 SUFFIXES = {".xpt": "XPT", ".json": "Dataset-JSON", ".ndjson": "Dataset-JSON", ".csv": "CSV"}
 _SEPARATORS = ",;\t|"
 _LONGEST_CELL = 10_000_000
+_TOLD_ROWS = 20  # of one file that cannot be read; the rest is counted
 
 
 class UnreadableTable(ValueError):
@@ -42,6 +45,26 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def by_domain(self) -> list[Table]:
+        """The table itself, or one for each domain where DOMAIN (of SUPP--: RDOMAIN) names several."""
+        supplements = {"RDOMAIN", "QNAM"} <= set(self.columns)
+        column = "RDOMAIN" if supplements else "DOMAIN"
+        if column not in self.columns:
+            return [self]
+        named = self.frame[column].cast(pl.String).str.strip_chars().str.to_uppercase().fill_null("")
+        domains = sorted(set(named) - {""})
+        if len(domains) < 2:
+            return [self]
+        prefix = "SUPP" if supplements else ""
+        return [
+            Table(
+                prefix + domain,
+                self.frame.filter(named.is_in([domain, ""] if first else [domain])),
+                self.source,
+            )
+            for first, domain in ((one == self.name.removeprefix(prefix), one) for one in domains)
+        ]
 
     @property
     def columns(self) -> list[str]:
@@ -61,13 +84,13 @@ def read_table(path: Path) -> Table:
         name, frame, notes = _csv(content, path.name)
     else:
         name, frame, notes = _dataset_json(content, path.name)
-    frame = _tidied(frame, path.name)
+    frame = _tidied(frame)
     return Table(_domain(frame, name or stem_of(path)), frame, path.name, tuple(notes))
 
 
 def table_of(frame: pl.DataFrame, source: str) -> Table:
     """A table that stands in memory. Its name is that of its DOMAIN, or of `source`."""
-    tidied = _tidied(frame, source)
+    tidied = _tidied(frame)
     return Table(_domain(tidied, stem_of(Path(source))), tidied, source)
 
 
@@ -91,7 +114,7 @@ def content_of(path: Path) -> bytes:
         raise UnreadableTable(f"{path.name}: cannot be read ({error})") from None
 
 
-def text_of(content: bytes) -> tuple[str, list[tuple[str, str]]]:
+def text_of(content: bytes) -> tuple[str, Notes]:
     """`content` as text, and what should be told: UTF-8 (with or without a mark), UTF-16, else 1252."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", "replace"), []
@@ -103,8 +126,8 @@ def text_of(content: bytes) -> tuple[str, list[tuple[str, str]]]:
         return content.decode("cp1252", "replace"), [("encoding", told)]
 
 
-def _xpt(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, str]]]:
-    notes: list[tuple[str, str]] = []
+def _xpt(content: bytes, name: str) -> tuple[str, pl.DataFrame, Notes]:
+    notes: Notes = []
     if not content.startswith(b"HEADER RECORD"):
         raise UnreadableTable(f"{name}: is no SAS transport file")
     try:
@@ -125,7 +148,7 @@ def _read_xport(content: bytes, encoding: str) -> tuple[dict[str, Any], Any]:
     )
 
 
-def _csv(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, str]]]:
+def _csv(content: bytes, name: str) -> tuple[str, pl.DataFrame, Notes]:
     text, notes = text_of(content)
     header = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(_SEPARATORS, key=header.count)
@@ -133,25 +156,31 @@ def _csv(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, 
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
     try:
         columns = [column.strip() for column in next(reader, [])]
-        rows = [_cells(row, columns, name, reader.line_num) for row in reader if any(row)]
+        bad: list[str] = []
+        rows: list[Sequence[Any]] = []
+        for row in reader:
+            if any(row[len(columns) :]):
+                bad.append(f"line {reader.line_num} has {len(row)} cells, the header {len(columns)} columns")
+            elif any(row):
+                rows.append([*row[: len(columns)], *[""] * (len(columns) - len(row))])
     except csv.Error as error:
         raise UnreadableTable(f"{name}, line {reader.line_num}: {error}") from None
     if not any(columns):
         raise UnreadableTable(f"{name}: has no header line")
-    _refuse_twins(columns, name)
+    notes += _told_rows(bad)
+    columns, rows = _one_of_each(columns, rows, notes)
     return "", _frame(columns, rows), notes
 
 
-def _cells(row: Sequence[str], columns: Sequence[str], name: str, line: int) -> Sequence[str]:
-    surplus = row[len(columns) :]
-    if any(surplus):
-        raise UnreadableTable(
-            f"{name}, line {line}: has {len(row)} cells where the header has {len(columns)} columns"
-        )
-    return [*row[: len(columns)], *[""] * (len(columns) - len(row))]
+def _told_rows(bad: Sequence[str], code: str = "unreadable_row", what: str = "row") -> Notes:
+    """The first of what was left out, and how many more."""
+    told = [(code, f"{one}; the {what} was left out") for one in bad[:_TOLD_ROWS]]
+    if more := len(bad) - len(told):
+        told.append((code, f"{more:,} more {what}s were left out for the same reason"))
+    return told
 
 
-def _dataset_json(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tuple[str, str]]]:
+def _dataset_json(content: bytes, name: str) -> tuple[str, pl.DataFrame, Notes]:
     text, notes = text_of(content)
     head, rows = _parsed(text, name)
     if "clinicalData" in head or "referenceData" in head:  # version 1.0
@@ -160,11 +189,29 @@ def _dataset_json(content: bytes, name: str) -> tuple[str, pl.DataFrame, list[tu
     if not isinstance(given, list) or not all(isinstance(one, dict) and one.get("name") for one in given):
         raise UnreadableTable(f"{name}: is no Dataset-JSON; it has no list `columns` with names")
     columns = [str(one["name"]) for one in given]
-    _refuse_twins(columns, name)
+    stated = head.get("records")
+    if isinstance(stated, int) and stated != len(rows):
+        notes.append(("record_count", f"says that it has {stated:,} records and has {len(rows):,}"))
+    sound: list[Sequence[Any]] = []
+    bad: list[str] = []
+    nested: list[str] = []
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, list) or len(row) != len(columns):
-            raise UnreadableTable(f"{name}, row {number}: is no list of {len(columns)} values")
-    return str(head.get("name") or ""), _frame(columns, rows), notes
+        if isinstance(row, list) and len(row) == len(columns):
+            cells = zip(row, columns, strict=True)
+            sound.append([_scalar(value, number, column, nested) for value, column in cells])
+        else:
+            bad.append(f"row {number} is no list of {len(columns)} values")
+    notes += _told_rows(bad) + _told_rows(nested, "wrong_type", "value")
+    columns, sound = _one_of_each(columns, sound, notes)
+    return str(head.get("name") or ""), _frame(columns, sound), notes
+
+
+def _scalar(value: Any, number: int, column: str, nested: list[str]) -> Any:
+    if not isinstance(value, (list, dict)):
+        return value
+    what = "a list" if isinstance(value, list) else "an object"
+    nested.append(f"row {number} has {what} in {column}")
+    return None
 
 
 def _parsed(text: str, name: str) -> tuple[Row, list[Any]]:
@@ -205,13 +252,25 @@ def _older(head: Row, name: str) -> tuple[Row, list[Any]]:
     return {"name": group.get("name"), "columns": group.get("items")}, group.get("itemData") or []
 
 
-def _refuse_twins(columns: Sequence[str], name: str) -> None:
-    seen: set[str] = set()
-    for column in columns:
-        upper = column.strip().upper()
-        if upper in seen:
-            raise UnreadableTable(f"{name}: has two columns {upper!r}")
-        seen.add(upper)
+def _one_of_each(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], notes: Notes
+) -> tuple[list[str], list[Sequence[Any]]]:
+    """Each column once: of two with one name and the same values the first, of two that differ none."""
+    names = [column.strip().upper() for column in columns]
+    if len(set(names)) == len(names):
+        return list(columns), list(rows)
+    kept: list[int] = []
+    for place, name in enumerate(names):
+        twins = [other for other, one in enumerate(names) if one == name]
+        alike = all(len({str(row[twin]) for twin in twins}) == 1 for row in rows)
+        if alike and place == twins[0]:
+            kept.append(place)
+        if len(twins) > 1 and place == twins[0]:
+            became = "the first was read" if alike else "they differ and were left out"
+            notes.append(
+                ("duplicate_column", f"has {len(twins)} columns {name or '(without a name)'}; {became}")
+            )
+    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
 def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
@@ -242,8 +301,10 @@ def _text(value: Any) -> str | None:
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
-def _tidied(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    _refuse_twins(frame.columns, name)
+def _tidied(frame: pl.DataFrame) -> pl.DataFrame:
+    names = Counter(column.strip().upper() for column in frame.columns)
+    if twins := sorted(name for name, count in names.items() if count > 1):
+        raise UnreadableTable(f"has more than one column {twins[0]}; which of them counts is not known")
     renamed = frame.rename({column: column.strip().upper() for column in frame.columns})
     return renamed.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
 

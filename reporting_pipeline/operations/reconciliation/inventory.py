@@ -20,7 +20,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote_plus
 
-import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
 from reporting_pipeline.domain.reconciliation import Stored
@@ -128,6 +127,8 @@ def _rows(path: Path, described: Mapping[str, Any]) -> Iterator[Row]:
                 row = dict(zip(described["columns"], values, strict=False))
                 yield {**row, "Key": unquote_plus(row.get("Key", ""))}
         return
+    import pyarrow.parquet as pq  # here: an inventory is rare, and Parquet is a slow import
+
     table = pq.ParquetFile(path)
     standing = {name: column for name, column in _PARQUET.items() if column in table.schema_arrow.names}
     missing = [name for name in NEEDED if name not in standing]

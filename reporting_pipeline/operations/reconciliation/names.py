@@ -11,7 +11,7 @@ from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.reconciliation import Named, Source
 from reporting_pipeline.domain.trial_keys import trial_of
-from reporting_pipeline.stores.datasets import MANIFEST
+from reporting_pipeline.stores.dataset_keys import MANIFEST
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.results import DONE, result_id
 

@@ -12,7 +12,13 @@ from reporting_pipeline.stores.holds import report_folder
 from reporting_pipeline.stores.mongo import Record, find_any
 
 _SHOWN = {"key": 1, "cadence": 1, "period": 1, "subscription": 1, "size": 1}
-_UNDER_WAY = [JobState.PENDING, JobState.PROCESSING, JobState.RENDERED, JobState.DELIVERING]
+_UNDER_WAY = [
+    JobState.PENDING,
+    JobState.PROCESSING,
+    JobState.RENDERED,
+    JobState.HELD,
+    JobState.DELIVERING,
+]
 _UNSETTLED = [DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN]
 
 

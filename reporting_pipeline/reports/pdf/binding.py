@@ -1,18 +1,20 @@
 """Pages to bytes: one body for all who share it, and the small tail that makes it one person's.
 
-The body is a PDF file without its end. It has holes: the objects that hold the personal cover,
-the personal running header and the document information are referenced by every page, numbered,
-and not there. `SharedBody.bind` appends those objects, the fonts only they need, and one
-cross-reference table over everything: a plain file of a single revision.
+The body is a PDF file without its end. It has holes: the objects that hold the personal cover, the
+personal running header, the reader's branch of the structure tree, the metadata, the document information
+and the address below which figures lead to their documents are referenced, numbered, and not there.
+`SharedBody.bind` appends those objects, the fonts only they need, and a table of them that leads to the
+body's own: two tables, one file end.
 
-reportlab builds the pages, outlines, images and resources; `_serialise` replaces the last step of its
-`PDFDocument.format`, which knows no holes. A test compares with a document bound in one piece.
+reportlab builds the document: pages and their tree, resources, pictures, bookmarks, links, the catalog.
+`_serialise` takes the place of the last step of its `PDFDocument.format`, which knows no holes, and adds the
+structure, which reportlab has none of. A test compares with a document that reportlab makes of the same
+pages in one piece.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -23,9 +25,18 @@ from reportlab import rl_config
 from reportlab.pdfbase import pdfdoc
 from reportlab.pdfgen.canvas import Canvas
 
-from reporting_pipeline.reports.pdf.faces import ALL_FACES, BOLD, REGULAR, EmbeddedFont
+from reporting_pipeline.reports.pdf.faces import ALL_FACES, BOLD, REGULAR
+from reporting_pipeline.reports.pdf.objects import (
+    File,
+    colour_profile,
+    content_name,
+    font_objects,
+    information,
+    metadata,
+    stream,
+)
+from reporting_pipeline.reports.pdf.structure import Structure, references
 from reporting_pipeline.reports.pdf.surface import Surface, number
-from reporting_pipeline.reports.pdf.typesetting import actual_text
 
 # Streams stay binary: ASCII85 makes files a quarter larger and rendering several times slower.
 rl_config.useA85 = 0
@@ -33,12 +44,17 @@ rl_config.useA85 = 0
 rl_config.invariant = 1
 
 PAGE_WIDTH, PAGE_HEIGHT = 595.28, 841.89
-#: Half the time of zlib's usual 6; a report grows by one per cent.
-_DEFLATE_LEVEL = 4
-#: Bytes. Setting zlib up costs more than a reader's cover and header save: one per cent of a file.
-_WORTH_DEFLATING = 2_048
+PRODUCER = "reporting-pipeline"
 _COVER, _HEADER = "personalcover", "personalheader"
-_FORMS = (_COVER, _HEADER)
+#: The holes: what a body refers to and every reader's tail brings.
+_INFO, _METADATA, _BRANCH, _BRANCH_MARKS = "info", "metadata", "branch", "branchmarks"
+_ADDRESS = "address"
+_TREE = "structuretree"
+_HOLES = (_COVER, _HEADER, _INFO, _METADATA, _BRANCH, _BRANCH_MARKS, _ADDRESS)
+
+
+#: The first line of a file, and a comment of high bytes that says it is binary.
+_BEGIN = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
 
 
 @dataclass(frozen=True)
@@ -48,20 +64,38 @@ class Bookmark:
     top: float
 
 
+@dataclass(frozen=True)
+class Link:
+    """A box (x1, y1, x2, y2) on a page that leads to a bookmark; `element`: its Link in the structure.
+
+    `outside`: it leads to an address below the one that each reader's own part brings.
+    """
+
+    box: tuple[float, float, float, float]
+    target: str
+    says: str
+    element: int
+    outside: bool = False
+
+
 @dataclass
 class Page:
-    """One page of a body. `links`: (x1, y1, x2, y2, bookmark title) on this page."""
+    """One page of a body."""
 
     surface: Surface = field(default_factory=Surface)
     bookmarks: list[Bookmark] = field(default_factory=list)
-    links: list[tuple[float, float, float, float, str]] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Personal:
-    """What is one reader's own: drawn on the first page, on all others, and told of the file."""
+    """What is one reader's own: drawn on the first page, on all others, and told of the file.
+
+    `structure`: the reader's branch, whose content is the marked sequences of `cover`.
+    """
 
     cover: Surface
+    structure: Structure
     header: Surface
     title: str
     subject: str
@@ -69,9 +103,80 @@ class Personal:
     keywords: str
     creator: str
     created: datetime
+    address: str = ""  # that links to the outside stand below, ends with a slash
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the file says of itself, twice: as information and as metadata."""
+        return {
+            "title": self.title,
+            "subject": self.subject,
+            "author": self.author,
+            "keywords": self.keywords,
+            "creator": self.creator,
+            "producer": PRODUCER,
+            "created": self.created,
+        }
 
 
-class _Raw(pdfdoc.PDFObject):
+@dataclass(frozen=True)
+class SharedBody:
+    """A file without its end: `bind` makes it whole, as often as there are readers."""
+
+    content: bytes
+    pages: int
+    _holes: Mapping[str, int]  # each of _HOLES -> object number
+    _fonts: Mapping[str, int]  # resource -> object number
+    _catalog: int
+    _first_page: int  # object numbers of the first page and of the root of the structure's elements
+    _document: int
+    _next: int  # the first object number that is free
+    _table: int  # where the body's table is
+    _digest: Any  # SHA-256 of `content`, to be continued
+
+    def bind(self, personal: Personal) -> tuple[bytes, str]:
+        """The file of one reader, and its SHA-256 in hexadecimal."""
+        tail, holes = File(len(self.content), self._next), self._holes
+        fonts = {**self._fonts, **_put_fonts(tail, _glyphs((personal.cover, personal.header)))}
+        key = self.pages  # the pages' own keys of the parent tree come before
+        tail.put(holes[_COVER], form_object(personal.cover, fonts, f"/StructParents {key}"))
+        tail.put(holes[_HEADER], form_object(personal.header, fonts))
+        tail.put(holes[_INFO], information(**personal.told))
+        tail.put(holes[_METADATA], metadata(**personal.told))
+        tail.put(holes[_ADDRESS], f"<</Base<{personal.address.encode('ascii').hex()}>>>".encode("ascii"))
+        self._put_branch(tail, personal)
+        identity = sha256(self._digest.digest() + b"".join(tail.parts)).hexdigest()[:32]
+        ids = f"/ID[<{identity}><{identity}>]/Prev {self._table}"
+        trailer = f"/Root {self._catalog} 0 R/Info {holes[_INFO]} 0 R{ids}"
+        place = tail.finish(trailer)
+        end = b"".join(tail.parts) + b"startxref\n%d\n%%%%EOF\n" % place
+        digest = self._digest.copy()
+        digest.update(end)
+        return self.content + end, digest.hexdigest()
+
+    def _put_branch(self, tail: File, personal: Personal) -> None:
+        """The elements of the reader's branch: the first is a hole, the others are new."""
+        own = personal.structure
+        first = tail.reserve(len(own) - 1)
+        numbers = [self._holes[_BRANCH], *range(first, first + len(own) - 1)]
+        objects = own.objects(numbers, self._document, [self._first_page], stream=self._holes[_COVER])
+        for place, data in zip(numbers, objects, strict=True):
+            tail.put(place, data.encode("ascii"))
+        marks = references(numbers[element] for element in personal.cover.marks)
+        tail.put(self._holes[_BRANCH_MARKS], f"[{marks}]".encode("ascii"))
+
+
+def form_object(surface: Surface, fonts: Mapping[str, int], entries: str = "") -> bytes:
+    """A form XObject as large as the page."""
+    resources = " ".join(f"/{resource} {n} 0 R" for resource, n in fonts.items())
+    return stream(
+        f"/Type/XObject/Subtype/Form/BBox[0 0 {number(PAGE_WIDTH)} {number(PAGE_HEIGHT)}]"
+        f"/Resources<</Font<<{resources}>>>>{entries}",
+        surface.content().encode("ascii"),
+    )
+
+
+class _Raw(pdfdoc.PDFObject):  # type: ignore[misc]
     """An object whose bytes are given, for reportlab to number and write."""
 
     def __init__(self, data: bytes = b"") -> None:
@@ -81,181 +186,22 @@ class _Raw(pdfdoc.PDFObject):
         return self.data
 
 
-@dataclass(frozen=True)
-class SharedBody:
-    """A file without its end: `bind` makes it whole, as often as there are readers."""
+class _Picture(pdfdoc.PDFImageXObject):  # type: ignore[misc]
+    """A JPEG as it is. Archives want the line's end before "endstream" that reportlab leaves out."""
 
-    content: bytes
-    pages: int
-    _entries: bytes  # 20 bytes for each object number from 0; holes are zeros
-    _holes: Mapping[str, int]  # personalcover, personalheader, info -> object number
-    _fonts: Mapping[str, int]  # resource -> object number
-    _catalog: int
-    _digest: Any  # SHA-256 of `content`, to be continued
-
-    def bind(self, personal: Personal) -> tuple[bytes, str]:
-        """The file of one reader, and its SHA-256 in hexadecimal."""
-        tail = _Tail(len(self.content), self._entries)
-        personal_fonts = self._personal_fonts(tail, personal)
-        fonts = {**self._fonts, **personal_fonts}
-        for name, surface in ((_COVER, personal.cover), (_HEADER, personal.header)):
-            tail.add(self._holes[name], form_object(surface, fonts))
-        tail.add(self._holes["info"], info_object(personal))
-        end = tail.finish(self._catalog, self._holes["info"], self._digest.digest())
-        digest = self._digest.copy()
-        digest.update(end)
-        return self.content + end, digest.hexdigest()
-
-    def _personal_fonts(self, tail: _Tail, personal: Personal) -> dict[str, int]:
-        """Fonts for glyphs that the body may not have embedded."""
-        glyphs: dict[str, dict[int, str]] = {}
-        for surface in (personal.cover, personal.header):
-            for resource, used in surface.glyphs.items():
-                glyphs.setdefault(resource, {}).update(used)
-        numbers: dict[str, int] = {}
-        for resource in sorted(glyphs):
-            font = ALL_FACES[resource].embedded(glyphs[resource])
-            first = tail.next_number
-            for offset, data in enumerate(font_objects(font, first)):
-                tail.add(first + offset, data)
-            numbers[resource] = first
-        return numbers
+    def format(self, document: Any) -> bytes:
+        written: bytes = super().format(document)
+        return written.removesuffix(b"endstream\n") + b"\nendstream"
 
 
-class _Tail:
-    """Objects appended to a body, and the cross-reference table over both."""
+class _TaggedLink(pdfdoc.LinkAnnotation):  # type: ignore[misc]
+    """A link that the structure leads to."""
 
-    def __init__(self, start: int, entries: bytes) -> None:
-        self._start = start
-        self._entries = bytearray(entries)
-        self._parts: list[bytes] = []
-        self._length = 0
-
-    @property
-    def next_number(self) -> int:
-        return len(self._entries) // 20
-
-    def add(self, object_number: int, data: bytes) -> None:
-        entry = b"%010d 00000 n \n" % (self._start + self._length)
-        place = object_number * 20
-        self._entries[place : place + 20] = entry
-        written = b"%d 0 obj\n%s\nendobj\n" % (object_number, data)
-        self._parts.append(written)
-        self._length += len(written)
-
-    def finish(self, catalog: int, info: int, body_digest: bytes) -> bytes:
-        objects = b"".join(self._parts)
-        identity = sha256(body_digest + objects).hexdigest()[:32].encode()
-        size = self.next_number
-        table = b"xref\n0 %d\n%s" % (size, self._entries)
-        trailer = b"trailer\n<< /Size %d /Root %d 0 R /Info %d 0 R /ID [<%s> <%s>] >>\n" % (
-            size,
-            catalog,
-            info,
-            identity,
-            identity,
-        )
-        start = b"startxref\n%d\n%%%%EOF\n" % (self._start + len(objects))
-        return objects + table + trailer + start
+    permitted = (*pdfdoc.LinkAnnotation.permitted, "StructParent")
 
 
-def stream_object(dictionary: str, content: bytes) -> bytes:
-    if len(content) < _WORTH_DEFLATING:
-        return b"<< %s /Length %d >>\nstream\n%s\nendstream" % (
-            dictionary.encode("ascii"),
-            len(content),
-            content,
-        )
-    packed = zlib.compress(content, _DEFLATE_LEVEL)
-    return b"<< %s /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (
-        dictionary.encode("ascii"),
-        len(packed),
-        packed,
-    )
-
-
-def form_object(surface: Surface, fonts: Mapping[str, int]) -> bytes:
-    """A form XObject as large as the page."""
-    resources = " ".join(f"/{resource} {n} 0 R" for resource, n in fonts.items())
-    return stream_object(
-        f"/Type /XObject /Subtype /Form /BBox [0 0 {number(PAGE_WIDTH)} {number(PAGE_HEIGHT)}] "
-        f"/Resources << /Font << {resources} >> >>",
-        surface.content().encode("ascii"),
-    )
-
-
-def text_string(text: str) -> str:
-    """A PDF text string of any script."""
-    return f"<{actual_text(text)}>"
-
-
-def info_object(personal: Personal) -> bytes:
-    moment = f"(D:{personal.created:%Y%m%d%H%M%S}Z)"
-    entries = {
-        "Title": text_string(personal.title),
-        "Subject": text_string(personal.subject),
-        "Author": text_string(personal.author),
-        "Keywords": text_string(personal.keywords),
-        "Creator": text_string(personal.creator),
-        "Producer": text_string("reporting-pipeline"),
-        "CreationDate": moment,
-        "ModDate": moment,
-    }
-    return f"<< {' '.join(f'/{key} {value}' for key, value in entries.items())} >>".encode("ascii")
-
-
-def font_objects(font: EmbeddedFont, first: int) -> list[bytes]:
-    """The five objects of a composite font whose numbers start at `first`."""
-    name = font.base_name
-    return [
-        f"<< /Type /Font /Subtype /Type0 /BaseFont /{name} /Encoding /Identity-H "
-        f"/DescendantFonts [{first + 1} 0 R] /ToUnicode {first + 4} 0 R >>".encode(),
-        f"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /{name} "
-        f"/CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >> "
-        f"/FontDescriptor {first + 2} 0 R /DW 1000 /W {font.widths} /CIDToGIDMap /Identity >>".encode(),
-        f"<< /Type /FontDescriptor /FontName /{name} /Flags 4 /FontBBox {font.bounds} /ItalicAngle 0 "
-        f"/Ascent {font.ascent} /Descent {font.descent} /CapHeight 714 /StemV 80 "
-        f"/FontFile2 {first + 3} 0 R >>".encode(),
-        b"<< /Length1 %d /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream"
-        % (font.font_file_length, len(font.font_file), font.font_file),
-        b"<< /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream"
-        % (len(font.to_unicode), font.to_unicode),
-    ]
-
-
-def bind_body(pages: list[Page], language: str = "en") -> SharedBody:
+def bind_body(pages: Sequence[Page], structure: Structure, language: str = "en") -> SharedBody:
     """The body that all readers of these pages share."""
-    canvas = _canvas(language)
-    for name in _FORMS:
-        canvas._doc.Reference(_Raw(), pdfdoc.xObjectName(name))
-    for index, page in enumerate(pages):
-        canvas.doForm(_HEADER if index else _COVER)
-        _draw(canvas, page)
-        _pack_last_page(canvas._doc)
-    fonts = _add_fonts(canvas._doc, (page.surface for page in pages))
-    return _serialise(canvas, fonts, len(pages))
-
-
-def bind_whole(pages: list[Page], personal: Personal, language: str = "en") -> bytes:
-    """The same document in one piece, by reportlab's own means: nothing shared, no holes.
-
-    What the shared way is compared with; slower by all that it does again.
-    """
-    canvas = _canvas(language)
-    for index, page in enumerate(pages):
-        own = personal.header if index else personal.cover
-        canvas.addLiteral(f"q\n{own.content()}\nQ")
-        _draw(canvas, page)
-    _add_fonts(canvas._doc, [*(page.surface for page in pages), personal.cover, personal.header])
-    canvas.setTitle(personal.title)
-    canvas.setSubject(personal.subject)
-    canvas.setAuthor(personal.author)
-    canvas.setKeywords(personal.keywords)
-    canvas.setCreator(personal.creator)
-    return bytes(canvas.getpdfdata())
-
-
-def _canvas(language: str) -> Canvas:
     canvas = Canvas(
         BytesIO(),
         pagesize=(PAGE_WIDTH, PAGE_HEIGHT),
@@ -263,100 +209,226 @@ def _canvas(language: str) -> Canvas:
         invariant=1,
         pdfVersion=(1, 7),
         lang=language,
-        initialFontName="Helvetica",
     )
     canvas.setViewerPreference("DisplayDocTitle", "true")
-    canvas.showOutline()
-    # The page preamble sets Helvetica, which no page uses and strict archives refuse.
-    canvas._preamble = "1 0 0 1 0 0 cm"
-    return canvas
+    document = canvas._doc
+    holes = {name: document.Reference(_Raw(), _hole(name)) for name in _HOLES}
+    drawn = [_draw(canvas, page, place) for place, page in enumerate(pages)]
+    if any(page.bookmarks for page in pages):
+        canvas.showOutline()
+    links = _add_links(document, pages, drawn)
+    fonts = _add_fonts(document, _glyphs(page.surface for page in pages))
+    _tag_catalog(document, holes)
+    if any(link.outside for page in pages for link in page.links):
+        catalog = document.Catalog  # relative addresses of the body, and each reader's own place for them
+        catalog.__NoDefault__ = [*catalog.__NoDefault__, "URI"]
+        catalog.URI = holes[_ADDRESS]
+    return _serialise(canvas, pages, structure, fonts, drawn, links)
 
 
-def _draw(canvas: Canvas, page: Page) -> None:
+def _hole(name: str) -> str:
+    """What reportlab knows it by: the forms by their names in the pages' resources."""
+    return str(pdfdoc.xObjectName(name)) if name in (_COVER, _HEADER) else name
+
+
+def _number(document: Any, reference: Any) -> int:
+    """The object number of what reportlab refers to."""
+    numbered: int = document.idToObjectNumberAndVersion[reference.name][0]
+    return numbered
+
+
+def _draw(canvas: Canvas, page: Page, place: int) -> Any:
+    """A page of the document; reportlab's reference to it."""
+    document = canvas._doc
+    own = _HEADER if place else _COVER
+    canvas.doForm(own)
+    parts: list[str] = []
+    over: list[str] = []
     for image in page.surface.images:
-        name = _image(canvas._doc, image.path)
-        canvas.addLiteral(
-            f"q {number(image.width)} 0 0 {number(image.height)} {number(image.x)} {number(image.y)} cm"
-        )
+        name = content_name(image.path)  # once in a file, by its bytes and not by the folder it lies in
+        if not document.hasForm(name):
+            document.addForm(name, _Picture(name, image.path))
         canvas.doForm(name)
-        canvas.addLiteral("Q")
-    canvas.addLiteral(page.surface.content())
+        box = " ".join(map(number, (image.width, 0, 0, image.height, image.x, image.y)))
+        shown = f"q {box} cm /{document.getXObjectName(name)} Do Q"
+        (over if image.above else parts).append(f"/Figure<</MCID {image.mark}>>BDC {shown} EMC")
+    parts.append(page.surface.content())
+    parts.extend(over)
+    parts.append(f"/{document.getXObjectName(own)} Do")  # over the grounds of what is shared
     for bookmark in page.bookmarks:
-        key = bookmark_key(bookmark.title)
+        key = "b" + sha256(bookmark.title.encode("utf-8", "replace")).hexdigest()[:20]
         canvas.bookmarkPage(key, fit="XYZ", left=0, top=bookmark.top)
         canvas.addOutlineEntry(bookmark.title, key, bookmark.level, closed=bookmark.level > 0)
-    for x1, y1, x2, y2, title in page.links:
-        canvas.linkRect("", bookmark_key(title), (x1, y1, x2, y2), relative=0, thickness=0)
     canvas.showPage()
+    written = document.Pages.pages[-1]
+    # Compressed here: reportlab's own way takes twice the time for a tenth less. And without the preamble of
+    # its canvas, which names a font that is not embedded.
+    written.Contents = _Raw(stream("", "\n".join(parts).encode("ascii")))
+    # Its page has no place for these two, so they are named.
+    written.__NoDefault__ = [*written.__NoDefault__, "StructParents", "Tabs"]
+    written.StructParents, written.Tabs = place, pdfdoc.PDFName("S")
+    return document.Reference(written)
 
 
-def _pack_last_page(document: Any) -> None:
-    """Compress a page's operators here: reportlab's own way takes twice the time for a tenth less."""
-    page = document.Pages.pages[-1]
-    page.Contents = _Raw(stream_object("", page.stream.encode("ascii")))
-
-
-def bookmark_key(title: str) -> str:
-    return "b" + sha256(title.encode("utf-8", "replace")).hexdigest()[:20]
-
-
-def _image(document: Any, path: str) -> str:
-    """Embed a JPEG once, under a name that its content gives, not the folder it lies in."""
-    with open(path, "rb") as file:
-        name = "i" + sha256(file.read()).hexdigest()[:24]
-    if not document.hasForm(name):
-        document.addForm(name, pdfdoc.PDFImageXObject(name, path))
-    return name
-
-
-def _add_fonts(document: Any, surfaces: Iterable[Surface]) -> dict[str, int]:
-    """Embed the two Latin faces and whatever else the surfaces use; resource -> object number."""
-    glyphs: dict[str, dict[int, str]] = {REGULAR.resource: {}, BOLD.resource: {}}
-    for surface in surfaces:
-        for resource, used in surface.glyphs.items():
-            glyphs.setdefault(resource, {}).update(used)
-    numbers: dict[str, int] = {}
-    for resource in sorted(glyphs):
-        holders = [_Raw() for _ in range(5)]
-        references = [document.Reference(holder) for holder in holders]
-        first = document.idToObjectNumberAndVersion[references[0].name][0]
-        embedded = ALL_FACES[resource].embedded(glyphs[resource])
-        for holder, data in zip(holders, font_objects(embedded, first), strict=True):
-            holder.data = data
-        document.idToObject["BasicFonts"].dict[resource] = references[0]
-        numbers[resource] = first
+def _add_links(document: Any, pages: Sequence[Page], drawn: Sequence[Any]) -> list[int]:
+    """Every page's links, in order; their object numbers."""
+    targets = {
+        bookmark.title: f"[{_number(document, page)} 0 R /XYZ 0 {number(bookmark.top)} null]"
+        for held, page in zip(pages, drawn, strict=True)
+        for bookmark in held.bookmarks
+    }
+    numbers: list[int] = []
+    for held, page in zip(pages, document.Pages.pages, strict=True):
+        references = []
+        for link in held.links:
+            # After the pages' own keys of the structure and the personal cover's.
+            key = len(pages) + 1 + len(numbers)
+            box = [float(number(side)) for side in link.box]
+            annotation = (
+                _outward(box, link, key)
+                if link.outside
+                else _TaggedLink(box, link.says, targets[link.target], "[0 0 0]", F=4, StructParent=key)
+            )
+            references.append(document.Reference(annotation))
+            numbers.append(_number(document, references[-1]))
+        if references:
+            page.Annots = references
     return numbers
 
 
-def _serialise(canvas: Canvas, fonts: Mapping[str, int], pages: int) -> SharedBody:
+def _outward(box: list[float], link: Link, key: int) -> Any:
+    """A link to an address below the reader's own."""
+    action = {"S": pdfdoc.PDFName("URI"), "URI": pdfdoc.PDFString(link.target)}
+    return pdfdoc.PDFDictionary(
+        {
+            "Type": pdfdoc.PDFName("Annot"),
+            "Subtype": pdfdoc.PDFName("Link"),
+            "Rect": pdfdoc.PDFArray(box),
+            "Contents": pdfdoc.PDFString(link.says),
+            "Border": pdfdoc.PDFArray([0, 0, 0]),
+            "F": 4,
+            "StructParent": key,
+            "A": pdfdoc.PDFDictionary(action),
+        }
+    )
+
+
+def _add_fonts(document: Any, glyphs: Mapping[str, dict[int, str]]) -> dict[str, int]:
+    """Embed the two Latin faces and whatever else is drawn with; resource -> object number."""
+    numbers: dict[str, int] = {}
+    embedded: dict[str, Any] = {}
+    for resource in sorted({*glyphs, REGULAR.resource, BOLD.resource}):
+        holders = [_Raw() for _ in range(5)]
+        references = [document.Reference(holder) for holder in holders]
+        first = _number(document, references[0])
+        font = ALL_FACES[resource].embedded(glyphs.get(resource, {}))
+        for holder, data in zip(holders, font_objects(font, first), strict=True):
+            holder.data = data
+        embedded[resource] = references[0]
+        numbers[resource] = first
+    # In the place of the canvas's own Helvetica, which nothing is drawn with.
+    document.idToObject["BasicFonts"].dict = embedded
+    return numbers
+
+
+def _tag_catalog(document: Any, holes: Mapping[str, Any]) -> None:
+    catalog = document.Catalog
+    catalog.MarkInfo = _Raw(b"<</Marked true>>")
+    catalog.Metadata = holes[_METADATA]
+    catalog.StructTreeRoot = document.Reference(_Raw(), _TREE)
+    profile = document.Reference(_Raw(colour_profile()))
+    catalog.__NoDefault__ = [*catalog.__NoDefault__, "OutputIntents"]
+    catalog.OutputIntents = (
+        f"[<</Type/OutputIntent/S/GTS_PDFA1/OutputConditionIdentifier(sRGB)/Info(sRGB)"
+        f"/DestOutputProfile {_number(document, profile)} 0 R>>]"
+    )
+
+
+def _serialise(
+    canvas: Canvas,
+    pages: Sequence[Page],
+    structure: Structure,
+    fonts: Mapping[str, int],
+    drawn: Sequence[Any],
+    links: Sequence[int],
+) -> SharedBody:
+    """The document's objects but the holes, then the structure's, packed, and the table of both."""
     document = canvas._doc
-    catalog = document.Reference(document.Catalog)
-    info = document.Reference(document.info)
+    catalog = _number(document, document.Reference(document.Catalog))
     document.Outlines.prepare(document, canvas)
     if document.Outlines.ready < 0:
         document.Catalog.Outlines = None
     numbers = document.idToObjectNumberAndVersion
-    holes = {name: numbers[pdfdoc.xObjectName(name)][0] for name in _FORMS}
-    holes["info"] = numbers[info.name][0]
-    missing = set(holes.values())
-    file = pdfdoc.PDFFile(document._pdfVersion)
-    entries = [b"0000000000 65535 f \n"]
-    object_number = 1
-    while object_number in document.numberToId:  # formatting an object may number new ones
-        if object_number in missing:
-            entries.append(bytes(20))
-        else:
-            identifier = document.numberToId[object_number]
-            written = pdfdoc.PDFIndirectObject(identifier, document.idToObject[identifier]).format(document)
-            entries.append(b"%010d 00000 n \n" % file.add(written))
-        object_number += 1
-    content = file.format(document)
+    holes = {name: numbers[_hole(name)][0] for name in _HOLES}
+    tree = numbers[_TREE][0]
+    left_out = {*holes.values(), tree, *_unused_fonts(document)}
+    file = File()
+    file.raw(_BEGIN)
+    while file.next in document.numberToId:  # formatting an object may number new ones
+        here = file.reserve()
+        if here not in left_out:
+            file.put(here, pdfdoc.format(document.idToObject[document.numberToId[here]], document, 1))
+    first = file.reserve(len(structure))
+    elements = range(first, first + len(structure))
+    page_numbers = [_number(document, page) for page in drawn]
+    file.pack(first, list(structure.objects(elements, tree, page_numbers, links, personal=holes[_BRANCH])))
+    file.put(tree, _tree(pages, elements, holes[_BRANCH_MARKS]).encode("ascii"))
+    table = file.finish(f"/Root {catalog} 0 R")
+    content = b"".join(file.parts)
     return SharedBody(
         content=content,
-        pages=pages,
-        _entries=b"".join(entries),
+        pages=len(pages),
         _holes=holes,
         _fonts=fonts,
-        _catalog=numbers[catalog.name][0],
+        _catalog=catalog,
+        _first_page=page_numbers[0],
+        _document=first,
+        _next=file.next,
+        _table=table,
         _digest=sha256(content),
+    )
+
+
+def _unused_fonts(document: Any) -> list[int]:
+    """Those that the canvas brings of itself."""
+    own = [name for name, what in document.idToObject.items() if isinstance(what, pdfdoc.PDFType1Font)]
+    return [document.idToObjectNumberAndVersion[name][0] for name in own]
+
+
+def _glyphs(surfaces: Iterable[Surface]) -> dict[str, dict[int, str]]:
+    """Resource -> glyph -> text, of what is drawn beyond the base subsets."""
+    glyphs: dict[str, dict[int, str]] = {}
+    for surface in surfaces:
+        for resource, used in surface.glyphs.items():
+            glyphs.setdefault(resource, {}).update(used)
+    return glyphs
+
+
+def _put_fonts(
+    file: File, glyphs: Mapping[str, dict[int, str]], always: Sequence[str] = ()
+) -> dict[str, int]:
+    """Embed what the glyphs need and the faces that every body has; resource -> object number."""
+    numbers: dict[str, int] = {}
+    for resource in sorted({*glyphs, *always}):
+        first = file.reserve(5)
+        for place, data in enumerate(
+            font_objects(ALL_FACES[resource].embedded(glyphs.get(resource, {})), first)
+        ):
+            file.put(first + place, data)
+        numbers[resource] = first
+    return numbers
+
+
+def _tree(pages: Sequence[Page], elements: Sequence[int], branch_marks: int) -> str:
+    """The root of the structure, with the way from content back to its element."""
+    links = [link for page in pages for link in page.links]
+    ways = [
+        f"{key}[{references([elements[one] for one in page.surface.marks])}]"
+        for key, page in enumerate(pages)
+    ]
+    ways.append(f"{len(pages)} {branch_marks} 0 R")
+    ways += [f"{key} {elements[link.element]} 0 R" for key, link in enumerate(links, len(pages) + 1)]
+    return (
+        f"<</Type/StructTreeRoot/K[{elements[0]} 0 R]/ParentTree<</Nums[{' '.join(ways)}]>>"
+        f"/ParentTreeNextKey {len(ways)}>>"
     )

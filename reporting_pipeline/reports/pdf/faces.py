@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib
 import uharfbuzz as hb
 
 _FOLDER = Path(__file__).parent.parent / "fonts"
@@ -94,7 +94,7 @@ class Face:
     @lru_cache(maxsize=20_000)  # noqa: B019 - faces live as long as the process
     def advance(self, glyph: int) -> int:
         """The width of a glyph in thousandths of the font size, as the PDF's /W array says it."""
-        return round(self.hb_font.get_glyph_h_advance(glyph) * 1000 / self.upem)
+        return int(round(self.hb_font.get_glyph_h_advance(glyph) * 1000 / self.upem))  # noqa: RUF046 - of a library without types
 
     @cached_property
     def base_glyphs(self) -> Mapping[int, str]:
@@ -153,12 +153,18 @@ def _tag(number: int) -> str:
     return letters
 
 
+_NOTHING = "\u200b"
+
+
 def _cmap(texts: Mapping[int, str]) -> bytes:
-    """A ToUnicode CMap from glyph ids to text."""
+    """A ToUnicode CMap from glyph ids to text.
+
+    Every glyph has one (ISO 19005-2, 6.2.11.7.2): a glyph whose letter another one tells, a space of no
+    width.
+    """
     rows = [
-        f"<{glyph:04X}> <{text.encode('utf-16-be').hex().upper()}>"
+        f"<{glyph:04X}> <{(text or _NOTHING).encode('utf-16-be').hex().upper()}>"
         for glyph, text in sorted(texts.items())
-        if text
     ]
     blocks = [rows[first : first + 100] for first in range(0, len(rows), 100)]
     body = "\n".join(f"{len(block)} beginbfchar\n" + "\n".join(block) + "\nendbfchar" for block in blocks)
@@ -171,13 +177,23 @@ def _cmap(texts: Mapping[int, str]) -> bytes:
     ).encode("ascii")
 
 
+def _of_matplotlib(name: str) -> Path:
+    """A font that comes with matplotlib, found without importing it."""
+    found = find_spec("matplotlib")
+    if found is None or not found.submodule_search_locations:
+        raise ImportError("matplotlib is not installed: reports take a font from it")
+    return Path(found.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf" / name
+
+
 REGULAR = Face(_FOLDER / "NotoSans-Regular.ttf", "FR", BASE_CHARACTERS)
 BOLD = Face(_FOLDER / "NotoSans-Bold.ttf", "FB", BASE_CHARACTERS)
-_DEJAVU = Face(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", "FX")
+_DEJAVU = Face(_of_matplotlib("DejaVuSans.ttf"), "FX")
 FALLBACKS = (
     *(Face(_FOLDER / f"{name}.ttf", f"F{number}") for number, name in enumerate(_FALLBACKS, 1)),
     _DEJAVU,
 )
+#: Drawn for a character that no face has: a glyph of its own, for the fonts' ".notdef" tells no text.
+BOX_FACE, BOX_GLYPH = _DEJAVU, _DEJAVU.glyph("□")
 ALL_FACES = {face.resource: face for face in (REGULAR, BOLD, *FALLBACKS)}
 
 

@@ -1,14 +1,16 @@
 """Blocks onto pages: headings, paragraphs, tables with repeating headers, charts, pictures.
 
-`Flow` keeps a cursor and starts a page when a block does not fit. It knows nothing of trials.
-Lengths are points.
+`PageFlow` keeps a cursor and starts a page when a block does not fit. It knows nothing of trials.
+Each block says what it is in the structure tree; what only decorates is an artifact. Lengths are points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
+from reporting_pipeline.reports import wording
+from reporting_pipeline.reports.blocks import BODY, SMALL, Cell, Chart, Column, Letterhead, Picture, Tile
 from reporting_pipeline.reports.palette import (
     ACCENT,
     ALARM,
@@ -20,46 +22,32 @@ from reporting_pipeline.reports.palette import (
     Colour,
 )
 from reporting_pipeline.reports.pdf import tables
-from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, PAGE_WIDTH, Bookmark, Page
-from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.tables import Cell, Column
+from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, PAGE_WIDTH, Bookmark, Link, Page
+from reporting_pipeline.reports.pdf.structure import PERSONAL, Content, Structure, Target
+from reporting_pipeline.reports.pdf.surface import Surface, number
 from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
 
 MARGIN = 45.0
 LEFT, RIGHT = MARGIN, PAGE_WIDTH - MARGIN
 WIDTH = RIGHT - LEFT
 TOP, BOTTOM = PAGE_HEIGHT - 62.0, 52.0
-
-BODY, SMALL = 9.0, 7.5
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A key figure: its value in large print, its name, and one line under it."""
-
-    label: str
-    value: str
-    note: str
-    alarm: bool = False
+BAND_TOP = PAGE_HEIGHT - 128.0  # lower edge of the first page's title band
+WHO_TOP = BAND_TOP - 22  # where the reader's own part begins, below it
+HALF = WIDTH * 0.55
+CODE_ROOM = 80.0  # at the right end of the band, for the square code that leads to the proof
+_TITLE_WIDTH = WIDTH - CODE_ROOM - 14
+_LOGO = (120.0, 36.0)  # at most so wide and high
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A JPEG on disk with its size in pixels and the lines under it."""
-
-    path: str
-    width: int
-    height: int
-    caption: tuple[str, ...]
-    badge: str = ""
-
-
-class Flow:
+class PageFlow:
     """Pages being filled from the top."""
 
-    def __init__(self) -> None:
+    def __init__(self, letterhead: Letterhead | None = None) -> None:
+        self._letterhead = letterhead or Letterhead()
         self.pages: list[Page] = [Page()]
+        self.structure = Structure()
         self.y = TOP
+        self._links = 0
 
     @property
     def page(self) -> Page:
@@ -68,6 +56,11 @@ class Flow:
     @property
     def surface(self) -> Surface:
         return self.page.surface
+
+    @property
+    def room(self) -> float:
+        """Points left on this page."""
+        return self.y - BOTTOM
 
     def new_page(self) -> None:
         self.pages.append(Page())
@@ -84,21 +77,119 @@ class Flow:
     def bookmark(self, title: str, level: int) -> None:
         self.page.bookmarks.append(Bookmark(title, level, self.y + 14))
 
+    # --- structure -------------------------------------------------------------------------------
+
+    def element(self, role: str, parent: int = 0, alt: str = "") -> int:
+        return self.structure.add(role, parent, alt)
+
+    @contextmanager
+    def content(self, role: str, element: int) -> Iterator[None]:
+        """What is drawn inside, on the page of the moment, is content of the element."""
+        with self.surface.marked(role, element) as number:
+            self.structure.add_kid(element, Content(len(self.pages) - 1, number))
+            yield
+
+    @contextmanager
+    def block(self, role: str, parent: int = 0, alt: str = "") -> Iterator[int]:
+        """A new element whose content is drawn inside."""
+        element = self.element(role, parent, alt)
+        with self.content(role, element):
+            yield element
+
+    def personal(self) -> None:
+        """The reader's own branch is read here."""
+        self.structure.add_kid(0, PERSONAL)
+
+    def link(
+        self,
+        element: int,
+        box: tuple[float, float, float, float],
+        target: str,
+        says: str,
+        outside: bool = False,
+    ) -> None:
+        """A link to a bookmark (`outside`: an address) over `box` on the page; `element` is a Link."""
+        self.page.links.append(Link(box, target, says, element, outside))
+        self.structure.add_kid(element, Target(len(self.pages) - 1, self._links))
+        self._links += 1
+
+    def _list(self) -> int:
+        """The list that the last block was in, or a new one."""
+        last, role = self.structure.last_of_root()
+        return last if role == "L" else self.element("L")
+
+    # --- the first page --------------------------------------------------------------------------
+
+    def first_page(
+        self, organisation: str, title: str, subtitle: str, facts: Sequence[tuple[str, str]]
+    ) -> None:
+        """Band, the place of the reader's names, and at most three facts (label, text) to their right."""
+        surface, own = self.surface, self._letterhead
+        with surface.artifact():
+            surface.rectangle(0, BAND_TOP, 1000, PAGE_HEIGHT - BAND_TOP, fill=TINT)
+            surface.rectangle(0, BAND_TOP, 1000, 2.5, fill=own.colour)
+        top = PAGE_HEIGHT
+        beside = self._logo(own.logo, LEFT + _TITLE_WIDTH, top - 18) if own.logo else 0
+        with self.block("P"):
+            name = fit(organisation, _TITLE_WIDTH - beside, 10, True)
+            surface.text(LEFT, top - 48, name, 10, MUTED, bold=True)
+        with self.block("H1"):
+            surface.text(LEFT, top - 82, fit(title, _TITLE_WIDTH, 25, True), 25, own.colour, bold=True)
+        with self.block("P"):
+            surface.text(LEFT, top - 106, fit(subtitle, _TITLE_WIDTH, 14), 14, INK)
+        self.personal()
+        x = LEFT + HALF
+        for place, (label, text) in enumerate(facts[:3]):
+            y = WHO_TOP - 34 * place
+            with self.block("P"):
+                surface.text(x, y, label, 7.5, MUTED)
+            with self.block("P"):
+                surface.text(x, y - 13, fit(text, RIGHT - x, 9), 9, INK)
+        self.y = WHO_TOP - 112
+
+    def _logo(self, logo: Picture, right: float, top: float) -> float:
+        """Drawn on the band, its upper right at (right, top); returns the width that it takes away."""
+        height = min(_LOGO[1], _LOGO[0] / _ratio(logo))
+        width = height * _ratio(logo)
+        figure = self.element("Figure", alt=logo.says)
+        x, y = right - width, top - height
+        mark = self.surface.image(logo.path, x, y, width, height, figure, above=True)
+        self.structure.add_kid(figure, Content(len(self.pages) - 1, mark))
+        return width + 14
+
+    def alert(self, title: str, texts: Sequence[str]) -> None:
+        """A framed box; each text takes two lines at most."""
+        lines = [line for text in texts for line in wrap(text, WIDTH - 18, 8, False, 2)]
+        height, top = 24 + 11 * len(lines), self.y - 4
+        with self.surface.artifact():
+            self.surface.rectangle(LEFT, top - height, WIDTH, height, stroke=ALARM, line_width=0.8)
+            self.surface.rectangle(LEFT, top - height, 3, height, fill=ALARM)
+        with self.block("P"):
+            self.surface.text(LEFT + 11, top - 14, title, 9.5, ALARM, bold=True)
+        with self.block("P"):
+            for place, line in enumerate(lines):
+                self.surface.text(LEFT + 11, top - 27 - 11 * place, line, 8, INK)
+        self.y = top - height - 4
+
     # --- text ------------------------------------------------------------------------------------
 
     def title(self, text: str, subtitle: str, bookmark: str) -> None:
         """The heading of a part, with a rule; starts where the cursor is."""
         self.need(90)
         self.bookmark(bookmark, 0)
-        for line in wrap(text, WIDTH, 17, True, 2):
-            self.y -= 19
-            self.surface.text(LEFT, self.y, line, 17, ACCENT, bold=True)
+        with self.block("H2"):
+            for line in wrap(text, WIDTH, 17, True, 2):
+                self.y -= 19
+                self.surface.text(LEFT, self.y, line, 17, ACCENT, bold=True)
         self.y -= 3
-        for line in wrap(subtitle, WIDTH, BODY, False, 3) if subtitle else ():
-            self.y -= 12.5
-            self.surface.text(LEFT, self.y, line, BODY, MUTED)
+        if subtitle:
+            with self.block("P"):
+                for line in wrap(subtitle, WIDTH, BODY, False, 3):
+                    self.y -= 12.5
+                    self.surface.text(LEFT, self.y, line, BODY, MUTED)
         self.y -= 8
-        self.surface.line(LEFT, self.y, RIGHT, self.y, ACCENT, 1.2)
+        with self.surface.artifact():
+            self.surface.line(LEFT, self.y, RIGHT, self.y, ACCENT, 1.2)
         self.y -= 6
 
     def heading(self, text: str, keep: float = 60, level: int = 1, bookmark: str = "") -> None:
@@ -107,7 +198,8 @@ class Flow:
         self.y -= 20
         if bookmark:
             self.bookmark(bookmark, level)
-        self.surface.text(LEFT, self.y, fit(text, WIDTH, 11.5, True), 11.5, INK, bold=True)
+        with self.block("H3" if level else "H2"):
+            self.surface.text(LEFT, self.y, fit(text, WIDTH, 11.5, True), 11.5, INK, bold=True)
         self.y -= 6
 
     def paragraph(
@@ -116,10 +208,12 @@ class Flow:
         """Returns how many lines it took."""
         leading = size * 1.42
         lines = wrap(text, WIDTH - indent, size, False, most)
+        element = self.element("P")
         for line in lines:
             self.need(leading)
             self.y -= leading
-            self.surface.text(LEFT + indent, self.y, line, size, fill)
+            with self.content("P", element):
+                self.surface.text(LEFT + indent, self.y, line, size, fill)
         return len(lines)
 
     def note(self, text: str) -> None:
@@ -128,12 +222,15 @@ class Flow:
 
     def bullet(self, text: str, size: float = BODY) -> None:
         leading = size * 1.42
-        for number, line in enumerate(wrap(text, WIDTH - 12, size)):
+        body = self.element("LBody", self.element("LI", self._list()))
+        for place, line in enumerate(wrap(text, WIDTH - 12, size)):
             self.need(leading)
             self.y -= leading
-            if number == 0:
-                self.surface.rectangle(LEFT + 2, self.y + size * 0.22, 3, 3, fill=ACCENT)
-            self.surface.text(LEFT + 12, self.y, line, size, INK)
+            if place == 0:
+                with self.surface.artifact():
+                    self.surface.rectangle(LEFT + 2, self.y + size * 0.22, 3, 3, fill=ACCENT)
+            with self.content("LBody", body):
+                self.surface.text(LEFT + 12, self.y, line, size, INK)
         self.y -= 2
 
     # --- figures ---------------------------------------------------------------------------------
@@ -141,51 +238,100 @@ class Flow:
     def tiles(self, tiles: Sequence[Tile], columns: int = 4, height: float = 58) -> None:
         gap = 8.0
         width = (WIDTH - gap * (columns - 1)) / columns
+        whole = self.element("L")
         for first in range(0, len(tiles), columns):
             self.need(height + gap)
             for place, tile in enumerate(tiles[first : first + columns]):
-                self._tile(tile, LEFT + place * (width + gap), self.y - height, width, height)
+                self._tile(whole, tile, LEFT + place * (width + gap), self.y - height, width, height)
             self.y -= height + gap
 
-    def _tile(self, tile: Tile, x: float, y: float, width: float, height: float) -> None:
+    def _tile(self, whole: int, tile: Tile, x: float, y: float, width: float, height: float) -> None:
         surface = self.surface
         ink = ALARM if tile.alarm else ACCENT
-        surface.rectangle(x, y, width, height, fill=TINT)
-        surface.rectangle(x, y, 2.4, height, fill=ink)
+        with surface.artifact():
+            surface.rectangle(x, y, width, height, fill=TINT)
+            surface.rectangle(x, y, 2.4, height, fill=ink)
         inner = width - 18
-        surface.text(x + 11, y + height - 14, fit(tile.label, inner, SMALL), SMALL, MUTED)
-        surface.text(x + 11, y + height - 36, fit(tile.value, inner, 19, True), 19, ink, bold=True)
-        surface.text(x + 11, y + 8.5, fit(tile.note, inner, 7), 7, MUTED)
+        body = self.element("LBody", self.element("LI", whole))
+        with self.block("P", body):
+            surface.text(x + 11, y + height - 14, fit(tile.label, inner, SMALL), SMALL, MUTED)
+        paragraph = self.element("P", body)
+        element = self.element("Link", paragraph) if tile.leads_to else paragraph
+        with self.content("Link" if tile.leads_to else "P", element):
+            surface.text(x + 11, y + height - 36, fit(tile.value, inner, 19, True), 19, ink, bold=True)
+        if tile.leads_to:
+            says = wording.link_to_documents(tile.label)
+            self.link(element, (x, y, x + width, y + height), tile.leads_to, says, outside=True)
+        with self.block("P", body):
+            surface.text(x + 11, y + 8.5, fit(tile.note, inner, 7), 7, MUTED)
 
-    def charts(self, charts: Sequence[tuple[str, Surface, float, float]], gap: float = 16) -> None:
-        """Charts side by side: (title, surface, width, height)."""
-        height = max(chart[3] for chart in charts) + 20
+    def charts(self, charts: Sequence[Chart], gap: float = 16) -> None:
+        """Charts side by side."""
+        height = max(chart.height for chart in charts) + 20
         self.need(height)
         x = LEFT
-        for title, chart, width, chart_height in charts:
-            self.surface.text(x, self.y - 12, fit(title, width, 8.5, True), 8.5, INK, bold=True)
-            self.surface.place(chart, x, self.y - 20 - chart_height)
-            x += width + gap
+        for chart in charts:
+            with self.block("P"):
+                title = fit(chart.title, chart.width, 8.5, True)
+                self.surface.text(x, self.y - 12, title, 8.5, INK, bold=True)
+            with self.block("Figure", alt=chart.says):
+                self.surface.place(chart.surface, x, self.y - 20 - chart.height)
+            x += chart.width + gap
         self.y -= height + 6
 
     # --- tables ----------------------------------------------------------------------------------
 
-    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
-        """A table whose header is repeated on every page it reaches."""
+    def table(
+        self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]], targets: Sequence[str] = ()
+    ) -> None:
+        """A table whose header is repeated on every page it reaches.
+
+        `targets`: bookmarks to which the first rows lead, each as wide as the table.
+        """
         columns = tuple(columns)
         header = tables.header(columns, WIDTH)
         self.need(52)
-        self._strip(header)
-        for cells in rows:
+        table = self.element("Table")
+        self._row(header, table, head=True)
+        for place, cells in enumerate(rows):
             row = tables.row(columns, tuple(cells), WIDTH)
             if self.y - row.height < BOTTOM:
                 self.new_page()
-                self._strip(header)
-            self._strip(row)
+                self._head_again(header)
+            if place < len(targets):
+                self._linked_row(row, table, targets[place])
+            else:
+                self._row(row, table)
         self.y -= 4
 
-    def _strip(self, strip: tables.Strip) -> None:
-        self.surface.place(strip.surface, LEFT, self.y)
+    def _row(self, strip: tables.Strip, table: int, head: bool = False) -> None:
+        marks = self.surface.marks
+        first = len(marks)
+        cell = self.structure.add_row(table, len(self.pages) - 1, first, strip.cells, head)
+        marks.extend(range(cell, cell + strip.cells))
+        self._strip(strip, strip.marked(first))
+
+    def _linked_row(self, strip: tables.Strip, table: int, target: str) -> None:
+        """Its first cell is a link over the whole row."""
+        row = self.element("TR", table)
+        first = len(self.surface.marks)
+        cells = [self.element("TD", row) for _ in range(strip.cells)]
+        link = self.element("Link", cells[0])
+        for mark, owner in enumerate([link, *cells[1:]], first):
+            self.structure.add_kid(owner, Content(len(self.pages) - 1, mark))
+            self.surface.marks.append(owner)
+        self.link(link, (LEFT, self.y - strip.height, RIGHT, self.y), target, wording.link_to(target))
+        self._strip(strip, strip.marked(first))
+
+    def _head_again(self, strip: tables.Strip) -> None:
+        """The titles on a further page are there for the eye alone."""
+        with self.surface.artifact("Pagination"):
+            self._strip(strip, strip.unmarked())
+
+    def _strip(self, strip: tables.Strip, operators: str) -> None:
+        surface = self.surface
+        surface.operators.append(f"q 1 0 0 1 {number(LEFT)} {number(self.y)} cm\n{operators}\nQ")
+        surface.takes_glyphs(strip.surface)
         self.y -= strip.height
 
     # --- pictures --------------------------------------------------------------------------------
@@ -220,16 +366,22 @@ class Flow:
         self, picture: Picture, caption: Sequence[str], x: float, width: float, height: float
     ) -> None:
         top = self.y - 4
-        self.surface.image(picture.path, x, top - height, width, height)
-        self.surface.rectangle(x, top - height, width, height, stroke=FAINT, line_width=0.5)
+        figure = self.element("Figure", alt=picture.says or " ".join(picture.caption))
+        mark = self.surface.image(picture.path, x, top - height, width, height, figure)
+        self.structure.add_kid(figure, Content(len(self.pages) - 1, mark))
+        with self.surface.artifact():
+            self.surface.rectangle(x, top - height, width, height, stroke=FAINT, line_width=0.5)
         if picture.badge:
             badge = width_of(picture.badge, 6.5, True) + 8
-            self.surface.rectangle(x + 4, top - 15, badge, 11, fill=PAPER, stroke=INK, line_width=0.4)
-            self.surface.text(x + 8, top - 12, picture.badge, 6.5, INK, bold=True)
-        for number, line in enumerate(caption):
-            self.surface.text(
-                x, top - height - 10 - 10.5 * number, line, SMALL, INK if number == 0 else MUTED
-            )
+            with self.surface.artifact():
+                self.surface.rectangle(x + 4, top - 15, badge, 11, fill=PAPER, stroke=INK, line_width=0.4)
+            with self.block("P"):
+                self.surface.text(x + 8, top - 12, picture.badge, 6.5, INK, bold=True)
+        element = self.element("P")
+        for place, line in enumerate(caption):
+            with self.content("P", element):
+                colour = INK if place == 0 else MUTED
+                self.surface.text(x, top - height - 10 - 10.5 * place, line, SMALL, colour)
 
 
 def _ratio(picture: Picture) -> float:

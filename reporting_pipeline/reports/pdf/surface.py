@@ -7,6 +7,8 @@ in, so a surface can be kept and placed on any page of any document.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -30,22 +32,44 @@ def colour(value: Colour) -> str:
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """A JPEG on disk, drawn into a box."""
+    """A JPEG on disk, drawn into a box; `mark`: its marked-content sequence on the page."""
 
     path: str
     x: float
     y: float
     width: float
     height: float
+    mark: int
+    above: bool = False  # over what is drawn, instead of under it
 
 
 @dataclass
 class Surface:
-    """Collected operators. `glyphs`: resource -> glyph id -> text, beyond the base subset."""
+    """Collected operators. `glyphs`: resource -> glyph id -> text, beyond the base subset.
+
+    `marks`: the element of the structure tree to which each marked-content sequence belongs, by its number.
+    """
 
     operators: list[str] = field(default_factory=list)
     glyphs: dict[str, dict[int, str]] = field(default_factory=dict)
     images: list[PlacedImage] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+
+    @contextmanager
+    def marked(self, role: str, element: int) -> Iterator[int]:
+        """What is drawn inside is content of the element; gives the number of the sequence."""
+        number = len(self.marks)
+        self.marks.append(element)
+        self.operators.append(f"/{role}<</MCID {number}>>BDC")
+        yield number
+        self.operators.append("EMC")
+
+    @contextmanager
+    def artifact(self, kind: str = "") -> Iterator[None]:
+        """What is drawn inside is no content: a ground, a rule, a footer (kind "Pagination")."""
+        self.operators.append(f"/Artifact<</Type/{kind}>>BDC" if kind else "/Artifact BMC")
+        yield
+        self.operators.append("EMC")
 
     def rectangle(
         self,
@@ -99,20 +123,29 @@ class Surface:
         for resource, glyphs in shaped.glyphs.items():
             self.glyphs.setdefault(resource, {}).update(glyphs)
 
-    def image(self, path: str, x: float, y: float, width: float, height: float) -> None:
-        self.images.append(PlacedImage(path, x, y, width, height))
+    def image(
+        self, path: str, x: float, y: float, width: float, height: float, element: int, above: bool = False
+    ) -> int:
+        """The number of its marked-content sequence: content of `element`, a figure."""
+        self.marks.append(element)
+        self.images.append(PlacedImage(path, x, y, width, height, len(self.marks) - 1, above))
+        return len(self.marks) - 1
 
     def place(self, other: Surface, x: float, y: float) -> None:
         """Draw another surface with its origin at (x, y)."""
         self.operators.append(f"q 1 0 0 1 {number(x)} {number(y)} cm")
         self.operators.extend(other.operators)
         self.operators.append("Q")
+        self.takes_glyphs(other)
+
+    def takes_glyphs(self, other: Surface) -> None:
+        """What another surface needs to be embedded, this one needs."""
         for resource, glyphs in other.glyphs.items():
             self.glyphs.setdefault(resource, {}).update(glyphs)
 
     def joined(self) -> Surface:
         """The same drawing as one string of operators, for what is placed many times."""
-        return Surface([self.content()], self.glyphs, self.images)
+        return Surface([self.content()], self.glyphs)
 
     def content(self) -> str:
         return "\n".join(self.operators)

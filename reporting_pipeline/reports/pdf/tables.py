@@ -7,10 +7,12 @@ Lengths are points.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from reporting_pipeline.reports.blocks import Cell, Column, Flag, Pair
 from reporting_pipeline.reports.palette import ACCENT, ALARM, HAIR, INK, MUTED, TINT
 from reporting_pipeline.reports.pdf.surface import Surface
 from reporting_pipeline.reports.pdf.typesetting import wrap
@@ -18,47 +20,31 @@ from reporting_pipeline.reports.pdf.typesetting import wrap
 TEXT, HEADER, UNDER = 7.5, 7.0, 7.0  # font sizes
 _LEADING = 9.2
 _PADDING = 3.0  # left and right of a cell
+#: What begins and ends a sequence or an artifact; the sequences of texts (ActualText) stay.
+_MARKS = re.compile(r"^(?:/T[HD]<</MCID %d>>BDC|/Artifact BMC|EMC)$\n?", re.MULTILINE)
 #: A row takes some two kilobytes.
 _ROWS_KEPT = 8_000
 
 
 @dataclass(frozen=True)
-class Column:
-    """A table column; `share` of the table's width. `lines`: cells are cut after so many."""
-
-    title: str
-    share: float
-    align: str = "left"
-    lines: int = 2
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A table cell that stands out without relying on colour: a triangle up or down, or a bold word."""
-
-    text: str
-    direction: str = ""  # "up", "down" or ""
-    under: str = ""  # something less important under it
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A table cell of two lines: what it is, and something less important under it."""
-
-    text: str
-    under: str
-
-
-Cell = str | Flag | Pair
-
-
-@dataclass(frozen=True)
 class Strip:
-    """A drawn row: `surface` reaches from 0 down to -`height`."""
+    """A drawn row: `surface` reaches from 0 down to -`height`.
+
+    `content`: its operators, with %d for the number of each cell's marked-content sequence.
+    """
 
     surface: Surface
     height: float
+    cells: int
+    content: str
+
+    def marked(self, first: int) -> str:
+        """The operators, with the cells' sequences numbered from `first`."""
+        return self.content % tuple(range(first, first + self.cells))
+
+    def unmarked(self) -> str:
+        """The operators without sequences, for what is drawn again and not read again."""
+        return _MARKS.sub("", self.content)
 
 
 @dataclass(frozen=True)
@@ -78,13 +64,16 @@ def header(columns: tuple[Column, ...], width: float) -> Strip:
     ]
     height = 9 * max(map(len, titles)) + 6
     surface = Surface()
-    surface.rectangle(0, -height, width, height, fill=TINT)
-    surface.line(0, -height, width, -height, ACCENT, 0.8)
+    with surface.artifact():
+        surface.rectangle(0, -height, width, height, fill=TINT)
+        surface.line(0, -height, width, -height, ACCENT, 0.8)
     for column, place, lines in zip(columns, grid, titles, strict=True):
+        _begin_cell(surface, "TH")
         for number, line in enumerate(lines):
             y = -10 - 9 * number
             surface.text(place.anchor(column), y, line, HEADER, ACCENT, bold=True, align=column.align)
-    return Strip(surface.joined(), height)
+        surface.operators.append("EMC")
+    return _strip(surface, height, len(columns))
 
 
 @lru_cache(maxsize=_ROWS_KEPT)
@@ -93,8 +82,10 @@ def row(columns: tuple[Column, ...], cells: tuple[Cell, ...], width: float) -> S
     surface = Surface()
     most = 1
     for column, place, cell in zip(columns, _grid(columns, width), cells, strict=True):
+        _begin_cell(surface, "TD")
         if isinstance(cell, Flag):
             most = max(most, _draw_flag(surface, cell, place.x + _PADDING, place.inner))
+            surface.operators.append("EMC")
             continue
         lines = _lines(cell, place.inner, column)
         most = max(most, len(lines))
@@ -108,16 +99,29 @@ def row(columns: tuple[Column, ...], cells: tuple[Cell, ...], width: float) -> S
                 bold=column.bold and not line.under,
                 align=column.align,
             )
+        surface.operators.append("EMC")
     height = _LEADING * most + 4.6
-    surface.line(0, -height, width, -height, HAIR, 0.5)
-    return Strip(surface.joined(), height)
+    with surface.artifact():
+        surface.line(0, -height, width, -height, HAIR, 0.5)
+    return _strip(surface, height, len(columns))
+
+
+def _begin_cell(surface: Surface, role: str) -> None:
+    """Operators hold no percent sign of their own: texts are hexadecimal."""
+    surface.operators.append(f"/{role}<</MCID %d>>BDC")
+
+
+def _strip(surface: Surface, height: float, cells: int) -> Strip:
+    return Strip(Surface(glyphs=surface.glyphs), height, cells, surface.content())
 
 
 def _lines(cell: str | Pair, width: float, column: Column) -> list[_Line]:
     text = cell.text if isinstance(cell, Pair) else cell
     lines = [_Line(line) for line in wrap(text, width, TEXT, column.bold, column.lines)]
     if isinstance(cell, Pair):
-        lines += [_Line(line, under=True) for line in wrap(cell.under, width, UNDER, False, 2)]
+        lines += [
+            _Line(line, under=True) for line in wrap(cell.under, width, UNDER, False, column.lines_under)
+        ]
     return lines
 
 

@@ -16,7 +16,15 @@ from typing import Any
 import uharfbuzz as hb
 from bidi import algorithm as bidi
 
-from reporting_pipeline.reports.pdf.faces import BASE_CHARACTERS, BOLD, REGULAR, Face, face_of
+from reporting_pipeline.reports.pdf.faces import (
+    BASE_CHARACTERS,
+    BOLD,
+    BOX_FACE,
+    BOX_GLYPH,
+    REGULAR,
+    Face,
+    face_of,
+)
 
 #: Longest text that is ever shaped; what is longer is cut with an explicit mark by the callers.
 LONGEST = 4000
@@ -181,10 +189,11 @@ def _split_by_face(run: str, bold: bool) -> list[tuple[Face | None, str]]:
 
 def _shape_piece(face: Face | None, piece: str, rtl: bool, bold: bool) -> tuple[Segment, int, dict[int, str]]:
     """Operators, width in thousandths and the glyphs used, with their text."""
-    home = _home(face, bold)
     if face is None:  # nobody has these characters: one visible box each
-        boxes = f"<{'0000' * len(piece)}>Tj"
-        return Segment(home.resource, boxes, False, False), home.advance(0) * len(piece), {}
+        boxes = f"<{f'{BOX_GLYPH:04x}' * len(piece)}>Tj"
+        drawn = f"/Span <</ActualText <{actual_text(piece)}>>> BDC {boxes} EMC"
+        width = BOX_FACE.advance(BOX_GLYPH) * len(piece)
+        return Segment(BOX_FACE.resource, drawn, False, False), width, {BOX_GLYPH: "□"}
     buffer = hb.Buffer()
     buffer.add_str(piece)
     buffer.guess_segment_properties()

@@ -10,7 +10,7 @@ import pandas as pd
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.parameters import Parameters
-from reporting_pipeline.reports.pdf.layout import Flow
+from reporting_pipeline.reports.blocks import Flow
 from reporting_pipeline.reports.sections import ReportContent
 
 Section = Callable[[Flow, TrialFigures, ReportContent], None]
@@ -32,5 +32,11 @@ class ReportType:
     audiences: tuple[Audience, ...] = tuple(Audience)  # who may have it
     #: The tables of CSV, XLSX and JSON, by name, where they are others than those of the period.
     tables: Callable[[ReportContent], Mapping[str, pd.DataFrame]] | None = None
+    #: Tables that come beside those of the period: what the report says of the trial so far.
+    more_tables: Callable[[ReportContent], Mapping[str, pd.DataFrame]] | None = None
     #: Whether it stands on the trial so far (`trial_status`) beside the period's dataset.
     needs_status: bool = False
+    #: Draws all pages itself, in words for people who are no professionals; None: cover, sections, appendix.
+    compose: Callable[[Flow, ReportContent], None] | None = None
+    #: Whether it is one person's own: nothing of anybody else may be in its datasets.
+    one_person: bool = False

@@ -1,6 +1,6 @@
 """One table in full, with the columns and rows that are asked for.
 
-A PDF shows as many rows as CAP and says how many it leaves out; CSV, XLSX and JSON hold them all.
+PDF and HTML show as many rows as CAP and say how many they leave out; CSV, XLSX and JSON hold them all.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from reporting_pipeline.domain.datasets import RESTRICTED, TABLES
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.parameters import Parameters
 from reporting_pipeline.reports import sections, wording
+from reporting_pipeline.reports.blocks import Column, Flow
 from reporting_pipeline.reports.csv import columns_of
-from reporting_pipeline.reports.pdf.layout import Flow
-from reporting_pipeline.reports.pdf.tables import Column
 from reporting_pipeline.reports.sections import ReportContent
 from reporting_pipeline.reports.types.base import ReportType
 
-#: Rows of a trial in a PDF; more are for a machine.
+#: Rows of a trial in PDF and HTML; more are for a machine.
 CAP = 1_000
 #: Columns in a PDF: more cannot be read on a page.
 COLUMNS_SHOWN = 8

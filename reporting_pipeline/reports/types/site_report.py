@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure
-from reporting_pipeline.reports import sections, so_far
+from reporting_pipeline.reports import sections, so_far, status_tables
 from reporting_pipeline.reports.types.base import ReportType
 
 REPORT_TYPE = ReportType(
@@ -31,4 +31,5 @@ REPORT_TYPE = ReportType(
     ),
     audiences=(Audience.SITE, Audience.MONITOR),
     needs_status=True,
+    more_tables=status_tables.of_site_report,
 )

@@ -7,7 +7,7 @@ from pydantic import Field
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.domain.parameters import Parameters
-from reporting_pipeline.reports import sections, so_far
+from reporting_pipeline.reports import sections, so_far, status_tables
 from reporting_pipeline.reports.types.base import ReportType
 
 
@@ -36,10 +36,12 @@ REPORT_TYPE = ReportType(
         so_far.denominators,
         so_far.enrolment,
         sections.conduct,
+        so_far.open_questions,
         so_far.indicators,
         sections.site_activity,
     ),
     parameters=ConductParameters,
     audiences=(Audience.MONITOR, Audience.SPONSOR, Audience.SAFETY_BOARD),
     needs_status=True,
+    more_tables=status_tables.of_trial_conduct,
 )

@@ -32,6 +32,7 @@ from reporting_pipeline.stores.deliveries.plan import (
     new_delivery,
     new_delivery_id,
     plan_deliveries,
+    plan_for_jobs,
     recipients_of,
 )
 from reporting_pipeline.stores.deliveries.reads import deliveries_of_job
@@ -72,6 +73,7 @@ __all__ = [
     "new_delivery_id",
     "pause_channel",
     "plan_deliveries",
+    "plan_for_jobs",
     "postpone",
     "recipients_of",
     "rescue",

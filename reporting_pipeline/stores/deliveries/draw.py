@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from threading import Lock
+from typing import cast
 from uuid import uuid4
 from zlib import crc32
 
+from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.stores.deliveries.channels import closed_channels
-from reporting_pipeline.stores.mongo import Database, Record, find_any, update_any
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records, find_any, update_any
 
 LOOKED_UP_AT_ONCE = 5_000  # ids of due deliveries
 DUE_STATES = [DeliveryState.PENDING.value, DeliveryState.SENDING.value, DeliveryState.UNKNOWN.value]
@@ -33,13 +35,17 @@ def due_filter(now: datetime, cadence: str | None = None, closed: Sequence[str] 
 
 def due_cadences(database: Database, now: datetime) -> set[str]:
     """The cadences a worker would find something of now; what a closed channel holds does not count."""
-    return set(database.deliveries.distinct("cadence", due_filter(now, None, closed_channels(database, now))))
+    return set(
+        delivery_records(database).distinct("cadence", due_filter(now, None, closed_channels(database, now)))
+    )
 
 
 def count_due(database: Database, now: datetime, cadence: str, most: int) -> int:
     """How many deliveries of a cadence can go out now; counted to `most` only."""
     query = due_filter(now, cadence, closed_channels(database, now))
-    return database.deliveries.count_documents(query | {"state": DeliveryState.PENDING.value}, limit=most)
+    return delivery_records(database).count_documents(
+        query | {"state": DeliveryState.PENDING.value}, limit=most
+    )
 
 
 class Due:
@@ -48,22 +54,28 @@ class Due:
     Looking at all that waits for each draw would cost the square of an edition. Nothing is taken by
     drawing; `begin` takes. The workers of a run share one of these and never draw the same delivery.
     `part` is (number, of how many): runs at the same time each begin with a part of their own, and help
-    with the others' when theirs is done.
+    with the others' when theirs is done. `jobs` are the only ones whose deliveries are drawn; None: all.
     """
 
     def __init__(
-        self, database: Database, rng: Random, cadence: str | None = None, part: tuple[int, int] = (0, 1)
+        self,
+        database: Database,
+        rng: Random,
+        cadence: str | None = None,
+        part: tuple[int, int] = (0, 1),
+        jobs: Sequence[str] | None = None,
     ) -> None:
         self._database = database
         self._rng = rng
         self._cadence = cadence
         self._part = part
+        self._jobs = jobs
         self._closed: list[str] = []
         self._ids: list[str] = []
         self._drawn: set[str] = set()
         self._turn = Lock()
 
-    def draw(self, now: datetime, limit: int) -> list[Record]:
+    def draw(self, now: datetime, limit: int) -> list[DeliveryRecord]:
         """Up to `limit` deliveries that are due and were not drawn before; empty when there are none.
 
         Runs that draw the same write mails for nothing, so each draws from several times as many.
@@ -78,7 +90,7 @@ class Due:
                 self._drawn |= chosen
             # As they are now: a look can be minutes old.
             query = {"state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}}
-            found = list(find_any(self._database.deliveries, "_id", chosen, query))
+            found = list(find_any(delivery_records(self._database), "_id", chosen, query))
             if found:
                 return found
 
@@ -87,26 +99,34 @@ class Due:
         closed = sorted(closed_channels(self._database, now))
         if not self._ids or closed != self._closed:
             query = due_filter(now, self._cadence, closed) | {"state": DeliveryState.PENDING.value}
-            found = self._database.deliveries.find(query, {"_id": 1}).sort("next_attempt_at", 1)
-            # As many more as were drawn: those are due until they are begun, and come first.
-            ids = (row["_id"] for row in found.limit(LOOKED_UP_AT_ONCE + len(self._drawn)))
+            ids = (row["_id"] for row in self._due(query))
             self._ids = sorted((one for one in ids if one not in self._drawn), key=self._is_others)
             self._closed = closed
         return bool(self._ids)
+
+    def _due(self, query: Record) -> Iterable[DeliveryRecord]:
+        deliveries = delivery_records(self._database)
+        if self._jobs is not None:
+            return find_any(deliveries, "job", self._jobs, query, {"_id": 1})
+        # As many more as were drawn: those are due until they are begun, and come first.
+        most = LOOKED_UP_AT_ONCE + len(self._drawn)
+        return deliveries.find(query, {"_id": 1}).sort("next_attempt_at", 1).limit(most)
 
     def _is_others(self, delivery: str) -> bool:
         number, parts_in_all = self._part
         return crc32(delivery.encode()) % parts_in_all != number
 
 
-def postpone(database: Database, records: Iterable[Record], due_at: datetime) -> None:
+def postpone(database: Database, records: Iterable[DeliveryRecord], due_at: datetime) -> None:
     """Let deliveries that were drawn and not begun wait until `due_at`."""
     for attempt, ids in _by_attempt(records).items():
         waiting = {"attempt": attempt, "state": DeliveryState.PENDING.value}
-        update_any(database.deliveries, "_id", ids, waiting, {"$set": {"next_attempt_at": due_at}})
+        update_any(delivery_records(database), "_id", ids, waiting, {"$set": {"next_attempt_at": due_at}})
 
 
-def begin(database: Database, drawn: Sequence[Record], now: datetime, lease: timedelta) -> list[Record]:
+def begin(
+    database: Database, drawn: Sequence[DeliveryRecord], now: datetime, lease: timedelta
+) -> list[DeliveryRecord]:
     """Take these for `lease` and note durably that they go out now.
 
     Returns those that are ours, as they stand now: only they may be sent. What somebody else began,
@@ -129,18 +149,21 @@ def begin(database: Database, drawn: Sequence[Record], now: datetime, lease: tim
             "state": DeliveryState.PENDING.value,
             "next_attempt_at": {"$lte": now},
         }
-        begun += update_any(database.deliveries, "_id", ids, due, {"$set": taken, "$inc": {"attempt": 1}})
-    ours = [record | taken | {"attempt": record["attempt"] + 1} for record in drawn]
+        begun += update_any(
+            delivery_records(database), "_id", ids, due, {"$set": taken, "$inc": {"attempt": 1}}
+        )
+    ours = [cast("DeliveryRecord", {**record, **taken, "attempt": record["attempt"] + 1}) for record in drawn]
     if begun == len(drawn):
         return ours
     ids = [record["_id"] for record in drawn]
     mine = {
-        row["_id"] for row in find_any(database.deliveries, "_id", ids, {"lease_token": token}, {"_id": 1})
+        row["_id"]
+        for row in find_any(delivery_records(database), "_id", ids, {"lease_token": token}, {"_id": 1})
     }
     return [record for record in ours if record["_id"] in mine]
 
 
-def _by_attempt(records: Iterable[Record]) -> dict[int, list[str]]:
+def _by_attempt(records: Iterable[DeliveryRecord]) -> dict[int, list[str]]:
     """Ids by attempts so far: an update that asks for that number changes nothing that moved on."""
     found: dict[int, list[str]] = {}
     for record in records:

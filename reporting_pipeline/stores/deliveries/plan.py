@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from reporting_pipeline.domain.deliveries import LONGEST_RECIPIENT, Channel, delivery_id, mailbox, short_error
-from reporting_pipeline.domain.jobs import DeliveryState, JobState
-from reporting_pipeline.stores.jobs.settle import finish_jobs
-from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
+from reporting_pipeline.domain.deliveries import (
+    LONGEST_RECIPIENT,
+    Channel,
+    DeliveryRecord,
+    delivery_id,
+    mailbox,
+    short_error,
+)
+from reporting_pipeline.domain.jobs import DeliveryState, JobRecord, JobState
+from reporting_pipeline.stores.jobs.settle import deliveries_stand, finish_jobs
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records, find_any, insert_missing
 from reporting_pipeline.stores.restores import hold_after_restore
+from reporting_pipeline.stores.subscriptions import records_by_id
 from reporting_pipeline.stores.users import users_behind
 
 PLANNED_AT_ONCE = 500  # jobs
@@ -27,7 +35,7 @@ def new_delivery_id() -> str:
 
 def plan_deliveries(
     database: Database,
-    jobs: Sequence[Record],
+    jobs: Sequence[JobRecord],
     subscriptions: Mapping[str, Record],
     now: datetime,
 ) -> int:
@@ -43,8 +51,19 @@ def plan_deliveries(
     return planned
 
 
+def plan_for_jobs(database: Database, jobs: Sequence[JobRecord], now: datetime) -> None:
+    """`plan_deliveries` of jobs by the subscriptions as they stand, noted on those that wait for their time.
+
+    What is being delivered ends soon and needs no note; what waits would be swept up.
+    """
+    if not jobs:
+        return
+    plan_deliveries(database, jobs, records_by_id(database, (job["subscription"] for job in jobs)), now)
+    deliveries_stand(database, (job for job in jobs if job["state"] == JobState.RENDERED.value))
+
+
 def _plan(
-    database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record], now: datetime
+    database: Database, jobs: Sequence[JobRecord], subscriptions: Mapping[str, Record], now: datetime
 ) -> int:
     users = _users_of(database, jobs, subscriptions)
     concerned = {str(job.get("subscription")) for job in jobs} & set(subscriptions)
@@ -79,10 +98,10 @@ def _plan(
         finish_jobs(database, ids, JobState.SKIPPED, reason, now)
     # Nothing is looked up before: nearly all are new, and the unique index knows the others.
     hold_after_restore(database, fresh)
-    return insert_missing(database.deliveries, fresh)
+    return insert_missing(delivery_records(database), fresh)
 
 
-def _stopped(job: Record, subscription: Record) -> str | None:
+def _stopped(job: JobRecord, subscription: Record) -> str | None:
     """Why nothing of the job is sent any more; None where it is."""
     if subscription.get("status") == "ended":
         return "the subscription was ended"
@@ -130,16 +149,16 @@ def recipients_of(
             yield Target(channel, recipient, user)
 
 
-def add_delivery(database: Database, record: Record) -> bool:
+def add_delivery(database: Database, record: DeliveryRecord) -> bool:
     """Add one delivery. False when its recipient has one of this job already."""
-    return insert_missing(database.deliveries, [record]) == 1
+    return insert_missing(delivery_records(database), [record]) == 1
 
 
-def new_delivery(job: Record, subscription: Record, target: Target, now: datetime) -> Record:
+def new_delivery(job: JobRecord, subscription: Record, target: Target, now: datetime) -> DeliveryRecord:
     """A pending record, due when the job is."""
     due_at = job.get("due_at") or now
     edition = str(job.get("edition") or f"{subscription.get('window', 'weekly')}:{job['period']}")
-    return {
+    record: DeliveryRecord = {
         "_id": delivery_id(job["_id"], target.channel, target.recipient),
         "job": job["_id"],
         "edition": edition,
@@ -170,6 +189,9 @@ def new_delivery(job: Record, subscription: Record, target: Target, now: datetim
         "created_at": now,
         "settled_at": None,
     }
+    if trace := job.get("trace"):
+        record["trace"] = trace
+    return record
 
 
 def _what_is_wrong(error: Exception) -> str:
@@ -193,7 +215,7 @@ def _addresses(subscriptions: Iterable[Record]) -> Iterator[tuple[str, str]]:
 
 
 def _users_of(
-    database: Database, jobs: Sequence[Record], subscriptions: Mapping[str, Record]
+    database: Database, jobs: Sequence[JobRecord], subscriptions: Mapping[str, Record]
 ) -> dict[str, Record]:
     wanted = set()
     for job in jobs:

@@ -16,6 +16,7 @@ from pymongo import UpdateMany, UpdateOne
 from reporting_pipeline.domain.deliveries import (
     SETTLED,
     Change,
+    DeliveryRecord,
     SendResult,
     job_state,
     short_error,
@@ -33,7 +34,7 @@ ATTEMPTS_KEPT = 50  # per delivery; `attempt` and `failures` keep counting
 class Settlement:
     """What one attempt did to one delivery: begun, or given up while its mail was written."""
 
-    record: Record
+    record: DeliveryRecord
     result: SendResult
     change: Change
     begun: bool = True
@@ -128,7 +129,7 @@ def _attempt(each: Settlement, now: datetime) -> Record:
 
 
 def suppress(
-    database: Database, record: Record, reason: str, now: datetime, cause: str | None = None
+    database: Database, record: DeliveryRecord, reason: str, now: datetime, cause: str | None = None
 ) -> bool:
     """Settle a drawn delivery as not to be sent, with the reason. False when it was overtaken.
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.editions import Edition
-from reporting_pipeline.domain.jobs import EditionState, JobState
-from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.jobs import EditionState, JobRecord, JobState
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import (
     Planned,
     PlanRules,
@@ -26,11 +26,14 @@ from reporting_pipeline.domain.planning import (
     plan_due,
     plan_first,
     plan_jobs,
+    restatement_record,
 )
+from reporting_pipeline.domain.restatements import OnRestatement
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores.jobs.states import SENT
-from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing
+from reporting_pipeline.stores.jobs.states import SENT, UNSENT
+from reporting_pipeline.stores.mongo import Database, Record, find_any, insert_missing, job_records
 from reporting_pipeline.stores.subscriptions import active_of, advance, due_subscriptions
+from reporting_pipeline.tracing import begun
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class PlanOutcome:
     moved: int  # subscriptions whose next_due_at went forward
 
 
-def save_jobs(database: Database, records: Iterable[Record]) -> int:
+def save_jobs(database: Database, records: Iterable[JobRecord]) -> int:
     """Add those job records that do not stand yet, in bounded batches. Returns how many were added."""
     return sum(_add_missing(database, batch) for batch in _batches(records))
 
@@ -107,13 +110,54 @@ def plan_follow_ups(
         by_period.setdefault(period, []).append(subscription)
     for period, ids in by_period.items():
         query: Record = {"period": period, "has_omissions": True, "state": {"$in": SENT}}
-        for job in list(find_any(database.jobs, "subscription", ids, query)):
+        for job in list(find_any(job_records(database), "subscription", ids, query)):
             left = {(one["trial"], one["part"]) for one in reports[job["subscription"], period]}
             mended = {(one["trial"], one["part"]) for one in job["omissions"]} - left
             if mended and wanted_by(job["subscription"]) and add_job(database, follow_up_record(job, now)):
                 added += 1
             looked = {"has_omissions": not mended, "looked_at": now}
-            database.jobs.update_one({"_id": job["_id"]}, {"$set": looked})
+            job_records(database).update_one({"_id": job["_id"]}, {"$set": looked})
+    return added
+
+
+def plan_restatements(
+    database: Database,
+    cadence: Cadence,
+    period: str,
+    reports: Mapping[str, tuple[str, datetime | None]],
+    policy_of: Callable[[str], OnRestatement],
+    now: datetime,
+) -> int:
+    """Jobs for the reports of a closed period whose data changed since they were sent.
+
+    `reports`: subscription -> (SHA-256 as it stands, when its data changed last; None where no time is left).
+    Whoever got such a report gets what takes its place, once a change: while a job of the period waits or
+    failed, or where one was made for this change, none is added, whatever became of it. `policy_of` says what
+    an organisation wants. Returns how many were added.
+    """
+    sent: dict[str, JobRecord] = {}
+    numbers: dict[str, int] = {}
+    busy: set[str] = set()
+    query: Record = {"cadence": cadence.value, "period": period}
+    for job in find_any(job_records(database), "subscription", sorted(reports), query):
+        subscription = job["subscription"]
+        numbers[subscription] = numbers.get(subscription, 0) + bool(job.get("restates"))
+        if job["state"] in SENT:
+            before = sent.get(subscription)
+            if before is None or (job["created_at"], job["_id"]) > (before["created_at"], before["_id"]):
+                sent[subscription] = job
+        elif job["state"] in UNSENT or (job["state"] == JobState.FAILED.value and job.get("restates")):
+            busy.add(subscription)
+        changed_at = reports[subscription][1]
+        if job.get("restates") and changed_at is not None and job["created_at"] >= changed_at:
+            busy.add(subscription)
+    added = 0
+    for subscription, job in sent.items():
+        policy = policy_of(job["organisation"])
+        if subscription in busy or policy is OnRestatement.OFF:
+            continue
+        record = restatement_record(job, reports[subscription][0], numbers[subscription] + 1, policy, now)
+        added += add_job(database, record)
     return added
 
 
@@ -128,7 +172,7 @@ def plan_due_jobs(database: Database, now: datetime, timezone: str, limit: int |
     for batch in _batches(due_subscriptions(database, now, limit)):
         since = {subscription.id: was_due_at for subscription, was_due_at in batch}
 
-        def records_of(one: Subscription, since: Mapping[str, datetime] = since) -> list[Record]:
+        def records_of(one: Subscription, since: Mapping[str, datetime] = since) -> list[JobRecord]:
             return [job_record(one, each, now) for each in _planned(one, since[one.id], now, timezone)]
 
         records = list(_each((subscription for subscription, _ in batch), records_of))
@@ -138,10 +182,10 @@ def plan_due_jobs(database: Database, now: datetime, timezone: str, limit: int |
     return PlanOutcome(due, jobs, moved)
 
 
-def add_job(database: Database, record: Record) -> bool:
+def add_job(database: Database, record: JobRecord) -> bool:
     """Add one job. False when a job of this occurrence stands already."""
     try:
-        database.jobs.insert_one(record)
+        job_records(database).insert_one(_traced(record))
     except DuplicateKeyError:
         return False
     return True
@@ -154,8 +198,8 @@ def _planned(subscription: Subscription, since: datetime, now: datetime, timezon
 
 
 def _each(
-    subscriptions: Iterable[Subscription], records_of: Callable[[Subscription], list[Record]]
-) -> Iterator[Record]:
+    subscriptions: Iterable[Subscription], records_of: Callable[[Subscription], list[JobRecord]]
+) -> Iterator[JobRecord]:
     """The jobs of each. One that cannot be planned is said and passed over: it stops nobody else's."""
     for subscription in subscriptions:
         try:
@@ -170,16 +214,23 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _add_missing(database: Database, records: Sequence[Record]) -> int:
+def _add_missing(database: Database, records: Sequence[JobRecord]) -> int:
     """Look first, since planning again is the usual case; the index settles what comes between."""
     ids = (record["_id"] for record in records)
-    standing = {row["_id"] for row in find_any(database.jobs, "_id", ids, None, {"_id": 1})}
-    return insert_missing(database.jobs, [one for one in records if one["_id"] not in standing])
+    standing = {row["_id"] for row in find_any(job_records(database), "_id", ids, None, {"_id": 1})}
+    return insert_missing(
+        job_records(database), [_traced(one) for one in records if one["_id"] not in standing]
+    )
+
+
+def _traced(job: JobRecord) -> JobRecord:
+    """The job with the trace that its report is followed by."""
+    return begun(job, "plan job", job=job["_id"], edition=job["edition"])
 
 
 def _for_those_without_edition(
-    database: Database, records: list[Record], timezone: str, now: datetime
-) -> list[Record]:
+    database: Database, records: list[JobRecord], timezone: str, now: datetime
+) -> list[JobRecord]:
     """Mark `on_demand` what no edition will pick up."""
     names = {record["edition"] for record in records}
     states = {

@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING
 
-from reporting_pipeline.domain.jobs import JobState
-from reporting_pipeline.stores.jobs.states import WAITING, WITH_REPORT
-from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed
+from reporting_pipeline.domain.jobs import JobRecord, JobState
+from reporting_pipeline.stores.jobs.states import UNSENT, WAITING, WITH_REPORT
+from reporting_pipeline.stores.mongo import Database, Record, find_any, job_records, narrowed
 
 
 def pending_subscriptions(database: Database, edition: str) -> list[str]:
     """The subscriptions of an edition whose report is still to be rendered, by id."""
     query = {"edition": edition, "state": {"$in": WAITING}}
-    return sorted(database.jobs.distinct("subscription", query))
+    return sorted(job_records(database).distinct("subscription", query))
 
 
 def any_in(database: Database, edition: str, states: Iterable[JobState]) -> bool:
     """Whether a job of the edition is in one of `states`: where none is, cheaper than counting."""
     query = {"edition": edition, "state": {"$in": [state.value for state in states]}}
-    return database.jobs.find_one(query, {"_id": 1}) is not None
+    return job_records(database).find_one(query, {"_id": 1}) is not None
 
 
-_SHOWN_TO_SENSORS = {"edition": 1, "period": 1, "subscription": 1, "state": 1, "asked_at": 1, "created_at": 1}
+_SHOWN_TO_SENSORS = {
+    name: 1 for name in ("edition", "period", "subscription", "state", "asked_at", "created_at", "trace")
+}
 
 
-def waiting_on_demand(database: Database) -> list[Record]:
+def waiting_on_demand(database: Database) -> list[JobRecord]:
     """Every job that is to be rendered by itself and waits, the longest due first: id and what a sensor asks.
 
     All of them: a window of the oldest would be filled by what cannot be served, and starve the rest.
     """
     query: Record = {"on_demand": True, "state": {"$in": WAITING}}
-    return list(database.jobs.find(query, _SHOWN_TO_SENSORS).sort("due_at", ASCENDING))
+    return list(job_records(database).find(query, _SHOWN_TO_SENSORS).sort("due_at", ASCENDING))
 
 
-def failed_on_demand(database: Database, since: datetime) -> list[Record]:
+def newest_on_demand(database: Database) -> str | None:
+    """The id of the job that was asked for last among those that wait; None where none does."""
+    query: Record = {"on_demand": True, "state": {"$in": WAITING}}
+    newest = job_records(database).find_one(query, {"_id": 1}, sort=[("due_at", DESCENDING)])
+    return str(newest["_id"]) if newest else None
+
+
+def failed_on_demand(database: Database, since: datetime) -> list[JobRecord]:
     """Jobs that failed since, to be rendered by themselves, for a reason that may pass or be mended."""
     query: Record = {
         "on_demand": True,
@@ -45,7 +55,7 @@ def failed_on_demand(database: Database, since: datetime) -> list[Record]:
         "permanent": False,
         "completed_at": {"$gt": since},
     }
-    return list(database.jobs.find(query, _SHOWN_TO_SENSORS).sort("due_at", DESCENDING))
+    return list(job_records(database).find(query, _SHOWN_TO_SENSORS).sort("due_at", DESCENDING))
 
 
 def with_omissions(database: Database, edition: str) -> list[tuple[str, set[str], datetime]]:
@@ -56,43 +66,75 @@ def with_omissions(database: Database, edition: str) -> list[tuple[str, set[str]
         (
             job["subscription"],
             {one["trial"] for one in job["omissions"]},
-            job.get("looked_at") or job["rendered_at"],
+            looked_at,
         )
-        for job in database.jobs.find(query, shown)
+        for job in job_records(database).find(query, shown)
+        if (looked_at := job.get("looked_at") or job["rendered_at"]) is not None
     ]
+
+
+@dataclass(frozen=True)
+class Short:
+    """How many jobs of some editions have no whole report on its way."""
+
+    failed: int  # their report could not be made
+    with_omissions: int  # it leaves something out whose data was not mended yet
+    waiting: int  # a person must release it
+
+
+def short_of_a_whole_report(database: Database, editions: Iterable[str]) -> Short:
+    """Counted by index, so at the cost of what is short alone."""
+    among: Record = {"edition": {"$in": list(editions)}}
+    failed: Record = {"state": JobState.FAILED.value, "failed_in": {"$ne": "delivery"}}
+    jobs = job_records(database)
+    return Short(
+        failed=jobs.count_documents(among | failed),
+        with_omissions=jobs.count_documents(among | {"has_omissions": True}),
+        waiting=jobs.count_documents(among | {"state": JobState.HELD.value}),
+    )
 
 
 def subscriptions_of(database: Database, edition: str) -> list[str]:
     """Every subscription that has a job in the edition, whatever became of it."""
-    return sorted(database.jobs.distinct("subscription", {"edition": edition}))
+    return sorted(job_records(database).distinct("subscription", {"edition": edition}))
 
 
 def editions_waited_for(database: Database, editions: Iterable[str]) -> list[str]:
     """Those of `editions` in which a job waits that is left to its edition."""
     query: Record = {"state": {"$in": WAITING}, "on_demand": {"$ne": True}}
-    found = find_any(database.jobs, "edition", editions, query, {"edition": 1})
+    found = find_any(job_records(database), "edition", editions, query, {"edition": 1})
     return sorted({row["edition"] for row in found})
 
 
-def jobs_with_report(database: Database, period: str, subscriptions: Iterable[str]) -> list[Record]:
+def jobs_with_report(database: Database, period: str, subscriptions: Iterable[str]) -> list[JobRecord]:
     """The jobs of a period key that have their report and whose sending is not over."""
     query: Record = {"period": period, "state": {"$in": WITH_REPORT}}
-    return list(find_any(database.jobs, "subscription", subscriptions, query))
+    return list(find_any(job_records(database), "subscription", subscriptions, query))
 
 
-def jobs_without_deliveries(database: Database, rendered_before: datetime, limit: int) -> list[Record]:
+def traced_jobs(database: Database, period: str, subscriptions: Iterable[str]) -> list[JobRecord]:
+    """The jobs of a period key that wait for their report or whose rendering failed, as far as traced."""
+    query: Record = {
+        "period": period,
+        "state": {"$in": [*UNSENT, JobState.FAILED.value]},
+        "trace": {"$gt": ""},
+    }
+    return list(find_any(job_records(database), "subscription", subscriptions, query))
+
+
+def jobs_without_deliveries(database: Database, rendered_before: datetime, limit: int) -> list[JobRecord]:
     """Jobs that got their report before then and whose deliveries nobody has planned yet."""
     query: Record = {
         "state": {"$in": WITH_REPORT},
         "rendered_at": {"$lt": rendered_before},
         "deliveries_planned": {"$ne": True},
     }
-    return list(database.jobs.find(query).limit(limit))
+    return list(job_records(database).find(query).limit(limit))
 
 
-def get_job(database: Database, organisation: str, job_id: str) -> Record | None:
+def get_job(database: Database, organisation: str, job_id: str) -> JobRecord | None:
     """The job's record; None when the organisation has none of this id."""
-    return database.jobs.find_one({"_id": job_id, "organisation": organisation})
+    return job_records(database).find_one({"_id": job_id, "organisation": organisation})
 
 
 def jobs_of(
@@ -102,19 +144,52 @@ def jobs_of(
     after: tuple[datetime, str] | None = None,
     skip: int = 0,
     limit: int = 50,
-) -> list[Record]:
+) -> list[JobRecord]:
     """A subscription's jobs, the latest due first. `after` is (due_at, id) of the last one already read."""
     query: Record = {"subscription": subscription_id, "organisation": organisation}
     if after is not None:
         due_at, last = after
         query["$or"] = [{"due_at": {"$lt": due_at}}, {"due_at": due_at, "_id": {"$lt": last}}]
-    found = database.jobs.find(query).sort([("due_at", DESCENDING), ("_id", DESCENDING)])
+    found = job_records(database).find(query).sort([("due_at", DESCENDING), ("_id", DESCENDING)])
     return list(found.skip(skip).limit(limit))
+
+
+def newest_of(
+    database: Database, organisation: str, subscriptions: Iterable[str], since: datetime
+) -> dict[str, JobRecord]:
+    """The latest due job of each of these subscriptions: id, state, period.
+
+    In bounded requests over what was due since; only who has nothing there is looked at alone.
+    """
+    wanted = set(subscriptions)
+    shown = {"subscription": 1, "state": 1, "period": 1, "due_at": 1}
+    query: Record = {"organisation": organisation, "due_at": {"$gte": since}}
+    found: dict[str, JobRecord] = {}
+    for job in find_any(job_records(database), "subscription", wanted, query, shown):
+        standing = found.get(job["subscription"])
+        if standing is None or (job["due_at"], job["_id"]) > (standing["due_at"], standing["_id"]):
+            found[job["subscription"]] = job
+    for subscription in wanted - found.keys():
+        older = jobs_of(database, organisation, subscription, limit=1)
+        if older:
+            found[subscription] = older[0]
+    return found
+
+
+_SHOWN_TO_EXPECT = {"state": 1, "due_at": 1, "created_at": 1, "completed_at": 1, "requested_by": 1}
+
+
+def lately_of(database: Database, organisation: str, subscription_id: str, limit: int) -> list[JobRecord]:
+    """A subscription's last jobs, the latest due first: when each was due, ended and who asked."""
+    query: Record = {"subscription": subscription_id, "organisation": organisation}
+    return list(job_records(database).find(query, _SHOWN_TO_EXPECT).sort("due_at", DESCENDING).limit(limit))
 
 
 def count_jobs_of(database: Database, organisation: str, subscription_id: str) -> int:
     """How many `jobs_of` would go through."""
-    return database.jobs.count_documents({"subscription": subscription_id, "organisation": organisation})
+    return job_records(database).count_documents(
+        {"subscription": subscription_id, "organisation": organisation}
+    )
 
 
 def last_rendered(database: Database, subscriptions: Iterable[str]) -> dict[str, datetime]:
@@ -122,10 +197,11 @@ def last_rendered(database: Database, subscriptions: Iterable[str]) -> dict[str,
     found: dict[str, datetime] = {}
     query: Record = {"rendered_at": {"$ne": None}}
     for job in find_any(
-        database.jobs, "subscription", subscriptions, query, {"subscription": 1, "rendered_at": 1}
+        job_records(database), "subscription", subscriptions, query, {"subscription": 1, "rendered_at": 1}
     ):
         at = job["rendered_at"]
-        found[job["subscription"]] = max(found.get(job["subscription"], at), at)
+        if at is not None:
+            found[job["subscription"]] = max(found.get(job["subscription"], at), at)
     return found
 
 
@@ -135,7 +211,7 @@ def failed_renderings(
     after: str | None = None,
     limit: int = 50,
     within: Record | None = None,
-) -> list[Record]:
+) -> list[JobRecord]:
     """The dead letters among jobs, by id; those among deliveries are the delivery ledger's."""
     query: Record = {
         "organisation": organisation,
@@ -144,4 +220,4 @@ def failed_renderings(
     }
     if after is not None:
         query["_id"] = {"$gt": after}
-    return list(database.jobs.find(narrowed(query, within)).sort("_id", ASCENDING).limit(limit))
+    return list(job_records(database).find(narrowed(query, within)).sort("_id", ASCENDING).limit(limit))

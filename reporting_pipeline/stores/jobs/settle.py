@@ -6,14 +6,21 @@ subscription does to its jobs is in `stores.lifecycle`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from reporting_pipeline.domain.jobs import JobState
+from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.domain.planning import RUN_NOW_PRIORITY
-from reporting_pipeline.stores.jobs.states import FOR_RIGHTS, UNSENT, WAITING, as_skipped
-from reporting_pipeline.stores.mongo import Database, Record, Update, find_any, update_any
+from reporting_pipeline.stores.jobs.states import (
+    FOR_REFUSAL,
+    FOR_RIGHTS,
+    FOR_SAMENESS,
+    UNSENT,
+    WAITING,
+    as_skipped,
+)
+from reporting_pipeline.stores.mongo import Database, Record, Update, find_any, job_records, update_any
 
 
 def mark_processing(database: Database, subscriptions: Iterable[str], period: str, now: datetime) -> int:
@@ -36,10 +43,12 @@ def mark_rendered(
     reports: Iterable[tuple[str, str]],
     now: datetime,
     omissions: Mapping[tuple[str, str], Sequence[Mapping[str, str]]] | None = None,
+    held: Mapping[tuple[str, str], Sequence[Mapping[str, str]]] | None = None,
 ) -> int:
     """Note the reports of (subscription, period key) on the jobs that wait. Returns how many changed.
 
-    `omissions` are what the reports leave out, as {trial, part, reason}.
+    `omissions` are what the reports leave out, as {trial, part, reason}; `held` those that a person must
+    release, and why: they are sent by nobody before.
 
     Those that are due are being delivered from here on; the others are rendered and wait for their
     time. A job whose rendering had failed is mended by this; one that is being sent, was sent or
@@ -52,8 +61,13 @@ def mark_rendered(
         "error": None,
         "completed_at": None,
     }
-    left_out = omissions or {}
-    changes = _alike({report: [{"$set": update | _omitted(left_out.get(report, ()))}] for report in reports})
+    left_out, kept = omissions or {}, held or {}
+    changes = _alike(
+        {
+            report: [{"$set": update | _omitted(left_out.get(report, ())) | _held(kept.get(report), now)}]
+            for report in reports
+        }
+    )
     # In this order: a job that fails between the two is found by the second.
     return _change_unsent(database, changes) + _change_failed(database, changes)
 
@@ -62,6 +76,55 @@ def _omitted(omissions: Sequence[Mapping[str, str]]) -> Record:
     """What a job keeps of its report's omissions. Literal: a reason may look like a field's name."""
     found = [{name: one[name] for name in ("trial", "part", "reason")} for one in omissions]
     return {"omissions": {"$literal": found}, "has_omissions": bool(found)}
+
+
+def _held(reasons: Sequence[Mapping[str, str]] | None, now: datetime) -> Record:
+    if reasons is None:
+        return {"held": None}
+    said = [dict(one) for one in reasons]
+    return {"state": JobState.HELD.value, "held": {"reasons": {"$literal": said}, "at": now}}
+
+
+def release(
+    database: Database, subscription: str, period: str, report: str, now: datetime
+) -> list[JobRecord]:
+    """Let the held jobs of a report be sent: at once when they are due. Returns them as they are now."""
+    is_due = {"$lte": ["$due_at", now]}
+    state = {"$cond": [is_due, JobState.DELIVERING.value, JobState.RENDERED.value]}
+    whose: Record = {"subscription": subscription, "period": period, "report": report}
+    held: Record = whose | {"state": JobState.HELD.value}
+    ids = [job["_id"] for job in database.jobs.find(held, {"_id": 1})]
+    update_any(database.jobs, "_id", ids, held, [{"$set": {"state": state, "held": None}}])
+    # One that a pause has skipped is not held any more when it waits again.
+    database.jobs.update_many(whose | {"held": {"$ne": None}}, {"$set": {"held": None}})
+    return list(find_any(job_records(database), "_id", ids))
+
+
+def held_of(database: Database, subscription: str, period: str, report: str) -> list[JobRecord]:
+    """The jobs of a report that wait for a person."""
+    query: Record = {"subscription": subscription, "period": period, "report": report}
+    return list(job_records(database).find(query | {"state": JobState.HELD.value}))
+
+
+def refuse(
+    database: Database, subscription: str, period: str, report: str, reason: str, now: datetime
+) -> int:
+    """End the held jobs of a report, which goes to nobody. Returns how many."""
+    query: Record = {
+        "subscription": subscription,
+        "period": period,
+        "report": report,
+        "state": JobState.HELD.value,
+    }
+    answer = database.jobs.update_many(query, {"$set": as_skipped(reason, now, FOR_REFUSAL)})
+    return answer.modified_count
+
+
+def end_forgotten(database: Database, held_before: datetime, reason: str, now: datetime) -> int:
+    """End the jobs that have been held since before then: a job always ends. Returns how many."""
+    query: Record = {"state": JobState.HELD.value, "held.at": {"$lt": held_before}}
+    answer = database.jobs.update_many(query, {"$set": as_skipped(reason, now, FOR_REFUSAL)})
+    return answer.modified_count
 
 
 def mark_failed(database: Database, failures: Iterable[tuple[str, str, str, bool]], now: datetime) -> int:
@@ -94,6 +157,34 @@ def mark_skipped(database: Database, skipped: Iterable[tuple[str, str, str]], no
         }
     )
     return _change_unsent(database, changes) + _change_failed(database, changes)
+
+
+def skip_unchanged(
+    database: Database,
+    reports: Mapping[tuple[str, str], str],
+    alike: Collection[tuple[str, str]],
+    now: datetime,
+) -> int:
+    """Skip what was to tell of a changed report, where the file is the one that was sent, or shows no more.
+
+    `reports`: (subscription, period key) -> SHA-256 of the file; `alike`: those in which nothing changed that
+    the reader sees. Call it before they are noted on the jobs.
+    """
+    skipped = as_skipped("nothing that the report shows has changed", now, FOR_SAMENESS)
+    changed = 0
+    waiting: Record = {
+        "period": {"$in": sorted({period for _, period in reports})},
+        "restates": {"$gt": ""},
+        "state": {"$in": UNSENT},
+    }
+    subscriptions = sorted({subscription for subscription, _ in reports})
+    found = find_any(database.jobs, "subscription", subscriptions, waiting)
+    for job in list(found):
+        place = (job["subscription"], job["period"])
+        if place in reports and (place in alike or reports[place] == job["restates"]):
+            query: Record = {"_id": job["_id"], "state": {"$in": UNSENT}}
+            changed += database.jobs.update_one(query, {"$set": skipped}).modified_count
+    return changed
 
 
 def requeue(database: Database, job_ids: Sequence[str], now: datetime, *, on_demand: bool = False) -> int:
@@ -165,7 +256,7 @@ def _change_failed(database: Database, changes: Sequence[_Change]) -> int:
     return changed
 
 
-def jobs_begin(database: Database, jobs: Iterable[Record]) -> None:
+def jobs_begin(database: Database, jobs: Iterable[JobRecord]) -> None:
     """Note on those of `jobs` that are rendered that they are being delivered."""
     rendered = JobState.RENDERED.value
     update_any(
@@ -186,7 +277,7 @@ def deliver_again(database: Database, job: str) -> None:
     )
 
 
-def deliveries_stand(database: Database, jobs: Iterable[Record]) -> None:
+def deliveries_stand(database: Database, jobs: Iterable[JobRecord]) -> None:
     """Note on these jobs that their deliveries are planned: they are not looked after again."""
     update_any(database.jobs, "_id", (job["_id"] for job in jobs), {}, {"$set": {"deliveries_planned": True}})
 

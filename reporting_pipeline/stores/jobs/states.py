@@ -8,10 +8,12 @@ from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.stores.mongo import Record
 
 WAITING = [JobState.PENDING.value, JobState.PROCESSING.value]
-UNSENT = [*WAITING, JobState.RENDERED.value]
+UNSENT = [*WAITING, JobState.RENDERED.value, JobState.HELD.value]
 ACTIVE = [*UNSENT, JobState.DELIVERING.value]
 SENT = [JobState.DELIVERING.value, JobState.COMPLETED.value]
 WITH_REPORT = [JobState.RENDERED.value, JobState.DELIVERING.value]
+FOR_SAMENESS = "unchanged"  # what skipped the job of a restatement that would have told nothing new
+FOR_REFUSAL = "refused"  # what skipped a job whose report nobody released
 FOR_RIGHTS = "rights"  # what skipped a job or suppressed a delivery; others have other causes
 
 

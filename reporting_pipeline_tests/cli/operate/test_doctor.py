@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
+import dns.resolver
 import pytest
+from dnslib import QTYPE, RCODE, RR, TXT, DNSRecord
+from dnslib.server import BaseResolver, DNSLogger, DNSServer
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
@@ -121,7 +127,7 @@ def test_clocks_that_disagree_are_told() -> None:
 def test_a_sendgrid_key_of_another_shape_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from pydantic import SecretStr
 
-    monkeypatch.setattr(doctor, "_txt", lambda name: "v=spf1 -all" if name == "example.org" else "")
+    monkeypatch.setattr(doctor, "_txt", lambda name: ["v=spf1 -all"] if name == "example.org" else [])
     wrong = settings.model_copy(
         update={"email_backend": "sendgrid", "sendgrid_api_key": SecretStr("hunter2")}
     )
@@ -130,3 +136,105 @@ def test_a_sendgrid_key_of_another_shape_is_told(settings: Settings, monkeypatch
     assert found["SPF of example.org is published"].state == "ok"
     assert found["DMARC of example.org was not found"].state == "warning"
     assert "hunter2" not in repr(found)
+
+
+class Zone(BaseResolver):  # type: ignore[misc]
+    """A name server's answers; a name that is not in it does not exist, and `silent` ones get none."""
+
+    def __init__(self, texts: dict[str, list[list[str]]], silent: tuple[str, ...] = ()) -> None:
+        self.texts, self.silent = texts, silent
+
+    def resolve(self, request: DNSRecord, _handler: object) -> DNSRecord:
+        name = str(request.q.qname).rstrip(".")
+        reply = request.reply()
+        if name.startswith(self.silent):
+            reply.header.rcode = RCODE.SERVFAIL
+        elif name not in self.texts:
+            reply.header.rcode = RCODE.NXDOMAIN
+        for strings in self.texts.get(name, []):
+            reply.add_answer(RR(name, QTYPE.TXT, rdata=TXT([one.encode() for one in strings])))
+        return reply
+
+
+@contextmanager
+def name_server(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A real DNS server on this machine, and the only one that is asked."""
+    server = DNSServer(
+        zone, address="127.0.0.1", port=0, logger=DNSLogger("-request,-reply,-truncated,-error")
+    )
+    server.start_thread()
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = ["127.0.0.1"], server.server.server_address[1]
+    monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+    try:
+        yield
+    finally:
+        server.stop()
+        server.server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("texts", "silent", "told"),
+    [
+        (
+            {
+                # Longer than the 255 bytes of one string, as DNS has it.
+                "trials.example": [["other=1"], ["v=spf1 include:relay.exa", "mple -all"]],
+                "_dmarc.trials.example": [["v=DMARC1; p=reject"]],
+                "s1._domainkey.trials.example": [["v=DKIM1; k=rsa; p=" + "A" * 200, "B" * 190]],
+            },
+            (),
+            {"SPF": "is published", "DMARC": "is published", "DKIM": "is published"},
+        ),
+        (
+            {
+                "trials.example": [["this is not v=spf1"]],
+                "_dmarc.trials.example": [["v=DMARC1"]],
+                "s1._domainkey.trials.example": [["v=DKIM1; p="]],  # revoked
+            },
+            (),
+            {"SPF": "was not found", "DMARC": "was not found", "DKIM": "was not found"},
+        ),
+        (
+            {"trials.example": [["v=spf1 -all"], ["v=spf1 ?all"]]},
+            ("_dmarc", "s1."),
+            {"SPF": "is published 2 times", "DMARC": "DNS does not answer", "DKIM": "DNS does not answer"},
+        ),
+    ],
+)
+def test_the_senders_domain_is_asked_for_at_a_real_name_server(
+    texts: dict[str, list[list[str]]],
+    silent: tuple[str, ...],
+    told: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with name_server(Zone(texts, silent), monkeypatch):
+        found = list(doctor._domain("trials.example"))
+    assert len(found) == len(told)
+    for name, words in told.items():
+        (one,) = (finding for finding in found if name in finding.text)
+        assert words in one.text
+        assert (one.state == "ok") == (words == "is published")
+        assert one.todo or one.state == "ok"
+
+
+def test_missing_keys_of_the_bucket_are_named(
+    fit: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    boto3.setup_default_session()  # the process's own remembers the keys of whoever asked first
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    current_settings.cache_clear()
+    code, found = findings()
+    assert code == 1
+    assert "s3: there are no credentials for the bucket -> set AWS_ACCESS_KEY_ID" in texts(found, "failed")
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "half-a-pair")
+    current_settings.cache_clear()
+    code, found = findings()
+    current_settings.cache_clear()
+    assert code == 1
+    assert "AWS_ACCESS_KEY_ID must be set, too" in found[0]["text"]

@@ -212,7 +212,11 @@ def test_a_flag_on_the_wrong_side_does_not_hide_how_far_the_number_is() -> None:
 @pytest.mark.parametrize(
     ("text", "number"),
     [("88,4", 88.4), ("0,123", 0.123), ("-1,25", -1.25), ("12,3456", 12.3456)]
-    + [(text, None) for text in ("1,234", "1,234,567", "12,34,5", ",5", "1,2.3", "5,")],
+    + [("1,234,567", 1234567), ("1,234.5", 1234.5), ("1.234,5", 1234.5), ("1.234.567,25", 1234567.25)]
+    + [("1 234", 1234), ("1\u202f234,5", 1234.5), ("1'234.5", 1234.5), ("12\u00a0345", 12345)]
+    + [("\u22125", -5), ("1.2x10^3", 1200), ("2 × 10^-2", 0.02)]
+    + [(text, None) for text in ("1,234", "12,34,5", ",5", "1,2.3", "5,", "1_000", "1 23", "1.2 x 10E3")]
+    + [(text, None) for text in ("12 345 6", "1,234 567", "inf", "٣", "10^", "x10^3", "1x10^999")],
 )
 def test_a_comma_is_read_where_it_cannot_separate_thousands(text: str, number: float | None) -> None:
     assert plain(text) == number

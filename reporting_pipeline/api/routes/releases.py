@@ -1,0 +1,61 @@
+"""Reports that wait for a person before they are sent: the list, release, refusal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from reporting_pipeline.api.deps import Caller, Deployment, may
+from reporting_pipeline.api.models.base import READ, WRITE
+from reporting_pipeline.api.models.releases import (
+    HeldPage,
+    HeldReport,
+    RejectRequest,
+    ReleaseAnswer,
+    ReleaseRequest,
+)
+from reporting_pipeline.api.pagination import Cursor, Limit
+from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.usecases.callers.context import scoped
+from reporting_pipeline.usecases.callers.releases import release_held
+
+router = APIRouter(prefix="/api", tags=["operations"])
+
+JobId = Annotated[str, Path(min_length=1, max_length=64, examples=["job_0d5a3c1e7b9f42a6c8e01357"])]
+RELEASE = may(Action.RELEASE, Kind.REPORT)
+
+
+@router.get("/held-reports", responses=READ, dependencies=[RELEASE])
+def list_held(caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None) -> HeldPage:
+    """Reports that wait for their release, of those that are open to the caller, by the execution's id."""
+    scope = f"held:{caller.organisation}"
+    position = deployment.cursors.read(scope, cursor)
+    found = scoped(deployment, caller).held_jobs(after=position[0] if position else None, limit=limit + 1)
+    page = found[:limit]
+    return HeldPage(
+        items=[HeldReport.of(one) for one in page],
+        next_cursor=deployment.cursors.write(scope, [page[-1]["_id"]]) if len(found) > limit else None,
+    )
+
+
+@router.post("/report-executions/{job_id}/release", responses=WRITE, dependencies=[RELEASE])
+def release_report(
+    job_id: JobId, body: ReleaseRequest, caller: Caller, deployment: Deployment
+) -> ReleaseAnswer:
+    """Let a held report go to whom it is for. By a second person, within ten minutes of signing in."""
+    signed_in = caller.authenticated_at
+    return ReleaseAnswer.of(
+        release_held(deployment, caller, job_id, body.sha256, body.meaning, body.reason, signed_in)
+    )
+
+
+@router.post("/report-executions/{job_id}/reject", responses=WRITE, dependencies=[RELEASE])
+def reject_report(
+    job_id: JobId, body: RejectRequest, caller: Caller, deployment: Deployment
+) -> ReleaseAnswer:
+    """Keep a held report from everybody, for good: its execution ends, its code says revoked."""
+    signed_in = caller.authenticated_at
+    return ReleaseAnswer.of(
+        release_held(deployment, caller, job_id, body.sha256, None, body.reason, signed_in)
+    )

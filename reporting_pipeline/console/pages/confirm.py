@@ -1,0 +1,80 @@
+"""Who still needs which report: owners confirm, and managers for those who have left."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from reporting_pipeline.console.deployment import OwnForm, Parts, Person
+from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.rendering import html
+from reporting_pipeline.console.sessions import Visitor
+from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.confirmation import answer_by
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores import users
+from reporting_pipeline.stores.subscriptions import waiting_for_a_word
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.problems import Problem
+
+router = APIRouter(prefix="/console")
+
+A_PAGE = 100
+
+
+def waiting(parts: Context, visitor: Visitor, everybody: bool = False) -> list[Subscription]:
+    """What waits for a word of this person: their own, or all that their roles let them change."""
+    owner = None if everybody else visitor.user.id
+    asked = waiting_for_a_word(parts.database, visitor.user.organisation, owner, A_PAGE)
+    return [one for one in asked if answer_by(one) is not None and _may(parts, visitor, one.id)]
+
+
+def _may(parts: Context, visitor: Visitor, identifier: str) -> bool:
+    try:
+        subscribing.find(parts, visitor.user, identifier, Action.CHANGE)
+    except Problem:
+        return False
+    return True
+
+
+@router.get("/confirm")
+def confirm_page(
+    visitor: Person, parts: Parts, everybody: Annotated[str, Query(pattern="^(|1)$")] = ""
+) -> Response:
+    opened(visitor, Action.CHANGE, Kind.SUBSCRIPTION)
+    return _page(parts, visitor, bool(everybody))
+
+
+@router.post("/confirm")
+def confirm(form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Say of the chosen ones that they are still needed."""
+    opened(visitor, Action.CHANGE, Kind.SUBSCRIPTION)
+    confirmed, refused = 0, []
+    for identifier in form.all("chosen")[:A_PAGE]:
+        try:
+            subscribing.confirm(parts, visitor.user, identifier)
+            confirmed += 1
+        except Problem as problem:
+            refused.append(problem.detail)
+    return _page(parts, visitor, form.has("everybody"), confirmed, refused)
+
+
+def _page(
+    parts: Context, visitor: Visitor, everybody: bool, confirmed: int = 0, refused: list[str] | None = None
+) -> Response:
+    whole = reach_of(visitor.user, Action.CHANGE, Kind.SUBSCRIPTION) == "organisation"
+    found = waiting(parts, visitor, everybody and whole)
+    owners = users.users_by_id(parts.database, {one.owner for one in found})
+    return html(
+        "confirm.html",
+        page=Page(visitor, "/console/"),
+        waiting=[(one, owners.get(one.owner), answer_by(one)) for one in found],
+        whole=whole,
+        everybody=everybody and whole,
+        confirmed=confirmed,
+        refused=refused or [],
+        full=len(found) == A_PAGE,
+    )

@@ -1,0 +1,63 @@
+"""How far a trial has come, in totals that a person who takes part in it may know.
+
+Pure: in goes the whole `trial_status`, out come numbers that say nothing of a few people. They are told
+week after week, and the difference of two would be a small number again: they go up in steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.disclosure import SMALLEST_CELL
+
+#: Numbers are told as "at least", in steps of this: not below the smallest cell, so no step is a small cell.
+STEP = 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Totals of a trial, rounded down to `STEP`; None: not told, because too few or not known."""
+
+    joined: int | None = None
+    ended: int | None = None  # of those, who have come to the end of their time in the trial
+    visits: int | None = None  # done, by all together
+
+    def said(self) -> dict[str, int | None]:
+        return asdict(self)
+
+
+def progress_of(status: TrialDataset) -> Progress:
+    """The totals of a whole trial so far.
+
+    Joined is who has an enrolment date, however exact; ended is who of them has an end date. Those are told
+    where both they and the others are `SMALLEST_CELL` people at least.
+    """
+    subjects = status.tables["subjects"]
+    said = zip(
+        *(subjects[name].tolist() for name in ("site", "subject", "enrolled", "ended")),
+        strict=True,
+    )
+    joined: set[tuple[str, str]] = set()
+    ended: set[tuple[str, str]] = set()
+    for site, subject, enrolled, end in said:
+        if subject and enrolled:
+            joined.add((site, subject))
+        if subject and end:
+            ended.add((site, subject))
+    ended &= joined
+    if len(joined) < SMALLEST_CELL:
+        return Progress()
+    visits = status.tables["visits"]
+    done = visits[visits["visit_status"] == "done"]
+    people = set(zip(done["site"].tolist(), done["subject"].tolist(), strict=True))
+    both = min(len(ended), len(joined) - len(ended)) >= SMALLEST_CELL
+    return Progress(
+        _step(len(joined)),
+        _step(len(ended)) if both else None,
+        _step(len(done)) if len(people) >= SMALLEST_CELL else None,
+    )
+
+
+def _step(count: int) -> int | None:
+    return count - count % STEP or None

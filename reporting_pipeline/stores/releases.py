@@ -1,0 +1,83 @@
+"""The `releases` collection: what a person decided of a report that waited for one, signed and never changed.
+
+One record for a rendering (report and SHA-256): who, by what name, when, with which meaning and reason, after
+which sign-in. The file that was released is the file that is sent; another rendering waits anew.
+
+    _id         "rep_…:SHA-256"
+    decision    released | refused
+    meaning     what the signature means, of MEANINGS; of a refusal "refusal"
+    by, name    the user's id, and the name as it was then
+    reasons     why it had been held, as `domain.content_gate` says them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal
+
+from pymongo.errors import DuplicateKeyError
+
+from reporting_pipeline.stores.mongo import Database, Record, find_any
+
+Decision = Literal["released", "refused"]
+Meaning = Literal["review", "approval", "responsibility"]
+
+
+class DecidedAlready(ValueError):
+    """Somebody has decided of this rendering before; `record` says who and what."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"it was {record['decision']} before")
+        self.record = record
+
+
+def decide(
+    database: Database,
+    report: str,
+    sha256: str,
+    decision: Decision,
+    *,
+    organisation: str,
+    by: str,
+    name: str,
+    meaning: str,
+    reason: str,
+    reasons: Sequence[Record],
+    authenticated_at: datetime,
+    now: datetime,
+) -> Record:
+    """Keep one decision, once. Raises DecidedAlready."""
+    record: Record = {
+        "_id": f"{report}:{sha256}",
+        "report": report,
+        "sha256": sha256,
+        "organisation": organisation,
+        "decision": decision,
+        "meaning": meaning,
+        "by": by,
+        "name": name,
+        "reason": reason,
+        "reasons": [dict(one) for one in reasons],
+        "authenticated_at": authenticated_at,
+        "at": now,
+    }
+    try:
+        database.releases.insert_one(record)
+    except DuplicateKeyError:
+        raise DecidedAlready(database.releases.find_one({"_id": record["_id"]}) or record) from None
+    return record
+
+
+def decided_among(
+    database: Database, renderings: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Decision]:
+    """Of those of (report, SHA-256) that a person has decided of: what."""
+    ids = [f"{report}:{sha256}" for report, sha256 in renderings]
+    return {
+        (one["report"], one["sha256"]): one["decision"] for one in find_any(database.releases, "_id", ids)
+    }
+
+
+def decision_on(database: Database, report: str, sha256: str) -> Record | None:
+    return database.releases.find_one({"_id": f"{report}:{sha256}"})

@@ -1,0 +1,49 @@
+"""The parts of a deployment that a deed needs, and the check of the caller's rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from reporting_pipeline.domain.access import Action, Resource, User, allowed
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.scope import Scoped
+from reporting_pipeline.usecases.callers.cursors import Cursors
+from reporting_pipeline.usecases.callers.limits import RateLimits
+from reporting_pipeline.usecases.callers.problems import Problem, not_found
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of one deployment that routes use."""
+
+    settings: Settings
+    database: Database
+    objects: ObjectStore
+    limits: RateLimits
+    cursors: Cursors
+    clock: Callable[[], datetime]
+
+    @property
+    def now(self) -> datetime:
+        """The time in milliseconds, as MongoDB keeps it: what is answered is what is read back."""
+        now = self.clock()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def scoped(deployment: Context, caller: User) -> Scoped:
+    """The stores as the caller may read them: what every route reads through."""
+    return Scoped(deployment.database, caller)
+
+
+def require(caller: User, action: Action, resource: Resource, what: str) -> None:
+    """Refuse what the caller may not do: 404 where even existence must not be told, else 403."""
+    decision = allowed(caller, action, resource)
+    if decision:
+        return
+    if decision.hidden:
+        raise not_found(what)
+    raise Problem("forbidden", decision.reason.capitalize() + ".")

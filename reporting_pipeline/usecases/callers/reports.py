@@ -1,0 +1,93 @@
+"""A job and its report as somebody who asks may have them, and sent to one more address."""
+
+from __future__ import annotations
+
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address, reach_of
+from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.subscriptions import Recipient
+from reporting_pipeline.stores import audit, subscriptions, users
+from reporting_pipeline.stores import deliveries as ledger
+from reporting_pipeline.stores.reports import StoredReport, reports_by_id, went_out
+from reporting_pipeline.usecases.callers.context import Context, require, scoped
+from reporting_pipeline.usecases.callers.problems import Problem, invalid, not_found
+
+
+def find_job(deployment: Context, caller: User, job_id: str) -> JobRecord:
+    """The job when the caller may read it; otherwise a 404."""
+    job = scoped(deployment, caller).job(job_id)
+    if job is None:
+        raise not_found("job")
+    require(caller, Action.READ, Resource(Kind.JOB, job["organisation"], owner=job.get("owner")), "job")
+    return job
+
+
+def readable_report(deployment: Context, caller: User, job: JobRecord) -> StoredReport:
+    """The stored report of a job, by the rights of this moment; 404 when there is none for this caller."""
+    identifier = str(job.get("report") or "")
+    report = reports_by_id(deployment.database, [identifier]).get(identifier)
+    if report is None or report.organisation != caller.organisation:
+        raise not_found("report")
+    # A trial that was withdrawn since is not shown any more.
+    resource = Resource(Kind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent)
+    require(caller, Action.READ, resource, "report")
+    if report.held and reach_of(caller, Action.RELEASE, Kind.REPORT) is None:
+        before = went_out(report)  # what was sent is not taken away while another waits
+        if before is None:
+            raise Problem("conflict", "It waits until somebody has looked at it and released it.")
+        report = before
+    if not deployment.objects.exists(report.key):
+        raise not_found("report")
+    return report
+
+
+def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> DeliveryRecord:
+    """A delivery of a job's report to one more address. Problem (409) when it has one of it already."""
+    job = find_job(deployment, caller, job_id)
+    found = subscriptions.records_by_id(deployment.database, [job["subscription"]])
+    subscription = found.get(job["subscription"])
+    if subscription is None or subscription["organisation"] != caller.organisation:
+        raise not_found("subscription")
+    resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
+    require(caller, Action.CREATE, resource, "job")
+    report = scoped(deployment, caller).report(str(job.get("report") or ""))
+    if report is None or not job.get("rendered_at"):
+        raise not_found("report")  # not made yet, or of more than is open to the caller
+    if report.held:
+        raise Problem("conflict", "It waits for its release; it is sent to nobody before.")
+    address = allowed_address(deployment, caller, recipient, "#/recipient")
+    reader = users.user_by_address(deployment.database, caller.organisation, address)
+    if reader is not None and not may_have(reader, report.organisation, report.extent):
+        raise invalid("#/recipient", "is somebody who may not have this report")
+    target = ledger.Target("email", address, reader.id if reader else None)
+    record = ledger.new_delivery(job, subscription, target, deployment.now)
+    if not ledger.add_delivery(deployment.database, record):
+        raise Problem("conflict", "This recipient has a delivery of this job already.")
+    audit.record(
+        deployment.database,
+        audit.Action.DELIVERY_ADDED,
+        caller.id,
+        record["_id"],
+        deployment.now,
+        organisation=caller.organisation,
+        details={
+            "job": job["_id"],
+            "report": report.id,
+            "to": target.user or audit.address_mark(deployment.database, caller.organisation, address),
+        },
+    )
+    return record
+
+
+def allowed_address(deployment: Context, caller: User, given: str, pointer: str = "#/email") -> str:
+    """The normal spelling of an address that the organisation may send to; otherwise a 422."""
+    try:
+        address = normal_address(given)
+    except ValueError as error:
+        raise invalid(pointer, str(error)) from None
+    refused = users.check_recipients(
+        deployment.database, caller.organisation, [Recipient(type="email", value=address)]
+    )
+    if refused:
+        raise invalid(pointer, refused[0][1].reason)
+    return address

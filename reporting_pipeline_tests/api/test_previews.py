@@ -1,0 +1,74 @@
+"""What a draft would have given, as a file for who asks alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.tidying import tidy_documents
+from reporting_pipeline.stores.datasets import save_dataset
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.results import AssetResult, save_results
+from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.api.world import NOW, PERIOD
+
+BODY: dict[str, Any] = {
+    "name": "Safety",
+    "schedule_config": {"cadence": "weekly", "time": "06:30", "timezone": "UTC", "day_of_week": 1},
+    "recipients": [{"type": "user", "value": "usr_default_subscriber"}],
+    "report_parameters": {"trials": ["T1"]},
+    "output_format": "csv",
+}
+PREVIEW = "/api/reports/preview"
+
+
+def prepare(database: Database, objects: ObjectStore, trial: str) -> None:
+    """The trial's dataset of the newest closed week, without a row."""
+    period = Period.from_key(Cadence.WEEKLY, PERIOD)
+    tables = tidy_documents([], {}, period)
+    prefix = save_dataset(
+        objects, TrialDataset(trial, f"Trial {trial}", period, tables, "0" * 16, period.end_at)
+    )
+    made = AssetResult(
+        "weekly/trial_dataset", PERIOD, trial, "done", "v1", NOW, version="0" * 16, detail={"prefix": prefix}
+    )
+    save_results(database, [made])
+
+
+def test_a_draft_gives_the_file_it_would_have_given_and_nothing_is_kept(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    subscriber = serve(clock=lambda: NOW).as_("usr_default_subscriber")
+    none = subscriber.post(PREVIEW, json=BODY)
+    assert none.status_code == 409
+    assert "has been prepared yet" in none.json()["detail"]
+    prepare(database, objects, "T1")
+    shown = subscriber.post(PREVIEW, json=BODY)
+    assert shown.status_code == 200, shown.text
+    assert shown.headers["Content-Type"].startswith(("text/csv", "application/zip"))
+    assert "attachment" in shown.headers["Content-Disposition"]
+    assert shown.content
+    assert database.subscriptions.count_documents({}) == database.jobs.count_documents({}) == 0
+    assert database.reports.count_documents({}) == 0
+
+
+def test_a_preview_is_refused_as_the_subscription_would_be(serve: Callable[..., Api]) -> None:
+    subscriber = serve(clock=lambda: NOW).as_("usr_default_subscriber")
+    for changed, pointer in (
+        ({"report_parameters": {"trials": ["X1"]}}, "#/report_parameters/trials/0"),
+        ({"report_type": "nothing"}, "#/report_type"),
+        ({"recipients": [{"type": "email", "value": "a@evil.example"}]}, "#/recipients/0/value"),
+        ({"unknown": 1}, "#/unknown"),
+    ):
+        answer = subscriber.post(PREVIEW, json={**BODY, **changed})
+        assert answer.status_code == 422, changed
+        assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def test_previews_are_limited_as_runs_of_now_are(serve: Callable[..., Api]) -> None:
+    subscriber = serve(clock=lambda: NOW, run_now_per_hour=1).as_("usr_default_subscriber")
+    assert subscriber.post(PREVIEW, json=BODY).status_code == 409
+    assert subscriber.post(PREVIEW, json=BODY).status_code == 429

@@ -1,0 +1,164 @@
+"""What a person waits for: one run makes and delivers it, what comes meanwhile gathers, nothing twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dagster import RunRequest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType
+
+from reporting_pipeline.assets import reports
+from reporting_pipeline.assets.emails import DELIVERY_SENSOR
+from reporting_pipeline.automation import control, on_demand_sensor
+from reporting_pipeline.automation.tags import PROMPT, asked_of
+from reporting_pipeline.stores.lifecycle import run_now
+from reporting_pipeline_tests.automation.crank import Crank
+from reporting_pipeline_tests.automation.test_dead_runs import started
+
+REPORTS, DELIVERY = "weekly_subscriber_reports_job", "weekly_delivery_job"
+
+
+@pytest.fixture
+def quiet(crank: Crank) -> Crank:
+    """One report was asked for before, so that the datasets of all trials stand."""
+    ask(crank, "all")
+    crank.settle()
+    assert crank.mailed() == ["all@example.org"]
+    forget(crank)
+    return crank
+
+
+def forget(crank: Crank) -> None:
+    crank.clock.forward(minutes=1)
+    crank.forget()
+    for path in crank.settings.outbox.glob("*.eml"):
+        path.unlink()
+
+
+def ask(crank: Crank, *names: str) -> None:
+    for name in names:
+        run_now(crank.database, crank.subscription(name), crank.period(), f"usr_{name}", crank.clock.at)
+
+
+def _turned(crank: Crank, status: InstigatorStatus) -> None:
+    """As Dagster's UI turns the delivery sensor off and on."""
+    location = RegisteredCodeLocationOrigin("reporting_pipeline")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), DELIVERY_SENSOR)
+    state = InstigatorState(origin, InstigatorType.SENSOR, status)
+    known = crank.instance.get_instigator_state(state.instigator_origin_id, state.selector_id)
+    (crank.instance.update_instigator_state if known else crank.instance.add_instigator_state)(state)
+
+
+def looked(crank: Crank) -> tuple[list[RunRequest], list[list[str]]]:
+    """One tick of the sensor: what it asks for, and whose reports each of these runs makes."""
+    requests = crank.sensor("on_demand_sensor")
+    assert {request.job_name for request in requests} <= {REPORTS}
+    assert all(request.tags[PROMPT] == "yes" for request in requests)
+    return requests, [named(request) for request in requests]
+
+
+def named(request: Any) -> list[str]:
+    found = asked_of(request, "weekly__subscriber_reports")
+    return sorted(one.removeprefix("sub_") for one in found)
+
+
+def test_what_lies_scattered_is_one_run_that_makes_that_alone_and_mails_it_once(
+    quiet: Crank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [len(quiet.materializations(asset)) for asset in ("subscriber_reports", "report_emails")]
+    ask(quiet, "gamma", "alpha")
+    assert quiet.tick() == 1
+    assert quiet.mailed() == ["alpha@example.org", "gamma@example.org"]
+    for asset, known in zip(("subscriber_reports", "report_emails"), before, strict=True):
+        new = quiet.materializations(asset)[known:]
+        assert sorted(key.split("|sub_")[1] for key in new) == ["alpha", "gamma"], asset
+    assert quiet.settle() == 0
+    assert len(quiet.mailed()) == 2
+    assert {job["state"] for job in quiet.jobs_by_id().values() if job["on_demand"]} == {"completed"}
+
+    # A run that dies before it delivered, or after: the delivery sensor is the net, and sends the rest once.
+    deliver = reports.deliver_what_was_asked_for
+    for delivered, left in ((0, 1), (2, 0)):
+        forget(quiet)
+        ask(quiet, "gamma", "alpha")
+        with monkeypatch.context() as patch:
+
+            def died(*given: Any, delivered: int = delivered) -> None:
+                if delivered:
+                    deliver(*given)
+                raise RuntimeError("the process ended here")
+
+            patch.setattr(reports, "deliver_what_was_asked_for", died)
+            (request,) = quiet.sensor("on_demand_sensor")
+            assert not quiet.execute(request).success
+        assert len(quiet.mailed()) == delivered
+        quiet.settle()
+        assert quiet.mailed() == ["alpha@example.org", "gamma@example.org"]
+        assert (quiet.runs(REPORTS), quiet.runs(DELIVERY)) == (1, left), "what was made stands"
+
+    # Whoever turned the delivery sensor off stopped every mail, also those that somebody waits for.
+    forget(quiet)
+    _turned(quiet, InstigatorStatus.STOPPED)
+    ask(quiet, "gamma")
+    (request,) = quiet.sensor("on_demand_sensor")
+    assert quiet.execute(request).success
+    assert quiet.mailed() == []
+    _turned(quiet, InstigatorStatus.RUNNING)
+    quiet.settle()
+    assert quiet.mailed() == ["gamma@example.org"]
+
+    # Rights are looked at when it is sent, here as there.
+    forget(quiet)
+
+    def revoked(*given: Any) -> None:
+        quiet.database.users.update_one({"_id": "usr_alpha"}, {"$set": {"active": False}})
+        deliver(*given)
+
+    monkeypatch.setattr(reports, "deliver_what_was_asked_for", revoked)
+    ask(quiet, "alpha", "gamma")
+    quiet.settle()
+    assert quiet.mailed() == ["gamma@example.org"]
+
+
+def test_what_is_asked_for_while_runs_are_under_way_gathers_and_nothing_is_made_by_two(
+    quiet: Crank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Dagster begins a tick every five seconds: one that finds nothing stays and watches for who asks.
+    glances: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        glances.append(seconds)
+        if len(glances) == 3:
+            ask(quiet, "beta")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(on_demand_sensor, "sleep", meanwhile)
+        patch.setitem(quiet.settings.__dict__, "watch_seconds", 600.0)
+        (request,), names = looked(quiet)
+    assert names == [["beta"]]
+    assert len(glances) == 3
+    first = started(quiet, request)
+    assert looked(quiet)[1] == [], "a run makes it"
+
+    ask(quiet, "alpha", "gamma")
+    (request,), names = looked(quiet)
+    assert names == [["alpha", "gamma"]], "those that are made already are not asked for again"
+    second = started(quiet, request)
+
+    monkeypatch.setattr(control, "MOST_ASKED", 1)
+    for name in ("events", "alpha2"):
+        quiet.clock.forward(seconds=1)
+        ask(quiet, name)
+    assert looked(quiet)[1] == [], "as many runs as render at a time are under way"
+    quiet.instance.report_run_canceled(first)
+    assert looked(quiet)[1] == [["beta"]], "one place is free, and who asked first takes it"
+    quiet.instance.report_run_canceled(second)
+    quiet.settle()
+    everybody = ("alpha", "alpha2", "beta", "events", "gamma")
+    assert quiet.mailed() == sorted(f"{name}@example.org" for name in everybody)

@@ -1,0 +1,256 @@
+"""A participant's report: their own visits and results in their language, and totals that tell of nobody."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import page
+import pikepdf
+import pytest
+
+from reporting_pipeline.domain.clinical.reading import Reading
+from reporting_pipeline.domain.clinical.rows import rows_of
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
+from reporting_pipeline.domain.disclosure import SMALLEST_CELL, restricted
+from reporting_pipeline.domain.entitlements import Audience
+from reporting_pipeline.domain.participation import STEP, Progress, progress_of
+from reporting_pipeline.domain.subscriptions import Format
+from reporting_pipeline.languages import known_languages, words_of
+from reporting_pipeline.reports.participation import own_results, own_visits
+from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.request import ReportError, ReportRequest
+from reporting_pipeline.reports.types.my_participation import ParticipationParameters
+from reporting_pipeline_tests.reports.conftest import WEEK, make_request
+from reporting_pipeline_tests.reports.reading import page_texts
+
+LAST = WEEK.last_day.isoformat()
+#: Must be in no byte that a participant gets: an arm, another person, what somebody wrote.
+ARM, OTHER, WORDS = "ARMSECRETZZ", "OTHERSECRETZZ", "WORDSECRETZZ"
+
+
+def text_of(content: bytes) -> str:
+    """All pages on one line."""
+    return " ".join(" ".join(page_texts(content)).split())
+
+
+def trial_of(people: int = 60, ended: int = 25, results: list[dict[str, Any]] | None = None) -> TrialDataset:
+    """The first person is the reader, `ME`; everybody has an arm, a visit, a result and words about them."""
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in TABLES}
+    own = [
+        {
+            "test_code": "ALT",
+            "test": "Alanine Aminotransferase",
+            "value": 62.5,
+            "unit": "U/L",
+            "low": 6,
+            "high": 34,
+        },
+        {"test_code": "XYZ", "test": "Something new", "value": 3},
+    ]
+    for number in range(people):
+        who = "ME" if number == 0 else f"{OTHER}{number}"
+        key = {"document_id": f"doc_{number}", "window": "current", "site": "701", "subject": who}
+        key |= {"day": "2026-11-17"}
+        rows["documents"].append({**key, "title": WORDS, "note": WORDS, "kind": "visit"})
+        end = {"ended": "2026-10-01"} if number < ended else {}
+        rows["subjects"].append({**key, "arm": ARM, "actual_arm": ARM, "enrolled": "2026-05", **end})
+        rows["exposures"].append({**key, "treatment": ARM})
+        rows["adverse_events"].append({**key, "term": WORDS, "preferred_term": "HEADACHE"})
+        rows["findings"].append({**key, "code": "x", "message": f"{WORDS} {ARM}"})
+        for made in rows_of("lab", {"results": (results or own) if number == 0 else own}, Reading()):
+            rows["labs"].append({**key, "collected": "2026-11-17", "text_result": WORDS, **made})
+        rows["visits"].append(
+            {
+                **key,
+                "visit": "WEEK 2",
+                "start": "2026-11-17",
+                "visit_status": "done",
+                "reason_not_done": WORDS,
+            }
+        )
+    coming = {
+        "document_id": "doc_0",
+        "window": "current",
+        "site": "701",
+        "subject": "ME",
+        "day": "2026-11-17",
+    }
+    rows["visits"] += [
+        {**coming, "visit": "WEEK 2", "start": "2026-11-16", "visit_status": "coming"},
+        {**coming, "visit": "WEEK 3", "start": "2026-11-20", "visit_status": "coming"},
+        {**coming, "visit": "WEEK 4", "start": "2026-12-01", "visit_status": "coming"},
+        {**coming, "visit": "WEEK 1", "start": "2026-11-03", "visit_status": "missed"},
+        {**coming, "visit": "WEEK 9", "start": "", "visit_status": "not stated"},
+    ]
+    tables = {name: table_from_rows(name, rows[name]) for name in TABLES}
+    return TrialDataset("T1", "A trial of something", WEEK, tables, "v1", WEEK.end_at)
+
+
+def request_for(
+    language: str = "en", form: Format = Format.PDF, whole: TrialDataset | None = None
+) -> ReportRequest:
+    whole = whole or trial_of()
+    own = restricted(whole, None, "ME")
+    asked = make_request(own, report_type="my_participation", format=form, subscription="Für mich")
+    subscription = asked.subscription.model_copy(update={"parameters": {"language": language}})
+    return replace(
+        asked,
+        subscription=subscription,
+        audience=Audience.PARTICIPANT,
+        statuses=(own,),
+        progress={"T1": progress_of(whole)},
+    )
+
+
+@pytest.fixture(scope="module")
+def renderer(tmp_path_factory: pytest.TempPathFactory) -> ReportRenderer:
+    return ReportRenderer(lambda key: b"", Path(tmp_path_factory.mktemp("thumbnails")))
+
+
+@pytest.mark.parametrize("language", known_languages())
+def test_it_is_in_the_readers_language_and_conforms(language: str, renderer: ReportRenderer) -> None:
+    content = renderer.render(request_for(language)).content
+    text, say = text_of(content), words_of(language)
+    for sentence in (
+        "My part in the trial",
+        "Your visits",
+        "Your results",
+        "Higher than usual",
+        "Prepared for",
+    ):
+        assert say(sentence) in text
+    assert say.collected("2026-12-01") in text, "the next visit"
+    assert say.number("62.5") in text
+    assert say("At least {count} people have joined the trial.", count=60) in text
+    with pikepdf.open(io.BytesIO(content)) as opened:
+        assert str(opened.Root.Lang) == language
+    for profile in (page.ValidationProfile.PDF_UA_1, page.ValidationProfile.PDF_A_2A):
+        assert [one.rule_id for one in page.validate_pdf_bytes(content, profile=profile).failures] == []
+
+
+def everything(content: bytes, form: Format) -> str:
+    """Every text of a file: of a PDF the streams, of a zip every member, of a workbook the cells."""
+    if form is Format.PDF:
+        with pikepdf.open(io.BytesIO(content)) as opened:
+            streams = [one for one in opened.objects if isinstance(one, pikepdf.Stream)]
+            raw = b" ".join(one.read_bytes() for one in streams if "/Width" not in one)
+            return text_of(content) + raw.decode("latin-1") + str(opened.docinfo) + str(opened.Root)
+    if form is Format.XLSX:
+        book = openpyxl.load_workbook(io.BytesIO(content))
+        return " ".join(str(cell) for sheet in book for row in sheet.values for cell in row)
+    if form in (Format.JSON, Format.HTML):
+        return content.decode()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if form is Format.PARQUET:
+            import pyarrow.parquet as pq
+
+            names = [name for name in archive.namelist() if name.endswith(".parquet")]
+            return " ".join(str(pq.read_table(io.BytesIO(archive.read(one))).to_pydict()) for one in names)
+        return " ".join(archive.read(name).decode("utf-8-sig") for name in archive.namelist())
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_nothing_of_an_arm_of_others_or_of_words_is_in_any_byte(
+    form: Format, renderer: ReportRenderer
+) -> None:
+    text = everything(renderer.render(request_for(form=form)).content, form)
+    assert "WEEK 4" in text, "it is looked for in what is there"
+    assert [secret for secret in (ARM, OTHER, WORDS) if secret in text] == []
+
+
+def test_it_is_made_of_one_persons_record_alone(renderer: ReportRenderer) -> None:
+    whole = trial_of()
+    with pytest.raises(ReportError, match="one person's own record; this data is of 60 people"):
+        renderer.render(replace(request_for(), statuses=(whole,)))
+    for audience in set(Audience) - {Audience.PARTICIPANT}:
+        with pytest.raises(ReportError, match="not for the audience"):
+            renderer.render(replace(request_for(), audience=audience))
+
+
+def test_languages_share_no_body(renderer: ReportRenderer) -> None:
+    assert renderer.body_key(request_for("de")) != renderer.body_key(request_for("fr"))
+    other = replace(request_for("de"), progress={"T1": Progress()})
+    assert renderer.body_key(request_for("de")) != renderer.body_key(other)
+
+
+def test_a_language_that_is_not_there_is_refused_where_it_is_given() -> None:
+    with pytest.raises(ValueError, match="there is no language 'xx' here; known are en"):
+        ParticipationParameters(language="xx")
+
+
+def test_visits_are_told_as_far_as_they_are_known() -> None:
+    states = {(one.visit, one.day): one.state for one in own_visits(restricted(trial_of(), None, "ME"), LAST)}
+    assert states == {
+        ("WEEK 1", "2026-11-03"): "missed",
+        ("WEEK 2", "2026-11-17"): "done",
+        ("WEEK 3", "2026-11-20"): "planned",  # the day is over and nobody said more: neither done nor missed
+        ("WEEK 4", "2026-12-01"): "coming",
+        ("WEEK 9", ""): "not stated",
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "place"),
+    [
+        ({"value": 20, "low": 6, "high": 34}, "usual"),
+        ({"value": 40, "low": 6, "high": 34}, "higher"),
+        ({"value": 1, "low": 6, "high": 34}, "lower"),
+        ({"value": 20}, "not compared"),
+        ({"value": 20, "low": 34, "high": 6}, "not compared"),
+        ({"value": 20, "indicator": "ABNORMAL"}, "outside"),
+    ],
+)
+def test_a_result_is_held_against_its_range_or_said_not_to_be(result: dict[str, Any], place: str) -> None:
+    given = {"test_code": "ALT", "test": "ALT", "unit": "U/L", **result}
+    whole = restricted(trial_of(results=[given]), None, "ME")
+    (one,) = own_results(whole, frozenset())
+    assert one.place == place
+
+
+def test_words_in_place_of_a_result_are_not_repeated() -> None:
+    whole = restricted(trial_of(results=[{"test_code": "X", "test": "X", "result": "POSITIVE"}]), None, "ME")
+    assert own_results(whole, frozenset()) == []
+
+
+def test_a_test_that_was_not_done_is_no_result_of_ones_own() -> None:
+    given = {"test_code": "ALT", "test": "ALT", "unit": "U/L", "value": 20, "status": "NOT DONE"}
+    whole = restricted(trial_of(results=[given]), None, "ME")
+    assert own_results(whole, frozenset()) == []
+
+
+@pytest.mark.parametrize(
+    ("people", "ended", "told"),
+    [
+        (60, 25, (60, 20, 60)),
+        (59, 25, (40, 20, 40)),
+        (60, 55, (60, None, 60)),  # the five who are left
+        (60, 5, (60, None, 60)),
+        (60, 0, (60, None, 60)),
+        (SMALLEST_CELL, 0, (None, None, None)),  # rounded down to nothing
+        (10, 10, (None, None, None)),
+    ],
+)
+def test_totals_tell_of_no_small_cell(people: int, ended: int, told: tuple[int | None, ...]) -> None:
+    progress = progress_of(trial_of(people, ended))
+    assert (progress.joined, progress.ended, progress.visits) == told
+
+
+def test_a_total_moves_in_steps_that_are_no_small_cell() -> None:
+    assert STEP >= SMALLEST_CELL
+    told = {progress_of(trial_of(people, 0)).joined for people in range(40, 60)}
+    assert told == {40}, "who joins one week is not worked out from two reports"
+
+
+def test_tables_hold_the_same_for_a_machine(renderer: ReportRenderer) -> None:
+    made = json.loads(renderer.render(request_for("de", Format.JSON)).content)
+    tables = made["listings"]["T1"]
+    assert {row["visit"]: row["state"] for row in tables["my_visits"]}["WEEK 4"] == "coming"
+    first = tables["my_results"][0]
+    assert (first["test"], first["result"], first["compared"]) == ("ALT (Leber)", "62.5", "higher")
+    assert {row["what"]: row["at_least"] for row in tables["trial_progress"]}["joined"] == 60
