@@ -13,6 +13,8 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import subscriptions
+from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.subscriptions import create_subscriptions, new_subscription_id
@@ -103,8 +105,9 @@ def test_a_creation_takes_fourteen_commands(api: Api, commands: CommandsSeen) ->
 
 
 def test_a_page_is_found_by_ranges_that_hold_little_more_than_it(
-    api: Api, commands: CommandsSeen, database: Database
+    api: Api, commands: CommandsSeen, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(subscriptions, "_PAGES", IndexPages())  # nothing is known of the list yet
     many(database, 2_000)
     ids = sorted(
         row["_id"] for row in database.subscriptions.find({"organisation": "default", "status": "active"})
