@@ -150,6 +150,7 @@ def _deliver(
     from reporting_pipeline.delivery.channels.deliverer import open_deliverer
     from reporting_pipeline.delivery.notices.due import send_due_notices
     from reporting_pipeline.delivery.sender.worker import deliver_at_once, deliver_due
+    from reporting_pipeline.usecases.changed_addresses import finish_confirmed
 
     progress = Progress(total=0)
 
@@ -194,6 +195,7 @@ def _deliver(
         note_compute(database, NOTIFY, time.process_time() - cpu_before, editions, now())
         periods = {edition.rpartition(":")[2] for edition in editions}
         context.instance.report_runless_asset_event(evaluate_deliveries(database, scope, periods, now()))
+        finish_confirmed(database, scope.settings, now())
         told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
     tracing.flush()
     if told:

@@ -42,12 +42,13 @@ def absence_alarm_sensor(settings: Settings, jobs: Sequence[JobDefinition]) -> S
         # Here, as Dagster loads this module into every process and only this one needs the mail templates.
         from reporting_pipeline.delivery.notices.absence import check_absence
         from reporting_pipeline.delivery.notices.due import notices_due
+        from reporting_pipeline.stores.asked_addresses import unfinished
 
         database, now = mongo.database(), datetime.now(UTC)
         absent = check_absence(database, settings, now)
         if absent:
             context.log.error(f"{len(absent)} reports were expected and did not arrive")
-        if notices_due(database, now):
+        if notices_due(database, now) or any(unfinished(database, now)):
             yield RunRequest(
                 job_name=delivery_job_name(Cadence.WEEKLY),
                 tags=stage_tags(Cadence.WEEKLY.value, NOTIFY),

@@ -121,6 +121,7 @@ class Refusal:
 
     reason: str
     of_rights: bool = False  # somebody lost a right, which their organisation may want to mend
+    waits: bool = False  # it may go another time, as it will stand then
 
 
 def refusal_of(delivery: DeliveryRecord, context: Context, *, sending: bool = True) -> Refusal | None:
@@ -134,8 +135,8 @@ def refusal_of(delivery: DeliveryRecord, context: Context, *, sending: bool = Tr
     asked_for = job is not None and job.get("on_demand", False)
     if sending and record.get("status") == "paused" and not asked_for:
         return Refusal("the subscription is paused")
-    if sending and _has_moved(delivery, record, context):
-        return Refusal("the user it was planned for has another address by now")
+    if sending and moved_to(delivery, context) is not None:
+        return Refusal("the user it was planned for has another address by now", waits=True)
     withdrawn = _right_withdrawn(delivery, record, context)
     if withdrawn is not None:
         return Refusal(withdrawn, of_rights=True)
@@ -147,13 +148,14 @@ def refusal_of(delivery: DeliveryRecord, context: Context, *, sending: bool = Tr
     return None
 
 
-def _has_moved(delivery: DeliveryRecord, subscription: Record, context: Context) -> bool:
-    """Whether a mail for a user would go to a mailbox that is theirs no more."""
+def moved_to(delivery: DeliveryRecord, context: Context) -> str | None:
+    """Where its user has their mailbox now, when a mail would go to one that is theirs no more."""
     found = context.users.get(delivery.get("user") or "")
-    address = str(found.get("email") or "") if found else ""
-    if not address or not _is_mail(delivery) or mailbox(address) == mailbox(delivery["recipient"]):
-        return False
-    return not names_address(subscription, delivery["recipient"])
+    address = mailbox(str(found.get("email") or "")) if found else ""
+    if not address or not _is_mail(delivery) or address == mailbox(delivery["recipient"]):
+        return None
+    subscription = context.subscriptions.get(delivery["subscription"], {})
+    return None if names_address(subscription, delivery["recipient"]) else address
 
 
 def _right_withdrawn(delivery: DeliveryRecord, record: Record, context: Context) -> str | None:

@@ -79,6 +79,7 @@ class DeliveryRecord(TypedDict):
     was_unknown: NotRequired[bool]
     written: NotRequired[int]  # the last attempt whose outcome was written
     link_revoked_at: NotRequired[datetime | None]  # since then its link opens nothing
+    moved_from: NotRequired[list[str]]  # addresses its user had before, where it was to go first
     held_for: NotRequired[str | None]  # the restore that holds it until a person lets it go
     suppressed_for: NotRequired[str | None]  # "rights" where somebody's rights stood against it
 

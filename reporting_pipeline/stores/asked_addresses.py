@@ -2,17 +2,26 @@
 
 {address, digest, asked_at, expires_at, by}. `digest` is of the word that the link to the new address holds:
 who reads the database confirms nothing. There is one a user; asking for another forgets the one before.
+
+Confirmed, it is the user's address at once, and `users.email_confirmed` stands until all that follows is
+done: {before, address, digest, expires_at, by, lease_until}, and `told` once the former address was written
+to. One at a time does what follows, for a lease; who ends in it leaves the rest to whoever looks then.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from hashlib import sha256
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.stores.mongo import Database, Record
+
+#: So long whoever does what follows from a confirmation has it for itself.
+LEASE = timedelta(minutes=5)
 
 
 class AddressMeanwhileTaken(ValueError):
@@ -48,16 +57,25 @@ def standing(database: Database, user_id: str, word: str, now: datetime) -> Reco
 
 
 def confirm(database: Database, record: Record, word: str, now: datetime) -> bool:
-    """Give the user of `standing` the address, once. False when it is not asked any more.
+    """Give the user of `standing` the address, once, and note that all else is to follow: by us, for LEASE.
 
+    False when it is not asked any more, or something follows from the confirmation before this one still.
     Raises AddressMeanwhileTaken.
     """
-    address = record["email_asked"]["address"]
+    asked = record["email_asked"]
+    address = asked["address"]
+    follows = {name: asked.get(name) for name in ("address", "digest", "expires_at", "by")}
+    follows |= {"before": record["email"], "lease_until": now + LEASE}
     try:
         changed = database.users.update_one(
-            {"_id": record["_id"], "email": record["email"], **_asked(word, now)},
             {
-                "$set": {"email": address, "updated_at": now},
+                "_id": record["_id"],
+                "email": record["email"],
+                "email_confirmed": {"$exists": False},
+                **_asked(word, now),
+            },
+            {
+                "$set": {"email": address, "updated_at": now, "email_confirmed": follows},
                 "$addToSet": {"former_emails": record["email"]},
                 "$unset": {"email_asked": ""},
             },
@@ -65,6 +83,46 @@ def confirm(database: Database, record: Record, word: str, now: datetime) -> boo
     except DuplicateKeyError:
         raise AddressMeanwhileTaken("another user of this organisation has this address") from None
     return changed.modified_count == 1
+
+
+def unfinished(database: Database, now: datetime) -> Iterator[str]:
+    """The ids of users from whose confirmed address something follows still, and nobody has it for itself."""
+    waiting = {"email_confirmed.lease_until": {"$lte": now}}
+    return (row["_id"] for row in database.users.find(waiting, {"_id": 1}))
+
+
+def confirmed_by(database: Database, user_id: str, word: str, now: datetime) -> str | None:
+    """The address that `word` confirmed, while something follows from it still; None for everything else."""
+    asked = {
+        "email_confirmed.digest": _digest(word),
+        "email_confirmed.expires_at": {"$gt": now},
+        "active": True,
+    }
+    record = database.users.find_one({"_id": user_id, **asked}, {"email_confirmed.address": 1})
+    return None if record is None else str(record["email_confirmed"]["address"])
+
+
+def claim(database: Database, user_id: str, now: datetime) -> Record | None:
+    """The user's record with `email_confirmed`, ours for LEASE; None where nothing follows or others do."""
+    return database.users.find_one_and_update(
+        {"_id": user_id, "email_confirmed.lease_until": {"$lte": now}},
+        {"$set": {"email_confirmed.lease_until": now + LEASE}},
+        return_document=ReturnDocument.AFTER,
+    )
+
+
+def note_told(database: Database, user_id: str, digest: str, told: bool) -> None:
+    """The former address was written to (`told`), or could not be: it is not tried again."""
+    database.users.update_one(
+        {"_id": user_id, "email_confirmed.digest": digest}, {"$set": {"email_confirmed.told": told}}
+    )
+
+
+def finish(database: Database, user_id: str, digest: str) -> None:
+    """Nothing follows any more."""
+    database.users.update_one(
+        {"_id": user_id, "email_confirmed.digest": digest}, {"$unset": {"email_confirmed": ""}}
+    )
 
 
 def _asked(word: str, now: datetime) -> Record:

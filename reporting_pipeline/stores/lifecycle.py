@@ -446,7 +446,8 @@ def _move_deliveries(database: Database, job: JobRecord, due_at: datetime) -> No
     if job["state"] == JobState.SKIPPED.value:
         states.append(DeliveryState.SUPPRESSED.value)
     database.deliveries.update_many(
-        {"job": job["_id"], "state": {"$in": states}, "attempt": 0},
+        # Nothing was tried: a move to its user's new address counts an attempt, too.
+        {"job": job["_id"], "state": {"$in": states}, "sending_at": None, "written": None},
         {
             "$set": {
                 "state": DeliveryState.PENDING.value,

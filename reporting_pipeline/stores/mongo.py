@@ -56,6 +56,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "users": [
         IndexModel([("organisation", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("organisation", ASCENDING), ("email", ASCENDING)], unique=True),
+        IndexModel([("email_confirmed.lease_until", ASCENDING)], sparse=True),  # hardly ever one
     ],
     "subscriptions": [
         IndexModel([("window", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),

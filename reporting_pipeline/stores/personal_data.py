@@ -368,6 +368,7 @@ def _empty_deliveries(
         change: Record = {
             "recipient": f"erased:{row['_id']}",
             "address": "",
+            "moved_from": [],
             "user": None,
             "error": None,
             "attempts": [{**attempt, "error": None} for attempt in row.get("attempts") or []],

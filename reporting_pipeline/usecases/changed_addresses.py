@@ -1,4 +1,9 @@
-"""Somebody shall have another address: it is asked by a mail, and reports keep to what was confirmed."""
+"""Somebody shall have another address: it is asked by a mail, and reports keep to what was confirmed.
+
+What follows from a confirmation (what waits is moved, the former address is told, the log has its row) is
+done by who confirms, or, when that process ended in it, by whoever looks next: the same link again, the
+next delivery run.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,20 @@ from reporting_pipeline.delivery.notices.addresses import NotAsked, ask_new, tel
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import asked_addresses, audit, users
-from reporting_pipeline.stores.deliveries.moved import move_waiting
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.deliveries import move_waiting
+from reporting_pipeline.stores.mongo import Database, Record
 
 #: So long whoever has the new mailbox may confirm it.
 CONFIRMED_WITHIN = timedelta(days=3)
 
-__all__ = ["CONFIRMED_WITHIN", "NotAsked", "ask_for_address", "confirm_address", "withdraw"]
+__all__ = [
+    "CONFIRMED_WITHIN",
+    "NotAsked",
+    "ask_for_address",
+    "confirm_address",
+    "finish_confirmed",
+    "withdraw",
+]
 
 
 def ask_for_address(
@@ -49,31 +61,70 @@ def confirm_address(database: Database, settings: Settings, token: str, now: dat
     Returns the page that says so; None when there is nothing to confirm, also the second time.
     """
     named = read_address_token(settings.link_secret.get_secret_value(), token)
-    record = asked_addresses.standing(database, *named, now) if named else None
-    if named is None or record is None:
+    if named is None:
         return None
-    organisation, before, after = record["organisation"], record["email"], record["email_asked"]["address"]
+    user, word = named
+    under_way = asked_addresses.confirmed_by(database, user, word, now)
+    _finish_where_nobody_does(database, settings, user, now)
+    if under_way is not None:
+        return page_of(settings, under_way, done=True)
+    record = asked_addresses.standing(database, user, word, now)
     try:
-        if not asked_addresses.confirm(database, record, named[1], now):
+        if record is None or not asked_addresses.confirm(database, record, word, now):
             return None
     except asked_addresses.AddressMeanwhileTaken:
         return None
-    move_waiting(database, organisation, record["_id"], before, after, now)
-    told = tell_old(database, settings, organisation, before, now, done=True)
-    marks = {
-        name: audit.address_mark(database, organisation, address)
-        for name, address in (("before", before), ("after", after))
-    }
-    audit.record(
-        database,
-        audit.Action.ADDRESS_CONFIRMED,
-        record["_id"],
-        record["_id"],
-        now,
-        organisation=organisation,
-        details={**marks, "asked_by": record["email_asked"]["by"], "told": told},
+    confirmed = database.users.find_one({"_id": user})
+    if confirmed is not None:
+        _finish(database, settings, confirmed, now)
+    return page_of(settings, record["email_asked"]["address"], done=True)
+
+
+def finish_confirmed(database: Database, settings: Settings, now: datetime) -> int:
+    """Do what still follows from confirmed addresses whose process ended in it. Returns of how many users."""
+    return sum(
+        _finish_where_nobody_does(database, settings, user, now)
+        for user in list(asked_addresses.unfinished(database, now))
     )
-    return page_of(settings, after, done=True)
+
+
+def _finish_where_nobody_does(database: Database, settings: Settings, user: str, now: datetime) -> bool:
+    claimed = asked_addresses.claim(database, user, now)
+    if claimed is not None:
+        _finish(database, settings, claimed, now)
+    return claimed is not None
+
+
+def _finish(database: Database, settings: Settings, record: Record, now: datetime) -> None:
+    """Any step done again comes to the same: a mail of the same id, a row that stands already."""
+    user, organisation, confirmed = record["_id"], record["organisation"], record.get("email_confirmed")
+    if confirmed is None:  # erased meanwhile
+        return
+    before, after, digest = confirmed["before"], confirmed["address"], confirmed["digest"]
+    move_waiting(database, organisation, user, before, after, now)
+    told = confirmed.get("told")
+    if told is None:
+        told = tell_old(database, settings, organisation, before, now, done=True, once=digest)
+        asked_addresses.note_told(database, user, digest, told)
+    _note_confirmed(database, user, organisation, confirmed, bool(told), now)
+    asked_addresses.finish(database, user, digest)
+
+
+def _note_confirmed(
+    database: Database, user: str, organisation: str, confirmed: Record, told: bool, now: datetime
+) -> None:
+    link = str(confirmed["digest"])[:16]
+    rows = audit.events_of(database, organisation, action=audit.Action.ADDRESS_CONFIRMED, subject=user)
+    if any(row["details"].get("link") == link for row in rows):
+        return
+    marks = {
+        name: audit.address_mark(database, organisation, confirmed[field])
+        for name, field in (("before", "before"), ("after", "address"))
+    }
+    details = {**marks, "asked_by": confirmed["by"], "told": told, "link": link}
+    audit.record(
+        database, audit.Action.ADDRESS_CONFIRMED, user, user, now, organisation=organisation, details=details
+    )
 
 
 def withdraw(database: Database, user: User, actor: str, now: datetime) -> None:

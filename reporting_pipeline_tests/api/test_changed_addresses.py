@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,6 +17,11 @@ from reporting_pipeline.stores import asked_addresses, audit, users
 from reporting_pipeline.stores.deliveries.channels import halt_channel
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.suppressions import suppress_address
+from reporting_pipeline.usecases.changed_addresses import (
+    ask_for_address,
+    confirm_address,
+    finish_confirmed,
+)
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.delivery.seeds import NOW
 from reporting_pipeline_tests.delivery.test_outbox import mails, part
@@ -107,6 +113,94 @@ def test_with_the_one_that_stands_or_another_the_link_is_good_for_nothing(
     assert own.json()["email_asked"] is None, "whose reports they are may stop it"
     assert manager.with_token(None).post(second).status_code == 404
     assert address_of(database) == OLD
+
+
+class Killed(BaseException):
+    """The end of a process: nothing of it writes anything down afterwards."""
+
+
+STEPS = [
+    f"reporting_pipeline.usecases.changed_addresses.{name}"
+    for name in (
+        *("move_waiting", "tell_old", "asked_addresses.note_told"),
+        *("audit.record", "asked_addresses.finish"),
+    )
+]
+ALL_DONE = (STEPS[-1], "after")
+
+
+@pytest.mark.parametrize(
+    ("step", "when", "who"),
+    [
+        *((step, when, "a delivery run") for step in STEPS for when in ("before", "after")),
+        *((step, "before", "the link again") for step in (STEPS[0], STEPS[-1])),
+    ],
+)
+def test_killed_at_any_step_whoever_looks_next_finishes_it_once(
+    database: Database,
+    organisations: None,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    when: str,
+    who: str,
+) -> None:
+    person = users.get_user(database, PERSON)
+    assert person is not None
+    ask_for_address(database, settings, person, NEW, "usr_default_manager", NOW)
+    token = link(settings).rpartition("/")[2]
+    waiting = {"organisation": "default", "user": PERSON, "channel": "email", "state": "pending"}
+    database.deliveries.insert_one(
+        {"_id": "dlv_1", "job": "job_1", "subscription": "sub_1", "recipient": OLD, "attempt": 0, **waiting}
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(step, dying(pkgutil.resolve_name(step), when))
+        with pytest.raises(Killed):
+            confirm_address(database, settings, token, NOW)
+    assert address_of(database) == NEW
+    assert finish_confirmed(database, settings, NOW) == 0, "whoever has it may be at work still"
+    later = NOW + asked_addresses.LEASE
+    if who == "the link again":
+        assert confirm_address(database, settings, token, later) is not None
+    else:
+        assert finish_confirmed(database, settings, later) == ((step, when) != ALL_DONE)
+    assert [row["recipient"] for row in database.deliveries.find()] == [NEW]
+    assert len(to(settings, OLD)) == 2, "that it was asked, that it is done"
+    rows = [row["action"] for row in audit.events_of(database, "default", subject=PERSON)]
+    assert rows == ["address.confirmed", "address.asked"]
+    assert "email_confirmed" not in (database.users.find_one({"_id": PERSON}) or {})
+    assert confirm_address(database, settings, token, later) is None
+
+
+def dying(step: Callable[..., Any], when: str) -> Callable[..., Any]:
+    def die(*given: Any, **named: Any) -> Any:
+        if when == "after":
+            step(*given, **named)
+        raise Killed
+
+    return die
+
+
+def test_another_address_is_confirmed_only_when_nothing_follows_from_the_one_before(
+    database: Database, organisations: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = {}
+    for address in (NEW, "third@elsewhere.example"):
+        person = users.get_user(database, PERSON)
+        assert person is not None
+        ask_for_address(database, settings, person, address, "usr_default_manager", NOW)
+        tokens[address] = link(settings, address).rpartition("/")[2]
+        if address == NEW:
+            with monkeypatch.context() as patched:
+                patched.setattr(STEPS[0], dying(pkgutil.resolve_name(STEPS[0]), "before"))
+                with pytest.raises(Killed):
+                    confirm_address(database, settings, tokens[NEW], NOW)
+    third = tokens["third@elsewhere.example"]
+    assert confirm_address(database, settings, third, NOW) is None, "the one before is being finished"
+    assert confirm_address(database, settings, third, NOW + asked_addresses.LEASE) is not None
+    actions = [row["action"] for row in audit.events_of(database, "default", subject=PERSON)]
+    assert actions.count("address.confirmed") == 2
+    assert address_of(database) == "third@elsewhere.example"
 
 
 def test_it_ends_by_time_by_deactivation_and_where_the_address_was_taken(

@@ -80,6 +80,20 @@ def test_an_event_settles_an_unknown_delivery(
     assert database["jobs"].find_one()["state"] == ("failed" if state == "bounced" else "completed")
 
 
+@pytest.mark.parametrize(("kind", "state"), [("bounce", "pending"), ("delivered", "delivered")])
+def test_what_a_former_mailbox_tells_is_not_held_against_the_new_one(
+    database: Database, signed: Settings, kind: str, state: str
+) -> None:
+    """It was in doubt at reader0's, who has another address since: what refuses there refuses there."""
+    (delivery,) = deliveries(database, 1, "pending")
+    moved = {"recipient": "moved@example.org", "moved_from": ["reader0@example.org"], "attempt": 2}
+    database.deliveries.update_one({"_id": delivery}, {"$set": moved})
+    post(database, signed, [event(delivery, kind, NOW, email="Reader0@example.org", reason="550 gone")])
+    assert state_of(database, delivery) == state
+    assert is_suppressed(database, "reader0@example.org") == (kind == "bounce")
+    assert not is_suppressed(database, "moved@example.org")
+
+
 def test_a_batch_repeated_46_times_and_shuffled_counts_once(database: Database, signed: Settings) -> None:
     ids = deliveries(database, 12)
     history = ["processed", "deferred", "delivered"]

@@ -33,7 +33,7 @@ from reporting_pipeline.stores.editions import (
     open_editions,
     set_state,
 )
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records
 from reporting_pipeline.usecases import requeueing
 from reporting_pipeline.usecases import subscriptions as usecase
 from reporting_pipeline_tests.record_types import check_ledgers
@@ -327,6 +327,23 @@ def test_who_is_removed_from_the_recipients_gets_nothing_of_what_waits(
     lifecycle.change(database, weekly, {"recipients": (other,)}, START, "UTC")
     (row,) = database.deliveries.find({"recipient": "a@example.org"})
     assert (row["state"], row["error"]) == ("suppressed", "the recipient was removed")
+
+
+def test_what_was_moved_to_a_new_address_follows_its_schedule_like_the_rest(
+    database: Database, weekly: Subscription
+) -> None:
+    jobs.mark_rendered(database, [("sub_1", "2026-11-16")], START)
+    to_come = {"period": "2026-11-23", "occurrence": "2026-11-30", "due_at": START + timedelta(days=6)}
+    planned = {"$set": {"state": "rendered", **to_come}, "$unset": {"on_demand": "", "requested_by": ""}}
+    database.jobs.update_one({}, planned)
+    found = list(database.jobs.find())
+    ledger.plan_deliveries(database, found, subscriptions.records_by_id(database, ["sub_1"]), START)
+    rows = list(delivery_records(database).find())
+    assert ledger.follow(database, rows, {row["_id"]: "b@example.org" for row in rows}, START) == len(rows)
+    lifecycle.change(database, weekly, {"schedule": Schedule(cadence="weekly", time="23:00")}, START, "UTC")
+    due = {job["_id"]: job["due_at"] for job in database.jobs.find()}
+    assert {row["job"]: row["due_at"] for row in database.deliveries.find()} == due
+    assert set(due.values()) == {datetime(2026, 11, 30, 23, 0, tzinfo=UTC)}
 
 
 def test_the_whole_report_follows_one_with_omissions_once(database: Database, weekly: Subscription) -> None:

@@ -183,7 +183,11 @@ def _take_in_by_address(database: Database, event: _Event, now: datetime) -> str
 
 def _apply(database: Database, event: _Event, delivery: DeliveryRecord, now: datetime) -> str:
     known = is_known(database, event.id)
-    moved = apply_evidence(database, delivery["_id"], event.state, event.at, _fields(event, delivery))
+    # What a former mailbox of its user refused says nothing of the one that it goes to now.
+    elsewhere = event.state is DeliveryState.BOUNCED and _left_behind(event, delivery) is not None
+    moved = not elsewhere and apply_evidence(
+        database, delivery["_id"], event.state, event.at, _fields(event, delivery)
+    )
     if moved:
         settle_jobs(database, [delivery["job"]], now)
     # A known event repeated must not undo a person's lifting.
@@ -200,9 +204,16 @@ def _apply(database: Database, event: _Event, delivery: DeliveryRecord, now: dat
 def _suppress(database: Database, event: _Event, delivery: DeliveryRecord, now: datetime) -> bool:
     """The address as the ledger has it, never as the event does; in the organisation that wrote to it."""
     reason = f"{event.kind}: {event.reason}".rstrip(": ")
-    return suppress_address(
-        database, delivery["organisation"], delivery["recipient"], reason, now, delivery["_id"]
-    )
+    address = _left_behind(event, delivery) or delivery["recipient"]
+    return suppress_address(database, delivery["organisation"], address, reason, now, delivery["_id"])
+
+
+def _left_behind(event: _Event, delivery: DeliveryRecord) -> str | None:
+    """The mailbox the event speaks of, where the delivery was to go there first and was moved since."""
+    address = mailbox(event.address) if event.address else ""
+    if address == delivery["recipient"] or address not in delivery.get("moved_from", ()):
+        return None
+    return address
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 
 from reporting_pipeline.delivery.channels.deliverer import open_deliverer
 from reporting_pipeline.delivery.message import one_line
@@ -47,10 +48,18 @@ def ask_new(
 
 
 def tell_old(
-    database: Database, settings: Settings, organisation: str, address: str, now: datetime, *, done: bool
+    database: Database,
+    settings: Settings,
+    organisation: str,
+    address: str,
+    now: datetime,
+    *,
+    done: bool,
+    once: str = "",
 ) -> bool:
     """Tell the old address that another was asked for, or (`done`) confirmed. Whether a mail took it there.
 
+    Told again for the same `once`, it is the same mail, by its Message-ID.
     What stops it from being told (it bounced, the channel is halted) is no reason to keep the change back.
     """
     person = {"_id": "", "organisation": organisation, "email": address}
@@ -59,7 +68,9 @@ def tell_old(
     subject = (
         "Your reports go to another address now" if done else "Another address was asked for your reports"
     )
-    error = _send(settings, "address_told", organisation, address, {"subject": subject, "done": done}, now)
+    context = {"subject": subject, "done": done}
+    identifier = f"dlv_{sha256(once.encode()).hexdigest()[:24]}" if once else None
+    error = _send(settings, "address_told", organisation, address, context, now, identifier)
     if error is not None:
         _log.warning("the former address of somebody could not be told of the change: %s", error)
     return error is None
@@ -72,9 +83,10 @@ def _send(
     address: str,
     context: Mapping[str, object],
     now: datetime,
+    identifier: str | None = None,
 ) -> str | None:
     """What went wrong; None when the channel took it."""
-    message = mail.write(settings, template, organisation, address, context, now)
+    message = mail.write(settings, template, organisation, address, context, now, identifier)
     try:
         deliverer = open_deliverer(settings)
     except ValueError:

@@ -48,9 +48,13 @@ def write(
     address: str,
     context: Mapping[str, Any],
     now: datetime,
+    identifier: str | None = None,
 ) -> Message:
-    """The message of a notice, from the templates `<template>.txt.j2` and `<template>.html.j2`."""
-    identifier = new_delivery_id()
+    """The message of a notice, from the templates `<template>.txt.j2` and `<template>.html.j2`.
+
+    `identifier` is the id of one that may have to be sent again; without it the message is a new one.
+    """
+    identifier = identifier or new_delivery_id()
     filled = {"brand": one_line(settings.email_from_name, 60), **context}
     return Message(
         delivery=identifier,

@@ -23,7 +23,7 @@ from reporting_pipeline import tracing
 from reporting_pipeline.delivery.channels.channel import Sender
 from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import ATTACH_BELOW, Message
-from reporting_pipeline.delivery.rights import Context, load_context, refusal_of
+from reporting_pipeline.delivery.rights import Context, load_context, moved_to, refusal_of
 from reporting_pipeline.delivery.sender.report_message import compose
 from reporting_pipeline.domain.deliveries import (
     Channel,
@@ -39,7 +39,7 @@ from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.alerts import raise_alert
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.metrics import error_kind
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, delivery_records, find_any
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.suppressions import suppress_address
 from reporting_pipeline.stores.token_buckets import take
@@ -152,7 +152,7 @@ def deliver_at_once(
 
 def _deliver_drawn(run: _Run, drawn: Sequence[DeliveryRecord]) -> Iterator[DeliveryOutcome]:
     """Everything of one draw; an error of the database itself ends the run, nothing else does."""
-    context = load_context(run.database, drawn)
+    drawn, context = _where_their_users_are(run, drawn)
     ledger.jobs_begin(run.database, context.jobs.values())
     by_channel: dict[str, list[DeliveryRecord]] = defaultdict(list)
     for record in drawn:
@@ -168,6 +168,21 @@ def _deliver_drawn(run: _Run, drawn: Sequence[DeliveryRecord]) -> Iterator[Deliv
         yield from _deliver_channel(run, Channel(name), sender, records, context)
     ledger.settle_jobs(run.database, (record["job"] for record in drawn), run.now())
     run.deliverer.failpoint("worker.jobs_settled")
+
+
+def _where_their_users_are(
+    run: _Run, drawn: Sequence[DeliveryRecord]
+) -> tuple[Sequence[DeliveryRecord], Context]:
+    """What was drawn, with the records around it; what a user of another address by now is to get, moved."""
+    context = load_context(run.database, drawn)
+    moved = {record["_id"]: to for record in drawn if (to := moved_to(record, context)) is not None}
+    if not moved:
+        return drawn, context
+    ledger.follow(run.database, [record for record in drawn if record["_id"] in moved], moved, run.now())
+    run.deliverer.failpoint("worker.moved")
+    waiting = {"state": DeliveryState.PENDING.value}
+    again = list(find_any(delivery_records(run.database), "_id", (one["_id"] for one in drawn), waiting))
+    return again, load_context(run.database, again)
 
 
 def _deliver_channel(
@@ -232,6 +247,8 @@ def _check(
         refusal = refusal_of(record, context)
         if refusal is None:
             allowed.append(record)
+            continue
+        if refusal.waits:  # who draws it next sees why, and mends it
             continue
         cause = ledger.FOR_RIGHTS if refusal.of_rights else None
         if ledger.suppress(run.database, record, refusal.reason, run.now(), cause):

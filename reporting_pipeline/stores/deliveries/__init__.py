@@ -2,9 +2,9 @@
 
     pending --begin--> sending --settle--> sent | pending | failed | unknown
 
-`plan` adds records, `draw` begins them, `settle` writes what became of them and of their jobs, `recover`
-brings back what a dead worker held, `channels` keeps what is halted or paused. Sending itself is not
-here: it is the package `delivery`.
+`plan` adds records, `moved` gives them their user's new address, `draw` begins them, `settle` writes what
+became of them and of their jobs, `recover` brings back what a dead worker held, `channels` keeps what is
+halted or paused. Sending itself is not here: it is the package `delivery`.
 
 Beginning one counts `attempt` up; only the holder of that number may write what became of it.
 `next_attempt_at` is the one time that matters: when a pending one is due, when a sending one expires,
@@ -26,6 +26,7 @@ from reporting_pipeline.stores.deliveries.draw import (
     due_filter,
     postpone,
 )
+from reporting_pipeline.stores.deliveries.moved import follow, move_waiting
 from reporting_pipeline.stores.deliveries.plan import (
     Target,
     add_delivery,
@@ -66,9 +67,11 @@ __all__ = [
     "deliveries_stand",
     "due_cadences",
     "due_filter",
+    "follow",
     "halt_channel",
     "halted_channels",
     "jobs_begin",
+    "move_waiting",
     "new_delivery",
     "new_delivery_id",
     "pause_channel",

@@ -96,9 +96,32 @@ def _plan(
         finish_jobs(database, [job_id], JobState.FAILED, reason, now)
     for reason, ids in left.items():
         finish_jobs(database, ids, JobState.SKIPPED, reason, now)
-    # Nothing is looked up before: nearly all are new, and the unique index knows the others.
+    # Hardly anything is looked up before: nearly all are new, and the unique index knows the others.
+    fresh = _without_those_sent_before_a_move(database, fresh, users)
     hold_after_restore(database, fresh)
     return insert_missing(delivery_records(database), fresh)
+
+
+def _without_those_sent_before_a_move(
+    database: Database, fresh: list[DeliveryRecord], users: Mapping[str, Record]
+) -> list[DeliveryRecord]:
+    """Without what its user has, or was to have, at an address of before: planned anew it would go twice."""
+    former = {
+        user: [mailbox(str(each)) for each in record["former_emails"]]
+        for user, record in users.items()
+        if record.get("former_emails")
+    }
+    concerned = [one for one in fresh if one["user"] in former and one["channel"] == Channel.EMAIL]
+    if not concerned:
+        return fresh
+    jobs = {one["job"] for one in concerned}
+    mails = {"channel": Channel.EMAIL.value, "user": {"$in": sorted(former)}}
+    had = {
+        (row["job"], row["user"])
+        for row in find_any(delivery_records(database), "job", jobs, mails)
+        if row["recipient"] in former[str(row["user"])]
+    }
+    return [one for one in fresh if one["channel"] != Channel.EMAIL or (one["job"], one["user"]) not in had]
 
 
 def _stopped(job: JobRecord, subscription: Record) -> str | None:
@@ -227,5 +250,6 @@ def _users_of(
             if entry.get("type") == "user":
                 wanted.add(entry.get("value"))
     return {
-        user["_id"]: user for user in find_any(database.users, "_id", map(str, wanted), None, {"email": 1})
+        user["_id"]: user
+        for user in find_any(database.users, "_id", map(str, wanted), None, {"email": 1, "former_emails": 1})
     }
