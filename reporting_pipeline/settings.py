@@ -32,6 +32,7 @@ LOCAL_SECRET = "local-development-secret-not-for-production"  # noqa: S105 - ref
 #: Words of secrets that were printed somewhere to be replaced.
 PUBLISHED = ("changeme", "change-me", "change_me", "example", "not-for-production", "placeholder", "password")
 SECRET_LENGTH = 32
+DEADLINES = ("daily_deadline", "weekly_deadline", "monthly_deadline")
 SECRET_LETTERS = 10  # different ones: `openssl rand -hex 32` has 13 or more
 LONGEST_WAIT = 1_440  # minutes between two attempts
 ENV_FILE = Path(".env")
@@ -135,6 +136,9 @@ class Settings(BaseSettings):
     daily_opens: str = Field("5 0 * * *", validation_alias=_env("REPORTING_DAILY_OPENS"))
     weekly_opens: str = Field("5 0 * * 1", validation_alias=_env("REPORTING_WEEKLY_OPENS"))
     monthly_opens: str = Field("5 0 1 * *", validation_alias=_env("REPORTING_MONTHLY_OPENS"))
+    daily_deadline: str = Field("0 6 * * *", validation_alias=_env("REPORTING_DAILY_DEADLINE"))
+    weekly_deadline: str = Field("0 6 * * 1", validation_alias=_env("REPORTING_WEEKLY_DEADLINE"))
+    monthly_deadline: str = Field("0 6 1 * *", validation_alias=_env("REPORTING_MONTHLY_DEADLINE"))
     sensor_interval_seconds: int = Field(
         10, ge=1, le=600, validation_alias=_env("REPORTING_SENSOR_INTERVAL_SECONDS")
     )
@@ -237,7 +241,7 @@ class Settings(BaseSettings):
     def _absolute_home(cls, value: Path) -> Path:
         return value.expanduser().resolve()
 
-    @field_validator("daily_opens", "weekly_opens", "monthly_opens")
+    @field_validator("daily_opens", "weekly_opens", "monthly_opens", *DEADLINES)
     @classmethod
     def _a_cron(cls, value: str) -> str:
         try:

@@ -75,7 +75,7 @@ def test_the_definitions_load_in_a_fresh_process_without_a_server_or_a_warning()
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) == 2 + 3 * 6, "two sources, and six assets of each cadence"
+    assert int(done.stdout) == 2 + 3 * 7, "two sources, and seven assets of each cadence"
 
 
 def test_without_a_server_in_the_settings_the_definitions_say_what_to_do() -> None:

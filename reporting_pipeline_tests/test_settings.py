@@ -236,6 +236,7 @@ def test_a_mapping_is_taken_alone(folder: Path) -> None:
         ("REPORTING_RETENTION_DAYS", "1"),
         ("REPORTING_EMAIL_BACKEND", "pigeon"),
         ("REPORTING_WEEKLY_OPENS", "every monday"),
+        ("REPORTING_MONTHLY_DEADLINE", "on the first"),
         ("REPORTING_SOURCE_URL", "https://github.com/acme/reports"),
         ("REPORTING_SOURCE_URL", "https://github.com/acme/reports/tree/"),
         ("REPORTING_SOURCE_URL", "javascript://github.com/acme/reports/tree/main"),

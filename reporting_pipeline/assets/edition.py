@@ -7,12 +7,14 @@ MongoDB documents, S3 files
     -> trial_status       period x trial, where a report stands on the trial so far
       -> subscriber_reports   period x subscription
         -> report_emails      period x subscription, external
+        -> edition            one a cadence, external: with the deadline
 """
 
 from dagster import AssetsDefinition, AssetSpec
 
 from reporting_pipeline.assets.datasets import trial_dataset_asset
 from reporting_pipeline.assets.documents import documents_asset
+from reporting_pipeline.assets.edition_marker import edition_spec
 from reporting_pipeline.assets.emails import report_emails_spec
 from reporting_pipeline.assets.media import trial_media_asset
 from reporting_pipeline.assets.reports import subscriber_reports_asset
@@ -52,4 +54,5 @@ def edition_assets(scope: Scope) -> list[AssetsDefinition | AssetSpec]:
         trial_status_asset(scope),
         subscriber_reports_asset(scope),
         report_emails_spec(scope),
+        edition_spec(scope),
     ]

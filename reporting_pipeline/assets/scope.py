@@ -27,6 +27,7 @@ FETCH, AGGREGATE, RENDER, NOTIFY = "fetch", "aggregate", "render", "notify"
 DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA = "documents", "trial_dataset", "trial_media"
 TRIAL_STATUS = "trial_status"
 SUBSCRIBER_REPORTS, REPORT_EMAILS = "subscriber_reports", "report_emails"
+EDITION = "edition"
 
 #: Raise it when reports look or count differently: every report is then made again when asked for.
 REPORT_CODE_VERSION = "4"

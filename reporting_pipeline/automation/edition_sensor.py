@@ -18,6 +18,7 @@ from dagster import (
 )
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from reporting_pipeline.assets.edition_marker import report_standing_editions
 from reporting_pipeline.assets.scope import AGGREGATE, FETCH, RENDER, Scope
 from reporting_pipeline.automation.control import Controller, TrialStates
 from reporting_pipeline.domain.editions import Edition
@@ -30,7 +31,7 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.audit import anchor_when_due
 from reporting_pipeline.stores.away import AWAY, away
 from reporting_pipeline.stores.documents import trials_of
-from reporting_pipeline.stores.editions import keep_counts, open_editions, set_state
+from reporting_pipeline.stores.editions import keep_counts, note_reports_stand, open_editions, set_state
 from reporting_pipeline.stores.jobs import (
     any_in,
     pending_subscriptions,
@@ -38,6 +39,7 @@ from reporting_pipeline.stores.jobs import (
     subscriptions_of,
     with_omissions,
 )
+from reporting_pipeline.stores.jobs.reads import short_of_a_whole_report
 from reporting_pipeline.stores.lifecycle import end_failed, serve_without_edition
 from reporting_pipeline.stores.mongo import Database
 
@@ -83,6 +85,7 @@ def edition_sensor(
                 context.log.warning(f"edition {edition.id} waits: {away(error)}")
             except Exception:  # one edition's trouble must not hold up the others
                 context.log.exception(f"edition {edition.id} could not be advanced")
+        report_standing_editions(database, context.instance, scopes, now)
         _anchor(context, database, objects, now)
         if not requested:
             yield SkipReason(f"{len(editions)} open editions, nothing to ask for")
@@ -133,14 +136,19 @@ def advance(
     if settled:
         look_for_pending = is_counted or not controller.stage_under_way(RENDER)
         requests += _report_requests(controller, database, edition, states, look_for_pending)
-    if (
-        not requests
-        and settled
-        and _nothing_under_way(controller)
-        and not any_in(database, edition.id, _OPEN)
-    ):
-        _close(database, edition, states, now)
+    if not requests and settled and _nothing_under_way(controller):
+        if edition.reports_stand_at is None and _reports_stand(database, edition):
+            keep_counts(database, edition.id, now)
+            note_reports_stand(database, edition.id, now)
+        if not any_in(database, edition.id, _OPEN):
+            _close(database, edition, states, now)
     return requests
+
+
+def _reports_stand(database: Database, edition: Edition) -> bool:
+    """Whether no report of the edition is still to be made, and none could not be."""
+    to_make = any_in(database, edition.id, (JobState.PENDING, JobState.PROCESSING))
+    return not to_make and not short_of_a_whole_report(database, [edition.id]).failed
 
 
 def _count(database: Database, edition: Edition, now: datetime) -> bool:

@@ -37,11 +37,18 @@ class Edition(BaseModel):
     reason: str = ""  # why it failed, for a person
     counts: dict[str, int] = Field(default_factory=dict)  # jobs by state
     counted_at: datetime | None = None  # UTC
+    reports_stand_at: datetime | None = None  # UTC, when each first stood or was needed no more
     started_at: datetime | None = None  # UTC, when an outside worker began
     result: dict[str, Any] = Field(default_factory=dict)  # what an outside worker reported
     path: str | None = None  # key of the file that an outside worker made
     sending_at: datetime | None = None  # UTC, when its result started the sending
     trace: str = ""  # W3C traceparent of who opened it; "" where nothing is traced
+
+    def stood_at(self) -> datetime | None:
+        """Since when every report of it stands; None while one does not. UTC."""
+        if self.reports_stand_at is None and self.state is EditionState.COMPLETED:
+            return self.state_at or self.opened_at  # an outside worker's, or from before this was noted
+        return self.reports_stand_at
 
 
 def edition_id(cadence: Cadence, period: str) -> str:

@@ -177,6 +177,13 @@ def keep_counts(database: Database, edition: str, now: datetime) -> dict[str, in
     return dict(counts)
 
 
+def note_reports_stand(database: Database, edition: str, now: datetime) -> None:
+    """Every report of the edition stands; the first time since its last opening is kept."""
+    database.editions.update_one(
+        {"_id": edition, "reports_stand_at": None}, {"$set": {"reports_stand_at": now}}
+    )
+
+
 def set_started(database: Database, edition: str, now: datetime) -> Edition:
     """An outside worker has begun: a failed edition is open again. Saying it again changes nothing.
 
@@ -277,6 +284,7 @@ def _open_again(database: Database, edition: str, opened_by: str, now: datetime)
                 "reopened_at": now,
                 "reopened_by": opened_by,
                 "reason": "",
+                "reports_stand_at": None,
                 "started_at": None,
                 "sending_at": None,
             },

@@ -68,6 +68,7 @@ def test_who_subscribes_during_an_edition_gets_it_and_who_is_due_later_gets_it_t
     assert crank.mailed() == EVERYBODY
     assert crank.edition_state() == "open"
     assert crank.jobs()["sub_later"]["state"] == "rendered", "rendered in bulk, sent at its time"
+    assert len(crank.materializations("edition")) == 1, "every report stands, whenever it is sent"
     crank.clock.forward(hours=3)
     crank.subscribe("late", Filters(trials=("T-GAMMA",)), made=crank.clock.at)
     crank.settle()
@@ -79,6 +80,9 @@ def test_who_subscribes_during_an_edition_gets_it_and_who_is_due_later_gets_it_t
     crank.settle()
     assert crank.mailed() == sorted([*EVERYBODY, "late@example.org", "later@example.org"])
     assert crank.edition_state() == "completed"
+    crank.cursors.clear()  # a daemon that begins anew
+    crank.sensor("edition_sensor")
+    assert len(crank.materializations("edition")) == 1, "told once"
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -71,11 +71,13 @@ def test_a_trial_that_cannot_be_used_is_left_out_and_the_whole_report_follows_wh
     assert [(one["trial"], one["part"]) for one in jobs["sub_all"]["omissions"]] == [("T-BETA", "trial")]
     assert "T-BETA" in " ".join(page_texts(crank.report_bytes("sub_all")))
     assert crank.edition_state() == "open"
+    assert crank.materializations("edition") == [], "a report of it does not stand"
 
     crank.arrive(usual_documents("T-BETA", crank.period())[1] | {"_id": document_id("T-BETA", "mended")})
     crank.clock.forward(hours=1)
     crank.settle()
     assert crank.mailed() == sorted([*OTHERS, "all@example.org", "all@example.org", "beta@example.org"])
+    assert len(crank.materializations("edition")) == 1
     whole = [job for job in crank.jobs_by_id().values() if job.get("follows")]
     assert [(job["subscription"], job["state"], job["omissions"]) for job in whole] == [
         ("sub_all", "completed", [])
