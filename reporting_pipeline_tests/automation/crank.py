@@ -36,6 +36,7 @@ from dagster import (
     build_sensor_context,
 )
 
+import reporting_pipeline.warm  # noqa: F401 - a module that is imported later would ask the machine
 from reporting_pipeline.automation.subscription_sync import synchronize
 from reporting_pipeline.automation.tags import RANGE_END, RANGE_START
 from reporting_pipeline.definitions import build_defs
