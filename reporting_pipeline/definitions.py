@@ -53,7 +53,7 @@ def build_defs(
         warnings.simplefilter("ignore", BetaWarning)
         scopes = {cadence: Scope(cadence, settings, built_at) for cadence in Cadence}
         stages = [job for scope in scopes.values() for job in stage_jobs(scope)]
-        agreement = reconciliation_check()
+        agreement = reconciliation_check(settings)
         retention, reconciliation = retention_job(settings), reconciliation_job(agreement)
         confirmation = confirmation_job(settings)
         deliveries = [delivery_job(scope, delivery_job_name(cadence)) for cadence, scope in scopes.items()]

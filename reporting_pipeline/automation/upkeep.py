@@ -74,6 +74,7 @@ def retention_job(settings: Settings) -> JobDefinition:
         objects: ObjectStoreResource,
     ) -> Output[None]:
         from reporting_pipeline.operations.retention.run import retain
+        from reporting_pipeline.usecases.keeping import SCHEDULE, note_deleted
 
         report = retain(
             mongo.database(),
@@ -84,6 +85,9 @@ def retention_job(settings: Settings) -> JobDefinition:
             instance=context.instance,
             only=config.only,
         )
+        if not report.dry_run:
+            home = settings.organisation
+            note_deleted(mongo.database(), report.deleted, SCHEDULE, home, report.at)
         for one in report.removed:
             context.log.info(f"{one.kind}: {one.as_record()}")
         deleted = f"{sum(one.records for one in report.removed):,} records"
@@ -149,7 +153,7 @@ class ReconciliationConfig(Config):
     hashes: bool = Field(default=False, description="Compare SHA-256, too: a request for each object.")
 
 
-def reconciliation_check() -> AssetChecksDefinition:
+def reconciliation_check(settings: Settings) -> AssetChecksDefinition:
     """Holds records and bucket against each other. With `mending: false` it only says what differs."""
 
     @asset_check(
@@ -167,6 +171,7 @@ def reconciliation_check() -> AssetChecksDefinition:
         objects: ObjectStoreResource,
     ) -> AssetCheckResult:
         from reporting_pipeline.operations.reconciliation.run import reconcile
+        from reporting_pipeline.usecases.keeping import SCHEDULE, note_mended
 
         findings = reconcile(
             mongo.database(),
@@ -176,6 +181,9 @@ def reconciliation_check() -> AssetChecksDefinition:
             inventory=config.inventory,
             hashes=config.hashes,
         )
+        if config.mending:
+            home, mended = settings.organisation, findings.mended.total()
+            note_mended(mongo.database(), mended, SCHEDULE, home, findings.at)
         context.log.info(f"{findings.names} names, {findings.objects} objects; left: {dict(findings.left)}")
         return AssetCheckResult(
             passed=not findings.for_a_person,

@@ -166,6 +166,16 @@ def sign_out(form: OwnForm, visitor: Person, parts: Parts, cookies: Jar) -> Resp
     if form.has("everywhere"):
         sessions.end_sessions_of(parts.database, visitor.user.id)
     sessions.end_session(parts.database, visitor.session.id)
+    user = visitor.user
+    audit.record(
+        parts.database,
+        audit.Action.SIGNED_OUT,
+        user.id,
+        user.id,
+        parts.now,
+        organisation=user.organisation,
+        details={"everywhere": form.has("everywhere")},
+    )
     answer = RedirectResponse("/console/sign-in", 303)
     cookies.clear(answer)
     return answer

@@ -114,12 +114,20 @@ class Action(StrEnum):
     DOCUMENT_DOWNLOADED = "document.downloaded"
     ACCESS_REFUSED = "access.refused"
     SIGNED_IN = "signed.in"
+    SIGNED_OUT = "signed.out"
     ADDRESS_ASKED = "address.asked"
     ADDRESS_CONFIRMED = "address.confirmed"
     SUPPRESSION_LIFTED = "suppression.lifted"
     CHANNEL_RESUMED = "channel.resumed"
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_VERIFIED = "audit.verified"
+    RETENTION_DELETED = "retention.deleted"
+    RECORDS_MENDED = "records.mended"
+    BACKUP_TAKEN = "backup.taken"
+    BACKUP_RESTORED = "backup.restored"
+    HELD_DECIDED = "held.decided"  # after a restore: sent, or taken as sent
+    DATABASE_MIGRATED = "database.migrated"
+    BUCKET_RULES_WRITTEN = "bucket_rules.written"
 
 
 class _Batch:

@@ -102,6 +102,8 @@ def _register(database: Database, source: Source, trial: str, options: ImportOpt
     }
     if not options.dry_run:
         trials.add_trial(database, record)
+        subject, home = audit.named(trial), options.organisation
+        audit.record(database, audit.Action.TRIAL_CREATED, ACTOR, subject, options.now, organisation=home)
     return "registered"
 
 

@@ -15,10 +15,12 @@ from reporting_pipeline.operations.backup.drill import RECOVERY_POINT, RECOVERY_
 from reporting_pipeline.operations.backup.restore import read_manifest, restore_backup, verify_backup
 from reporting_pipeline.operations.backup.take import take_backup
 from reporting_pipeline.operations.backup.vault import backup_key, open_place
-from reporting_pipeline.stores.deliveries.settle import settle_jobs
+from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
-from reporting_pipeline.stores.restores import held_deliveries, learn_what_was_sent, release_held
+from reporting_pipeline.stores.restores import held_deliveries, learn_what_was_sent
+from reporting_pipeline.usecases.keeping import COMMAND, decide_held, note
 
 console = Console()
 app = typer.Typer(no_args_is_help=True, help="Encrypted backups of the database.")
@@ -32,7 +34,10 @@ def take(target: Target) -> None:
     with plain_errors():
         stores = open_stores()
         key, place = backup_key(stores.settings), open_place(target, stores.settings)
-        manifest = take_backup(stores.database, stores.objects, place, key, datetime.now(UTC))
+        now, home = datetime.now(UTC), stores.settings.organisation
+        manifest = take_backup(stores.database, stores.objects, place, key, now)
+        details = {"records": sum(manifest.records.values())}
+        note(stores.database, Action.BACKUP_TAKEN, manifest.backup, COMMAND, home, now, details)
         moment = "of one moment" if manifest.snapshot else "each collection as it was read"
         console.print(
             f"{manifest.backup}: {sum(manifest.records.values()):,} records ({moment}), "
@@ -62,7 +67,11 @@ def restore(target: Target, backup: Name = None) -> None:
             settings.mongodb_database, codec_options=CodecOptions(tz_aware=True)
         )
         key, place = backup_key(settings), open_place(target, settings)
-        done = restore_backup(database, place, key, datetime.now(UTC), backup, open_object_store(settings))
+        now = datetime.now(UTC)
+        done = restore_backup(database, place, key, now, backup, open_object_store(settings))
+        details = {"records": done.records, "held": done.held}
+        action, name = Action.BACKUP_RESTORED, done.manifest.backup
+        note(database, action, name, COMMAND, settings.organisation, now, details)
         console.print(f"{done.records:,} records of {done.manifest.at} stand again", highlight=False)
         console.print(f"{done.held:,} deliveries are held: `reporting-pipeline backup held`")
         if done.missing_objects:
@@ -117,6 +126,12 @@ def release(
     """Decide over what is held after a restore."""
     with plain_errors():
         stores, now = open_stores(), datetime.now(UTC)
-        jobs = release_held(stores.database, send=send, edition=edition, now=now)
-        settle_jobs(stores.database, jobs, now)
+        jobs = decide_held(
+            stores.database,
+            send=send,
+            edition=edition,
+            actor=COMMAND,
+            home=stores.settings.organisation,
+            now=now,
+        )
         console.print(f"the deliveries of {len(jobs):,} jobs are released")

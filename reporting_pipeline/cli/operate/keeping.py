@@ -13,8 +13,10 @@ from rich.table import Column, Table
 from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.retention.rules import retention_days
+from reporting_pipeline.stores.audit import Action, named
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules, write_rules
 from reporting_pipeline.stores.holds import Kind, holds, lift_hold, place_hold
+from reporting_pipeline.usecases.keeping import COMMAND, note, note_deleted
 
 console = Console()
 hold_app = typer.Typer(no_args_is_help=True, help="Reports that no rule deletes: legal hold, critical.")
@@ -42,6 +44,9 @@ def retention(
                 instance=instance,
                 only=only or (),
             )
+        if not dry_run:
+            home = stores.settings.organisation
+            note_deleted(stores.database, report.deleted, COMMAND, home, report.at)
         table = Table("kind", "records", "objects", "files", "MB", "kept although past its time", "error")
         for one in report.removed:
             kept = ", ".join(f"{count} ({reason})" for reason, count in sorted(one.kept.items()))
@@ -100,6 +105,10 @@ def bucket_rules(
         wanted = wanted_rules(stores.settings, retention_days(stores.settings))
         if write:
             write_rules(stores.objects, wanted)
+            bucket, home = stores.objects.bucket, stores.settings.organisation
+            note(
+                stores.database, Action.BUCKET_RULES_WRITTEN, named(bucket), COMMAND, home, datetime.now(UTC)
+            )
         problems = rule_problems(wanted, standing_rules(stores.objects))
         for problem in problems:
             console.print(problem, highlight=False, soft_wrap=True)

@@ -12,8 +12,10 @@ from rich.markup import escape
 from reporting_pipeline.cli.operate.stores import deployment_settings, named_mongodb
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.migrations import Move, migrate, moves
+from reporting_pipeline.stores.audit import Action
 from reporting_pipeline.stores.mongo import Database, prepare, unprepared_database
 from reporting_pipeline.stores.schema import is_new, schema_version
+from reporting_pipeline.usecases.keeping import COMMAND, note
 
 console = Console()
 ACTOR = "command line"
@@ -34,7 +36,7 @@ def migrate_command(
         if dry_run:
             _foretell(database, to)
         else:
-            _run(database, to)
+            _run(database, to, settings.organisation)
 
 
 def _foretell(database: Database, to: int | None) -> None:
@@ -49,15 +51,26 @@ def _foretell(database: Database, to: int | None) -> None:
         console.print(f"the database {database.name} is at migration {standing}: nothing to do")
 
 
-def _run(database: Database, to: int | None) -> None:
+def _run(database: Database, to: int | None, home: str) -> None:
     if is_new(database) and to is None:
         prepare(database)
         console.print(f"the database {database.name} is made new, at migration {schema_version(database)}")
         return
+    standing = schema_version(database)
+    back = bool(moves(standing, to)) and moves(standing, to)[0].back
+    if back:  # while this version's log is what stands
+        _note(database, standing, to, home)
     done = migrate(database, lambda: datetime.now(UTC), ACTOR, to)
+    if done and not back:
+        _note(database, standing, schema_version(database), home)
     for moved in done:
         console.print(_line(moved.move, f": {moved.changed} records changed"))
     console.print(f"the database {database.name} is at migration {schema_version(database)}")
+
+
+def _note(database: Database, before: int, to: int | None, home: str) -> None:
+    details = {"from": before, "to": to}
+    note(database, Action.DATABASE_MIGRATED, "schema", COMMAND, home, datetime.now(UTC), details)
 
 
 def _line(move: Move, more: str) -> str:

@@ -15,6 +15,7 @@ from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.reconciliation import run
 from reporting_pipeline.operations.reconciliation.findings import Findings
+from reporting_pipeline.usecases.keeping import COMMAND, note_mended
 
 console = Console()
 _NAMED = 10  # of each kind; the JSON names more
@@ -48,6 +49,9 @@ def reconcile(
             grace=timedelta(hours=grace_hours),
             hashes=hashes,
         )
+        if mend:
+            home = stores.settings.organisation
+            note_mended(stores.database, findings.mended.total(), COMMAND, home, findings.at)
         if as_json:
             typer.echo(json.dumps({"at": findings.at.isoformat(), **findings.as_record()}, indent=2))
         else:

@@ -50,6 +50,11 @@ class RetentionReport:
     def failed(self) -> list[Removed]:
         return [one for one in self.removed if one.error]
 
+    @property
+    def deleted(self) -> dict[str, int]:
+        """How many records, objects and files of each kind."""
+        return {one.kind: one.records + one.objects + one.files for one in self.removed}
+
 
 def retain(
     database: Database,

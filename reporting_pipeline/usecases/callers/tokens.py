@@ -16,7 +16,7 @@ from reporting_pipeline.domain.access import Role
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.domain.keyring import BARE, Keyring
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores import users
+from reporting_pipeline.stores import audit, users
 from reporting_pipeline.stores.mongo import Database
 
 LONGEST_TOKEN = timedelta(days=30)
@@ -75,6 +75,7 @@ def local_user(database: Database, settings: Settings, role: str, now: datetime)
     known = Role(role).value
     user_id = f"usr_local_{known}"
     if users.get_user(database, user_id) is None:
+        home = settings.organisation
         with suppress(users.AddressTaken):  # another call has just made it
             users.create_user(
                 database,
@@ -87,4 +88,5 @@ def local_user(database: Database, settings: Settings, role: str, now: datetime)
                 timezone=settings.timezone,
                 user_id=user_id,
             )
+            audit.record(database, audit.Action.USER_CREATED, "system", user_id, now, organisation=home)
     return user_id

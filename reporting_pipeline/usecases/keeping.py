@@ -1,0 +1,57 @@
+"""What keeps a deployment, with its row in the audit log: deletion, mending, backups, migrations, rules.
+
+The deeds are in `operations` and `stores`; this says what is noted of them, whoever began them. Rows stand
+in the log of the deployment's own organisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.deliveries import settle_jobs
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.restores import release_held
+
+COMMAND, SCHEDULE = "system", "schedule"
+
+
+def note_deleted(
+    database: Database, removed: Mapping[str, int], actor: str, home: str, now: datetime
+) -> None:
+    """Retention deleted so many records, objects and files of each kind; none is no row."""
+    counts = {kind: count for kind, count in sorted(removed.items()) if count}
+    if counts:
+        note(database, audit.Action.RETENTION_DELETED, "retention", actor, home, now, counts)
+
+
+def note_mended(database: Database, mended: int, actor: str, home: str, now: datetime) -> None:
+    """A reconciliation tagged orphans or forgot records of what is gone; none is no row."""
+    if mended:
+        note(database, audit.Action.RECORDS_MENDED, "reconciliation", actor, home, now, {"mended": mended})
+
+
+def decide_held(
+    database: Database, *, send: bool, edition: str | None, actor: str, home: str, now: datetime
+) -> list[str]:
+    """Decide over what a restore holds: send it, or take it as sent. Returns the jobs concerned."""
+    jobs = release_held(database, send=send, edition=edition, now=now)
+    settle_jobs(database, jobs, now)
+    details = {"send": send, "edition": edition or "all", "jobs": len(jobs)}
+    note(database, audit.Action.HELD_DECIDED, "restore", actor, home, now, details)
+    return jobs
+
+
+def note(
+    database: Database,
+    action: audit.Action,
+    subject: str,
+    actor: str,
+    home: str,
+    now: datetime,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """A row of `home`, the organisation of the deployment, whose log tells of what concerns all."""
+    audit.record(database, action, actor, subject, now, organisation=home, details=details)
