@@ -7,9 +7,10 @@ from math import isfinite
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import Column, Flow, Letterhead, Pair, Picture
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.palette import ACCENT, MUTED, rgb
 from reporting_pipeline.reports.request import ReportRequest
-from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text, tiles
+from reporting_pipeline.reports.sections import filter_rows, omission_text, tiles
 from reporting_pipeline.reports.types.base import ReportType
 
 _TRIALS_SHOWN = 10

@@ -23,6 +23,7 @@ from reporting_pipeline.domain.datasets import TABLES, open_columns
 from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports import wording
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.rows import (
@@ -35,7 +36,7 @@ from reporting_pipeline.reports.rows import (
     table_of_frame,
     table_of_listings,
 )
-from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
+from reporting_pipeline.reports.sections import filter_rows, omission_text
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 #: Excel and LibreOffice take the full-width signs for the plain ones.

@@ -17,10 +17,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import DEFLATE_LEVEL, entry, note_of, row_tables
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.rows import RowTable, is_text, mapped
-from reporting_pipeline.reports.sections import ReportContent
 
 VERSION = "1.1.0"
 

@@ -26,9 +26,9 @@ import pandas as pd
 
 from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import TABLE_NOTES, columns_of
 from reporting_pipeline.reports.request import ReportRequest
-from reporting_pipeline.reports.sections import ReportContent
 
 _NO_LISTINGS = ("key_figures", "site_activity", "findings", "omissions", "figure_documents", "what_changed")
 

@@ -12,10 +12,10 @@ from zipfile import ZIP_STORED, ZipFile
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import entry, row_tables
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.rows import RowTable
-from reporting_pipeline.reports.sections import ReportContent
 
 
 def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:

@@ -19,8 +19,8 @@ from reporting_pipeline.domain.participation import Progress
 from reporting_pipeline.languages import Words, words_of
 from reporting_pipeline.languages.marking import N_
 from reporting_pipeline.reports.blocks import Column, Flow, Pair, Tile
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.plain_tests import PLAIN_TESTS, plain_test
-from reporting_pipeline.reports.sections import ReportContent
 
 #: Rows of one table in a PDF; CSV and XLSX have them all.
 MOST_ROWS = 80

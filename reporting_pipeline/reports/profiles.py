@@ -11,15 +11,10 @@ from reporting_pipeline.domain.figures import TrialFigures, represented
 from reporting_pipeline.domain.look_first import LookFirst
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import Cell, Column, Flow, Pair
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.pdf import tables
 from reporting_pipeline.reports.pdf.layout import WIDTH
-from reporting_pipeline.reports.sections import (
-    EVENT_COLUMNS,
-    RESULT_COLUMNS,
-    ReportContent,
-    event_row,
-    result_row,
-)
+from reporting_pipeline.reports.sections import EVENT_COLUMNS, RESULT_COLUMNS, event_row, result_row
 from reporting_pipeline.reports.so_far import MOST_ROWS, last_day, status_of
 from reporting_pipeline.reports.swimmer import MOST_EVENTS, swimmer
 

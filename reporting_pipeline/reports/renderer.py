@@ -29,6 +29,7 @@ from reporting_pipeline.domain.subscriptions import Format, Subscription
 from reporting_pipeline.languages import words_of
 from reporting_pipeline.reports import csv, dataset_json, json, parquet, xlsx
 from reporting_pipeline.reports.blocks import Flow
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.cover import letterhead_of, shared_cover
 from reporting_pipeline.reports.html.document import HtmlBody, body_of, personal_head, whole_document
 from reporting_pipeline.reports.html.flow import HtmlFlow
@@ -38,7 +39,7 @@ from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts
 from reporting_pipeline.reports.pdf.layout import PageFlow
 from reporting_pipeline.reports.request import RenderedReport, ReportError, ReportRequest
 from reporting_pipeline.reports.restating import what_changed
-from reporting_pipeline.reports.sections import ReportContent, appendix
+from reporting_pipeline.reports.sections import appendix
 from reporting_pipeline.reports.types import report_type
 from reporting_pipeline.reports.types.base import ReportType
 

@@ -6,7 +6,7 @@ from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.domain.restatements import FigureChange
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import Cell, Column, Flow
-from reporting_pipeline.reports.sections import ReportContent
+from reporting_pipeline.reports.content import ReportContent
 
 _COLUMNS = (
     Column("Trial", 120, bold=True),

@@ -12,9 +12,9 @@ from reporting_pipeline.domain.figures import TrialFigures
 from reporting_pipeline.domain.trial_so_far import Followed, Measured, Outlier, SiteRate
 from reporting_pipeline.reports import plots, wording
 from reporting_pipeline.reports.blocks import Cell, Chart, Column, Flag, Flow, Pair, Tile
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.described import points
 from reporting_pipeline.reports.pdf.layout import WIDTH
-from reporting_pipeline.reports.sections import ReportContent
 
 MOST_ROWS = 60
 _ELSEWHERE = "the format data_listing holds every record"

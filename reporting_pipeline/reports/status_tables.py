@@ -14,7 +14,7 @@ import pandas as pd
 from reporting_pipeline.domain import look_first as rule
 from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.reports.sections import ReportContent
+from reporting_pipeline.reports.content import ReportContent
 
 Rows = Iterator[dict[str, Any]]
 

@@ -15,11 +15,12 @@ import xlsxwriter
 
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.reports import wording, xlsx_rows
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import TABLE_NOTES, note_of, restated_text, row_tables, tables_of
 from reporting_pipeline.reports.pdf.typesetting import clean
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.rows import CellNotes
-from reporting_pipeline.reports.sections import ReportContent, filter_rows, omission_text
+from reporting_pipeline.reports.sections import filter_rows, omission_text
 from reporting_pipeline.reports.xlsx_rows import cell_text, changed_rows
 
 #: Up to so many rows are written by XlsxWriter, with types and widths by cell.

@@ -12,11 +12,11 @@ import segno
 
 from reporting_pipeline.languages import ENGLISH, Words, words_of
 from reporting_pipeline.reports import wording
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.cover import trace_address
 from reporting_pipeline.reports.html.flow import ADDRESS, PERSONAL, HtmlFlow, attribute, told
 from reporting_pipeline.reports.pdf.qr import MASK
 from reporting_pipeline.reports.request import ReportRequest
-from reporting_pipeline.reports.sections import ReportContent
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from reporting_pipeline.languages import ENGLISH, Words, words_of
 from reporting_pipeline.reports import wording
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.cover import trace_address
 from reporting_pipeline.reports.palette import FAINT, INK, MUTED
 from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, Page, Personal
@@ -19,7 +20,6 @@ from reporting_pipeline.reports.pdf.structure import Content, Structure
 from reporting_pipeline.reports.pdf.surface import Surface
 from reporting_pipeline.reports.pdf.typesetting import clean, fit, wrap
 from reporting_pipeline.reports.request import ReportRequest
-from reporting_pipeline.reports.sections import ReportContent
 
 #: The square code stands in the title band, at its right end, on a white ground with the margin it needs.
 _CODE, _CODE_GROUND = 66.0, CODE_ROOM

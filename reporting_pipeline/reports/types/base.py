@@ -11,7 +11,7 @@ from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.parameters import Parameters
 from reporting_pipeline.reports.blocks import Flow
-from reporting_pipeline.reports.sections import ReportContent
+from reporting_pipeline.reports.content import ReportContent
 
 Section = Callable[[Flow, TrialFigures, ReportContent], None]
 

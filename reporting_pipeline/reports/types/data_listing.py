@@ -16,8 +16,8 @@ from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.parameters import Parameters
 from reporting_pipeline.reports import sections, wording
 from reporting_pipeline.reports.blocks import Column, Flow
+from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import columns_of
-from reporting_pipeline.reports.sections import ReportContent
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Rows of a trial in PDF and HTML; more are for a machine.
