@@ -11,6 +11,7 @@ first it is refused (VersionConflict), never merged in silence.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,14 +19,14 @@ from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
-from pymongo import ASCENDING, InsertOne, UpdateOne
+from pymongo import ASCENDING, InsertOne, UpdateMany, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription, name_key
 from reporting_pipeline.stores.index_pages import IndexPages
-from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed, update_any
+from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed, parts, update_any
 
 _log = logging.getLogger(__name__)
 
@@ -425,19 +426,26 @@ def due_subscriptions(
 def advance(database: Database, planned: Sequence[tuple[Subscription, datetime]], now: datetime) -> int:
     """Move `next_due_at` behind `now` for what was planned: (subscription, the next_due_at it had).
 
-    Bounded batches. A subscription whose schedule was changed meanwhile is left alone: the change
-    has set its own `next_due_at`. Returns how many moved.
+    One update in bounded lists for all that move alike, as those of one schedule do. A subscription whose
+    schedule was changed meanwhile is left alone: the change has set its own `next_due_at`. Returns how many
+    moved.
     """
     moved = 0
-    for start in range(0, len(planned), BATCH):
-        writes = [
-            UpdateOne(
-                {"_id": subscription.id, "version": subscription.version, "next_due_at": was_due_at},
-                {"$set": {"next_due_at": next_due_at(subscription, now)}},
-            )
-            for subscription, was_due_at in planned[start : start + BATCH]
-        ]
-        moved += database.subscriptions.bulk_write(writes, ordered=False).modified_count
+    alike: dict[tuple[int, datetime, datetime | None], list[str]] = defaultdict(list)
+    for subscription, was_due_at in planned:
+        alike[subscription.version, was_due_at, next_due_at(subscription, now)].append(subscription.id)
+    writes = [
+        UpdateMany(
+            {"_id": {"$in": some}, "version": version, "next_due_at": was_due_at},
+            {"$set": {"next_due_at": due_at}},
+        )
+        for (version, was_due_at, due_at), ids in alike.items()
+        for some in parts(ids)
+    ]
+    for start in range(0, len(writes), BATCH):
+        moved += database.subscriptions.bulk_write(
+            writes[start : start + BATCH], ordered=False
+        ).modified_count
     return moved
 
 

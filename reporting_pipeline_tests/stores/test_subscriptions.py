@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.embedded.servers import Endpoints
+from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.subscriptions import (
     SubscriptionEnded,
     SubscriptionExists,
@@ -40,6 +42,7 @@ from reporting_pipeline.stores.users import (
     save_organisation,
     user_by_address,
 )
+from reporting_pipeline_tests.stores.commands import CommandsSeen
 
 NOW = datetime(2026, 11, 23, 0, 5, tzinfo=UTC)
 
@@ -180,6 +183,30 @@ def test_only_what_is_due_is_looked_at_and_then_moves_on(database: Database) -> 
 
     assert due(database, NOW + timedelta(hours=6)) == []
     assert len(due(database, NOW + timedelta(hours=7))) == 5
+
+
+def test_each_moves_to_its_own_next_date_and_those_of_one_schedule_by_one_update(
+    database: Database, endpoints: Endpoints
+) -> None:
+    made = [
+        subscription(
+            f"sub_{hour}_{n:02}", schedule=Schedule(cadence="daily", time=f"{hour:02}:00"), version=n % 2 + 1
+        )
+        for hour in (8, 9)
+        for n in range(60)
+    ]
+    create_subscriptions(database, made, NOW - timedelta(days=1))
+    batch = list(due_subscriptions(database, NOW + timedelta(hours=12)))
+    seen = CommandsSeen()
+    with MongoClient[Record](endpoints.mongodb_uri, tz_aware=True, event_listeners=[seen]) as client:
+        assert advance(client.get_database(database.name), batch, NOW + timedelta(hours=12)) == 120
+
+    updates = [one for name, command in seen.seen if name == "update" for one in command["updates"]]
+    assert len(updates) == 4  # of two schedules, those of two versions
+    for one in made:
+        record = database.subscriptions.find_one({"_id": one.id})
+        assert record is not None
+        assert record["next_due_at"] == next_due_at(one, NOW + timedelta(hours=12)), one.id
 
 
 def test_the_due_scan_uses_its_index(database: Database) -> None:
