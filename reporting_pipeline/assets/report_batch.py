@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from threading import BoundedSemaphore
@@ -21,9 +21,9 @@ from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import (
     Made,
     PartitionFailed,
-    PartitionSkipped,
     StageTimes,
 )
+from reporting_pipeline.assets.report_orders import Order, Organisation, read_orders
 from reporting_pipeline.assets.report_spans import ReportSpans
 from reporting_pipeline.assets.scope import (
     DOCUMENTS,
@@ -36,12 +36,9 @@ from reporting_pipeline.assets.scope import (
 )
 from reporting_pipeline.assets.thumbnails import ThumbnailSource
 from reporting_pipeline.delivery.links.verification import verification_code, verification_prefix
-from reporting_pipeline.domain.access import User, may_receive, visible_trials
-from reporting_pipeline.domain.branding import UNBRANDED, Branding
+from reporting_pipeline.domain.branding import UNBRANDED
 from reporting_pipeline.domain.content_gate import (
     ASKED,
-    DEFAULT_POLICY,
-    DEFAULT_RELEASE,
     REFUSED,
     Release,
     concerning,
@@ -50,30 +47,25 @@ from reporting_pipeline.domain.content_gate import (
 from reporting_pipeline.domain.content_gate import Policy as GatePolicy
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
-from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.omissions import (
-    DEFAULT_ON_OMISSION,
     WHOLE_TRIAL,
     Omission,
     OnOmission,
-    on_omission_of,
 )
 from reporting_pipeline.domain.participation import Progress, progress_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.proof import manifest_of
 from reporting_pipeline.domain.restatements import Restated
-from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.domain.trial_keys import usable_trial_key
 from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer, shows_what_was_sent
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
-from reporting_pipeline.reports.types import REPORT_TYPES, spoken_to
+from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.stores.audit import Action, Event, record_many
 from reporting_pipeline.stores.dataset_keys import dataset_prefix
 from reporting_pipeline.stores.datasets import load_dataset
-from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.jobs import (
     mark_failed,
     mark_processing,
@@ -86,7 +78,7 @@ from reporting_pipeline.stores.jobs import (
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
-from reporting_pipeline.stores.organisations import branding_of, gate_of
+from reporting_pipeline.stores.organisations import branding_of
 from reporting_pipeline.stores.proof_keys import signing_keys
 from reporting_pipeline.stores.releases import decided_among
 from reporting_pipeline.stores.reports import (
@@ -98,8 +90,7 @@ from reporting_pipeline.stores.reports import (
     sent_reports,
 )
 from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, forget_result, results_of
-from reporting_pipeline.stores.subscriptions import records_by_id
-from reporting_pipeline.stores.users import all_organisations, users_by_id
+from reporting_pipeline.stores.users import all_organisations
 
 #: Datasets kept in memory at a time; partitions are worked in the order of their trials.
 DATASETS_KEPT = 8
@@ -110,39 +101,6 @@ NEED_STATUS = frozenset(kind.name for kind in REPORT_TYPES.values() if kind.need
 #: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
 STORING_AT_ONCE = 4
 WAITING_FILES = 64
-#: Rows that a report in a format of tables may have, where the organisation's record says nothing else.
-REPORT_ROWS = 5_000_000
-
-
-@dataclass(frozen=True)
-class _Order:
-    """What one subscription's report is made from."""
-
-    subscription: Subscription
-    owner: User
-    trials: tuple[str, ...]
-
-    def sites(self, trial: str) -> tuple[str, ...] | None:
-        """The sites of a trial that the report shows; None: all of them."""
-        return self.owner.entitlements.effective_sites(trial, self.subscription.filters.sites)
-
-    @property
-    def subject(self) -> str:
-        """Whose record alone the report shows; "" when it is not a participant's."""
-        own = self.owner.entitlements
-        return own.subject if own.own_record_only else ""
-
-    @property
-    def audience(self) -> Audience:
-        return self.owner.entitlements.audience
-
-    @property
-    def shown(self) -> list[Record]:
-        """What of its trials the report shows, as `reports` keeps it."""
-        sites = {trial: self.sites(trial) for trial in self.trials}
-        return [
-            {"trial": trial, "sites": None if some is None else list(some)} for trial, some in sites.items()
-        ]
 
 
 class ReportBatch:
@@ -153,13 +111,13 @@ class ReportBatch:
         database: Database,
         objects: ObjectStore,
         scope: Scope,
-        orders: Mapping[str, _Order],
+        orders: Mapping[str, Order],
         problems: Mapping[str, Exception],
         documents: Mapping[tuple[str, str], AssetResult],
         datasets: Mapping[tuple[str, str], AssetResult],
         media: Mapping[tuple[str, str], AssetResult],
         statuses: Mapping[tuple[str, str], AssetResult],
-        organisations: Mapping[str, "_Organisation"],
+        organisations: Mapping[str, "Organisation"],
         run_id: str,
         times: StageTimes,
         sent: Mapping[str, StoredReport],
@@ -210,12 +168,12 @@ class ReportBatch:
         times: StageTimes,
     ) -> "ReportBatch":
         ids = list({partition.subscription for partition in partitions})
-        orders, problems = _orders(database, ids)
+        orders, problems = read_orders(database, ids)
         trials = sorted({trial for order in orders.values() for trial in order.trials})
         periods = sorted({partition.period.key for partition in partitions})
         served = {order.subscription.organisation for order in orders.values()}
         organisations = {
-            record["_id"]: _Organisation.of(
+            record["_id"]: Organisation.of(
                 record, branding_of(record, objects) if record["_id"] in served else UNBRANDED
             )
             for record in all_organisations(database)
@@ -363,7 +321,7 @@ class ReportBatch:
             under_way=self._store(key, rendered),
         )
 
-    def _input(self, period: str, trial: str, order: _Order) -> Record:
+    def _input(self, period: str, trial: str, order: Order) -> Record:
         """What of one trial a report was made from, and where what has no other name lies."""
         place = (period, trial)
         found: Record = {
@@ -487,7 +445,7 @@ class ReportBatch:
             "console_url": self._scope.settings.public_url,
         }
 
-    def _request(self, partition: SubscriptionPartition, order: _Order) -> ReportRequest:
+    def _request(self, partition: SubscriptionPartition, order: Order) -> ReportRequest:
         one = order.subscription
         standing, omissions = self._usable(partition, order)
         return ReportRequest(
@@ -531,7 +489,7 @@ class ReportBatch:
         return dict(basis) if basis else None
 
     def _restated(
-        self, partition: SubscriptionPartition, order: _Order, trials: Sequence[str]
+        self, partition: SubscriptionPartition, order: Order, trials: Sequence[str]
     ) -> Restated | None:
         """What the report takes the place of, with as much of its data as is kept, as far as it is shown."""
         basis = self._basis(partition, trials)
@@ -597,12 +555,12 @@ class ReportBatch:
             )
         return self._known_progress[period.key, trial]
 
-    def _so_far(self, order: _Order, trials: Sequence[str]) -> list[str]:
+    def _so_far(self, order: Order, trials: Sequence[str]) -> list[str]:
         """Those of `trials` of which the report's type needs the trial so far."""
         return list(trials) if order.subscription.report_type in NEED_STATUS else []
 
     def _usable(
-        self, partition: SubscriptionPartition, order: _Order
+        self, partition: SubscriptionPartition, order: Order
     ) -> tuple[list[str], tuple[Omission, ...]]:
         """(trials that the report is made from, those it leaves out and why).
 
@@ -644,8 +602,8 @@ class ReportBatch:
             return reason
         return None
 
-    def _organisation(self, organisation: str) -> "_Organisation":
-        return self._organisations.get(organisation, _Organisation(organisation))
+    def _organisation(self, organisation: str) -> "Organisation":
+        return self._organisations.get(organisation, Organisation(organisation))
 
     def _follows_up(self, subscription: str) -> bool:
         order = self._orders.get(subscription)
@@ -655,69 +613,11 @@ class ReportBatch:
         return policy is OnOmission.SEND_AND_FOLLOW_UP
 
 
-@dataclass(frozen=True)
-class _Organisation:
-    """What reports ask of an organisation."""
-
-    name: str
-    on_omission: OnOmission = DEFAULT_ON_OMISSION
-    report_rows: int = REPORT_ROWS
-    content_gate: GatePolicy = DEFAULT_POLICY
-    release: Release = DEFAULT_RELEASE
-    branding: Branding = UNBRANDED
-
-    @classmethod
-    def of(cls, record: Record, branding: Branding) -> Self:
-        rows = record.get("report_rows")
-        return cls(
-            str(record.get("name", record["_id"])),
-            on_omission_of(record.get("on_omission")),
-            rows if isinstance(rows, int) and rows > 0 else REPORT_ROWS,
-            *gate_of(record),
-            branding=branding,
-        )
-
-
 def _refuse_untold(request: ReportRequest, rendered: RenderedReport) -> None:
     """A report that leaves a trial out and does not say so is not stored: its reader could not know."""
     untold = sorted(set(request.omissions) - set(rendered.omissions))
     if untold:
         raise PartitionFailed("; ".join(one.reason for one in untold), permanent=False)
-
-
-def _orders(database: Database, ids: Sequence[str]) -> tuple[dict[str, _Order], dict[str, Exception]]:
-    """(what can be made, why the rest cannot), by subscription."""
-    orders: dict[str, _Order] = {}
-    problems: dict[str, Exception] = {}
-    records = records_by_id(database, ids)
-    owners = users_by_id(database, (record["owner"] for record in records.values()))
-    trials_by_organisation: dict[str, list[Record]] = {}
-    for trial in trials_of(database):
-        trials_by_organisation.setdefault(trial["organisation"], []).append(trial)
-    for identifier in ids:
-        record = records.get(identifier)
-        if record is None:
-            problems[identifier] = PartitionSkipped("the subscription no longer exists")
-            continue
-        try:
-            subscription = Subscription.model_validate({**record, "id": record["_id"]})
-        except ValueError as error:
-            problems[identifier] = PartitionFailed(f"the subscription's record is not valid: {error}")
-            continue
-        owner = owners.get(subscription.owner)
-        trials = trials_by_organisation.get(subscription.organisation, [])
-        decision = may_receive(owner, subscription, trials)
-        if owner is None or not decision.allowed:
-            problems[identifier] = PartitionSkipped(decision.reason)
-            continue
-        spoken = spoken_to(subscription.report_type, subscription.parameters, owner.language)
-        subscription = subscription.model_copy(update={"parameters": spoken})
-        wanted = set(subscription.filters.trials)
-        visible = visible_trials(owner, trials)
-        orders[identifier] = _Order(
-            subscription, owner, tuple(trial for trial in visible if not wanted or trial in wanted)
-        )
-    return orders, problems
 
 
 def _results(
@@ -734,7 +634,7 @@ def _metadata(
     objects: ObjectStore,
     rendered: RenderedReport,
     key: str,
-    order: _Order,
+    order: Order,
     partition: SubscriptionPartition,
     public_url: str,
 ) -> dict[str, MetadataValue[Any]]:
