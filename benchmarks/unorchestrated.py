@@ -11,7 +11,8 @@ from functools import lru_cache
 from itertools import islice
 
 from reporting_pipeline import __version__
-from reporting_pipeline.assets.report_batch import DATASETS_KEPT, STORING_AT_ONCE
+from reporting_pipeline.assets.report_batch import STORING_AT_ONCE
+from reporting_pipeline.assets.report_trials import DATASETS_KEPT
 from reporting_pipeline.assets.scope import REPORT_CODE_VERSION
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Period

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from threading import BoundedSemaphore
 from typing import Any, Self
 
@@ -25,13 +24,10 @@ from reporting_pipeline.assets.batch import (
 )
 from reporting_pipeline.assets.report_orders import Order, Organisation, read_orders
 from reporting_pipeline.assets.report_spans import ReportSpans
+from reporting_pipeline.assets.report_trials import TrialsOfRun
 from reporting_pipeline.assets.scope import (
-    DOCUMENTS,
     PRODUCT,
     REPORT_CODE_VERSION,
-    TRIAL_DATASET,
-    TRIAL_MEDIA,
-    TRIAL_STATUS,
     Scope,
 )
 from reporting_pipeline.assets.thumbnails import ThumbnailSource
@@ -45,20 +41,15 @@ from reporting_pipeline.domain.content_gate import (
     stricter,
 )
 from reporting_pipeline.domain.content_gate import Policy as GatePolicy
-from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.omissions import (
     WHOLE_TRIAL,
     Omission,
     OnOmission,
 )
-from reporting_pipeline.domain.participation import Progress, progress_of
-from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.proof import manifest_of
 from reporting_pipeline.domain.restatements import Restated
-from reporting_pipeline.domain.trial_keys import usable_trial_key
-from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer, shows_what_was_sent
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
@@ -89,13 +80,9 @@ from reporting_pipeline.stores.reports import (
     save_reports,
     sent_reports,
 )
-from reporting_pipeline.stores.results import DONE, FAILED, AssetResult, forget_result, results_of
+from reporting_pipeline.stores.results import DONE, FAILED, AssetResult
 from reporting_pipeline.stores.users import all_organisations
 
-#: Datasets kept in memory at a time; partitions are worked in the order of their trials.
-DATASETS_KEPT = 8
-#: Marks the key of a period when the trial so far is meant.
-_SO_FAR = "/so far"
 #: The report types that stand on `trial_status`.
 NEED_STATUS = frozenset(kind.name for kind in REPORT_TYPES.values() if kind.needs_status)
 #: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
@@ -113,10 +100,7 @@ class ReportBatch:
         scope: Scope,
         orders: Mapping[str, Order],
         problems: Mapping[str, Exception],
-        documents: Mapping[tuple[str, str], AssetResult],
-        datasets: Mapping[tuple[str, str], AssetResult],
-        media: Mapping[tuple[str, str], AssetResult],
-        statuses: Mapping[tuple[str, str], AssetResult],
+        trials: TrialsOfRun,
         organisations: Mapping[str, "Organisation"],
         run_id: str,
         times: StageTimes,
@@ -127,12 +111,7 @@ class ReportBatch:
         self._scope = scope
         self._orders = orders
         self._problems = problems
-        self._documents = documents
-        self._datasets = datasets
-        self._media = media
-        self._statuses = statuses
-        self._known_medians: dict[tuple[str, str], Mapping[str, float | None]] = {}
-        self._known_progress: dict[tuple[str, str], Progress] = {}
+        self._trials = trials
         self._organisations = organisations
         self._run_id = run_id
         self._sent = sent
@@ -141,7 +120,6 @@ class ReportBatch:
         self._renderer = ReportRenderer(
             ThumbnailSource(database, objects).read, scope.settings.home / "cache" / "thumbnails"
         )
-        self._load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
         self._times = times
         #: (subscription, period key) -> input version, as it was worked out.
         self._versions: dict[tuple[str, str], str] = {}
@@ -188,10 +166,7 @@ class ReportBatch:
             scope,
             orders,
             problems,
-            _results(database, scope.name(DOCUMENTS), periods, trials),
-            _results(database, scope.name(TRIAL_DATASET), periods, trials),
-            _results(database, scope.name(TRIAL_MEDIA), periods, trials),
-            _results(database, scope.name(TRIAL_STATUS), periods, trials),
+            TrialsOfRun(database, objects, scope, periods, trials),
             organisations,
             run_id,
             times,
@@ -227,7 +202,7 @@ class ReportBatch:
         standing, omissions = self._usable(partition, order)
         branding = self._organisation(one.organisation).branding
         sources = [
-            (trial, self._datasets[period, trial].version, self._media[period, trial].version)
+            (trial, self._trials.datasets[period, trial].version, self._trials.media[period, trial].version)
             for period, trial in ((partition.period.key, one) for one in standing)
         ]
         inputs = [
@@ -245,7 +220,10 @@ class ReportBatch:
             order.subject,
             order.audience,
             sources,
-            [self._statuses[partition.period.key, trial].version for trial in self._so_far(order, standing)],
+            [
+                self._trials.statuses[partition.period.key, trial].version
+                for trial in self._so_far(order, standing)
+            ],
             *([[one.trial, one.reason] for one in omissions]),
             # Reports of those who have nothing of their own are what they were before there was any.
             *([branding.said()] if branding != UNBRANDED else []),
@@ -292,7 +270,7 @@ class ReportBatch:
             "file_name": rendered.file_name,
             "data_as_of": rendered.data_as_of,
             "dataset_versions": {
-                dataset.trial: self._datasets[partition.period.key, dataset.trial].version
+                dataset.trial: self._trials.datasets[partition.period.key, dataset.trial].version
                 for dataset in request.datasets
             },
             "code_version": PRODUCT,
@@ -326,13 +304,13 @@ class ReportBatch:
         place = (period, trial)
         found: Record = {
             "trial": trial,
-            "documents": self._documents[place].version,
-            "dataset": self._datasets[place].version,
-            "media": self._media[place].version,
-            "media_key": self._media[place].detail["key"],
+            "documents": self._trials.documents[place].version,
+            "dataset": self._trials.datasets[place].version,
+            "media": self._trials.media[place].version,
+            "media_key": self._trials.media[place].detail["key"],
         }
         if self._so_far(order, [trial]):
-            status = self._statuses[place]
+            status = self._trials.statuses[place]
             found |= {"status": status.version, "status_prefix": status.detail["prefix"]}
         return found
 
@@ -420,7 +398,7 @@ class ReportBatch:
         found = [
             one
             for trial in report.dataset_versions
-            for one in self._datasets[report.period, trial].detail.get("unusual", ())
+            for one in self._trials.datasets[report.period, trial].detail.get("unusual", ())
         ]
         unusual = concerning(found, restates=bool(report.restates), omissions=report.omissions)
         held = [ASKED] if organisation.release is Release.BY_PERSON else []
@@ -455,19 +433,20 @@ class ReportBatch:
             most_rows=self._organisation(one.organisation).report_rows,
             period=partition.period,
             datasets=tuple(
-                self._load(partition.period.key, trial, order.sites(trial), order.subject)
+                self._trials.load(partition.period.key, trial, order.sites(trial), order.subject)
                 for trial in standing
             ),
             omissions=omissions,
             statuses=tuple(
-                self._load(f"{partition.period.key}{_SO_FAR}", trial, order.sites(trial), order.subject)
+                self._trials.load_so_far(partition.period.key, trial, order.sites(trial), order.subject)
                 for trial in self._so_far(order, standing)
             ),
             medians={
-                trial: self._medians(partition.period, trial) for trial in self._so_far(order, standing)
+                trial: self._trials.medians(partition.period, trial)
+                for trial in self._so_far(order, standing)
             },
             progress={
-                trial: self._progress(partition.period, trial)
+                trial: self._trials.progress(partition.period, trial)
                 for trial in (self._so_far(order, standing) if order.subject else ())
             },
             audience=order.audience,
@@ -484,7 +463,7 @@ class ReportBatch:
         sent = self._sent.get(report_id(self._scope.cadence, partition.period.key, partition.subscription))
         if sent is None:
             return None
-        versions = {trial: self._datasets[partition.period.key, trial].version for trial in trials}
+        versions = {trial: self._trials.datasets[partition.period.key, trial].version for trial in trials}
         basis = basis_of(sent, versions)
         return dict(basis) if basis else None
 
@@ -509,52 +488,6 @@ class ReportBatch:
             basis["sha256"], basis["rendered_at"], basis["dataset_versions"], tuple(datasets), complete
         )
 
-    def _load_dataset(
-        self, period: str, trial: str, sites: tuple[str, ...] | None, subject: str
-    ) -> TrialDataset:
-        """The dataset with the rows the reader may see, and no others.
-
-        What the store no longer has is forgotten here, so that the next look asks for it again.
-        """
-        if sites is not None or subject:
-            return restricted(self._load(period, trial, None, ""), sites, subject)
-        if period.endswith(_SO_FAR):
-            return self._load_status(period.removesuffix(_SO_FAR), trial)
-        dataset, media = self._datasets[period, trial], self._media[period, trial]
-        try:
-            return load_dataset(self._objects, dataset.detail["prefix"], media.detail["key"])
-        except ObjectMissing as gone:
-            for one in (dataset, media):
-                forget_result(self._database, one.asset, one.period, one.item)
-            raise PartitionFailed(
-                f"{gone.args[0]} of trial {trial} is gone from the store; it is made again", permanent=False
-            ) from None
-
-    def _load_status(self, period: str, trial: str) -> TrialDataset:
-        status = self._statuses[period, trial]
-        try:
-            return load_dataset(self._objects, status.detail["prefix"])
-        except ObjectMissing as gone:
-            forget_result(self._database, status.asset, status.period, status.item)
-            raise PartitionFailed(
-                f"{gone.args[0]} of trial {trial} is gone from the store; it is made again", permanent=False
-            ) from None
-
-    def _medians(self, period: Period, trial: str) -> Mapping[str, float | None]:
-        """Over all sites of the trial, whatever the reader may see of them: a median names none."""
-        if (period.key, trial) not in self._known_medians:
-            whole = self._load(f"{period.key}{_SO_FAR}", trial, None, "")
-            self._known_medians[period.key, trial] = site_medians(whole, period.last_day)
-        return self._known_medians[period.key, trial]
-
-    def _progress(self, period: Period, trial: str) -> Progress:
-        """The whole trial's totals, as far as somebody who takes part may know them."""
-        if (period.key, trial) not in self._known_progress:
-            self._known_progress[period.key, trial] = progress_of(
-                self._load(f"{period.key}{_SO_FAR}", trial, None, "")
-            )
-        return self._known_progress[period.key, trial]
-
     def _so_far(self, order: Order, trials: Sequence[str]) -> list[str]:
         """Those of `trials` of which the report's type needs the trial so far."""
         return list(trials) if order.subscription.report_type in NEED_STATUS else []
@@ -571,7 +504,7 @@ class ReportBatch:
         omissions: list[Omission] = []
         for trial in order.trials:
             so_far = bool(self._so_far(order, [trial]))
-            trouble = self._trouble(partition.period.key, trial, so_far)
+            trouble = self._trials.trouble(partition.period.key, trial, so_far)
             if trouble is None:
                 standing.append(trial)
             else:
@@ -582,25 +515,6 @@ class ReportBatch:
                 "; ".join(f"trial {one.trial}: {one.reason}" for one in omissions), permanent=False
             )
         return standing, tuple(omissions)
-
-    def _trouble(self, period: str, trial: str, so_far: bool = False) -> str | None:
-        """Why a trial cannot be used, for good; None when it can. Raises while that is not known."""
-        if usable_trial_key(trial) is None:
-            return "its id makes too long a key for a partition; give the trial a shorter id"
-        stages = [(self._documents, "documents"), (self._datasets, "dataset"), (self._media, "media")]
-        if so_far:
-            stages.append((self._statuses, "status"))
-        for results, what in stages:
-            result = results.get((period, trial))
-            if result is None:
-                raise PartitionFailed(f"the {what} of trial {trial} is not materialized yet", permanent=False)
-            if result.done:
-                continue
-            reason = f"the {what} of trial {trial} failed: {result.reason}"
-            if not result.permanent and result.attempts < self._scope.settings.max_attempts:
-                raise PartitionFailed(reason, permanent=False)
-            return reason
-        return None
 
     def _organisation(self, organisation: str) -> "Organisation":
         return self._organisations.get(organisation, Organisation(organisation))
@@ -618,16 +532,6 @@ def _refuse_untold(request: ReportRequest, rendered: RenderedReport) -> None:
     untold = sorted(set(request.omissions) - set(rendered.omissions))
     if untold:
         raise PartitionFailed("; ".join(one.reason for one in untold), permanent=False)
-
-
-def _results(
-    database: Database, asset: str, periods: Sequence[str], trials: Sequence[str]
-) -> dict[tuple[str, str], AssetResult]:
-    return {
-        (period, trial): result
-        for period in periods
-        for trial, result in results_of(database, asset, period, trials).items()
-    }
 
 
 def _metadata(
