@@ -71,22 +71,21 @@ def answered(caller: usecase.Caller, group: Group) -> list[bytes]:
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Every line that is not blank, without its end; of one that is too long what shows that it is."""
-    rest = b""
+    rest = bytearray()  # grows in place: a long line in small pieces is copied once
     skipping = False
     async for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if skipping:
-                skipping = False
-            elif line.strip():
+        begun, *ended = chunk.split(b"\n")
+        rest += b"" if skipping else begun
+        for after in ended:
+            line, rest = bytes(rest), bytearray(after)
+            if line.strip():
                 yield line
-        if skipping:
-            rest = b""
-        elif len(rest) > MOST_LINE_BYTES:
+            skipping = False
+        if len(rest) > MOST_LINE_BYTES:
             yield b"a line of more than 9 MB"  # is no JSON, and is refused as such
-            rest, skipping = b"", True
-    if rest.strip() and not skipping:
-        yield rest
+            rest, skipping = bytearray(), True
+    if rest.strip():
+        yield bytes(rest)
 
 
 def _answer(number: int, outcome: usecase.Outcome) -> bytes:

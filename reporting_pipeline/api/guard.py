@@ -138,6 +138,8 @@ def _check(scope: Scope, headers: Headers, limit: int) -> None:
         raise Problem("bad-request", "Content-Length is not a number.")
     if int(length) > limit:
         raise _too_large(limit)
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Problem("unsupported-media-type", "Send the body as it is, without Content-Encoding.")
     has_body = int(length) > 0 or "transfer-encoding" in headers
     if has_body and scope["method"] in ("POST", "PUT", "PATCH"):
         _check_content_type(scope["path"], headers.get("content-type", ""))

@@ -7,6 +7,7 @@ names every bad field with a JSON pointer. What the payload says is not refused 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -103,14 +104,28 @@ class SubmittedDocument(BaseModel):
 
 
 def parsed_line(line: bytes) -> Mapping[str, Any]:
-    """A line of JSON as an object. Raises DocumentRefused."""
+    """A line of JSON in UTF-8 as an object. Raises DocumentRefused."""
     try:
-        value = json.loads(line, parse_constant=_no_constant)
+        value = strict_json(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise refused("", f"the line is not valid JSON ({str(error)[:120]})") from None
     if not isinstance(value, dict):
         raise refused("", "the line must hold a JSON object")
     return value
+
+
+def strict_json(text: str) -> Any:
+    """The value of `text`. Raises ValueError, also where readers of JSON differ: a member that stands twice,
+    a number that is none."""
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        name = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise ValueError(f"the member {name[:60]!r} stands twice in one object")
+    return made
 
 
 def checked(source: Mapping[str, Any]) -> SubmittedDocument:

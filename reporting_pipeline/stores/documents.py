@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import groupby, islice
+from math import isfinite
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -145,6 +146,8 @@ def _check_members(value: object, depth: int) -> None:
             _check_members(member, depth + 1)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("has a whole number of more than 64 bits; give it as text")
+    elif isinstance(value, float) and not isfinite(value):
+        raise ValueError("has a number that is none or larger than can be kept; give it as text")
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from zoneinfo import ZoneInfo
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, allowed
 from reporting_pipeline.domain.disclosure import WITHHELD
 from reporting_pipeline.domain.entitlements import Extent
-from reporting_pipeline.intake.checking import DocumentRefused, FieldProblem, checked
+from reporting_pipeline.intake.checking import DocumentRefused, FieldProblem, checked, strict_json
 from reporting_pipeline.stores import audit, document_versions
 from reporting_pipeline.stores.document_versions import DocumentChanged
 from reporting_pipeline.stores.mongo import Record
@@ -163,13 +162,9 @@ def _content_type(file: HandedFile) -> str:
 
 def _payload(text: str) -> dict[str, Any]:
     try:
-        payload = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise invalid("#/data", "not valid JSON") from None
+        payload = strict_json(text)
+    except (ValueError, RecursionError) as error:
+        raise invalid("#/data", f"not valid JSON ({str(error)[:120]})") from None
     if not isinstance(payload, dict):
         raise invalid("#/data", "must be a JSON object")
     return payload
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
