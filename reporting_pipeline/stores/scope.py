@@ -94,6 +94,14 @@ class Scoped:
             one["_id"] for one in find_any(self.database.documents, "_id", identifiers, query, {"_id": 1})
         }
 
+    def documents_named(self, identifiers: Sequence[str]) -> dict[str, Record]:
+        """Those of the documents that stand, by id, as the caller's audience may read them."""
+        query = narrowed({"organisation": self.caller.organisation}, self._documents)
+        return {
+            one["_id"]: self.document_shown(one)
+            for one in find_any(self.database.documents, "_id", identifiers, query)
+        }
+
     # --- subscriptions
 
     def subscriptions(

@@ -59,8 +59,10 @@ def test_a_newcomer_gets_from_nothing_to_a_report_by_what_the_pages_offer(empty:
         page.get_by_role("link", name="My reports").click()
         expect(page.get_by_text("To a first report")).to_have_count(0)
         page.get_by_role("link", name="Subscribe to a report").click()
+        expect(page.get_by_text("That report will be empty")).to_be_visible()
         page.get_by_label("Name", exact=True).fill("My first")
         page.get_by_role("button", name="Subscribe", exact=True).click()
+        expect(page.get_by_text("the report of the week from 2026-11-23")).to_be_visible()
         page.get_by_role("button", name="Run now").click()
         expect(page.get_by_text("Waiting").first).to_be_visible()
 

@@ -42,3 +42,24 @@ def test_what_is_kept_no_longer_is_said(house: House, database: Database, object
         objects.delete(key)
     answer = house.signed_in("usr_default_subscriber").get(f"/console/trace/{ids['report']}/documents")
     assert (answer.status_code, "kept no longer" in answer.text) == (410, True)
+
+
+def test_a_document_behind_a_figure_is_told_by_its_title_kind_and_site(
+    house: House, database: Database, objects: ObjectStore
+) -> None:
+    ids = populate(database, objects)
+    store_report(database, objects, ids["report"])
+    database.documents.update_one({"_id": DOCUMENT}, {"$set": {"subject": "01-701-1015"}})
+    address = f"/console/trace/{ids['report']}/documents"
+    shown = house.signed_in("usr_default_subscriber").get(address).text
+    for words in ("A note", "Note", "01-701-1015", "701", "2026-11-17"):
+        assert words in shown, words
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"audience": "sponsor"}})
+    blinded = house.signed_in("usr_default_subscriber").get(address).text
+    assert "A note" not in blinded
+    database.documents.delete_one({"_id": DOCUMENT})
+    database.users.update_one(
+        {"_id": "usr_default_subscriber"}, {"$set": {"trials": "all", "audience": "monitor"}}
+    )
+    gone = house.signed_in("usr_default_subscriber").get(address)
+    assert (gone.status_code, "withdrawn or deleted since" in gone.text) == (200, True)

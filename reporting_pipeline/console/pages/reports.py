@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
+from reporting_pipeline.console.pages.arrivals import Later, later_arrival
 from reporting_pipeline.console.pages.first_steps import first_steps
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.rendering import html
@@ -17,6 +18,7 @@ from reporting_pipeline.domain.access import Action, Resource, allowed
 from reporting_pipeline.domain.access import Kind as ResourceKind
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import jobs
 from reporting_pipeline.stores.subscriptions import waiting_for_a_word
@@ -119,9 +121,16 @@ def _subscription_page(
         may_change=may_change,
         confirm_until=answer_by(found),
         problem=problem,
+        later=_later(parts, visitor, found) if may_change and found.status == "active" else None,
         moving=bool(_under_way(past)),
         under_way=_under_way(past),
     )
+
+
+def _later(parts: Context, visitor: Person, found: Subscription) -> Later | None:
+    """What a run of now would not have yet, where it would have nothing."""
+    closed = Period.last_closed(found.window, parts.now, parts.settings.timezone)
+    return later_arrival(parts, visitor, closed, found.filters.trials)
 
 
 @router.get("/console/reports/{subscription_id}/periods/{period}")

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from reporting_pipeline.console import parameters
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries
+from reporting_pipeline.console.pages.arrivals import later_arrival
 from reporting_pipeline.console.pages.first_steps import may_register_trials
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
@@ -412,7 +413,7 @@ def preview_dates(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     return html(
         "dates.html",
         dates=_dates(parts, wish),
-        first=None if wish.values["version"] else _first_mail(parts, visitor, wish),
+        **_first(parts, visitor, wish, None if wish.values["version"] else _first_mail(parts, visitor, wish)),
         now=parts.now,
         wish=wish,
         sentence=_sentence(wish),
@@ -451,6 +452,12 @@ def _first_mail(parts: Context, visitor: Visitor, wish: Wish) -> Planned | None:
     if schedule is None:
         return None
     return first_mail(_draft_of(visitor, schedule, parts.now), parts.now, parts.settings.timezone)
+
+
+def _first(parts: Context, visitor: Visitor, wish: Wish, planned: Planned | None) -> dict[str, Any]:
+    """`first` of a page, and `later` where it would be empty while documents came after its period."""
+    later = later_arrival(parts, visitor, planned.period, tuple(wish.values["trials"])) if planned else None
+    return {"first": planned, "later": later}
 
 
 def _with_dates_of(standing: Schedule, wanted: Schedule) -> Schedule:
@@ -540,7 +547,7 @@ def _form(
         formats=FORMATS,
         timezones=sorted(known_timezones()),
         dates=_dates(parts, wish),
-        first=None if standing else _first_mail(parts, visitor, wish),
+        **_first(parts, visitor, wish, None if standing else _first_mail(parts, visitor, wish)),
         now=parts.now,
         sentence=_sentence(wish),
         presets=PRESETS,

@@ -10,7 +10,9 @@ from starlette.responses import Response
 from reporting_pipeline.console.deployment import Parts, Person
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.rendering import html
+from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.figures import Figure
+from reporting_pipeline.usecases.callers.context import scoped
 from reporting_pipeline.usecases.callers.tracing import traced
 
 router = APIRouter()
@@ -27,6 +29,7 @@ def trace_page(
 ) -> Response:
     """What the figure was counted from, as far as this person may read it."""
     found = traced(parts, visitor.user, report_id, figure)
+    listed = [one for trial in found.trials for one in trial.documents[:SHOWN]]
     return html(
         "trace.html",
         page=Page(visitor, "/console/"),
@@ -34,5 +37,7 @@ def trace_page(
         figure=figure,
         figures=list(Figure),
         trials=found.trials,
+        told=scoped(parts, visitor.user).documents_named(listed),
         shown=SHOWN,
+        kinds={kind.value: kind.label for kind in Kind},
     )

@@ -1,0 +1,44 @@
+"""Whether a report would be an empty one: documents count in the period in which they arrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from reporting_pipeline.console.sessions import Visitor
+from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.usecases.callers.context import Context, scoped
+
+#: Chosen trials that are looked at; of more, nothing is said.
+MOST_TRIALS = 20
+
+
+@dataclass(frozen=True)
+class Later:
+    """Nothing arrived in `period`, but something after it: when, and the period that has it."""
+
+    period: Period
+    arrived_at: datetime
+    stands_in: Period
+
+
+def later_arrival(parts: Context, visitor: Visitor, period: Period, trials: tuple[str, ...]) -> Later | None:
+    """What arrived after `period` of `trials` (none: all), where nothing this person may read did in it.
+
+    None for who may read no document.
+    """
+    reads = reach_of(visitor.user, Action.READ, Kind.DOCUMENT) is not None
+    if not reads or len(trials) > MOST_TRIALS:
+        return None
+    handle = scoped(parts, visitor.user)
+    window = (period.start_at, period.end_at)
+    if any(handle.documents(trial=one, window=window, limit=1) for one in trials or (None,)):
+        return None
+    newest = [
+        one["received_at"] for trial in trials or (None,) for one in handle.documents(trial=trial, limit=1)
+    ]
+    if not newest or max(newest) < period.end_at:
+        return None
+    stands_in = Period.containing(period.cadence, max(newest), parts.settings.timezone)
+    return Later(period, max(newest), stands_in)
