@@ -80,6 +80,9 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]
 
 
 def _complete(operation: dict[str, Any], method: str, public: bool) -> None:
+    for answer in operation["responses"].values():
+        # A word of OpenAPI 3.2 that the framework writes into a 3.1 document.
+        answer.get("content", {}).get("text/event-stream", {}).pop("itemSchema", None)
     if public:
         operation["security"] = []
         return

@@ -16,7 +16,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting_pipeline.console import signing_in
-from reporting_pipeline.console.changes import ChangeFeed, look_at
 from reporting_pipeline.console.deployment import FormRefused, SignInNeeded
 from reporting_pipeline.console.pages import ROUTERS, reference
 from reporting_pipeline.console.provider import IdentityProvider
@@ -58,7 +57,6 @@ def create_console(
     app.state.api_document = api_document
     app.state.cookies = Cookies(context.settings)
     app.state.provider = IdentityProvider(context.settings) if context.settings.oidc_issuer else None
-    app.state.changes = ChangeFeed(look_at(context.database, context.clock))
     app.include_router(signing_in.router)
     for router in ROUTERS:
         app.include_router(router)

@@ -148,6 +148,8 @@ def test_schemathesis_finds_nothing(
         operation = result.ok()
         if mode is GenerationMode.NEGATIVE and not _can_be_wrong(operation):
             continue
+        if operation.path == "/api/events":  # lasts as long as it is asked to: test_events.py
+            continue
         for case in _cases(operation, mode):
             tried[operation.label] += 1
             try:

@@ -100,6 +100,15 @@ ROUTES = [
     Route("DELETE", SUB, 204, denied=NOT_OWNER),
     Route("GET", f"{SUB}/jobs"),
     Route("GET", "/api/jobs/{job}"),
+    Route("GET", "/api/events?job={job}&lasting=1"),
+    Route(  # b@default.example had it before
+        "POST",
+        "/api/jobs/{job}/resend",
+        202,
+        "manager",
+        WORKERS_ONLY,
+        arguments=body({"recipient": "b@default.example"}),
+    ),
     Route("GET", "/api/scheduled-reports", other=200, other_sees_nothing=True),
     Route(
         "POST", "/api/scheduled-reports", 201, denied={"service": 403}, other=422, arguments=body(SCHEDULED)

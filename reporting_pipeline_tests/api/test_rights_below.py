@@ -21,6 +21,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.usecases import callers
 from reporting_pipeline.usecases.callers import (
+    following,
     holds,
     people,
     previewing,
@@ -48,7 +49,7 @@ from reporting_pipeline_tests.api.world import NOW, OWNER, populate
 
 #: Parts of use cases: what they are given was asked for before, or they answer a question about it.
 PARTS = {"scoped", "require", "caller_of", "allowed_address", "check", "refused_recipients"}
-PARTS |= {"subscription_of", "rights_changed"}
+PARTS |= {"subscription_of", "rights_changed", "admitted", "under_way_for"}
 DOCUMENT_FIELDS = {"trial": "T1", "site": "701", "subject": "", "kind": "note", "title": "x", "data": "{}"}
 Call = Callable[[Context, Any, SimpleNamespace], object]
 READS: dict[str, Call] = {
@@ -58,6 +59,7 @@ READS: dict[str, Call] = {
     "list_organisations": lambda d, c, w: registering.list_organisations(d, c, 10, None),
     "get_organisation": lambda d, c, w: registering.get_organisation(d, c, "default"),
     "logo_of": lambda d, c, w: registering.logo_of(d, c, "default"),
+    "watched_by": lambda d, c, w: following.watched_by(d, c, [w.job], []),
     "find_job": lambda d, c, w: reports.find_job(d, c, w.job),
     "readable_report": lambda d, c, w: reports.readable_report(d, c, w.whole_job),
     "versions_of": lambda d, c, w: submitting.versions_of(d, c, w.document),

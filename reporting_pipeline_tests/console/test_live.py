@@ -8,9 +8,9 @@ from itertools import count
 
 import pytest
 
-from reporting_pipeline.console.changes import ChangeFeed, Watched
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.usecases.changes import ChangeFeed, Watched, mark_of
 from reporting_pipeline_tests.api.world import populate
 from reporting_pipeline_tests.console.conftest import Browser, House
 
@@ -20,8 +20,8 @@ ONE, OTHER = Watched("job", "job_1", "default"), Watched("job", "job_2", "defaul
 async def marks_of(feed: ChangeFeed, watched: Watched, wanted: int) -> list[str]:
     found: list[str] = []
     follower = feed.follow(frozenset({watched}))
-    async for mark in follower:
-        found.append(mark)
+    async for marks in follower:
+        found.append(mark_of(marks))
         if len(found) == wanted:
             break
     await follower.aclose()  # type: ignore[attr-defined]

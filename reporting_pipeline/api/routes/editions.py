@@ -59,14 +59,14 @@ def open_edition(
     except (ValueError, OverflowError) as error:
         raise invalid("#/period", str(error)) from None
     except editions.EditionExists as error:
-        existing = _answer(deployment, caller, error.edition)
+        existing = edition_answer(deployment, caller, error.edition)
         raise Problem(
             "edition-exists",
             f"Edition {error.edition.id} is {error.edition.state}; send force to make it again.",
             existing=existing.model_dump(mode="json", by_alias=True),
         ) from None
     response.headers["Location"] = f"/api/reports/{edition.id}"
-    return _answer(deployment, caller, edition)
+    return edition_answer(deployment, caller, edition)
 
 
 @router.get("", responses=READ, dependencies=[may(Action.READ, Kind.EDITION)])
@@ -88,7 +88,7 @@ def list_editions(
     page = found[:limit]
     more = len(found) > limit
     return EditionPage(
-        items=[_answer(deployment, caller, edition) for edition in page],
+        items=[edition_answer(deployment, caller, edition) for edition in page],
         next_cursor=deployment.cursors.write(scope, (page[-1].period, page[-1].id)) if more else None,
     )
 
@@ -96,7 +96,7 @@ def list_editions(
 @router.get("/{edition_id}", responses=READ, dependencies=[may(Action.READ, Kind.EDITION)])
 def get_edition(edition_id: EditionId, caller: Caller, deployment: Deployment) -> EditionAnswer:
     """One edition: state, counts by job state, progress."""
-    return _answer(deployment, caller, find_edition(deployment, edition_id))
+    return edition_answer(deployment, caller, find_edition(deployment, edition_id))
 
 
 @router.patch("/{edition_id}/state", responses=WRITE, dependencies=[may(Action.SET_STATE, Kind.EDITION)])
@@ -116,7 +116,7 @@ def set_edition_state(
     except editions.IllegalTransition as error:
         raise Problem("illegal-transition", f"{str(error).capitalize()}.") from None
     _note(deployment, caller, edition, state=edition.state.value)
-    return _answer(deployment, caller, edition)
+    return edition_answer(deployment, caller, edition)
 
 
 @router.patch("/{edition_id}/result", responses=WRITE, dependencies=[may(Action.SET_STATE, Kind.EDITION)])
@@ -145,7 +145,7 @@ def set_edition_result(
         # Only now: a start that was cut off is made good by the next result, and nobody is sent it twice.
         editions.note_sending(deployment.database, edition.id, deployment.now)
         edition = find_edition(deployment, edition_id)
-    return _answer(deployment, caller, edition)
+    return edition_answer(deployment, caller, edition)
 
 
 def _result_key(deployment: Context, edition_id: str, path: str) -> str:
@@ -192,7 +192,8 @@ def _note(deployment: Context, caller: User, edition: Edition, **details: Any) -
     )
 
 
-def _answer(deployment: Context, caller: User, edition: Edition) -> EditionAnswer:
+def edition_answer(deployment: Context, caller: User, edition: Edition) -> EditionAnswer:
+    """An edition as the caller may read it."""
     counts = editions.job_counts(deployment.database, edition.id, caller.organisation)
     answer = EditionAnswer.of(edition, counts, _opener(deployment, caller, edition.opened_by))
     if caller.organisation == deployment.settings.organisation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from reporting_pipeline.domain.access import Action, Resource, User, allowed
 from reporting_pipeline.settings import Settings
@@ -14,6 +15,7 @@ from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline.usecases.callers.cursors import Cursors
 from reporting_pipeline.usecases.callers.limits import RateLimits
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
+from reporting_pipeline.usecases.changes import ChangeFeed, look_at
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Context:
     limits: RateLimits
     cursors: Cursors
     clock: Callable[[], datetime]
+
+    @cached_property
+    def changes(self) -> ChangeFeed:
+        """The feed of this process: pages and streams share one look."""
+        return ChangeFeed(look_at(self.database, self.clock))
 
     @property
     def now(self) -> datetime:

@@ -1,7 +1,7 @@
-"""What moves while somebody looks: one feed a process, however many pages are open on it.
+"""What moves while somebody looks: one feed a process, however many pages and streams are open on it.
 
 The feed asks the database once a second, more seldom where that takes long, what all its followers look at,
-and only while there are any. It holds nothing that another process would miss: each answers the pages that
+and only while there are any. It holds nothing that another process would miss: each answers those that
 are open on it.
 """
 
@@ -23,15 +23,16 @@ from reporting_pipeline.stores.mongo import Database
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
-#: After so long a page asks anew: whether it may still see it is asked again then.
+#: After so long who follows asks anew: whether they may still see it is asked again then.
 LONGEST_SECONDS = 50.0
 RESTS = 4  # times as long as it looked: a fifth of one connection at most
 MOST_FOLLOWERS = 1_000
+MOST_OF_ONE = 20  # followers of one person
 
 
 @dataclass(frozen=True, order=True)
 class Watched:
-    """One thing that a page shows moving."""
+    """One thing that somebody sees moving."""
 
     kind: str  # job or edition
     id: str
@@ -59,8 +60,9 @@ def look_at(database: Database, clock: Callable[[], datetime]) -> Look:
 @dataclass(eq=False)
 class _Follower:
     watched: frozenset[Watched]
+    whose: str
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    mark: str | None = None
+    marks: Mapping[Watched, str] = field(default_factory=dict)
 
 
 class ChangeFeed:
@@ -76,22 +78,29 @@ class ChangeFeed:
     def full(self) -> bool:
         return len(self._followers) >= MOST_FOLLOWERS
 
+    def has_enough(self, whose: str) -> bool:
+        """Whether one person follows as much as one may."""
+        return sum(one.whose == whose for one in self._followers) >= MOST_OF_ONE
+
     async def follow(
-        self, watched: frozenset[Watched], lasting: float = LONGEST_SECONDS
-    ) -> AsyncIterator[str]:
-        """A mark of `watched` at once, and another each time that it moved; ends after `lasting` seconds."""
+        self, watched: frozenset[Watched], whose: str = "", lasting: float = LONGEST_SECONDS
+    ) -> AsyncIterator[Mapping[Watched, str]]:
+        """The marks of `watched` at once, and again each time that one moved; ends after `lasting` seconds.
+
+        The first ones are waited for, however short it is to last.
+        """
         clock = asyncio.get_running_loop().time
-        ends = clock() + lasting
-        follower = _Follower(watched)
+        began = clock()
+        follower = _Follower(watched, whose)
         self._followers.add(follower)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         try:
-            while (left := ends - clock()) > 0:
+            while (left := began + (lasting if follower.marks else LONGEST_SECONDS) - clock()) > 0:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(follower.changed.wait(), left)
                     follower.changed.clear()
-                    yield str(follower.mark)
+                    yield follower.marks
         finally:
             self._followers.discard(follower)
 
@@ -102,17 +111,22 @@ class ChangeFeed:
             watched = frozenset().union(*(one.watched for one in self._followers))
             try:
                 self._tell(await run_in_threadpool(self._look, watched))
-            except Exception:  # the database is away for a moment: the pages wait, and ask anew
+            except Exception:  # the database is away for a moment: they wait, and ask anew
                 log.warning("what moves could not be looked at", exc_info=True)
             # A look that takes long (the jobs of a large edition are counted) is made more seldom.
             await asyncio.sleep(max(self._every, RESTS * (clock() - began)))
 
-    def _tell(self, marks: Mapping[Watched, str]) -> None:
+    def _tell(self, found: Mapping[Watched, str]) -> None:
         for follower in self._followers:
-            if not follower.watched <= marks.keys():
+            if not follower.watched <= found.keys():
                 continue  # came while the database was asked
-            said = "\n".join(marks[one] for one in sorted(follower.watched))
-            mark = sha256(said.encode()).hexdigest()[:16]
-            if mark != follower.mark:
-                follower.mark = mark
+            marks = {one: found[one] for one in follower.watched}
+            if marks != follower.marks:
+                follower.marks = marks
                 follower.changed.set()
+
+
+def mark_of(marks: Mapping[Watched, str]) -> str:
+    """One mark of some things: equal while none of them moved."""
+    said = "\n".join(f"{one.kind} {one.id} {marks[one]}" for one in sorted(marks))
+    return sha256(said.encode()).hexdigest()[:16]
