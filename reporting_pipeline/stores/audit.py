@@ -88,6 +88,7 @@ class Action(StrEnum):
     REPORT_FAILED = "report.failed"
     REPORT_DOWNLOADED = "report.downloaded"
     DELIVERY_ADDED = "delivery.added"
+    DELIVERY_REPEATED = "delivery.repeated"
     REPORT_HELD = "report.held"
     REPORT_RELEASED = "report.released"
     RELEASE_GIVEN = "release.given"  # of a held report, before it is sent

@@ -12,6 +12,7 @@ from datetime import datetime
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState, JobRecord, JobState
 from reporting_pipeline.stores.deliveries import plan_deliveries
+from reporting_pipeline.stores.jobs.settle import deliver_again
 from reporting_pipeline.stores.mongo import Database, Record, delivery_records, job_records, narrowed
 
 BATCH = 500
@@ -58,6 +59,20 @@ def start_mailing(
     planned = database.deliveries.count_documents({**pending, "next_attempt_at": {"$lte": now}})
     skipped = database.deliveries.count_documents({**ours, "state": {"$in": repeated}})
     return Mailing(planned, skipped)
+
+
+def another_copy(database: Database, delivery: DeliveryRecord, now: datetime) -> bool:
+    """One more copy to one recipient who was reached, or given up on. False for whoever was not, or not yet.
+
+    However many ask at once: one copy, and the job is over when it is.
+    """
+    asked = {"_id": delivery["_id"], "state": delivery["state"], "copy": delivery.get("copy", 0)}
+    if delivery["state"] not in _SENT_BEFORE + _NOT_ARRIVED:
+        return False
+    if not database.deliveries.update_one(asked, _another_copy(now)).modified_count:
+        return False
+    deliver_again(database, delivery["job"])
+    return True
 
 
 def _another_copy(now: datetime) -> Record:

@@ -94,6 +94,7 @@ CHANGES: dict[str, Call] = {
         d, c, w.held, w.held_sha256, "review", "looked at it", NOW
     ),
     "send_to": lambda d, c, w: reports.send_to(d, c, w.job, "x@default.example"),
+    "send_again": lambda d, c, w: reports.send_again(d, c, w.job, "b@default.example"),
     "hand_in": lambda d, c, w: submitting.hand_in(d, c, DOCUMENT_FIELDS, None),
     "correct": lambda d, c, w: submitting.correct(d, c, w.document, DOCUMENT_FIELDS, "a slip"),
     "withdraw": lambda d, c, w: submitting.withdraw(d, c, w.document, "a slip"),

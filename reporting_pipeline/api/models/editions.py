@@ -194,6 +194,16 @@ class DeliveryRequest(CamelShape):
     recipient: Address
 
 
+class ResendRequest(CamelShape):
+    """Whom a job's report is sent to once more."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"recipient": "reader@example.org"}]})
+
+    recipient: Annotated[
+        str, Field(min_length=1, max_length=500, description="As the job's deliveries tell it.")
+    ]
+
+
 class DeliveryChange(CamelShape):
     """The state that an outside worker saw a delivery reach."""
 

@@ -32,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     previews.router,
     report_types.router,
     mailings.router,
+    mailings.resend_router,
     editions.router,
     events.router,
     documents.batch_router,

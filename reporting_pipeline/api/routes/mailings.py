@@ -17,12 +17,14 @@ from reporting_pipeline.api.models.editions import (
     RegistrationAnswer,
     RegistrationPage,
     RegistrationRequest,
+    ResendRequest,
     SendAnswer,
     SendRequest,
 )
 from reporting_pipeline.api.models.subscriptions import default_schedule
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.api.routes.editions import EDITION_PATTERN, EditionId, find_edition, require_whole
+from reporting_pipeline.api.routes.subscriptions import JobId
 from reporting_pipeline.domain.access import Action, Kind, User, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.domain.jobs import DeliveryState
@@ -38,10 +40,11 @@ from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.people import rights_changed
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid, not_found
-from reporting_pipeline.usecases.callers.reports import allowed_address, send_to
+from reporting_pipeline.usecases.callers.reports import allowed_address, send_again, send_to
 from reporting_pipeline.usecases.callers.subscribing import Pointers
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
+resend_router = APIRouter(prefix="/api/jobs", tags=["editions"])
 
 REGISTRATION = Pointers("#/trials", "#/trials", "#/email", "#/timezone", "#/email")
 
@@ -190,6 +193,23 @@ def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deploymen
     """Deliver a job's report to one more address; 409 when it has a delivery of it already."""
     record = send_to(deployment, caller, body.job_id, body.recipient)
     return DeliveryAnswer.of(record)
+
+
+@resend_router.post(
+    "/{job_id}/resend",
+    status_code=202,
+    responses=WRITE,
+    dependencies=[may(Action.CREATE, Kind.DELIVERY)],
+)
+def resend_report(
+    job_id: JobId, body: ResendRequest, caller: Caller, deployment: Deployment
+) -> DeliveryAnswer:
+    """Send a job's report once more to one recipient who was reached, or given up on.
+
+    A 409 while it is on its way, where its outcome is not known, and for whoever wants none. Send an
+    `Idempotency-Key`, so that a repeated request sends no second copy.
+    """
+    return DeliveryAnswer.of(send_again(deployment, caller, job_id, body.recipient))
 
 
 @router.get("/emails/{id}", responses=READ, dependencies=[may(Action.READ, Kind.DELIVERY)])

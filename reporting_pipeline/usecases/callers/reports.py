@@ -1,13 +1,16 @@
-"""A job and its report as somebody who asks may have them, and sent to one more address."""
+"""A job and its report as somebody who asks may have them, and sent to one more address or once more."""
 
 from __future__ import annotations
 
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address, reach_of
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.subscriptions import Recipient
-from reporting_pipeline.stores import audit, subscriptions, users
+from reporting_pipeline.stores import audit, mailings, subscriptions, users
 from reporting_pipeline.stores import deliveries as ledger
+from reporting_pipeline.stores.deliveries import deliveries_of_job
+from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id, went_out
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, invalid, not_found
@@ -43,18 +46,7 @@ def readable_report(deployment: Context, caller: User, job: JobRecord) -> Stored
 
 def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> DeliveryRecord:
     """A delivery of a job's report to one more address. Problem (409) when it has one of it already."""
-    job = find_job(deployment, caller, job_id)
-    found = subscriptions.records_by_id(deployment.database, [job["subscription"]])
-    subscription = found.get(job["subscription"])
-    if subscription is None or subscription["organisation"] != caller.organisation:
-        raise not_found("subscription")
-    resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
-    require(caller, Action.CREATE, resource, "job")
-    report = scoped(deployment, caller).report(str(job.get("report") or ""))
-    if report is None or not job.get("rendered_at"):
-        raise not_found("report")  # not made yet, or of more than is open to the caller
-    if report.held:
-        raise Problem("conflict", "It waits for its release; it is sent to nobody before.")
+    job, subscription, report = _to_send(deployment, caller, job_id)
     address = allowed_address(deployment, caller, recipient, "#/recipient")
     reader = users.user_by_address(deployment.database, caller.organisation, address)
     if reader is not None and not may_have(reader, report.organisation, report.extent):
@@ -77,6 +69,52 @@ def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> D
         },
     )
     return record
+
+
+def send_again(deployment: Context, caller: User, job_id: str, recipient: str) -> DeliveryRecord:
+    """A delivery that was made, or given up on, once more. `recipient` as deliveries tell it.
+
+    Problem: 422 for somebody who has none of this job, 409 while it is on its way, where its outcome is not
+    known, and for whoever wants none.
+    """
+    job, _, report = _to_send(deployment, caller, job_id)
+    given = recipient.strip().casefold()
+    made = deliveries_of_job(deployment.database, caller.organisation, job["_id"])
+    delivery = next((one for one in made if shown(one["recipient"]).casefold() == given), None)
+    if delivery is None:
+        raise invalid("#/recipient", "has no delivery of this job; POST /api/reports/emails adds one")
+    if not mailings.another_copy(deployment.database, delivery, deployment.now):
+        raise Problem("conflict", f"It is {delivery['state']}; what {_NOT_REPEATED}.")
+    audit.record(
+        deployment.database,
+        audit.Action.DELIVERY_REPEATED,
+        caller.id,
+        delivery["_id"],
+        deployment.now,
+        organisation=caller.organisation,
+        details={"job": job["_id"], "report": report.id, "was": delivery["state"]},
+    )
+    return scoped(deployment, caller).delivery(delivery["_id"]) or delivery
+
+
+_NOT_REPEATED = "is on its way, of an unknown outcome, or wanted by nobody is not sent again"
+
+
+def _to_send(deployment: Context, caller: User, job_id: str) -> tuple[JobRecord, Record, StoredReport]:
+    """A job, its subscription and its report, that the caller may send. Problem (403, 404, 409)."""
+    job = find_job(deployment, caller, job_id)
+    found = subscriptions.records_by_id(deployment.database, [job["subscription"]])
+    subscription = found.get(job["subscription"])
+    if subscription is None or subscription["organisation"] != caller.organisation:
+        raise not_found("subscription")
+    resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
+    require(caller, Action.CREATE, resource, "job")
+    report = scoped(deployment, caller).report(str(job.get("report") or ""))
+    if report is None or not job.get("rendered_at"):
+        raise not_found("report")  # not made yet, or of more than is open to the caller
+    if report.held:
+        raise Problem("conflict", "It waits for its release; it is sent to nobody before.")
+    return job, subscription, report
 
 
 def allowed_address(deployment: Context, caller: User, given: str, pointer: str = "#/email") -> str:
