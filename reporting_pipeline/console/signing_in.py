@@ -16,9 +16,11 @@ from starlette.responses import RedirectResponse, Response
 from reporting_pipeline.console.deployment import Form, FormRefused, Jar, OwnForm, Parts, Person, Posted
 from reporting_pipeline.console.provider import Attempt, IdentityProvider, SignInFailed
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.domain.access import Role
+from reporting_pipeline.domain.access import Role, User
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, sessions, users
+from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.origins import origin_of
 from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.callers.refusals import note_refusal
@@ -50,6 +52,7 @@ def sign_in_page(
     page = html(
         "sign_in.html",
         roles=[role.value for role in Role if role is not Role.SERVICE] if is_local(parts.settings) else [],
+        readers=_readers(parts) if is_local(parts.settings) else {},
         next=safe_target(next),
         anew=anew,
         token=token,
@@ -61,15 +64,29 @@ def sign_in_page(
 
 @router.post("/sign-in/local")
 def sign_in_locally(request: Request, form: Posted, parts: Parts, cookies: Jar) -> Response:
-    """As this machine's own user of a role. Refused outside a local deployment."""
+    """As this machine's own user of a role or a reader of an audience. Refused outside a local deployment."""
     if not is_local(parts.settings):
         raise FormRefused
     _check_first_form(request, form)
-    role = form.text("role")
+    reader, role = form.text("reader"), form.text("role")
+    if reader:
+        found = _readers(parts).get(reader)
+        if found is None:
+            raise FormRefused
+        return signed_in(parts, cookies, found.id, safe_target(form.text("next")), parts.now)
     if role not in {one.value for one in Role if one is not Role.SERVICE}:
         raise FormRefused
     user = local_user(parts.database, parts.settings, role, parts.now)
     return signed_in(parts, cookies, user, safe_target(form.text("next")), parts.now)
+
+
+def _readers(parts: Context) -> dict[str, User]:
+    """A reader of each audience that no role's own user is of, where there is one."""
+    chosen = [one for one in Audience if one is not Audience.MONITOR]
+    found = {
+        one.value: users.last_of_audience(parts.database, parts.settings.organisation, one) for one in chosen
+    }
+    return {audience: user for audience, user in found.items() if user is not None}
 
 
 def signed_in(

@@ -52,6 +52,18 @@ def get_user(database: Database, user_id: str, organisation: str | None = None) 
     return User.from_record(record) if record else None
 
 
+def last_of_audience(database: Database, organisation: str, audience: Audience) -> User | None:
+    """The last active subscriber by id whose reports are written for `audience`; None where there is none."""
+    query: Record = {
+        "organisation": organisation,
+        "audience": audience.value,
+        "active": True,
+        "roles": ["subscriber"],
+    }
+    record = database.users.find_one(query, sort=[("_id", -1)])
+    return User.from_record(record) if record else None
+
+
 def user_by_address(database: Database, organisation: str, address: str) -> User | None:
     """The user with this address in any spelling. ValueError for what is no address."""
     record = database.users.find_one({"organisation": organisation, "email": normal_address(address)})

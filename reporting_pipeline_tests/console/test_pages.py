@@ -603,3 +603,13 @@ def test_a_report_is_held_and_let_go_on_its_page_and_listed_while_it_is_held(
         "report.held",
         "report.released",
     }
+
+
+def test_the_audit_log_names_people_beside_their_ids(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    database.users.update_one({"_id": "usr_default_manager"}, {"$set": {"name": "Mara <b>Ager</b>"}})
+    subscribe(person("manager"))
+    page = person("admin").get("/console/audit").text
+    assert "Mara &lt;b&gt;Ager&lt;/b&gt;" in page
+    assert "usr_default_manager" in page

@@ -42,6 +42,24 @@ def test_one_click_signs_in_as_a_role_on_ones_own_machine(house: House) -> None:
     assert "Local manager" in browser.get("/console/").text
 
 
+def test_one_click_signs_in_as_a_reader_of_an_audience_where_there_is_one(house: House) -> None:
+    database = house.database
+    reader = {"audience": "site", "trials": ["T1"], "sites": [{"trial": "T1", "sites": ["701"]}]}
+    assert "Continue as site" not in house.stranger().get("/console/sign-in").text
+    database.users.update_one(
+        {"_id": "usr_default_subscriber"},
+        {"$set": {**reader, "name": "Site reader", "roles": ["subscriber"]}},
+    )
+    browser = house.stranger()
+    page = browser.get("/console/sign-in")
+    assert "Continue as site" in page.text
+    answer = browser.post("/console/sign-in/local", {"reader": "sponsor"}, csrf_in(page.text))
+    assert answer.status_code == 403  # nobody is of that audience
+    answer = browser.post("/console/sign-in/local", {"reader": "site"}, csrf_in(page.text))
+    assert answer.status_code == 303
+    assert "Site reader" in browser.get("/console/").text
+
+
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_one_click_does_not_exist_where_people_are(
     house: House, environment: str, monkeypatch: pytest.MonkeyPatch
@@ -56,8 +74,9 @@ def test_one_click_does_not_exist_where_people_are(
     browser = house.stranger()
     page = browser.get("/console/sign-in")
     assert "Continue as" not in page.text
-    answer = browser.post("/console/sign-in/local", {"role": "admin"}, csrf_in(page.text))
-    assert answer.status_code == 403
+    for chosen in ({"role": "admin"}, {"reader": "site"}):
+        answer = browser.post("/console/sign-in/local", chosen, csrf_in(page.text))
+        assert answer.status_code == 403
     assert house.database.console_sessions.count_documents({}) == 0
 
 

@@ -32,6 +32,7 @@ from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.samples.load import load_samples
+from reporting_pipeline.samples.readers import make_readers
 from reporting_pipeline.samples.subscribers import make_subscribers
 from reporting_pipeline.settings import Settings, SettingsError
 from reporting_pipeline.stores.deliveries.reads import delivery_counts
@@ -117,10 +118,11 @@ def _load(deployment: Deployment, subscriptions: int, console: Console) -> None:
             progress=advance,
         )
     people = make_subscribers(deployment.database, subscriptions, now=now)
+    readers = make_readers(deployment.database, now=now)
     standing = sum(trial.unchanged for trial in loaded.trials.values())
     console.print(
         f"      {loaded.created} new documents, {standing} already there; "
-        f"{people.subscriptions} new subscriptions"
+        f"{people.subscriptions + readers.subscriptions} new subscriptions"
     )
 
 

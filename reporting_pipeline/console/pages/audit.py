@@ -14,7 +14,7 @@ from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind
-from reporting_pipeline.stores import audit
+from reporting_pipeline.stores import audit, users
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem
 
@@ -81,6 +81,13 @@ def _lines(parts: Context, organisation: str, action: str | None, actor: str | N
         before = rows[-1]["seq"]
 
 
+def _names(parts: Context, visitor: Visitor, events: list[Any]) -> dict[str, str]:
+    """Names of the organisation's people in these events, by their ids; who was erased has none."""
+    people = users.users_by_id(parts.database, {one[part] for one in events for part in ("actor", "subject")})
+    own = visitor.user.organisation
+    return {key: one.name for key, one in people.items() if one.organisation == own and one.name}
+
+
 def _audit_page(
     parts: Context,
     visitor: Visitor,
@@ -101,6 +108,7 @@ def _audit_page(
         "audit.html",
         page=Page(visitor, "/console/audit"),
         events=found[:A_PAGE],
+        names=_names(parts, visitor, found),
         actions=_KNOWN,
         action=action,
         actor=actor,
