@@ -141,7 +141,8 @@ DEFINITIONS: Mapping[Figure, str] = {
     "screen failures are none.",
     Figure.DEVIATIONS: "Protocol deviations reported by these documents.",
     Figure.MEDICATIONS: "Medications beside the treatment of the trial reported by these documents.",
-    Figure.MEDICAL_HISTORY: "Records of conditions from before the trial.",
+    Figure.MEDICAL_HISTORY: "Records of conditions from before the trial; those that are said not "
+    "to have occurred are none.",
     Figure.FILES_OK: "Files of these documents that were found, match their recorded size and checksum, "
     "and were opened.",
     Figure.FILES_NOT_INSPECTED: "Files that were found and match their recorded size and checksum, but are "
@@ -383,7 +384,7 @@ def _populations(
         )
 
     events, visits, dispositions = facts["adverse_events"], facts["visits"], facts["dispositions"]
-    labs, files = facts["labs"], facts["documents"]
+    labs, files, history = facts["labs"], facts["documents"], facts["medical_history"]
     deaths = (
         (events, rows["adverse_events"] & events["fatal"]),
         (dispositions, rows["dispositions"] & dispositions["death"]),
@@ -411,7 +412,7 @@ def _populations(
         Figure.DISCONTINUATIONS: of("dispositions", dispositions["discontinued"]),
         Figure.DEVIATIONS: of("deviations"),
         Figure.MEDICATIONS: of("medications"),
-        Figure.MEDICAL_HISTORY: of("medical_history"),
+        Figure.MEDICAL_HISTORY: of("medical_history", ~history.one_of("occurred", (codes.NO,))),
     }
     statuses = {
         Figure.FILES_OK: "ok",

@@ -233,11 +233,13 @@ def _tell_assumed(reader: _Fields) -> None:
 def _is_first_of_lines(text: str) -> bool:
     """Whether the first line is an array by itself and more lines follow: no document, but they may be."""
     first, _, rest = text.partition("\n")
+    if not rest.strip():
+        return False  # without parsing: a whole array may stand on one line
     try:
         json.loads(first)
     except (ValueError, RecursionError):
         return False
-    return bool(rest.strip())
+    return True
 
 
 def _elements(text: str, file: str, understanding: Understanding) -> Iterator[Line]:

@@ -31,6 +31,8 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "not_a_number": "The value is no number; it was kept as text.",
     "unmatched_supplement": "A supplemental qualifier names no row of its domain.",
     "supplement_contradicts": "A supplemental qualifier says something else than its row, or than another.",
+    "near_subjects": "Two USUBJIDs differ in nothing but case or blanks; they are different persons.",
+    "shared_event": "Rows of a subject have one AESPID, and may be parts of one event; each counts.",
     "near_studies": "Two STUDYIDs differ in nothing but case, blanks or signs; they are different trials.",
     "unreadable_row": "A row of the table cannot be read; it was left out, the others were read.",
     "duplicate_column": "A table has two columns of one name; where they differ both were left out.",

@@ -409,7 +409,12 @@ _MILESTONES = frozenset(
     ]
 )
 _REACHED_THE_END = frozenset({"COMPLETED", "COMPLETE"})
-_NEVER_BEGAN = frozenset({"SCREEN FAILURE", "SCREENING FAILURE", "SCREENING NOT COMPLETED", "NOT RANDOMIZED"})
+_NEVER_BEGAN = frozenset(
+    {
+        *("SCREEN FAILURE", "SCREENING FAILURE", "SCREEN FAIL", "SCREEN FAILED", "SCREENING FAILED"),
+        *("SCREEN-FAILURE", "SCREENFAILURE", "SCREENING NOT COMPLETED", "NOT RANDOMIZED", "NOT RANDOMISED"),
+    }
+)
 
 
 def disposition_category(category: str, decoded: str) -> str:

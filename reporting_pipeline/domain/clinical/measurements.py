@@ -32,6 +32,8 @@ class Quantity:
     low: float = math.nan
     high: float = math.nan
     is_incomplete: bool = False  # a limit was given that is no number: nothing is normal by this range
+    low_excluded: bool = False  # the low limit itself is outside, as of ">4"
+    high_excluded: bool = False
 
     @property
     def is_reversed(self) -> bool:
@@ -70,16 +72,18 @@ def side_of(quantity: Quantity) -> str:
     if value != value or not quantity.has_range:
         return ""
     within = "" if quantity.is_incomplete else NORMAL
+    on_low = quantity.low_excluded and same(value, low)
+    on_high = quantity.high_excluded and same(value, high)
     if not quantity.comparator:
-        return LOW if below(value, low) else HIGH if above(value, high) else within
+        return LOW if below(value, low) or on_low else HIGH if above(value, high) or on_high else within
     strictly = len(quantity.comparator) == 1
     if quantity.comparator[0] == "<":
-        if below(value, low) or (strictly and same(value, low)):
+        if below(value, low) or on_low or (strictly and same(value, low)):
             return LOW
-        return within if low != low and not above(value, high) else ""
-    if above(value, high) or (strictly and same(value, high)):
+        return within if low != low and not above(value, high) and (strictly or not on_high) else ""
+    if above(value, high) or on_high or (strictly and same(value, high)):
         return HIGH
-    return within if high != high and not below(value, low) else ""
+    return within if high != high and not below(value, low) and (strictly or not on_low) else ""
 
 
 def ratio_to_limit(value: float, low: float, high: float, side: str) -> float:
@@ -109,12 +113,16 @@ def assess(
     standard: Quantity,
     grade: int | None = None,
     significant: bool = False,
+    in_words: str = "",
 ) -> Assessment:
-    """What is known of a result. Reversed ranges and those from 0 to 0 are not used (the caller tells)."""
+    """What is known of a result. Reversed ranges and those from 0 to 0 are not used (the caller tells).
+
+    `in_words`: NORMAL or ABNORMAL by a range in words, where the numbers say nothing; "" for none.
+    """
     by_original, by_standard = side_of(original), side_of(standard)
     if by_original == NORMAL and _says_nothing_of(original, by_standard):
         by_original = ""
-    by_range = by_original or by_standard
+    by_range = by_original or by_standard or in_words
     word = judgement.text and not judgement.side  # of no codelist: a flag all the same
     side = judgement.side or ("" if word and by_range == NORMAL else by_range)
     flag = judgement.text or _SHOWN.get(by_range, "")
@@ -122,7 +130,8 @@ def assess(
         side, flag = ABNORMAL, "ABNORMAL"
     if not flag:
         return NOT_ASSESSED
-    contradiction = _contradiction(judgement, by_original, by_standard, original if by_original else standard)
+    by_numbers = original if by_original else standard
+    contradiction = _contradiction(judgement, by_original, by_standard or in_words, by_numbers)
     contradicts = "flag_contradicts_range"
     if judgement.side == NORMAL and (significant or (grade or 0) >= 1):
         contradiction = f"with grade {grade}" if (grade or 0) >= 1 else "and called clinically significant"
@@ -167,7 +176,7 @@ def _contradiction(judgement: Judgement, by_original: str, by_standard: str, use
     by_range = by_original or by_standard
     if not by_range or not judgement.side or judgement.side == by_range:
         return ""
-    if judgement.side == ABNORMAL and by_range in (LOW, HIGH):
+    if ABNORMAL in (judgement.side, by_range) and NORMAL not in (judgement.side, by_range):
         return ""
     if same(used.value, used.low) or same(used.value, used.high):
         return ""

@@ -61,6 +61,11 @@ class Result(Payload):
     unit: Text = Field(None, description="Standard unit [--STRESU].", examples=["mmol/L"])
     low: Number = Field(None, description="Low limit in standard units [--STNRLO].")
     high: Number = Field(None, description="High limit in standard units [--STNRHI].")
+    reference_text: Text = Field(
+        None,
+        description="A reference range in words, or one that stands in one text [--STNRC].",
+        examples=["NEGATIVE", "NEGATIVE TO TRACE", "<10"],
+    )
     indicator: Text = Field(
         None,
         description="The laboratory's own judgement [--NRIND]; an open list: NORMAL, LOW, HIGH, LOW LOW, "
@@ -97,6 +102,9 @@ class AdverseEvent(Payload):
         None,
         description="Those that are met [AESDTH, AESLIFE, AESHOSP, AESDISAB, AESCONG, AESMIE]: death, "
         "life_threatening, hospitalisation, disability, congenital_anomaly, other_medically_important.",
+    )
+    occurred: Flag = Field(
+        None, description="No, of an event that was asked for and did not occur [AEOCCUR]."
     )
     related: Text = Field(None, description="Relation to the treatment [AEREL].")
     outcome: Text = Field(None, description="[AEOUT]", examples=["RECOVERED/RESOLVED", "FATAL"])
@@ -157,6 +165,7 @@ class Exposure(Payload):
     frequency: Text = Field(None, description="[EXDOSFRQ]")
     route: Text = Field(None, description="[EXROUTE]")
     visit: Text = Field(None, description="[VISIT]")
+    occurred: Flag = Field(None, description="No, of a dose that was not given [EXOCCUR, ECOCCUR].")
     start: Date = Field(None, description="[EXSTDTC]")
     end: Date = Field(None, description="[EXENDTC]")
 
@@ -166,6 +175,7 @@ class Deviation(Payload):
     decoded: Text = Field(None, description="[DVDECOD]")
     category: Text = Field(None, description="[DVCAT]", examples=["MAJOR", "ELIGIBILITY"])
     visit: Text = Field(None, description="[VISIT]")
+    occurred: Flag = Field(None, description="No, of a criterion of eligibility that is met [IEORRES].")
     start: Date = Field(None, description="[DVSTDTC]")
     end: Date = Field(None, description="[DVENDTC]")
 
@@ -182,6 +192,7 @@ class Medication(Payload):
     dose_unit: Text = Field(None, description="[CMDOSU]")
     frequency: Text = Field(None, description="[CMDOSFRQ]")
     route: Text = Field(None, description="[CMROUTE]")
+    occurred: Flag = Field(None, description="No, of what was asked for and not taken [CMOCCUR].")
     ongoing: Flag = Field(None, description="[CMENRTPT, CMENRF]")
     start: Date = Field(None, description="[CMSTDTC]")
     end: Date = Field(None, description="[CMENDTC]")

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
-from reporting_pipeline.domain.clinical import codes
+from reporting_pipeline.domain.clinical import codes, qualitative
 from reporting_pipeline.domain.clinical.dates import before, is_before, iso, parse_iso
 from reporting_pipeline.domain.clinical.findings import MALFORMED_CODES, Finding
 from reporting_pipeline.domain.clinical.numbers import censored, plain
@@ -105,13 +105,15 @@ class Reading:
     def limit(self, source: Mapping[str, Any], name: str, sign: str, where: str = "") -> float:
         """One limit of a range: a number, or "<200" for a high one (`sign` "<") and ">4" for a low one.
 
-        NaN, and told, for any other text: laboratories write NEGATIVE there, which is a sound range of words.
+        NaN, and told, for any other text; a word as NEGATIVE, which is a sound range, is not told here.
         """
         value = source.get(name)
         if isinstance(value, str) and not codes.is_not_stated(value) and plain(value) is None:
             told = censored(value)
             if told is not None and told.comparator[0] == sign and told.limit == told.limit:
                 return told.limit
+            if qualitative.is_of_words(value):
+                return math.nan
             detail = f"The limit {shown(value)} is no number; the result is not compared with it."
             self.finding("range_not_read", where + name, detail)
             return math.nan

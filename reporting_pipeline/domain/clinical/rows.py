@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from reporting_pipeline.domain.clinical import codes, numbers
+from reporting_pipeline.domain.clinical import codes, numbers, qualitative
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
 from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS, Result
@@ -61,7 +61,26 @@ def rows_of(kind: str, data: object, reading: Reading) -> list[Row]:
         _tell_unknown(reading, payload, _FIELDS[kind], "")
     if kind in MEASUREMENTS:
         return _results(reading, payload, needed=kind != Kind.ECG.value)
-    return [_ROW_OF[kind](reading, payload)]
+    row = _ROW_OF[kind](reading, payload)
+    return [] if kind in _MAY_NOT_OCCUR and _did_not_occur(reading, payload, row) else [row]
+
+
+#: Kinds whose record may say that what it names did not happen, and has no other column that says so.
+_MAY_NOT_OCCUR = frozenset(
+    {Kind.ADVERSE_EVENT.value, Kind.MEDICATION.value, Kind.EXPOSURE.value, Kind.DEVIATION.value}
+)
+
+
+def _did_not_occur(reading: Reading, data: Data, row: Row) -> bool:
+    """Whether a record says that it did not occur; what is grave all the same is kept, and told."""
+    if reading.flag(data, "occurred") != codes.NO:
+        return False
+    if row.get("serious") == codes.YES or row.get("fatal") or row.get("seriousness_criteria"):
+        detail = "Said not to have occurred, and to be serious or fatal; it counts."
+        reading.finding("occurrence_contradicts", "occurred", detail)
+        return False
+    reading.finding("did_not_occur", "occurred", "Said not to have occurred; it is in no table and no count.")
+    return True
 
 
 def _tell_unknown(reading: Reading, source: Data, known: frozenset[str], where: str) -> None:
@@ -121,9 +140,43 @@ def _result(reading: Reading, result: object, where: str) -> Row | None:
         "status": text(result, "status", where),
         "reason_not_done": text(result, "reason_not_done", where),
     }
+    reference = _reference_text(result)
+    if not reference:
+        _tell_words_beside_numbers(reading, result, where)
+    limits = qualitative.limits_in(reference) if reference else None
+    if limits is not None and row["low"] != row["low"] and row["high"] != row["high"]:
+        row["low"], row["high"] = limits.low, limits.high
+    else:
+        limits = None
     _read_value(reading, result, row, where)
-    _judge(reading, result, row, where)
+    _judge(reading, result, row, where, reference, limits)
     return row
+
+
+def _reference_text(result: Data) -> str:
+    """A range in words: of its own field, else of limits that are words; "" for none."""
+    given = result.get("reference_text")
+    if isinstance(given, str) and given.strip() and not codes.is_not_stated(given):
+        return given.strip()
+    for names in (("original_low", "original_high"), ("low", "high")):
+        low, high = (result.get(name) for name in names)
+        words = [one for one in (low, high) if isinstance(one, str) and qualitative.is_of_words(one)]
+        if words and all(one in words or not one or _is_nothing(one) for one in (low, high)):
+            return " TO ".join(dict.fromkeys(words))
+    return ""
+
+
+def _tell_words_beside_numbers(reading: Reading, result: Data, where: str) -> None:
+    """A word as one limit and a number as the other are no range in words."""
+    for name in ("original_low", "original_high", "low", "high"):
+        given = result.get(name)
+        if isinstance(given, str) and qualitative.is_of_words(given):
+            detail = f"The limit {shown(given)} is no number; the result is not compared with it."
+            reading.finding("range_not_read", where + name, detail)
+
+
+def _is_nothing(value: object) -> bool:
+    return isinstance(value, str) and codes.is_nothing(value)
 
 
 def _unit(text: str) -> str:
@@ -183,17 +236,31 @@ def _written(value: float, row: Row) -> str:
     return numbers.digits(value)
 
 
-def _judge(reading: Reading, result: Data, row: Row, where: str) -> None:
-    """The columns of an `Assessment`, and findings on ranges and flags that do not agree."""
+def _judge(
+    reading: Reading,
+    result: Data,
+    row: Row,
+    where: str,
+    reference: str,
+    limits: qualitative.Limits | None,
+) -> None:
+    """The columns of an `Assessment`, and findings on ranges and flags that do not agree.
+
+    `reference` is a range in words or "", `limits` what of it became the standard range.
+    """
     grade = reading.grade(result, "grade", where)
     significant = reading.flag(result, "clinically_significant", where)
     standard, original = _standard(row), _original(row)
-    standard = replace(standard, is_incomplete=_is_incomplete(result, row, ("low", "high")))
-    original = replace(original, is_incomplete=_is_incomplete(result, row, ("original_low", "original_high")))
+    standard = _as_given(result, row, standard, ("low", "high"))
+    original = _as_given(result, row, original, ("original_low", "original_high"))
+    if limits is not None:
+        standard = replace(standard, low_excluded=limits.low_excluded, high_excluded=limits.high_excluded)
+    words = str(row["text_result"] or row["original_result"])
+    by_words = qualitative.side_in_words(words, reference) if reference else ""
     for quantity, names in ((standard, "low"), (original, "original_low")):
         if quantity.is_reversed:
-            limits = f"{numbers.digits(quantity.low)} and {numbers.digits(quantity.high)}"
-            detail = f"{row['test_code']}: the limits {limits} are reversed; the range is not used."
+            both = f"{numbers.digits(quantity.low)} and {numbers.digits(quantity.high)}"
+            detail = f"{row['test_code']}: the limits {both} are reversed; the range is not used."
             reading.finding("reversed_range", where + names, detail)
         if quantity.is_empty:
             detail = f"{row['test_code']}: a range from 0 to 0 may stand for none; it is not used."
@@ -203,12 +270,18 @@ def _judge(reading: Reading, result: Data, row: Row, where: str) -> None:
     if not judgement.text and in_words:
         judgement = codes.judgement(in_words)
     is_significant = significant == codes.YES or (not significant and significant_in_words)
-    judged = assess(judgement, original, standard, grade, is_significant)
+    judged = assess(judgement, original, standard, grade, is_significant, by_words)
     if judged.contradiction:
         detail = f"{row['test_code']} {row['value_text']}: flagged {judged.flag}, {judged.contradiction}."
         reading.finding(judged.contradicts, where + "indicator", detail)
     if not judged.assessed:
         _tell_unread(reading, row, (standard, original), where)
+        if reference and row["value_text"] and not standard.has_range and not original.has_range:
+            detail = (
+                f"{row['test_code']}: {shown(row['value_text'])} is not compared with the range "
+                f"{shown(reference)}."
+            )
+            reading.finding("range_not_read", where + "reference_text", detail)
     not_done = codes.folded(str(row["status"])) == "NOT DONE"
     if not_done and row["value"] != row["value"] and not (_said(row) - {"", "NOT DONE"}):
         if judged.assessed:
@@ -226,6 +299,18 @@ def _judge(reading: Reading, result: Data, row: Row, where: str) -> None:
 def _said(row: Row) -> set[str]:
     """The words in place of a number."""
     return {codes.folded(str(row[name])) for name in ("text_result", "original_result")}
+
+
+def _as_given(result: Data, row: Row, quantity: Quantity, names: tuple[str, str]) -> Quantity:
+    """`quantity` with what its limits were written as: unread, or excluded ("<10" leaves out 10)."""
+    low, high = (_limit_excluded(result.get(name)) for name in names)
+    incomplete = _is_incomplete(result, row, names)
+    return replace(quantity, is_incomplete=incomplete, low_excluded=low, high_excluded=high)
+
+
+def _limit_excluded(given: object) -> bool:
+    told = numbers.censored(given) if isinstance(given, str) else None
+    return told is not None and len(told.comparator) == 1
 
 
 def _is_incomplete(result: Data, row: Row, names: tuple[str, str]) -> bool:
@@ -300,6 +385,10 @@ def _adverse_event(reading: Reading, data: Data) -> Row:
     term, preferred = reading.required(data, "term"), reading.text(data, "preferred_term")
     by_outcome = codes.is_fatal_outcome(outcome)
     fatal = by_outcome or grade == codes.FATAL or "death" in criteria
+    asked = data.get("seriousness_criteria")
+    if by_outcome and isinstance(asked, Mapping) and codes.read_flag(asked.get("death")) == codes.NO:
+        detail = f"The criterion death is denied, the outcome is {shown(outcome)}; it counts as fatal."
+        reading.finding("death_contradicts", "seriousness_criteria", detail)
     if not by_outcome and fatal and not codes.is_not_stated(outcome):
         reason = "the criterion death" if "death" in criteria else f"grade {codes.FATAL}"
         detail = f"The outcome is {shown(outcome)}, but {reason} says that it was fatal; it counts as fatal."

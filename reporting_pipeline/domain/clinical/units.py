@@ -30,7 +30,7 @@ _ATOMS = {
             "mg=mg,milligram,milligrams",
             "ug=ug,mcg,microg,microgram,micrograms",
             "umol=mcmol,umol,umole,umoles,micromol,micromole,micromoles",
-            "uL=mcl,ul,mm3,mm^3",
+            "uL=mcl,ul,mm3,mm^3,cumm,cu.mm,cmm",
             "ng=ng,nanogram,nanograms",
             "pg=pg",
             "fg=fg",
@@ -64,8 +64,8 @@ _ATOMS = {
             "mm=mm",
             "um=um",
             "nm=nm",
-            "[in]=in,inch",
-            "[lb]=lb,lbs",
+            "[in]=in,inch,inches",
+            "[lb]=lb,lbs,pound,pounds",
             "[oz]=oz",
             "m2=m2,m^2,sqm",
             "1.73m2=1.73m2,1.73m^2,1.73.m2",
@@ -76,19 +76,20 @@ _ATOMS = {
             "d=d,day,days,24h,24hr,24hrs",
             "wk=wk,week,weeks",
             "mo=mo,month,months",
-            "a=year,years,yr",
+            "a=year,years,yr,yrs",
             "kat=kat",
             "ukat=ukat",
             "nkat=nkat",
             "Pa=pa",
             "kPa=kpa",
             "mm[Hg]=mmhg,mm[hg]",
-            "Cel=c,°c,degc,cel,celsius",
+            "Cel=c,°c,degc,cel,celsius,degreesc,degreec,degreescelsius",
             "[degF]=f,°f,degf,[degf],fahrenheit",
             "K=k",
             "%=%,percent,pct",
             "{ratio}=ratio",
-            "1=1,cell,cells,beats,beat,breaths,breath,count",
+            "{fraction}=fraction,fractionof1",
+            "1=1,cell,cells,beats,beat,breaths,breath,count,#",
             "[HPF]=hpf,[hpf]",
             "[LPF]=lpf,[lpf]",
         ]
@@ -98,7 +99,7 @@ _ATOMS = {
 #: A metric prefix of an atom of the same quantity, as a power of ten.
 _POWER_OF = {"k": 3, "": 0, "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
 _METRIC = re.compile(r"([kdcmunpf]?)(g|L|mol|U|\[IU\]|kat|osm|eq|Pa)")
-_TEN = re.compile(r"(?:x\.?|\*)?10(?:(?:\*\*|\^|\*|exp|e)([+-]?\d{1,2})|\((\d{1,2})\))")
+_TEN = re.compile(r"(?:x\.?|\*)?(?:10|(?=e[+-]?[0-9]))(?:(?:\*\*|\^|\*|exp|e)([+-]?\d{1,2})|\((\d{1,2})\))")
 #: "1000/uL", "100/uL": a round number before a volume.
 _ROUND = re.compile(r"1(0{1,9})")
 #: Not "billion", which is a thousand or a million millions.
@@ -110,9 +111,17 @@ _THOUSANDS = {
 _COUNTS = {"K": 3, "k": 3, "M": 6}
 #: Whole units whose spelling says something else than its parts do.
 _WHOLE = {
-    **{"bpm": "beats/min", "gi/l": "10^9/L", "ti/l": "10^12/L", "mmhg": "mm[Hg]"},
+    **{"bpm": "beats/min", "gi/l": "10^9/L", "ti/l": "10^12/L", "t/l": "10^12/L", "mmhg": "mm[Hg]"},
     **{"mg%": "mg/dL", "g%": "g/dL", "ug%": "ug/dL"},
 }
+#: Molar concentrations, told from lengths by the capital alone: "mM" is no millimetre.
+_MOLAR = {"mM": "mmol/L", "uM": "umol/L", "nM": "nmol/L", "pM": "pmol/L", "fM": "fmol/L"}
+_PER = re.compile(r"(?:^|(?<=\s))per\s+", re.IGNORECASE)
+#: "mmol.L-1", "mmol L^-1": a part to the power of -1 is a denominator.
+_INVERSE = re.compile(r"(?:\s+|[.*])([^\W\d_]+)\^?-1(?![\d.])")
+#: What is counted, before a power of ten: "cells x10^3/uL".
+_COUNTED = re.compile(r"^(?:cells?|count|#)(?=[x*]?10[\^*e(])", re.IGNORECASE)
+_CREATININE = re.compile(r"(?:(?<=/g)|(?<=mol))(?:creatinine|creat|crea|cr)$", re.IGNORECASE)
 #: Grams or thousand millions a litre: who writes capitals throughout means the one, haematology the other.
 _AMBIGUOUS = frozenset({"G/L"})
 _INTERNATIONAL = re.compile(r"^([muk]?)(?:i\.u\.?|int\.?units?|internationalunits?)(?=/|$)", re.IGNORECASE)
@@ -134,6 +143,7 @@ def unit_key(text: str) -> str:
         return ""
     if folded in _AMBIGUOUS:
         return folded
+    folded = _MOLAR.get(folded, folded)
     folded = _folded(_WHOLE.get(folded.lower(), folded))
     power = 0
     above: list[str] = []
@@ -157,8 +167,10 @@ def _folded(text: str) -> str:
         text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE).translate(_SIGNS))
         text = text.translate(_SIGNS).replace("µ", "u").replace("μ", "u")  # both micro signs
     text = _BODY_SURFACE.sub("1.73m2", text)  # says of what size, as other annotations do not
+    text = _INVERSE.sub(r"/\1", _PER.sub("/", text.strip()))
     text = re.sub(r"\{[^{}]*\}", "", "".join(text.split()))  # UCUM's annotations say nothing of size
     text = _INTERNATIONAL.sub(r"\1IU", text)
+    text = _CREATININE.sub("", _COUNTED.sub("", text))
     return text.replace("^+", "^")
 
 

@@ -25,7 +25,7 @@ from reporting_pipeline.intake.sdtm.domains import (
     Domain,
     text,
 )
-from reporting_pipeline.intake.sdtm.supplements import Supplements, supplements_of
+from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD, Supplements, supplements_of
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.sdtm.trial import Sites, subject_of
 from reporting_pipeline.intake.understanding import Understanding
@@ -59,6 +59,7 @@ def documents_of(
     """
     sites = Sites(tables)
     _tell_near_studies(tables, understanding)
+    _tell_near_subjects(tables, understanding)
     if not tables.get("DM"):
         understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
     for name in sorted(tables, key=_reading_order):
@@ -68,6 +69,7 @@ def documents_of(
             reading = _Reading(domain, supplements, sites, trial, understanding)
             for table in tables[name]:
                 yield from reading.documents(table)
+            reading.tell_more_parts()
             supplements.tell(understanding)
             _tell_unplaced(domain, tables[name], supplements, understanding)
         else:
@@ -92,6 +94,8 @@ class _Reading:
         self._understanding = understanding
         self._keys: set[tuple[str, ...]] = set()
         self._without_site: set[str] = set()
+        self._parts: dict[tuple[str, str, str], str] = {}
+        self._more_parts = 0
 
     def documents(self, table: Table) -> Iterator[SourceDocument]:
         self._understanding.rows[f"{table.name} ({table.source})"] += len(table)
@@ -123,6 +127,7 @@ class _Reading:
         full = self._unique((trial, subject, *key), data)[1:]
         source_id = "/".join((domain.code, *full))
         self._tell(source_id, subject, payloads)
+        self._tell_parts(source_id, trial, subject, first)
         return SourceDocument(
             source_id=source_id,
             trial=trial,
@@ -140,6 +145,11 @@ class _Reading:
         """`key`, with a mark of the content when it names nothing or was given before."""
         if key in self._keys and any(key[2:]):
             self._tell_twin(key)
+        if key in self._keys and not self._domain.key and key[1]:
+            detail = f"{self._domain.code} has another row of {key[1]}; both are kept, as one person."
+            self._understanding.finding(
+                "/".join((self._domain.code, *key[1:])), "duplicate_key", "USUBJID", detail
+            )
         if (len(key) > len(("trial", "subject")) and not any(key[2:])) or key in self._keys:
             content = sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:12]
             marked, times = (*key, content), 1
@@ -167,6 +177,24 @@ class _Reading:
             self._understanding.finding(
                 "/".join((self._domain.code, *key[1:])), "duplicate_key", named, detail
             )
+
+    def _tell_parts(self, source_id: str, trial: str, subject: str, row: Row) -> None:
+        """Rows of one event, as some collect each change of severity: each counts, and is told."""
+        identifier = text(row.get("AESPID"))
+        if not identifier or self._domain.code != "AE":
+            return
+        first = self._parts.setdefault((trial, subject, identifier), source_id)
+        if first == source_id:
+            return
+        self._more_parts += 1
+        if self._more_parts <= MOST_TOLD:
+            detail = f"AESPID {identifier} of {subject or 'nobody'} is that of {first}, too; both count."
+            self._understanding.finding(source_id, "shared_event", "AESPID", detail)
+
+    def tell_more_parts(self) -> None:
+        """How many more were found than are told one by one. To be asked after all rows were read."""
+        if (more := self._more_parts - MOST_TOLD) > 0:
+            self._understanding.finding(self._domain.code, "shared_event", "AESPID", f"And {more:,} more.")
 
     def _site(self, source_id: str, subject: str, row: Row) -> str:
         site = text(row.get("SITEID")) or self._sites.of(text(row.get("STUDYID")), subject)
@@ -239,6 +267,18 @@ def _tell_near_studies(tables: Mapping[str, Sequence[Table]], understanding: Und
     for alike in (one for one in spelled.values() if len(one) > 1):
         detail = f"{' and '.join(alike)} are read as different trials; give --trial if they are one."
         understanding.finding("STUDYID", "near_studies", "STUDYID", detail)
+
+
+def _tell_near_subjects(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:
+    """Subject numbers that differ in capitals or blanks alone: two persons, as they stand."""
+    spelled: dict[str, set[str]] = {}
+    for table in (one for name, some in tables.items() if name in DOMAINS for one in some):
+        if "USUBJID" in table.columns:
+            for subject in map(text, table.frame["USUBJID"].drop_nulls().unique()):
+                spelled.setdefault("".join(subject.split()).upper(), set()).add(subject)
+    for alike in (sorted(one) for one in spelled.values() if len(one) > 1):
+        detail = f"{' and '.join(alike)} are read as different persons."
+        understanding.finding("USUBJID", "near_subjects", "USUBJID", detail)
 
 
 def _has_place(domain: Domain, name: str) -> bool:

@@ -174,6 +174,7 @@ _RESULT = (
     column("unit", "--STRESU"),
     column("low", "--STNRLO", read=number),
     column("high", "--STNRHI", read=number),
+    column("reference_text", "--STNRC"),
     column("indicator", "--NRIND"),
     column("grade", "--TOXGR", read=grade),
     column("clinically_significant", "--CLSIG", read=flag),
@@ -187,6 +188,8 @@ def _result(code: str) -> Callable[[Payload, Row], None]:
     """A result that is no number is one in words; one under the limit of quantification is censored."""
 
     def finish(result: Payload, row: Row) -> None:
+        if not result["reference_text"]:
+            del result["reference_text"]
         result["text_result"] = ""
         if isinstance(result["value"], float):
             return
@@ -235,7 +238,28 @@ def _adverse_event(event: Payload, row: Row) -> None:
             met.append(criterion)
         elif answer is None:
             met.append(f"{name}: {text(row.get(name))}")
-    event["seriousness_criteria"] = met
+    denied = codes.read_flag(row.get("AESDTH")) == codes.NO
+    if denied and codes.is_fatal_outcome(text(row.get("AEOUT"))):
+        event["seriousness_criteria"] = {**dict.fromkeys(met, "Y"), "death": "N"}
+    else:
+        event["seriousness_criteria"] = met
+    _occurrence(event, row, "AE")
+    if "occurred" not in event and codes.folded(text(row.get("AESTAT"))) == "NOT DONE":
+        event["occurred"] = "NOT DONE"  # nobody knows: it is kept, and told
+
+
+def _occurrence(record: Payload, row: Row, code: str) -> None:
+    """--OCCUR, where the row has it: whether what it names happened at all."""
+    if (occurred := flag(row.get(f"{code}OCCUR"))) is not None:
+        record["occurred"] = occurred
+
+
+def _eligibility(record: Payload, row: Row) -> None:
+    """IE is to hold what was not met alone; where it holds all, an inclusion that is met is no deviation."""
+    answer = codes.read_flag(text(row.get("IESTRESC")) or text(row.get("IEORRES")))
+    category = codes.folded(record["category"])
+    if (category, answer) in {("INCLUSION", codes.YES), ("EXCLUSION", codes.NO)}:
+        record["occurred"] = False
 
 
 def _death_details(event: Payload, row: Row) -> None:
@@ -277,19 +301,24 @@ def _named_answer(row: Row, code: str, answer: str) -> str:
     return f"{question}: {answer}" if question and answer else answer
 
 
+_UNPLANNED = re.compile(r"\b(?:UNSCH(?:ED(?:ULED)?)?|UNPLANNED|UNS)(?=[^A-Z]|$)", re.IGNORECASE)
+
+
 def _visit(visit: Payload, row: Row) -> None:
     """Unplanned when the source says so: SVPRESP, a description of an unplanned visit, or its name."""
     prespecified = flag(row.get("SVPRESP"))
     if isinstance(prespecified, bool):
         visit["planned"] = prespecified
     else:
-        visit["planned"] = not text(row.get("SVUPDES")) and not visit["visit"].upper().startswith("UNSCHED")
+        named = _UNPLANNED.search(visit["visit"]) is not None
+        visit["planned"] = not text(row.get("SVUPDES")) and not named
     if visit["occurred"] is None:
         del visit["occurred"]
 
 
 def _open_ended(code: str) -> Callable[[Payload, Row], None]:
     def finish(record: Payload, row: Row) -> None:
+        _occurrence(record, row, code)
         ends = {text(row.get(f"{code}{name}")).upper() for name in ("ENRTPT", "ENRF")}
         record["ongoing"] = True if ends & {"ONGOING", "AFTER", "DURING/AFTER"} else None
 
@@ -320,6 +349,8 @@ def _exposure(code: str, second: bool = False) -> Domain:
         ),
         collected=("--ENDTC", "--STDTC"),
         title=_at_visit("Treatment given"),
+        finish=lambda record, row: _occurrence(record, row, code),
+        also=("--OCCUR",),
         second=second,
     )
 
@@ -352,7 +383,7 @@ _ALL = (
         collected=("AEDTC", "AESTDTC"),
         title=_titled("term"),
         finish=_adverse_event,
-        also=tuple(_CRITERIA),
+        also=(*_CRITERIA, "AEOCCUR", "AESTAT", "AEPRESP"),
     ),
     Domain(
         code="SV",
@@ -459,7 +490,7 @@ _ALL = (
         collected=("CMDTC", "CMSTDTC", "CMENDTC"),
         title=_titled("term"),
         finish=_open_ended("CM"),
-        also=("CMENRTPT", "CMENRF"),
+        also=("CMENRTPT", "CMENRF", "CMOCCUR"),
     ),
     Domain(
         code="MH",
@@ -504,6 +535,7 @@ _ALL = (
         ),
         collected=("IEDTC",),
         title=_titled("term"),
+        finish=_eligibility,
         also=("IEORRES", "IESTRESC"),
         second=True,
     ),

@@ -41,8 +41,35 @@ SPELLINGS = [
     ["100 WBC"],
     ["109/L"],
     ["ng/dL"],
+    ["mM", "mmol per L", "mmol.L-1", "mmol*L-1", "mmol L-1", "mmol L^-1"],
+    ["uM", "µM"],
+    ["nM", "nmol/L"],
+    ["mm"],
+    ["E9/L", "cells x10^3/uL", "K/cumm", "K/cmm", "#/nL", "#x10^9/L"],
+    ["T/L"],
+    ["MIL/uL"],  # a million, or in Portuguese a thousand
+    ["/HPF", "#/HPF", "per HPF", "cells/HPF", "/hpf"],
+    ["HPF"],
+    ["WBC/HPF"],
+    ["mg/g", "mg/g creat", "mg/g creatinine", "mg/g{creat}"],
+    ["inches", "in"],
+    ["pounds"],
+    ["FRACTION", "fraction of 1"],
+    ["RATIO"],
 ]
-SAME = [SPELLINGS[1] + SPELLINGS[2], *SPELLINGS[3:], SPELLINGS[0]]
+_BY_FIRST = {one[0]: one for one in SPELLINGS}
+#: Groups above that say the same: told apart for their length alone.
+_JOINED = [
+    ("10^9/L", "GI/L", "E9/L"),
+    ("10^12/L", "T/L"),
+    ("mmol/L", "mM"),
+    ("µmol/L", "uM"),
+    ("LB", "pounds"),
+]
+SAME = [
+    *([one for first in firsts for one in _BY_FIRST[first]] for firsts in _JOINED),
+    *(one for one in SPELLINGS if one[0] not in {first for firsts in _JOINED for first in firsts}),
+]
 
 
 @pytest.mark.parametrize("spellings", SAME, ids=lambda spellings: spellings[0])

@@ -1,0 +1,93 @@
+"""Reference ranges that stand in words or in one text, as SDTM's --STNRC: "NEGATIVE", "NEGATIVE TO TRACE",
+"<10", "3-10".
+
+A range of numbers becomes its two limits. Of words only two things are known: a result that the range names
+is within it, and on the scale negative, trace, 1+ to 4+ a result beyond all that the range names is outside.
+Any other result beside words is not assessed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from reporting_pipeline.domain.clinical.codes import ABNORMAL, NORMAL, folded
+from reporting_pipeline.domain.clinical.numbers import censored, plain
+
+#: Places on the scale; POSITIVE has no degree: it is beyond NEGATIVE, and beside 1+ it says nothing.
+_NEGATIVE, _TRACE = 0.0, 0.5
+_PLACES = {
+    **dict.fromkeys(
+        [
+            *("NEGATIVE", "NEG", "NEG.", "NOT DETECTED", "NONE DETECTED", "UNDETECTED", "NONREACTIVE"),
+            *("NON-REACTIVE", "NON REACTIVE", "NOT REACTIVE", "ABSENT", "NONE SEEN", "NOT SEEN", "NO GROWTH"),
+        ],
+        _NEGATIVE,
+    ),
+    **dict.fromkeys(["TRACE", "TR", "TRACES", "+/-"], _TRACE),
+    **{f"{degree}+": float(degree) for degree in range(1, 5)},
+    **{f"+{degree}": float(degree) for degree in range(1, 5)},
+    **{"+" * degree: float(degree) for degree in range(1, 5)},
+}
+_POSITIVE = frozenset({"POSITIVE", "POS", "POS.", "DETECTED", "REACTIVE", "PRESENT"})
+_LIST = re.compile(r"\s*(?:[;,|]|/(?!-)|\bOR\b)\s*")
+_TO = re.compile(r"\s+(?:TO|-|–)\s+")
+_NUMBERS = re.compile(r"\s*([+-]?[\d.,]+)\s*(?:-|–|\bTO\b)\s*([\d.,]+)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of a range in one text; NaN is "none". A limit that is excluded is itself outside."""
+
+    low: float = math.nan
+    high: float = math.nan
+    low_excluded: bool = False
+    high_excluded: bool = False
+
+
+@lru_cache(maxsize=4_096)
+def limits_in(text: str) -> Limits | None:
+    """The limits that a range in one text has: "3-10", "3.5 to 5", "<10", ">= 4"; None for any other."""
+    if (told := censored(text)) is not None and told.limit == told.limit:
+        excluded = len(told.comparator) == 1
+        if told.comparator[0] == "<":
+            return Limits(high=told.limit, high_excluded=excluded)
+        return Limits(low=told.limit, low_excluded=excluded)
+    if match := _NUMBERS.fullmatch(text):
+        low, high = plain(match[1]), plain(match[2])
+        if low is not None and high is not None:
+            return Limits(low, high)
+    return None
+
+
+def is_of_words(text: str) -> bool:
+    """Whether a limit is a word of the scale: "NEGATIVE", "1+"."""
+    code = folded(text)
+    return code in _PLACES or code in _POSITIVE
+
+
+@lru_cache(maxsize=4_096)
+def side_in_words(result: str, reference: str) -> str:
+    """NORMAL or ABNORMAL of a result in words against a range in words; "" where nobody can tell."""
+    said, named = folded(result), folded(reference)
+    if not said or not named:
+        return ""
+    if said == named or said in _LIST.split(named):
+        return NORMAL
+    ends = _TO.split(named)
+    parts = ends if len(ends) == 2 else _LIST.split(named)
+    places = [_PLACES.get(part) for part in parts]
+    if any(place is None for place in places):
+        return ""
+    known = [place for place in places if place is not None]
+    if said in _POSITIVE:
+        return ABNORMAL if max(known) == _NEGATIVE else ""
+    place = _PLACES.get(said)
+    if place is None:
+        return ""
+    if place > max(known):
+        return ABNORMAL
+    within = min(known) <= place if len(ends) == 2 else place in known
+    return NORMAL if within else ""
