@@ -8,6 +8,7 @@ the name that was probably meant, wherever it stands; so does what cannot work i
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -573,7 +574,63 @@ def current_settings() -> Settings:
     settings = load_settings()
     for name, value in _from_files().items():
         os.environ.setdefault(name, value)
-    return settings
+    own = _secrets_of_home(settings)
+    return load_settings({**own, **_said_in_environment()}) if own else settings
+
+
+def _said_in_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if value}
+
+
+def with_own_secrets(settings: Settings) -> Settings:
+    """The same deployment with secrets of its home alone, which are made where the home is new.
+
+    For homes on one machine that start their own servers: the links, sessions, audit log and tokens of one
+    are nobody else's to forge. What the environment names stays; a home that was begun without goes on with
+    the published one, by which its log is chained.
+    """
+    alone = settings.mongodb_uri is None and settings.s3_endpoint_url is None
+    if settings.environment == "local" and alone and not (settings.home / "embedded").exists():
+        _make_secrets(_own_secrets_file(settings))
+    current_settings.cache_clear()
+    given = {
+        name: SecretStr(value)
+        for name, value in _secrets_of_home(settings).items()
+        if not os.environ.get(name)
+    }
+    return settings.model_copy(update={_OWN_SECRETS[name]: value for name, value in given.items()})
+
+
+#: The variables of a home's own secrets, by the settings they are.
+_OWN_SECRETS = {"REPORTING_LINK_SECRET": "link_secret", "REPORTING_JWT_SECRET": "jwt_secret"}
+
+
+def _own_secrets_file(settings: Settings) -> Path:
+    return settings.home / "secrets.env"
+
+
+def _secrets_of_home(settings: Settings) -> dict[str, str]:
+    """Variable -> secret of a local home that has its own."""
+    path = _own_secrets_file(settings)
+    if settings.environment != "local" or not path.is_file():
+        return {}
+    lines = path.read_text(encoding="ascii").splitlines()
+    return {name: value for name, _, value in (line.partition("=") for line in lines) if name in _OWN_SECRETS}
+
+
+def _make_secrets(path: Path) -> None:
+    """Of several processes that begin a home at once one makes them, for all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.writelines(f"{name}={secrets.token_hex(32)}\n" for name in _OWN_SECRETS)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        pass
+    finally:
+        own.unlink()
 
 
 def _from_files() -> dict[str, str]:
@@ -613,7 +670,7 @@ def with_servers_of_home(settings: Settings) -> Settings:
         return settings
     lines = path.read_text(encoding="utf-8").splitlines()
     noted = dict(line.split("=", 1) for line in lines if "=" in line)
-    return load_settings({**noted, **{name: value for name, value in os.environ.items() if value}})
+    return load_settings({**_secrets_of_home(settings), **noted, **_said_in_environment()})
 
 
 def _servers_of_home(settings: Settings) -> Path:

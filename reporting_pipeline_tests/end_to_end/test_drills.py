@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,4 +72,26 @@ def test_two_daemons_by_accident_make_one_edition(
         if not is_complete():  # as a supervisor does
             stack.enter_context(daemon(tmp_path, environment))
             wait_until("the edition completes", is_complete, PATIENCE, log)
+    all_have_one_mail(database, settings)
+
+
+def test_a_daemon_that_is_told_to_end_mid_run_ends_and_the_next_one_completes_the_edition(
+    endpoints: Endpoints, settings: Settings, database: Database, edition: str, tmp_path: Path
+) -> None:
+    environment, log = bare_environment(**variables(settings, endpoints)), tmp_path / "daemon.log"
+
+    def renders() -> bool:
+        return database.heartbeats.find_one({"stage": "render"}) is not None
+
+    with daemon(tmp_path, environment) as first:
+        wait_until("a render run beats", renders, PATIENCE, log)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(PATIENCE) in (0, -signal.SIGTERM)
+    with daemon(tmp_path, environment):
+        wait_until(
+            "the edition completes",
+            lambda: get_edition(database, edition).state.value == "completed",
+            PATIENCE,
+            log,
+        )
     all_have_one_mail(database, settings)

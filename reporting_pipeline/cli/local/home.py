@@ -19,6 +19,7 @@ from reporting_pipeline.settings import (
     child_environment,
     forget_servers,
     remember_servers,
+    with_own_secrets,
 )
 from reporting_pipeline.stores.mongo import Database, open_database, unprepared_database
 from reporting_pipeline.stores.objects import ObjectStore, open_object_store
@@ -66,6 +67,7 @@ def running_deployment(settings: Settings) -> Iterator[Deployment]:
 
 def open_deployment(settings: Settings) -> Deployment:
     """Start what is embedded and not running, open the stores, and lay out Dagster's home."""
+    settings = with_own_secrets(settings)
     _lay_out_dagster_home(settings.home / "dagster")
     endpoints = servers.start(settings)
     note_servers(settings, endpoints)

@@ -8,11 +8,12 @@ from rich.table import Table
 from reporting_pipeline.cli.local.home import note_servers
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.embedded.servers import ServerStatus
-from reporting_pipeline.settings import Settings, forget_servers
+from reporting_pipeline.settings import Settings, forget_servers, with_own_secrets
 
 
 def start(settings: Settings, console: Console) -> None:
     """Start what is not running, and print the environment that points to it."""
+    settings = with_own_secrets(settings)
     endpoints = servers.start(settings)
     note_servers(settings, endpoints)
     for name, value in endpoints.as_environment().items():
