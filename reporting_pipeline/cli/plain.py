@@ -11,6 +11,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 from rich.console import Console
 
 from reporting_pipeline.settings import SettingsError
+from reporting_pipeline.stores.audit import AuditBroken
+from reporting_pipeline.stores.holds import ReportMissing
 from reporting_pipeline.stores.schema import MigrationLocked, SchemaMismatch
 
 #: Modules that only an extra brings, and the extra that does.
@@ -23,7 +25,7 @@ def plain_errors() -> Iterator[None]:
     """End with code 1 and one line for a wrong setting, a wrong argument, or a store that does not answer."""
     try:
         yield
-    except (SettingsError, SchemaMismatch, MigrationLocked, ValueError) as error:
+    except (SettingsError, SchemaMismatch, MigrationLocked, AuditBroken, ReportMissing, ValueError) as error:
         _fail(str(error))
     except OperationFailure as error:
         _fail(f"MongoDB refused: {_first_sentence(str(error))} (MONGODB_URI)")

@@ -410,7 +410,7 @@ def write_anchor(database: Database, objects: ObjectStore, now: datetime) -> Anc
     if standing is not None and standing.seq:
         row = database.audit.find_one({"seq": standing.seq}, {"hash": 1})
         if row is None or row["hash"] != standing.hash:
-            raise AuditBroken(f"row {standing.seq} is not the one that was anchored; run the verifier")
+            raise AuditBroken(f"row {standing.seq} is not the one that was anchored; `audit verify` says why")
     tail = chain_tail(database)
     first = standing is None or not standing.number
     fresh = Anchor(

@@ -25,7 +25,7 @@ class ReportMissing(KeyError):
     """No report has this id (in this organisation)."""
 
     def __str__(self) -> str:
-        return f"no report has the id {self.args[0]!r}; `reporting-pipeline hold list` shows what is held"
+        return f"no report has the id {self.args[0]!r}; it stands on the cover and on its page in the console"
 
 
 def place_hold(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +20,9 @@ from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules
 from reporting_pipeline.stores.holds import Kind, holds, lift_hold, place_hold
 from reporting_pipeline.usecases.keeping import COMMAND, note, note_deleted
 
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
 console = Console()
 hold_app = typer.Typer(no_args_is_help=True, help="Reports that no rule deletes: legal hold, critical.")
 
@@ -28,13 +33,11 @@ def retention(
 ) -> None:
     """Delete what is past its time. Exit code 1 when a kind could not be looked through."""
     # Here, as Dagster is a second that no other command should wait for.
-    from dagster import DagsterInstance
-
     from reporting_pipeline.operations.retention.run import retain
 
     with plain_errors():
         stores = open_stores()
-        with DagsterInstance.get() if stores.settings.dagster_home else nullcontext() as instance:
+        with _dagster(stores.settings.dagster_home) as instance:
             report = retain(
                 stores.database,
                 stores.objects,
@@ -58,6 +61,27 @@ def retention(
             console.print("DAGSTER_HOME is not set: Dagster's runs were not looked at")
         if report.failed:
             raise typer.Exit(1)
+
+
+@contextmanager
+def _dagster(home: Path | None) -> Iterator[DagsterInstance | None]:
+    """The instance of the home, where one is set. ValueError says why it cannot be used."""
+    if not home:
+        yield None
+        return
+    from dagster import DagsterError, DagsterInstance
+
+    try:
+        instance = DagsterInstance.get()
+    except DagsterError as error:
+        said = next((line.strip() for line in str(error).splitlines() if "nvironment variable" in line), "")
+        told = said.partition("PostProcessingError: ")[2] or str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"DAGSTER_HOME: its dagster.yaml cannot be used: {told} Set what its head lists; "
+            "`reporting-pipeline doctor` looks at the rest"
+        ) from None
+    with instance:
+        yield instance
 
 
 @hold_app.command("place")

@@ -40,8 +40,12 @@ def audit_verify() -> None:
     if verdict.ok:
         console.print(f"{verdict.rows} rows, the chain is whole and agrees with its anchors")
         return
-    where = f"row {verdict.first_bad}" if verdict.first_bad is not None else "the log"
-    console.print(f"[bold red]{where}:[/] {verdict.reason} ({verdict.rows} rows read)")
+    console.print(f"[bold red]not whole:[/] {verdict.reason} ({verdict.rows} rows read)", soft_wrap=True)
+    console.print(
+        "A new deployment has no anchor until its first hour: `reporting-pipeline audit anchor` writes it; "
+        "after the restore of an older backup see docs/operations.md, Backup and restore",
+        soft_wrap=True,
+    )
     raise typer.Exit(2)
 
 

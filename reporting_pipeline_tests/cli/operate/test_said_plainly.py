@@ -1,0 +1,48 @@
+"""What a person can mend is one line that says what to do, and no stack trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from reporting_pipeline.cli import app
+from reporting_pipeline.cli.deploy_files import deploy_file
+from reporting_pipeline.settings import current_settings
+from reporting_pipeline.stores import audit
+from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.delivery.seeds import NOW
+
+
+def said(*command: str) -> str:
+    result = CliRunner().invoke(app, list(command))
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    return " ".join(result.output.split())
+
+
+def test_a_report_that_is_not_there(deployment: Database) -> None:
+    assert "no report has the id" in said("hold", "place", "rep_0123456789abcdef0123", "--reason", "why")
+
+
+def test_a_log_that_does_not_continue_from_its_anchor(deployment: Database, objects: ObjectStore) -> None:
+    for _ in range(2):
+        audit.record(deployment, audit.Action.SIGNED_IN, "usr_x", "usr_x", NOW, organisation="default")
+    audit.write_anchor(deployment, objects, NOW)
+    deployment.audit.delete_one({"seq": 2})
+    assert "`audit verify` says why" in said("audit", "anchor")
+
+
+def test_a_dagster_home_whose_variables_are_not_set(
+    deployment: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(deploy_file("dagster.yaml").read_text())
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.delenv("DAGSTER_POSTGRES_HOST", raising=False)
+    current_settings.cache_clear()
+    told = said("retention", "--dry-run")
+    assert "DAGSTER_HOME" in told
+    assert "DAGSTER_POSTGRES" in told
