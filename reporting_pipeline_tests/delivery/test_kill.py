@@ -21,26 +21,26 @@ from reporting_pipeline_tests.delivery.seeds import NOW, seed
 
 
 def test_without_events_duplicates_are_only_among_the_unknown(database: Database, settings: Settings) -> None:
-    trial = sendgrid_trial(database, settings, 200, 7, events=False)
+    trial = sendgrid_trial(database, settings, 80, 7, events=False)
     assert trial.kills == len(SENDGRID_PLACES)
-    assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (200, 200, 0, 0)
+    assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (80, 80, 0, 0)
     assert trial.unknown > 0
     assert trial.duplicates > 0
     assert trial.duplicates_never_unknown == 0
 
 
 def test_with_events_fed_back_there_is_no_duplicate(database: Database, settings: Settings) -> None:
-    trial = sendgrid_trial(database, settings, 200, 7, events=True)
+    trial = sendgrid_trial(database, settings, 80, 7, events=True)
     assert trial.kills == len(SENDGRID_PLACES)
-    assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (200, 200, 0, 0)
+    assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (80, 80, 0, 0)
     assert trial.unknown > 0
     assert trial.duplicates == 0
 
 
 def test_the_outbox_holds_each_delivery_exactly_once(database: Database, settings: Settings) -> None:
-    trial = outbox_trial(database, settings, 200, 7)
+    trial = outbox_trial(database, settings, 80, 7)
     assert trial.kills == len(OUTBOX_PLACES)
-    assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (200, 200, 0, 0)
+    assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (80, 80, 0, 0)
     assert (trial.unknown, trial.duplicates) == (0, 0)
 
 
