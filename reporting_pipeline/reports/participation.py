@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -16,6 +18,7 @@ from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.numbers import digits
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.participation import Progress
+from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.languages import Words, words_of
 from reporting_pipeline.languages.marking import N_
 from reporting_pipeline.reports.blocks import Column, Flow, Pair, Tile
@@ -69,11 +72,20 @@ class OwnResult:
     new: bool  # came in this period
 
 
+def last_day_over(period: Period, preliminary_at: datetime | None) -> str:
+    """The last day of the period that is over; of an open one the day before the moment of its report."""
+    if preliminary_at is None:
+        return period.last_day.isoformat()
+    today = preliminary_at.astimezone(ZoneInfo(period.timezone)).date()
+    return min(period.last_day, today - timedelta(days=1)).isoformat()
+
+
 def own_visits(status: TrialDataset, last_day: str) -> list[OwnVisit]:
     """Every visit of the record, oldest first, without a date last.
 
     A visit that was planned is gone when the same one is done or was missed. One whose planned day is over
-    (`last_day`: of the period) and of which nothing more is known is said to be so: neither done nor missed.
+    (`last_day`: see `last_day_over`) and of which nothing more is known is said to be so:
+    neither done nor missed.
     """
     found_rows = status.tables["visits"][["visit", "visit_number", "start", "visit_status"]].to_dict(
         "records"
@@ -172,7 +184,7 @@ def compose(flow: Flow, content: ReportContent) -> None:
         if status is None:
             flow.paragraph(say("We cannot show your part in this trial now. Please ask your study team."))
             continue
-        _visits(flow, own_visits(status, content.period.last_day.isoformat()), say)
+        _visits(flow, own_visits(status, last_day_over(content.period, content.preliminary_at)), say)
         _results(flow, own_results(status, _new(content, trial.trial)), say)
         _progress(flow, content.progress.get(trial.trial, Progress()), say)
     flow.heading(say("Do you have questions?"))
@@ -330,7 +342,7 @@ def _frame(rows: Iterable[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
 
 def _visit_rows(content: ReportContent) -> Iterator[dict[str, Any]]:
     for trial, status in sorted(content.statuses.items()):
-        for one in own_visits(status, content.period.last_day.isoformat()):
+        for one in own_visits(status, last_day_over(content.period, content.preliminary_at)):
             yield {"trial": trial, "visit": one.visit, "day": one.day, "state": one.state}
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.participation import STEP, Progress, progress_of
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.languages import known_languages, words_of
-from reporting_pipeline.reports.participation import own_results, own_visits
+from reporting_pipeline.reports.participation import last_day_over, own_results, own_visits
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportError, ReportRequest
 from reporting_pipeline.reports.types.my_participation import ParticipationParameters
@@ -193,6 +194,24 @@ def test_visits_are_told_as_far_as_they_are_known() -> None:
         ("WEEK 4", "2026-12-01"): "coming",
         ("WEEK 9", ""): "not stated",
     }
+
+
+@pytest.mark.parametrize(
+    ("moment", "day", "state"),
+    [
+        (None, "2026-11-22", "planned"),
+        (datetime(2026, 11, 18, 9, tzinfo=UTC), "2026-11-17", "coming"),
+        (datetime(2026, 11, 20, 23, tzinfo=UTC), "2026-11-19", "coming"),  # that day is not over
+        (datetime(2026, 11, 21, 1, tzinfo=UTC), "2026-11-20", "planned"),
+        (datetime(2026, 11, 30, tzinfo=UTC), "2026-11-22", "planned"),
+    ],
+)
+def test_a_visit_of_an_open_period_is_ahead_until_its_day_is_over(
+    moment: datetime | None, day: str, state: str
+) -> None:
+    assert last_day_over(WEEK, moment) == day
+    states = {one.visit: one.state for one in own_visits(restricted(trial_of(), None, "ME"), day)}
+    assert states["WEEK 3"] == state
 
 
 @pytest.mark.parametrize(
