@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from reporting_pipeline import tracing
 from reporting_pipeline.api import errors, openapi
 from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
-from reporting_pipeline.api.deps import known_parameters, role_check
+from reporting_pipeline.api.deps import known_parameters, role_check, unambiguous_body
 from reporting_pipeline.api.guard import GuardMiddleware
 from reporting_pipeline.api.idempotency import IdempotencyMiddleware
 from reporting_pipeline.api.refusals import note_refusal
@@ -130,7 +130,7 @@ def _bare_app() -> FastAPI:
     )
     errors.install(app)
     for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(known_parameters)])
+        app.include_router(router, dependencies=[Depends(known_parameters), Depends(unambiguous_body)])
     return app
 
 

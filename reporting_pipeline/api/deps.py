@@ -5,8 +5,10 @@ Dependencies that wait for nothing are `async`: FastAPI hands the others to a th
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from fastapi import Depends, Header, Request
 from fastapi.dependencies.utils import get_flat_params
@@ -16,8 +18,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from reporting_pipeline.domain.access import Action, Kind, User, reach_of
+from reporting_pipeline.intake.checking import strict_json
 from reporting_pipeline.usecases.callers.context import Context
-from reporting_pipeline.usecases.callers.problems import FieldError, Problem
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid
 
 
 async def _context(request: Request) -> Context:
@@ -54,6 +57,25 @@ async def known_parameters(request: Request) -> None:
                 f"{name[:60]}: is no parameter of this address",
                 [FieldError(f"query:{name[:60]}", f"is no parameter of this address; it takes {wanted}")],
             )
+    lists = {field.alias for field in fields if get_origin(field.field_info.annotation) is Sequence}
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if times > 1 and name not in lists:
+            told = "stands twice; give it once"
+            raise Problem("validation", f"{name}: {told}", [FieldError(f"query:{name}", told)])
+
+
+async def unambiguous_body(request: Request) -> None:
+    """Refuse (422) a JSON body that readers differ about: a member twice, a number that is none."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not request.url.path.startswith("/api/") or not kind.endswith(("/json", "+json")):
+        return
+    body = await request.body()
+    if not body:
+        return
+    try:
+        strict_json(body.decode(json.detect_encoding(body)))
+    except (ValueError, RecursionError) as error:
+        raise invalid("#", f"the body is not valid JSON ({str(error)[:120]})") from None
 
 
 def may(action: Action, kind: Kind) -> Any:

@@ -99,7 +99,7 @@ def requeue_dead_letter(letter_id: DeadLetterId, caller: Caller, deployment: Dep
 @router.post("/dead-letters/requeue", responses=WRITE, dependencies=[may(Action.REQUEUE, Kind.DEAD_LETTER)])
 def requeue_dead_letters(body: RequeueRequest, caller: Caller, deployment: Deployment) -> Requeued:
     """Give the dead letters that match back to work; so many per hour and organisation."""
-    if not body.model_fields_set - {"limit"}:
+    if not body.model_dump(exclude={"limit"}, exclude_none=True):
         raise invalid("#", "name at least one of kind, stage, edition, subscription, channel")
     deployment.limits.requeue(caller.organisation)
     stages = _stages(body.kind, body.stage)
