@@ -38,7 +38,7 @@ from reporting_pipeline.stores.users import users_behind
 
 
 @dataclass(frozen=True)
-class Context:
+class DeliveryContext:
     """The records around the deliveries of a draw, each by id."""
 
     jobs: Mapping[str, JobRecord]
@@ -88,7 +88,7 @@ def _report_of(delivery: DeliveryRecord, jobs: Mapping[str, JobRecord]) -> str:
     return str(delivery.get("report") or (job and job.get("report")) or "")
 
 
-def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> Context:
+def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> DeliveryContext:
     """Everything that `deliveries` refer to, in a handful of queries."""
     jobs = jobs_by_id(database, {row["job"] for row in deliveries})
     reports = {_report_of(row, jobs) for row in deliveries}
@@ -102,7 +102,7 @@ def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> Co
         database, ((row["organisation"], row["recipient"]) for row in deliveries if _is_mail(row))
     )
     people |= set(by_address.values())
-    return Context(
+    return DeliveryContext(
         jobs=jobs,
         reports=report_records(database, reports - {""}),
         subscriptions=subscriptions,
@@ -124,7 +124,7 @@ class Refusal:
     waits: bool = False  # it may go another time, as it will stand then
 
 
-def refusal_of(delivery: DeliveryRecord, context: Context, *, sending: bool = True) -> Refusal | None:
+def refusal_of(delivery: DeliveryRecord, context: DeliveryContext, *, sending: bool = True) -> Refusal | None:
     """Why this delivery must not go out, or None. Not `sending`: why its link must not be opened."""
     record = context.subscriptions.get(delivery["subscription"])
     if record is None:
@@ -148,7 +148,7 @@ def refusal_of(delivery: DeliveryRecord, context: Context, *, sending: bool = Tr
     return None
 
 
-def moved_to(delivery: DeliveryRecord, context: Context) -> str | None:
+def moved_to(delivery: DeliveryRecord, context: DeliveryContext) -> str | None:
     """Where its user has their mailbox now, when a mail would go to one that is theirs no more."""
     found = context.users.get(delivery.get("user") or "")
     address = mailbox(str(found.get("email") or "")) if found else ""
@@ -158,7 +158,7 @@ def moved_to(delivery: DeliveryRecord, context: Context) -> str | None:
     return None if names_address(subscription, delivery["recipient"]) else address
 
 
-def _right_withdrawn(delivery: DeliveryRecord, record: Record, context: Context) -> str | None:
+def _right_withdrawn(delivery: DeliveryRecord, record: Record, context: DeliveryContext) -> str | None:
     """The owner must still be allowed the subscription, and so must a user it goes to; both the report.
 
     What the report was made from decides, not only what the subscription asks for: an empty filter covered
@@ -186,7 +186,7 @@ def _may_have(user: User | None, report: Record, role: str) -> Decision:
     return may_have(user, str(report["organisation"]), extent, f"the {role}")
 
 
-def _readers(delivery: DeliveryRecord, context: Context) -> list[tuple[str, str]]:
+def _readers(delivery: DeliveryRecord, context: DeliveryContext) -> list[tuple[str, str]]:
     """The users behind a delivery: the one it was planned for, and the one whose address it goes to."""
     address = (delivery["organisation"], mailbox(delivery["recipient"])) if _is_mail(delivery) else None
     found = {delivery.get("user"), context.by_address.get(address) if address else None}

@@ -24,8 +24,8 @@ MOST_FINDINGS = 50  # of one document that are told in an answer
 
 
 @dataclass(frozen=True)
-class FieldProblem:
-    """What is wrong with one field: a JSON pointer (RFC 6901) into the document."""
+class DocumentProblem:
+    """What is wrong with one field of a document: a JSON pointer (RFC 6901) into it."""
 
     pointer: str
     detail: str
@@ -34,14 +34,14 @@ class FieldProblem:
 class DocumentRefused(ValueError):
     """A document that cannot be taken in, with what is wrong and what to do."""
 
-    def __init__(self, problems: list[FieldProblem], *, conflict: bool = False) -> None:
+    def __init__(self, problems: list[DocumentProblem], *, conflict: bool = False) -> None:
         self.problems = problems
         self.conflict = conflict  # its id stands for another content
         super().__init__("; ".join(f"{one.pointer}: {one.detail}" for one in problems))
 
 
 def refused(pointer: str, detail: str) -> DocumentRefused:
-    return DocumentRefused([FieldProblem(pointer, detail)])
+    return DocumentRefused([DocumentProblem(pointer, detail)])
 
 
 def _written(value: object) -> object:
@@ -178,7 +178,7 @@ def pointer_of(*path: object) -> str:
     return "#" + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
-def _problem(error: Any) -> FieldProblem:
+def _problem(error: Any) -> DocumentProblem:
     advice = {
         "missing": "is missing; give it",
         "extra_forbidden": "is not a field of a document; remove it",
@@ -186,7 +186,7 @@ def _problem(error: Any) -> FieldProblem:
         "enum": f"is no kind of document; give one of {', '.join(Kind)}",
     }
     detail = advice.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
-    return FieldProblem(pointer_of(*error["loc"]), detail)
+    return DocumentProblem(pointer_of(*error["loc"]), detail)
 
 
 def _no_constant(name: str) -> None:

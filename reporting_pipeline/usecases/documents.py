@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 from reporting_pipeline.domain.access import Action, Kind, Resource, Role, User, allowed
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.intake.checking import (
+    DocumentProblem,
     DocumentRefused,
-    FieldProblem,
     SubmittedDocument,
     checked,
     findings_of,
@@ -70,7 +70,7 @@ class Outcome:
     state: str  # stored, unchanged or refused
     record: Record = field(default_factory=dict)
     findings: Sequence[dict[str, str]] = ()
-    problems: Sequence[FieldProblem] = ()
+    problems: Sequence[DocumentProblem] = ()
 
 
 def submit(
@@ -200,7 +200,7 @@ def _prepare(
 
 def _conflict(identifier: str) -> DocumentRefused:
     detail = f"stands for another content; correct it with PUT /api/documents/{identifier}"
-    return DocumentRefused([FieldProblem("#/id", detail)], conflict=True)
+    return DocumentRefused([DocumentProblem("#/id", detail)], conflict=True)
 
 
 def _identifier(caller: Caller, submitted: SubmittedDocument) -> str:
@@ -245,7 +245,7 @@ def _valid(record: Record, content: bytes | None, now: datetime) -> Record:
     try:
         return documents.validated(record, content, now)
     except DocumentInvalid as error:
-        found = [FieldProblem(pointer_of(*name.split(".")), detail) for name, detail in error.problems]
+        found = [DocumentProblem(pointer_of(*name.split(".")), detail) for name, detail in error.problems]
         raise DocumentRefused(found) from None
 
 

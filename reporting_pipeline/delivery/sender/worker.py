@@ -23,7 +23,7 @@ from reporting_pipeline import tracing
 from reporting_pipeline.delivery.channels.channel import Sender
 from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import ATTACH_BELOW, Message
-from reporting_pipeline.delivery.rights import Context, load_context, moved_to, refusal_of
+from reporting_pipeline.delivery.rights import DeliveryContext, load_context, moved_to, refusal_of
 from reporting_pipeline.delivery.sender.report_message import compose
 from reporting_pipeline.domain.deliveries import (
     Channel,
@@ -172,7 +172,7 @@ def _deliver_drawn(run: _Run, drawn: Sequence[DeliveryRecord]) -> Iterator[Deliv
 
 def _where_their_users_are(
     run: _Run, drawn: Sequence[DeliveryRecord]
-) -> tuple[Sequence[DeliveryRecord], Context]:
+) -> tuple[Sequence[DeliveryRecord], DeliveryContext]:
     """What was drawn, with the records around it; what a user of another address by now is to get, moved."""
     context = load_context(run.database, drawn)
     moved = {record["_id"]: to for record in drawn if (to := moved_to(record, context)) is not None}
@@ -186,7 +186,7 @@ def _where_their_users_are(
 
 
 def _deliver_channel(
-    run: _Run, channel: Channel, sender: Sender, records: Sequence[DeliveryRecord], context: Context
+    run: _Run, channel: Channel, sender: Sender, records: Sequence[DeliveryRecord], context: DeliveryContext
 ) -> Iterator[DeliveryOutcome]:
     """One channel's part of a draw. When the channel closes, what was not tried stays due."""
     untried = {record["_id"]: record for record in records}
@@ -215,7 +215,7 @@ def _deliver_channel(
 
 
 def _batches(
-    sender: Sender, records: Sequence[DeliveryRecord], context: Context
+    sender: Sender, records: Sequence[DeliveryRecord], context: DeliveryContext
 ) -> Iterator[list[DeliveryRecord]]:
     """What is held in memory at once: many links, but only a few megabytes of attachments.
 
@@ -239,7 +239,7 @@ def _batches(
 
 
 def _check(
-    run: _Run, batch: Sequence[DeliveryRecord], context: Context
+    run: _Run, batch: Sequence[DeliveryRecord], context: DeliveryContext
 ) -> tuple[list[DeliveryRecord], list[DeliveryOutcome]]:
     """Rights, unsubscriptions and suppressed addresses, as they stand at this moment."""
     allowed, outcomes = [], []
@@ -267,7 +267,7 @@ def _check_again(
 
 
 def _compose(
-    run: _Run, sender: Sender, allowed: Sequence[DeliveryRecord], context: Context
+    run: _Run, sender: Sender, allowed: Sequence[DeliveryRecord], context: DeliveryContext
 ) -> tuple[list[Message], list[DeliveryOutcome]]:
     """The messages that can be written; one that cannot is a failed attempt of its own."""
     ready: list[Message] = []
@@ -289,7 +289,7 @@ def _compose(
     return ready, _settle(run, sender, failed, begun=False)
 
 
-def _message(run: _Run, record: DeliveryRecord, context: Context) -> Message:
+def _message(run: _Run, record: DeliveryRecord, context: DeliveryContext) -> Message:
     report = context.reports[context.report_of(record)]
     return compose(
         {**record, "report": report["_id"]},

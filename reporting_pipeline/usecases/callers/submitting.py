@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, allowed
 from reporting_pipeline.domain.disclosure import WITHHELD
 from reporting_pipeline.domain.entitlements import Extent
-from reporting_pipeline.intake.checking import DocumentRefused, FieldProblem, checked, strict_json
+from reporting_pipeline.intake.checking import DocumentProblem, DocumentRefused, checked, strict_json
 from reporting_pipeline.stores import audit, document_versions
 from reporting_pipeline.stores.document_versions import DocumentChanged
 from reporting_pipeline.stores.mongo import Record
@@ -123,7 +123,7 @@ def refusals() -> Iterator[None]:
         raise Problem("conflict", "The document was changed meanwhile; read it again.") from None
 
 
-def field_errors(problems: Sequence[FieldProblem]) -> list[FieldError]:
+def field_errors(problems: Sequence[DocumentProblem]) -> list[FieldError]:
     return [FieldError(one.pointer or "#", one.detail) for one in problems]
 
 
