@@ -15,7 +15,7 @@ from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
-from reporting_pipeline.stores.audit import Action, AuditBroken, Event
+from reporting_pipeline.stores.audit import Action, AuditBroken, Event, chain
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectExists, ObjectStore
 from reporting_pipeline_tests.stores.commands import CommandsSeen
@@ -336,9 +336,9 @@ def test_appenders_at_once_make_one_whole_chain(database: Database, settings: Se
 
 def appended_at_once(pool: ThreadPoolExecutor, database: Database, threads: int) -> list[Future[list[int]]]:
     """Appenders whose first batches have all come before the first of them has its turn."""
-    with audit._TURN:
+    with chain._TURN:
         running = [pool.submit(append_five_batches, database, f"{n}") for n in range(threads)]
-        while len(audit._WAITING) < threads:
+        while len(chain._WAITING) < threads:
             assert not any(one.done() for one in running)
             time.sleep(0.001)
     return running
@@ -367,7 +367,7 @@ def test_a_failed_append_is_heard_of_by_all_who_were_in_it(database: Database) -
         failures = [one.exception() for one in running]
 
     assert all(failures)
-    assert audit._WAITING == []
+    assert chain._WAITING == []
     assert append_five_batches(database, "later")[-1] == 15
 
 
