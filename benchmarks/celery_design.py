@@ -89,7 +89,7 @@ def _serve(
         time.sleep(0.2)
 
 
-@app.task(name="report")
+@app.task(name="report")  # type: ignore[untyped-decorator]  # Celery has no types
 def report(subscription: str, period_key: str, timezone: str) -> None:
     """One report from its message to its mail."""
     started = datetime.now(UTC)

@@ -10,8 +10,9 @@ from hashlib import sha256
 from PIL import Image
 
 from benchmarks import synthetic
-from reporting_pipeline.domain.datasets import Thumbnail, TrialDataset
+from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.domain.tidying import tidy_documents
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.stores.documents import validated

@@ -109,7 +109,7 @@ def cpu(editions: Sequence[Edition], reports: int, trials: int) -> dict[str, flo
 
 def off_by(editions: Sequence[Edition], held_out: Edition) -> float:
     """How far the CPU that is predicted from `editions` is from that of one that is not among them."""
-    measured = sum(getattr(held_out, name) for name in SPENDERS)
+    measured: float = sum(getattr(held_out, name) for name in SPENDERS)
     return abs(sum(cpu(editions, held_out.reports, held_out.trials).values()) - measured) / measured
 
 

@@ -200,7 +200,7 @@ def described(defs: Definitions) -> dict[str, dict[str, Any]]:
             "owners": list(spec.owners),
             "partitions": sorted(getattr(spec.partitions_def, "partition_dimension_names", [])),
             "executable": node.is_executable,
-            "pools": sorted(node.pools) if node.is_executable else [],
+            "pools": sorted(node.pools or ()) if node.is_executable else [],
             "code version": spec.code_version,
             "checks": {
                 key.name: {

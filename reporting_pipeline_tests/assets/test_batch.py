@@ -17,7 +17,6 @@ from dagster import (
     Definitions,
     ExecuteInProcessResult,
     MetadataValue,
-    Nothing,
     asset,
     in_process_executor,
 )
@@ -33,7 +32,7 @@ from reporting_pipeline.assets.batch import (
     finish,
     run_batch,
 )
-from reporting_pipeline.assets.scope import Scope
+from reporting_pipeline.assets.scope import NO_VALUE, Scope
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.settings import Settings
@@ -70,7 +69,7 @@ class Rig:
             partitions_def=self.scope.by_trial,
             backfill_policy=BackfillPolicy.single_run(),
             output_required=False,
-            dagster_type=Nothing,
+            dagster_type=NO_VALUE,
             deps=deps,
         )
         def one(context: AssetExecutionContext) -> Iterator[Any]:
@@ -148,7 +147,9 @@ def test_one_failed_partition_leaves_the_others_materialized_with_their_metadata
         "D": "MATERIALIZED",
     }
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    description = failure.step_failure_data.user_failure_data.description
+    told = failure.step_failure_data.user_failure_data
+    description = told.description if told is not None else None
+    assert description is not None
     assert "1 of 4" in description
     assert "B: B is blocked" in description
     event = rig.events(FIRST)[0]

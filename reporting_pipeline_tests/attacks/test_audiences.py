@@ -57,7 +57,7 @@ def telling(world: World) -> World:
         }
         documents.ingest(world.database, world.objects, record, b"x", NOW)
     for audience in AUDIENCES:
-        own = {"subject": "S1"} if audience is Audience.PARTICIPANT else {}
+        subject = "S1" if audience is Audience.PARTICIPANT else ""
         for role in ("analyst", "manager"):
             users.create_user(
                 world.database,
@@ -65,7 +65,7 @@ def telling(world: World) -> World:
                 f"telling-{role}-{audience}@default.example",
                 NOW,
                 roles=[role],
-                entitlements=Entitlements(("T1",), audience=audience, **own),
+                entitlements=Entitlements(("T1",), audience=audience, subject=subject),
                 user_id=f"usr_{role}_of_{audience}",
             )
     return world

@@ -22,7 +22,7 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores import documents, editions, lifecycle, reports, subscriptions, users
 from reporting_pipeline.stores.documents import upsert_trial
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, delivery_records, job_records
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import ROLES, Api, Server
 
@@ -237,7 +237,7 @@ def _shared(database: Database, objects: ObjectStore, name: str, one: Shared) ->
     reports.save_reports(database, [report])
     done = {"state": JobState.COMPLETED.value, "rendered_at": NOW, "completed_at": NOW}
     database.jobs.update_one({"_id": job["_id"]}, {"$set": done})
-    job = database.jobs.find_one({"_id": job["_id"]}) or job
+    job = job_records(database).find_one({"_id": job["_id"]}) or job
     record = database.subscriptions.find_one({"_id": stored.id}) or {}
     address = f"{mark(name).lower()}@{one.organisation}.example"
     sent = ledger.new_delivery(job, record, ledger.Target("email", address), NOW)
@@ -245,5 +245,5 @@ def _shared(database: Database, objects: ObjectStore, name: str, one: Shared) ->
     sent |= {"state": DeliveryState.SENT.value, "next_attempt_at": None}
     lost |= {"state": DeliveryState.FAILED.value, "next_attempt_at": None, "settled_at": NOW}
     lost["error"] = mark(name)
-    database.deliveries.insert_many([sent, lost])
+    delivery_records(database).insert_many([sent, lost])
     return job["_id"], sent["_id"], lost["_id"]

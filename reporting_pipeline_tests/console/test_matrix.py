@@ -157,7 +157,7 @@ def test_the_table_has_every_address_of_the_console() -> None:
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute)
-        for method in route.methods
+        for method in route.methods or ()
     }
     assert standing == {str(right) for right in RIGHTS}
     assert len(RIGHTS) == len(standing)

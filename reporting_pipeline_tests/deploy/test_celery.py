@@ -265,7 +265,7 @@ def test_an_edition_survives_a_killed_worker_and_nothing_happens_twice(
     def state() -> str:
         record = database.editions.find_one({"_id": edition})
         assert record is not None
-        return record["state"]
+        return str(record["state"])
 
     processes.wait_until(lambda: state() != EditionState.OPEN.value, "the edition ends")
     assert state() == EditionState.COMPLETED.value
@@ -311,6 +311,7 @@ def _unacknowledged(queues: redis.Redis, instance: DagsterInstance, run_id: str)
     """The message of a run that a worker took and has not acknowledged, as the broker keeps it."""
     task = _run(instance, run_id).tags[DAGSTER_CELERY_TASK_ID_TAG]
     kept_back = [json.loads(value)[0] for value in queues.hvals("unacked")]
+    message: dict[str, Any]
     (message,) = [one for one in kept_back if one["headers"]["id"] == task]
     return message
 

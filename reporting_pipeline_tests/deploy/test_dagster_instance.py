@@ -111,7 +111,8 @@ def test_the_production_instance_keeps_events_in_postgres_and_logs_encrypted_in_
 
 @pytest.fixture(params=["local", "production"])
 def either(request: pytest.FixtureRequest) -> DagsterInstance:
-    return request.getfixturevalue(request.param)
+    instance: DagsterInstance = request.getfixturevalue(request.param)
+    return instance
 
 
 def test_runs_wait_in_a_queue_and_a_stage_never_takes_all_places(either: DagsterInstance) -> None:

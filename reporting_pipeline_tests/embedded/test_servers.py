@@ -101,7 +101,8 @@ def start_in_another_process(settings: Settings) -> dict[str, str]:
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    told: dict[str, str] = json.loads(done.stdout)
+    return told
 
 
 def test_servers_outlive_the_command_that_started_them_and_a_second_start_finds_them(

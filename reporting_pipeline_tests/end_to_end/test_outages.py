@@ -77,8 +77,8 @@ class Stores:
             gate.close()
 
 
-def _port(address: str) -> int:
-    port = urlsplit(address).port
+def _port(address: str | None) -> int:
+    port = urlsplit(address or "").port
     assert port is not None
     return port
 

@@ -130,8 +130,11 @@ def edition_runs(stranger: Stranger, mailbox: Relay, edition: str) -> None:
         sent = 'sum(reporting_deliveries_settled_total{channel="email",state="sent"})'
         wait_until("Prometheus has counted them", lambda: stranger.prometheus(sent) == MAILS, every=0.2)
         assert stranger.prometheus('count(ALERTS{alertstate="firing"})') == 0
-        state = lambda: stranger.asks("GET", f"/api/reports/{edition}")["state"]  # noqa: E731
-        wait_until("the edition is complete", lambda: state() == "completed", every=0.5)
+        wait_until(
+            "the edition is complete",
+            lambda: stranger.asks("GET", f"/api/reports/{edition}")["state"] == "completed",
+            every=0.5,
+        )
 
 
 def destroyed_and_restored(stranger: Stranger, endpoints: Endpoints, postgres_url: str) -> None:
@@ -164,12 +167,18 @@ def test_the_page_leads_a_stranger_from_the_wheel_to_an_edition_and_back_from_it
     with stranger.running():
         stranger.product("edition", "open", "weekly")
         deliveries = mongo_client(endpoints.mongodb_uri)[stranger.variables["REPORTING_MONGODB_DATABASE"]]
-        held = lambda: deliveries.deliveries.count_documents({"held_for": {"$ne": None}})  # noqa: E731
+
+        def held() -> int:
+            return int(deliveries.deliveries.count_documents({"held_for": {"$ne": None}}))
+
         wait_until("what may have been sent since the backup is held", lambda: held() == MAILS, every=0.5)
         assert stranger.product("backup", "held").count(edition) == MAILS
         stranger.product("backup", "release", "--was-sent", "--edition", edition)
-        state = lambda: stranger.asks("GET", f"/api/reports/{edition}")["state"]  # noqa: E731
-        wait_until("the edition is complete again", lambda: state() == "completed", every=0.5)
+        wait_until(
+            "the edition is complete again",
+            lambda: stranger.asks("GET", f"/api/reports/{edition}")["state"] == "completed",
+            every=0.5,
+        )
     assert mailbox.by_reader() == everybody, "nobody was mailed twice"
 
     stranger.product("reconcile")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pyreadstat
 
 
-def xpt(frame: pl.DataFrame, path: Path, name: str, version: int = 5) -> Path:
+def xpt(frame: pl.DataFrame, path: Path, name: str, version: Literal[5, 8] = 5) -> Path:
     pyreadstat.write_xport(frame.to_pandas(), path, table_name=name, file_format_version=version)
     return path
 

@@ -16,6 +16,7 @@ import pytest
 from reporting_pipeline.media import sandbox
 from reporting_pipeline.media.sandbox import Limits, MediaFile, MediaWorkers, WorkerStartError
 from reporting_pipeline.media.verdicts import verify_file
+from reporting_pipeline.media.worker import LENGTHS, frame_head
 from reporting_pipeline_tests.media.made_files import (
     bomb_png,
     declared,
@@ -333,16 +334,15 @@ def test_a_machine_that_cannot_start_workers_condemns_no_file(
 @pytest.mark.parametrize(
     "answer",
     [
-        sandbox.LENGTHS.pack(2, 1 << 40) + b"{}",
-        sandbox.LENGTHS.pack(1 << 31, 0),
-        sandbox.LENGTHS.pack(2, 0) + b"[]",
-        sandbox.LENGTHS.pack(4, 0) + b"\xff\xfe\x00x",
-        sandbox.frame_head({"status": "root", "reason": ""}, 0),
-        sandbox.frame_head({"status": "ok"}, 0),
-        sandbox.LENGTHS.pack(60_000, 0) + b"[" * 60_000,
-        sandbox.frame_head({"status": "ok", "reason": "", "width": float("inf"), "height": 1, "pages": 1}, 1)
-        + b"j",
-        sandbox.frame_head({"status": "ok", "reason": "", "width": "x", "height": 1, "pages": 1}, 1) + b"j",
+        LENGTHS.pack(2, 1 << 40) + b"{}",
+        LENGTHS.pack(1 << 31, 0),
+        LENGTHS.pack(2, 0) + b"[]",
+        LENGTHS.pack(4, 0) + b"\xff\xfe\x00x",
+        frame_head({"status": "root", "reason": ""}, 0),
+        frame_head({"status": "ok"}, 0),
+        LENGTHS.pack(60_000, 0) + b"[" * 60_000,
+        frame_head({"status": "ok", "reason": "", "width": float("inf"), "height": 1, "pages": 1}, 1) + b"j",
+        frame_head({"status": "ok", "reason": "", "width": "x", "height": 1, "pages": 1}, 1) + b"j",
         b"",
     ],
 )

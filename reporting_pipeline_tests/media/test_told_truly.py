@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from reporting_pipeline.media.decoding import Undecodable, check_image
 from reporting_pipeline.media.sandbox import MediaWorkers
@@ -26,7 +26,7 @@ def dicom(*, modality: str = "CT", frames: int = 1, **tags: Any) -> bytes:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     made.PatientName, made.PatientID, made.PatientBirthDate = NAME, "4711", "19500101"
     made.Modality, made.Rows, made.Columns = modality, 32, 64

@@ -6,9 +6,11 @@ import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.operations.backup.drill import drill_restore
 from reporting_pipeline.operations.backup.restore import (
     NotEmpty,
@@ -143,7 +145,7 @@ def test_what_may_have_been_sent_since_the_backup_is_held_and_decided_by_a_perso
     ids = [row["_id"] for row in held_deliveries(empty)]
     assert late not in ids, "what is due later was not sent"
     assert empty.deliveries.count_documents({"next_attempt_at": {"$lte": restored_at}}) == 0
-    planned = [{"due_at": due}, {"due_at": restored_at + timedelta(seconds=1)}]
+    planned = [cast(DeliveryRecord, {"due_at": at}) for at in (due, restored_at + timedelta(seconds=1))]
     hold_after_restore(empty, planned)
     assert [one.get("state") for one in planned] == ["unknown", None], "also what is planned only now"
     learn_what_was_sent(empty, lambda one: one == ids[0], restored_at)

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,6 +115,10 @@ def report_key_of(ledger: Ledger, name: str = REPORT) -> str:
     return str(ledger.database.reports.find_one({"subscription": name})["key"])  # type: ignore[index]
 
 
+def version_key_of(ledger: Ledger) -> str:
+    return str(ledger.database.document_versions.find_one({})["record"]["file"]["key"])  # type: ignore[index]
+
+
 def test_where_nothing_differs_nothing_is_found(whole: Ledger) -> None:
     findings = reconciled(whole)
     assert findings.found == {}
@@ -124,12 +128,10 @@ def test_where_nothing_differs_nothing_is_found(whole: Ledger) -> None:
     assert open_alerts(whole.database) == []
 
 
-LOST = {
+LOST: dict[str, Callable[[Ledger], str]] = {
     "report": report_key_of,
     "document": lambda ledger: key_of(ledger, "doc_1"),
-    "document_version": lambda ledger: str(
-        ledger.database.document_versions.find_one({})["record"]["file"]["key"]
-    ),
+    "document_version": version_key_of,
 }
 
 
@@ -445,7 +447,7 @@ def test_keys_are_ordered_by_their_bytes() -> None:
 
 def inventory(ledger: Ledger, folder: Path, form: str = "CSV") -> Path:
     """An inventory of the bucket as S3 writes one: in no order, with an old version among the rows."""
-    rows = [
+    rows: list[tuple[str, str, bool, bool, int | None, datetime]] = [
         (ledger.objects.bucket, entry.key, True, False, entry.size, entry.modified_at)
         for entry in sorted(ledger.objects.listing(""), key=lambda entry: entry.key[::-1])
     ]
