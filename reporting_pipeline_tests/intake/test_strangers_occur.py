@@ -171,3 +171,12 @@ def test_limits_in_words_are_a_range_in_words(
     low: str, high: str, result: str, flag: str, findings: set[str]
 ) -> None:
     assert lab(LBORRES=result, LBORNRLO=low, LBORNRHI=high) == (flag, findings)
+
+
+@pytest.mark.parametrize("given", [{"LBSTNRC": "<10"}, {"LBSTNRHI": "10"}])
+@pytest.mark.parametrize(("unit", "flag"), [("", ""), ("g/L", ""), ("mg/l", "HIGH")])
+def test_a_range_in_standard_units_is_not_held_against_a_result_in_another(
+    given: dict[str, str], unit: str, flag: str
+) -> None:
+    found = lab(LBORRES="12", LBORRESU="mg/L", LBSTRESU=unit, LBSTRESC="12", **given)
+    assert found == (flag, set() if flag else UNREAD)

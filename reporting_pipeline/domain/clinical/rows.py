@@ -276,6 +276,7 @@ def _judge(
         reading.finding(judged.contradicts, where + "indicator", detail)
     if not judged.assessed:
         _tell_unread(reading, row, (standard, original), where)
+        _tell_range_of_other_unit(reading, row, original, standard, where)
         if reference and row["value_text"] and not standard.has_range and not original.has_range:
             detail = (
                 f"{row['test_code']}: {shown(row['value_text'])} is not compared with the range "
@@ -294,6 +295,22 @@ def _judge(
     row["grade"] = math.nan if grade is None else float(grade)
     row["clinically_significant"] = significant
     set_assessment(row, judged)
+
+
+def _tell_range_of_other_unit(
+    reading: Reading, row: Row, original: Quantity, standard: Quantity, where: str
+) -> None:
+    """A result in original units alone beside a range in standard ones: nobody knows whether they are one."""
+    if standard.has_range and not original.has_range and _is_number(original) and not _is_number(standard):
+        detail = (
+            f"{row['test_code']}: {shown(row['value_text'])} has no value in standard units; it is not "
+            "compared with its range, which is in these."
+        )
+        reading.finding("range_not_read", where + "value", detail)
+
+
+def _is_number(quantity: Quantity) -> bool:
+    return quantity.value == quantity.value
 
 
 def _said(row: Row) -> set[str]:
