@@ -55,6 +55,11 @@ ENDED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         "Jobs that ended, by how, and for failed ones by kind of error.",
         ("state", "report_type", "format", "error"),
     ),
+    "restatements": (
+        "reporting_restatements_ended",
+        "Jobs of a report that takes the place of one that was sent, by how they ended.",
+        ("state",),
+    ),
     "deliveries": ("reporting_deliveries_settled", "Deliveries that were settled.", ("channel", "state")),
     "promised": (
         "reporting_deliveries_promised",

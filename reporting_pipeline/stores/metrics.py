@@ -148,7 +148,7 @@ def _add_ended(
 
 
 def _job_series(database: Database, jobs: list[Record]) -> dict[str, float]:
-    """Ended jobs by state, report type, format and kind of error."""
+    """Ended jobs by state, report type, format and kind of error; restatements among them by state."""
     ids = {job["subscription"] for job in jobs}
     kept = {"report_type": 1, "format": 1}
     of = {row["_id"]: row for row in find_any(database.subscriptions, "_id", ids, None, kept)}
@@ -158,6 +158,8 @@ def _job_series(database: Database, jobs: list[Record]) -> dict[str, float]:
         kind = error_kind(job.get("error")) if job["state"] == JobState.FAILED.value else ""
         parts = (job["state"], subscription.get("report_type", "?"), subscription.get("format", "?"), kind)
         _one_more(counts, "jobs", *parts)
+        if job.get("restates"):
+            _one_more(counts, "restatements", job["state"])
     return counts
 
 

@@ -113,6 +113,13 @@ def test_what_is_open_and_what_has_ended_is_counted(busy: Database, settings: Se
     assert value(found, "reporting_deliveries_promised_total", promise="broken") == 2
 
 
+def test_restatements_are_counted_among_the_jobs(busy: Database, settings: Settings) -> None:
+    chosen = [row["_id"] for row in busy.jobs.find({"state": "completed"}).limit(2)]
+    busy.jobs.update_many({"_id": {"$in": chosen}}, {"$set": {"restates": "a" * 64}})
+    found = samples(exposition(busy, settings, NOW))
+    assert value(found, "reporting_restatements_ended_total", state="completed") == len(chosen) == 2
+
+
 def test_what_has_ended_is_added_once_however_often_and_by_however_many(busy: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: refresh(busy, NOW + n * 20 * MINUTE), range(8)))
