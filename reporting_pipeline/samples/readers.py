@@ -33,6 +33,7 @@ class Reader:
     report: tuple[str, Mapping[str, Any], Format]
     timezone: str = "UTC"
     language: str = ""
+    called: str = ""  # the subscription's name; "": that of the report type
 
 
 READERS: Mapping[str, Reader] = {
@@ -42,6 +43,7 @@ READERS: Mapping[str, Reader] = {
         ("my_participation", {}, Format.PDF),
         timezone="Europe/Zurich",
         language="de",
+        called="Mein Teil der Studie",
     ),
     "site": Reader(
         "Owen Hughes (site 710)",
@@ -110,7 +112,7 @@ def _subscription(
         id=f"sub_sample_{key}_{kind}",
         organisation=organisation,
         owner=f"usr_sample_{key}",
-        name=kind.replace("_", " ").capitalize(),
+        name=reader.called or kind.replace("_", " ").capitalize(),
         report_type=kind,
         parameters=dict(parameters),
         filters=Filters(trials=(TRIAL,)),

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from reporting_pipeline.domain.datasets import TABLES, empty_table
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.reports import sections
@@ -182,6 +183,13 @@ def test_the_parts_say_what_the_figures_say(renderer: ReportRenderer) -> None:
         "−2",  # a negative value with a real minus sign
     ):
         assert said in text
+
+
+def test_a_withheld_reason_of_a_bad_file_is_not_called_one_that_nobody_gave(renderer: ReportRenderer) -> None:
+    blinded = replace(make_request(), audience=Audience.SPONSOR)
+    text = " ".join(" ".join(page_texts(renderer.render(blinded).content)).split())
+    assert "Corrupt: the reason is not shown to this audience" in text
+    assert "it ends early" not in text
 
 
 def test_a_period_without_documents_says_so_on_one_page(renderer: ReportRenderer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reporting_pipeline.domain.disclosure import POLICIES
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.subscriptions import Filters
@@ -98,6 +99,8 @@ def _bad_files(flow: Flow, content: ReportContent) -> None:
             else "No file arrived in the period."
         )
         return
+    withheld = not POLICIES[content.audience].free_text
+    unsaid = "the reason is not shown to this audience" if withheld else "no reason was given"
     flow.space(4)
     flow.table(
         (
@@ -113,8 +116,7 @@ def _bad_files(flow: Flow, content: ReportContent) -> None:
                 row["site"] or "–",
                 row["file_name"] or "–",
                 row["document_id"],
-                f"{_FILE_STATUS.get(row['file_status'], row['file_status'])}: "
-                f"{row['file_reason'] or 'no reason was given'}",
+                f"{_FILE_STATUS.get(row['file_status'], row['file_status'])}: {row['file_reason'] or unsaid}",
             )
             for trial, row in bad[: CAPS["bad_files"]]
         ],
