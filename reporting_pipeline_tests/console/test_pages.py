@@ -613,3 +613,15 @@ def test_the_audit_log_names_people_beside_their_ids(
     page = person("admin").get("/console/audit").text
     assert "Mara &lt;b&gt;Ager&lt;/b&gt;" in page
     assert "usr_default_manager" in page
+
+
+@pytest.mark.parametrize(
+    ("audience", "chosen"), [("participant", "my_participation"), ("site", "trial_activity")]
+)
+def test_the_form_begins_with_the_report_for_ones_audience(
+    person: Callable[[str], Browser], database: Database, audience: str, chosen: str
+) -> None:
+    given = {"audience": audience, "trials": ["T1"], "subject": "S1" if audience == "participant" else ""}
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": given})
+    page = person("subscriber").get("/console/subscribe").text
+    assert f'name="report_type" value="{chosen}" checked' in page

@@ -101,7 +101,7 @@ class Wish(Entries):
             {
                 "name": "",
                 "description": "",
-                "report_type": "trial_activity",
+                "report_type": _first_type(visitor),
                 "trials": (),
                 "sites": "",
                 "kinds": (),
@@ -236,6 +236,13 @@ class Wish(Entries):
             return super().field_of(pointer)
         name = pointer.removeprefix(parameters.POINTER).partition("/")[0]
         return parameters.key_of(self.values["report_type"], name) or "report_type"
+
+
+def _first_type(visitor: Visitor) -> str:
+    """What is chosen at first: for who sees their own record alone, the report of one person."""
+    own = visitor.user.entitlements
+    of_one = [name for name, kind in report_types().items() if kind.one_person and is_for(name, own.audience)]
+    return of_one[0] if own.own_record_only and of_one else "trial_activity"
 
 
 def _fields_of(cadence: str) -> tuple[str, ...]:
