@@ -56,6 +56,11 @@ def standing(database: Database, user_id: str, word: str, now: datetime) -> Reco
     return database.users.find_one({"_id": user_id, **_asked(word, now)})
 
 
+def record_of(database: Database, user_id: str) -> Record | None:
+    """The user's record as it is now."""
+    return database.users.find_one({"_id": user_id})
+
+
 def confirm(database: Database, record: Record, word: str, now: datetime) -> bool:
     """Give the user of `standing` the address, once, and note that all else is to follow: by us, for LEASE.
 

@@ -74,7 +74,7 @@ def confirm_address(database: Database, settings: Settings, token: str, now: dat
             return None
     except asked_addresses.AddressMeanwhileTaken:
         return None
-    confirmed = database.users.find_one({"_id": user})
+    confirmed = asked_addresses.record_of(database, user)
     if confirmed is not None:
         _finish(database, settings, confirmed, now)
     return page_of(settings, record["email_asked"]["address"], done=True)
