@@ -130,6 +130,9 @@ def test_a_401_says_how_to_come_in(api: Api) -> None:
 
 def test_health_ready_and_metrics(api: Api, database: Database) -> None:
     assert api.get("/healthz").json() == {"status": "ok"}
+    for path in ("/healthz", "/readyz"):  # as some load balancers probe
+        probed = api.call("HEAD", path)
+        assert (probed.status_code, probed.content) == (200, b""), path
     assert api.get("/readyz").json() == {"status": "ready", "stores": {"mongodb": "ok", "s3": "ok"}}
     api.as_("usr_default_subscriber").post("/api/subscriptions", json=weekly())
     answer = api.get("/metrics")
