@@ -45,6 +45,11 @@ ROWS: dict[str, list[Panel]] = {
             "short",
             [("reporting_alerts_open", "alerts"), ("reporting_dead_letters", "{{kind}}")],
         ),
+        (
+            "Reports that took the place of others, a day",
+            "short",
+            [("sum by (state) (increase(reporting_restatements_ended_total[1d]))", "{{state}}")],
+        ),
         ("Age of these counts", "s", [("reporting_figures_age_seconds", "age")]),
     ],
     "What waits, and who works?": [

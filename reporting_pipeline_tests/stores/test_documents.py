@@ -107,7 +107,7 @@ def test_the_same_record_again_changes_nothing_and_a_changed_one_moves_updated_a
 ) -> None:
     upsert_trial(database, trial())
     later = NOW + timedelta(hours=1)
-    given = record(data={"a": math.nan, "b": [1, None], "c": {}})
+    given = record(data={"a": 1.5, "b": [1, None], "c": {}})
     ingest(database, objects, given, None, NOW)
     again = ingest(database, objects, given, None, later)
     assert (again.created, again.changed, again.unchanged) == ([], [], 1)
@@ -116,6 +116,16 @@ def test_the_same_record_again_changes_nothing_and_a_changed_one_moves_updated_a
     assert changed.changed == [given["_id"]]
     assert database.documents.find_one({})["updated_at"] == later  # type: ignore[index]
     assert database.documents.count_documents({}) == 1
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf], ids=str)
+def test_a_number_that_is_none_is_refused_with_its_field(
+    database: Database, objects: ObjectStore, number: float
+) -> None:
+    upsert_trial(database, trial())
+    with pytest.raises(DocumentInvalid, match="data: has a number that is none"):
+        ingest(database, objects, record(data={"a": [1, number]}), None, NOW)
+    assert database.documents.count_documents({}) == 0
 
 
 def test_many_come_in_bounded_batches_with_progress_and_a_second_load_goes_on(

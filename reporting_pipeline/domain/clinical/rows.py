@@ -276,7 +276,7 @@ def _judge(
         reading.finding(judged.contradicts, where + "indicator", detail)
     if not judged.assessed:
         _tell_unread(reading, row, (standard, original), where)
-        _tell_range_of_other_unit(reading, row, original, standard, where)
+        _tell_range_of_other_unit(reading, result, row, (original, standard), where)
         if reference and row["value_text"] and not standard.has_range and not original.has_range:
             detail = (
                 f"{row['test_code']}: {shown(row['value_text'])} is not compared with the range "
@@ -298,9 +298,16 @@ def _judge(
 
 
 def _tell_range_of_other_unit(
-    reading: Reading, row: Row, original: Quantity, standard: Quantity, where: str
+    reading: Reading, result: Data, row: Row, quantities: tuple[Quantity, Quantity], where: str
 ) -> None:
-    """A result in original units alone beside a range in standard ones: nobody knows whether they are one."""
+    """A result in original units alone beside a range in standard ones: nobody knows whether they are one.
+
+    A standard result in words of its own says what it is; one that repeats what was collected does not.
+    """
+    original, standard = quantities
+    given, collected = result.get("text_result"), str(row["original_result"]).strip()
+    if isinstance(given, str) and given.strip() not in ("", collected):
+        return
     if standard.has_range and not original.has_range and _is_number(original) and not _is_number(standard):
         detail = (
             f"{row['test_code']}: {shown(row['value_text'])} has no value in standard units; it is not "
