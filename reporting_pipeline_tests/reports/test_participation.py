@@ -135,6 +135,21 @@ def test_it_is_in_the_readers_language_and_conforms(language: str, renderer: Rep
         assert [one.rule_id for one in page.validate_pdf_bytes(content, profile=profile).failures] == []
 
 
+LONG = (
+    "Safety and Efficacy of the Xanomeline Transdermal Therapeutic System (TTS) in Patients with Mild to "
+    "Moderate Alzheimer's Disease"
+)
+
+
+@pytest.mark.parametrize("language", known_languages())
+def test_neither_the_title_of_the_trial_nor_the_days_are_cut(language: str, renderer: ReportRenderer) -> None:
+    whole = replace(trial_of(), title=LONG, version="v2")
+    content = renderer.render(request_for(language, whole=whole)).content
+    text = " ".join(text_of(content).split())
+    assert LONG in text
+    assert "…" not in text
+
+
 def everything(content: bytes, form: Format) -> str:
     """Every text of a file: of a PDF the streams, of a zip every member, of a workbook the cells."""
     if form is Format.PDF:

@@ -18,7 +18,7 @@ from reporting_pipeline.reports.pdf.layout import CODE_ROOM, HALF, LEFT, RIGHT, 
 from reporting_pipeline.reports.pdf.qr import square
 from reporting_pipeline.reports.pdf.structure import Content, Structure
 from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.typesetting import clean, fit, wrap
+from reporting_pipeline.reports.pdf.typesetting import clean, fit, width_of, wrap
 from reporting_pipeline.reports.request import ReportRequest
 
 #: The square code stands in the title band, at its right end, on a white ground with the margin it needs.
@@ -117,10 +117,11 @@ def _block(surface: Surface, own: Structure) -> Iterator[None]:
 def _header(request: ReportRequest, title: str, document: str) -> Surface:
     """Above and below every other page: not read again, so an artifact."""
     header = Surface()
-    name = fit(f"{request.subscription.name}", WIDTH * 0.6, 8, True)
+    title = fit(title, WIDTH * 0.6, 8)
+    name = fit(f"{request.subscription.name}", WIDTH - width_of(title, 8) - 12, 8, True)
     with header.artifact("Pagination"):
         header.text(LEFT, PAGE_HEIGHT - 38, name, 8, MUTED, bold=True)
-        header.text(RIGHT, PAGE_HEIGHT - 38, fit(title, WIDTH * 0.38, 8), 8, MUTED, align="right")
+        header.text(RIGHT, PAGE_HEIGHT - 38, title, 8, MUTED, align="right")
         header.line(LEFT, PAGE_HEIGHT - 45, RIGHT, PAGE_HEIGHT - 45, FAINT, 0.5)
         header.text(LEFT, 28, document, 7.5, MUTED)
     return header

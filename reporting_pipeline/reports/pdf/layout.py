@@ -36,6 +36,7 @@ WHO_TOP = BAND_TOP - 22  # where the reader's own part begins, below it
 HALF = WIDTH * 0.55
 CODE_ROOM = 80.0  # at the right end of the band, for the square code that leads to the proof
 _TITLE_WIDTH = WIDTH - CODE_ROOM - 14
+TITLE_LINES = 4  # of a part; titles of trials are long
 _LOGO = (120.0, 36.0)  # at most so wide and high
 
 
@@ -175,10 +176,11 @@ class PageFlow:
 
     def title(self, text: str, subtitle: str, bookmark: str) -> None:
         """The heading of a part, with a rule; starts where the cursor is."""
-        self.need(90)
+        lines = wrap(text, WIDTH, 17, True, TITLE_LINES)
+        self.need(52 + 19 * max(2, len(lines)))
         self.bookmark(bookmark, 0)
         with self.block("H2"):
-            for line in wrap(text, WIDTH, 17, True, 2):
+            for line in lines:
                 self.y -= 19
                 self.surface.text(LEFT, self.y, line, 17, ACCENT, bold=True)
         self.y -= 3
