@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.proof import seeds
+from reporting_pipeline.made_once import make_once
 
 #: What the SMTP channel speaks (`delivery/channels/smtp.py`).
 SMTP_SCHEMES = {"smtp", "smtps", "smtp+starttls"}
@@ -591,7 +592,8 @@ def with_own_secrets(settings: Settings) -> Settings:
     """
     alone = settings.mongodb_uri is None and settings.s3_endpoint_url is None
     if settings.environment == "local" and alone and not (settings.home / "embedded").exists():
-        _make_secrets(_own_secrets_file(settings))
+        made = "".join(f"{name}={secrets.token_hex(32)}\n" for name in _OWN_SECRETS)
+        make_once(_own_secrets_file(settings), made)
     current_settings.cache_clear()
     given = {
         name: SecretStr(value)
@@ -616,21 +618,6 @@ def _secrets_of_home(settings: Settings) -> dict[str, str]:
         return {}
     lines = path.read_text(encoding="ascii").splitlines()
     return {name: value for name, _, value in (line.partition("=") for line in lines) if name in _OWN_SECRETS}
-
-
-def _make_secrets(path: Path) -> None:
-    """Of several processes that begin a home at once one makes them, for all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.writelines(f"{name}={secrets.token_hex(32)}\n" for name in _OWN_SECRETS)
-    try:
-        os.link(own, path)
-    except FileExistsError:
-        pass
-    finally:
-        own.unlink()
 
 
 def _from_files() -> dict[str, str]:

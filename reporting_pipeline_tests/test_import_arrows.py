@@ -24,13 +24,14 @@ VERSION = "__init__"  # `from reporting_pipeline import __version__`
 #: part of the package -> the other parts that it may import.
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
-    "settings": {"domain"},  # keyring: the written form of a secret
+    "made_once": set(),
+    "settings": {"domain", "made_once"},  # keyring: the written form of a secret
     "domain": set(),
     "languages": set(),
     "media": {"domain"},
     "tracing": {"settings", "trace_export"},
     "trace_export": {"settings"},
-    "stores": {"settings", "domain", "media", "tracing"},
+    "stores": {"settings", "domain", "media", "tracing", "made_once"},
     "reports": {"settings", "domain", "media", "stores", "languages"},
     "delivery": {"settings", "domain", "media", "stores", "languages", "tracing"},
     "intake": {"settings", "domain", "stores"},

@@ -6,7 +6,6 @@ ours. Outside one machine every process has the keys from the settings.
 
 from __future__ import annotations
 
-import os
 import secrets
 from base64 import b64encode
 from functools import lru_cache
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.proof import KEY_BYTES, SigningKeys, seeds
+from reporting_pipeline.made_once import make_once
 from reporting_pipeline.settings import Settings
 
 KEY_FILE = "report-signing.key"
@@ -46,15 +46,5 @@ def _keys(secret: str, retired: str, link: str, home: Path | None) -> SigningKey
 def _of_home(path: Path) -> str:
     """The key in the file; of several processes that start at once one makes it, for all of them."""
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
-        try:
-            os.link(own, path)
-        except FileExistsError:
-            pass
-        finally:
-            own.unlink()
+        make_once(path, b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
     return path.read_text(encoding="ascii").strip()

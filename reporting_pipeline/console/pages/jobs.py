@@ -145,7 +145,7 @@ def send_again(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> R
 
 @router.post("/console/jobs/{job_id}/send")
 def send_to_one_more(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    """Send the report that stands to one more address, by the rules of `POST /api/emails`."""
+    """Send the report that stands to one more address, by the rules of `POST /api/reports/emails`."""
     opened(visitor, Action.CREATE, Kind.DELIVERY)
     job = find_job(parts, visitor.user, job_id)
     try:
