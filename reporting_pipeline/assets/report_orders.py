@@ -96,7 +96,8 @@ def read_orders(database: Database, ids: Sequence[str]) -> tuple[dict[str, Order
     orders: dict[str, Order] = {}
     problems: dict[str, Exception] = {}
     records = records_by_id(database, ids)
-    owners = users_by_id(database, (record["owner"] for record in records.values()))
+    named = (record.get("owner") for record in records.values())
+    owners = users_by_id(database, (one for one in named if isinstance(one, str)))
     trials_by_organisation: dict[str, list[Record]] = {}
     for trial in trials_of(database):
         trials_by_organisation.setdefault(trial["organisation"], []).append(trial)

@@ -93,7 +93,7 @@ def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> De
     jobs = jobs_by_id(database, {row["job"] for row in deliveries})
     reports = {_report_of(row, jobs) for row in deliveries}
     subscriptions = subscription_records(database, {row["subscription"] for row in deliveries})
-    people = {row["owner"] for row in subscriptions.values()} | {
+    people = {one for row in subscriptions.values() if isinstance(one := row.get("owner"), str)} | {
         user for row in deliveries if (user := row.get("user"))
     }
     mailboxes = [_mailbox(row) for row in deliveries]
@@ -137,7 +137,11 @@ def refusal_of(delivery: DeliveryRecord, context: DeliveryContext, *, sending: b
         return Refusal("the subscription is paused")
     if sending and moved_to(delivery, context) is not None:
         return Refusal("the user it was planned for has another address by now", waits=True)
-    withdrawn = _right_withdrawn(delivery, record, context)
+    try:
+        withdrawn = _right_withdrawn(delivery, record, context)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # What somebody broke by hand opens nothing, and holds up nobody else's.
+        return Refusal(f"its records cannot be read ({type(error).__name__})")
     if withdrawn is not None:
         return Refusal(withdrawn, of_rights=True)
     spellings = (delivery["recipient"], *opt_out_marks(delivery["recipient"]))

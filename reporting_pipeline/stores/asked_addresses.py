@@ -92,7 +92,7 @@ def confirm(database: Database, record: Record, word: str, now: datetime) -> boo
 
 def unfinished(database: Database, now: datetime) -> Iterator[str]:
     """The ids of users from whose confirmed address something follows still, and nobody has it for itself."""
-    waiting = {"email_confirmed.lease_until": {"$lte": now}}
+    waiting = {"email_confirmed.lease_until": {"$lte": now}, "email_confirmed.digest": {"$type": "string"}}
     return (row["_id"] for row in database.users.find(waiting, {"_id": 1}))
 
 

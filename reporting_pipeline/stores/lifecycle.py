@@ -33,6 +33,7 @@ from reporting_pipeline.domain.planning import (
 from reporting_pipeline.domain.schedules import occurrences
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.stores import subscriptions
+from reporting_pipeline.stores.deliveries.plan import UNTRIED
 from reporting_pipeline.stores.deliveries.settle import suppress_waiting
 from reporting_pipeline.stores.jobs.plan import add_job, plan_new
 from reporting_pipeline.stores.jobs.states import ACTIVE, UNSENT, WAITING, as_skipped
@@ -446,8 +447,7 @@ def _move_deliveries(database: Database, job: JobRecord, due_at: datetime) -> No
     if job["state"] == JobState.SKIPPED.value:
         states.append(DeliveryState.SUPPRESSED.value)
     database.deliveries.update_many(
-        # Nothing was tried: a move to its user's new address counts an attempt, too.
-        {"job": job["_id"], "state": {"$in": states}, "sending_at": None, "written": None},
+        {"job": job["_id"], "state": {"$in": states}, **UNTRIED},
         {
             "$set": {
                 "state": DeliveryState.PENDING.value,

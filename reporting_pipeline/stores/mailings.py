@@ -11,7 +11,7 @@ from datetime import datetime
 
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState, JobRecord, JobState
-from reporting_pipeline.stores.deliveries import plan_deliveries
+from reporting_pipeline.stores.deliveries import UNTRIED, plan_deliveries
 from reporting_pipeline.stores.jobs.settle import deliver_again
 from reporting_pipeline.stores.mongo import Database, Record, delivery_records, job_records, narrowed
 
@@ -53,7 +53,7 @@ def start_mailing(
         database.deliveries.update_many({**ours, "state": {"$in": repeated}}, _another_copy(now))
     pending = {**ours, "state": DeliveryState.PENDING.value}
     database.deliveries.update_many(
-        {**pending, "next_attempt_at": {"$gt": now}, "attempt": 0},
+        {**pending, "next_attempt_at": {"$gt": now}, **UNTRIED},
         {"$set": {"next_attempt_at": now, "due_at": now}},
     )
     planned = database.deliveries.count_documents({**pending, "next_attempt_at": {"$lte": now}})

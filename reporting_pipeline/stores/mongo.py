@@ -304,7 +304,7 @@ def narrowed(query: Record, within: Record | None) -> Record:
 
 
 def parts(values: Iterable[str]) -> Iterator[list[str]]:
-    """The different values in bounded lists, in order."""
-    ordered = sorted(set(values))
+    """The different values in bounded lists, in order; what is no text is no id, and is left out."""
+    ordered = sorted({one for one in values if isinstance(one, str)})
     for start in range(0, len(ordered), VALUES_AT_ONCE):
         yield ordered[start : start + VALUES_AT_ONCE]

@@ -6,6 +6,7 @@ the unique index (organisation, email) mean one user per mailbox.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -27,6 +28,8 @@ from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements, 
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Recipient
 from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
+
+_log = logging.getLogger(__name__)
 
 CHANGEABLE = frozenset({"name", "email", "roles", "entitlements", "timezone", "language", "active"})
 
@@ -257,8 +260,17 @@ def deactivate_all(database: Database, organisation: str, now: datetime) -> int:
 
 
 def users_by_id(database: Database, ids: Iterable[str]) -> dict[str, User]:
-    """Those of `ids` that exist, of any organisation: for the pipeline alone."""
-    return {row["_id"]: User.from_record(row) for row in find_any(database.users, "_id", ids)}
+    """Those of `ids` that exist, of any organisation: for the pipeline alone.
+
+    One whose record somebody broke by hand is said and left out: they may have nothing.
+    """
+    found = {}
+    for row in find_any(database.users, "_id", ids):
+        try:
+            found[row["_id"]] = User.from_record(row)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            _log.error("user %s is not valid and is passed over", row["_id"], exc_info=True)
+    return found
 
 
 def save_organisation(

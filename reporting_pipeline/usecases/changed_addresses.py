@@ -7,8 +7,11 @@ next delivery run.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
+
+from pymongo.errors import PyMongoError
 
 from reporting_pipeline.delivery.links.addresses import page_of
 from reporting_pipeline.delivery.links.tokens import address_url, read_address_token
@@ -19,6 +22,7 @@ from reporting_pipeline.stores import asked_addresses, audit, users
 from reporting_pipeline.stores.deliveries import move_waiting
 from reporting_pipeline.stores.mongo import Database, Record
 
+_log = logging.getLogger(__name__)
 #: So long whoever has the new mailbox may confirm it.
 CONFIRMED_WITHIN = timedelta(days=3)
 
@@ -82,10 +86,15 @@ def confirm_address(database: Database, settings: Settings, token: str, now: dat
 
 def finish_confirmed(database: Database, settings: Settings, now: datetime) -> int:
     """Do what still follows from confirmed addresses whose process ended in it. Returns of how many users."""
-    return sum(
-        _finish_where_nobody_does(database, settings, user, now)
-        for user in list(asked_addresses.unfinished(database, now))
-    )
+    finished = 0
+    for user in list(asked_addresses.unfinished(database, now)):
+        try:
+            finished += _finish_where_nobody_does(database, settings, user, now)
+        except PyMongoError:
+            raise
+        except Exception:  # one user's trouble holds up nobody else's; after its lease it is tried again
+            _log.exception("what follows from the address of user %s could not be done", user)
+    return finished
 
 
 def _finish_where_nobody_does(database: Database, settings: Settings, user: str, now: datetime) -> bool:

@@ -172,6 +172,22 @@ def test_killed_at_any_step_whoever_looks_next_finishes_it_once(
     assert confirm_address(database, settings, token, later) is None
 
 
+def test_a_confirmation_that_cannot_be_finished_holds_up_nobody_elses(
+    database: Database, organisations: None, settings: Settings
+) -> None:
+    """One does not say by what it was confirmed, one names an address that is none."""
+    whole = {"before": OLD, "address": NEW, "digest": "d" * 32, "by": PERSON, "lease_until": NOW}
+    broken = {
+        "usr_default_analyst": {name: value for name, value in whole.items() if name != "digest"},
+        "usr_default_manager": {**whole, "before": 7},
+    }
+    for person, confirmed in {**broken, PERSON: whole}.items():
+        database.users.update_one({"_id": person}, {"$set": {"email_confirmed": confirmed}})
+    finish_confirmed(database, settings, NOW)
+    assert "email_confirmed" not in (database.users.find_one({"_id": PERSON}) or {})
+    assert list(asked_addresses.unfinished(database, NOW)) == []
+
+
 def dying(step: Callable[..., Any], when: str) -> Callable[..., Any]:
     def die(*given: Any, **named: Any) -> Any:
         if when == "after":

@@ -15,6 +15,7 @@ from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.dead_letters import requeue
 from reporting_pipeline.stores.deliveries import begin, move_waiting, plan_deliveries
+from reporting_pipeline.stores.mailings import start_mailing
 from reporting_pipeline.stores.mongo import Database, delivery_records
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.seeds import NOW, Clock, seed
@@ -148,3 +149,19 @@ def test_a_job_that_goes_to_the_new_one_already_goes_there_once(database: Databa
     seed(database, None, 1, recipients=both)
     assert move(database) == 0
     assert planned(database) == [(NEW, "pending"), (OLD, "suppressed")]
+
+
+def test_former_addresses_broken_by_hand_hold_up_nobody_elses_mail(database: Database) -> None:
+    jobs = cast("list[JobRecord]", seed(database, None, 2, plan=False))
+    database.users.update_one({"_id": USER}, {"$set": {"former_emails": 7}})
+    subscriptions = {row["_id"]: row for row in database.subscriptions.find()}
+    assert plan_deliveries(database, jobs, subscriptions, NOW) == 2
+
+
+def test_what_was_moved_is_sent_now_like_the_rest(database: Database) -> None:
+    jobs = seed(database, None, 2)
+    later = {"next_attempt_at": NOW + timedelta(days=2), "due_at": NOW + timedelta(days=2)}
+    database.deliveries.update_many({}, {"$set": later})
+    assert move(database) == 1
+    assert start_mailing(database, "default", jobs[0]["edition"], NOW).planned == 2
+    assert {row["due_at"] for row in database.deliveries.find()} == {NOW}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.policy import default
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.delivery.broken import BROKEN
 from reporting_pipeline_tests.delivery.seeds import Clock, seed
 
 
@@ -112,3 +114,19 @@ def test_a_delivery_that_ends_its_worker_is_a_dead_letter_and_those_beside_it_ar
     assert len(list(settings.outbox.glob("*.eml"))) == 99
     assert Counter(row["failures"] for row in database["deliveries"].find({"state": "sent"})) == {0: 99}
     assert Counter(row["state"] for row in database["jobs"].find()) == {"completed": 99, "failed": 1}
+
+
+@pytest.mark.parametrize(("collection", "identifier", "update"), BROKEN, ids=str)
+def test_records_broken_by_hand_hold_up_nobody_elses_mail(
+    database: Database,
+    objects: ObjectStore,
+    settings: Settings,
+    collection: str,
+    identifier: str,
+    update: dict[str, Any],
+) -> None:
+    seed(database, objects, 3)
+    database[collection].update_one({"_id": identifier}, update)
+    list(_loop(database, objects, settings))
+    states = {row["subscription"]: row["state"] for row in database.deliveries.find()}
+    assert states == {"sub_00000": "suppressed", "sub_00001": "sent", "sub_00002": "sent"}

@@ -90,7 +90,9 @@ def _held_back(database: Database, edition: str, organisation: str) -> list[Held
     """By the subscription's name; of ended subscriptions nothing."""
     withheld = notice_reads.withheld_in(database, edition, organisation)
     subscriptions = notice_reads.subscriptions_named(database, {each.subscription for each in withheld})
-    owners = notice_reads.users_named(database, {record["owner"] for record in subscriptions.values()})
+    owners = notice_reads.users_named(
+        database, {one for record in subscriptions.values() if isinstance(one := record.get("owner"), str)}
+    )
     found = [
         _described(subscriptions[each.subscription], owners, each.reason, each.at)
         for each in withheld
@@ -100,8 +102,8 @@ def _held_back(database: Database, edition: str, organisation: str) -> list[Held
 
 
 def _described(record: Record, owners: Mapping[str, Record], reason: str, at: datetime) -> HeldBack:
-    owner = owners.get(record["owner"], {})
-    shown = owner.get("name") or owner.get("email") or record["owner"]
+    owner = owners.get(str(record.get("owner")), {})
+    shown = owner.get("name") or owner.get("email") or record.get("owner") or "nobody"
     return HeldBack(
         subscription=record["_id"],
         name=one_line(str(record.get("name") or "Report")),
@@ -128,7 +130,7 @@ def _messages(
     addresses = mail.addresses_of(database, menders)
     messages = {}
     for record in menders:
-        shown = [each for each in held if _may_see(User.from_record(record), each)]
+        shown = _shown_to(record, held)
         if shown and record["_id"] in addresses:
             address = addresses[record["_id"]]
             context = _context(edition, shown)
@@ -136,6 +138,16 @@ def _messages(
                 settings, "rights_notice", organisation, address, context, now
             )
     return messages
+
+
+def _shown_to(record: Record, held: Sequence[HeldBack]) -> list[HeldBack]:
+    """What of `held` a mender may see; nothing of it where somebody broke their record by hand."""
+    try:
+        user = User.from_record(record)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        log.error("user %s is not valid and is told nothing", record["_id"], exc_info=True)
+        return []
+    return [each for each in held if _may_see(user, each)]
 
 
 def _may_see(mender: User, each: HeldBack) -> bool:

@@ -28,6 +28,7 @@ from reporting_pipeline.stores.deliveries.draw import (
 )
 from reporting_pipeline.stores.deliveries.moved import follow, move_waiting
 from reporting_pipeline.stores.deliveries.plan import (
+    UNTRIED,
     Target,
     add_delivery,
     new_delivery,
@@ -55,6 +56,7 @@ __all__ = [
     "ATTEMPTS_KEPT",
     "CUT_OFF",
     "FOR_RIGHTS",
+    "UNTRIED",
     "Due",
     "Settlement",
     "Target",

@@ -26,6 +26,8 @@ from reporting_pipeline.stores.subscriptions import records_by_id
 from reporting_pipeline.stores.users import users_behind
 
 PLANNED_AT_ONCE = 500  # jobs
+#: Of what nobody began to send. A move to its user's new address counts an attempt, too.
+UNTRIED: Record = {"sending_at": None, "written": None}
 
 
 def new_delivery_id() -> str:
@@ -107,9 +109,9 @@ def _without_those_sent_before_a_move(
 ) -> list[DeliveryRecord]:
     """Without what its user has, or was to have, at an address of before: planned anew it would go twice."""
     former = {
-        user: [mailbox(str(each)) for each in record["former_emails"]]
+        user: [mailbox(str(each)) for each in addresses]
         for user, record in users.items()
-        if record.get("former_emails")
+        if isinstance(addresses := record.get("former_emails"), list) and addresses
     }
     concerned = [one for one in fresh if one["user"] in former and one["channel"] == Channel.EMAIL]
     if not concerned:
