@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument
@@ -105,20 +106,27 @@ def list_editions(
     if after is not None:
         period, last = after
         query["$or"] = [{"period": {"$lt": period}}, {"period": period, "_id": {"$lt": last}}]
-    found = database.editions.find(query).sort([("period", DESCENDING), ("_id", DESCENDING)]).limit(limit)
-    return [_edition(record) for record in found]
+    newest = [("period", DESCENDING), ("_id", DESCENDING)]
+    found = database.editions.find(query).sort(newest).batch_size(limit)
+    with found:
+        return list(islice(_readable(found), limit))
 
 
 def open_editions(database: Database) -> list[Edition]:
     """Every edition that is open, oldest first: what the edition sensor works on."""
     records = database.editions.find({"state": EditionState.OPEN.value}).sort([("period", 1), ("_id", 1)])
-    found = []
+    return list(_readable(records))
+
+
+def _readable(records: Iterable[Record]) -> Iterator[Edition]:
+    """Without those that somebody broke by hand, which are said: they must not hold up the others."""
     for record in records:
         try:
-            found.append(_edition(record))
-        except ValueError:  # one that somebody broke by hand must not hold up the others
+            edition = _edition(record)
+        except ValueError:
             _log.error("edition %s is not valid and is passed over", record["_id"], exc_info=True)
-    return found
+            continue
+        yield edition
 
 
 def set_state(

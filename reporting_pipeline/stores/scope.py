@@ -234,7 +234,9 @@ class Scoped:
         )
 
     def requeue(self, identifier: str, now: datetime) -> bool:
-        """`stores.dead_letters.requeue` of a delivery that is open to the caller."""
+        """`stores.dead_letters.requeue` of a delivery that is open to the caller, who may give it back."""
+        if reach_of(self.caller, Action.REQUEUE, Kind.DEAD_LETTER) is None:
+            return False
         return dead_letters.requeue(
             self.database,
             self.caller.organisation,
@@ -245,7 +247,9 @@ class Scoped:
         )
 
     def requeue_matching(self, filters: Mapping[str, str], now: datetime, limit: int) -> int:
-        """`stores.dead_letters.requeue_matching` among what is open to the caller."""
+        """`stores.dead_letters.requeue_matching` among what is open to the caller, who may give it back."""
+        if reach_of(self.caller, Action.REQUEUE, Kind.DEAD_LETTER) is None:
+            return 0
         return dead_letters.requeue_matching(
             self.database,
             self.caller.organisation,
@@ -283,7 +287,9 @@ class Scoped:
     # --- reports
 
     def report(self, identifier: str) -> StoredReport | None:
-        """The stored report when the caller may have it, by what it was made from; else None."""
+        """The stored report when the caller may have it, by role and by what it was made from; else None."""
+        if reach_of(self.caller, Action.READ, Kind.REPORT) is None:
+            return None
         found = reports_by_id(self.database, [identifier]).get(identifier)
         return found if found is not None and self.may_have(found) else None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from reporting_pipeline.domain.access import User
+from reporting_pipeline.domain.access import Action, Kind, User, reach_of
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import Settings
@@ -52,7 +52,9 @@ def failed_stages(
     stage: Stage | None = None,
     edition: str | None = None,
 ) -> list[FailedStage]:
-    """By id, of the trials that are wholly open to `caller`."""
+    """By id, of the trials that are wholly open to `caller`; none for who reads no dead letters."""
+    if reach_of(caller, Action.READ, Kind.DEAD_LETTER) is None:
+        return []
     wanted = [
         f"{cadence.value}/{asset}"
         for cadence in Cadence
@@ -82,7 +84,9 @@ def try_again(
 
 
 def give_back(database: Database, caller: User, one: FailedStage, now: datetime) -> bool | None:
-    """`try_again` of one that was just found for the caller."""
+    """`try_again` of one that was just found for the caller; None for who gives nothing back."""
+    if reach_of(caller, Action.REQUEUE, Kind.DEAD_LETTER) is None:
+        return None
     named = name_of(one.id)
     if named is None or not results.forget_result(database, *named):
         return None

@@ -6,12 +6,14 @@ alone, and kept nowhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from reporting_pipeline import __version__
-from reporting_pipeline.domain.access import User, visible_trials
+from reporting_pipeline.domain.access import Action, Kind, User, reach_of, visible_trials
+from reporting_pipeline.domain.content_gate import Policy, Release, concerning, stricter
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.participation import progress_of
@@ -24,9 +26,9 @@ from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.reports.types import spoken_to
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.datasets import load_dataset
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.organisations import branding_of
+from reporting_pipeline.stores.organisations import branding_of, gate_of
 from reporting_pipeline.stores.results import AssetResult, results_of
 from reporting_pipeline.usecases.report_types import report_types
 
@@ -80,6 +82,14 @@ def preview_report(
         for trial, status in _statuses(database, draft, period, standing).items()
     }
     organisation = users.get_organisation(database, reader.organisation)
+    missing = tuple(
+        Omission(trial, WHOLE_TRIAL, made[trial].reason if trial in made else "its data is not prepared yet")
+        for trial in trials
+        if trial not in standing
+    )
+    waits = _waits_for_release(organisation, draft, [made[trial] for trial in standing], missing)
+    if waits and reach_of(reader, Action.RELEASE, Kind.REPORT) is None:
+        raise NothingToShow("A report of this time waits until somebody has looked at it and released it.")
     request = ReportRequest(
         subscription=draft.model_copy(
             update={"parameters": spoken_to(draft.report_type, draft.parameters, reader.language)}
@@ -109,14 +119,24 @@ def preview_report(
         audience=own.audience,
         document_id=report_id(period.cadence, period.key, draft.id),
         code_version=__version__,
-    )
-    missing = tuple(
-        Omission(trial, WHOLE_TRIAL, made[trial].reason if trial in made else "its data is not prepared yet")
-        for trial in trials
-        if trial not in standing
+        omissions=missing,
     )
     report = ReportRenderer(objects.get, cache).render(request)
-    return PreviewedReport(replace(report), period, missing)
+    return PreviewedReport(report, period, missing)
+
+
+def _waits_for_release(
+    organisation: Record, draft: Subscription, datasets: Sequence[AssetResult], missing: Sequence[Omission]
+) -> bool:
+    """Whether the pipeline would have held such a report for a person: what waits is not had this way."""
+    gate, release = gate_of(organisation)
+    unusual = concerning(
+        [one for dataset in datasets for one in dataset.detail.get("unusual", ())],
+        restates=False,
+        omissions=[{"trial": one.trial, "part": one.part} for one in missing],
+    )
+    holds = stricter(gate, draft.parameters.get("content_gate")) is Policy.HOLD
+    return release is Release.BY_PERSON or (holds and bool(unusual))
 
 
 def _statuses(

@@ -123,3 +123,15 @@ def test_one_person_follows_so_much_and_no_more(
 def test_the_documents_example_is_a_stream() -> None:
     blocks: list[Any] = EXAMPLE.strip().split("\n\n")
     assert json.loads(blocks[1].splitlines()[1].partition(": ")[2])["jobId"]
+
+
+def test_records_broken_by_hand_silence_no_other(
+    api: Api, subscriber: Api, database: Database, ids: dict[str, str]
+) -> None:
+    database.jobs.update_one({"_id": ids["held"]}, {"$set": {"state": "done?"}})
+    (job,) = heard(subscriber, f"job={ids['held']}&job={ids['job']}")
+    assert json.loads(job["data"])["jobId"] == ids["job"]
+    assert "id" in job
+    database.editions.update_one({"_id": EDITION}, {"$unset": {"cadence": ""}})
+    assert [one["event"] for one in heard(subscriber, "")] == ["job"]
+    assert api.as_("usr_default_manager").get("/api/reports").json()["items"] == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.tidying import tidy_documents
@@ -25,15 +27,17 @@ BODY: dict[str, Any] = {
 PREVIEW = "/api/reports/preview"
 
 
-def prepare(database: Database, objects: ObjectStore, trial: str) -> None:
-    """The trial's dataset of the newest closed week, without a row."""
+def prepare(database: Database, objects: ObjectStore, trial: str, **detail: Any) -> None:
+    """The trial's dataset of the newest closed week, without a row; `detail` of its result."""
     period = Period.from_key(Cadence.WEEKLY, PERIOD)
     tables = tidy_documents([], {}, period)
     prefix = save_dataset(
         objects, TrialDataset(trial, f"Trial {trial}", period, tables, "0" * 16, period.end_at)
     )
     made = AssetResult(
-        "weekly/trial_dataset", PERIOD, trial, "done", "v1", NOW, version="0" * 16, detail={"prefix": prefix}
+        *("weekly/trial_dataset", PERIOD, trial, "done", "v1", NOW),
+        version="0" * 16,
+        detail={"prefix": prefix, **detail},
     )
     save_results(database, [made])
 
@@ -72,3 +76,51 @@ def test_previews_are_limited_as_runs_of_now_are(serve: Callable[..., Api]) -> N
     subscriber = serve(clock=lambda: NOW, run_now_per_hour=1).as_("usr_default_subscriber")
     assert subscriber.post(PREVIEW, json=BODY).status_code == 409
     assert subscriber.post(PREVIEW, json=BODY).status_code == 429
+
+
+UNUSUAL = {"concern": "total_fell", "trial": "T1", "said": "visits were 12 and are 3 now"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "trials"),
+    [
+        ({"release": "by_person"}, ["T1"]),
+        ({"content_gate": "hold"}, ["T1"]),
+        ({"content_gate": "hold"}, ["T1", "T2"]),  # what it leaves out is out of the usual, too
+    ],
+    ids=str,
+)
+def test_what_would_wait_for_its_release_is_shown_to_those_alone_who_may_release(
+    serve: Callable[..., Api],
+    database: Database,
+    objects: ObjectStore,
+    policy: dict[str, str],
+    trials: list[str],
+) -> None:
+    api = serve(clock=lambda: NOW)
+    prepare(database, objects, "T1", unusual=[UNUSUAL] if trials == ["T1"] else [])
+    database.organisations.update_one({"_id": "default"}, {"$set": policy})
+    body = {**BODY, "report_parameters": {"trials": trials}}
+    refused = api.as_("usr_default_subscriber").post(PREVIEW, json=body)
+    assert refused.status_code == 409
+    assert "waits until somebody" in refused.json()["detail"]
+    assert api.as_("usr_default_manager").post(PREVIEW, json=body).status_code == 200
+
+
+def test_the_file_itself_says_which_trial_it_leaves_out(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    prepare(database, objects, "T1")
+    body = {**BODY, "report_parameters": {"trials": ["T1", "T2"]}, "output_format": "json"}
+    shown = serve(clock=lambda: NOW).as_("usr_default_subscriber").post(PREVIEW, json=body)
+    assert [one["trial"] for one in shown.json()["omissions"]] == ["T2"]
+
+
+def test_a_large_file_is_read_to_its_end(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(database, objects, "T1")
+    monkeypatch.setattr("reporting_pipeline.reports.renderer.KEPT_IN_MEMORY", 0)
+    shown = serve(clock=lambda: NOW).as_("usr_default_subscriber").post(PREVIEW, json=BODY)
+    assert shown.status_code == 200
+    assert shown.content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -17,12 +18,14 @@ from reporting_pipeline.api.routes.editions import EDITION_PATTERN, edition_answ
 from reporting_pipeline.api.routes.subscriptions import report_url
 from reporting_pipeline.domain.access import Action, Kind, User
 from reporting_pipeline.stores import editions, users
+from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.executions import histories
 from reporting_pipeline.usecases.callers.following import MOST_WATCHED, admitted, under_way_for, watched_by
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem
 from reporting_pipeline.usecases.changes import LONGEST_SECONDS, ChangeFeed, Watched, mark_of
 
+_log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", tags=["editions"])
 
 RETRY_MILLISECONDS = 1_000
@@ -117,20 +120,28 @@ def _answers(
     caller = users.get_user(deployment.database, caller_id)
     if caller is None or not caller.active:
         return None
-    told = ((one, _answer(deployment, caller, one)) for one in moved)
-    return [(one, answer) for one, answer in told if answer is not None]
+    mine, told = scoped(deployment, caller), []
+    for one in moved:
+        try:
+            answer = _answer(deployment, caller, mine, one)
+        except (LookupError, TypeError, ValueError):  # one that somebody broke by hand silences no other
+            _log.error("%s %s is not valid and is passed over", one.kind, one.id, exc_info=True)
+            continue
+        if answer is not None:
+            told.append((one, answer))
+    return told
 
 
-def _answer(deployment: Context, caller: User, one: Watched) -> dict[str, Any] | None:
+def _answer(deployment: Context, caller: User, mine: Scoped, one: Watched) -> dict[str, Any] | None:
     if caller.organisation != one.organisation:
         return None
     if one.kind == "edition":
         try:
             edition = editions.get_edition(deployment.database, one.id)
-        except (editions.EditionMissing, ValueError):
+        except editions.EditionMissing:
             return None
         return edition_answer(deployment, caller, edition).model_dump(mode="json", by_alias=True)
-    job = scoped(deployment, caller).job(one.id)
+    job = mine.job(one.id)
     if job is None:
         return None
     (history,) = histories(deployment, [job])

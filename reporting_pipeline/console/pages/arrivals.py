@@ -8,7 +8,9 @@ from datetime import datetime
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, Kind, reach_of
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.report_types import report_types
 
 #: Chosen trials that are looked at; of more, nothing is said.
 MOST_TRIALS = 20
@@ -23,11 +25,17 @@ class Later:
     stands_in: Period
 
 
-def later_arrival(parts: Context, visitor: Visitor, period: Period, trials: tuple[str, ...]) -> Later | None:
-    """What arrived after `period` of `trials` (none: all), where nothing this person may read did in it.
+def later_arrival(
+    parts: Context, visitor: Visitor, period: Period, filters: Filters, report_type: str
+) -> Later | None:
+    """What arrived after `period` of the chosen trials (none: all), where nothing of theirs did in it.
 
-    None for who may read no document.
+    None for who may read no document; for types that tell of the trial so far, which are not empty; and
+    where sites or kinds are chosen, for what arrived may be none of theirs.
     """
+    kind, trials = report_types().get(report_type), filters.trials
+    if kind is None or kind.needs_status or filters.sites or filters.kinds:
+        return None
     reads = reach_of(visitor.user, Action.READ, Kind.DOCUMENT) is not None
     if not reads or len(trials) > MOST_TRIALS:
         return None

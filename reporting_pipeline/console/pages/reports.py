@@ -130,7 +130,7 @@ def _subscription_page(
 def _later(parts: Context, visitor: Person, found: Subscription) -> Later | None:
     """What a run of now would not have yet, where it would have nothing."""
     closed = Period.last_closed(found.window, parts.now, parts.settings.timezone)
-    return later_arrival(parts, visitor, closed, found.filters.trials)
+    return later_arrival(parts, visitor, closed, found.filters, found.report_type)
 
 
 @router.get("/console/reports/{subscription_id}/periods/{period}")

@@ -463,7 +463,9 @@ def _first_mail(parts: Context, visitor: Visitor, wish: Wish) -> Planned | None:
 
 def _first(parts: Context, visitor: Visitor, wish: Wish, planned: Planned | None) -> dict[str, Any]:
     """`first` of a page, and `later` where it would be empty while documents came after its period."""
-    later = later_arrival(parts, visitor, planned.period, tuple(wish.values["trials"])) if planned else None
+    if planned is None:
+        return {"first": None, "later": None}
+    later = later_arrival(parts, visitor, planned.period, wish.filters(), wish.values["report_type"])
     return {"first": planned, "later": later}
 
 
