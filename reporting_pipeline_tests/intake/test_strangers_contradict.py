@@ -169,7 +169,7 @@ def test_a_death_in_the_words_of_another_language_is_one(outcome: str) -> None:
     row, found = read("AE", AETERM="FALL", AESER="Y", AEOUT=outcome)
     assert (row["fatal"], found) == (True, set())
     made = report(DS=rows("DS", {"DSTERM": outcome, "DSDECOD": outcome}))
-    assert figure(made, "deaths") == 1
+    assert (figure(made, "deaths"), figure(made, "discontinuations")) == (1, 1)
 
 
 @pytest.mark.parametrize("outcome", ["Zgon", "死亡", "5", "guérison", "geheilt", "see narrative"])
@@ -195,8 +195,16 @@ def test_an_outcome_of_the_codelist_is_no_finding(outcome: str) -> None:
     assert read("AE", AETERM="FALL", AESER="Y", AEOUT=outcome)[1] == set()
 
 
-def test_somebody_elses_death_in_another_language_is_told_and_not_counted() -> None:
-    made = report(DS=rows("DS", {"DSTERM": "décès du père", "DSDECOD": "OTHER"}))
+@pytest.mark.parametrize(
+    "term",
+    [
+        *("décès du père", "Tod des Patienten", "Mort du patient", "mort subite", "Paciente muerto"),
+        *("morte improvvisa", "El paciente murió", "paciente morreu"),
+    ],
+)
+def test_a_sentence_with_a_death_in_another_language_is_told_and_not_counted(term: str) -> None:
+    """Whose it was, a person reads."""
+    made = report(DS=rows("DS", {"DSTERM": term, "DSDECOD": "OTHER"}))
     assert (figure(made, "deaths"), told(made)) == (0, {"death_in_words"})
 
 
@@ -253,6 +261,15 @@ def test_an_outcome_that_leaves_a_death_in_doubt_is_told_and_counts_as_none(outc
         ("DM", {"DTHDTC": "31-DEC-9999"}, 0, "death_in_words"),
         ("DM", {"DTHDTC": "alive on 2026-05-01"}, 0, "death_in_words"),
         ("DM", {"DTHDTC": "see page 3"}, 0, "death_in_words"),
+        ("DM", {"DTHDTC": "CENSORED 2026-05-01"}, 0, "death_in_words"),
+        ("DM", {"DTHDTC": "lost to follow-up 2026-05-01"}, 0, "death_in_words"),
+        ("DM", {"DTHDTC": "vivant au 2026-05-01"}, 0, "death_in_words"),
+        ("AE", {"AETERM": "DEATH", "AESER": "N", "AEPRESP": "Y", "AEOCCUR": "N"}, 0, "death_in_words"),
+        ("AE", {"AETERM": "DEATH", "AESER": "N", "AEPRESP": "Y", "AEOCCUR": "U"}, 0, "death_in_words"),
+        ("AE", {"AETERM": "DEATH", "AESER": "N", "AESTAT": "NOT DONE"}, 0, "death_in_words"),
+        ("AE", {"AETERM": "DEATH", "AEPRESP": "Y", "AEOCCUR": "Y"}, 1, ""),
+        ("AE", {"AETERM": "DEATH", "AEPRESP": "Y"}, 1, ""),  # AE holds what occurred (SDTMIG)
+        ("AE", {"AETERM": "STROKE", "AEOCCUR": "N", "AEOUT": "FATAL"}, 1, ""),
         ("DM", {"DTHDTC": "UNK", "DTHFL": "Y"}, 1, "partial_date"),
         ("DM", {"DTHDTC": "10/11/2026"}, 1, "impossible_date"),
         ("DM", {"DTHDTC": "2026-UN-UN"}, 1, "partial_date"),
@@ -262,6 +279,10 @@ def test_an_outcome_that_leaves_a_death_in_doubt_is_told_and_counts_as_none(outc
         ("DS", {"DSTERM": "CONSENT EXPIRED", "DSDECOD": "OTHER"}, 0, ""),
         ("CE", {"CETERM": "MYOCARDIAL INFARCTION", "CEOUT": "FATAL"}, 1, ""),
         ("CE", {"CETERM": "DEATH"}, 1, ""),
+        ("CE", {"CETERM": "STROKE", "CEPRESP": "Y", "CEOUT": "FATAL"}, 1, ""),
+        ("CE", {"CETERM": "STROKE", "CEOCCUR": "N", "CEOUT": "FATAL"}, 0, "death_in_words"),
+        ("CE", {"CETERM": "STROKE", "CEOUT": "Tod"}, 1, ""),
+        ("CE", {"CETERM": "STROKE", "CEOCCUR": "Y", "CEOUT": "décès"}, 1, ""),
         ("CE", {"CETERM": "DEATH", "CEPRESP": "Y", "CEOCCUR": "N"}, 0, "death_in_words"),
         ("CE", {"CETERM": "DEATH", "CEPRESP": "Y", "CEOCCUR": "U"}, 0, "death_in_words"),
         ("CE", {"CETERM": "DEATH", "CEPRESP": "Y", "CESTAT": "NOT DONE"}, 0, "death_in_words"),

@@ -137,6 +137,10 @@ UNREAD = {"range_not_read"}
         ("3", "3-10", "NORMAL", set()),
         ("-3", "-2 to 2", "LOW", set()),
         ("12", "see report", "", UNREAD),
+        ("SEE COMMENT", "See comment", "", UNREAD),
+        ("PENDING", "PENDING", "", UNREAD),
+        ("POSITIVE", "NEGATIVE; EQUIVOCAL; POSITIVE", "", UNREAD),  # all the answers that there are
+        ("NEGATIVE", "POSITIVE/NEGATIVE", "", UNREAD),
         ("12", "NA", "", set()),
     ],
 )
@@ -180,3 +184,24 @@ def test_a_range_in_standard_units_is_not_held_against_a_result_in_another(
 ) -> None:
     found = lab(LBORRES="12", LBORRESU="mg/L", LBSTRESU=unit, LBSTRESC="12", **given)
     assert found == (flag, set() if flag else UNREAD)
+
+
+@pytest.mark.parametrize(
+    ("cells", "flag"),
+    [
+        ({"LBORRES": "20", "LBSTNRLO": "0", "LBSTNRC": "<10"}, "HIGH"),
+        ({"LBORRES": "10", "LBSTNRLO": "0", "LBSTNRC": "<10"}, "HIGH"),
+        ({"LBORRES": "9", "LBSTNRLO": "0", "LBSTNRC": "<10"}, "NORMAL"),
+        ({"LBORRES": "20", "LBSTNRLO": "3", "LBSTNRC": "3-10"}, "HIGH"),
+        ({"LBORRES": "2", "LBSTNRHI": "10", "LBSTNRC": "3-10"}, "LOW"),
+    ],
+    ids=str,
+)
+def test_a_range_in_one_text_gives_each_limit_that_is_not_given(cells: dict[str, str], flag: str) -> None:
+    assert lab(LBSTRESN=cells["LBORRES"], **cells) == (flag, set())
+
+
+@pytest.mark.parametrize(("text", "findings"), [("1,234", UNREAD), ("12.5 H", UNREAD), ("POSITIVE", set())])
+def test_a_standard_result_that_cannot_be_read_is_told(text: str, findings: set[str]) -> None:
+    cells = {"LBORRESU": "mg/dL", "LBSTRESU": "mmol/L", "LBSTNRLO": "0", "LBSTNRHI": "10"}
+    assert lab(LBORRES="1234", LBSTRESC=text, **cells) == ("", findings)

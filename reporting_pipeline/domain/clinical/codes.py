@@ -169,7 +169,8 @@ _DEATH_ELSEWHERE = frozenset(
 )
 #: Those that mean nothing else in English: a longer text with one is told and left to a person.
 _NAMES_A_DEATH_ELSEWHERE = re.compile(
-    r"\b(?:TODLICH|TOEDLICH|VERSTORBEN|GESTORBEN|TODESFALL|DECES|DECEDEE?|MORTELLE|MUERTE|FALLECID[OA]|"
+    r"\b(?:TODLICH|TOEDLICH|VERSTORBEN|VERSTARB|GESTORBEN|TOD|TODES\w*|DECES|DECEDEE?|MORTE?|MORTEL(?:LE)?|"
+    r"MUERT[EOA]|MURIO|MORTO|MORREU|FALLECID[OA]|"
     r"FALLECIMIENTO|DEFUNCION|DECESSO|DECEDUT[OA]|OBITO|FALECID[OA]|FALECIMENTO|OVERLEDEN|OVERLIJDEN|"
     r"DODELIJK)\b"
 )
@@ -433,7 +434,8 @@ def disposition_category(category: str, decoded: str) -> str:
         return OTHER_EVENT
     if code in _MILESTONES:
         return MILESTONE
-    return DISPOSITION if code in _REACHED_THE_END | _NEVER_BEGAN | _REASONS | _FATAL else ""
+    known = code in _REACHED_THE_END | _NEVER_BEGAN | _REASONS or is_death(decoded, "")
+    return DISPOSITION if known else ""
 
 
 #: NCOMPLT (C66727): why somebody did not complete.

@@ -33,6 +33,10 @@ _PLACES = {
 }
 _POSITIVE = frozenset({"POSITIVE", "POS", "POS.", "DETECTED", "REACTIVE", "PRESENT"})
 _LIST = re.compile(r"\s*(?:[;,|]|/(?!-)|\bOR\b)\s*")
+#: What refers elsewhere, or says that there is no range: a result that says the same is not within one.
+_NO_RANGE = re.compile(
+    r"(?:SEE|REFER|PENDING|TO FOLLOW|TBD|NOT (?:ESTABLISHED|DONE|AVAILABLE|REPORTED)|VARIES|COMMENT)\b"
+)
 _TO = re.compile(r"\s+(?:TO|-|–)\s+")
 _NUMBERS = re.compile(r"\s*([+-]?[\d.,]+)\s*(?:-|–|\bTO\b)\s*([\d.,]+)\s*", re.IGNORECASE)
 
@@ -74,7 +78,11 @@ def side_in_words(result: str, reference: str) -> str:
     said, named = folded(result), folded(reference)
     if not said or not named:
         return ""
-    if said == named or said in _LIST.split(named):
+    listed = set(_LIST.split(named))
+    negative = any(_PLACES.get(one) == _NEGATIVE for one in listed)
+    if _NO_RANGE.match(named) or (negative and listed & _POSITIVE):
+        return ""  # no range, or a list of all the answers that there are
+    if said == named or said in listed:
         return NORMAL
     ends = _TO.split(named)
     parts = ends if len(ends) == 2 else _LIST.split(named)

@@ -144,13 +144,20 @@ def _result(reading: Reading, result: object, where: str) -> Row | None:
     if not reference:
         _tell_words_beside_numbers(reading, result, where)
     limits = qualitative.limits_in(reference) if reference else None
-    if limits is not None and row["low"] != row["low"] and row["high"] != row["high"]:
-        row["low"], row["high"] = limits.low, limits.high
-    else:
-        limits = None
+    if limits is not None:
+        limits = _filled(row, limits)
     _read_value(reading, result, row, where)
     _judge(reading, result, row, where, reference, limits)
     return row
+
+
+def _filled(row: Row, limits: qualitative.Limits) -> qualitative.Limits:
+    """Each limit that is missing is taken from the range in one text; what of it is excluded is kept."""
+    no_low, no_high = row["low"] != row["low"], row["high"] != row["high"]
+    row["low"] = limits.low if no_low else row["low"]
+    row["high"] = limits.high if no_high else row["high"]
+    low, high = no_low and limits.low_excluded, no_high and limits.high_excluded
+    return replace(limits, low_excluded=low, high_excluded=high)
 
 
 def _reference_text(result: Data) -> str:
@@ -254,7 +261,9 @@ def _judge(
     standard = _as_given(result, row, standard, ("low", "high"))
     original = _as_given(result, row, original, ("original_low", "original_high"))
     if limits is not None:
-        standard = replace(standard, low_excluded=limits.low_excluded, high_excluded=limits.high_excluded)
+        low, high = standard.low_excluded, standard.high_excluded
+        low, high = low or limits.low_excluded, high or limits.high_excluded
+        standard = replace(standard, low_excluded=low, high_excluded=high)
     words = str(row["text_result"] or row["original_result"])
     by_words = qualitative.side_in_words(words, reference) if reference else ""
     for quantity, names in ((standard, "low"), (original, "original_low")):
@@ -302,11 +311,12 @@ def _tell_range_of_other_unit(
 ) -> None:
     """A result in original units alone beside a range in standard ones: nobody knows whether they are one.
 
-    A standard result in words of its own says what it is; one that repeats what was collected does not.
+    A standard result in words of its own says what it is; one that repeats what was collected does not, nor
+    does a number that cannot be read.
     """
     original, standard = quantities
     given, collected = result.get("text_result"), str(row["original_result"]).strip()
-    if isinstance(given, str) and given.strip() not in ("", collected):
+    if isinstance(given, str) and given.strip() not in ("", collected) and not _HAS_DIGIT.search(given):
         return
     if standard.has_range and not original.has_range and _is_number(original) and not _is_number(standard):
         detail = (
@@ -314,6 +324,9 @@ def _tell_range_of_other_unit(
             "compared with its range, which is in these."
         )
         reading.finding("range_not_read", where + "value", detail)
+
+
+_HAS_DIGIT = re.compile(r"\d")
 
 
 def _is_number(quantity: Quantity) -> bool:
@@ -400,6 +413,12 @@ _NO_NUMBER = re.compile(r"[+-]?(?:INF|INFINITY|NAN)", re.IGNORECASE)
 # --- events --------------------------------------------------------------------------------------
 
 
+def _occurred(data: Data) -> bool:
+    """Whether an event happened: nobody says otherwise, or leaves it open."""
+    given = data.get("occurred")
+    return given in (None, "") or codes.read_flag(given) == codes.YES
+
+
 def _adverse_event(reading: Reading, data: Data) -> Row:
     start, end, _ = reading.interval(data)
     severity, grade = _severity(reading, data)
@@ -418,7 +437,7 @@ def _adverse_event(reading: Reading, data: Data) -> Row:
         detail = f"The outcome is {shown(outcome)}, but {reason} says that it was fatal; it counts as fatal."
         reading.finding("death_contradicts", "outcome", detail)
     if not fatal and (codes.is_a_death(term) or codes.is_a_death(preferred)):
-        fatal = codes.is_not_stated(outcome)
+        fatal = codes.is_not_stated(outcome) and _occurred(data)
     if not fatal and (codes.names_a_death(term) or codes.names_a_death(preferred)):
         detail = f"The term {shown(term or preferred)} names a death, the outcome is {shown(outcome)}."
         reading.finding("death_in_words", "outcome", detail)
@@ -621,7 +640,11 @@ def _died(reading: Reading, data: Data) -> str:
 
 _SOME_DATE = re.compile(r"^(?!.*9999)(?=.*[1-9])", re.DOTALL)  # 0000-00-00 and 9999-12-31 stand for none
 #: Words that make of a number something else than the day of a death: "alive on 2026-05-01", "see page 3".
-_NO_DATE = re.compile(r"\b(?:alive|living|see|page|visit|not|no|none|last|whether|if)\b", re.IGNORECASE)
+_NO_DATE = re.compile(
+    r"\b(?:alive|living|see|page|visit|not|no|none|last|whether|if|censored|lost|ltfu|withdr\w+|lebt|vivant|"
+    r"viv[oae])\b",
+    re.IGNORECASE,
+)
 
 
 def _tell_disorder(reading: Reading, row: Row) -> None:

@@ -282,9 +282,17 @@ def _clinical_event(event: Payload, row: Row) -> None:
     """CE: an event that is no adverse event. What ended fatally says so in words, so that it counts."""
     outcome, occurred = text(row.get("CEOUT")), codes.read_flag(row.get("CEOCCUR"))
     event["category"] = "CLINICAL EVENT"
+    fatal = codes.is_fatal_outcome(outcome)
+    if fatal and not codes.says_subject_died(f"outcome: {outcome}"):
+        outcome += " (fatal)"  # in another language's word
     if occurred == codes.NO:
-        event["term"] = event["decoded"] = f"Did not occur: {event['term'] or event['decoded']}"
-    elif occurred != codes.YES and any(text(row.get(name)) for name in ("CEOCCUR", "CESTAT", "CEPRESP")):
+        beside = f", outcome: {outcome}" if fatal else ""
+        event["term"] = event["decoded"] = f"Did not occur: {event['term'] or event['decoded']}{beside}"
+    elif (
+        occurred != codes.YES
+        and not fatal
+        and any(text(row.get(n)) for n in ("CEOCCUR", "CESTAT", "CEPRESP"))
+    ):
         event["term"] = event["decoded"] = f"Unknown whether: {event['term'] or event['decoded']}"
     elif outcome:
         event["term"] = f"{event['term'] or event['decoded']}, outcome: {outcome}"
