@@ -8,12 +8,14 @@ the name that was probably meant, wherever it stands; so does what cannot work i
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -25,6 +27,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reporting_pipeline.domain.keyring import Keyring
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.proof import seeds
 from reporting_pipeline.made_once import make_once
 
@@ -34,6 +37,7 @@ LOCAL_SECRET = "local-development-secret-not-for-production"  # noqa: S105 - ref
 #: Words of secrets that were printed somewhere to be replaced.
 PUBLISHED = ("changeme", "change-me", "change_me", "example", "not-for-production", "placeholder", "password")
 SECRET_LENGTH = 32
+DEADLINES_TRIED = 15  # the next ones, of which each is looked at
 DEADLINES = ("daily_deadline", "weekly_deadline", "monthly_deadline")
 SECRET_LETTERS = 10  # different ones: `openssl rand -hex 32` has 13 or more
 LONGEST_WAIT = 1_440  # minutes between two attempts
@@ -247,6 +251,8 @@ class Settings(BaseSettings):
     @classmethod
     def _a_cron(cls, value: str) -> str:
         try:
+            if len(value.split()) != 5 or re.search(r"LW|\dL", value.upper()):  # Dagster takes none of these
+                raise CronSimError("five fields, without LW or the L of a weekday")
             CronSim(value, datetime(2026, 1, 1, tzinfo=UTC))
         except CronSimError as error:
             raise ValueError(f"{value!r} is no cron expression ({error}); e.g. '5 0 * * 1'") from None
@@ -315,6 +321,10 @@ class Settings(BaseSettings):
         return self
 
     def _problems_everywhere(self) -> Iterator[str]:
+        for cadence in Cadence:
+            if f"{cadence}_deadline" in self.model_fields_set and self.deadline_of(cadence) is None:
+                name = f"REPORTING_{cadence.name}"
+                yield f"{name}_DEADLINE must come once a period, after {name}_OPENS"
         if self.email_backend == "smtp" and self.smtp_url is None:
             yield "REPORTING_SMTP_URL must be set when REPORTING_EMAIL_BACKEND is smtp"
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
@@ -371,6 +381,14 @@ class Settings(BaseSettings):
         for name, address in (("SENDGRID_URL", self.sendgrid_url), ("SLACK_URL", self.slack_url)):
             if not address.startswith("https:"):
                 yield f"{name} must be an https address in production"
+
+    def deadline_of(self, cadence: Cadence) -> str | None:
+        """The cron by which the edition of `cadence` is to stand; None where it comes before that is opened.
+
+        So it does by default where the opening was set later than six in the morning: then there is none.
+        """
+        deadline, opens = (str(getattr(self, f"{cadence}_{what}")) for what in ("deadline", "opens"))
+        return deadline if _once_after(cadence, deadline, opens, self.timezone) else None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -609,6 +627,15 @@ _OWN_SECRETS = {"REPORTING_LINK_SECRET": "link_secret", "REPORTING_JWT_SECRET": 
 
 def _own_secrets_file(settings: Settings) -> Path:
     return settings.home / "secrets.env"
+
+
+def _once_after(cadence: Cadence, deadline: str, opens: str, timezone: str) -> bool:
+    """Whether each time of the deadline is of another period, and after its edition was opened."""
+    zone = ZoneInfo(timezone)
+    times = list(islice(CronSim(deadline, datetime(2026, 1, 1, tzinfo=zone)), DEADLINES_TRIED))
+    ends = [Period.last_closed(cadence, one, timezone).end_at.astimezone(zone) for one in times]
+    opened = (next(CronSim(opens, end - timedelta(seconds=1))) for end in ends)
+    return len(set(ends)) == len(ends) and all(one < time for one, time in zip(opened, times, strict=True))
 
 
 def _secrets_of_home(settings: Settings) -> dict[str, str]:

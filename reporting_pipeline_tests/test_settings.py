@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import (
     LOCAL_SECRET,
     Settings,
@@ -237,6 +238,12 @@ def test_a_mapping_is_taken_alone(folder: Path) -> None:
         ("REPORTING_EMAIL_BACKEND", "pigeon"),
         ("REPORTING_WEEKLY_OPENS", "every monday"),
         ("REPORTING_MONTHLY_DEADLINE", "on the first"),
+        ("REPORTING_WEEKLY_OPENS", "0 0 6 * * 1"),  # six fields
+        ("REPORTING_WEEKLY_DEADLINE", "0 6 LW * *"),
+        ("REPORTING_WEEKLY_DEADLINE", "0 6 * * 1L"),
+        ("REPORTING_WEEKLY_DEADLINE", "0 0 * * 1"),  # before the opening
+        ("REPORTING_WEEKLY_DEADLINE", "0 6 * * *"),  # each day
+        ("REPORTING_DAILY_DEADLINE", "0 6,18 * * *"),
         ("REPORTING_SOURCE_URL", "https://github.com/acme/reports"),
         ("REPORTING_SOURCE_URL", "https://github.com/acme/reports/tree/"),
         ("REPORTING_SOURCE_URL", "javascript://github.com/acme/reports/tree/main"),
@@ -289,3 +296,12 @@ def test_settings_cannot_be_changed_and_an_empty_variable_is_one_that_is_not_set
 def test_every_setting_of_ours_has_the_prefix_or_a_name_that_others_gave_it() -> None:
     foreign = ("MONGODB_", "S3_", "AWS_", "SENDGRID_", "SLACK_", "DAGSTER_", "OTEL_")
     assert all(name.startswith(("REPORTING_", *foreign)) for name in variable_names())
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Europe/Zurich", "Pacific/Apia", "America/St_Johns"])
+def test_each_cadence_has_a_deadline_by_default_and_none_where_it_opens_later(timezone: str) -> None:
+    usual = load_settings({"REPORTING_ENVIRONMENT": "test", "REPORTING_TIMEZONE": timezone})
+    assert [usual.deadline_of(one) for one in Cadence] == ["0 6 * * *", "0 6 * * 1", "0 6 1 * *"]
+    later = load_settings({"REPORTING_ENVIRONMENT": "test", "REPORTING_WEEKLY_OPENS": "0 12 * * 1"})
+    assert later.deadline_of(Cadence.WEEKLY) is None
+    assert later.deadline_of(Cadence.DAILY) == "0 6 * * *"

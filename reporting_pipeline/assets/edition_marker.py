@@ -45,17 +45,16 @@ def edition_spec(scope: Scope) -> AssetSpec:
     )
 
 
-def deadline(scope: Scope) -> FreshnessPolicy:
+def deadline(scope: Scope) -> FreshnessPolicy | None:
     """By when the reports of the period that closed last stand: at each deadline, since that period's end.
 
+    None where the settings name no deadline after the opening.
     Dagster takes no span longer than the shortest time between two deadlines.
     """
     cadence, settings = scope.cadence, scope.settings
-    cron = {
-        Cadence.DAILY: settings.daily_deadline,
-        Cadence.WEEKLY: settings.weekly_deadline,
-        Cadence.MONTHLY: settings.monthly_deadline,
-    }[cadence]
+    cron = settings.deadline_of(cadence)
+    if cron is None:
+        return None
     local = scope.now.astimezone(ZoneInfo(settings.timezone))
     ticks = list(islice(CronSim(cron, local), _DEADLINES))
     spans = [tick - Period.last_closed(cadence, tick, settings.timezone).end_at for tick in ticks]

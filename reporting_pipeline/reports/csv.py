@@ -330,11 +330,6 @@ def harmless_texts(column: pa.Array, notes: CellNotes) -> pa.Array:
     return pa.array(texts, type=pa.string()).take(coded.indices)
 
 
-def without_controls(text: str) -> str:
-    """`text` with U+FFFD for control characters, but for tabs and line breaks."""
-    return text.translate(_CONTROLS)
-
-
 def cell_notes(notes: CellNotes) -> list[str]:
     """What was done to cells, a sentence each."""
     told = (

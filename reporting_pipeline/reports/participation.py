@@ -87,9 +87,8 @@ def own_visits(status: TrialDataset, last_day: str) -> list[OwnVisit]:
     (`last_day`: see `last_day_over`) and of which nothing more is known is said to be so:
     neither done nor missed.
     """
-    found_rows = status.tables["visits"][["visit", "visit_number", "start", "visit_status"]].to_dict(
-        "records"
-    )
+    columns = ["visit", "visit_number", "start", "visit_status", "planned"]
+    found_rows = status.tables["visits"][columns].to_dict("records")
     rows: list[dict[str, Any]] = [{str(name): value for name, value in row.items()} for row in found_rows]
     settled = {_which(row) for row in rows if row["visit_status"] in (DONE, MISSED)}
     found = set()
@@ -112,7 +111,7 @@ def _which(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def _unplanned(row: dict[str, Any]) -> bool:
-    return "unsch" in str(row["visit"]).casefold()  # many of them have one name
+    return not row["planned"] or "unsch" in str(row["visit"]).casefold()  # many of them have one name
 
 
 def own_results(status: TrialDataset, new: frozenset[str]) -> list[OwnResult]:

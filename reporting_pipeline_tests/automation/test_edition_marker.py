@@ -139,7 +139,6 @@ def deadlines() -> Iterator[tuple[Cadence, str, float]]:
     yield Cadence.DAILY, "30 23 * * *", 24
     yield Cadence.WEEKLY, "0 12 * * 3", 61
     yield Cadence.MONTHLY, "0 0 28 * *", 27 * 24 + 1
-    yield Cadence.DAILY, "0 */6 * * *", 6
     yield Cadence.MONTHLY, "0 6 1 1 *", 7
 
 

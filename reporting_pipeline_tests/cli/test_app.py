@@ -46,12 +46,14 @@ def test_the_audit_log_is_verified_and_a_changed_row_is_named(deployment: Databa
     missing = runner.invoke(app, ["audit", "verify"])
     assert missing.exit_code == 2
     assert "there is no anchor" in missing.output
+    assert "audit anchor" in missing.output
     assert "row 3 is anchored" in runner.invoke(app, ["audit", "anchor"]).output
     assert runner.invoke(app, ["audit", "verify"]).exit_code == 0
     deployment.audit.update_one({"seq": 2}, {"$set": {"actor": "usr_somebody"}})
     broken = runner.invoke(app, ["audit", "verify"])
     assert broken.exit_code == 2
     assert "row 2" in broken.output
+    assert "audit anchor" not in broken.output, "that would be the wrong advice"
 
 
 def test_a_token_is_minted_and_the_openapi_document_is_json(deployment: Database) -> None:

@@ -69,6 +69,7 @@ def trial_of(people: int = 60, ended: int = 25, results: list[dict[str, Any]] | 
         rows["visits"].append(
             {
                 **key,
+                "planned": True,
                 "visit": "WEEK 2",
                 "start": "2026-11-17",
                 "visit_status": "done",
@@ -81,6 +82,7 @@ def trial_of(people: int = 60, ended: int = 25, results: list[dict[str, Any]] | 
         "site": "701",
         "subject": "ME",
         "day": "2026-11-17",
+        "planned": True,
     }
     rows["visits"] += [
         {**coming, "visit": "WEEK 2", "start": "2026-11-16", "visit_status": "coming"},
@@ -139,14 +141,18 @@ LONG = (
     "Safety and Efficacy of the Xanomeline Transdermal Therapeutic System (TTS) in Patients with Mild to "
     "Moderate Alzheimer's Disease"
 )
+LONGEST = ("Efficacy and Safety of Treatment in Patients " * 22)[:1000].strip()
 
 
+@pytest.mark.parametrize("title", [LONG, LONGEST], ids=["long", "longest"])
 @pytest.mark.parametrize("language", known_languages())
-def test_neither_the_title_of_the_trial_nor_the_days_are_cut(language: str, renderer: ReportRenderer) -> None:
-    whole = replace(trial_of(), title=LONG, version="v2")
+def test_neither_the_title_of_the_trial_nor_the_days_are_cut(
+    language: str, title: str, renderer: ReportRenderer
+) -> None:
+    whole = replace(trial_of(), title=title, version=title[-8:])
     content = renderer.render(request_for(language, whole=whole)).content
     text = " ".join(text_of(content).split())
-    assert LONG in text
+    assert title in text
     assert "…" not in text
 
 
@@ -198,6 +204,27 @@ def test_languages_share_no_body(renderer: ReportRenderer) -> None:
 def test_a_language_that_is_not_there_is_refused_where_it_is_given() -> None:
     with pytest.raises(ValueError, match="there is no language 'xx' here; known are en"):
         ParticipationParameters(language="xx")
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_visits_beside_the_plan_that_share_a_name_are_visits_each(planned: bool) -> None:
+    whole = trial_of()
+    shared: dict[str, Any] = {
+        "document_id": "doc_0",
+        "window": "current",
+        "site": "701",
+        "subject": "ME",
+        "day": "2026-11-17",
+        "visit": "UNPLANNED",
+        "planned": planned,
+    }
+    rows = [
+        {**shared, "start": "2026-11-02", "visit_status": "done"},
+        {**shared, "start": "", "visit_status": "not stated"},
+    ]
+    visits = {**whole.tables, "visits": table_from_rows("visits", rows)}
+    found = own_visits(restricted(replace(whole, tables=visits), None, "ME"), LAST)
+    assert len(found) == (1 if planned else 2)
 
 
 def test_visits_are_told_as_far_as_they_are_known() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -57,12 +58,14 @@ def _run(database: Database, to: int | None, home: str) -> None:
         console.print(f"the database {database.name} is made new, at migration {schema_version(database)}")
         return
     standing = schema_version(database)
-    back = bool(moves(standing, to)) and moves(standing, to)[0].back
-    if back:  # while this version's log is what stands
-        _note(database, standing, to, home)
-    done = migrate(database, lambda: datetime.now(UTC), ACTOR, to)
-    if done and not back:
-        _note(database, standing, schema_version(database), home)
+    way = moves(standing, to)
+    back = bool(way) and way[0].back
+    begun = partial(_note, database, standing, to, home) if back else None  # while this version's log stands
+    try:
+        done = migrate(database, lambda: datetime.now(UTC), ACTOR, to, begun=begun)
+    finally:  # a step that fails leaves those before it taken
+        if (reached := schema_version(database)) > standing:
+            _note(database, standing, reached, home)
     for moved in done:
         console.print(_line(moved.move, f": {moved.changed} records changed"))
     console.print(f"the database {database.name} is at migration {schema_version(database)}")

@@ -41,11 +41,10 @@ def audit_verify() -> None:
         console.print(f"{verdict.rows} rows, the chain is whole and agrees with its anchors")
         return
     console.print(f"[bold red]not whole:[/] {verdict.reason} ({verdict.rows} rows read)", soft_wrap=True)
-    console.print(
-        "A new deployment has no anchor until its first hour: `reporting-pipeline audit anchor` writes it; "
-        "after the restore of an older backup see docs/operations.md, Backup and restore",
-        soft_wrap=True,
-    )
+    advice = "After the restore of an older backup see docs/operations.md, Backup and restore"
+    if "there is no anchor" in verdict.reason:
+        advice = "A new deployment has none until its first hour: `reporting-pipeline audit anchor` writes it"
+    console.print(advice, soft_wrap=True)
     raise typer.Exit(2)
 
 

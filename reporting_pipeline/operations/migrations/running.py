@@ -67,11 +67,13 @@ def migrate(
     by: str,
     to: int | None = None,
     steps: Sequence[Step] = STEPS,
+    begun: Callable[[], None] | None = None,
 ) -> list[Moved]:
     """Take the steps to version `to`, make missing indexes, and return what was done.
 
     Raises MigrationLocked when another process migrates, and what `moves` raises; nothing is touched then.
-    A step that fails leaves the steps before it taken and recorded, and is begun again by the next call.
+    `begun` is called under the lock, before the first step, where there is any. A step that fails leaves the
+    steps before it taken and recorded, and is begun again by the next call.
     """
     with migration_lock(database, clock()) as lock:
 
@@ -79,7 +81,10 @@ def migrate(
             lock.renew(clock())
 
         done = []
-        for move in moves(schema_version(database), to, steps):
+        way = moves(schema_version(database), to, steps)
+        if way and begun is not None:
+            begun()
+        for move in way:
             beat()
             changed = _take(database, move, beat)
             beat()  # whoever lost the lock must not record

@@ -36,7 +36,7 @@ WHO_TOP = BAND_TOP - 22  # where the reader's own part begins, below it
 HALF = WIDTH * 0.55
 CODE_ROOM = 80.0  # at the right end of the band, for the square code that leads to the proof
 _TITLE_WIDTH = WIDTH - CODE_ROOM - 14
-TITLE_LINES = 4  # of a part; titles of trials are long
+TITLE_LINES = 32  # of a part: a title of a trial has up to 1,000 characters
 _LOGO = (120.0, 36.0)  # at most so wide and high
 
 
@@ -177,7 +177,8 @@ class PageFlow:
     def title(self, text: str, subtitle: str, bookmark: str) -> None:
         """The heading of a part, with a rule; starts where the cursor is."""
         lines = wrap(text, WIDTH, 17, True, TITLE_LINES)
-        self.need(52 + 19 * max(2, len(lines)))
+        below = wrap(subtitle, WIDTH, BODY, False, TITLE_LINES) if subtitle else ()
+        self.need(52 + 19 * max(2, len(lines)) + 12.5 * max(0, len(below) - 3))
         self.bookmark(bookmark, 0)
         with self.block("H2"):
             for line in lines:
@@ -186,7 +187,7 @@ class PageFlow:
         self.y -= 3
         if subtitle:
             with self.block("P"):
-                for line in wrap(subtitle, WIDTH, BODY, False, 3):
+                for line in below:
                     self.y -= 12.5
                     self.surface.text(LEFT, self.y, line, BODY, MUTED)
         self.y -= 8

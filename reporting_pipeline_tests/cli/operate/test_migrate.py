@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
+from reporting_pipeline.operations.migrations import migrate
+from reporting_pipeline.operations.migrations.steps import STEPS
 from reporting_pipeline.stores import mongo
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.schema import SCHEMA_VERSION, schema_version
+from reporting_pipeline.stores.schema import SCHEMA_VERSION, migration_lock, schema_version
 
 runner = CliRunner()
 
@@ -51,3 +57,33 @@ def test_a_new_database_is_made_new(deployment: Database) -> None:
     assert schema_version(deployment) == 0
     assert "is made new" in " ".join(runner.invoke(app, ["migrate"]).output.split())
     assert schema_version(deployment) == SCHEMA_VERSION
+
+
+def migrated(database: Database) -> list[tuple[int, int]]:
+    return [
+        (row["details"]["from"], row["details"]["to"])
+        for row in database.audit.find({"action": "database.migrated"}).sort("seq")
+    ]
+
+
+def test_a_migration_that_somebody_else_holds_leaves_no_row(deployment: Database) -> None:
+    back = ["migrate", "--to", str(SCHEMA_VERSION - 1)]
+    with migration_lock(deployment, datetime.now(UTC)):
+        assert runner.invoke(app, back).exit_code == 1
+    assert migrated(deployment) == []
+    assert runner.invoke(app, back).exit_code == 0
+    assert migrated(deployment) == [(SCHEMA_VERSION, SCHEMA_VERSION - 1)]
+
+
+def test_steps_that_were_taken_before_one_failed_have_their_row(
+    deployment: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_before_steps(deployment)
+
+    def broken(*_: object) -> int:
+        raise ValueError("the step is broken")
+
+    broken_last = (*STEPS[:-1], replace(STEPS[-1], up=broken))
+    monkeypatch.setattr(migrate, "__defaults__", (None, broken_last, None))
+    assert runner.invoke(app, ["migrate"]).exit_code == 1
+    assert migrated(deployment) == [(0, SCHEMA_VERSION - 1)]
