@@ -33,8 +33,8 @@ import pandas as pd
 from reporting_pipeline.domain.clinical import codes, measurements
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
 from reporting_pipeline.domain.clinical.numbers import digits
-from reporting_pipeline.domain.clinical.reading import Reading, clean, shown
-from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, Row, rows_of
+from reporting_pipeline.domain.clinical.reading import Reading, Row, clean, shown
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, rows_of
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE, is_one_person
 from reporting_pipeline.domain.clinical.units import unit_key
 from reporting_pipeline.domain.datasets import TABLES, table_from_rows

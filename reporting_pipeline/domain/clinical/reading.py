@@ -17,6 +17,9 @@ from reporting_pipeline.domain.clinical.dates import before, is_before, iso, par
 from reporting_pipeline.domain.clinical.findings import MALFORMED_CODES, Finding
 from reporting_pipeline.domain.clinical.numbers import censored, plain
 
+Data = Mapping[str, Any]  # a payload, or a record in it
+Row = dict[str, object]  # of a tidy table: column -> value
+
 _SHOWN = 60  # characters of an odd value that a message shows
 
 
@@ -56,9 +59,15 @@ class Reading:
     def finding(self, code: str, name: str, detail: str) -> None:
         self.findings.append(Finding(code, name, detail))
 
+    def unknown_fields(self, source: Data, known: frozenset[str], where: str = "") -> None:
+        """Tell the fields of `source` that are none of `known`."""
+        for name in sorted(map(str, source.keys() - known)):
+            field = where + (name if len(name) <= _SHOWN else name[:_SHOWN] + "…")
+            self.finding("unknown_field", field, f"There is no field {shown(name)}; it is not reported.")
+
     # --- values ----------------------------------------------------------------------------------
 
-    def text(self, source: Mapping[str, Any], name: str, where: str = "") -> str:
+    def text(self, source: Data, name: str, where: str = "") -> str:
         value = source.get(name)
         if type(value) is str and value.isascii():  # nearly all: a million documents hold ten millions
             return value
@@ -69,14 +78,14 @@ class Reading:
         self.finding("wrong_type", where + name, f"Expected text, found {shown(value)}; it was left out.")
         return ""
 
-    def required(self, source: Mapping[str, Any], name: str, where: str = "") -> str:
+    def required(self, source: Data, name: str, where: str = "") -> str:
         text = self.text(source, name, where)
         if not text.strip() and (source.get(name) is None or isinstance(source.get(name), str)):
             self.finding("missing_field", where + name, f"The field {name} is missing or empty.")
             return ""
         return text
 
-    def number(self, source: Mapping[str, Any], name: str, where: str = "") -> float:
+    def number(self, source: Data, name: str, where: str = "") -> float:
         """NaN when there is none. A text is read as `numbers.plain` does; "1,234" is not guessed."""
         value = source.get(name)
         if value is None:
@@ -102,7 +111,7 @@ class Reading:
         self.finding("not_finite", where + name, f"{shown(value)} is no finite number; it was left out.")
         return math.nan
 
-    def limit(self, source: Mapping[str, Any], name: str, sign: str, where: str = "") -> float:
+    def limit(self, source: Data, name: str, sign: str, where: str = "") -> float:
         """One limit of a range: a number, or "<200" for a high one (`sign` "<") and ">4" for a low one.
 
         NaN, and told, for any other text; a word as NEGATIVE, which is a sound range, is not told here.
@@ -119,7 +128,7 @@ class Reading:
             return math.nan
         return self.number(source, name, where)
 
-    def flag(self, source: Mapping[str, Any], name: str, where: str = "") -> str:
+    def flag(self, source: Data, name: str, where: str = "") -> str:
         """codes.YES, NO or UNKNOWN; what means none of them is told and is UNKNOWN."""
         value = source.get(name)
         answer = codes.read_flag(value)
@@ -131,7 +140,7 @@ class Reading:
             return codes.UNKNOWN
         return answer
 
-    def grade(self, source: Mapping[str, Any], name: str, where: str = "", least: int = 0) -> int | None:
+    def grade(self, source: Data, name: str, where: str = "", least: int = 0) -> int | None:
         """A toxicity grade from `least` to 5."""
         value = source.get(name)
         if value is None or (isinstance(value, str) and codes.is_not_stated(value)) or value != value:
@@ -144,7 +153,7 @@ class Reading:
 
     # --- dates -----------------------------------------------------------------------------------
 
-    def date(self, source: Mapping[str, Any], name: str, where: str = "") -> tuple[str, tuple[int, ...]]:
+    def date(self, source: Data, name: str, where: str = "") -> tuple[str, tuple[int, ...]]:
         """The date as collected, in ISO 8601, and its known parts; ("", ()) when there is none to use."""
         text = iso(self.text(source, name, where))
         if codes.is_nothing(text):
@@ -176,7 +185,7 @@ class Reading:
             self._told.add((code + field, text))
             self.finding(code, name, f"{shown(text)} {what}")
 
-    def interval(self, source: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...]]:
+    def interval(self, source: Data) -> tuple[str, str, tuple[int, ...]]:
         """`start` and `end` as collected, and the known parts of the start."""
         start, first = self.date(source, "start")
         end, last = self.date(source, "end")

@@ -1,0 +1,339 @@
+"""From the list of results in a payload to the rows of a table of measurements.
+
+A result is read, shown as its source wrote it, and compared with its range where both are in the same units
+(`measurements.assess`); what does not agree is told. Nothing in a payload can raise here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from reporting_pipeline.domain.clinical import codes, numbers, qualitative
+from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
+from reporting_pipeline.domain.clinical.payloads import Result
+from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, shown
+from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
+
+_FIELDS = frozenset(Result.model_fields)
+
+
+def results_of(reading: Reading, data: Data, needed: bool) -> list[Row]:
+    results = data.get("results")
+    if results is None and not needed:
+        return []
+    if not isinstance(results, (list, tuple)):
+        code = "missing_field" if results is None else "wrong_type"
+        reading.finding(code, "results", "The document has no list of results.")
+        return []
+    return [
+        row
+        for position, result in enumerate(results)
+        if (row := _result(reading, result, f"results[{position}].")) is not None
+    ]
+
+
+def _result(reading: Reading, result: object, where: str) -> Row | None:
+    if not isinstance(result, Mapping):
+        reading.finding("wrong_type", where[:-1], f"Expected a result, found {shown(result)}.")
+        return None
+    if not result.keys() <= _FIELDS:
+        reading.unknown_fields(result, _FIELDS, where)
+    code = reading.required(result, "test_code", where)
+    if not code:
+        return None
+    text = reading.text
+    row: Row = {
+        "test_code": code,
+        "test": text(result, "test", where) or code,
+        "category": text(result, "category", where),
+        "specimen": text(result, "specimen", where),
+        "method": text(result, "method", where),
+        "position": text(result, "position", where),
+        "laterality": text(result, "laterality", where),
+        "visit": text(result, "visit", where),
+        "visit_number": reading.number(result, "visit_number", where),
+        "collected": reading.date(result, "collected", where)[0],
+        "original_result": text(result, "original_result", where),
+        "original_unit": _unit(text(result, "original_unit", where)),
+        "original_low": reading.limit(result, "original_low", ">", where),
+        "original_high": reading.limit(result, "original_high", "<", where),
+        "unit": _unit(text(result, "unit", where)),
+        "low": reading.limit(result, "low", ">", where),
+        "high": reading.limit(result, "high", "<", where),
+        "indicator": codes.folded(text(result, "indicator", where)),
+        "text_result": text(result, "text_result", where),
+        "status": text(result, "status", where),
+        "reason_not_done": text(result, "reason_not_done", where),
+    }
+    reference = _reference_text(result)
+    if not reference:
+        _tell_words_beside_numbers(reading, result, where)
+    limits = qualitative.limits_in(reference) if reference else None
+    if limits is not None:
+        limits = _filled(row, limits)
+    _read_value(reading, result, row, where)
+    _judge(reading, result, row, where, reference, limits)
+    return row
+
+
+def _filled(row: Row, limits: qualitative.Limits) -> qualitative.Limits:
+    """Each limit that is missing is taken from the range in one text; what of it is excluded is kept."""
+    no_low, no_high = row["low"] != row["low"], row["high"] != row["high"]
+    row["low"] = limits.low if no_low else row["low"]
+    row["high"] = limits.high if no_high else row["high"]
+    low, high = no_low and limits.low_excluded, no_high and limits.high_excluded
+    return replace(limits, low_excluded=low, high_excluded=high)
+
+
+def _reference_text(result: Data) -> str:
+    """A range in words: of its own field, else of limits that are words; "" for none."""
+    given = result.get("reference_text")
+    if isinstance(given, str) and given.strip() and not codes.is_not_stated(given):
+        return given.strip()
+    for names in (("original_low", "original_high"), ("low", "high")):
+        low, high = (result.get(name) for name in names)
+        words = [one for one in (low, high) if isinstance(one, str) and qualitative.is_of_words(one)]
+        if words and all(one in words or not one or _is_nothing(one) for one in (low, high)):
+            return " TO ".join(dict.fromkeys(words))
+    return ""
+
+
+def _tell_words_beside_numbers(reading: Reading, result: Data, where: str) -> None:
+    """A word as one limit and a number as the other are no range in words."""
+    for name in ("original_low", "original_high", "low", "high"):
+        given = result.get(name)
+        if isinstance(given, str) and qualitative.is_of_words(given):
+            detail = f"The limit {shown(given)} is no number; the result is not compared with it."
+            reading.finding("range_not_read", where + name, detail)
+
+
+def _is_nothing(value: object) -> bool:
+    return isinstance(value, str) and codes.is_nothing(value)
+
+
+def _unit(text: str) -> str:
+    return "" if codes.is_nothing(text) else shown_unit(text.strip())
+
+
+def _read_value(reading: Reading, result: Data, row: Row, where: str) -> None:
+    """`value`, `comparator`, `text_result`, and how a reader sees the result: `value_text`, `value_unit`."""
+    given = result.get("value")
+    limit = numbers.censored(given) if isinstance(given, str) else None
+    if limit is not None:  # "<40" in a number's place says what it means
+        row["value"], row["comparator"] = limit.limit, limit.comparator
+        row["text_result"] = row["text_result"] or given
+    else:
+        row["value"] = reading.number(result, "value", where)
+        row["comparator"] = _comparator(reading, result, where)
+    text, original = str(row["text_result"]), str(row["original_result"])
+    if not row["comparator"] and (told := numbers.censored(text or original)) is not None:
+        row["comparator"] = told.comparator
+    value = row["value"]
+    assert isinstance(value, float)  # noqa: S101 - for the type checker
+    if value == value:
+        row["value_text"] = _written(value, row)
+        row["value_unit"] = row["unit"]
+        number = None if row["comparator"] else numbers.plain(text)
+        if number is not None and not numbers.same(number, value):
+            detail = f"The value is {numbers.digits(value)}, the text {shown(text)}."
+            reading.finding("value_contradicts_text", where + "text_result", detail)
+        return
+    if not text and not original and isinstance(given, str) and not codes.is_not_stated(given):
+        text = given
+    row["text_result"] = text or original
+    row["value_text"] = numbers.without_exponent(text or original) or str(row["status"])
+    row["value_unit"] = row["unit"] if text and text != original else row["original_unit"] or row["unit"]
+
+
+def _comparator(reading: Reading, result: Data, where: str) -> str:
+    given = reading.text(result, "comparator", where)
+    sign = numbers.comparator(given)
+    if given.strip() not in ("", "=") and not sign:
+        known = " ".join(numbers.COMPARATORS)
+        reading.finding("unknown_value", where + "comparator", f"{shown(given)} is none of {known}.")
+    return sign
+
+
+def _written(value: float, row: Row) -> str:
+    """The number with the digits of its source, where the source wrote this very number."""
+    if row["comparator"]:
+        return f"{row['comparator']}{numbers.digits(value)}"
+    candidates = [str(row["text_result"])]
+    if row["original_unit"] == row["unit"]:
+        candidates.append(str(row["original_result"]))
+    for text in candidates:
+        number = numbers.plain(text)
+        if number is not None and numbers.same(number, value) and not set("eE^") & set(text):
+            return text.strip()
+    return numbers.digits(value)
+
+
+def _judge(
+    reading: Reading,
+    result: Data,
+    row: Row,
+    where: str,
+    reference: str,
+    limits: qualitative.Limits | None,
+) -> None:
+    """The columns of an `Assessment`, and findings on ranges and flags that do not agree.
+
+    `reference` is a range in words or "", `limits` what of it became the standard range.
+    """
+    grade = reading.grade(result, "grade", where)
+    significant = reading.flag(result, "clinically_significant", where)
+    standard, original = _standard(row), _original(row)
+    standard = _as_given(result, row, standard, ("low", "high"))
+    original = _as_given(result, row, original, ("original_low", "original_high"))
+    if limits is not None:
+        low, high = standard.low_excluded, standard.high_excluded
+        low, high = low or limits.low_excluded, high or limits.high_excluded
+        standard = replace(standard, low_excluded=low, high_excluded=high)
+    words = str(row["text_result"] or row["original_result"])
+    by_words = qualitative.side_in_words(words, reference) if reference else ""
+    for quantity, names in ((standard, "low"), (original, "original_low")):
+        if quantity.is_reversed:
+            both = f"{numbers.digits(quantity.low)} and {numbers.digits(quantity.high)}"
+            detail = f"{row['test_code']}: the limits {both} are reversed; the range is not used."
+            reading.finding("reversed_range", where + names, detail)
+        if quantity.is_empty:
+            detail = f"{row['test_code']}: a range from 0 to 0 may stand for none; it is not used."
+            reading.finding("empty_range", where + names, detail)
+    judgement = codes.judgement(str(row["indicator"]))
+    in_words, significant_in_words = codes.interpretation(str(row["text_result"]))
+    if not judgement.text and in_words:
+        judgement = codes.judgement(in_words)
+    is_significant = significant == codes.YES or (not significant and significant_in_words)
+    judged = assess(judgement, original, standard, grade, is_significant, by_words)
+    if judged.contradiction:
+        detail = f"{row['test_code']} {row['value_text']}: flagged {judged.flag}, {judged.contradiction}."
+        reading.finding(judged.contradicts, where + "indicator", detail)
+    if not judged.assessed:
+        _tell_unread(reading, row, (standard, original), where)
+        _tell_range_of_other_unit(reading, result, row, (original, standard), where)
+        if reference and row["value_text"] and not standard.has_range and not original.has_range:
+            detail = (
+                f"{row['test_code']}: {shown(row['value_text'])} is not compared with the range "
+                f"{shown(reference)}."
+            )
+            reading.finding("range_not_read", where + "reference_text", detail)
+    not_done = codes.folded(str(row["status"])) == "NOT DONE"
+    if not_done and row["value"] != row["value"] and not (_said(row) - {"", "NOT DONE"}):
+        if judged.assessed:
+            detail = f"{row['test_code']} was not done and is flagged {judged.flag}; the flag says nothing."
+            reading.finding("status_contradicts_result", where + "indicator", detail)
+        judged = NOT_ASSESSED
+    elif not_done and judged.assessed:
+        detail = f"{row['test_code']} {row['value_text']} is marked as not done; it counts as a result."
+        reading.finding("status_contradicts_result", where + "status", detail)
+    row["grade"] = math.nan if grade is None else float(grade)
+    row["clinically_significant"] = significant
+    set_assessment(row, judged)
+
+
+def _tell_range_of_other_unit(
+    reading: Reading, result: Data, row: Row, quantities: tuple[Quantity, Quantity], where: str
+) -> None:
+    """A result in original units alone beside a range in standard ones: nobody knows whether they are one.
+
+    A standard result in words of its own says what it is; one that repeats what was collected does not, nor
+    does a number that cannot be read.
+    """
+    original, standard = quantities
+    given, collected = result.get("text_result"), str(row["original_result"]).strip()
+    if isinstance(given, str) and given.strip() not in ("", collected) and not _HAS_DIGIT.search(given):
+        return
+    if standard.has_range and not original.has_range and _is_number(original) and not _is_number(standard):
+        detail = (
+            f"{row['test_code']}: {shown(row['value_text'])} has no value in standard units; it is not "
+            "compared with its range, which is in these."
+        )
+        reading.finding("range_not_read", where + "value", detail)
+
+
+_HAS_DIGIT = re.compile(r"\d")
+
+
+def _is_number(quantity: Quantity) -> bool:
+    return quantity.value == quantity.value
+
+
+def _said(row: Row) -> set[str]:
+    """The words in place of a number."""
+    return {codes.folded(str(row[name])) for name in ("text_result", "original_result")}
+
+
+def _as_given(result: Data, row: Row, quantity: Quantity, names: tuple[str, str]) -> Quantity:
+    """`quantity` with what its limits were written as: unread, or excluded ("<10" leaves out 10)."""
+    low, high = (_limit_excluded(result.get(name)) for name in names)
+    incomplete = _is_incomplete(result, row, names)
+    return replace(quantity, is_incomplete=incomplete, low_excluded=low, high_excluded=high)
+
+
+def _limit_excluded(given: object) -> bool:
+    told = numbers.censored(given) if isinstance(given, str) else None
+    return told is not None and len(told.comparator) == 1
+
+
+def _is_incomplete(result: Data, row: Row, names: tuple[str, str]) -> bool:
+    """Whether a limit was given that could not be read: nobody knows then what is normal on that side."""
+    return any(
+        row[name] != row[name]
+        and given is not None
+        and not (isinstance(given, str) and codes.is_nothing(given))
+        and given == given
+        for name, given in ((name, result.get(name)) for name in names)
+    )
+
+
+def _tell_unread(reading: Reading, row: Row, quantities: tuple[Quantity, ...], where: str) -> None:
+    """A result with digits beside a range that it could not be compared with: "1,234", "12.5 H", "5-10"."""
+    text = str(row["value_text"])
+    if any(finding.field == f"{where}value" for finding in reading.findings[-8:]):
+        return  # told already
+    unread = all(quantity.value != quantity.value for quantity in quantities)
+    odd = any(sign.isdigit() for sign in text) or _NO_NUMBER.fullmatch(text.strip()) is not None
+    if unread and odd and any(one.has_range for one in quantities):
+        detail = (
+            f"{row['test_code']}: {shown(text)} is not read as a number; it is not compared with its range."
+        )
+        reading.finding("unread_number", where + "original_result", detail)
+
+
+def set_assessment(row: Row, judged: Assessment) -> None:
+    row["flag"] = judged.flag
+    row["assessed"] = judged.assessed
+    row["out_of_range"] = judged.listed
+    row["tier"] = float(judged.tier)
+    row["ratio"] = judged.ratio
+
+
+def _standard(row: Any) -> Quantity:
+    """The result in standard units; of a text result its limit, of an original in the same unit that one."""
+    value, sign = row["value"], row["comparator"]
+    if value != value:
+        text = row["text_result"]
+        if text == row["original_result"] and not same_unit(row["original_unit"], row["unit"]):
+            return Quantity(math.nan, "", row["low"], row["high"])
+        value, sign = _number_in(text)
+    return Quantity(value, sign, row["low"], row["high"])
+
+
+def _original(row: Any) -> Quantity:
+    value, sign = _number_in(row["original_result"])
+    return Quantity(value, sign or row["comparator"], row["original_low"], row["original_high"])
+
+
+def _number_in(text: str) -> tuple[float, str]:
+    limit = numbers.censored(text)
+    if limit is not None:
+        return limit.limit, limit.comparator
+    number = numbers.plain(text)
+    return (math.nan if number is None else number), ""
+
+
+_NO_NUMBER = re.compile(r"[+-]?(?:INF|INFINITY|NAN)", re.IGNORECASE)
