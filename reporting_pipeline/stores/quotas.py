@@ -2,10 +2,11 @@
 
 `subscription_counts` has a record for each organisation: `count` (places taken), `counted_at`, `changes`
 (rises with whatever is done to it) and `pending`, the places whose subscription may not be stored yet:
-{subscription id: {owner, asks, at}}. A place is taken by one atomic update of that record, so requests have
-an order, and each sees the places of those before it: nobody goes over a quota, and of racers for the last
-place one has it. Subscriptions that end give nothing back: when an organisation seems full, and every few
-minutes, its subscriptions are counted anew.
+{subscription id: {owner, asks, at}}. One that stands and gets another owner is there as {owner, at, moves}
+meanwhile: one more of that owner's, and none more of the organisation's. A place is taken by one atomic
+update of that record, so requests have an order, and each sees the places of those before it: nobody goes
+over a quota, and of racers for the last place one has it. Subscriptions that end give nothing back: when an
+organisation seems full, and every few minutes, its subscriptions are counted anew.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class QuotaFull(Exception):
         super().__init__(f"the {whose} has {most} subscriptions")
         self.whose = whose
         self.most = most
+
+
+class Moving(Exception):
+    """The subscription is being given to somebody else at this moment."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,42 @@ def _asking_the_same(
     return next((one for one in same if one not in stored), None)  # the first taken stands first
 
 
+def take_owners_place(database: Database, place: Place, most: int, now: datetime) -> None:
+    """Take one of the `most` places of an owner for a subscription that stands and is given to them next.
+
+    Raises QuotaFull, and Moving while it is given to another. Afterwards, whatever came of it:
+    `give_owners_place_back`.
+    """
+    _standing(database, place.organisation)
+    own = f"pending.{place.subscription}"
+    free: list[Record] = [
+        {f"{own}.moves": {"$exists": False}},  # none, or the one it was made with
+        {f"{own}.owner": place.owner},
+        {f"{own}.at": {"$lte": now - PENDING_FOR}},
+    ]
+    moving = {"owner": place.owner, "at": now, "moves": True}
+    taken = database.subscription_counts.find_one_and_update(
+        {"_id": place.organisation, "$or": free},
+        {"$inc": {"changes": 1}, "$set": {own: moving}},
+        projection={"pending": 1},
+        return_document=ReturnDocument.AFTER,
+    )
+    if taken is None:
+        raise Moving(place.subscription)
+    if _of_owner(database, place, taken["pending"], most) > most:
+        give_owners_place_back(database, place)
+        raise QuotaFull("user", most)
+
+
+def give_owners_place_back(database: Database, place: Place) -> None:
+    """The subscription is its new owner's, or is not given to them after all."""
+    own = f"pending.{place.subscription}"
+    database.subscription_counts.update_one(
+        {"_id": place.organisation, f"{own}.moves": True, f"{own}.owner": place.owner},
+        {"$inc": {"changes": 1}, "$unset": {own: ""}},
+    )
+
+
 def give_back(database: Database, place: Place) -> None:
     """The place that was taken is not used after all."""
     pending = f"pending.{place.subscription}"
@@ -135,7 +176,7 @@ def _count_anew(database: Database, organisation: str, now: datetime, most: int)
     count = count_subscriptions(database, organisation)
     if _missing(database, standing, now) != missing:
         return False  # one was stored while we counted: counted or not, nobody can say
-    total = count + len(missing)
+    total = count + sum("moves" not in place for place in missing.values())
     kept = database.subscription_counts.update_one(
         {"_id": organisation, "changes": standing["changes"]},
         {"$set": {"count": total, "counted_at": now, "pending": missing}, "$inc": {"changes": 1}},
@@ -174,10 +215,15 @@ def _settle(database: Database, organisation: str, pending: Mapping[str, Any]) -
 
 
 def _stored(database: Database, ids: Mapping[str, Any]) -> set[str]:
-    """Those of `ids` that have a subscription, also an ended one."""
+    """Those of `ids` (to their places) that have a subscription, also an ended one; with its new owner."""
     if not ids:
         return set()
-    return {row["_id"] for row in database.subscriptions.find({"_id": {"$in": list(ids)}}, {"_id": 1})}
+    found = database.subscriptions.find({"_id": {"$in": list(ids)}}, {"owner": 1})
+    return {
+        row["_id"]
+        for row in found
+        if "moves" not in ids[row["_id"]] or ids[row["_id"]]["owner"] == row["owner"]
+    }
 
 
 # --- the user ------------------------------------------------------------------------------------

@@ -8,20 +8,25 @@ which sign-in. The file that was released is the file that is sent; another rend
     meaning     what the signature means, of MEANINGS; of a refusal "refusal"
     by, name    the user's id, and the name as it was then
     reasons     why it had been held, as `domain.content_gate` says them
+    lease_until until all that follows from it is done: whoever does that has it for itself so long. Who ends
+                in it leaves the rest to whoever decides of it then
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 Decision = Literal["released", "refused"]
 Meaning = Literal["review", "approval", "responsibility"]
+#: So long whoever does what follows from a decision has it for itself.
+LEASE = timedelta(minutes=1)
 
 
 class DecidedAlready(ValueError):
@@ -39,6 +44,7 @@ def decide(
     decision: Decision,
     *,
     organisation: str,
+    job: str,
     by: str,
     name: str,
     meaning: str,
@@ -47,12 +53,13 @@ def decide(
     authenticated_at: datetime,
     now: datetime,
 ) -> Record:
-    """Keep one decision, once. Raises DecidedAlready."""
+    """Keep one decision, once; what follows from it is ours to do, for LEASE. Raises DecidedAlready."""
     record: Record = {
         "_id": f"{report}:{sha256}",
         "report": report,
         "sha256": sha256,
         "organisation": organisation,
+        "job": job,
         "decision": decision,
         "meaning": meaning,
         "by": by,
@@ -61,12 +68,27 @@ def decide(
         "reasons": [dict(one) for one in reasons],
         "authenticated_at": authenticated_at,
         "at": now,
+        "lease_until": now + LEASE,
     }
     try:
         database.releases.insert_one(record)
     except DuplicateKeyError:
         raise DecidedAlready(database.releases.find_one({"_id": record["_id"]}) or record) from None
     return record
+
+
+def claim(database: Database, report: str, sha256: str, now: datetime) -> Record | None:
+    """The decision from which something follows still, ours for LEASE; None where there is none."""
+    return database.releases.find_one_and_update(
+        {"_id": f"{report}:{sha256}", "lease_until": {"$lte": now}},
+        {"$set": {"lease_until": now + LEASE}},
+        return_document=ReturnDocument.AFTER,
+    )
+
+
+def finish(database: Database, decision: Record) -> None:
+    """Nothing follows from it any more."""
+    database.releases.update_one({"_id": decision["_id"]}, {"$unset": {"lease_until": ""}})
 
 
 def decided_among(

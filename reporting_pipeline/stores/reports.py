@@ -238,10 +238,14 @@ def basis_of(standing: StoredReport, versions: Mapping[str, str]) -> Mapping[str
     }
 
 
-def let_go(database: Database, report: str, sha256: str, signature: Mapping[str, Any]) -> None:
-    """Note that a rendering is held no longer, and who signed for it: {name, meaning, at}."""
+def let_go(database: Database, report: str, sha256: str, signature: Mapping[str, Any]) -> bool:
+    """Note that a rendering is held no longer, and who signed for it: {name, meaning, at}.
+
+    False where it does not stand any more: another was made since.
+    """
     change: Record = {"held": [], "released": dict(signature)}
-    database.reports.update_one({"_id": report, "sha256": sha256}, {"$set": change})
+    standing: Record = {"_id": report, "sha256": sha256}
+    return database.reports.update_one(standing, {"$set": change}).matched_count == 1
 
 
 def revoke(database: Database, report: str, sha256: str, revoked: Mapping[str, Any]) -> None:

@@ -60,13 +60,10 @@ def release(
 ) -> Record:
     """Let the report go to whom it is for. Raises NotReleasable, releases.DecidedAlready.
 
-    The decision first, then the jobs: one that dies between them is found by deciding again.
+    Of several at once one decides, and the others are told who. The decision first, then the jobs: one that
+    dies between them is found by deciding again.
     """
-    decision = _decide(database, job, report, person, authenticated_at, "released", meaning, reason, now)
-    signature = {name: decision[name] for name in ("name", "meaning", "at")}
-    reports.let_go(database, report.id, report.sha256, signature)
-    plan_for_jobs(database, jobs.release(database, report.subscription, report.period, report.id, now), now)
-    return decision
+    return _decide(database, job, report, person, authenticated_at, "released", meaning, reason, now)
 
 
 def refuse(
@@ -79,11 +76,7 @@ def refuse(
     now: datetime,
 ) -> Record:
     """Keep the report from everybody: its jobs end, its code says revoked. Raises as `release`."""
-    decision = _decide(database, job, report, person, authenticated_at, "refused", "refusal", reason, now)
-    reports.revoke(database, report.id, report.sha256, {"by": person.id, "at": now, "reason": reason})
-    told = f"its release was refused: {reason}"
-    jobs.refuse(database, report.subscription, report.period, report.id, told, now)
-    return decision
+    return _decide(database, job, report, person, authenticated_at, "refused", "refusal", reason, now)
 
 
 def _decide(
@@ -107,28 +100,60 @@ def _decide(
             report.sha256,
             decision,
             organisation=report.organisation,
+            job=job["_id"],
             by=person.id,
             name=person.name or person.id,
             meaning=meaning,
             reason=reason,
-            reasons=[
-                dict(one) for one in report.held
-            ],  # all of them, whatever of the job's is open to the person
+            # All of them, whatever of the job's is open to the person.
+            reasons=[dict(one) for one in report.held],
             authenticated_at=authenticated_at,
             now=now,
         )
     except releases.DecidedAlready as earlier:
-        if earlier.record["decision"] != decision:
+        left = releases.claim(database, report.id, report.sha256, now)
+        if left is None:
             raise
-        # The same once more, by whomever: what it was to do is done again, its row in the audit log, too.
-        kept = earlier.record
+        _follow(database, report, left, now)
+        if (left["by"], left["decision"]) != (person.id, decision):
+            raise earlier from None
+        return left
+    _follow(database, report, kept, now)
+    return kept
+
+
+def _follow(database: Database, report: StoredReport, decision: Record, now: datetime) -> None:
+    """What follows from a decision. Any step done again comes to the same."""
+    stands = True
+    if decision["decision"] == "released":
+        signature = {name: decision[name] for name in ("name", "meaning", "at")}
+        stands = reports.let_go(database, report.id, report.sha256, signature)
+        if stands:
+            released = jobs.release(database, report.subscription, report.period, report.id, now)
+            plan_for_jobs(database, released, now)
+    else:
+        revoked = {"by": decision["by"], "at": decision["at"], "reason": decision["reason"]}
+        reports.revoke(database, report.id, report.sha256, revoked)
+        told = f"its release was refused: {decision['reason']}"
+        jobs.refuse(database, report.subscription, report.period, report.id, told, now)
+    _note(database, report, decision, now)
+    releases.finish(database, decision)
+    if not stands:
+        raise NotReleasable("it was made again since you looked at it: look at the new one")
+
+
+def _note(database: Database, report: StoredReport, decision: Record, now: datetime) -> None:
+    released = decision["decision"] == "released"
+    action = audit.Action.RELEASE_GIVEN if released else audit.Action.RELEASE_REFUSED
+    rows = audit.events_of(database, report.organisation, action=action, subject=report.id)
+    if any(row["details"].get("sha256") == report.sha256 for row in rows):
+        return
     audit.record(
         database,
-        audit.Action.RELEASE_GIVEN if decision == "released" else audit.Action.RELEASE_REFUSED,
-        kept["by"],
+        action,
+        decision["by"],
         report.id,
         now,
         organisation=report.organisation,
-        details={"sha256": report.sha256, "meaning": kept["meaning"], "job": job["_id"]},
+        details={"sha256": report.sha256, "meaning": decision["meaning"], "job": decision["job"]},
     )
-    return kept

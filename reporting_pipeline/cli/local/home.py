@@ -6,13 +6,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from reporting_pipeline.cli.deploy_files import deploy_file
+from reporting_pipeline.cli.migrating import migrate_and_note
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.embedded.servers import Endpoints
-from reporting_pipeline.operations.migrations import migrate
 from reporting_pipeline.settings import (
     Settings,
     SettingsError,
@@ -78,19 +77,19 @@ def open_deployment(settings: Settings) -> Deployment:
     if settings.s3_endpoint_url is None and settings.s3_access_key_id is None:
         objects.ensure_bucket()
     uri = complete.mongodb_uri.get_secret_value()
-    _migrate(unprepared_database(uri, complete.mongodb_database), complete.environment)
+    _migrate(unprepared_database(uri, complete.mongodb_database), complete)
     database = open_database(uri, complete.mongodb_database)
     return Deployment(settings, complete, endpoints, database, objects)
 
 
-def _migrate(database: Database, environment: str) -> None:
+def _migrate(database: Database, settings: Settings) -> None:
     """A local home follows the checkout; elsewhere migrating is the operator's decision."""
     if (
-        environment in ("local", "test")
+        settings.environment in ("local", "test")
         and not is_new(database)
         and schema_version(database) < SCHEMA_VERSION
     ):
-        migrate(database, lambda: datetime.now(UTC), "this machine's own start")
+        migrate_and_note(database, "this machine's own start", settings.organisation)
 
 
 def note_servers(settings: Settings, endpoints: Endpoints) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from reporting_pipeline.cli.migrating import migrate_and_note
 from reporting_pipeline.cli.operate.stores import deployment_settings, named_mongodb
 from reporting_pipeline.cli.plain import plain_errors
-from reporting_pipeline.operations.migrations import Move, migrate, moves
-from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.operations.migrations import Move, moves
 from reporting_pipeline.stores.mongo import Database, prepare, unprepared_database
 from reporting_pipeline.stores.schema import is_new, schema_version
-from reporting_pipeline.usecases.keeping import COMMAND, note
 
 console = Console()
 ACTOR = "command line"
@@ -57,23 +54,10 @@ def _run(database: Database, to: int | None, home: str) -> None:
         prepare(database)
         console.print(f"the database {database.name} is made new, at migration {schema_version(database)}")
         return
-    standing = schema_version(database)
-    way = moves(standing, to)
-    back = bool(way) and way[0].back
-    begun = partial(_note, database, standing, to, home) if back else None  # while this version's log stands
-    try:
-        done = migrate(database, lambda: datetime.now(UTC), ACTOR, to, begun=begun)
-    finally:  # a step that fails leaves those before it taken
-        if (reached := schema_version(database)) > standing:
-            _note(database, standing, reached, home)
+    done = migrate_and_note(database, ACTOR, home, to)
     for moved in done:
         console.print(_line(moved.move, f": {moved.changed} records changed"))
     console.print(f"the database {database.name} is at migration {schema_version(database)}")
-
-
-def _note(database: Database, before: int, to: int | None, home: str) -> None:
-    details = {"from": before, "to": to}
-    note(database, Action.DATABASE_MIGRATED, "schema", COMMAND, home, datetime.now(UTC), details)
 
 
 def _line(move: Move, more: str) -> str:

@@ -233,20 +233,38 @@ def transfer(deployment: Context, caller: User, subscription_id: str, owner: Use
         recipients = _passed_on(current, owner)
         check(deployment, caller, owner, current.filters, recipients, SNAKE)
         check_report_type(current.report_type, current.parameters, owner)
-        most = deployment.settings.subscriptions_per_user
-        held = subscriptions.count_subscriptions(deployment.database, owner.organisation, owner=owner.id)
-        if held >= most:
-            raise Problem("quota-exceeded", f"A user may have {most} subscriptions.", quota=most)
-        changes = {"owner": owner.id, "recipients": recipients}
         try:
-            return usecase.change(
-                deployment.database, deployment.settings, current, changes, caller.id, deployment.now
-            )
+            return _give(deployment, caller, current, owner, recipients)
         except VersionConflict:
             continue
         except (SubscriptionMissing, SubscriptionEnded):
             raise not_found("subscription") from None
+        except quotas.Moving:
+            break
     raise Problem("conflict", "Others change this subscription at the same time; try again.")
+
+
+def _give(
+    deployment: Context,
+    caller: User,
+    current: Subscription,
+    owner: User,
+    recipients: tuple[Recipient, ...],
+) -> Subscription:
+    """Change the owner of `current`, for whom a place is taken first. Raises Problem (429) without one."""
+    most = deployment.settings.subscriptions_per_user
+    place = quotas.Place(current.organisation, owner.id, current.id)
+    changes = {"owner": owner.id, "recipients": recipients}
+    try:
+        quotas.take_owners_place(deployment.database, place, most, deployment.now)
+    except quotas.QuotaFull:
+        raise Problem("quota-exceeded", f"A user may have {most} subscriptions.", quota=most) from None
+    try:
+        return usecase.change(
+            deployment.database, deployment.settings, current, changes, caller.id, deployment.now
+        )
+    finally:
+        quotas.give_owners_place_back(deployment.database, place)
 
 
 def _passed_on(current: Subscription, owner: User) -> tuple[Recipient, ...]:
