@@ -29,6 +29,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.proof import seeds
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.made_once import make_once
 
 #: What the SMTP channel speaks (`delivery/channels/smtp.py`).
@@ -553,7 +554,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def _said(problem: Any) -> str:
     """One problem by its variable; those of several variables name them themselves."""
     named = ".".join(str(part) for part in problem["loc"])
-    text = str(problem["msg"]).removeprefix("Value error, ")
+    text = words_of(problem)
     return f"{named}: {text}" if named else text
 
 

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from reporting_pipeline import tracing
 from reporting_pipeline.api import errors, openapi
 from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
-from reporting_pipeline.api.deps import known_parameters, role_check, unambiguous_body
+from reporting_pipeline.api.deps import known_parameters, no_surplus_body, role_check, unambiguous_body
 from reporting_pipeline.api.guard import GuardMiddleware
 from reporting_pipeline.api.idempotency import IdempotencyMiddleware
 from reporting_pipeline.api.refusals import note_refusal
@@ -129,8 +129,9 @@ def _bare_app() -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     errors.install(app)
+    strict = [Depends(each) for each in (known_parameters, unambiguous_body, no_surplus_body)]
     for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(known_parameters), Depends(unambiguous_body)])
+        app.include_router(router, dependencies=strict)
     return app
 
 

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from reporting_pipeline.domain.access import Action, Kind, User, reach_of
-from reporting_pipeline.intake.checking import strict_json
+from reporting_pipeline.intake.checking import pointer_of, strict_json
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid
 
@@ -76,6 +76,31 @@ async def unambiguous_body(request: Request) -> None:
         strict_json(body.decode(json.detect_encoding(body)))
     except (ValueError, RecursionError) as error:
         raise invalid("#", f"the body is not valid JSON ({str(error)[:120]})") from None
+
+
+async def no_surplus_body(request: Request) -> None:
+    """Refuse (422) members sent to an address that takes no body: what is asked for so would be lost."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not request.url.path.startswith("/api/"):
+        return
+    if request.method in ("GET", "HEAD") or _takes_a_body(route):
+        return
+    body = await request.body()
+    if not body.strip():
+        return
+    try:
+        given = json.loads(body)
+    except ValueError:
+        given = None
+    if given == {}:  # what some clients send where there is nothing to say
+        return
+    names = list(given)[:50] if isinstance(given, dict) else []
+    found = [FieldError(pointer_of(name), "is not known here; leave it out") for name in names]
+    raise Problem("validation", "This address takes no body.", found or [FieldError("#", "leave it out")])
+
+
+def _takes_a_body(route: APIRoute) -> bool:
+    return route.body_field is not None or "requestBody" in (route.openapi_extra or {})
 
 
 def may(action: Action, kind: Kind) -> Any:

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from reporting_pipeline.domain.wrong_values import told_once, words_of
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem
 
 PROBLEM_TYPE = "urn:reporting-pipeline:problem:"
@@ -58,7 +59,7 @@ def problem_response(problem: Problem, instance: str = "") -> Response:
 
 def from_validation(error: RequestValidationError) -> Problem:
     """Pydantic's findings as one problem with a pointer per field."""
-    found = [_field_error(one) for one in error.errors()][:50]
+    found = [_field_error(one) for one in told_once(error.errors())][:50]
     return Problem(
         "validation",
         "; ".join(f"{one.pointer}: {one.detail}" for one in found[:3]),
@@ -89,9 +90,11 @@ def install(app: FastAPI) -> None:
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:
     where, *path = [str(part) for part in error["loc"]] or ["body"]
-    detail = str(error["msg"]).removeprefix("Value error, ")
+    detail = words_of(error)
     if error.get("type") == "json_invalid":
         return FieldError("#", "the body is not valid JSON")
+    if where == "body" and not path:
+        return FieldError("#", "a body is needed" if error.get("type") == "missing" else detail)
     if where in ("query", "header", "path"):
         return FieldError(f"{where}:{'.'.join(path)}", detail)
     escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)

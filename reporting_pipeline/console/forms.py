@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.usecases.callers.problems import Problem
 
 #: Parts of a body whose own fields are fields of the form.
@@ -63,7 +64,7 @@ class Entries:
         """The same of a model that does not take the values."""
         for one in error.errors(include_url=False, include_input=False):
             pointer = "#/" + "/".join(str(part) for part in one["loc"])
-            self.errors.setdefault(self.field_of(pointer), one["msg"].removeprefix("Value error, "))
+            self.errors.setdefault(self.field_of(pointer), words_of(one))
 
     def field_of(self, pointer: str) -> str:
         """The field that a JSON pointer is about; "form" for none of ours."""

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reporting_pipeline.domain.wrong_values import words_of
+
 #: What a subscription keeps of a parameter: JSON of one level, and lists of texts by name.
 ParameterValue = bool | int | float | str | list[str] | dict[str, list[str]] | None
 
@@ -43,7 +45,7 @@ def problems_of(error: ValidationError) -> list[tuple[str, str]]:
     return [
         (
             "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in one["loc"]),
-            one["msg"].removeprefix("Value error, "),
+            words_of(one),
         )
         for one in error.errors(include_url=False, include_input=False)
     ]

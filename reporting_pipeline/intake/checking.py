@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from reporting_pipeline.domain.clinical.checking import check_payload
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.stores.documents import document_id
 
 MOST_FINDINGS = 50  # of one document that are told in an answer
@@ -180,13 +181,11 @@ def pointer_of(*path: object) -> str:
 
 def _problem(error: Any) -> DocumentProblem:
     advice = {
-        "missing": "is missing; give it",
         "extra_forbidden": "is not a field of a document; remove it",
         "timezone_aware": "has no timezone; give an offset, as in 2026-11-17T09:30:00Z",
         "enum": f"is no kind of document; give one of {', '.join(Kind)}",
     }
-    detail = advice.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
-    return DocumentProblem(pointer_of(*error["loc"]), detail)
+    return DocumentProblem(pointer_of(*error["loc"]), words_of(error, advice))
 
 
 def _no_constant(name: str) -> None:

@@ -33,6 +33,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.intake.sdtm.domains import DOMAINS, Domain, number, text
 from reporting_pipeline.intake.sdtm.tables import Table, read_table
 from reporting_pipeline.intake.understanding import Understanding
@@ -96,7 +97,7 @@ def read_mapping(path: Path) -> TableMapping:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise MappingProblem(f"{path}: {where or 'the file'}: {first['msg']}") from None
+        raise MappingProblem(f"{path}: {where or 'the file'}: {words_of(first)}") from None
 
 
 def mapped(

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reporting_pipeline.domain.costs import FOCUS_COLUMNS, Charge, Prices, Service, charges, focus_row
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.usage import editions_between, used_by
@@ -43,7 +44,7 @@ def read_prices(path: Path) -> Prices:
         told = _PriceFile.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {words_of(first)}") from None
     thousand = Decimal(1000)
     return Prices(
         told.currency,

@@ -26,6 +26,7 @@ from pymongo import ASCENDING, DESCENDING, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.stores import document_versions
 from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed
 from reporting_pipeline.stores.objects import ObjectStore
@@ -224,12 +225,11 @@ def validated(record: Mapping[str, Any], content: bytes | None, now: datetime) -
 
 def _advice(problem: Any) -> str:
     hints = {
-        "missing": "is missing; give it",
         "extra_forbidden": "is not a field of a document; remove it",
         "timezone_aware": "has no timezone; give an aware datetime, best in UTC",
         "enum": f"is no kind of document; give one of {', '.join(Kind)}",
     }
-    return str(hints.get(problem["type"], problem["msg"].removeprefix("Value error, ")))
+    return words_of(problem, hints)
 
 
 def _file_of(document: DocumentRecord, content: bytes | None) -> dict[str, Any] | None:

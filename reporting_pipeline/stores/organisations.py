@@ -28,6 +28,7 @@ from reporting_pipeline.domain.content_gate import (
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission, on_omission_of
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement, on_restatement_of
 from reporting_pipeline.domain.schedules import checked_timezone
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 
@@ -222,7 +223,7 @@ def _checked(fields: Mapping[str, Any]) -> Record:
     except ValidationError as error:
         raise OrganisationInvalid(
             [
-                (tuple(str(part) for part in one["loc"]), str(one["msg"]).removeprefix("Value error, "))
+                (tuple(str(part) for part in one["loc"]), words_of(one))
                 for one in error.errors(include_url=False)
             ]
         ) from None

@@ -86,7 +86,7 @@ def test_a_wrong_parameter_is_told_beside_its_field(
         (
             {"report_type": "trial_conduct", "option_trial_conduct_target": "0"},
             "option_trial_conduct_target",
-            "greater than or equal to 1",
+            "give at least 1",
         ),
     ]
     for fields, field, words in wrong:

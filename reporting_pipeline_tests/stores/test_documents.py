@@ -172,19 +172,19 @@ def test_ids_that_would_break_a_key_are_refused_by_name(field: str, bad: str) ->
     ("field", "value", "advice"),
     [
         ("received_at", datetime(2026, 11, 18, 10), "no timezone"),  # noqa: DTZ001
-        ("received_at", "2026-11-18T10:00:00Z", "datetime"),
+        ("received_at", "2026-11-18T10:00:00Z", "instant"),
         ("received_at", datetime(1999, 12, 31, tzinfo=UTC), "not between"),
         ("received_at", NOW + timedelta(days=1, seconds=1), "not between"),
         ("kind", "telepathy", "adverse_event"),
-        ("title", 7, "string"),
+        ("title", 7, "give a text"),
         ("title", "x" * 1001, "1000"),
         ("note", "é" * (MAX_NOTE_BYTES // 2 + 1), "Attach longer texts"),
         ("data", {"x": 2**64}, "64 bits"),
         ("data", {"x": "y" * 9_000_000}, "attach it as a file"),
-        ("data", [], "dictionary"),
-        ("_id", "doc_1", "pattern"),
+        ("data", [], "give an object"),
+        ("_id", "doc_1", "is not written as"),
         ("surprise", 1, "remove it"),
-        ("synthetic", "yes", "boolean"),
+        ("synthetic", "yes", "true or false"),
     ],
 )
 def test_a_bad_field_is_named_with_what_to_do(field: str, value: Any, advice: str) -> None:

@@ -29,7 +29,7 @@ from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases import documents as usecase
 from reporting_pipeline.usecases.callers.context import Context, scoped
-from reporting_pipeline.usecases.callers.problems import FieldError, Problem
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid
 from reporting_pipeline.usecases.callers.shapes.base import Identifier
 from reporting_pipeline.usecases.callers.shapes.documents import (
     Correction,
@@ -199,6 +199,8 @@ async def create_documents(request: Request, caller: Caller, deployment: Deploym
     answers: list[bytes] = []
     async for group in grouped_lines(request.stream(), usecase.CHUNK, usecase.MOST_IN_A_BATCH):
         answers += await run_in_threadpool(answered, acting, group)
+    if not answers:
+        raise invalid("#", "there is no document; send one a line")
     # Answered when all is read: a client that sends before it listens would wait for ever else.
     return StreamingResponse(iter(answers), media_type=NDJSON)
 

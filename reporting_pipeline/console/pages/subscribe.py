@@ -28,6 +28,7 @@ from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.stores import subscriptions, suppressions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.callers import subscribing
@@ -193,7 +194,7 @@ class Wish(Entries):
         except ValidationError as error:
             for one in error.errors(include_url=False):
                 name = str(one["loc"][0]) if one["loc"] else "cadence"
-                self.errors.setdefault(name, one["msg"].removeprefix("Value error, "))
+                self.errors.setdefault(name, words_of(one))
             return None
 
     def filters(self) -> Filters:

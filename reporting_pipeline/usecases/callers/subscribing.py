@@ -29,6 +29,7 @@ from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.masked_recipients import restored
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences
 from reporting_pipeline.domain.subscriptions import CatchUp, Filters, Format, Recipient, Subscription
+from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.stores import lifecycle, quotas, subscriptions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
@@ -444,7 +445,7 @@ def schedule_problem(error: ValidationError, pointers: Pointers) -> Problem:
     found = [
         FieldError(
             "/".join([pointers.schedule, *(_spelled(str(part), pointers) for part in one["loc"])]),
-            one["msg"].removeprefix("Value error, "),
+            words_of(one),
         )
         for one in error.errors(include_url=False)
     ]
