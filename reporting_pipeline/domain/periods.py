@@ -108,6 +108,16 @@ class Period:
     def last_day(self) -> date:
         return self.end - timedelta(days=1)
 
+    def last_day_by(self, moment: datetime | None) -> date:
+        """The last local day of the window that had begun before `moment`; None: the window is over.
+
+        At a midnight it is the day that ends there.
+        """
+        if moment is None:
+            return self.last_day
+        begun = (moment - timedelta(microseconds=1)).astimezone(ZoneInfo(self.timezone)).date()
+        return min(begun, self.last_day)
+
     def previous(self) -> Period:
         return Period(self.cadence, window_start(self.cadence, self.start - timedelta(days=1)), self.timezone)
 

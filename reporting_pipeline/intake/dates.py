@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.domain.clinical.dates import iso as as_iso
+from reporting_pipeline.domain.clinical.dates import parse_iso
 
-_KNOWN = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _BEGINS_A_DATE = re.compile(r"\d{4}|-", re.ASCII)
 NOON = time(12)
@@ -26,16 +26,15 @@ def last_possible_day(iso: str) -> date | None:
     first, slash, last = as_iso(iso).partition("/")
     if slash and not _BEGINS_A_DATE.match(first):  # "10/11/2026" is no interval
         return None
-    match = _KNOWN.match(as_iso(last if slash else first))
-    if match is None:
+    written = as_iso(last if slash else first)
+    # An hour that no clock has leaves the day as it is.
+    known = parse_iso(written).parts or parse_iso(written.partition("T")[0]).parts
+    if not known:
         return None
-    year, month, day = (int(part) if part else None for part in match.groups())
-    try:
-        if year is None or month is None:
-            return date(year or 0, 12, 31)
-        return date(year, month, day or monthrange(year, month)[1])
-    except ValueError:
-        return None
+    year, month, day = (*known, None, None)[:3]
+    if month is None:
+        return date(year, 12, 31)
+    return date(year, month, day or monthrange(year, month)[1])
 
 
 def collected_at(iso: str, zone: ZoneInfo, otherwise: time = NOON) -> datetime | None:
@@ -70,7 +69,7 @@ def instant_of(text: str, zone: ZoneInfo) -> tuple[datetime, bool] | None:
 
 
 def _instant(iso: str) -> datetime | None:
-    if len(iso) <= len("2026-11-16T"):
+    if len(iso) <= len("2026-11-16T") or "/" in iso:  # of an interval no instant is known
         return None
     try:
         return datetime.fromisoformat(iso)

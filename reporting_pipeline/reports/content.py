@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 import pandas as pd
 
@@ -88,6 +88,11 @@ class ReportContent:
     def with_part(self) -> tuple[TrialFigures, ...]:
         """The trials that get a part of their own: those with documents, or of which so far is known."""
         return tuple(trial for trial in self.trials if not trial.is_empty or trial.trial in self.statuses)
+
+    @property
+    def last_day(self) -> date:
+        """The last day that times of observation and rates count."""
+        return self.period.last_day_by(self.preliminary_at)
 
     @property
     def noun(self) -> str:

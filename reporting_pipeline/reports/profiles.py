@@ -15,7 +15,7 @@ from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.pdf import tables
 from reporting_pipeline.reports.pdf.layout import WIDTH
 from reporting_pipeline.reports.sections import EVENT_COLUMNS, RESULT_COLUMNS, event_row, result_row
-from reporting_pipeline.reports.so_far import MOST_ROWS, last_day, status_of
+from reporting_pipeline.reports.so_far import MOST_ROWS, status_of
 from reporting_pipeline.reports.swimmer import MOST_EVENTS, swimmer
 
 #: Rows of a profile; fewer where they are tall.
@@ -68,7 +68,7 @@ def _site(one: LookFirst) -> str:
 
 def _profile(flow: Flow, status: TrialDataset, one: LookFirst, place: int, content: ReportContent) -> None:
     """All of a page and no more: what has no room is counted."""
-    person, until = one.person, last_day(content)
+    person, until = one.person, content.last_day
     flow.heading(
         f"{place}. Subject {person.subject}, {_site(one).lower()}",
         level=1,

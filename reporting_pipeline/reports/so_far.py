@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date
 
 from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.datasets import TrialDataset
@@ -24,10 +23,6 @@ def status_of(trial: TrialFigures, content: ReportContent) -> TrialDataset | Non
     return content.statuses.get(trial.trial)
 
 
-def last_day(content: ReportContent) -> date:
-    return content.period.last_day
-
-
 def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     """Who is followed, for how long, and what is open: what every rate below stands on."""
     status = status_of(trial, content)
@@ -35,7 +30,7 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
         flow.note("The trial so far is not known; nothing below stands on it.")
         return
     people = so_far.followed(status)
-    days = [one.days(last_day(content)) for one in people]
+    days = [one.days(content.last_day) for one in people]
     known = [one for one in days if one is not None]
     flow.heading("The trial so far", bookmark=f"So far ({trial.trial})")
     flow.space(6)
@@ -300,7 +295,7 @@ def enrolment(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     if target is None:
         flow.note("The subscription names no target, so none is drawn and nothing is projected.")
         return
-    until = so_far.projected(reached, target, last_day(content))
+    until = so_far.projected(reached, target, content.last_day)
     said = f"Target {target}; {reached[-1][1]} enrolled. "
     if reached[-1][1] >= target and until is not None:
         said += f"The target was reached on {wording.day(until.isoformat())}."
@@ -324,7 +319,7 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         "no finding."
     )
     for title in so_far.INDICATORS:
-        rates = so_far.site_rates(status, people, last_day(content), title)
+        rates = so_far.site_rates(status, people, content.last_day, title)
         if not rates:
             flow.note(f"{title}: nothing is known of a site with a time of observation.")
         elif not sum(one.count for one in rates):
@@ -404,7 +399,7 @@ def own_site(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     status = status_of(trial, content)
     if status is None:
         return
-    measures = so_far.site_measures(status, last_day(content))
+    measures = so_far.site_measures(status, content.last_day)
     medians = content.medians.get(trial.trial, {})
     asked = content.filters.sites
     sites = [site for site in measures["People followed"] if not asked or site in asked]

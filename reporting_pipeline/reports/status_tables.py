@@ -149,7 +149,7 @@ def _enrolment(status: TrialDataset, content: ReportContent) -> Rows:
 def _indicators(status: TrialDataset, content: ReportContent) -> Rows:
     people = so_far.followed(status)
     for indicator in so_far.INDICATORS:
-        for one in so_far.site_rates(status, people, content.period.last_day, indicator):
+        for one in so_far.site_rates(status, people, content.last_day, indicator):
             yield {
                 "indicator": indicator,
                 "site": one.site,
@@ -162,7 +162,7 @@ def _indicators(status: TrialDataset, content: ReportContent) -> Rows:
 
 def _beside_median(status: TrialDataset, content: ReportContent) -> Rows:
     """The sites that the reader has and asked for; of others there is the median alone."""
-    measures = so_far.site_measures(status, content.period.last_day)
+    measures = so_far.site_measures(status, content.last_day)
     medians, asked = content.medians.get(status.trial, {}), content.filters.sites
     for site in measures["People followed"]:
         if not asked or site in asked:

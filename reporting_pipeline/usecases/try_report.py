@@ -128,7 +128,8 @@ def make_report(
     request = replace(request, subscription=subscription, audience=audience, preliminary_at=preliminary_at)
     if arrivals.so_far:
         statuses = _datasets(arrivals, titles, so_far=True)
-        medians = {one.trial: site_medians(one, arrivals.period.last_day) for one in statuses}
+        until = arrivals.period.last_day_by(preliminary_at)
+        medians = {one.trial: site_medians(one, until) for one in statuses}
         progress = {one.trial: progress_of(one) for one in statuses} if subject else {}
         own = tuple(restricted(one, None, subject) for one in statuses)
         request = replace(request, statuses=own, medians=medians, progress=progress)

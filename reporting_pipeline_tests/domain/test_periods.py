@@ -95,6 +95,21 @@ def test_a_day_without_a_midnight_begins_when_the_gap_ends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        (None, "2026-11-22"),
+        ("2026-11-18T00:00+01:00", "2026-11-17"),
+        ("2026-11-18T00:01+01:00", "2026-11-18"),
+        ("2026-11-17T23:30+00:00", "2026-11-18"),
+        ("2026-11-30T12:00+01:00", "2026-11-22"),
+    ],
+)
+def test_of_an_open_week_the_days_that_have_begun_count(moment: str | None, day: str) -> None:
+    week = Period(Cadence.WEEKLY, date(2026, 11, 16), "Europe/Zurich")
+    assert week.last_day_by(datetime.fromisoformat(moment) if moment else None).isoformat() == day
+
+
+@pytest.mark.parametrize(
     ("start", "days"), [("2024-02-01", 29), ("2026-02-01", 28), ("2026-12-01", 31), ("2100-02-01", 28)]
 )
 def test_a_month_has_its_own_length(start: str, days: int) -> None:

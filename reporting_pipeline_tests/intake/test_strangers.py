@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ from reporting_pipeline.domain.clinical.reading import Reading
 from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Format
-from reporting_pipeline.intake.dates import last_possible_day
+from reporting_pipeline.intake.dates import collected_at, last_possible_day
 from reporting_pipeline.intake.sdtm.documents import by_name, documents_of, studies_of
 from reporting_pipeline.intake.sdtm.tables import table_of
 from reporting_pipeline.intake.sdtm.trial import trial_facts
@@ -74,6 +75,7 @@ def read(domain: str, **cells: Any) -> tuple[dict[str, Any], set[str]]:
 @pytest.mark.parametrize(
     ("answer", "serious"),
     [("Y", "yes"), ("Yes", "yes"), ("1", "yes"), ("true", "yes"), ("N", "no"), ("0", "no"), ("No", "no")]
+    + [("Ja", "yes"), ("Sí", "yes"), ("Não", "no"), ("Serious adverse event", "yes")]
     + [(answer, "unknown") for answer in ("", "U", "UNK", "NA", "X", "2", "J")],
 )
 def test_seriousness_is_read_in_its_spellings_and_never_guessed(answer: str, serious: str) -> None:
@@ -116,6 +118,19 @@ def test_an_answer_to_a_criterion_that_nobody_understands_is_told() -> None:
         ("DEATH FROM BRAIN METASTASES", "", True, ""),
         ("BRAIN DEATH", "", False, "death_in_words"),
         ("CELL DEATH", "", False, "death_in_words"),
+        ("DECEASED", "", True, ""),
+        ("Found dead", "", True, ""),
+        ("Died in his sleep", "", True, ""),
+        ("Fatal myocardial infarction", "", True, ""),
+        ("Myocardial infarction (fatal)", "UNKNOWN", True, ""),
+        ("Organ failure resulting in death", "", True, ""),
+        ("Fatal familial insomnia", "", False, "death_in_words"),
+        ("Death? not confirmed", "", False, "death_in_words"),
+        ("Fall leading to", "", False, ""),
+        ("SUICIDE", "", False, "death_in_words"),
+        ("Suicide attempt", "", False, ""),
+        ("Stillbirth", "", False, "death_in_words"),
+        ("Lethal arrhythmia", "", False, "death_in_words"),
     ],
 )
 def test_an_event_that_is_a_death_counts_unless_its_outcome_says_otherwise(
@@ -271,10 +286,58 @@ def test_a_flag_of_no_codelist_is_listed_though_the_range_says_normal(flag: str)
         ("L!", "LOW LOW"),
         ("\u2191", "HIGH"),
         ("H*", "HIGH HIGH"),
+        ("HIGH_HIGH", "HIGH HIGH"),
+        ("high-high", "HIGH HIGH"),
+        ("HIGH HIGH HIGH", "HIGH HIGH"),
+        ("LLL", "LOW LOW"),
+        ("Elevated", "HIGH"),
+        ("Below LLN", "LOW"),
+        ("ABNORMAL, NCS", "ABNORMAL"),
     ],
 )
 def test_flags_of_laboratories_are_read_in_their_spellings(flag: str, shown: str) -> None:
     assert lab(STRESN=5.0, NRIND=flag)[0]["flag"] == shown
+
+
+@pytest.mark.parametrize(
+    "flag", ["Within normal range", "NOT DETECTED", "Non-reactive", "NEG", "wnl", "IN NORMAL RANGE"]
+)
+def test_a_flag_that_says_nothing_is_wrong_is_not_listed(flag: str) -> None:
+    row, codes = lab(STRESN=5.0, NRIND=flag)
+    assert (row["assessed"], row["out_of_range"], codes) == (True, False, set())
+
+
+@pytest.mark.parametrize(
+    ("grade", "number", "tier"),
+    [
+        ("3H", 3, 1),
+        ("L4", 4, 0),
+        ("GRADE 3 (HIGH)", 3, 1),
+        ("Hyper 2", 2, 3),
+        ("-3", 3, 1),
+        ("2-3", None, 3),
+        ("7", None, 3),
+        ("see comment", None, 3),
+    ],
+)
+def test_a_graded_result_is_listed_whatever_its_range_says(grade: str, number: int | None, tier: int) -> None:
+    """A grade that nobody can read is a flag of no code list: told and listed, never normal."""
+    row, codes = lab(STRESN=5.0, STNRLO="0", STNRHI="10", TOXGR=grade)
+    assert (row["out_of_range"], row["tier"]) == (True, tier)
+    assert row["grade"] == number or (number is None and row["grade"] != row["grade"])
+    assert codes == (set() if number else {"unknown_value"})
+
+
+@pytest.mark.parametrize("grade", ["0", "NORMAL", "", "NA", "UNK"])
+def test_no_toxicity_is_no_flag(grade: str) -> None:
+    assert not lab(STRESN=5.0, STNRLO="0", STNRHI="10", TOXGR=grade)[0]["out_of_range"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "tier"), [("ABNORMAL, CLINICALLY SIGNIFICANT", 1), ("Abnormal CS", 1), ("ABNORMAL NCS", 3)]
+)
+def test_significance_beside_a_flag_counts(flag: str, tier: int) -> None:
+    assert lab(STRESN=5.0, NRIND=flag)[0]["tier"] == tier
 
 
 @pytest.mark.parametrize(
@@ -327,6 +390,14 @@ def test_nothing_out_of_range_is_said_only_where_something_was_assessed() -> Non
         ("20261117", "2026-11-17"),
         ("2026-11-17 08:30", "2026-11-17T08:30"),
         ("2026-11-17T08:30+09:00", "2026-11-17T08:30+09:00"),
+        ("2026-11-17T", "2026-11-17"),
+        ("20261117T0830", "2026-11-17T08:30"),
+        ("2026/11/17", "2026-11-17"),
+        ("2026.11.17 08:30", "2026-11-17T08:30"),
+        ("17/11/2026", "2026-11-17"),
+        ("11/17/2026", "2026-11-17"),
+        ("17.11.2026", "2026-11-17"),
+        ("Nov 17, 2026", "2026-11-17"),
     ],
 )
 def test_a_date_that_can_mean_one_day_is_read(written: str, iso: str) -> None:
@@ -341,7 +412,20 @@ def test_of_a_date_with_an_unknown_day_the_month_is_known(written: str) -> None:
     assert (row["start"], codes) == ("2026-11", {"partial_date"})
 
 
-@pytest.mark.parametrize("written", ["10/11/2026", "11-10-26", "31NOV2026", "2026-13-01", "17NOV26"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "10/11/2026",
+        "11-10-26",
+        "31NOV2026",
+        "2026-13-01",
+        "17NOV26",
+        "2026-W47",
+        "2026-321",
+        "24428",
+        "13/13/2026",
+    ],
+)
 def test_a_date_that_says_no_day_for_certain_is_in_no_period_and_told(written: str) -> None:
     assert last_possible_day(written) is None
     understanding = Understanding()
@@ -350,6 +434,19 @@ def test_a_date_that_says_no_day_for_certain_is_in_no_period_and_told(written: s
     assert arrivals.of_period() == 0
     (finding,) = understanding.findings
     assert (finding.code, "is not read" in finding.detail) == ("no_arrival", True)
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ("2026-11-10/2026-11-17", "2026-11-17"),
+        ("2003-12-15/2004", "2004-12-31"),
+        ("2026-11-UN", "2026-11-30"),
+        ("2026---15T10:00", "2026-12-31"),
+    ],
+)
+def test_a_date_that_leaves_days_open_arrives_on_the_last_of_them(written: str, day: str) -> None:
+    assert collected_at(written, ZoneInfo("UTC")) == datetime.fromisoformat(f"{day}T12:00+00:00")
 
 
 def test_an_instant_is_placed_in_the_week_of_its_own_offset() -> None:

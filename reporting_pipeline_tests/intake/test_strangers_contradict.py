@@ -186,6 +186,8 @@ def test_an_outcome_that_nobody_can_read_is_told(outcome: str) -> None:
         "Not recovered",
         "recovering/resolving",
         "Resolved with sequelae",
+        "Recovered / Resolved",
+        "NOT RECOVERED / NOT RESOLVED",
         "UNK",
         "",
         "NA",

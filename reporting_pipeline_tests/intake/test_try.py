@@ -234,3 +234,16 @@ def test_what_tells_who_gets_the_treatment_is_left_out_and_told(tmp_path: Path) 
     assert [row["document_id"] for row in whole["listings"]["T1"]["labs"]] == ["LB/T1-001/2026-11-17"]
     told = {(one["document"], one["code"]) for one in whole["findings"]}
     assert {("pc.xpt", "unblinding"), ("is.xpt", "unblinding"), ("relrec.xpt", "no_kind")} <= told
+
+
+@pytest.mark.parametrize(
+    ("as_of", "years"), [("2026-11-18T00:00", 2), ("2026-11-18T09:00", 3), ("2026-11-22T09:00", 7)]
+)
+def test_a_preliminary_report_counts_time_to_its_moment(as_of: str, years: int) -> None:
+    """Enrolled on the first day of the open week: what follows has not happened yet."""
+    subject = document("s1", "subject", data={"enrolled": "2026-11-16"}, received_at="2026-11-16T08:00:00Z")
+    event = document("e1", received_at="2026-11-16T09:00:00Z")
+    written.ndjson([subject, event], Path("t.ndjson"))
+    made = as_json("t.ndjson", "--as-of", as_of, "--preliminary", "--type", "trial_conduct")
+    (listing,) = [rows for rows in made["listings"]["T1"].values() if rows and "years" in rows[0]]
+    assert {round(row["years"] * 365.25) for row in listing} == {years}

@@ -15,8 +15,9 @@ from functools import lru_cache
 
 YES, NO, UNKNOWN = "yes", "no", ""
 
-_YES = frozenset({"Y", "YES", "TRUE", "T", "1", "1.0"})
-_NO = frozenset({"N", "NO", "FALSE", "F", "0", "0.0"})
+#: In English, and whole words of German, French, Spanish, Italian, Portuguese and Dutch, without accents.
+_YES = frozenset({"Y", "YES", "TRUE", "T", "1", "1.0", "JA", "OUI", "SI", "SIM"})
+_NO = frozenset({"N", "NO", "FALSE", "F", "0", "0.0", "NEIN", "NON", "NAO", "NEE"})
 _NOT_KNOWN = frozenset(
     [
         "",
@@ -60,7 +61,7 @@ def read_flag(value: object) -> str | None:
         return YES if value == 1 else NO if value == 0 else UNKNOWN if value != value else None
     if not isinstance(value, str):
         return None
-    code = folded(value)
+    code = _without_accents(folded(value))
     if code in _YES:
         return YES
     if code in _NO:
@@ -83,32 +84,58 @@ _LEVELS: Mapping[str, int] = {
 LEVEL_NAMES = ("NOT STATED", "MILD", "MODERATE", "SEVERE", "LIFE THREATENING", "FATAL")
 _ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5}
 _GRADE = re.compile(r"(?:(?:CTCAE|NCI|TOXICITY)[\s-]*)*(?:GRADE|GR|G)?[\s.:-]*([0-5]|I{1,3}|IV|V)(?:\.0)?")
+#: The direction of a laboratory's grade: "3H", "L3", "HYPER 3", "GRADE 3 (HIGH)".
+_DIRECTED = re.compile(r"[\s(,:;/-]*\b(?:HIGH|LOW|HYPER|HYPO|INCREASED?|DECREASED?|H|L)\b[\s),:;-]*")
+_BESIDE_DIGIT = re.compile(r"(?<=[HL])(?=[0-5])|(?<=[0-5])(?=[HL])")
 _FATAL = frozenset({"FATAL", "DEATH", "DIED", "DEAD", "DECEASED", "FATAL OUTCOME", "RESULTED IN DEATH"})
 _NOT_FATAL = re.compile(r"\b(?:NON|NOT|NO)[ -]?(?:FATAL|DEATH|DEAD|DIED|COMPLETED SUICIDE)\b")
 _NAMES_A_DEATH = re.compile(
     r"\b(?:FATAL|FATALITY|DEATH|DIED|DEAD|DECEASED|PASSED AWAY|EXITUS|COMPLETED SUICIDE|SUICIDE COMPLETED|"
+    r"LETHAL|STILLBIRTH|STILLBORN|EUTHANASIA|ASSISTED SUICIDE|"
     r"(?:PATIENT|SUBJECT|PARTICIPANT) (?:HAS |HAD )?EXPIRED)\b"
+    r"|^(?:SUICIDE|MURDER(?:ED)?|HOMICIDE|EXPIRED)$"
 )
 
 
 def read_grade(value: object) -> int | None:
-    """A toxicity grade 0 to 5 from a number, "4", "GRADE 3", "G3" or "IV"; None for anything else."""
+    """A toxicity grade 0 to 5 from a number, "4", "GRADE 3", "G3" or "IV"; None for anything else.
+
+    Beside a direction ("3H", "GRADE 3 (HIGH)", the minus of analysis data) the grade counts alone.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return int(value) if value in (0, 1, 2, 3, 4, 5) else None
-    match = _GRADE.fullmatch(folded(value)) if isinstance(value, str) else None
+        return int(abs(value)) if abs(value) in (0, 1, 2, 3, 4, 5) else None
+    if not isinstance(value, str):
+        return None
+    code = folded(value)
+    match = _GRADE.fullmatch(code) or _GRADE.fullmatch(_without_direction(code))
     return None if match is None else _ROMAN.get(match[1]) or int(match[1])
+
+
+def _without_direction(code: str) -> str:
+    return _DIRECTED.sub(" ", _BESIDE_DIGIT.sub(" ", code), count=1).strip()
 
 
 @lru_cache(maxsize=4_096)
 def severity_level(severity: str) -> int:
     """How grave a severity in words or a grade in its place is, 1 to 5; 0 when it does not say."""
-    words = folded(severity).replace("-", " ").replace("_", " ")
-    words = re.sub(r"^GRADE [1-5] ", "", words)
-    if (level := _LEVELS.get(words)) is not None:
-        return level
-    return read_grade(severity) or 0
+    return read_grade(severity) or _agreed_level(folded(severity))
+
+
+_LEVEL_WORD = re.compile(
+    r"LIFE[ _-]?THREATENING|MILD|MODERATE|SEVERE|FATAL|DEATH|"
+    r"(?:(?:CTCAE|TOXICITY) )*(?:GRADE|GR|G)?[ .:-]*[1-5]"
+)
+_BETWEEN_LEVELS = re.compile(r"[\s()\[\]=:;,.-]*")
+
+
+def _agreed_level(code: str) -> int:
+    """The level of which all words speak: "1 - MILD", "MILD (GRADE 1)"; 0 where they differ."""
+    if _BETWEEN_LEVELS.fullmatch(_LEVEL_WORD.sub("", code)) is None:
+        return 0
+    said = {_LEVELS.get(re.sub("[ _-]", " ", one)) or read_grade(one) for one in _LEVEL_WORD.findall(code)}
+    return said.pop() or 0 if len(said) == 1 else 0
 
 
 def is_not_stated(text: str) -> bool:
@@ -141,8 +168,13 @@ _OUTCOMES = frozenset(
 
 def is_known_outcome(outcome: str) -> bool:
     """Whether an outcome says in words that are known what became of the event, or that nobody knows."""
-    code = folded(outcome)
+    code = _of_outcome(outcome)
     return is_not_stated(code) or code in _OUTCOMES or _NOT_FATAL.fullmatch(code) is not None
+
+
+def _of_outcome(outcome: str) -> str:
+    """As the codelist has it: "Not recovered / not resolved" is one of its words."""
+    return re.sub(r" ?/ ?", "/", folded(outcome))
 
 
 @lru_cache(maxsize=4_096)
@@ -211,6 +243,8 @@ _IS_A_DEATH = re.compile(
     r"|,? (?:DUE|SECONDARY|RELATED) TO .*|,? FROM .*)?"
     r"|(?:(?:PATIENT|SUBJECT|PARTICIPANT) )?DIED OF .*"
     r"|COMPLETED SUICIDE|SUICIDE,? COMPLETED|EXITUS(?: LETALIS)?"
+    r"|DECEASED|DEAD|FOUND DEAD|DIED IN (?:\w+ )?SLEEP|FATAL(?: (?!OUTCOME|FAMILIAL)\S.*)?|.*\S \(FATAL\)"
+    r"|.*\S,? (?:(?:RESULTING IN|LEADING TO|CAUSING) DEATH|WITH FATAL OUTCOME)"
     r"|DEATH OF (?:UNKNOWN (?:CAUSE|ORIGIN|REASON)|DISEASE|(?:THE )?(?:PATIENT|SUBJECT|PARTICIPANT)|SEPSIS|"
     r"CANCER|CARDIAC|PNEUMONIA|PROGRESSI)\b.*"
 )
@@ -239,7 +273,8 @@ def is_a_death(term: str) -> bool:
     code = folded(term)
     if _without_accents(code) in _DEATH_ELSEWHERE:
         return True
-    return _IS_A_DEATH.fullmatch(code) is not None and not _is_of_somebody_else(code)
+    is_one = _IS_A_DEATH.fullmatch(_NOT_FATAL.sub("", code)) is not None and _IN_DOUBT.search(code) is None
+    return is_one and not _is_of_somebody_else(code)
 
 
 def seriousness_in_words(text: str) -> str | None:
@@ -247,7 +282,7 @@ def seriousness_in_words(text: str) -> str | None:
     code = folded(text).replace("-", " ")
     return (
         YES
-        if code in ("SERIOUS", "SAE")
+        if code in ("SERIOUS", "SAE", "SERIOUS AE", "SERIOUS ADVERSE EVENT")
         else NO
         if code in ("NON SERIOUS", "NOT SERIOUS", "NONSERIOUS")
         else None
@@ -256,7 +291,7 @@ def seriousness_in_words(text: str) -> str | None:
 
 def is_not_over(outcome: str) -> bool:
     """Whether an outcome says that the event goes on: "NOT RECOVERED/NOT RESOLVED", "ONGOING"."""
-    return folded(outcome) in _GOES_ON
+    return _of_outcome(outcome) in _GOES_ON
 
 
 _GOES_ON = frozenset(
@@ -314,17 +349,23 @@ class Judgement:
 _JUDGEMENTS: Mapping[str, Judgement] = {
     spelling: judgement
     for judgement, spellings in (
-        (Judgement("NORMAL", NORMAL), "NORMAL|N|NORM|WNL|WITHIN NORMAL LIMITS|IN RANGE|WITHIN RANGE|WITHIN"),
+        (
+            Judgement("NORMAL", NORMAL),
+            "NORMAL|N|NORM|WNL|WITHIN NORMAL LIMITS|IN RANGE|WITHIN RANGE|WITHIN|WITHIN LIMITS|NORMAL RANGE|"
+            "IN NORMAL RANGE|WITHIN NORMAL RANGE|WITHIN REFERENCE RANGE|WITHIN REFERENCE LIMITS",
+        ),
         (Judgement("NEGATIVE", NORMAL), "NEGATIVE|NEG"),
-        (Judgement("LOW", LOW), "LOW|L|LO|↓|BELOW|BELOW RANGE|BELOW NORMAL"),
-        (Judgement("HIGH", HIGH), "HIGH|H|HI|↑|ABOVE|ABOVE RANGE|ABOVE NORMAL"),
+        (Judgement("NOT DETECTED", NORMAL), "NOT DETECTED|UNDETECTED|NONE DETECTED"),
+        (Judgement("NONREACTIVE", NORMAL), "NONREACTIVE|NON REACTIVE|NOT REACTIVE"),
+        (Judgement("LOW", LOW), "LOW|L|LO|↓|BELOW|BELOW RANGE|BELOW NORMAL|DECREASED|BELOW LLN"),
+        (Judgement("HIGH", HIGH), "HIGH|H|HI|↑|ABOVE|ABOVE RANGE|ABOVE NORMAL|INCREASED|ELEVATED|ABOVE ULN"),
         (
             Judgement("LOW LOW", LOW, True),
-            "LOW LOW|LL|CL|LP|LC|CRITICALLY LOW|LOW-LOW|L*|*L|L!|↓↓",
+            "LOW LOW|LOW LOW LOW|LL|LLL|CL|LP|LC|CRITICALLY LOW|LOWLOW|L*|*L|L!|↓↓|↓↓↓",
         ),
         (
             Judgement("HIGH HIGH", HIGH, True),
-            "HIGH HIGH|HH|CH|HP|HC|CRITICALLY HIGH|HIGH-HIGH|H*|*H|H!|↑↑",
+            "HIGH HIGH|HIGH HIGH HIGH|HH|HHH|CH|HP|HC|CRITICALLY HIGH|HIGHHIGH|H*|*H|H!|↑↑|↑↑↑",
         ),
         (Judgement("ABNORMAL", ABNORMAL), "ABNORMAL|A|ABN|OUT OF RANGE|OUTSIDE|OUTSIDE RANGE"),
         (
@@ -343,7 +384,8 @@ def judgement(indicator: str) -> Judgement:
     code = folded(indicator)
     if code in _NOT_KNOWN:
         return _NO_JUDGEMENT
-    return _JUDGEMENTS.get(code) or _of_several_words(code) or Judgement(code, "")
+    words = folded(re.sub(r"(?<=\w)[_-](?=\w)", " ", code))  # HIGH_HIGH, NON-REACTIVE
+    return _JUDGEMENTS.get(words) or _JUDGEMENTS.get(code) or _of_several_words(code) or Judgement(code, "")
 
 
 _BETWEEN_WORDS = re.compile(r"[\s/,;:()\[\]-]+")

@@ -6,9 +6,10 @@ Unknown parts are hyphens ("2003---15", "--12-15", "2003-12-15T-:15", "2003-12-1
 end of a day, and a fraction of a second follows a point or a comma. A partial date is never completed.
 Collection forms write UN, UNK, NK or XX for a part that nobody knows; it means the hyphen.
 
-Three other spellings say the same without a doubt and are read as if they were ISO 8601 (`iso`): a blank
-for the T, eight digits, and months by their English names ("17NOV2026:08:30", "UN-Nov-2026"). What needs
-to know where it was written (10/11/2026) is not read.
+Other spellings say the same without a doubt and are read as if they were ISO 8601 (`iso`): a blank for the T,
+a T without a time, eight digits, the year first with slashes or points ("2026/11/7"), months by their
+English names ("17NOV2026:08:30", "UN-Nov-2026", "Nov 17, 2026"), and a day above 12, which is no month
+("17/11/2026", "11/17/2026"). What needs to know where it was written (10/11/2026) is not read.
 """
 
 from __future__ import annotations
@@ -41,28 +42,58 @@ _NAMED_MONTH = re.compile(
     re.ASCII,
 )
 _UNKNOWN_MONTH = re.compile(rf"(?:{_UNKNOWN_PART})[-/. ]?(?:{_UNKNOWN_PART})[-/. ]?(\d{{4}})", re.ASCII)
-_EIGHT_DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(T.*)?", re.ASCII)
+_NAMED_MONTH_FIRST = re.compile(
+    rf"({'|'.join(_MONTHS)})[A-Z]*[. ]+(\d{{1,2}})(?:ST|ND|RD|TH)?,? +(\d{{4}})", re.ASCII
+)
+_EIGHT_DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(?:(\d{2})(\d{2})(\d{2})?|(.*)))?", re.ASCII)
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ]+(\d.*))?", re.ASCII)
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?:[T ]+(\d.*))?", re.ASCII)
 _BLANK_FOR_T = re.compile(r"(\d{4}-\d{2}-\d{2}) +(\d.*)", re.ASCII)
 
 
 @lru_cache(maxsize=65_536)
 def iso(text: str) -> str:
     """`text` as ISO 8601 where it is one of the other spellings, else as it is, without outer blanks."""
-    stripped = text.strip()
+    stripped = text.strip().removesuffix("T")
     if match := _BLANK_FOR_T.fullmatch(stripped):
         return f"{match[1]}T{match[2]}"
     if match := _EIGHT_DIGITS.fullmatch(stripped):
-        return f"{match[1]}-{match[2]}-{match[3]}{match[4] or ''}"
-    upper = stripped.upper()
+        clock = ":".join(part for part in match.groups()[3:6] if part) or match[7]
+        return _joined(match[1], match[2], match[3], clock)
+    if match := _YEAR_FIRST.fullmatch(stripped):
+        return _joined(match[1], match[3], match[4], match[5])
+    if match := _YEAR_LAST.fullmatch(stripped):
+        return _of_day_that_is_no_month(match) or stripped
+    return _of_named_month(stripped.upper()) or stripped
+
+
+def _joined(year: str, month: str, day: str, clock: str | None) -> str:
+    return f"{year}-{int(month):02}-{int(day):02}{'T' + clock if clock else ''}"
+
+
+def _of_day_that_is_no_month(match: re.Match[str]) -> str | None:
+    """Of "17/11/2026" and "11/17/2026" the one reading; None where there are two, or none."""
+    one, other = int(match[1]), int(match[3])
+    months = [part for part in (one, other) if part <= _MONTHS_OF_A_YEAR]
+    if len(months) != 1 and (not months or one != other):
+        return None
+    return _joined(match[4], str(min(one, other)), str(max(one, other)), match[5])
+
+
+_MONTHS_OF_A_YEAR = 12
+
+
+def _of_named_month(upper: str) -> str | None:
     if match := _NAMED_MONTH.fullmatch(upper):
         day, name, year, time = match.groups()
-        month = f"{year}-{_MONTHS.index(name) + 1:02}"
+        month = _MONTHS.index(name) + 1
         if not (day or "").isdigit():
-            return month
-        return f"{month}-{int(day):02}{'T' + time.replace(',', '.') if time else ''}"
-    if match := _UNKNOWN_MONTH.fullmatch(upper):
-        return match[1]
-    return stripped
+            return f"{year}-{month:02}"
+        return _joined(year, str(month), day, time.replace(",", ".") if time else None)
+    if match := _NAMED_MONTH_FIRST.fullmatch(upper):
+        return _joined(match[3], str(_MONTHS.index(match[1]) + 1), match[2], None)
+    match = _UNKNOWN_MONTH.fullmatch(upper)
+    return match[1] if match else None
 
 
 @dataclass(frozen=True)

@@ -203,10 +203,9 @@ def _judge(
         if quantity.is_empty:
             detail = f"{row['test_code']}: a range from 0 to 0 may stand for none; it is not used."
             reading.finding("empty_range", where + names, detail)
-    judgement = codes.judgement(str(row["indicator"]))
-    in_words, significant_in_words = codes.interpretation(str(row["text_result"]))
-    if not judgement.text and in_words:
-        judgement = codes.judgement(in_words)
+    judgement, significant_in_words = _judgement(row)
+    if (unread := grade_in_words(result)) and judgement.side in ("", codes.NORMAL):
+        judgement = codes.Judgement(judgement.text if not judgement.side and judgement.text else unread, "")
     is_significant = significant == codes.YES or (not significant and significant_in_words)
     judged = assess(judgement, original, standard, grade, is_significant, by_words)
     if judged.contradiction:
@@ -233,6 +232,29 @@ def _judge(
     row["grade"] = math.nan if grade is None else float(grade)
     row["clinically_significant"] = significant
     set_assessment(row, judged)
+
+
+def _judgement(row: Row) -> tuple[codes.Judgement, bool]:
+    """(The flag, or what a result in words is itself, whether one of them says clinically significant)."""
+    judgement = codes.judgement(str(row["indicator"]))
+    source = "text_result" if not judgement.text else "indicator"
+    in_words, significant = ("", False) if judgement.side else codes.interpretation(str(row[source]))
+    if not judgement.side and in_words:
+        judgement = codes.judgement(in_words)
+    if source == "indicator":
+        significant = significant or codes.interpretation(str(row["text_result"]))[1]
+    return judgement, significant
+
+
+def grade_in_words(data: Data) -> str:
+    """A toxicity grade that nobody can read, as collected: it is a flag of no code list. "" for none."""
+    given = data.get("grade")
+    if isinstance(given, bool) or not isinstance(given, (str, int, float)) or given != given:
+        return ""
+    said = codes.folded(given) if isinstance(given, str) else numbers.digits(float(given))
+    if codes.is_not_stated(said) or codes.judgement(said).side == codes.NORMAL:
+        return ""
+    return said if codes.read_grade(given) is None else ""
 
 
 def _tell_range_of_other_unit(

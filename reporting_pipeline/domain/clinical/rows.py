@@ -16,7 +16,7 @@ from reporting_pipeline.domain.clinical import codes, numbers
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, shown
-from reporting_pipeline.domain.clinical.results import results_of
+from reporting_pipeline.domain.clinical.results import grade_in_words, results_of
 from reporting_pipeline.domain.documents import Kind
 
 #: kind -> its table of measurements
@@ -152,6 +152,8 @@ def _severity(reading: Reading, data: Data) -> tuple[str, int | None]:
     if codes.is_not_stated(text):
         text = ""
     grade = reading.grade(data, "grade", least=1)
+    if grade is None and not text:
+        text = grade_in_words(data)  # what cannot be read is shown all the same
     level = codes.severity_level(text)
     if text and not level:
         detail = f"{shown(text)} is no severity that is known; it is shown as collected."
