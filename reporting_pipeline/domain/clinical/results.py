@@ -251,7 +251,7 @@ def grade_in_words(data: Data) -> str:
     given = data.get("grade")
     if isinstance(given, bool) or not isinstance(given, (str, int, float)) or given != given:
         return ""
-    said = codes.folded(given) if isinstance(given, str) else numbers.digits(float(given))
+    said = codes.folded(given if isinstance(given, str) else shown(given).strip("'"))
     if codes.is_not_stated(said) or codes.judgement(said).side == codes.NORMAL:
         return ""
     return said if codes.read_grade(given) is None else ""
