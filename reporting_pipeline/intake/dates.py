@@ -31,10 +31,8 @@ def last_possible_day(iso: str) -> date | None:
     known = parse_iso(written).parts or parse_iso(written.partition("T")[0]).parts
     if not known:
         return None
-    year, month, day = (*known, None, None)[:3]
-    if month is None:
-        return date(year, 12, 31)
-    return date(year, month, day or monthrange(year, month)[1])
+    year, month = known[0], known[1] if len(known) > 1 else 12
+    return date(year, month, known[2] if len(known) > 2 else monthrange(year, month)[1])
 
 
 def collected_at(iso: str, zone: ZoneInfo, otherwise: time = NOON) -> datetime | None:
