@@ -42,7 +42,15 @@ Jar = Annotated[Cookies, Depends(_cookies)]
 
 
 def _visitor(request: Request, parts: Parts, cookies: Jar) -> Visitor:
-    found = visitor_of(parts.database, cookies, request, parts.now)
+    return _signed_in(visitor_of(parts.database, cookies, request, parts.now), request)
+
+
+def _listener(request: Request, parts: Parts, cookies: Jar) -> Visitor:
+    found = visitor_of(parts.database, cookies, request, parts.now, by_themselves=False)
+    return _signed_in(found, request)
+
+
+def _signed_in(found: Visitor | None, request: Request) -> Visitor:
     if found is None:
         target = request.url.path if request.method == "GET" else "/console/"
         raise SignInNeeded(f"{target}?{request.url.query}" if request.url.query else target)
@@ -50,6 +58,8 @@ def _visitor(request: Request, parts: Parts, cookies: Jar) -> Visitor:
 
 
 Person = Annotated[Visitor, Depends(_visitor)]
+#: A person whose page asks by itself: that is no use of their session.
+Listener = Annotated[Visitor, Depends(_listener)]
 
 
 class Form:

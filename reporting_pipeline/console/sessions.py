@@ -74,12 +74,17 @@ class Cookies:
             return None
 
 
-def visitor_of(database: Database, cookies: Cookies, request: Request, now: datetime) -> Visitor | None:
-    """The signed-in person of a request; None when nobody is, or they were deactivated since."""
+def visitor_of(
+    database: Database, cookies: Cookies, request: Request, now: datetime, *, by_themselves: bool = True
+) -> Visitor | None:
+    """The signed-in person of a request; None when nobody is, or they were deactivated since.
+
+    What a page asks for and not the person (not `by_themselves`) keeps no session from ending.
+    """
     token = cookies.read(request)
     if token is None:
         return None
-    session = sessions.session_of(database, token, now)
+    session = sessions.session_of(database, token, now, used=by_themselves)
     if session is None:
         return None
     user = users.get_user(database, session.user)

@@ -197,6 +197,19 @@ def rendering_at(report: Mapping[str, Any], at: datetime) -> Mapping[str, Any] |
     return max(earlier, key=lambda one: one["rendered_at"], default=None)
 
 
+def shows_the_same(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether the same rights open two renderings: the same of the same trials, for the same audience."""
+
+    def shown(one: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [dict(each) for each in one.get("shown") or ()]
+
+    return (
+        all(was.get(name) == now.get(name) for name in ("subject", "audience"))
+        and set(was.get("dataset_versions") or ()) == set(now.get("dataset_versions") or ())
+        and shown(was) == shown(now)
+    )
+
+
 def went_out(report: StoredReport) -> StoredReport | None:
     """The newest rendering that is not held: what readers have, while another waits; None where none is.
 
@@ -207,9 +220,7 @@ def went_out(report: StoredReport) -> StoredReport | None:
     for one in reversed(report.superseded):
         if one.get("held") or not all(name in one for name in _OF_SUPERSEDED):
             continue
-        if any(one.get(name) != getattr(report, name) for name in ("subject", "audience")):
-            return None
-        if [dict(each) for each in one.get("shown") or ()] != [dict(each) for each in report.shown]:
+        if not shows_the_same(one, report.__dict__):
             return None
         known = {name: one[name] for name in _SHOWN_BY_SUPERSEDED if name in one and name != "shown"}
         return replace(

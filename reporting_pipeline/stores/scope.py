@@ -287,11 +287,31 @@ class Scoped:
     # --- reports
 
     def report(self, identifier: str) -> StoredReport | None:
-        """The stored report when the caller may have it, by role and by what it was made from; else None."""
-        if reach_of(self.caller, Action.READ, Kind.REPORT) is None:
+        """The stored report when the caller may have it, by role and by what it was made from; else None.
+
+        Whose roles reach no further than their own things has what was made for them, or sent to them.
+        """
+        reach = reach_of(self.caller, Action.READ, Kind.REPORT)
+        if reach is None:
             return None
         found = reports_by_id(self.database, [identifier]).get(identifier)
-        return found if found is not None and self.may_have(found) else None
+        if found is None or not self.may_have(found):
+            return None
+        return found if reach != "own" or self._is_theirs(found) else None
+
+    def _is_theirs(self, report: StoredReport) -> bool:
+        """Whether a report was made for the caller's subscription or job, or has gone out to them."""
+        of_it: Record = {"subscription": report.subscription, "period": report.period}
+        mine = {"organisation": self.caller.organisation, "owner": self.caller.id}
+        if self.database.subscriptions.find_one({"_id": report.subscription, **mine}, {"_id": 1}):
+            return True
+        if self.database.jobs.find_one({**of_it, **mine}, {"_id": 1}):
+            return True
+        had: Record = {
+            "user": self.caller.id,
+            "state": {"$in": [DeliveryState.SENT, DeliveryState.DELIVERED]},
+        }
+        return self.database.deliveries.find_one({**of_it, **had}, {"_id": 1}) is not None
 
     def holds(self, *, after: str | None, limit: int) -> list[Record]:
         """Holds of reports that are open to the caller, by the report's id, at most `limit`.

@@ -8,11 +8,12 @@ time since signing in (LONGEST).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=12)
@@ -58,8 +59,8 @@ def begin_session(
     return token
 
 
-def session_of(database: Database, token: str, now: datetime) -> ConsoleSession | None:
-    """The session of a token while it is good; its use is noted."""
+def session_of(database: Database, token: str, now: datetime, *, used: bool = True) -> ConsoleSession | None:
+    """The session of a token while it is good; that it is `used` is noted."""
     record = database.console_sessions.find_one({"_id": _hashed(token)})
     if record is None:
         return None
@@ -67,9 +68,15 @@ def session_of(database: Database, token: str, now: datetime) -> ConsoleSession 
     if now >= session.ends_at():
         database.console_sessions.delete_one({"_id": session.id})
         return None
-    if now - session.seen_at >= TOUCHED_EVERY:
+    if used and now - session.seen_at >= TOUCHED_EVERY:
         database.console_sessions.update_one({"_id": session.id}, {"$set": {"seen_at": now}})
     return session
+
+
+def open_among(database: Database, ids: Iterable[str], now: datetime) -> set[str]:
+    """Those of some sessions, by id, that have not ended."""
+    found = (_from_record(record) for record in find_any(database.console_sessions, "_id", sorted(set(ids))))
+    return {one.id for one in found if now < one.ends_at()}
 
 
 def end_session(database: Database, session_id: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -16,6 +18,10 @@ from reporting_pipeline.usecases import changes
 from reporting_pipeline.usecases.callers.following import MOST_WATCHED
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.api.world import EDITION, populate
+from reporting_pipeline_tests.console.test_live import MANY_PINGS, endless
+from reporting_pipeline_tests.waiting import wait_until
+
+__all__ = ["endless"]
 
 
 @pytest.fixture
@@ -118,6 +124,37 @@ def test_one_person_follows_so_much_and_no_more(
         second = subscriber.get(query)
         assert (second.status_code, second.headers["retry-after"]) == (429, "5")
         assert heard(api.as_("usr_default_analyst"), f"job={ids['job']}"), "another person's are apart"
+
+
+def test_a_burst_of_one_person_has_as_many_places_as_one_at_a_time(
+    subscriber: Api, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MOST_OF_ONE", 2)
+    path = f"/api/events?job={ids['job']}"
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: subscriber.get(path, stream=True), range(12)))
+    assert sorted(one.status_code for one in answers) == [200] * 2 + [429] * 10
+    for one in answers:
+        one.close()
+
+    def has_a_place_again() -> bool:
+        with subscriber.get(path, stream=True) as answer:
+            return bool(answer.status_code == 200)
+
+    wait_until("who left has given their place back", has_a_place_again)
+
+
+@pytest.mark.parametrize("changed", [{"active": False}, {"trials": []}, {"roles": []}, {"trials": ["T1"]}])
+def test_a_stream_in_which_nothing_moves_ends_with_the_rights_it_was_opened_by(
+    subscriber: Api, database: Database, ids: dict[str, str], endless: None, changed: dict[str, Any]
+) -> None:
+    with subscriber.get(f"/api/events?job={ids['job']}", stream=True) as answer:
+        events = events_of(answer)
+        next(events), next(events)
+        database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": changed})
+        told = list(islice(events, MANY_PINGS))
+    assert len(told) < MANY_PINGS, "it goes on"
+    assert not [one for one in told if "event" in one]
 
 
 def test_the_documents_example_is_a_stream() -> None:

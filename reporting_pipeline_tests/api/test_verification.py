@@ -109,6 +109,27 @@ def test_a_manifest_is_good_with_the_published_keys(nobody: Api, database: Datab
     assert set(read_key_set(published)) == {signing_keys(nobody.settings).current.name}
 
 
+def test_a_manifest_is_for_whom_the_report_was_made_or_sent_to_and_who_reads_the_organisations(
+    nobody: Api, database: Database
+) -> None:
+    (record,) = database.reports.find({"code": CODE})
+    path = f"/api/report-manifests/{record['_id']}"
+    person = database.users.find_one({"_id": "usr_default_subscriber"}) or {}
+    for name in ("reader", "stranger", "limited"):
+        database.users.insert_one({**person, "_id": f"usr_{name}", "email": f"{name}@default.example"})
+    database.users.update_one({"_id": "usr_limited"}, {"$set": {"roles": ["manager"], "trials": ["T2"]}})
+    database.deliveries.update_one({"state": "sent"}, {"$set": {"user": "usr_reader"}})
+    database.deliveries.update_one({"state": "failed"}, {"$set": {"user": "usr_stranger"}})
+
+    def open_to() -> list[str]:
+        people = ["default_subscriber", "reader", "stranger", "limited", "default_manager"]
+        return [one for one in people if nobody.as_(f"usr_{one}").get(path).status_code == 200]
+
+    assert open_to() == ["default_subscriber", "reader", "default_manager"]
+    database.users.update_many({"roles": ["subscriber"]}, {"$set": {"trials": ["T2"]}})
+    assert open_to() == ["default_manager"], "of what is open today"
+
+
 def test_codes_are_typed_as_they_are_printed_and_follow_from_secret_report_and_inputs(nobody: Api) -> None:
     code = verification_code(nobody.settings, "rep_1", "v1")
     assert written_code(f" {code.upper()} ") == code

@@ -6,6 +6,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.settings import Settings, load_settings
 from reporting_pipeline.stores import audit, releases, reports, subscriptions, users
@@ -103,6 +105,52 @@ def test_of_several_who_release_one_does_and_one_mail_goes(
     assert database.deliveries.count_documents({"job": job["_id"]}) == 1
     report = database.reports.find_one({"_id": job["report"]}) or {}
     assert report["released"]["name"] == decision["name"]
+
+
+def test_what_a_killed_process_left_of_a_release_is_done_by_whoever_decides_next(
+    database: Database, objects: ObjectStore, organisations: None
+) -> None:
+    populate(database, objects)
+    job: Any = database.jobs.find_one({"subscription": "sub_held"})
+    report = reports.reports_by_id(database, [job["report"]])[job["report"]]
+    ada, bob = (
+        User(id=f"usr_{name}", organisation="default", roles=frozenset({"manager"}), name=name)
+        for name in ("Ada", "Bob")
+    )
+    releases.decide(
+        database,
+        report.id,
+        report.sha256,
+        "released",
+        organisation="default",
+        job=job["_id"],
+        by=ada.id,
+        name=ada.name,
+        meaning="approval",
+        reason="Looked at it",
+        reasons=(),
+        authenticated_at=NOW,
+        now=NOW,
+    )
+    for at, state in ((NOW, "held"), (NOW + releases.LEASE, "delivering")):
+        with pytest.raises(releases.DecidedAlready):
+            releasing.refuse(database, job, report, bob, at, "I disagree", at)
+        assert (database.jobs.find_one({"_id": job["_id"]}) or {})["state"] == state
+    (row,) = audit.events_of(database, "default", subject=report.id, action=audit.Action.RELEASE_GIVEN)
+    assert row["actor"] == ada.id
+
+
+def test_a_signature_lets_no_other_file_go_that_was_made_meanwhile(
+    database: Database, objects: ObjectStore, organisations: None
+) -> None:
+    populate(database, objects)
+    job: Any = database.jobs.find_one({"subscription": "sub_held"})
+    report = reports.reports_by_id(database, [job["report"]])[job["report"]]
+    database.reports.update_one({"_id": report.id}, {"$set": {"sha256": "f" * 64}})
+    person = User(id="usr_boss", organisation="default", roles=frozenset({"manager"}), name="Boss")
+    with pytest.raises(releasing.NotReleasable, match="made again"):
+        releasing.release(database, job, report, person, NOW, "approval", "Looked at it", NOW)
+    assert (database.jobs.find_one({"_id": job["_id"]}) or {})["state"] == "held"
 
 
 # --- a changed address

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from itertools import count
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from itertools import count, islice
+from typing import Any
 
 import pytest
 
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.usecases.changes import ChangeFeed, Watched, mark_of
-from reporting_pipeline_tests.api.world import populate
+from reporting_pipeline_tests.api.world import NOW, populate
 from reporting_pipeline_tests.console.conftest import Browser, House
 
+PERSON = "usr_default_subscriber"
+#: A stream that goes on says so every 15 s: so many times until a test gives up.
+MANY_PINGS = 20
 ONE, OTHER = Watched("job", "job_1", "default"), Watched("job", "job_2", "default")
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams do not end by their time."""
+    follow = ChangeFeed.follow
+
+    def follow_for_ever(
+        feed: ChangeFeed, watched: frozenset[Watched], _lasting: float = 0, *standing: Any
+    ) -> AsyncIterator[Mapping[Watched, str]]:
+        return follow(feed, watched, 1e9, *standing)
+
+    monkeypatch.setattr(ChangeFeed, "follow", follow_for_ever)
 
 
 async def marks_of(feed: ChangeFeed, watched: Watched, wanted: int) -> list[str]:
@@ -47,6 +65,20 @@ def test_all_pages_of_a_process_share_one_look_and_hear_what_moved() -> None:
     assert len(still) == 1
     assert len(looks) < 20, "each page looked by itself"
     assert frozenset({ONE, OTHER}) in looks
+
+
+def test_who_may_hear_no_more_hears_the_end_also_where_nothing_moves() -> None:
+    person, ticks = Watched("person", "usr_1", "default"), count()
+
+    def look(watched: frozenset[Watched]) -> Mapping[Watched, str]:
+        rights = "some" if next(ticks) < 3 else "none"
+        return {one: rights if one == person else "still" for one in watched}
+
+    async def follow() -> list[Mapping[Watched, str]]:
+        stream = ChangeFeed(look, every=0.001).follow(frozenset({ONE}), 1e9, {person: "some"})
+        return [marks async for marks in stream]
+
+    assert asyncio.run(follow()) == [{ONE: "still"}]
 
 
 def test_a_database_that_is_away_for_a_moment_ends_no_page() -> None:
@@ -105,6 +137,68 @@ def test_nobody_hears_of_a_job_that_they_may_not_see(
     assert browser.get("/console/changes?job=job_none").status_code == 404
     assert browser.get("/console/changes").status_code == 404
     assert house.stranger().get(f"/console/changes?job={ids['job']}").status_code == 303
+
+
+def session_ends(database: Database) -> None:
+    database.console_sessions.delete_many({})
+
+
+def is_deactivated(database: Database) -> None:
+    database.users.update_one({"_id": PERSON}, {"$set": {"active": False}})
+
+
+def loses_their_trials(database: Database) -> None:
+    database.users.update_one({"_id": PERSON}, {"$set": {"trials": []}})
+
+
+def loses_their_role(database: Database) -> None:
+    database.users.update_one({"_id": PERSON}, {"$set": {"roles": []}})
+
+
+def is_erased(database: Database) -> None:
+    database.users.update_one({"_id": PERSON}, {"$set": {"erased_at": NOW, "roles": [], "active": False}})
+
+
+def loses_the_job(database: Database) -> None:
+    moved = {"owner": "usr_default_manager", "state": "delivering"}
+    database.jobs.update_many({}, {"$set": moved})
+
+
+@pytest.mark.parametrize(
+    "withdrawal",
+    [session_ends, is_deactivated, loses_their_trials, loses_their_role, is_erased, loses_the_job],
+)
+def test_a_stream_ends_with_what_it_was_opened_by(
+    house: House,
+    database: Database,
+    objects: ObjectStore,
+    endless: None,
+    withdrawal: Callable[[Database], None],
+) -> None:
+    ids = populate(database, objects)
+    with house.signed_in(PERSON).get(f"/console/changes?job={ids['job']}", stream=True) as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        assert next(line for line in lines if line.startswith(b"data:"))
+        withdrawal(database)
+        told = list(islice(lines, MANY_PINGS))
+    assert len(told) < MANY_PINGS, "it goes on"
+    assert not [line for line in told if line.startswith(b"data:")]
+
+
+def test_a_page_that_is_left_open_keeps_no_session(
+    house: House, database: Database, objects: ObjectStore
+) -> None:
+    ids = populate(database, objects)
+    browser = house.signed_in(PERSON)
+    before = NOW - timedelta(minutes=10)
+    database.console_sessions.update_many({}, {"$set": {"seen_at": before}})
+    with browser.get(f"/console/changes?job={ids['job']}", stream=True) as answer:
+        assert answer.status_code == 200
+        (session,) = database.console_sessions.find()
+        assert session["seen_at"] == before
+    browser.get("/console/")
+    (session,) = database.console_sessions.find()
+    assert session["seen_at"] == NOW
 
 
 def test_what_moves_names_where_it_is_heard_of(person: Callable[[str], Browser], database: Database) -> None:

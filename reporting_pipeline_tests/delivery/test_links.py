@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import uvicorn
@@ -248,8 +249,8 @@ def test_a_link_to_a_report_that_was_made_again_says_what_took_its_place_and_ope
     assert report is not None
     objects.put("reports/newer.pdf", b"newer", "application/pdf")
     kept = ("sha256", "key", "rendered_at", "shown", "subject", "audience")
-    whole = {"data_as_of": NOW, "dataset_versions": {}}
-    was = {**whole, **{name: report[name] for name in (*kept, *whole) if name in report}}
+    whole = {"data_as_of": NOW, "dataset_versions": {"T1": "first"}}
+    was = {**whole, **{name: report[name] for name in kept if name in report}}
     newer = {"sha256": "b" * 64, "key": "reports/newer.pdf", "rendered_at": NOW, "superseded": [was]}
     drawn_again = {**newer, "dataset_versions": was["dataset_versions"]}
     database["reports"].update_one({"_id": report["_id"]}, {"$set": drawn_again})
@@ -269,14 +270,21 @@ def test_a_link_to_a_report_that_was_made_again_says_what_took_its_place_and_ope
             assert answer.read() == body
 
 
+@pytest.mark.parametrize(
+    "showed_more",
+    [
+        {"shown": [{"trial": "SECRET", "sites": None}]},
+        # Of one that names no sites, every trial was shown whole.
+        {"shown": [], "subject": "", "audience": "", "dataset_versions": {"T1": "1", "SECRET": "1"}},
+    ],
+)
 def test_a_file_that_showed_more_than_its_reader_may_see_now_is_not_given_out(
-    database: Database, objects: ObjectStore, settings: Settings
+    database: Database, objects: ObjectStore, settings: Settings, showed_more: dict[str, Any]
 ) -> None:
     delivery = delivered(database, objects)
     token = token_of(settings, delivery)
     database["deliveries"].update_one({"_id": delivery["_id"]}, {"$set": {"sent_at": NOW}})
-    more = [{"trial": "SECRET", "sites": None}]
-    was = {"sha256": "c" * 64, "key": "reports/more.pdf", "rendered_at": NOW, "shown": more}
+    was = {"sha256": "c" * 64, "key": "reports/more.pdf", "rendered_at": NOW, **showed_more}
     later = {"rendered_at": NOW + timedelta(hours=1), "superseded": [was]}
     database["reports"].update_one({"_id": delivery["report"]}, {"$set": later})
     at = NOW + timedelta(hours=2)

@@ -23,7 +23,7 @@ from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.executions import histories
 from reporting_pipeline.usecases.callers.following import MOST_WATCHED, admitted, under_way_for, watched_by
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem
-from reporting_pipeline.usecases.changes import LONGEST_SECONDS, ChangeFeed, Watched, mark_of
+from reporting_pipeline.usecases.changes import LONGEST_SECONDS, ChangeFeed, Watched, mark_of, rights_of
 
 _log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", tags=["editions"])
@@ -65,8 +65,9 @@ def _watched(
     return watched_by(deployment, caller, job, edition)
 
 
-async def _feed(caller: Caller, deployment: Deployment) -> ChangeFeed:
-    return admitted(deployment.changes, caller)
+async def _feed(caller: Caller, deployment: Deployment) -> AsyncIterator[ChangeFeed]:
+    with admitted(deployment.changes, caller) as feed:
+        yield feed
 
 
 @router.get(
@@ -94,11 +95,12 @@ async def follow_events(
     """How jobs and editions get on, as server-sent events: each one as it stands, and again when it moved.
 
     Without `job` and `edition`: the newest job of each of one's own subscriptions, and the open editions. The
-    stream ends after `lasting` seconds and clients come anew; rights are asked then and before each event.
+    stream ends after `lasting` seconds and clients come anew; rights are asked then and before each event. It
+    ends within seconds when the caller's rights change, or they are deactivated.
     """
     yield ServerSentEvent(comment="listening", retry=RETRY_MILLISECONDS)
     told: Mapping[Watched, str] = {}
-    async for marks in feed.follow(watched, caller.id, lasting):
+    async for marks in feed.follow(watched, lasting, rights_of(caller)):
         whole = mark_of(marks)
         moved = [one for one in sorted(marks) if told.get(one) != marks[one]]
         if not told and whole == last_event_id:

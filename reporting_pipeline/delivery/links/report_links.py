@@ -17,7 +17,7 @@ from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.delivery_reads import get_delivery
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.reports import rendering_at
+from reporting_pipeline.stores.reports import rendering_at, shows_the_same
 
 PRESIGNED_SECONDS = 60
 
@@ -98,9 +98,7 @@ def _brought(delivery: DeliveryRecord, report: Record) -> Record:
     was = rendering_at(report, sent_at) if isinstance(sent_at, datetime) else None
     if was is None or was is report:
         return report
-    if any(was.get(name) != report.get(name) for name in ("shown", "subject", "audience")):
-        return report
-    return dict(was)
+    return dict(was) if shows_the_same(was, report) else report
 
 
 def _behind(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from reporting_pipeline.domain.access import Action, Kind, User, reach_of
 from reporting_pipeline.domain.jobs import EditionState
-from reporting_pipeline.stores import editions, jobs
+from reporting_pipeline.stores import editions, jobs, users
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
 from reporting_pipeline.usecases.changes import ChangeFeed, Watched
@@ -37,6 +38,19 @@ def watched_by(
     )
 
 
+def still_open(deployment: Context, caller_id: str, watched: frozenset[Watched]) -> bool:
+    """Whether somebody may look at all of what they follow, by the rights of this moment."""
+    caller = users.get_user(deployment.database, caller_id)
+    if caller is None or not caller.active:
+        return False
+    chosen = {kind: [one.id for one in watched if one.kind == kind] for kind in ("job", "edition")}
+    try:
+        watched_by(deployment, caller, chosen["job"], chosen["edition"])
+    except Problem:
+        return False
+    return True
+
+
 def under_way_for(deployment: Context, caller: User) -> frozenset[Watched]:
     """What concerns somebody who names nothing: the newest job of each own subscription, and open editions.
 
@@ -54,8 +68,12 @@ def under_way_for(deployment: Context, caller: User) -> frozenset[Watched]:
     )
 
 
-def admitted(feed: ChangeFeed, caller: User) -> ChangeFeed:
-    """The feed. Problem (429, 503) where the caller, or everybody together, follows as much as may be."""
+@contextmanager
+def admitted(feed: ChangeFeed, caller: User) -> Iterator[ChangeFeed]:
+    """The feed, with a place on it while the block lasts.
+
+    Problem (429, 503) where the caller, or everybody together, follows as much as may be.
+    """
     if feed.full:
         raise Problem("unavailable", "Too many follow on this process.", headers={"Retry-After": "5"})
     if feed.has_enough(caller.id):
@@ -64,4 +82,5 @@ def admitted(feed: ChangeFeed, caller: User) -> ChangeFeed:
             "You follow as much at once as one may; end a stream first.",
             headers={"Retry-After": "5"},
         )
-    return feed
+    with feed.place(caller.id):
+        yield feed
