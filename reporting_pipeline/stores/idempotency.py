@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from bson import Binary
+from bson import Binary, ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.stores.mongo import Database, Record
@@ -40,10 +40,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run a request. `token` fences: a claim that was taken over cannot write any more."""
+    """The right to run a request. `token` fences: a claim that was taken over cannot write any more.
 
-    principal: str
-    key: str
+    The record is found by its id: by principal and token, some servers read all records of the principal.
+    """
+
+    record: ObjectId
     token: str
 
 
@@ -53,7 +55,9 @@ def claim(database: Database, principal: str, key: str, fingerprint: str, now: d
     `fingerprint` is a hash of method, path and body. Raises KeyReused, InProgress.
     """
     token = uuid4().hex
+    record_id = ObjectId()
     record: Record = {
+        "_id": record_id,
         "principal": principal,
         "key": key,
         "fingerprint": fingerprint,
@@ -66,7 +70,7 @@ def claim(database: Database, principal: str, key: str, fingerprint: str, now: d
         database.idempotency.insert_one(record)
     except DuplicateKeyError:
         return _second(database, principal, key, fingerprint, token, now)
-    return Claim(principal, key, token)
+    return Claim(record_id, token)
 
 
 def keep_answer(database: Database, claim: Claim, answer: Answer) -> bool:
@@ -113,9 +117,9 @@ def _second(
         {"$set": {"token": token, "lease_until": now + LEASE}},
     )
     if taken.modified_count:
-        return Claim(principal, key, token)
+        return Claim(record["_id"], token)
     raise InProgress(key)
 
 
 def _mine(claim: Claim) -> Record:
-    return {"principal": claim.principal, "key": claim.key, "token": claim.token}
+    return {"_id": claim.record, "token": claim.token}

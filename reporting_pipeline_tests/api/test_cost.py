@@ -104,6 +104,21 @@ def test_a_creation_takes_fourteen_commands(api: Api, commands: CommandsSeen) ->
     ]
 
 
+def test_the_answer_of_a_key_is_kept_by_the_records_id(api: Api, commands: CommandsSeen) -> None:
+    subscriber = api.as_("usr_default_subscriber")
+    commands.seen.clear()
+
+    answer = subscriber.post("/api/subscriptions", json=weekly(), headers={"Idempotency-Key": "one"})
+
+    assert answer.status_code == 201
+    kept = [
+        command["updates"][0]["q"]
+        for name, command in commands.seen
+        if (name, command[name]) == ("update", "idempotency")
+    ]
+    assert [set(query) for query in kept] == [{"_id", "token"}]
+
+
 def test_a_page_is_found_by_ranges_that_hold_little_more_than_it(
     api: Api, commands: CommandsSeen, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

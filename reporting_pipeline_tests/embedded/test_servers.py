@@ -27,6 +27,7 @@ from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings, load_settings
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.objects import ObjectStore, open_object_store
+from reporting_pipeline_tests.stores.commands import CommandsSeen
 from reporting_pipeline_tests.waiting import PATIENCE
 
 START = """
@@ -159,6 +160,19 @@ def test_acknowledged_writes_survive_kill_9_of_both_servers(local: Settings) -> 
     store = object_store(local, after)
     for number in acknowledged:
         assert store.get(f"files/{number}") == b"%d" % number * 1000
+
+
+def test_writes_carry_no_number_that_the_server_would_remember_for_half_an_hour(
+    endpoints: Endpoints,
+) -> None:
+    commands = CommandsSeen()
+    with MongoClient[Record](endpoints.mongodb_uri, event_listeners=[commands]) as client:
+        written = client.get_database("written")
+        written.rows.insert_one({"_id": 1})
+        written.rows.update_one({"_id": 1}, {"$set": {"seen": True}})
+        client.drop_database("written")
+
+    assert [name for name, command in commands.seen if "txnNumber" in command] == []
 
 
 def test_a_foreign_process_that_got_the_recorded_pid_is_neither_taken_for_ours_nor_killed(
