@@ -342,10 +342,12 @@ class ReportBatch:
         plan_follow_ups(self._database, omissions, self._follows_up, now)
         files = {(one.subscription, one.period): one.sha256 for one in reports}
         skip_unchanged(self._database, files, self._alike, now)
-        held = {(one.subscription, one.period): one.held for one in reports if one.held}
-        mark_rendered(self._database, omissions, now, omissions, held)
+        awaiting = {
+            (one.subscription, one.period): one.awaiting_release for one in reports if one.awaiting_release
+        }
+        mark_rendered(self._database, omissions, now, omissions, awaiting)
         for one in reports:
-            if one.held == [REFUSED]:
+            if one.awaiting_release == [REFUSED]:
                 refuse(self._database, one.subscription, one.period, one.id, REFUSED["said"], now)
         failed = [result for result in results if result.state == FAILED]
         mark_failed(
@@ -384,11 +386,17 @@ class ReportBatch:
         return replace(report, proof=proof_record(envelope))
 
     def _looked_at(self, reports: Sequence[StoredReport]) -> list[StoredReport]:
-        """With what of each is out of the usual, and why it is held, but for what was released already."""
+        """With what of each is out of the usual, and why it awaits a release that was not given already."""
         looked = [self._judged(one) for one in reports]
         decided = decided_among(self._database, [(one.id, one.sha256) for one in looked])
         kept: dict[str | None, Sequence[Record]] = {"released": (), "refused": [REFUSED]}
-        return [replace(one, held=kept.get(decided.get((one.id, one.sha256)), one.held)) for one in looked]
+        return [
+            replace(
+                one,
+                awaiting_release=kept.get(decided.get((one.id, one.sha256)), one.awaiting_release),
+            )
+            for one in looked
+        ]
 
     def _judged(self, report: StoredReport) -> StoredReport:
         order = self._orders.get(report.subscription)
@@ -401,10 +409,10 @@ class ReportBatch:
             for one in self._trials.datasets[report.period, trial].detail.get("unusual", ())
         ]
         unusual = concerning(found, restates=bool(report.restates), omissions=report.omissions)
-        held = [ASKED] if organisation.release is Release.BY_PERSON else []
+        awaiting = [ASKED] if organisation.release is Release.BY_PERSON else []
         if policy is GatePolicy.HOLD:
-            held += unusual
-        return replace(report, held=held, unusual=[] if policy is GatePolicy.OFF else unusual)
+            awaiting += unusual
+        return replace(report, awaiting_release=awaiting, unusual=[] if policy is GatePolicy.OFF else unusual)
 
     def _worded(self, subscription: str) -> Record:
         """What else the bytes of its report follow from."""

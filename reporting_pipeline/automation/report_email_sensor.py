@@ -31,7 +31,7 @@ from reporting_pipeline.assets.scope import NOTIFY, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.automation.control import UNDER_WAY, end_dead_runs
 from reporting_pipeline.automation.jobs import delivery_job_name
 from reporting_pipeline.automation.tags import STAGE, stage_tags
-from reporting_pipeline.domain.content_gate import FORGOTTEN, HELD_AT_MOST
+from reporting_pipeline.domain.content_gate import AWAITED_AT_MOST, FORGOTTEN
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.partitions import SubscriptionPartition
@@ -160,7 +160,7 @@ def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionParti
 
 def _sweep(database: Database, now: datetime) -> None:
     """Plan the deliveries of jobs that got their report a while ago and were never seen here."""
-    end_forgotten(database, now - HELD_AT_MOST, FORGOTTEN, now)
+    end_forgotten(database, now - AWAITED_AT_MOST, FORGOTTEN, now)
     jobs = jobs_without_deliveries(database, now - MISSED_AFTER, MISSED_PER_SWEEP)
     plan_for_jobs(database, jobs, now)
     # Those of a halted channel, too: else the same thousand would hide the next.

@@ -25,7 +25,9 @@ JOB_STATES = {
     "pending": Said("Waiting", "wait", "It is planned; its data is still to be collected."),
     "processing": Said("Being made", "wait", "The report is being made now."),
     "rendered": Said("Ready, not due yet", "wait", "The report stands and is sent when it is due."),
-    "held": Said("Held", "odd", "The report stands and is sent when somebody has looked and released it."),
+    "awaiting_release": Said(
+        "Awaits release", "odd", "The report stands and is sent when somebody has looked and released it."
+    ),
     "delivering": Said("Being sent", "wait", "The report stands and is on its way."),
     "completed": Said("Sent", "good", "It was made and handed over to everybody it was meant for."),
     "failed": Said("Failed", "bad", "It could not be made or sent; somebody has to look."),

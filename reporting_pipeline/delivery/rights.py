@@ -72,9 +72,9 @@ class DeliveryContext:
         if self.report_of(delivery) not in self.reports:
             return SendResult(Outcome.RETRY, error="no report stands for it")
         report = self.reports[self.report_of(delivery)]
-        if report.get("held") and report.get("revoked"):
+        if report.get("awaiting_release") and report.get("revoked"):
             return SendResult(Outcome.PERMANENT, error="the release of its report was refused")
-        if report.get("held"):  # a person may take days: no attempt of its own
+        if report.get("awaiting_release"):  # a person may take days: no attempt of its own
             return SendResult(
                 Outcome.THROTTLED, error="a newer rendering of its report waits for its release"
             )

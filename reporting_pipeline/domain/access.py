@@ -53,7 +53,7 @@ class Action(StrEnum):
     RUN = "run"  # of a subscription: now; of an edition: send its mails
     SET_STATE = "set the state of"  # by an outside worker
     REQUEUE = "requeue"
-    RELEASE = "release"  # a report that is held, before it is sent
+    RELEASE = "release"  # a report that awaits it, before it is sent
     EXPORT = "export"
     ERASE = "erase"
 

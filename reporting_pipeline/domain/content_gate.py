@@ -13,9 +13,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-#: Nobody waits for ever: after so long a held report is refused by itself.
-HELD_AT_MOST = timedelta(days=14)
-FORGOTTEN = f"nobody released it within {HELD_AT_MOST.days} days"
+#: Nobody waits for ever: after so long a report that awaits its release is refused by itself.
+AWAITED_AT_MOST = timedelta(days=14)
+FORGOTTEN = f"nobody released it within {AWAITED_AT_MOST.days} days"
 #: So many periods before are looked at, and so many must be there before a jump can be told.
 PERIODS_BEFORE = 12
 LEAST_BEFORE = 4
@@ -44,9 +44,9 @@ class Release(StrEnum):
 
 
 DEFAULT_RELEASE = Release.AUTOMATIC
-#: Why a report is held where each is released by a person.
+#: Why a report awaits its release where each is released by a person.
 ASKED = {"concern": "release_by_person", "trial": "", "said": "the organisation releases each report"}
-#: Why a file stays held that somebody refused, whatever the policy says when it comes out the same again.
+#: Why a file that somebody refused goes out no sooner when it comes out the same again, whatever the policy.
 REFUSED = {"concern": "refused", "trial": "", "said": "somebody refused to release this very file"}
 _STRICTNESS = (Policy.OFF, Policy.NOTICE, Policy.HOLD)
 

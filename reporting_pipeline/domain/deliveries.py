@@ -80,7 +80,8 @@ class DeliveryRecord(TypedDict):
     written: NotRequired[int]  # the last attempt whose outcome was written
     link_revoked_at: NotRequired[datetime | None]  # since then its link opens nothing
     moved_from: NotRequired[list[str]]  # addresses its user had before, where it was to go first
-    held_for: NotRequired[str | None]  # the restore that holds it until a person lets it go
+    #: The restore after which a person must let it go, for it may have been sent before.
+    awaiting_release_after: NotRequired[str | None]
     suppressed_for: NotRequired[str | None]  # "rights" where somebody's rights stood against it
 
 

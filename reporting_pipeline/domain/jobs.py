@@ -14,7 +14,7 @@ class JobState(StrEnum):
     PENDING = "pending"
     PROCESSING = "processing"
     RENDERED = "rendered"
-    HELD = "held"  # its report stands and waits until a person releases it
+    AWAITING_RELEASE = "awaiting_release"  # its report stands and waits until a person releases it
     DELIVERING = "delivering"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -46,7 +46,7 @@ class OmittedPart(TypedDict):
     reason: str
 
 
-class HeldFor(TypedDict):
+class AwaitingRelease(TypedDict):
     """Why a report waits for a person, as `content_gate` says it, and since when."""
 
     reasons: list[dict[str, str]]  # {concern, trial, said}
@@ -95,7 +95,8 @@ class JobRecord(TypedDict):
     failed_in: NotRequired[str | None]  # "rendering" | "delivery"
     permanent: NotRequired[bool]  # another try cannot help
     skipped_for: NotRequired[str]  # ended, paused, schedule, rights, erased, cancelled, unchanged, refused
-    held: NotRequired[HeldFor | None]  # while a person must release its report, also while a pause skips it
+    #: While a person must release its report, also while a pause skips it.
+    awaiting_release: NotRequired[AwaitingRelease | None]
     requested_by: NotRequired[str]  # the user who asked for it now; absent where nobody did
     asked_at: NotRequired[datetime]  # a snapshot of documents older than this does not serve it
     requeued_at: NotRequired[datetime]
@@ -105,7 +106,7 @@ class JobRecord(TypedDict):
     restatement: NotRequired[str]  # "tell" or "send", as the organisation's policy was
     omissions: NotRequired[list[OmittedPart]]  # what its report leaves out
     has_omissions: NotRequired[bool]  # their data was not mended yet
-    looked_at: NotRequired[datetime]  # when it was held against a later report of its period
+    looked_at: NotRequired[datetime]  # when it was compared with a later report of its period
     deliveries_planned: NotRequired[bool]  # nobody needs to look whether its deliveries are planned
     trials: NotRequired[list[str]]  # what limits the report; what is absent does not
     sites: NotRequired[list[str]]

@@ -105,7 +105,7 @@ def _fit_owner(database: Database, changed: Subscription) -> None:
     query = {
         "organisation": changed.organisation,
         "subscription": changed.id,
-        "state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value, JobState.HELD.value]},
+        "state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value, JobState.AWAITING_RELEASE.value]},
     }
     waiting = [job["_id"] for job in job_records(database).find(query, {"_id": 1})]
     mine = {"$set": {"owner": changed.owner}}
@@ -429,7 +429,7 @@ def _fit(database: Database, job: JobRecord, due_at: datetime | None, now: datet
             return 0
         change = as_skipped(OLD_SCHEDULE, now, "schedule")
     elif was_skipped or job["due_at"] != due_at:
-        made = JobState.HELD if job.get("held") else JobState.RENDERED
+        made = JobState.AWAITING_RELEASE if job.get("awaiting_release") else JobState.RENDERED
         state = made if job.get("rendered_at") else JobState.PENDING
         change = {"state": state.value, "error": None, "completed_at": None, "due_at": due_at}
         _move_deliveries(database, job, due_at)

@@ -33,7 +33,7 @@ OPEN_JOBS = (
     JobState.PENDING,
     JobState.PROCESSING,
     JobState.RENDERED,
-    JobState.HELD,
+    JobState.AWAITING_RELEASE,
     JobState.DELIVERING,
     JobState.FAILED,
 )

@@ -113,8 +113,8 @@ def _with_short_urls(record: Record) -> Record:
 def _without_whole_trials(record: Record) -> Record:
     """A job or report without what was out of the usual in its trials: figures of all subjects and sites."""
     told = {name: value for name, value in record.items() if name != "unusual"}
-    if isinstance(held := told.get("held"), dict):
-        told["held"] = {**held, "reasons": []}
+    if isinstance(awaiting := told.get("awaiting_release"), dict):
+        told["awaiting_release"] = {**awaiting, "reasons": []}
     return told
 
 
@@ -125,7 +125,7 @@ def _readable(reports: Sequence[Record], readers: Sequence[User]) -> tuple[list[
         extent = Extent.of_report(report)
         decisions = [may_have(reader, report["organisation"], extent) for reader in readers]
         refused = next((each for each in decisions if not each), None)
-        if report.get("held"):
+        if report.get("awaiting_release"):
             names = {name: report.get(name) for name in ("_id", "subscription", "cadence", "period")}
             withheld.append({**names, "reason": "it waits until somebody releases it"})
         elif refused is None:

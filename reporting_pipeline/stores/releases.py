@@ -7,7 +7,7 @@ which sign-in. The file that was released is the file that is sent; another rend
     decision    released | refused
     meaning     what the signature means, of MEANINGS; of a refusal "refusal"
     by, name    the user's id, and the name as it was then
-    reasons     why it had been held, as `domain.content_gate` says them
+    reasons     why it had awaited its release, as `domain.content_gate` says them
     lease_until until all that follows from it is done: whoever does that has it for itself so long. Who ends
                 in it leaves the rest to whoever decides of it then
 """

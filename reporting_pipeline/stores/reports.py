@@ -63,8 +63,8 @@ class StoredReport:
     #: The signed manifest: {payload, key, signature}; the last is base64.
     proof: Mapping[str, str] | None = None
     #: Why a person must release it before anybody gets it: {concern, trial, said} each; () when nobody must.
-    held: Sequence[Mapping[str, str]] = ()
-    #: What is out of the usual, for a person, where its policy is to tell it: as `held`.
+    awaiting_release: Sequence[Mapping[str, str]] = ()
+    #: What is out of the usual, for a person, where its policy is to tell it: as `awaiting_release`.
     unusual: Sequence[Mapping[str, str]] = ()
     released: Mapping[str, Any] | None = None  # {name, meaning, at}: who signed for it before it was sent
     revoked: Mapping[str, Any] | None = None  # {by, at, reason} of one that must not be relied on
@@ -84,7 +84,7 @@ class StoredReport:
 MOST_SUPERSEDED = 20
 _OF_SUPERSEDED = ("sha256", "key", "rendered_at", "data_as_of", "dataset_versions")
 #: What it showed and to whom, and its proof: kept where it was known.
-_SHOWN_BY_SUPERSEDED = ("shown", "subject", "audience", "code", "proof", "revoked", "held")
+_SHOWN_BY_SUPERSEDED = ("shown", "subject", "audience", "code", "proof", "revoked", "awaiting_release")
 
 #: The folder of what tells who gets which treatment; a bucket policy can close `reports/*/unblinded/*`.
 UNBLINDED = "unblinded/"
@@ -130,7 +130,7 @@ def save_reports(database: Database, reports: Iterable[StoredReport]) -> None:
         record["restates"] = dict(report.restates) if report.restates else None
         record["inputs"] = [dict(one) for one in report.inputs]
         record["worded"] = dict(report.worded)
-        record["held"] = [dict(one) for one in report.held]
+        record["awaiting_release"] = [dict(one) for one in report.awaiting_release]
         record["unusual"] = [dict(one) for one in report.unusual]
         record["proof"] = dict(report.proof) if report.proof else None
         before = standing.get(report.id)
@@ -211,20 +211,23 @@ def shows_the_same(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 def went_out(report: StoredReport) -> StoredReport | None:
-    """The newest rendering that is not held: what readers have, while another waits; None where none is.
+    """The newest rendering that awaits no release: what readers have while another waits, or None.
 
     None as well where it showed other than the report does now: rights have changed since.
     """
-    if not report.held:
+    if not report.awaiting_release:
         return report
     for one in reversed(report.superseded):
-        if one.get("held") or not all(name in one for name in _OF_SUPERSEDED):
+        if one.get("awaiting_release") or not all(name in one for name in _OF_SUPERSEDED):
             continue
         if not shows_the_same(one, report.__dict__):
             return None
         known = {name: one[name] for name in _SHOWN_BY_SUPERSEDED if name in one and name != "shown"}
         return replace(
-            report, **{name: one[name] for name in _OF_SUPERSEDED} | known | {"held": (), "restates": None}
+            report,
+            **{name: one[name] for name in _OF_SUPERSEDED}
+            | known
+            | {"awaiting_release": (), "restates": None},
         )
     return None
 
@@ -250,17 +253,17 @@ def basis_of(standing: StoredReport, versions: Mapping[str, str]) -> Mapping[str
 
 
 def let_go(database: Database, report: str, sha256: str, signature: Mapping[str, Any]) -> bool:
-    """Note that a rendering is held no longer, and who signed for it: {name, meaning, at}.
+    """Note that a rendering awaits its release no longer, and who signed for it: {name, meaning, at}.
 
     False where it does not stand any more: another was made since.
     """
-    change: Record = {"held": [], "released": dict(signature)}
+    change: Record = {"awaiting_release": [], "released": dict(signature)}
     standing: Record = {"_id": report, "sha256": sha256}
     return database.reports.update_one(standing, {"$set": change}).matched_count == 1
 
 
 def revoke(database: Database, report: str, sha256: str, revoked: Mapping[str, Any]) -> None:
-    """Note of a rendering {by, at, reason}: it must not be relied on. It stays held: nobody gets it."""
+    """Note of a rendering {by, at, reason}: it must not be relied on. It is released to nobody."""
     database.reports.update_one({"_id": report, "sha256": sha256}, {"$set": {"revoked": dict(revoked)}})
 
 

@@ -1,9 +1,9 @@
-"""The mark of a restore, and the deliveries held for it: nobody is mailed twice by an older backup.
+"""The mark of a restore, and the deliveries that await a release after it: nobody is mailed twice.
 
 `restores`, one record each: `_id` opaque, `backup_at` (what came later is not known), `at` (when the
 database was restored). Whatever was due by `at` and is not settled may have been sent between the two. It
-is `unknown` with `held_for` the restore and no next attempt, so that no worker touches it; also what is
-planned only after the restore but was due before it. A person releases it, or evidence settles it.
+is `unknown` with `awaiting_release_after` the restore and no next attempt, so that no worker touches it; also
+what is planned only after the restore but was due before it. A person releases it, or evidence settles it.
 """
 
 from __future__ import annotations
@@ -17,43 +17,46 @@ from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.stores.mongo import Database, Record, parts
 
-HELD = "it may have been sent before the database was restored; `reporting-pipeline backup held` lists these"
+WHY = (
+    "it may have been sent before the database was restored; `reporting-pipeline backup awaiting-release` "
+    "lists these"
+)
 _OPEN = [DeliveryState.PENDING.value, DeliveryState.SENDING.value, DeliveryState.UNKNOWN.value]
 
 
 def mark_restored(database: Database, backup_at: datetime, now: datetime) -> int:
-    """Note a restore, and hold what may have been sent since. Returns how many deliveries are held."""
+    """Note a restore. What may have been sent since awaits a release: returns how many that are."""
     restore = f"rst_{uuid4().hex[:24]}"
     database["restores"].insert_one({"_id": restore, "backup_at": backup_at, "at": now})
     return int(
         database["deliveries"]
-        .update_many({"state": {"$in": _OPEN}, "due_at": {"$lte": now}}, {"$set": _held(restore)})
+        .update_many({"state": {"$in": _OPEN}, "due_at": {"$lte": now}}, {"$set": _awaiting(restore)})
         .modified_count
     )
 
 
-def hold_after_restore(database: Database, fresh: Sequence[DeliveryRecord]) -> None:
-    """Hold those of newly planned deliveries that were due before the newest restore. Changes them."""
+def await_release_after_restore(database: Database, fresh: Sequence[DeliveryRecord]) -> None:
+    """Newly planned deliveries that were due before the newest restore await a release. Changes them."""
     newest = next(iter(database["restores"].find({}).sort("at", -1).limit(1)), None)
     if newest is None:
         return
     for delivery in fresh:
         if delivery["due_at"] <= newest["at"]:
-            delivery.update(cast("DeliveryRecord", _held(newest["_id"])))
+            delivery.update(cast("DeliveryRecord", _awaiting(newest["_id"])))
 
 
-def held_deliveries(database: Database, limit: int = 1_000) -> list[Record]:
-    """What is held, by the time it was due."""
-    query = {"held_for": {"$ne": None}, "state": DeliveryState.UNKNOWN.value}
+def deliveries_awaiting_release(database: Database, limit: int = 1_000) -> list[Record]:
+    """What awaits a release after a restore, by the time it was due."""
+    query = {"awaiting_release_after": {"$ne": None}, "state": DeliveryState.UNKNOWN.value}
     return list(database["deliveries"].find(query).sort([("due_at", 1), ("_id", 1)]).limit(limit))
 
 
-def release_held(database: Database, *, send: bool, edition: str | None, now: datetime) -> list[str]:
-    """Decide over what is held (of one edition, or all): send it now, or take it as sent before.
+def release_after_restore(database: Database, *, send: bool, edition: str | None, now: datetime) -> list[str]:
+    """Decide over what awaits a release (of one edition, or all): send it now, or take it as sent before.
 
     Returns the jobs concerned, whose states follow from their deliveries.
     """
-    query: Record = {"held_for": {"$ne": None}, "state": DeliveryState.UNKNOWN.value}
+    query: Record = {"awaiting_release_after": {"$ne": None}, "state": DeliveryState.UNKNOWN.value}
     if edition is not None:
         query["edition"] = edition
     jobs = sorted(database["deliveries"].distinct("job", query))
@@ -62,13 +65,13 @@ def release_held(database: Database, *, send: bool, edition: str | None, now: da
         if send
         else {"state": DeliveryState.SENT.value, "settled_at": now, "error": None}
     )
-    database["deliveries"].update_many(query, {"$set": {**change, "held_for": None}})
+    database["deliveries"].update_many(query, {"$set": {**change, "awaiting_release_after": None}})
     return jobs
 
 
 def learn_what_was_sent(database: Database, was_sent: Callable[[str], bool], now: datetime) -> list[str]:
-    """Settle as sent what is held and `was_sent(delivery id)` shows, such as a file in the outbox."""
-    query = {"held_for": {"$ne": None}, "state": DeliveryState.UNKNOWN.value}
+    """Settle as sent what awaits a release and `was_sent(delivery id)` shows, as a file in the outbox."""
+    query = {"awaiting_release_after": {"$ne": None}, "state": DeliveryState.UNKNOWN.value}
     shown = [row for row in database["deliveries"].find(query, {"job": 1}) if was_sent(row["_id"])]
     for some in parts(row["_id"] for row in shown):
         database["deliveries"].update_many(
@@ -78,20 +81,20 @@ def learn_what_was_sent(database: Database, was_sent: Callable[[str], bool], now
                     "state": DeliveryState.SENT.value,
                     "settled_at": now,
                     "error": None,
-                    "held_for": None,
+                    "awaiting_release_after": None,
                 }
             },
         )
     return sorted({row["job"] for row in shown})
 
 
-def _held(restore: str) -> Record:
+def _awaiting(restore: str) -> Record:
     return {
         "state": DeliveryState.UNKNOWN.value,
         "was_unknown": True,
-        "held_for": restore,
+        "awaiting_release_after": restore,
         "next_attempt_at": None,
         "lease_token": None,
         "lease_until": None,
-        "error": HELD,
+        "error": WHY,
     }

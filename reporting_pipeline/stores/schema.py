@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reporting_pipeline.stores.mongo import Database
 
 #: The newest step that this version knows: `operations/migrations/steps.py` ends with it.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 #: A migration that showed no sign of life for so long is taken for dead; its step is begun again.
 LOCK_FOR = timedelta(minutes=10)
 _LOCK = "lock"

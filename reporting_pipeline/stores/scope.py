@@ -18,7 +18,7 @@ from reporting_pipeline.domain.access import Action, Decision, Kind, User, may_h
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.disclosure import document_shown
 from reporting_pipeline.domain.entitlements import ALL, Entitlements, Extent
-from reporting_pipeline.domain.jobs import DeliveryState, HeldFor, JobRecord, JobState
+from reporting_pipeline.domain.jobs import AwaitingRelease, DeliveryState, JobRecord, JobState
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import dead_letters, documents, holds, jobs, mailings, subscriptions
 from reporting_pipeline.stores.mongo import (
@@ -182,16 +182,18 @@ class Scoped:
         return None if found is None else self.told(found)
 
     def told(self, job: JobRecord) -> JobRecord:
-        """A job as the caller reads it: why it is held has figures of whole trials, which are for whoever may
-        release it and sees those trials whole."""
-        held = job.get("held")
-        if not held:
+        """A job as the caller reads it: why it awaits its release has figures of whole trials, which are for
+        whoever may release it and sees those trials whole."""
+        awaiting = job.get("awaiting_release")
+        if not awaiting:
             return job
-        shown = HeldFor(reasons=[one for one in held["reasons"] if self._may_weigh(one)], at=held["at"])
-        return cast("JobRecord", {**job, "held": shown})
+        shown = AwaitingRelease(
+            reasons=[one for one in awaiting["reasons"] if self._may_weigh(one)], at=awaiting["at"]
+        )
+        return cast("JobRecord", {**job, "awaiting_release": shown})
 
     def _may_weigh(self, reason: Mapping[str, str]) -> bool:
-        """Whether the caller may read one reason of those for which a report is held."""
+        """Whether the caller may read one reason of those for which a report awaits its release."""
         mine, trial = self.caller.entitlements, reason.get("trial", "")
         if reach_of(self.caller, Action.RELEASE, Kind.REPORT) is None or mine.own_record_only:
             return False
@@ -267,9 +269,9 @@ class Scoped:
         )
         return [self.told(one) for one in found]
 
-    def held_jobs(self, *, after: str | None, limit: int) -> list[JobRecord]:
+    def jobs_awaiting_release(self, *, after: str | None, limit: int) -> list[JobRecord]:
         """Jobs whose report waits for its release, of what is open to the caller, by their ids."""
-        query: Record = {"state": JobState.HELD.value, **self._query(Kind.JOB)}
+        query: Record = {"state": JobState.AWAITING_RELEASE.value, **self._query(Kind.JOB)}
         if after is not None:
             query = {"$and": [query, {"_id": {"$gt": after}}]}
         return [self.told(one) for one in job_records(self.database).find(query).sort("_id", 1).limit(limit)]
@@ -334,8 +336,8 @@ class Scoped:
         return bool(may_have(self.caller, report.organisation, extent))
 
     def may_have(self, report: StoredReport) -> Decision:
-        """By what it was made from; one that is held is only for those who may release it."""
-        if report.held and reach_of(self.caller, Action.RELEASE, Kind.REPORT) is None:
+        """By what it was made from; one that awaits its release is only for those who may release it."""
+        if report.awaiting_release and reach_of(self.caller, Action.RELEASE, Kind.REPORT) is None:
             return Decision(False, "it waits until somebody releases it", hidden=True)
         return may_have(self.caller, report.organisation, report.extent)
 

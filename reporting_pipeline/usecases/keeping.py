@@ -13,7 +13,7 @@ from typing import Any
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.restores import release_held
+from reporting_pipeline.stores.restores import release_after_restore
 
 COMMAND, SCHEDULE = "system", "schedule"
 
@@ -33,14 +33,14 @@ def note_mended(database: Database, mended: int, actor: str, home: str, now: dat
         note(database, audit.Action.RECORDS_MENDED, "reconciliation", actor, home, now, {"mended": mended})
 
 
-def decide_held(
+def decide_after_restore(
     database: Database, *, send: bool, edition: str | None, actor: str, home: str, now: datetime
 ) -> list[str]:
-    """Decide over what a restore holds: send it, or take it as sent. Returns the jobs concerned."""
-    jobs = release_held(database, send=send, edition=edition, now=now)
+    """Decide over what awaits a release after a restore: send it, or take it as sent. Returns the jobs."""
+    jobs = release_after_restore(database, send=send, edition=edition, now=now)
     settle_jobs(database, jobs, now)
     details = {"send": send, "edition": edition or "all", "jobs": len(jobs)}
-    note(database, audit.Action.HELD_DECIDED, "restore", actor, home, now, details)
+    note(database, audit.Action.AFTER_RESTORE_DECIDED, "restore", actor, home, now, details)
     return jobs
 
 

@@ -128,7 +128,7 @@ def preview_report(
 def _waits_for_release(
     organisation: Record, draft: Subscription, datasets: Sequence[AssetResult], missing: Sequence[Omission]
 ) -> bool:
-    """Whether the pipeline would have held such a report for a person: what waits is not had this way."""
+    """Whether the pipeline would have let such a report await a release: what waits is not had this way."""
     gate, release = gate_of(organisation)
     unusual = concerning(
         [one for dataset in datasets for one in dataset.detail.get("unusual", ())],

@@ -1,9 +1,9 @@
-"""Release of a held report by a person, or its refusal: two eyes, a signature's meaning, a fresh sign-in.
+"""Release of a report by a person, or its refusal: two eyes, a signature's meaning, a fresh sign-in.
 
-What holds a report is decided when it is made (`domain.content_gate`, the organisation's `release`). Whoever
-releases it answers for it, so they are neither its owner nor who made or asked for it, they have signed in
-shortly before, and what they sign is one file (21 CFR 11.50, 11.70): name, time and meaning are kept with its
-hash, stand in the audit log and in the mail.
+Whether a report awaits a release is decided when it is made (`domain.content_gate`, the organisation's
+`release`). Whoever releases it answers for it, so they are neither its owner nor who made or asked for it,
+they have signed in shortly before, and what they sign is one file (21 CFR 11.50, 11.70): name, time and
+meaning are kept with its hash, stand in the audit log and in the mail.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ def refusal_to_decide(
     database: Database, job: JobRecord, person: User, authenticated_at: datetime | None, now: datetime
 ) -> NotReleasable | None:
     """Why `person` may not decide of the job's report now; None when they may."""
-    if job["state"] != "held":
-        return NotReleasable(f"it is not held: it is {job['state']}")
+    if job["state"] != "awaiting_release":
+        return NotReleasable(f"it awaits no release: it is {job['state']}")
     made_by = records_by_id(database, [job["subscription"]]).get(job["subscription"], {}).get("created_by")
     # What is decided holds for every job of the report, whoever asked for each.
-    concerned = jobs.held_of(database, job["subscription"], job["period"], str(job.get("report") or ""))
+    concerned = jobs.awaiting_release_of(
+        database, job["subscription"], job["period"], str(job.get("report") or "")
+    )
     asked = {who for one in (job, *concerned) for who in (one.get("owner"), one.get("requested_by"))}
     if person.id in {*asked, made_by}:
         return NotReleasable("it is your own report, or you asked for it: a second person must look")
@@ -106,7 +108,7 @@ def _decide(
             meaning=meaning,
             reason=reason,
             # All of them, whatever of the job's is open to the person.
-            reasons=[dict(one) for one in report.held],
+            reasons=[dict(one) for one in report.awaiting_release],
             authenticated_at=authenticated_at,
             now=now,
         )

@@ -62,7 +62,7 @@ def test_progress_is_of_the_own_organisation(api: Api, database: Database, objec
     names = populate(database, objects)
     path = f"/api/reports/{names['edition']}"
     own = api.as_("usr_default_analyst").get(path).json()
-    assert (own["counts"], own["jobs"], own["progress"]) == ({"completed": 1, "held": 1}, 2, 0.5)
+    assert (own["counts"], own["jobs"], own["progress"]) == ({"completed": 1, "awaiting_release": 1}, 2, 0.5)
     other = api.as_("usr_other_analyst").get(path).json()
     assert (other["counts"], other["jobs"], other["progress"]) == ({}, 0, 0.0)
 

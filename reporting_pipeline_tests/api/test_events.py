@@ -85,7 +85,7 @@ def test_who_names_nothing_hears_of_their_own(subscriber: Api, ids: dict[str, st
     told = heard(subscriber, "")
     assert {one["event"] for one in told} == {"job", "edition"}
     jobs = {json.loads(one["data"])["jobId"] for one in told if one["event"] == "job"}
-    assert jobs == {ids["job"], ids["held"]}
+    assert jobs == {ids["job"], ids["awaiting"]}
 
 
 def test_what_is_not_theirs_is_not_there(api: Api, ids: dict[str, str]) -> None:
@@ -165,8 +165,8 @@ def test_the_documents_example_is_a_stream() -> None:
 def test_records_broken_by_hand_silence_no_other(
     api: Api, subscriber: Api, database: Database, ids: dict[str, str]
 ) -> None:
-    database.jobs.update_one({"_id": ids["held"]}, {"$set": {"state": "done?"}})
-    (job,) = heard(subscriber, f"job={ids['held']}&job={ids['job']}")
+    database.jobs.update_one({"_id": ids["awaiting"]}, {"$set": {"state": "done?"}})
+    (job,) = heard(subscriber, f"job={ids['awaiting']}&job={ids['job']}")
     assert json.loads(job["data"])["jobId"] == ids["job"]
     assert "id" in job
     database.editions.update_one({"_id": EDITION}, {"$unset": {"cadence": ""}})

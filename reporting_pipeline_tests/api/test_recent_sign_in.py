@@ -45,14 +45,14 @@ def test_when_somebody_signed_in(claims: dict[str, Any], seconds: float | None) 
 def test_a_new_token_of_an_old_sign_in_releases_nothing(
     api: Api, database: Database, objects: ObjectStore, claims: dict[str, int]
 ) -> None:
-    held = populate(database, objects)["held"]
-    report = database.reports.find_one({"subscription": "sub_held"}) or {}
+    awaiting = populate(database, objects)["awaiting"]
+    report = database.reports.find_one({"subscription": "sub_awaiting"}) or {}
     secret = api.settings.jwt_secret.get_secret_value()
     good = mint_token(api.settings, "usr_default_manager", datetime.now(UTC))
     told = jwt.decode(good, secret, algorithms=["HS256"], audience=api.settings.jwt_audience)
     assert told.pop("auth_time") == told["iat"]
     body = {"sha256": report["sha256"], "meaning": "approval", "reason": "Looked at"}
-    path = f"/api/report-executions/{held}/release"
+    path = f"/api/report-executions/{awaiting}/release"
     answer = api.with_token(jwt.encode(told | claims, secret, "HS256")).post(path, json=body)
     assert (answer.status_code, "ign in again" in answer.text) == (403, True)
     assert api.with_token(good).post(path, json=body).status_code == 200

@@ -50,8 +50,8 @@ def test_a_recipient_who_has_none_is_named(manager: Api, ids: dict[str, str]) ->
     answer = manager.post(f"/api/jobs/{ids['job']}/resend", json={"recipient": "z@default.example"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "#/recipient"
-    held = manager.post(f"/api/jobs/{ids['held']}/resend", json={"recipient": "a@default.example"})
-    assert held.status_code == 409, "nothing of it was sent"
+    awaiting = manager.post(f"/api/jobs/{ids['awaiting']}/resend", json={"recipient": "a@default.example"})
+    assert awaiting.status_code == 409, "nothing of it was sent"
 
 
 def test_a_job_of_others_is_not_there(api: Api, ids: dict[str, str]) -> None:

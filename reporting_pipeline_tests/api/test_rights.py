@@ -250,10 +250,13 @@ ROUTES = [
         other_sees_nothing=True,
     ),
     Route("POST", f"{LETTERS}/{{letter}}/requeue", 200, "manager", MANAGERS_ONLY),
-    Route("GET", "/api/held-reports", 200, "manager", MANAGERS_ONLY, other=200, other_sees_nothing=True),
+    *(
+        Route("GET", f"/api/{name}", 200, "manager", MANAGERS_ONLY, other=200, other_sees_nothing=True)
+        for name in ("reports-awaiting-release", "held-reports")
+    ),
     Route(
         "POST",
-        "/api/report-executions/{held}/release",
+        "/api/report-executions/{awaiting}/release",
         200,
         "manager",
         MANAGERS_ONLY,
@@ -261,7 +264,7 @@ ROUTES = [
     ),
     Route(
         "POST",
-        "/api/report-executions/{held}/reject",
+        "/api/report-executions/{awaiting}/reject",
         200,
         "manager",
         MANAGERS_ONLY,
@@ -294,7 +297,7 @@ _FIXED = {
     "/trace/{report}": "/trace/{subscription}",
     "/holds/{report}": "/holds/{subscription}",
     "/report-manifests/{report}": "/report-manifests/{subscription}",
-    "/report-executions/{held}": "/report-executions/{job}",
+    "/report-executions/{awaiting}": "/report-executions/{job}",
     "/reports/emails/{delivery}": "/reports/emails/{edition}",
 }
 _OPENAPI_NAMES = {

@@ -90,8 +90,8 @@ CHANGES: dict[str, Call] = {
     "close_organisation": lambda d, c, w: registering.close_organisation(d, c, "other"),
     "set_logo": lambda d, c, w: registering.set_logo(d, c, "default", None),
     "add_site": lambda d, c, w: registering.add_site(d, c, "T1", Site(id="709", name="S")),
-    "release_held": lambda d, c, w: releases.release_held(
-        d, c, w.held, w.held_sha256, "review", "looked at it", NOW
+    "release_or_refuse": lambda d, c, w: releases.release_or_refuse(
+        d, c, w.awaiting, w.awaiting_sha256, "review", "looked at it", NOW
     ),
     "send_to": lambda d, c, w: reports.send_to(d, c, w.job, "x@default.example"),
     "send_again": lambda d, c, w: reports.send_again(d, c, w.job, "b@default.example"),
@@ -122,8 +122,8 @@ def deployment(database: Database, objects: ObjectStore, settings: Settings, org
 def world(deployment: Context) -> SimpleNamespace:
     ids = SimpleNamespace(**populate(deployment.database, deployment.objects))
     ids.whole_job = deployment.database.jobs.find_one({"_id": ids.job})
-    held = deployment.database.reports.find_one({"subscription": "sub_held"}) or {}
-    ids.held_sha256 = held["sha256"]
+    awaiting = deployment.database.reports.find_one({"subscription": "sub_awaiting"}) or {}
+    ids.awaiting_sha256 = awaiting["sha256"]
     ids.owner = users.get_user(deployment.database, OWNER)
     return ids
 

@@ -85,7 +85,7 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
         b"hello",
         NOW,
     )
-    held = _held(database, objects)
+    awaiting = _awaiting_release(database, objects)
     holds.place_hold(database, objects, report, "critical", "Kept for the board", OWNER, NOW, "default")
     return {
         "subscription": SUBSCRIPTION,
@@ -97,7 +97,7 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
         "user": OWNER,
         "email": REGISTERED,
         "report": report,
-        "held": held,
+        "awaiting": awaiting,
     }
 
 
@@ -105,16 +105,20 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
 FILE = b"%PDF-1.7 world"
 
 
-def _held(database: Database, objects: ObjectStore) -> str:
+def _awaiting_release(database: Database, objects: ObjectStore) -> str:
     """A job whose report waits for its release; its id."""
-    mine = subscription("sub_held").model_copy(update={"name": "Held"})
+    mine = subscription("sub_awaiting").model_copy(update={"name": "Awaits release"})
     stored = subscriptions.create_subscription(database, mine, NOW)
     job = lifecycle.run_now(database, stored, Period.from_key(Cadence.WEEKLY, PERIOD), OWNER, NOW)
-    _report(database, objects, "sub_held", "heldheldheldheld")
+    _report(database, objects, "sub_awaiting", "awaitsawaitsawait"[:16])
     reasons = [{"concern": "total_fell", "trial": "T1", "said": "visits were 12 and are 3 now"}]
-    held = {"state": JobState.HELD.value, "rendered_at": NOW, "held": {"reasons": reasons, "at": NOW}}
-    database.jobs.update_one({"_id": job["_id"]}, {"$set": held})
-    database.reports.update_one({"subscription": "sub_held"}, {"$set": {"held": reasons}})
+    waits = {
+        "state": JobState.AWAITING_RELEASE.value,
+        "rendered_at": NOW,
+        "awaiting_release": {"reasons": reasons, "at": NOW},
+    }
+    database.jobs.update_one({"_id": job["_id"]}, {"$set": waits})
+    database.reports.update_one({"subscription": "sub_awaiting"}, {"$set": {"awaiting_release": reasons}})
     return str(job["_id"])
 
 

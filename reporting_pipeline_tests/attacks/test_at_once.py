@@ -76,9 +76,9 @@ def test_nobody_is_given_more_than_they_may_have(
 
 
 def release_one(database: Database, name: str) -> str:
-    """The held report released by a person of their own; who was it, or what was told."""
+    """The report that awaits it released by a person of their own; who was it, or what was told."""
     as_the_tests_chain()
-    job: Any = database.jobs.find_one({"subscription": "sub_held"})
+    job: Any = database.jobs.find_one({"subscription": "sub_awaiting"})
     report = reports.reports_by_id(database, [job["report"]])[job["report"]]
     person = User(id=f"usr_{name}", organisation="default", roles=frozenset({"manager"}), name=f"Boss {name}")
     try:
@@ -101,7 +101,7 @@ def test_of_several_who_release_one_does_and_one_mail_goes(
     (row,) = audit.events_of(database, "default", action=audit.Action.RELEASE_GIVEN)
     assert decision["by"] == row["actor"] == winner
     assert "lease_until" not in decision, "nothing is left to do"
-    job = database.jobs.find_one({"subscription": "sub_held"}) or {}
+    job = database.jobs.find_one({"subscription": "sub_awaiting"}) or {}
     assert database.deliveries.count_documents({"job": job["_id"]}) == 1
     report = database.reports.find_one({"_id": job["report"]}) or {}
     assert report["released"]["name"] == decision["name"]
@@ -111,7 +111,7 @@ def test_what_a_killed_process_left_of_a_release_is_done_by_whoever_decides_next
     database: Database, objects: ObjectStore, organisations: None
 ) -> None:
     populate(database, objects)
-    job: Any = database.jobs.find_one({"subscription": "sub_held"})
+    job: Any = database.jobs.find_one({"subscription": "sub_awaiting"})
     report = reports.reports_by_id(database, [job["report"]])[job["report"]]
     ada, bob = (
         User(id=f"usr_{name}", organisation="default", roles=frozenset({"manager"}), name=name)
@@ -132,7 +132,7 @@ def test_what_a_killed_process_left_of_a_release_is_done_by_whoever_decides_next
         authenticated_at=NOW,
         now=NOW,
     )
-    for at, state in ((NOW, "held"), (NOW + releases.LEASE, "delivering")):
+    for at, state in ((NOW, "awaiting_release"), (NOW + releases.LEASE, "delivering")):
         with pytest.raises(releases.DecidedAlready):
             releasing.refuse(database, job, report, bob, at, "I disagree", at)
         assert (database.jobs.find_one({"_id": job["_id"]}) or {})["state"] == state
@@ -144,13 +144,13 @@ def test_a_signature_lets_no_other_file_go_that_was_made_meanwhile(
     database: Database, objects: ObjectStore, organisations: None
 ) -> None:
     populate(database, objects)
-    job: Any = database.jobs.find_one({"subscription": "sub_held"})
+    job: Any = database.jobs.find_one({"subscription": "sub_awaiting"})
     report = reports.reports_by_id(database, [job["report"]])[job["report"]]
     database.reports.update_one({"_id": report.id}, {"$set": {"sha256": "f" * 64}})
     person = User(id="usr_boss", organisation="default", roles=frozenset({"manager"}), name="Boss")
     with pytest.raises(releasing.NotReleasable, match="made again"):
         releasing.release(database, job, report, person, NOW, "approval", "Looked at it", NOW)
-    assert (database.jobs.find_one({"_id": job["_id"]}) or {})["state"] == "held"
+    assert (database.jobs.find_one({"_id": job["_id"]}) or {})["state"] == "awaiting_release"
 
 
 # --- a changed address

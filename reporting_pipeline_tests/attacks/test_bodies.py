@@ -71,6 +71,7 @@ def test_no_value_in_any_place_is_a_fault(
             if answer.status_code >= 500:
                 faults.append(f"{route} {name}: {answer.status_code} {body[:200]}")
     assert faults == []
-    for listed in ("subscriptions", "documents", "trials", "scheduled-reports", "audit", "held-reports"):
+    lists = ("subscriptions", "documents", "trials", "scheduled-reports", "audit", "reports-awaiting-release")
+    for listed in lists:
         answer = api.as_("usr_default_admin").get(f"/api/{listed}")
         assert answer.status_code == 200, answer.text

@@ -262,11 +262,13 @@ def test_figures_of_a_whole_trial_are_told_to_whoever_releases_and_sees_all_of_i
         {"concern": "total_fell", "trial": trial, "said": f"visits of {trial or 'all'} were 41 and are 7 now"}
         for trial in ("T1", "T2", "")
     ]
-    world.database.jobs.update_one({"_id": job}, {"$set": {"held": {"reasons": reasons, "at": NOW}}})
+    world.database.jobs.update_one(
+        {"_id": job}, {"$set": {"awaiting_release": {"reasons": reasons, "at": NOW}}}
+    )
     record = world.database.users.find_one({"_id": f"usr_{role}_{entitled}"})
     assert record is not None
     found = Scoped(world.database, User.from_record(record)).job(job)
-    held = found["held"] if found else None
+    held = found["awaiting_release"] if found else None
     told = {one["trial"] for one in held["reasons"]} if held else set()
     whole = {"all": {"T1", "T2", ""}, "board": {"T1", "T2", ""}, "trial": {"T1", ""}, "site": {""}}
     assert told == (whole.get(entitled, set()) if role in {"manager", "admin"} else set())

@@ -64,7 +64,7 @@ def test_a_run_for_one_report_does_not_hide_another_that_failed_waits_or_leaves_
     jobs, two = empty.database.jobs, {"subscription": "sub_two"}
     for change, name, severity in (
         ({"state": "failed", "failed_in": "rendering"}, "reports_stand", AssetCheckSeverity.ERROR),
-        ({"state": "held"}, "reports_may_go", AssetCheckSeverity.WARN),
+        ({"state": "awaiting_release"}, "reports_may_go", AssetCheckSeverity.WARN),
         ({"state": "completed", "has_omissions": True}, "reports_whole", AssetCheckSeverity.WARN),
     ):
         jobs.update_one(two, {"$set": change})

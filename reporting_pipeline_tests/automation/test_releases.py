@@ -10,7 +10,7 @@ from reporting_pipeline.assets.datasets import CONTENT_CHECKS
 from reporting_pipeline.automation.report_email_sensor import SWEEP_EVERY
 from reporting_pipeline.delivery.links.verification import Standing, verify_code
 from reporting_pipeline.domain.access import User
-from reporting_pipeline.domain.content_gate import HELD_AT_MOST, Concern, Shape
+from reporting_pipeline.domain.content_gate import AWAITED_AT_MOST, Concern, Shape
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores import lifecycle
 from reporting_pipeline.stores.lifecycle import run_now
@@ -30,7 +30,7 @@ ALPHA = Filters(trials=("T-ALPHA",))
 
 
 @pytest.fixture
-def held(empty: Crank) -> Crank:
+def awaiting(empty: Crank) -> Crank:
     """An organisation that releases each report; two subscriptions, one of which waits for no one else."""
     organisation(empty, release="by_person")
     empty.add_trial("T-ALPHA")
@@ -58,77 +58,79 @@ def let_go(crank: Crank, name: str, person: User = BOSS, minutes_ago: float = 1)
     return release(crank.database, job, report, person, signed_in, "approval", "Looked at it", now)
 
 
-def test_nobody_gets_what_nobody_released_and_everybody_once_what_was(held: Crank) -> None:
-    assert {job["state"] for job in held.jobs().values()} == {"held"}
-    assert held.mailed() == []
-    assert held.edition_state() == "completed", "it waits for nobody"
+def test_nobody_gets_what_nobody_released_and_everybody_once_what_was(awaiting: Crank) -> None:
+    assert {job["state"] for job in awaiting.jobs().values()} == {"awaiting_release"}
+    assert awaiting.mailed() == []
+    assert awaiting.edition_state() == "completed", "it waits for nobody"
     owner = User(id="usr_one", organisation=ORGANISATION, roles=frozenset({"manager"}))
     with pytest.raises(NotReleasable, match="second person"):
-        let_go(held, "one", owner)
+        let_go(awaiting, "one", owner)
     with pytest.raises(SignInAgain, match="sign in again"):
-        let_go(held, "one", minutes_ago=11)
-    decision = let_go(held, "one")
+        let_go(awaiting, "one", minutes_ago=11)
+    decision = let_go(awaiting, "one")
     assert (decision["name"], decision["meaning"]) == ("Ada Boss", "approval")
-    held.settle()
-    assert held.mailed() == ["one@example.org"]
-    assert "Ada Boss (approval)" in held.mails()[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    row = held.database.audit.find_one({"action": "release.given"})
+    awaiting.settle()
+    assert awaiting.mailed() == ["one@example.org"]
+    assert "Ada Boss (approval)" in awaiting.mails()[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    row = awaiting.database.audit.find_one({"action": "release.given"})
     assert row is not None
     assert (row["actor"], row["details"]["sha256"]) == ("usr_boss", decision["sha256"])
     # The same file again was released already, and its mail went out once.
-    assert held.by_hand("subscriber_reports", "sub_one", force=True).success
-    held.settle()
-    assert held.mailed() == ["one@example.org"]
-    assert waiting(held, "one")[1].released is not None
-    _a_refusal_ends_it(held)
+    assert awaiting.by_hand("subscriber_reports", "sub_one", force=True).success
+    awaiting.settle()
+    assert awaiting.mailed() == ["one@example.org"]
+    assert waiting(awaiting, "one")[1].released is not None
+    _a_refusal_ends_it(awaiting)
 
 
-def _a_refusal_ends_it(held: Crank) -> None:
-    job, report = waiting(held, "two")
-    now = held.clock.at
-    refuse(held.database, job, report, BOSS, now, "A test file", now)
-    held.settle()
-    job, report = waiting(held, "two")
+def _a_refusal_ends_it(awaiting: Crank) -> None:
+    job, report = waiting(awaiting, "two")
+    now = awaiting.clock.at
+    refuse(awaiting.database, job, report, BOSS, now, "A test file", now)
+    awaiting.settle()
+    job, report = waiting(awaiting, "two")
     assert (job["state"], job["error"]) == ("skipped", "its release was refused: A test file")
-    found = verify_code(held.database, report.code)
+    found = verify_code(awaiting.database, report.code)
     assert found is not None
     assert found.standing is Standing.REVOKED
     with pytest.raises(NotReleasable):
-        let_go(held, "two")
+        let_go(awaiting, "two")
     # Nor does a looser policy send the very file that was refused.
-    organisation(held, release="automatic")
-    run_now(held.database, held.subscription("two"), held.period(), "usr_two", held.clock.at)
-    held.settle()
-    again = reports_by_id(held.database, [report.id])[report.id]
-    assert (again.sha256, bool(again.held)) == (report.sha256, True)
-    assert {one["state"] for one in held.database.jobs.find({"subscription": "sub_two"})} == {"skipped"}
-    assert held.mailed() == ["one@example.org"]
+    organisation(awaiting, release="automatic")
+    run_now(awaiting.database, awaiting.subscription("two"), awaiting.period(), "usr_two", awaiting.clock.at)
+    awaiting.settle()
+    again = reports_by_id(awaiting.database, [report.id])[report.id]
+    assert (again.sha256, bool(again.awaiting_release)) == (report.sha256, True)
+    assert {one["state"] for one in awaiting.database.jobs.find({"subscription": "sub_two"})} == {"skipped"}
+    assert awaiting.mailed() == ["one@example.org"]
 
 
-def test_a_pause_loosens_nothing_and_what_is_forgotten_ends(held: Crank) -> None:
-    one = held.subscription("one")
-    lifecycle.pause(held.database, ORGANISATION, one.id, held.clock.at)
-    lifecycle.resume(held.database, ORGANISATION, one.id, held.clock.at, "UTC")
-    held.settle()
-    assert held.jobs()["sub_one"]["state"] in ("held", "skipped")
-    assert held.mailed() == []
-    held.clock.at += HELD_AT_MOST + SWEEP_EVERY + timedelta(minutes=1)
-    held.sensor("report_email_sensor")
-    forgotten = held.database.jobs.find_one({"subscription": "sub_two", "period": held_period(held)})
+def test_a_pause_loosens_nothing_and_what_is_forgotten_ends(awaiting: Crank) -> None:
+    one = awaiting.subscription("one")
+    lifecycle.pause(awaiting.database, ORGANISATION, one.id, awaiting.clock.at)
+    lifecycle.resume(awaiting.database, ORGANISATION, one.id, awaiting.clock.at, "UTC")
+    awaiting.settle()
+    assert awaiting.jobs()["sub_one"]["state"] in ("awaiting_release", "skipped")
+    assert awaiting.mailed() == []
+    awaiting.clock.at += AWAITED_AT_MOST + SWEEP_EVERY + timedelta(minutes=1)
+    awaiting.sensor("report_email_sensor")
+    forgotten = awaiting.database.jobs.find_one(
+        {"subscription": "sub_two", "period": period_awaiting(awaiting)}
+    )
     assert forgotten is not None
     assert (forgotten["state"], forgotten["skipped_for"]) == ("skipped", "refused")
     assert "nobody released it" in forgotten["error"]
 
 
-def test_who_asked_for_one_of_its_jobs_releases_none_of_them(held: Crank) -> None:
-    run_now(held.database, held.subscription("one"), held.period(), BOSS.id, held.clock.at)
-    held.settle()
-    scheduled = held.database.jobs.find_one({"subscription": "sub_one", "requested_by": {"$ne": BOSS.id}})
+def test_who_asked_for_one_of_its_jobs_releases_none_of_them(awaiting: Crank) -> None:
+    run_now(awaiting.database, awaiting.subscription("one"), awaiting.period(), BOSS.id, awaiting.clock.at)
+    awaiting.settle()
+    scheduled = awaiting.database.jobs.find_one({"subscription": "sub_one", "requested_by": {"$ne": BOSS.id}})
     assert scheduled is not None
-    report = reports_by_id(held.database, [scheduled["report"]])[scheduled["report"]]
-    now = held.clock.at
+    report = reports_by_id(awaiting.database, [scheduled["report"]])[scheduled["report"]]
+    now = awaiting.clock.at
     with pytest.raises(NotReleasable, match="second person"):
-        release(held.database, scheduled, report, BOSS, now, "approval", "Looked at it", now)  # type: ignore[arg-type]
+        release(awaiting.database, scheduled, report, BOSS, now, "approval", "Looked at it", now)  # type: ignore[arg-type]
 
 
 def test_what_was_sent_stays_open_while_its_correction_waits(empty: Crank) -> None:
@@ -144,28 +146,28 @@ def test_what_was_sent_stays_open_while_its_correction_waits(empty: Crank) -> No
     empty.settle()
     again = reports_by_id(empty.database, [sent.id])[sent.id]
     before = went_out(again)
-    assert again.held
+    assert again.awaiting_release
     assert before is not None
-    assert (before.sha256, before.key, before.held) == (sent.sha256, sent.key, ())
+    assert (before.sha256, before.key, before.awaiting_release) == (sent.sha256, sent.key, ())
     found = verify_code(empty.database, sent.code)
     assert found is not None
     assert found.standing is Standing.GENUINE, "what waits took nobody's place"
 
 
-def held_period(held: Crank) -> str:
-    first = held.database.jobs.find_one({"subscription": "sub_two"}, sort=[("created_at", 1)])
+def period_awaiting(awaiting: Crank) -> str:
+    first = awaiting.database.jobs.find_one({"subscription": "sub_two"}, sort=[("created_at", 1)])
     assert first is not None
     return str(first["period"])
 
 
-def test_two_who_decide_at_once_decide_once(held: Crank) -> None:
-    job, report = waiting(held, "one")
-    now = held.clock.at
-    release(held.database, job, report, BOSS, now, "approval", "Looked at it", now)
+def test_two_who_decide_at_once_decide_once(awaiting: Crank) -> None:
+    job, report = waiting(awaiting, "one")
+    now = awaiting.clock.at
+    release(awaiting.database, job, report, BOSS, now, "approval", "Looked at it", now)
     other = User(id="usr_other", organisation=ORGANISATION, roles=frozenset({"manager"}), name="Bob")
     with pytest.raises(DecidedAlready):
-        refuse(held.database, job, report, other, now, "I disagree", now)
-    assert held.jobs()["sub_one"]["state"] == "delivering"
+        refuse(awaiting.database, job, report, other, now, "I disagree", now)
+    assert awaiting.jobs()["sub_one"]["state"] == "delivering"
 
 
 def test_data_out_of_the_usual_holds_where_asked_is_told_else_and_fails_its_check(empty: Crank) -> None:
@@ -200,8 +202,8 @@ def test_data_out_of_the_usual_holds_where_asked_is_told_else_and_fails_its_chec
     assert "T-ALPHA: a total of the period before is lower than it was reported" in text
     assert "40" not in text.partition("Look twice")[2].partition("The link")[0], "no figure in a mail"
     job, _ = waiting(empty, "careful")
-    assert job["state"] == "held"
-    assert [one["concern"] for one in job["held"]["reasons"]] == [Concern.FELL.value]
+    assert job["state"] == "awaiting_release"
+    assert [one["concern"] for one in job["awaiting_release"]["reasons"]] == [Concern.FELL.value]
     check = empty.check("trial_dataset", CONTENT_CHECKS[Concern.FELL])
     assert check is not None
     assert not check.passed

@@ -46,8 +46,8 @@ FORMS = (
     Sent(f"{JOB}/again", JOB, "requeued", {"delivery": "{letter}"}),
     Sent(f"{JOB}/send", JOB, "delivery.added", {"recipient": "analyst@default.example"}),
     Sent(
-        "/console/jobs/{held}/release",
-        "/console/jobs/{held}",
+        "/console/jobs/{awaiting}/release",
+        "/console/jobs/{awaiting}",
         "release.given",
         {"meaning": "review", "decision": "release", "reason": "looked at it"},
     ),

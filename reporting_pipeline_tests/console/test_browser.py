@@ -161,11 +161,11 @@ def test_no_page_is_wider_than_the_screen(
     omissions = [{"trial": "T1", "part": "trial", "reason": long}]
     database.jobs.update_many({}, {"$set": {"error": long, "omissions": omissions}})
     database.jobs.update_one(
-        {"_id": ids["held"]}, {"$set": {"held.reasons": [{"trial": "T1", "said": long}]}}
+        {"_id": ids["awaiting"]}, {"$set": {"awaiting_release.reasons": [{"trial": "T1", "said": long}]}}
     )
     database.deliveries.update_many({}, {"$set": {"error": long}})
     database.documents.update_one({"_id": DOCUMENT}, {"$set": {"title": long, "note": long}})
-    of_jobs = [f"/console/jobs/{ids[name]}" for name in ("job", "held")]
+    of_jobs = [f"/console/jobs/{ids[name]}" for name in ("job", "awaiting")]
     context = opened(house, browser, "usr_default_admin", viewport={"width": width, "height": 800})
     page = context.new_page()
     for path in (*PAGES, *of_jobs, f"/console/documents/{DOCUMENT}/correct", f"/console/{long}"):

@@ -168,11 +168,11 @@ def test_the_page_leads_a_stranger_from_the_wheel_to_an_edition_and_back_from_it
         stranger.product("edition", "open", "weekly")
         deliveries = mongo_client(endpoints.mongodb_uri)[stranger.variables["REPORTING_MONGODB_DATABASE"]]
 
-        def held() -> int:
-            return int(deliveries.deliveries.count_documents({"held_for": {"$ne": None}}))
+        def awaiting() -> int:
+            return int(deliveries.deliveries.count_documents({"awaiting_release_after": {"$ne": None}}))
 
-        wait_until("what may have been sent since the backup is held", lambda: held() == MAILS, every=0.5)
-        assert stranger.product("backup", "held").count(edition) == MAILS
+        wait_until("what may have been sent awaits a release", lambda: awaiting() == MAILS, every=0.5)
+        assert stranger.product("backup", "awaiting-release").count(edition) == MAILS
         stranger.product("backup", "release", "--was-sent", "--edition", edition)
         wait_until(
             "the edition is complete again",

@@ -24,10 +24,10 @@ from reporting_pipeline.settings import Settings, SettingsError
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.restores import (
-    held_deliveries,
-    hold_after_restore,
+    await_release_after_restore,
+    deliveries_awaiting_release,
     learn_what_was_sent,
-    release_held,
+    release_after_restore,
 )
 from reporting_pipeline.stores.upkeep import last_upkeep
 from reporting_pipeline_tests.operations.ledger import Ledger
@@ -89,7 +89,7 @@ def test_what_is_restored_into_an_empty_place_is_what_was_there(
     objects.delete(next(iter(objects.keys("reports/"))))
     done = restore_backup(empty, place, KEY, end + timedelta(days=2), objects=objects)
     assert done.records == sum(manifest.records.values()) > 100
-    assert (done.held, done.missing_objects) == (0, 1)
+    assert (done.awaiting_release, done.missing_objects) == (0, 1)
     for name in manifest.parts:
         assert list(empty[name].find().sort("_id", 1)) == list(database[name].find().sort("_id", 1)) or (
             name in ("upkeep",)
@@ -141,17 +141,17 @@ def test_what_may_have_been_sent_since_the_backup_is_held_and_decided_by_a_perso
     later = restored_at + timedelta(days=1)
     database.deliveries.update_one({"_id": late}, {"$set": {"due_at": later, "next_attempt_at": later}})
     take_backup(database, objects, Folder(tmp_path), KEY, due - timedelta(minutes=30))
-    assert restore_backup(empty, Folder(tmp_path), KEY, restored_at).held == 3
-    ids = [row["_id"] for row in held_deliveries(empty)]
+    assert restore_backup(empty, Folder(tmp_path), KEY, restored_at).awaiting_release == 3
+    ids = [row["_id"] for row in deliveries_awaiting_release(empty)]
     assert late not in ids, "what is due later was not sent"
     assert empty.deliveries.count_documents({"next_attempt_at": {"$lte": restored_at}}) == 0
     planned = [cast(DeliveryRecord, {"due_at": at}) for at in (due, restored_at + timedelta(seconds=1))]
-    hold_after_restore(empty, planned)
+    await_release_after_restore(empty, planned)
     assert [one.get("state") for one in planned] == ["unknown", None], "also what is planned only now"
     learn_what_was_sent(empty, lambda one: one == ids[0], restored_at)
-    assert [row["_id"] for row in held_deliveries(empty)] == ids[1:]
-    release_held(empty, send=True, edition=f"weekly:{period.key}", now=restored_at)
-    assert held_deliveries(empty) == []
+    assert [row["_id"] for row in deliveries_awaiting_release(empty)] == ids[1:]
+    release_after_restore(empty, send=True, edition=f"weekly:{period.key}", now=restored_at)
+    assert deliveries_awaiting_release(empty) == []
     assert empty.deliveries.count_documents({"state": "pending", "next_attempt_at": restored_at}) == 2
 
 

@@ -141,7 +141,7 @@ def test_an_export_holds_the_records_and_the_reports(people: Database, objects: 
 
 def test_an_export_tells_no_figures_of_whole_trials(people: Database, objects: ObjectStore) -> None:
     said = [{"concern": "total_fell", "trial": "T1", "said": "visits were 41 and are 7 now"}]
-    people.jobs.update_many({}, {"$set": {"held": {"reasons": said, "at": NOW}}})
+    people.jobs.update_many({}, {"$set": {"awaiting_release": {"reasons": said, "at": NOW}}})
     people.reports.update_many({}, {"$set": {"unusual": said}})
     archive = zipfile.ZipFile(io.BytesIO(export_user(people, objects, "usr_ann", NOW)))
     assert json.loads(archive.read("jobs.json"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from reporting_pipeline.domain.jobs import HeldFor, JobRecord
+from reporting_pipeline.domain.jobs import AwaitingRelease, JobRecord
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.releases import Meaning
 from reporting_pipeline.usecases.callers.shapes.base import Shape
@@ -88,7 +88,7 @@ class ReleaseAnswer(Shape):
         return cls(**{name: record[name] for name in cls.model_fields})
 
 
-class HeldReason(Shape):
+class WaitReason(Shape):
     """One reason why a report waits."""
 
     concern: str
@@ -96,11 +96,11 @@ class HeldReason(Shape):
     said: str
 
     @classmethod
-    def of(cls, record: Record) -> HeldReason:
+    def of(cls, record: Record) -> WaitReason:
         return cls(**{name: str(record.get(name) or "") for name in cls.model_fields})
 
 
-class HeldReport(Shape):
+class ReportAwaitingRelease(Shape):
     """A report that waits for a person."""
 
     model_config = ConfigDict(
@@ -112,6 +112,7 @@ class HeldReport(Shape):
                     "subscription": "sub_5f0c2a7d9e3b41c8a6d2f014",
                     "period": "2026-11-16",
                     "due_at": "2026-11-23T06:00:00Z",
+                    "awaiting_release_since": "2026-11-23T00:07:31Z",
                     "held_at": "2026-11-23T00:07:31Z",
                     "reasons": [
                         {
@@ -130,23 +131,25 @@ class HeldReport(Shape):
     subscription: str
     period: str
     due_at: datetime
-    held_at: datetime
-    reasons: list[HeldReason]
+    awaiting_release_since: datetime
+    held_at: datetime = Field(description="The former name of `awaiting_release_since`.")
+    reasons: list[WaitReason]
 
     @classmethod
-    def of(cls, job: JobRecord) -> HeldReport:
-        held = job.get("held") or HeldFor(reasons=[], at=job["created_at"])
+    def of(cls, job: JobRecord) -> ReportAwaitingRelease:
+        awaiting = job.get("awaiting_release") or AwaitingRelease(reasons=[], at=job["created_at"])
         return cls(
             execution=job["_id"],
             report=job["report"],
             subscription=job["subscription"],
             period=job["period"],
             due_at=job["due_at"],
-            held_at=held["at"],
-            reasons=[HeldReason.of(one) for one in held["reasons"]],
+            awaiting_release_since=awaiting["at"],
+            held_at=awaiting["at"],
+            reasons=[WaitReason.of(one) for one in awaiting["reasons"]],
         )
 
 
-class HeldPage(Shape):
-    items: list[HeldReport]
+class ReportsAwaitingRelease(Shape):
+    items: list[ReportAwaitingRelease]
     next_cursor: str | None = None

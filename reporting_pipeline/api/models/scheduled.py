@@ -208,7 +208,7 @@ _STATUS: dict[JobState, Literal["pending", "running", "completed", "failed"]] = 
     JobState.PENDING: "pending",
     JobState.PROCESSING: "running",
     JobState.RENDERED: "running",
-    JobState.HELD: "running",
+    JobState.AWAITING_RELEASE: "running",
     JobState.DELIVERING: "running",
     JobState.COMPLETED: "completed",
     JobState.FAILED: "failed",

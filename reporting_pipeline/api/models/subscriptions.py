@@ -33,7 +33,7 @@ _JOB_STATUS = {
     JobState.PENDING: "pending",
     JobState.PROCESSING: "processing",
     JobState.RENDERED: "processing",
-    JobState.HELD: "processing",
+    JobState.AWAITING_RELEASE: "processing",
     JobState.DELIVERING: "processing",
     JobState.COMPLETED: "completed",
     JobState.FAILED: "failed",

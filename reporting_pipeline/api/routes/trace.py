@@ -70,7 +70,7 @@ def restatement(
     subscription = handle.subscription(report.subscription) if report else None
     if report is None or subscription is None:
         raise not_found("report")
-    went = [one for one in report.superseded if not one.get("held")]
+    went = [one for one in report.superseded if not one.get("awaiting_release")]
     named = [one for one in went if since in (None, one["sha256"])]
     if not named and since not in (None, report.sha256):
         raise not_found("rendering")

@@ -1,4 +1,4 @@
-"""Backup and restore of a deployment's database, and what is held after a restore."""
+"""Backup and restore of a deployment's database, and what awaits a release after a restore."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from reporting_pipeline.stores.audit import Action
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
-from reporting_pipeline.stores.restores import held_deliveries, learn_what_was_sent
-from reporting_pipeline.usecases.keeping import COMMAND, decide_held, note
+from reporting_pipeline.stores.restores import deliveries_awaiting_release, learn_what_was_sent
+from reporting_pipeline.usecases.keeping import COMMAND, decide_after_restore, note
 
 console = Console()
 app = typer.Typer(no_args_is_help=True, help="Encrypted backups of the database.")
@@ -59,7 +59,7 @@ def verify(target: Target, backup: Name = None) -> None:
 
 @app.command("restore")
 def restore(target: Target, backup: Name = None) -> None:
-    """Fill this deployment's empty database, and hold what may have been sent since the backup."""
+    """Fill this deployment's empty database. What may have been sent since the backup awaits a release."""
     with plain_errors():
         settings = deployment_settings()
         # Opened bare: indexes or a schema's mark written before would make the place look used.
@@ -69,11 +69,12 @@ def restore(target: Target, backup: Name = None) -> None:
         key, place = backup_key(settings), open_place(target, settings)
         now = datetime.now(UTC)
         done = restore_backup(database, place, key, now, backup, open_object_store(settings))
-        details = {"records": done.records, "held": done.held}
+        details = {"records": done.records, "awaiting_release": done.awaiting_release}
         action, name = Action.BACKUP_RESTORED, done.manifest.backup
         note(database, action, name, COMMAND, settings.organisation, now, details)
         console.print(f"{done.records:,} records of {done.manifest.at} stand again", highlight=False)
-        console.print(f"{done.held:,} deliveries are held: `reporting-pipeline backup held`")
+        told = "deliveries await a release: `reporting-pipeline backup awaiting-release`"
+        console.print(f"{done.awaiting_release:,} {told}")
         if done.missing_objects:
             console.print(f"{done.missing_objects:,} objects that the backup lists are not in the bucket")
 
@@ -106,15 +107,16 @@ def drill(
         raise typer.Exit(2)
 
 
-@app.command("held")
-def held() -> None:
+@app.command("held", hidden=True)  # its former name
+@app.command("awaiting-release")
+def awaiting_release() -> None:
     """What may have been sent before a restore, and waits for a decision. Learns from the outbox first."""
     with plain_errors():
         stores, now = open_stores(), datetime.now(UTC)
         outbox = stores.settings.outbox
         jobs = learn_what_was_sent(stores.database, lambda one: (outbox / f"{one}.eml").exists(), now)
         settle_jobs(stores.database, jobs, now)
-        for one in held_deliveries(stores.database):
+        for one in deliveries_awaiting_release(stores.database):
             console.print(f"{one['_id']}  {one['edition']}  due {one['due_at']:%Y-%m-%d %H:%M} UTC")
 
 
@@ -123,10 +125,10 @@ def release(
     send: Annotated[bool, typer.Option("--send/--was-sent", help="Send it now, or take it as sent.")],
     edition: Annotated[str | None, typer.Option(help="Of this edition, such as weekly:2026-11-16.")] = None,
 ) -> None:
-    """Decide over what is held after a restore."""
+    """Decide over what awaits a release after a restore."""
     with plain_errors():
         stores, now = open_stores(), datetime.now(UTC)
-        jobs = decide_held(
+        jobs = decide_after_restore(
             stores.database,
             send=send,
             edition=edition,

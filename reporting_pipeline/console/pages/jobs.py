@@ -28,7 +28,7 @@ from reporting_pipeline.stores.reports import StoredReport
 from reporting_pipeline.usecases.callers import holds
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
-from reporting_pipeline.usecases.callers.releases import release_held
+from reporting_pipeline.usecases.callers.releases import release_or_refuse
 from reporting_pipeline.usecases.callers.reports import find_job, readable_report, send_to
 from reporting_pipeline.usecases.expecting import expected_of
 from reporting_pipeline.usecases.releasing import NotReleasable, SignInAgain, refusal_to_decide
@@ -52,7 +52,7 @@ def stages_of(job: JobRecord) -> list[Stage]:
     names = ("Asked for", "Data collected and report made", "Sending", "Done")
     reached = {"pending": 1, "processing": 1, "rendered": 2, "delivering": 2, "completed": 4}
     state = str(job["state"])
-    if state in ("failed", "skipped", "held"):
+    if state in ("failed", "skipped", "awaiting_release"):
         stopped = 2 if job.get("rendered_at") else 1
         places = ["done" if n < stopped else "stopped" if n == stopped else "" for n in range(len(names))]
     else:
@@ -92,7 +92,7 @@ def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem
         may_send=reach_of(visitor.user, Action.CREATE, Kind.DELIVERY) is not None,
         may_hold=reach_of(visitor.user, Action.CREATE, Kind.HOLD) is not None
         and scoped(parts, visitor.user).report(_report_id(job)) is not None,
-        held=hold_of(parts.database, _report_id(job), visitor.user.organisation),
+        hold=hold_of(parts.database, _report_id(job), visitor.user.organisation),
         problem=problem,
         refusal=(refusal := _why_not(parts, visitor, job)),
         sign_in_again=isinstance(refusal, SignInAgain),
@@ -102,8 +102,8 @@ def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem
 
 
 def _why_not(parts: Context, visitor: Visitor, job: JobRecord) -> NotReleasable | None:
-    """Why this person may not decide of a held report; None where they may, or nothing is held."""
-    if job["state"] != "held":
+    """Why this person may not decide of the report's release; None where they may, or it awaits none."""
+    if job["state"] != "awaiting_release":
         return None
     if reach_of(visitor.user, Action.RELEASE, Kind.REPORT) is None:
         return NotReleasable("a manager or an admin of your organisation looks at it")
@@ -156,8 +156,8 @@ def send_to_one_more(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts
 
 
 @router.post("/console/jobs/{job_id}/release")
-def decide_of_held(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    """Let a held report go, or refuse it, by the rules of `POST /api/report-executions/{id}/release`."""
+def decide_of_release(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
+    """Release a report, or refuse it, by the rules of `POST /api/report-executions/{id}/release`."""
     opened(visitor, Action.RELEASE, Kind.REPORT)
     job = find_job(parts, visitor.user, job_id)
     reason = form.text("reason")
@@ -169,7 +169,7 @@ def decide_of_held(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) 
         if chosen is None and not refused:
             raise Problem("validation", "Say what your signature means.")
         signed_in = visitor.session.authenticated_at
-        release_held(
+        release_or_refuse(
             parts, visitor.user, job_id, form.text("sha256"), None if refused else chosen, reason, signed_in
         )
     except Problem as problem:

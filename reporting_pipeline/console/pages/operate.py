@@ -58,7 +58,7 @@ def _operate(
     lost = mine.dead_letters(_filters(channel, edition), limit=COUNTED_AT_MOST)
     failed = [] if channel else mine.failed_renderings(after=None, limit=A_PAGE)
     failed = [job for job in failed if not edition or job["edition"] == edition]
-    held = mine.held_jobs(after=None, limit=A_PAGE)
+    awaiting = mine.jobs_awaiting_release(after=None, limit=A_PAGE)
     left = users.who_left(parts.database, organisation)
     orphaned = mine.subscriptions(owners=left, status="active", limit=COUNTED_AT_MOST) if left else []
     holds_open = reach_of(visitor.user, Action.READ, Kind.HOLD) is not None
@@ -76,7 +76,7 @@ def _operate(
         channel=channel,
         edition_wanted=edition,
         orphaned=len(orphaned),
-        waiting=held,
+        waiting=awaiting,
         halted=halted_channels(parts.database) if home else [],
         held_back=list_suppressions(parts.database, A_PAGE, organisation=organisation) if manages else [],
         failed=failed,

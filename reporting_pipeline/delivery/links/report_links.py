@@ -47,7 +47,11 @@ def superseded_by(database: Database, settings: Settings, token: str, now: datet
         return None
     delivery, report = found
     was = _brought(delivery, report)
-    if was is report or report.get("held") or was["dataset_versions"] == report.get("dataset_versions"):
+    if (
+        was is report
+        or report.get("awaiting_release")
+        or was["dataset_versions"] == report.get("dataset_versions")
+    ):
         return None  # the same data, drawn again: by a newer version, under another name; or not released yet
     return Superseded(was["sha256"], was["rendered_at"], report["sha256"], report["rendered_at"])
 
@@ -70,8 +74,8 @@ def open_link(
     if found is None:
         return None
     delivery, report = found
-    file = _brought(delivery, report) if as_sent or report.get("held") else report
-    if file.get("held"):
+    file = _brought(delivery, report) if as_sent or report.get("awaiting_release") else report
+    if file.get("awaiting_release"):
         return None
     audit.record(
         database,

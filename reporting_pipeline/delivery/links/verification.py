@@ -91,7 +91,7 @@ def _later_ones(report: StoredReport, rendering: Mapping[str, Any]) -> list[date
     for one in (report.__dict__, *reversed(report.superseded)):
         if one["sha256"] == rendering["sha256"]:
             break
-        later += [] if one.get("held") else [one["rendered_at"]]
+        later += [] if one.get("awaiting_release") else [one["rendered_at"]]
     return later[::-1]
 
 

@@ -1,8 +1,8 @@
 """A restore: every part is opened and checked first, then an empty database is filled, then it is marked.
 
 What was sent between the backup and the restore is not in the backup. So whatever was due by the moment
-of the restore and is not known to be settled is held (`stores.restores`): a person decides, and what the
-outbox or a provider's events show is learnt.
+of the restore and is not known to be settled awaits a release (`stores.restores`): a person decides, and what
+the outbox or a provider's events show is learnt.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class NotEmpty(ValueError):
 class Restored:
     manifest: Manifest
     records: int
-    held: int  # deliveries that may have been sent since the backup
+    awaiting_release: int  # deliveries that may have been sent since the backup
     missing_objects: int  # listed in the backup, not in the bucket now
 
 
@@ -89,9 +89,9 @@ def restore_backup(
             rows: list[Any] = _rows(vault, name)
             for start in range(0, len(rows), INSERTED_AT_ONCE):
                 database[collection].insert_many(rows[start : start + INSERTED_AT_ONCE], ordered=False)
-    held = mark_restored(database, manifest.taken_at, now)
+    awaiting = mark_restored(database, manifest.taken_at, now)
     missing = _missing(vault, manifest, objects) if objects is not None else 0
-    return Restored(manifest, records, held, missing)
+    return Restored(manifest, records, awaiting, missing)
 
 
 def _refuse_filled(database: Database) -> None:

@@ -1,7 +1,7 @@
 """A backup: every collection in parts of bounded size, then the list of the bucket's objects.
 
 Where the server gives snapshot reads (a MongoDB replica set) all collections are of one moment; else each
-is of the moment it was read, and what is in doubt after a restore is held (`restore`). MongoDB's own
+is of the moment it was read, and what is in doubt after a restore awaits a release (`restore`). MongoDB's own
 `mongodump --oplog` and a provider's continuous backup restore to any second: they are the first choice
 where they can be had.
 """

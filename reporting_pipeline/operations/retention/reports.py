@@ -16,7 +16,7 @@ _UNDER_WAY = [
     JobState.PENDING,
     JobState.PROCESSING,
     JobState.RENDERED,
-    JobState.HELD,
+    JobState.AWAITING_RELEASE,
     JobState.DELIVERING,
 ]
 _UNSETTLED = [DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN]

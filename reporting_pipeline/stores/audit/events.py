@@ -42,7 +42,7 @@ class Action(StrEnum):
     DELIVERY_REPEATED = "delivery.repeated"
     REPORT_HELD = "report.held"
     REPORT_RELEASED = "report.released"
-    RELEASE_GIVEN = "release.given"  # of a held report, before it is sent
+    RELEASE_GIVEN = "release.given"  # of a report that awaited it, before it is sent
     RELEASE_REFUSED = "release.refused"
     DELIVERY_CHANGED = "delivery.changed"
     DOCUMENT_CREATED = "document.created"
@@ -77,7 +77,8 @@ class Action(StrEnum):
     RECORDS_MENDED = "records.mended"
     BACKUP_TAKEN = "backup.taken"
     BACKUP_RESTORED = "backup.restored"
-    HELD_DECIDED = "held.decided"  # after a restore: sent, or taken as sent
+    #: Deliveries after a restore: sent, or taken as sent. The word is that of the rows that stand.
+    AFTER_RESTORE_DECIDED = "held.decided"
     DATABASE_MIGRATED = "database.migrated"
     BUCKET_RULES_WRITTEN = "bucket_rules.written"
 

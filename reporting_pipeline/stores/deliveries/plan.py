@@ -21,7 +21,7 @@ from reporting_pipeline.domain.deliveries import (
 from reporting_pipeline.domain.jobs import DeliveryState, JobRecord, JobState
 from reporting_pipeline.stores.jobs.settle import deliveries_stand, finish_jobs
 from reporting_pipeline.stores.mongo import Database, Record, delivery_records, find_any, insert_missing
-from reporting_pipeline.stores.restores import hold_after_restore
+from reporting_pipeline.stores.restores import await_release_after_restore
 from reporting_pipeline.stores.subscriptions import records_by_id
 from reporting_pipeline.stores.users import users_behind
 
@@ -100,7 +100,7 @@ def _plan(
         finish_jobs(database, ids, JobState.SKIPPED, reason, now)
     # Hardly anything is looked up before: nearly all are new, and the unique index knows the others.
     fresh = _without_those_sent_before_a_move(database, fresh, users)
-    hold_after_restore(database, fresh)
+    await_release_after_restore(database, fresh)
     return insert_missing(delivery_records(database), fresh)
 
 

@@ -44,9 +44,9 @@ from reporting_pipeline.stores.jobs.reads import (
     with_omissions,
 )
 from reporting_pipeline.stores.jobs.settle import (
+    awaiting_release_of,
     deliveries_stand,
     end_forgotten,
-    held_of,
     jobs_begin,
     mark_failed,
     mark_processing,
@@ -63,6 +63,7 @@ __all__ = [
     "CLOCK_MARGIN",
     "PlanOutcome",
     "any_in",
+    "awaiting_release_of",
     "count_jobs_of",
     "deliveries_stand",
     "editions_waited_for",
@@ -70,7 +71,6 @@ __all__ = [
     "failed_on_demand",
     "failed_renderings",
     "get_job",
-    "held_of",
     "jobs_begin",
     "jobs_of",
     "jobs_with_report",

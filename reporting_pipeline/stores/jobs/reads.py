@@ -90,7 +90,7 @@ def short_of_a_whole_report(database: Database, editions: Iterable[str]) -> Shor
     return Short(
         failed=jobs.count_documents(among | failed),
         with_omissions=jobs.count_documents(among | {"has_omissions": True}),
-        waiting=jobs.count_documents(among | {"state": JobState.HELD.value}),
+        waiting=jobs.count_documents(among | {"state": JobState.AWAITING_RELEASE.value}),
     )
 
 

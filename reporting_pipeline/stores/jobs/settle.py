@@ -43,12 +43,12 @@ def mark_rendered(
     reports: Iterable[tuple[str, str]],
     now: datetime,
     omissions: Mapping[tuple[str, str], Sequence[Mapping[str, str]]] | None = None,
-    held: Mapping[tuple[str, str], Sequence[Mapping[str, str]]] | None = None,
+    awaiting: Mapping[tuple[str, str], Sequence[Mapping[str, str]]] | None = None,
 ) -> int:
     """Note the reports of (subscription, period key) on the jobs that wait. Returns how many changed.
 
-    `omissions` are what the reports leave out, as {trial, part, reason}; `held` those that a person must
-    release, and why: they are sent by nobody before.
+    `omissions` are what the reports leave out, as {trial, part, reason}; `awaiting` those that a person
+    must release, and why: they are sent by nobody before.
 
     Those that are due are being delivered from here on; the others are rendered and wait for their
     time. A job whose rendering had failed is mended by this; one that is being sent, was sent or
@@ -61,10 +61,12 @@ def mark_rendered(
         "error": None,
         "completed_at": None,
     }
-    left_out, kept = omissions or {}, held or {}
+    left_out, waiting = omissions or {}, awaiting or {}
     changes = _alike(
         {
-            report: [{"$set": update | _omitted(left_out.get(report, ())) | _held(kept.get(report), now)}]
+            report: [
+                {"$set": update | _omitted(left_out.get(report, ())) | _awaiting(waiting.get(report), now)}
+            ]
             for report in reports
         }
     )
@@ -78,51 +80,59 @@ def _omitted(omissions: Sequence[Mapping[str, str]]) -> Record:
     return {"omissions": {"$literal": found}, "has_omissions": bool(found)}
 
 
-def _held(reasons: Sequence[Mapping[str, str]] | None, now: datetime) -> Record:
+def _awaiting(reasons: Sequence[Mapping[str, str]] | None, now: datetime) -> Record:
     if reasons is None:
-        return {"held": None}
+        return {"awaiting_release": None}
     said = [dict(one) for one in reasons]
-    return {"state": JobState.HELD.value, "held": {"reasons": {"$literal": said}, "at": now}}
+    return {
+        "state": JobState.AWAITING_RELEASE.value,
+        "awaiting_release": {"reasons": {"$literal": said}, "at": now},
+    }
 
 
 def release(
     database: Database, subscription: str, period: str, report: str, now: datetime
 ) -> list[JobRecord]:
-    """Let the held jobs of a report be sent: at once when they are due. Returns them as they are now."""
+    """Let the jobs that await a report's release be sent: at once when they are due. Returns them."""
     is_due = {"$lte": ["$due_at", now]}
     state = {"$cond": [is_due, JobState.DELIVERING.value, JobState.RENDERED.value]}
     whose: Record = {"subscription": subscription, "period": period, "report": report}
-    held: Record = whose | {"state": JobState.HELD.value}
-    ids = [job["_id"] for job in database.jobs.find(held, {"_id": 1})]
-    update_any(database.jobs, "_id", ids, held, [{"$set": {"state": state, "held": None}}])
-    # One that a pause has skipped is not held any more when it waits again.
-    database.jobs.update_many(whose | {"held": {"$ne": None}}, {"$set": {"held": None}})
+    awaiting: Record = whose | {"state": JobState.AWAITING_RELEASE.value}
+    ids = [job["_id"] for job in database.jobs.find(awaiting, {"_id": 1})]
+    update_any(database.jobs, "_id", ids, awaiting, [{"$set": {"state": state, "awaiting_release": None}}])
+    # One that a pause has skipped awaits no release any more when it waits again.
+    database.jobs.update_many(
+        whose | {"awaiting_release": {"$ne": None}}, {"$set": {"awaiting_release": None}}
+    )
     return list(find_any(job_records(database), "_id", ids))
 
 
-def held_of(database: Database, subscription: str, period: str, report: str) -> list[JobRecord]:
+def awaiting_release_of(database: Database, subscription: str, period: str, report: str) -> list[JobRecord]:
     """The jobs of a report that wait for a person."""
     query: Record = {"subscription": subscription, "period": period, "report": report}
-    return list(job_records(database).find(query | {"state": JobState.HELD.value}))
+    return list(job_records(database).find(query | {"state": JobState.AWAITING_RELEASE.value}))
 
 
 def refuse(
     database: Database, subscription: str, period: str, report: str, reason: str, now: datetime
 ) -> int:
-    """End the held jobs of a report, which goes to nobody. Returns how many."""
+    """End the jobs of a report that await its release: it goes to nobody. Returns how many."""
     query: Record = {
         "subscription": subscription,
         "period": period,
         "report": report,
-        "state": JobState.HELD.value,
+        "state": JobState.AWAITING_RELEASE.value,
     }
     answer = database.jobs.update_many(query, {"$set": as_skipped(reason, now, FOR_REFUSAL)})
     return answer.modified_count
 
 
-def end_forgotten(database: Database, held_before: datetime, reason: str, now: datetime) -> int:
-    """End the jobs that have been held since before then: a job always ends. Returns how many."""
-    query: Record = {"state": JobState.HELD.value, "held.at": {"$lt": held_before}}
+def end_forgotten(database: Database, asked_before: datetime, reason: str, now: datetime) -> int:
+    """End the jobs whose release was asked for before then: a job always ends. Returns how many."""
+    query: Record = {
+        "state": JobState.AWAITING_RELEASE.value,
+        "awaiting_release.at": {"$lt": asked_before},
+    }
     answer = database.jobs.update_many(query, {"$set": as_skipped(reason, now, FOR_REFUSAL)})
     return answer.modified_count
 

@@ -8,7 +8,7 @@ from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.stores.mongo import Record
 
 WAITING = [JobState.PENDING.value, JobState.PROCESSING.value]
-UNSENT = [*WAITING, JobState.RENDERED.value, JobState.HELD.value]
+UNSENT = [*WAITING, JobState.RENDERED.value, JobState.AWAITING_RELEASE.value]
 ACTIVE = [*UNSENT, JobState.DELIVERING.value]
 SENT = [JobState.DELIVERING.value, JobState.COMPLETED.value]
 WITH_REPORT = [JobState.RENDERED.value, JobState.DELIVERING.value]

@@ -38,7 +38,9 @@ def histories(deployment: Context, jobs: Sequence[JobRecord]) -> list[JobHistory
 def _superseded_by(job: JobRecord, report: StoredReport | None) -> str | None:
     """The file that took the place of the job's own, made from other data; None where its own stands."""
     made_at = job.get("rendered_at")
-    if report is None or report.held or not isinstance(made_at, datetime):  # one that waits took no place
+    if (
+        report is None or report.awaiting_release or not isinstance(made_at, datetime)
+    ):  # one that waits took no place
         return None
     was = rendering_at(report.__dict__, made_at)
     if was is None or dict(was["dataset_versions"]) == dict(report.dataset_versions):

@@ -1,4 +1,4 @@
-"""A held report as somebody who asks may decide of it: what is open to them, and its refusals as problems."""
+"""A report's release as somebody who asks may decide of it: what is open to them, refusals as problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reporting_pipeline.usecases.callers.problems import Problem, not_found
 from reporting_pipeline.usecases.releasing import NotReleasable, SignInAgain, refuse, release
 
 
-def release_held(
+def release_or_refuse(
     deployment: Context,
     caller: User,
     job_id: str,

@@ -34,7 +34,7 @@ def readable_report(deployment: Context, caller: User, job: JobRecord) -> Stored
     # A trial that was withdrawn since is not shown any more.
     resource = Resource(Kind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent)
     require(caller, Action.READ, resource, "report")
-    if report.held and reach_of(caller, Action.RELEASE, Kind.REPORT) is None:
+    if report.awaiting_release and reach_of(caller, Action.RELEASE, Kind.REPORT) is None:
         before = went_out(report)  # what was sent is not taken away while another waits
         if before is None:
             raise Problem("conflict", "It waits until somebody has looked at it and released it.")
@@ -112,7 +112,7 @@ def _to_send(deployment: Context, caller: User, job_id: str) -> tuple[JobRecord,
     report = scoped(deployment, caller).report(str(job.get("report") or ""))
     if report is None or not job.get("rendered_at"):
         raise not_found("report")  # not made yet, or of more than is open to the caller
-    if report.held:
+    if report.awaiting_release:
         raise Problem("conflict", "It waits for its release; it is sent to nobody before.")
     return job, subscription, report
 

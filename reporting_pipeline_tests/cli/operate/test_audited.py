@@ -68,7 +68,8 @@ UNAUDITED: dict[str, str] = {
     "audit anchor": "is the log's own",
     "audit verify": "reads",
     "backup drill": "a database of its own, dropped again; `upkeep` says what it showed",
-    "backup held": "lists; what the outbox shows is settled by that, as a provider's event is",
+    "backup awaiting-release": "lists; what the outbox shows is settled by that, as a provider's event is",
+    "backup held": "its former name",
     "backup verify": "reads",
     "code-server": "a process",
     "cost": "reads",
@@ -131,7 +132,9 @@ def place(
     halt_channel(deployment, "email", "refused", NOW)
     suppress_address(deployment, "default", "gone@default.example", "bounced", NOW)
     deployment.alerts.insert_one({"_id": "x", "open": False, "closed_at": NOW - timedelta(days=900)})
-    deployment.deliveries.update_one({"state": "sent"}, {"$set": {"state": "unknown", "held_for": "rst_1"}})
+    deployment.deliveries.update_one(
+        {"state": "sent"}, {"$set": {"state": "unknown", "awaiting_release_after": "rst_1"}}
+    )
     deployment.media.insert_one({"_id": "a" * 64, "key": f"media/aa/{'a' * 64}-2.jpg", "code_version": "2"})
     (tmp_path / "lines.ndjson").write_text(json.dumps(LINE) + "\n")
     (tmp_path / "sdtm").mkdir()
