@@ -172,6 +172,9 @@ def test_004_63_executions_jobs_and_deliveries_say(
     assert execution["metadata"]["filters_applied"] == {"trials": ["T1"]}
     assert not set(OF_A_DELIVERY.values()) - set(execution["deliveries"][0])
     assert execution["deliveries"][0]["report_execution_id"] == ids["job"]
+    assert manager.get(f"/api/report-executions/{ids['job']}").json() == execution
+    (told,) = manager.get(f"/api/reports/emails/{EDITION}?limit=1").json()["items"]
+    assert {"sentAt", "deliveredAt"} <= set(told)
     job = manager.get(f"/api/jobs/{ids['job']}").json()
     assert not set(OF_A_JOB.values()) - set(job)
     for state, word in (("processing", "running"), ("pending", "pending"), ("skipped", "failed")):

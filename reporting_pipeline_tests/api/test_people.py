@@ -16,7 +16,7 @@ from reporting_pipeline.domain.user_changes import refused_change
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.api.conftest import Api, weekly
+from reporting_pipeline_tests.api.conftest import ROLES, Api, weekly
 from reporting_pipeline_tests.api.world import REGISTERED, populate
 
 
@@ -37,6 +37,20 @@ def test_a_user_is_added_then_replaced(manager: Api) -> None:
     replaced = manager.put("/api/users/usr_new", json=person(active=False, trials=[]))
     assert replaced.status_code == 200
     assert (replaced.json()["active"], replaced.json()["trials"]) == (False, [])
+
+
+def test_people_are_listed_to_those_who_manage_them(api: Api, manager: Api) -> None:
+    listed, cursor = [], ""
+    while cursor is not None:
+        page = manager.get(f"/api/users?limit=2{cursor and f'&cursor={cursor}'}").json()
+        listed, cursor = listed + page["items"], page["next_cursor"]
+    assert [one["id"] for one in listed] == sorted(f"usr_default_{role}" for role in ROLES)
+    assert listed[0] == manager.get(f"/api/users/{listed[0]['id']}").json()
+    alone = api.as_("usr_default_subscriber").get("/api/users").json()
+    assert [one["id"] for one in alone["items"]] == ["usr_default_subscriber"]
+    assert alone["next_cursor"] is None
+    others = api.as_("usr_other_admin").get("/api/users").json()["items"]
+    assert {one["organisation"] for one in others} == {"other"}
 
 
 def test_people_have_a_language_until_they_say_another_or_none(manager: Api) -> None:

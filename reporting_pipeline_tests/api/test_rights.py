@@ -125,6 +125,7 @@ ROUTES = [
     ),
     Route("POST", f"{SCHED}/run", 202, denied=NOT_OWNER),
     Route("GET", f"{SCHED}/executions"),
+    Route("GET", "/api/report-executions/{job}"),
     Route("GET", "/api/report-executions/{job}/download", 307, denied={"service": 403}),
     Route(
         "POST",
@@ -283,6 +284,7 @@ ROUTES = [
         arguments=body({"channel": "email"}),
     ),
     Route("GET", "/api/audit", 200, "manager", MANAGERS_ONLY, other=200, other_sees_nothing=True),
+    Route("GET", "/api/users", denied={"service": 403}, other=200),  # their own people
     Route("GET", "/api/users/{user}", denied=NOT_OWNER),
     Route("PUT", "/api/users/{user}", 200, "manager", NOT_OWNER, arguments=body(USER)),
     Route("GET", "/api/users/{user}/export", denied={**NOT_OWNER, "manager": 404}),

@@ -54,6 +54,7 @@ DOCUMENT_FIELDS = {"trial": "T1", "site": "701", "subject": "", "kind": "note", 
 Call = Callable[[Context, Any, SimpleNamespace], object]
 READS: dict[str, Call] = {
     "find_user": lambda d, c, w: people.find_user(d, c, OWNER, Action.READ),
+    "list_people": lambda d, c, w: people.list_people(d, c, None, 10),
     "list_trials": lambda d, c, w: registering.list_trials(d, c, 10, None),
     "get_trial": lambda d, c, w: registering.get_trial(d, c, "T1"),
     "list_organisations": lambda d, c, w: registering.list_organisations(d, c, 10, None),

@@ -231,6 +231,8 @@ class DeliveryAnswer(CamelShape):
                     "status": "sent",
                     "attempts": 1,
                     "nextAttemptAt": None,
+                    "sentAt": "2026-11-23T06:00:04Z",
+                    "deliveredAt": None,
                     "providerId": "msg-1",
                     "error": None,
                 }
@@ -246,8 +248,10 @@ class DeliveryAnswer(CamelShape):
     status: str
     attempts: int
     next_attempt_at: datetime | None
+    sent_at: datetime | None = Field(None, description="UTC; when the channel took it over.")
+    delivered_at: datetime | None = Field(None, description="UTC; when the reader's server confirmed it.")
     provider_id: str | None
-    error: str | None
+    error: str | None = Field(description="What the last attempt that was not taken heard.")
 
     @classmethod
     def of(cls, record: DeliveryRecord) -> DeliveryAnswer:
@@ -260,6 +264,8 @@ class DeliveryAnswer(CamelShape):
             status=record["state"],
             attempts=int(record.get("attempt") or 0),
             next_attempt_at=record.get("next_attempt_at"),
+            sent_at=record.get("sent_at"),
+            delivered_at=record.get("delivered_at"),
             provider_id=record.get("provider_id"),
             error=record.get("error"),
         )

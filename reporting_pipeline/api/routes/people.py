@@ -14,9 +14,9 @@ from reporting_pipeline.domain.access import Action, Kind, User
 from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Record
-from reporting_pipeline.usecases.callers.people import find_user, replace_person
+from reporting_pipeline.usecases.callers.people import find_user, list_people, replace_person
 from reporting_pipeline.usecases.callers.shapes.base import Identifier
-from reporting_pipeline.usecases.callers.shapes.people import UserAnswer, UserRequest
+from reporting_pipeline.usecases.callers.shapes.people import UserAnswer, UserPage, UserRequest
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -63,6 +63,19 @@ def list_audit(
 
 
 # --- users -------------------------------------------------------------------------------------
+
+
+@router.get("/users", responses=READ, dependencies=[may(Action.READ, Kind.USER)])
+def list_users(caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None) -> UserPage:
+    """The organisation's people by id, deactivated ones too; oneself for who manages nobody."""
+    scope = f"users:{caller.organisation}"
+    after = deployment.cursors.read(scope, cursor)
+    found = list_people(deployment, caller, after[0] if after else None, limit + 1)
+    page = found[:limit]
+    return UserPage(
+        items=[_user(one) for one in page],
+        next_cursor=deployment.cursors.write(scope, [page[-1].id]) if len(found) > limit else None,
+    )
 
 
 @router.get("/users/{user_id}", responses=READ, dependencies=[may(Action.READ, Kind.USER)])

@@ -270,6 +270,14 @@ def list_executions(
     return ExecutionPage(items=items, page=page, limit=limit, total=total)
 
 
+@router.get("/report-executions/{job_id}", responses=READ, dependencies=[may(Action.READ, Kind.JOB)])
+def get_execution(job_id: JobId, caller: Caller, deployment: Deployment) -> Execution:
+    """One execution, as the list tells it."""
+    job = find_job(deployment, caller, job_id)
+    (history,) = histories(deployment, [job])
+    return Execution.of(job, report_url(deployment, job), history)
+
+
 @router.get(
     "/report-executions/{job_id}/download",
     status_code=307,

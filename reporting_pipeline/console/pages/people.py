@@ -12,6 +12,7 @@ from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.domain.access import Action, Kind, reach_of
 from reporting_pipeline.stores import users
+from reporting_pipeline.usecases.callers.people import list_people
 
 router = APIRouter(prefix="/console")
 
@@ -22,7 +23,7 @@ A_PAGE = 100
 def people_page(visitor: Person, parts: Parts, after: Annotated[str, Query(max_length=64)] = "") -> Response:
     opened(visitor, Action.READ, Kind.USER, "organisation")
     reads_organisation = reach_of(visitor.user, Action.READ, Kind.ORGANISATION) is not None
-    found = users.list_users(parts.database, visitor.user.organisation, after=after or None, limit=A_PAGE + 1)
+    found = list_people(parts, visitor.user, after or None, A_PAGE + 1)
     return html(
         "people.html",
         page=Page(visitor, "/console/people"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, normal_address
+from reporting_pipeline.domain.access import Action, Kind, Resource, User, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.user_changes import refused_change
@@ -105,6 +105,16 @@ def _move(deployment: Context, caller: User, user: User, timezone: str) -> tuple
     changes = {"timezone": timezone}
     there = users.change_user(deployment.database, user.organisation, user.id, changes, deployment.now)
     return there, len(moved)
+
+
+def list_people(deployment: Context, caller: User, after: str | None, limit: int) -> list[User]:
+    """People of the caller's organisation behind the id `after`, by id; oneself for who reads no others."""
+    reach = reach_of(caller, Action.READ, Kind.USER)
+    if reach is None:
+        raise Problem("forbidden", "None of your roles may read a user.")
+    if reach == "own":
+        return [caller] if after is None else []
+    return users.list_users(deployment.database, caller.organisation, after=after, limit=limit)
 
 
 def find_user(deployment: Context, caller: User, user_id: str, action: Action) -> User:

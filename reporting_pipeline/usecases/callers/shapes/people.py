@@ -99,3 +99,8 @@ class UserAnswer(Shape):
     schedules_moved: int | None = Field(
         None, description="After a change of timezone: how many of their schedules moved along."
     )
+
+
+class UserPage(Shape):
+    items: list[UserAnswer]
+    next_cursor: str | None = None
