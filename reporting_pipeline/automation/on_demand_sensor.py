@@ -52,6 +52,7 @@ from reporting_pipeline.stores.jobs.plan import EDITION_IS_LATE
 from reporting_pipeline.stores.lifecycle import end_failed, end_unserved, serve_without_edition
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.subscriptions import standing_of
+from reporting_pipeline.usecases.subscriptions import resume_what_is_over
 
 #: Due subscriptions looked at per tick; the longest due first.
 DUE_PER_TICK = 10_000
@@ -93,6 +94,7 @@ def _look(
 ) -> tuple[list[RunRequest], int]:
     """(what to ask for now, how many jobs wait)"""
     now = datetime.now(UTC)
+    resume_what_is_over(database, settings, now)
     planned = plan_due_jobs(database, now, settings.timezone, DUE_PER_TICK)
     if planned.jobs:
         context.log.info(f"{planned.jobs} jobs planned for {planned.subscriptions} due subscriptions")

@@ -33,6 +33,7 @@ def environment() -> Environment:
         moment=wording.moment,
         moment_utc=wording.moment_utc,
         schedule_words=wording.schedule_words,
+        status_words=wording.status_words,
         size=wording.size,
         duration=wording.duration,
         watch_address=watch_address,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.domain.cron_fields import cron_words
 from reporting_pipeline.domain.schedules import Schedule
+from reporting_pipeline.domain.subscriptions import Subscription
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -31,7 +32,9 @@ JOB_STATES = {
     "delivering": Said("Being sent", "wait", "The report stands and is on its way."),
     "completed": Said("Sent", "good", "It was made and handed over to everybody it was meant for."),
     "failed": Said("Failed", "bad", "It could not be made or sent; somebody has to look."),
-    "skipped": Said("Left out", "quiet", "It was not made, on purpose; the reason is beside it."),
+    "skipped": Said(
+        "Left out", "quiet", "It was not made, or not sent, on purpose; the reason is beside it."
+    ),
 }
 DELIVERY_STATES = {
     "pending": Said("Waiting", "wait", "It is sent when it is due."),
@@ -82,14 +85,31 @@ def moment_utc(instant: datetime | None) -> str:
     return "–" if instant is None else f"{instant:%Y-%m-%d %H:%M} UTC"
 
 
+def day(of: date) -> str:
+    """A day as it is read: "7 Jan 2027"."""
+    return f"{of.day} {of:%b %Y}"
+
+
+def status_words(subscription: Subscription) -> str:
+    """Whether it sends: "Active", "Paused", "Paused until 7 Jan 2027"."""
+    if subscription.status != "paused":
+        return "Active"
+    return f"Paused until {day(subscription.paused_until)}" if subscription.paused_until else "Paused"
+
+
 def schedule_words(schedule: Schedule) -> str:
-    """A schedule as a sentence: "Every week on Monday at 07:00 (Europe/Zurich)"."""
-    when = _when(schedule)
-    moved = {"skip": ", left out on days off", "next": ", on the next working day", "previous": ""}
-    tail = moved.get(schedule.business_days, "")
-    if schedule.business_days == "previous":
-        tail = ", on the working day before"
-    return f"{when} ({schedule.timezone}){tail}"
+    """A schedule as a sentence: "Every second week on Monday at 07:00 (Europe/Zurich), from 7 Jan 2027"."""
+    moved = _MOVED.get(schedule.business_days, "")
+    first = f", from {day(schedule.starts_on)}" if schedule.starts_on else ""
+    last = f", until {day(schedule.ends_on)}" if schedule.ends_on else ""
+    return f"{_when(schedule)} ({schedule.timezone}){moved}{first}{last}"
+
+
+_MOVED = {
+    "skip": ", left out on days off",
+    "next": ", on the next working day",
+    "previous": ", on the working day before",
+}
 
 
 def _when(schedule: Schedule) -> str:
@@ -99,8 +119,17 @@ def _when(schedule: Schedule) -> str:
     if schedule.cadence == "daily":
         return f"Every day {at}"
     if schedule.cadence == "weekly":
-        return f"Every week on {_DAYS[(schedule.day_of_week or 1) - 1]} {at}"
+        return f"Every {_nth(schedule.every_weeks)}week on {_DAYS[(schedule.day_of_week or 1) - 1]} {at}"
     return f"Every month on day {schedule.day_of_month or 1} {at}"
+
+
+def _nth(number: int | None) -> str:
+    """ "" for each one, "second ", "third ", "4th ", "22nd "."""
+    if number is None or number == 1:
+        return ""
+    named = {2: "second", 3: "third"}.get(number)
+    ending = "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{named or f'{number}{ending}'} "
 
 
 def size(count: int | None) -> str:

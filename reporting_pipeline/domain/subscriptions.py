@@ -7,12 +7,13 @@ and for whom.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from hashlib import sha256
 from json import dumps
 from typing import Literal, TypedDict
 from unicodedata import normalize
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -112,6 +113,7 @@ class Subscription(BaseModel):
     created_at: datetime
     created_by: str = ""  # who made it; "" in records from before this was kept: their owner
     updated_at: datetime
+    paused_until: date | None = None  # the local day of its schedule on which it goes on by itself
     resumed_at: datetime | None = None  # what fell into the pause before it is not sent
     confirmed_at: datetime | None = None  # when somebody last said that it is still needed
     confirmation_asked_at: datetime | None = None  # when somebody was last asked (`confirmation`)
@@ -136,6 +138,14 @@ class Subscription(BaseModel):
             frozenset((one.type, one.value.strip().casefold()) for one in self.recipients),
             tuple(sorted((name, str(value)) for name, value in self.parameters.items())),
         )
+
+
+def goes_on_at(subscription: Subscription) -> datetime | None:
+    """When a pause ends by itself (UTC): at the beginning of its day; None where it does not."""
+    if subscription.status != "paused" or subscription.paused_until is None:
+        return None
+    zone = ZoneInfo(subscription.schedule.timezone)
+    return datetime.combine(subscription.paused_until, time.min, zone).astimezone(UTC)
 
 
 def name_key(text: str) -> str:

@@ -14,7 +14,7 @@ Who may ask, and what is noted in the audit log, is not here but in `usecases`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument
@@ -115,10 +115,15 @@ def _fit_owner(database: Database, changed: Subscription) -> None:
 
 
 def pause(
-    database: Database, organisation: str, subscription_id: str, now: datetime, version: int | None = None
+    database: Database,
+    organisation: str,
+    subscription_id: str,
+    now: datetime,
+    version: int | None = None,
+    until: date | None = None,
 ) -> Subscription:
-    """Nothing is sent until it is resumed: what waits is skipped with that reason."""
-    paused = subscriptions.pause_subscription(database, organisation, subscription_id, now, version)
+    """Nothing is sent until it is resumed, or the day `until` begins: what waits is skipped for that."""
+    paused = subscriptions.pause_subscription(database, organisation, subscription_id, now, version, until)
     cancel_jobs(database, paused.id, IS_PAUSED, now, "paused")
     return paused
 
@@ -133,7 +138,8 @@ def resume(
 ) -> Subscription:
     """Send again from the next occurrence; what fell into the pause is not made up for."""
     resumed = subscriptions.resume_subscription(database, organisation, subscription_id, now, version)
-    sync_jobs(database, resumed, now, timezone)
+    # From the end of the pause on, which may lie before this look.
+    sync_jobs(database, resumed, resumed.resumed_at or now, timezone)
     return resumed
 
 

@@ -31,6 +31,7 @@ from reporting_pipeline.stores.lifecycle import cancel_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.scope import Scoped
+from reporting_pipeline.stores.subscriptions import LIVE
 from reporting_pipeline.stores.suppressions import forget_opt_out, hash_suppression
 
 BATCH = 500
@@ -328,8 +329,8 @@ def _leave_other_subscriptions(
         if len(kept) == len(row["recipients"]):
             continue
         change: Record = {"recipients": kept, "updated_at": now}
-        if not kept and row["status"] == "active":
-            change |= {"status": "paused", "next_due_at": None}
+        if not kept and row["status"] in LIVE:
+            change |= {"status": "paused", "next_due_at": None, "paused_until": None}
         answer = database.subscriptions.update_one(
             {"_id": row["_id"], "version": row["version"]}, {"$set": change, "$inc": {"version": 1}}
         )

@@ -1,8 +1,9 @@
 """The `subscriptions` collection: changed under a version, always read within an organisation.
 
-`next_due_at` (UTC, None when not active) is when the planner must look at a subscription next: at
-once for a new one, then at each occurrence. It is kept with every write, so that what is due is one
-query on the index (status, next_due_at). What a person is shown is `schedules.next_occurrences`.
+`next_due_at` (UTC) is when the planner must look at a subscription next: at once for a new one, then at
+each occurrence; for a paused one when its pause ends by itself, if it does; otherwise None. It is kept with
+every write, so that what is due is one query on the index (status, next_due_at). What a person is shown is
+`schedules.next_occurrences`.
 
 `version` counts every change. A change names the version it was made against; when another came
 first it is refused (VersionConflict), never merged in silence.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -24,7 +25,7 @@ from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences, window_of
-from reporting_pipeline.domain.subscriptions import Subscription, name_key
+from reporting_pipeline.domain.subscriptions import Subscription, goes_on_at, name_key
 from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed, parts, update_any
 
@@ -34,6 +35,7 @@ BATCH = 1_000
 LIVE = ("active", "paused")
 # Set by the store alone, or never changed.
 _FIXED = frozenset({"id", "organisation", "created_at", "updated_at", "version", "window", "resumed_at"})
+_INSTANT = timedelta(milliseconds=1)  # the finest that MongoDB keeps
 
 
 class SubscriptionExists(ValueError):
@@ -225,10 +227,18 @@ def change_subscription(
 
 
 def pause_subscription(
-    database: Database, organisation: str, subscription_id: str, now: datetime, version: int | None = None
+    database: Database,
+    organisation: str,
+    subscription_id: str,
+    now: datetime,
+    version: int | None = None,
+    until: date | None = None,
 ) -> Subscription:
-    """Nothing is sent until it is resumed. Pausing a paused one changes nothing."""
-    return _to_status(database, organisation, subscription_id, "paused", now, version)
+    """Nothing is sent until it is resumed, or until the day `until` of its schedule begins.
+
+    Pausing one that is paused likewise changes nothing.
+    """
+    return _to_status(database, organisation, subscription_id, "paused", now, version, until)
 
 
 def resume_subscription(
@@ -423,6 +433,13 @@ def due_subscriptions(
                 yield subscription, record["next_due_at"]
 
 
+def whose_pause_is_over(database: Database, now: datetime, limit: int) -> list[Subscription]:
+    """The paused ones that go on by themselves at `now`, the longest over first. One query on the index."""
+    query = {"status": "paused", "next_due_at": {"$lte": now}}
+    with database.subscriptions.find(query).sort("next_due_at", ASCENDING).limit(limit) as found:
+        return list(_readable(found))
+
+
 def advance(database: Database, planned: Sequence[tuple[Subscription, datetime]], now: datetime) -> int:
     """Move `next_due_at` behind `now` for what was planned: (subscription, the next_due_at it had).
 
@@ -470,7 +487,7 @@ _INSTANTS = ("created_at", "updated_at", "resumed_at", "confirmed_at", "confirma
 
 def to_record(subscription: Subscription, now: datetime) -> Record:
     """The record of a subscription; `next_due_at` is counted from `now`."""
-    return _fields(subscription) | {"next_due_at": next_due_at(subscription, now)}
+    return _fields(subscription) | {"next_due_at": next_due_at(subscription, now) or goes_on_at(subscription)}
 
 
 def _fields(subscription: Subscription) -> Record:
@@ -520,16 +537,18 @@ def _changed(current: Subscription, changes: Mapping[str, Any], now: datetime) -
     if current.status == "ended":
         raise SubscriptionEnded("an ended subscription cannot be changed; make a new one")
     values = {**current.model_dump(), **changes, "updated_at": now, "version": current.version + 1}
+    if values["status"] != "paused":
+        values["paused_until"] = None
     if values["status"] == "active" and current.status != "active":
-        values["resumed_at"] = now
+        values["resumed_at"] = min(goes_on_at(current) or now, now)  # when its pause was over
         values["confirmation_asked_at"] = None  # who resumes it has said that it is needed
     candidate = Subscription.model_validate(values)
     return candidate.model_copy(update={"window": window_of(candidate.schedule)})
 
 
 def _replace(database: Database, current: Subscription, changed: Subscription, now: datetime) -> bool:
-    record = to_record(changed, now)
-    if changed.schedule == current.schedule and changed.status == current.status:
+    record = to_record(changed, _counted_from(current, changed, now))
+    if _rhythm(changed) == _rhythm(current):
         # What is due now and not planned yet must not be jumped over by a change of the name.
         del record["next_due_at"]
     # Not find_one_and_update: some servers read the whole collection for it.
@@ -540,6 +559,17 @@ def _replace(database: Database, current: Subscription, changed: Subscription, n
     return replaced.matched_count == 1
 
 
+def _counted_from(current: Subscription, changed: Subscription, now: datetime) -> datetime:
+    """What was due between the end of a pause and this look is looked at, too."""
+    if changed.resumed_at is None or changed.resumed_at == current.resumed_at:
+        return now
+    return changed.resumed_at - _INSTANT
+
+
+def _rhythm(one: Subscription) -> tuple[object, ...]:
+    return one.schedule, one.status, one.paused_until
+
+
 def _to_status(
     database: Database,
     organisation: str,
@@ -547,11 +577,15 @@ def _to_status(
     status: str,
     now: datetime,
     version: int | None,
+    until: date | None = None,
 ) -> Subscription:
     current = get_subscription(database, organisation, subscription_id)
-    if current is not None and current.status == status and version in (None, current.version):
-        return current
-    return change_subscription(database, organisation, subscription_id, {"status": status}, now, version)
+    wanted = {"status": status, "paused_until": until}
+    if current is not None and version in (None, current.version):
+        standing = {name: getattr(current, name) for name in wanted}
+        if standing == wanted:
+            return current
+    return change_subscription(database, organisation, subscription_id, wanted, now, version)
 
 
 # --- pages -------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from reporting_pipeline.domain.editions import closed_period
 from reporting_pipeline.domain.jobs import JobRecord
@@ -18,6 +19,12 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, lifecycle, subscriptions
 from reporting_pipeline.stores.audit import Action
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
+
+LONGEST_PAUSE = timedelta(days=731)
+RESUMED_AT_ONCE = 1_000
+#: Who stands in the audit log where nobody did it.
+BY_ITSELF = "schedule"
 
 _AUDITED = (
     "name",
@@ -72,13 +79,42 @@ def change(
 
 
 def pause(
-    database: Database, current: Subscription, actor: str, now: datetime, version: int | None = None
+    database: Database,
+    current: Subscription,
+    actor: str,
+    now: datetime,
+    version: int | None = None,
+    until: date | None = None,
 ) -> Subscription:
-    """Send nothing until it is resumed."""
-    paused = lifecycle.pause(database, current.organisation, current.id, now, version)
+    """Send nothing until it is resumed, or until the day `until` of its schedule begins.
+
+    Raises ValueError for a day that is not ahead.
+    """
+    _check_ahead(current, until, now)
+    paused = lifecycle.pause(database, current.organisation, current.id, now, version, until)
     if paused.version != current.version:
-        audit.record_many(database, [_event(Action.SUBSCRIPTION_PAUSED, actor, paused)], now)
+        said = {"until": until.isoformat()} if until else {}
+        audit.record_many(database, [_event(Action.SUBSCRIPTION_PAUSED, actor, paused, **said)], now)
     return paused
+
+
+def _check_ahead(current: Subscription, until: date | None, now: datetime) -> None:
+    today = now.astimezone(ZoneInfo(current.schedule.timezone)).date()
+    if until is not None and not today < until <= today + LONGEST_PAUSE:
+        longest = today + LONGEST_PAUSE
+        raise ValueError(f"{until} is no day ahead; give one from {today + timedelta(days=1)} to {longest}")
+
+
+def resume_what_is_over(database: Database, settings: Settings, now: datetime) -> int:
+    """Resume those whose pause ends by itself, but what somebody changes meanwhile. Returns how many."""
+    resumed = 0
+    for one in subscriptions.whose_pause_is_over(database, now, RESUMED_AT_ONCE):
+        try:
+            resume(database, settings, one, BY_ITSELF, now, one.version)
+        except (VersionConflict, SubscriptionMissing, SubscriptionEnded):
+            continue
+        resumed += 1
+    return resumed
 
 
 def resume(

@@ -118,6 +118,22 @@ def test_pause_takes_it_off_and_resume_puts_it_back(manager: Api, database: Data
     assert resumed["next_run"] is not None
 
 
+def test_a_pause_may_end_on_a_day_by_itself(serve: Callable[..., Api]) -> None:
+    now = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    manager = serve(clock=lambda: now).as_("usr_default_manager")
+    identifier = made(manager)["id"]
+    path = f"/api/scheduled-reports/{identifier}"
+    refused = manager.post(f"{path}/pause", json={"until": "2026-11-24"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "#/until"
+    paused = manager.post(f"{path}/pause", json={"until": "2026-12-24"}).json()
+    told = {name: paused[name] for name in ("status", "paused_until", "next_run", "is_active")}
+    assert told == {"status": "paused", "paused_until": "2026-12-24", "next_run": None, "is_active": False}
+    assert manager.get(f"/api/subscriptions/{identifier}").json()["pausedUntil"] == "2026-12-24"
+    resumed = manager.post(f"{path}/resume").json()
+    assert (resumed["status"], resumed["paused_until"]) == ("active", None)
+
+
 def test_run_now_makes_one_job_ahead_of_the_batch(manager: Api, database: Database) -> None:
     path = f"/api/scheduled-reports/{made(manager)['id']}"
     planned = manager.get(f"{path}/executions").json()

@@ -109,6 +109,16 @@ def test_pause_resume_and_end(person: Callable[[str], Browser], database: Databa
     assert (database.subscriptions.find_one({}) or {})["status"] == "ended"
 
 
+def test_a_pause_until_a_day_is_said_on_every_page_of_it(person: Callable[[str], Browser]) -> None:
+    browser = person("subscriber")
+    address = subscribe(browser)
+    for wrong in ("soon", "2020-01-01"):
+        assert browser.post(f"{address}/pause", {"until": wrong}).status_code == 422
+    browser.post(f"{address}/pause", {"until": "2026-12-24"})
+    for page in (address, "/console/"):
+        assert "Paused until 24 Dec 2026" in browser.get(page).text
+
+
 def test_two_tabs_that_change_one_schedule_lose_nothing(person: Callable[[str], Browser]) -> None:
     browser = person("subscriber")
     address = subscribe(browser)

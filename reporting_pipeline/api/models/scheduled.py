@@ -109,6 +109,16 @@ class ScheduledReportRequest(ScheduledReportChange):
     ] = False
 
 
+class PauseRequest(Shape):
+    """How long a pause lasts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"until": "2027-01-07"}]})
+
+    until: date | None = Field(
+        None, description="The first local day of the schedule on which it sends again; left out: resume it."
+    )
+
+
 class FirstMailConfig(Shape):
     """What a new scheduled report sends first."""
 
@@ -149,6 +159,7 @@ class ScheduledReport(Shape):
     created_by: str
     is_active: bool = Field(description="False while it is paused, and after its end.")
     status: Literal["active", "paused", "ended"]
+    paused_until: date | None = Field(None, description="The local day on which a pause ends by itself.")
     report_type: str
     schedule_config: dict[str, Any]
     recipients: list[RecipientConfig]
@@ -179,6 +190,7 @@ class ScheduledReport(Shape):
             created_by=subscription.created_by or subscription.owner,
             is_active=subscription.status == "active",
             status=subscription.status,
+            paused_until=subscription.paused_until,
             report_type=subscription.report_type,
             schedule_config=subscription.schedule.model_dump(mode="json"),
             recipients=[

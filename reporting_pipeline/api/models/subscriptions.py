@@ -195,6 +195,7 @@ class SubscriptionAnswer(CamelShape):
 
     subscription_id: str
     status: Literal["active", "paused", "ended"]
+    paused_until: date | None = Field(None, description="The local day on which a pause ends by itself.")
     user_id: str
     name: str
     report_type: ReportType
@@ -224,6 +225,7 @@ class SubscriptionAnswer(CamelShape):
         return cls(
             subscription_id=subscription.id,
             status=subscription.status,
+            paused_until=subscription.paused_until,
             user_id=subscription.owner,
             name=subscription.name,
             report_type=window.value,

@@ -15,6 +15,7 @@ from reporting_pipeline.api.models.scheduled import (
     Execution,
     ExecutionPage,
     FirstMailConfig,
+    PauseRequest,
     Preview,
     PreviewedOccurrence,
     PreviewRequest,
@@ -170,9 +171,11 @@ def pause_scheduled_report(
     deployment: Deployment,
     expected: ExpectedVersion,
     response: Response,
+    body: PauseRequest | None = None,
 ) -> ScheduledReport:
-    """Nothing is sent until it is resumed."""
-    changed = subscribing.set_status(deployment, caller, report_id, "paused", expected)
+    """Nothing is sent until it is resumed; with `until`, it goes on by itself on that day."""
+    until = body.until if body else None
+    changed = subscribing.set_status(deployment, caller, report_id, "paused", expected, until)
     return _answer(deployment, changed, response)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -24,7 +24,7 @@ from reporting_pipeline.stores import jobs
 from reporting_pipeline.stores.subscriptions import waiting_for_a_word
 from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context, scoped
-from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.problems import Problem, invalid
 
 router = APIRouter()
 
@@ -164,7 +164,13 @@ def run_now(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, par
 
 @router.post("/console/reports/{subscription_id}/pause")
 def pause(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    return _turn(subscription_id, visitor, parts, "paused")
+    text = form.text("until")
+    try:
+        until = date.fromisoformat(text) if text else None
+    except ValueError:
+        problem = invalid("#/until", f"{text[:20]!r} is no day; write it like 2027-01-07")
+        return _with_problem(subscription_id, visitor, parts, problem)
+    return _turn(subscription_id, visitor, parts, "paused", until)
 
 
 @router.post("/console/reports/{subscription_id}/resume")
@@ -185,9 +191,11 @@ def end(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, parts: 
     return RedirectResponse("/console/?ended=1", 303)
 
 
-def _turn(subscription_id: str, visitor: Person, parts: Context, status: str) -> Response:
+def _turn(
+    subscription_id: str, visitor: Person, parts: Context, status: str, until: date | None = None
+) -> Response:
     try:
-        subscribing.set_status(parts, visitor.user, subscription_id, status, None)
+        subscribing.set_status(parts, visitor.user, subscription_id, status, None, until)
     except Problem as problem:
         return _with_problem(subscription_id, visitor, parts, problem)
     return RedirectResponse(f"/console/reports/{subscription_id}", 303)

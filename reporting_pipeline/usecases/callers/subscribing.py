@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from operator import itemgetter
 from typing import Any
 
@@ -274,21 +274,28 @@ def _passed_on(current: Subscription, owner: User) -> tuple[Recipient, ...]:
 
 
 def set_status(
-    deployment: Context, caller: User, subscription_id: str, status: str, expected_version: int | None
+    deployment: Context,
+    caller: User,
+    subscription_id: str,
+    status: str,
+    expected_version: int | None,
+    until: date | None = None,
 ) -> Subscription:
-    """Pause or resume."""
+    """Pause, for good or until a day, or resume."""
     current = find(deployment, caller, subscription_id, Action.CHANGE)
     if expected_version is not None and current.version != expected_version:
         raise changed_meanwhile(current)
     database, now = deployment.database, deployment.now
     try:
         if status == "paused":
-            return usecase.pause(database, current, caller.id, now, expected_version)
+            return usecase.pause(database, current, caller.id, now, expected_version, until)
         return usecase.resume(database, deployment.settings, current, caller.id, now, expected_version)
-    except VersionConflict as conflict:
+    except VersionConflict as conflict:  # a ValueError, too
         raise changed_meanwhile(conflict.current) from None
     except (SubscriptionMissing, SubscriptionEnded):
         raise not_found("subscription") from None
+    except ValueError as error:
+        raise invalid("#/until", str(error)) from None
 
 
 def confirm(deployment: Context, caller: User, subscription_id: str) -> Subscription:
