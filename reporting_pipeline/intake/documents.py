@@ -24,6 +24,7 @@ class SourceDocument:
     received_at: datetime | None = None  # None: the source does not say
     note: str | None = None
     synthetic: bool = False
+    withdrawn: bool = False  # it says so itself, or that a later version took its place
     from_table: bool = False  # its `key` was made from a row, not given by the caller
 
     def of_trial(self, trial: str) -> SourceDocument:

@@ -40,8 +40,10 @@ FIELDS: Mapping[str, str] = {
 }
 #: Of a document that was read from the API; what they say is not needed here.
 _ANSWERED = frozenset(
-    {"_id", "source_id", "updated_at", "organisation", "file", "findings", "version", "state"}
+    {"_id", "source_id", "updated_at", "organisation", "file", "findings", "version", "state", "withdrawn"}
 )
+#: What the state of a version is called that is no document any more.
+_GONE = frozenset({"withdrawn", "corrected", "superseded", "deleted"})
 _SHOWN = 60
 
 
@@ -131,6 +133,9 @@ def _document(
     kind = _kind(reader.text("kind"))
     collected = reader.text("collected")
     data = source.get("data", {})
+    gone = reader.state_of_one_that_is_gone()
+    if gone:
+        reader.finding("withdrawn", "state", f"Says that it was {gone}; it was left out.")
     if not isinstance(data, Mapping) and data is not None:
         reader.finding("wrong_type", "data", f"Expected an object, found {_shown(data)}; it was left out.")
     return SourceDocument(
@@ -146,6 +151,7 @@ def _document(
         received_at=_received_at(reader, zone),
         note=reader.text("note") or None,
         synthetic=source.get("synthetic") is True,
+        withdrawn=bool(gone),
     )
 
 
@@ -176,9 +182,16 @@ class _Fields:
         if isinstance(value, str):
             return _storable(value).strip()
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return str(value)  # a site 701, a subject 12
+            return str(int(value) if isinstance(value, float) and value.is_integer() else value)  # a site 701
         self.finding("wrong_type", name, f"Expected text, found {_shown(value)}; it was left out.")
         return ""
+
+    def state_of_one_that_is_gone(self) -> str:
+        """ "" for a document that stands; a flag `withdrawn` is read like the state."""
+        state = self.source.get("state")
+        if isinstance(state, str) and state.strip().lower() in _GONE:
+            return state.strip().lower()
+        return "withdrawn" if self.source.get("withdrawn") is True else ""
 
     def tell_unknown(self) -> None:
         for name in self.source:

@@ -12,7 +12,7 @@ from reporting_pipeline.intake import ndjson
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import TableMapping, mapped
 from reporting_pipeline.intake.sdtm import documents as sdtm
-from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS
+from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS, domain_of
 from reporting_pipeline.intake.sdtm.tables import (
     Table,
     UnreadableTable,
@@ -195,19 +195,21 @@ def _read(file: Path, tables: list[Table], understanding: Understanding) -> None
         return
     for code, sentence in table.notes:
         understanding.finding(file.name, code, "", f"{file.name}: {sentence}.")
-    if not _looks_like_sdtm(table):
-        understanding.finding(
-            file.name,
-            "not_sdtm",
-            table.name,
-            f"{file.name} is no table of SDTM: neither its name nor a column DOMAIN names one.",
-        )
-        return
-    tables.append(table)
+    if table.is_analysis:
+        detail = f"{file.name} is analysis data (ADaM): it has rows of SDTM once more, and derived ones."
+        understanding.finding(file.name, "not_sdtm", table.name, detail)
+    elif _names_a_domain(table):
+        tables.append(table)
+    elif domain := domain_of(table.columns, stem_of(file)):
+        detail = f"{file.name} names no domain; by its columns or its name it was read as {domain}."
+        understanding.finding(file.name, "assumed_domain", "DOMAIN", detail)
+        tables.append(table.called(domain))
+    else:
+        detail = f"{file.name} is no table of SDTM: neither its name nor a column DOMAIN names one."
+        understanding.finding(file.name, "not_sdtm", table.name, detail)
 
 
-def _looks_like_sdtm(table: Table) -> bool:
-    """SDTM's tables name a domain; analysis data (ADaM) does not, and would count rows twice."""
+def _names_a_domain(table: Table) -> bool:
     known = (
         table.name in DOMAINS or table.name in ABOUT_THE_TRIAL | RELATIONS or table.name.startswith("SUPP")
     )

@@ -31,7 +31,8 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "not_a_number": "The value is no number; it was kept as text.",
     "unmatched_supplement": "A supplemental qualifier names no row of its domain.",
     "supplement_contradicts": "A supplemental qualifier says something else than its row, or than another.",
-    "near_subjects": "Two USUBJIDs differ in nothing but case or blanks; they are different persons.",
+    "near_subjects": "Subject numbers differ in case, blanks or leading zeros alone; they are two persons.",
+    "same_rows": "Rows of a table say the same in everything but --SEQ; all are kept and counted.",
     "shared_event": "Rows of a subject have one AESPID, and may be parts of one event; each counts.",
     "near_studies": "Two STUDYIDs differ in nothing but case, blanks or signs; they are different trials.",
     "unreadable_row": "A row of the table cannot be read; it was left out, the others were read.",
@@ -40,6 +41,8 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "record_count": "The file has another number of rows than it says; some may be missing.",
     "encoding": "The file is not UTF-8; it was read as Windows-1252.",
     "other_format": "The same table stands in another format, too; only one of them was read.",
+    "assumed_domain": "A table names no domain; its columns or its name say which it is.",
+    "withdrawn": "The document says that it was withdrawn, or corrected by a later version; it was left out.",
     "not_sdtm": "The file is no table of SDTM; it was left out.",
 }
 

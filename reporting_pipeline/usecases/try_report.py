@@ -48,6 +48,12 @@ class Arrivals:
     so_far: bool = False  # earlier documents than those of two periods are kept, too
     newest: datetime | None = None
 
+    def drop(self, trial: str, source_id: str, placed: Period | None) -> None:
+        """Take out what a document of this id said before; `placed`: the period in which it was counted."""
+        self.records.setdefault(trial, {}).pop(source_id, None)
+        if placed is not None:
+            self.by_period[placed] -= 1
+
     def of_period(self) -> int:
         return self.by_period[self.period]
 
@@ -84,6 +90,11 @@ def arrivals_of(
     end_at = min(until, period.end_at) if until else period.end_at
     given: dict[tuple[str, str], Period | None] = {}
     for document in documents:
+        if document.withdrawn:
+            arrivals.drop(
+                document.trial, document.source_id, given.pop((document.trial, document.source_id), None)
+            )
+            continue
         received_at = _arrival(document, zone, understanding)
         record = document.record(document.source_id, received_at, "")
         understanding.saw(record)

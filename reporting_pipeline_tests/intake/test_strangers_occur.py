@@ -86,7 +86,7 @@ def understood(**domains: Rows) -> set[str]:
 @pytest.mark.parametrize(
     ("domains", "code"),
     [
-        ({"AE": rows("AE", {"AETERM": "RASH", "AESPID": "E1"}, {"AETERM": "RASH", "AESPID": "E1"})},
+        ({"AE": rows("AE", {"AETERM": "RASH", "AESPID": "E1"}, {"AETERM": "RASH.", "AESPID": "E1"})},
          "shared_event"),
         ({"AE": rows("AE", {"AETERM": "RASH", "AESPID": "E1"}, {"AETERM": "RASH", "AESPID": "E2"})}, ""),
         ({"DM": rows("DM", {"ARM": "A"}, {"ARM": "B"})}, "duplicate_key"),

@@ -92,6 +92,8 @@ def _imported(
 
 def _with_trial(found: Iterable[SourceDocument], understanding: Understanding) -> Iterator[SourceDocument]:
     for document in found:
+        if document.withdrawn:
+            continue  # told; what stands of it is withdrawn by a person, with a reason
         if document.trial:
             yield document
         else:

@@ -8,6 +8,7 @@ share a key, or have none, are told apart by their content.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import groupby
@@ -68,6 +69,7 @@ def documents_of(
             supplements = supplements_of(tables, name)
             reading = _Reading(domain, supplements, sites, trial, understanding)
             for table in tables[name]:
+                _tell_same_rows(domain, table, understanding)
                 yield from reading.documents(table)
             reading.tell_more_parts()
             supplements.tell(understanding)
@@ -93,7 +95,8 @@ class _Reading:
         self._trial = trial
         self._understanding = understanding
         self._keys: set[tuple[str, ...]] = set()
-        self._without_site: set[str] = set()
+        self._without_site: set[tuple[str, str]] = set()
+        self._without_study = False
         self._parts: dict[tuple[str, str, str], str] = {}
         self._more_parts = 0
 
@@ -121,7 +124,7 @@ class _Reading:
         payloads = [domain.payload(row) for row in rows]
         self._tell_repeated(rows, subject)
         data = {"results": payloads} if domain.grouped else payloads[0]
-        trial = self._trial or text(first.get("STUDYID")) or "unknown"
+        trial = self._trial or text(first.get("STUDYID")) or self._unknown_trial()
         if site := self._site_in_key(first, subject):
             key = (f"at {site}", *key)
         full = self._unique((trial, subject, *key), data)[1:]
@@ -196,12 +199,19 @@ class _Reading:
         if (more := self._more_parts - MOST_TOLD) > 0:
             self._understanding.finding(self._domain.code, "shared_event", "AESPID", f"And {more:,} more.")
 
+    def _unknown_trial(self) -> str:
+        if not self._without_study:
+            self._without_study = True
+            detail = f"Rows of {self._domain.code} name no study, as others do; they are a trial 'unknown'."
+            self._understanding.finding(self._domain.code, "missing_field", "STUDYID", detail)
+        return "unknown"
+
     def _site(self, source_id: str, subject: str, row: Row) -> str:
         site = text(row.get("SITEID")) or self._sites.of(text(row.get("STUDYID")), subject)
         if site:
             return site
-        if subject not in self._without_site:
-            self._without_site.add(subject)
+        if (text(row.get("STUDYID")), subject) not in self._without_site:
+            self._without_site.add((text(row.get("STUDYID")), subject))
             several = self._sites.are_several(text(row.get("STUDYID")), subject)
             why = "stands at several sites in DM" if several else "is not known"
             self._understanding.finding(
@@ -260,6 +270,21 @@ def _tell_unplaced(
             understanding.unplaced[f"SUPP{domain.code}.{name}"] += values
 
 
+def _tell_same_rows(domain: Domain, table: Table, understanding: Understanding) -> None:
+    """Rows that differ in --SEQ alone may be one result or event that was sent twice."""
+    sequence = domain.name("--SEQ")
+    if sequence not in table.columns or len(table) < 2:
+        return
+    said = table.frame.drop(sequence)
+    if more := len(said) - said.n_unique():
+        first = table.frame.row(said.is_duplicated().arg_true()[0], named=True)
+        detail = (
+            f"{more:,} rows of {domain.code} repeat another one in everything but {sequence}, first of "
+            f"{subject_of(first) or 'nobody'}; all are kept and counted."
+        )
+        understanding.finding(table.source, "same_rows", sequence, detail)
+
+
 def _tell_near_studies(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:
     spelled: dict[str, list[str]] = {}
     for study in studies_of(tables):
@@ -270,15 +295,19 @@ def _tell_near_studies(tables: Mapping[str, Sequence[Table]], understanding: Und
 
 
 def _tell_near_subjects(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:
-    """Subject numbers that differ in capitals or blanks alone: two persons, as they stand."""
+    """Subject numbers that differ in capitals, blanks or leading zeros alone: two persons, as they stand."""
     spelled: dict[str, set[str]] = {}
     for table in (one for name, some in tables.items() if name in DOMAINS for one in some):
-        if "USUBJID" in table.columns:
-            for subject in map(text, table.frame["USUBJID"].drop_nulls().unique()):
-                spelled.setdefault("".join(subject.split()).upper(), set()).add(subject)
+        column = next((name for name in ("USUBJID", "SUBJID") if name in table.columns), None)
+        for subject in map(text, table.frame[column].drop_nulls().unique() if column else ()):
+            plain = _LEADING_ZEROS.sub("", "".join(subject.split()).upper())
+            spelled.setdefault(plain, set()).add(subject)
     for alike in (sorted(one) for one in spelled.values() if len(one) > 1):
         detail = f"{' and '.join(alike)} are read as different persons."
         understanding.finding("USUBJID", "near_subjects", "USUBJID", detail)
+
+
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 
 def _has_place(domain: Domain, name: str) -> bool:

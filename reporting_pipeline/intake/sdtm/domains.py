@@ -8,7 +8,7 @@ domain is adding a `Domain` here; nothing else knows their names.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -552,6 +552,19 @@ _KINDS = frozenset(kind.value for kind in Kind)
 
 #: By the two letters of the domain.
 DOMAINS: Mapping[str, Domain] = {one.code: one for one in _ALL if one.kind in _KINDS}
+
+#: What a column of one domain alone is called, after its two letters.
+_OWN = ("TESTCD", "TERM", "TRT", "DECOD", "SEQ", "STDTC")
+
+
+def domain_of(columns: Collection[str], name: str) -> str:
+    """The domain of a table that does not name one: that of which it has columns ("LBTESTCD", "AETERM"), else
+    that which a part of its name is ("S1_DM"); "" where neither says, or they say several."""
+    by_columns = {code for code in DOMAINS if any(code + suffix in columns for suffix in _OWN)}
+    by_name = DOMAINS.keys() & re.split(r"[^A-Z0-9]+", name.upper()) if "USUBJID" in columns else set()
+    found = by_columns or by_name
+    return next(iter(found)) if len(found) == 1 else ""
+
 
 #: Columns that say which row it is, how it was derived or timed, and hold nothing a report could show.
 STRUCTURAL = frozenset({"STUDYID", "DOMAIN", "USUBJID", "SUBJID", "SITEID", "VISIT", "VISITNUM"})

@@ -40,7 +40,7 @@ class Supplements:
         key = (
             text(row.get("STUDYID")),
             text(row.get("USUBJID")),
-            _same(text(row.get("IDVARVAL")) if variable else ""),
+            _same(variable, text(row.get("IDVARVAL")) if variable else ""),
         )
         said = self._by_variable.setdefault(variable, {}).setdefault(key, {})
         if said.get(name, text(value)) != text(value):
@@ -60,7 +60,7 @@ class Supplements:
             study, subject = text(row.get("STUDYID")), text(row.get("USUBJID"))
             more: dict[str, str] = {}
             for variable, by_key in self._by_variable.items():
-                value = _same(text(row.get(variable)) if variable else "")
+                value = _same(variable, text(row.get(variable)) if variable else "")
                 for key in {("", subject, value), (study, subject, value)} & by_key.keys():
                     more |= by_key[key]
                     self._left.discard((variable, key))
@@ -97,7 +97,7 @@ def supplements_of(tables: Mapping[str, list[Table]], domain: str) -> Supplement
     return Supplements(tables.get(f"SUPP{domain}", []))
 
 
-def _same(value: str) -> str:
-    """ "1", "1.0" and " 1" name one row."""
-    stripped = value.strip()
-    return stripped[:-2] if stripped.endswith(".0") else stripped
+def _same(variable: str, value: str) -> str:
+    """ "1", "1.0" and " 1" name one row; of a number, as --SEQ is, so does "01"."""
+    stripped = value.strip().removesuffix(".0")
+    return stripped.lstrip("0") or "0" if variable.endswith("SEQ") and stripped.isdigit() else stripped

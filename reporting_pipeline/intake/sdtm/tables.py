@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,27 @@ Notes = list[tuple[str, str]]  # (code, sentence)
 
 SUFFIXES = {".xpt": "XPT", ".json": "Dataset-JSON", ".ndjson": "Dataset-JSON", ".csv": "CSV"}
 _SEPARATORS = ",;\t|"
+_SEPARATOR_TOLD = re.compile(r'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)
+#: Columns of analysis data (ADaM), which SDTM does not have.
+_OF_ANALYSIS = frozenset(
+    {
+        *("PARAMCD", "AVAL", "AVALC", "DTYPE", "ABLFL", "ANL01FL", "TRTEMFL", "SAFFL", "ITTFL"),
+        *(
+            "AVISIT",
+            "TRT01P",
+            "TRT01A",
+            "TRTP",
+            "TRTA",
+            "TRTSDT",
+            "TRTEDT",
+            "ASTDT",
+            "AENDT",
+            "ADT",
+            "ADY",
+            "ASTDY",
+        ),
+    }
+)
 _LONGEST_CELL = 10_000_000
 _TOLD_ROWS = 20  # of one file that cannot be read; the rest is counted
 
@@ -65,6 +87,16 @@ class Table:
             )
             for first, domain in ((one == self.name.removeprefix(prefix), one) for one in domains)
         ]
+
+    @property
+    def is_analysis(self) -> bool:
+        """Whether it is analysis data (ADaM): rows of SDTM once more, and derived ones; some keep DOMAIN."""
+        named = stem_of(Path(self.source)).upper().startswith("AD")
+        return len(_OF_ANALYSIS.intersection(self.columns)) >= (1 if named else 2)
+
+    def called(self, name: str) -> Table:
+        """The same table under another name."""
+        return replace(self, name=name)
 
     @property
     def columns(self) -> list[str]:
@@ -150,8 +182,7 @@ def _read_xport(content: bytes, encoding: str) -> tuple[dict[str, Any], Any]:
 
 def _csv(content: bytes, name: str) -> tuple[str, pl.DataFrame, Notes]:
     text, notes = text_of(content)
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(_SEPARATORS, key=header.count)
+    text, separator = _separated(text)
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
     try:
@@ -170,6 +201,15 @@ def _csv(content: bytes, name: str) -> tuple[str, pl.DataFrame, Notes]:
     notes += _told_rows(bad)
     columns, rows = _one_of_each(columns, rows, notes)
     return "", _frame(columns, rows), notes
+
+
+def _separated(text: str) -> tuple[str, str]:
+    """`text` and what separates its cells: as its first line says ("sep=;", for spreadsheets), else what its
+    header has most."""
+    if match := _SEPARATOR_TOLD.match(text):
+        return text[match.end() :], match[1]
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return text, max(_SEPARATORS, key=header.count)
 
 
 def _told_rows(bad: Sequence[str], code: str = "unreadable_row", what: str = "row") -> Notes:

