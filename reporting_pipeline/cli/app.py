@@ -96,7 +96,9 @@ def demo(
 
 @app.command(rich_help_panel=LOCAL)
 def dev(
-    port: Annotated[int, typer.Option(help="Of Dagster's UI; the API is on the next port.")] = 3000,
+    port: Annotated[
+        int, typer.Option(help="Of Dagster's UI; console and API take 8000 or the next that is free.")
+    ] = 3000,
 ) -> None:
     """Start the embedded servers, Dagster's UI and daemon, and the API, on this home's data."""
     with plain_errors(), needing("embedded"):

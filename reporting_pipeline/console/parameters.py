@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,10 +25,12 @@ class Option:
     kind: str  # choice, truth, number, list, lists or text
     hint: str
     choices: tuple[tuple[str, str], ...] = ()  # value, words
+    title: str = ""  # as the model has it
 
     @property
     def label(self) -> str:
-        return self.name.replace("_", " ").capitalize()
+        plain = self.name.replace("_", " ")
+        return self.title if self.title.lower() != plain else plain.capitalize()
 
 
 @lru_cache(maxsize=1)
@@ -39,7 +41,7 @@ def options() -> tuple[Option, ...]:
     for report_type in report_types():
         for name, schema in parameter_schema(report_type)["properties"].items():
             own = "" if name in shared else report_type
-            option = _option(own, name, schema)
+            option = replace(_option(own, name, schema), title=str(schema.get("title", "")))
             found.setdefault(option.key, option)
     return tuple(found.values())
 
@@ -94,7 +96,8 @@ def _option(report_type: str, name: str, schema: Mapping[str, Any]) -> Option:
     if "enum" in form:
         default = schema.get("default")
         named = _choice_name(form, str(default)) if "x-enum-names" in form else _plain(str(default))
-        standing = f"Not chosen: {named}" if default else "Not chosen"
+        told = schema.get("x-left-open") or (named if default else "")
+        standing = f"Not chosen: {told}" if told else "Not chosen"
         choices = (("", standing), *((str(one), _choice_name(form, str(one))) for one in form["enum"]))
         return Option(key, report_type, name, "choice", hint, choices)
     if form.get("type") == "boolean":

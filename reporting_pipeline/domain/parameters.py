@@ -24,10 +24,12 @@ class Parameters(BaseModel):
 
     attach: bool | None = Field(
         None,
+        title="Attach the file to the mail",
         description="Whether the file goes with the mail, where the organisation's policy leaves it open.",
     )
     content_gate: Literal["off", "notice", "hold"] | None = Field(
         None,
+        title="When its data is out of the usual",
         description="What becomes of a report about data out of the usual: off, notice or hold; the stricter "
         "of this and the organisation's counts.",
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reporting_pipeline.domain.entitlements import Audience
+from reporting_pipeline.domain.entitlements import Audience, Entitlements
 from reporting_pipeline.domain.parameters import kept, problems_of
 from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.reports.types.base import ReportType
@@ -16,6 +16,13 @@ from reporting_pipeline.reports.types.base import ReportType
 def report_types() -> Mapping[str, ReportType]:
     """Every report type by its name, in the order in which they are offered."""
     return REPORT_TYPES
+
+
+def offered_to(reader: Entitlements) -> dict[str, ReportType]:
+    """The types written for somebody; who sees their own record alone is offered the report of one person."""
+    fitting = {name: kind for name, kind in REPORT_TYPES.items() if reader.audience in kind.audiences}
+    of_one = {name: kind for name, kind in fitting.items() if kind.one_person}
+    return of_one if reader.own_record_only and of_one else fitting
 
 
 class ParametersInvalid(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import unescape
 from io import BytesIO
@@ -101,10 +102,22 @@ def test_a_wrong_parameter_is_told_beside_its_field(
 def test_a_type_that_is_not_written_for_its_reader_is_not_offered(
     person: Callable[[str], Browser], database: Database
 ) -> None:
-    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"audience": "participant"}})
+    offered = {
+        "participant": {"my_participation"},  # their own record, in plain words
+        "site": {"trial_activity", "safety_summary", "site_report", "data_listing"},
+        "sponsor": {"trial_activity", "safety_summary", "trial_conduct", "medical_review", "data_listing"},
+    }
+    for audience, types in offered.items():
+        database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"audience": audience}})
+        page = person("subscriber").get("/console/subscribe").text
+        assert set(re.findall(r'name="report_type" value="(\w+)"', page)) == types, audience
+
+
+def test_what_is_left_open_is_not_called_another_than_it_will_be(person: Callable[[str], Browser]) -> None:
     page = person("subscriber").get("/console/subscribe").text
-    assert 'value="medical_review"' not in page
-    assert 'value="trial_activity"' in page
+    for words in ("Attach the file to the mail", "When its data is out of the usual"):
+        assert words in page
+    assert "Not chosen: English" not in unescape(page)
 
 
 def test_every_report_type_has_a_picture_of_a_page_of_it(
@@ -119,7 +132,7 @@ def test_every_report_type_has_a_picture_of_a_page_of_it(
     for name, kind in report_types().items():
         address = f"/console/static/types/{name}.png"
         assert (address in page) == (Audience.MONITOR in kind.audiences)
-        assert (address in own) == (Audience.PARTICIPANT in kind.audiences)
+        assert (address in own) == kind.one_person
         answer = browser.get(address)
         assert answer.headers["content-type"] == "image/png"
         with Image.open(BytesIO(answer.content)) as picture:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
+from reporting_pipeline.console.audit_words import detail_words, event_words, name_words, page_of
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
@@ -109,7 +110,11 @@ def _audit_page(
         page=Page(visitor, "/console/audit"),
         events=found[:A_PAGE],
         names=_names(parts, visitor, found),
-        actions=_KNOWN,
+        actions=sorted(_KNOWN, key=event_words),
+        event_words=event_words,
+        detail_words=detail_words,
+        name_words=name_words,
+        page_of=page_of,
         action=action,
         actor=actor,
         home=visitor.user.organisation == parts.settings.organisation,

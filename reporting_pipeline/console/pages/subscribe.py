@@ -21,7 +21,7 @@ from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, normal_address, visible_trials
+from reporting_pipeline.domain.access import Action, User, normal_address, visible_trials
 from reporting_pipeline.domain.cron_fields import CronFields, cron_words, expression_of, fields_of
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.masked_recipients import shown
@@ -29,6 +29,7 @@ from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
 from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
 from reporting_pipeline.domain.wrong_values import words_of
+from reporting_pipeline.reports.types.base import ReportType
 from reporting_pipeline.stores import subscriptions, suppressions, users
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.callers import subscribing
@@ -37,7 +38,7 @@ from reporting_pipeline.usecases.callers.previewing import preview_draft
 from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.callers.subscribing import SNAKE
 from reporting_pipeline.usecases.preview import NothingToShow, PreviewedReport
-from reporting_pipeline.usecases.report_types import is_for, report_types
+from reporting_pipeline.usecases.report_types import offered_to, report_types
 from reporting_pipeline.usecases.send_preview import CannotSend, send_to_oneself
 from reporting_pipeline.usecases.subscriptions import first_mail
 
@@ -86,6 +87,9 @@ _SCHEDULE_FIELDS = (
     "window",
     "business_days",
     "holidays",
+    "every_weeks",
+    "starts_on",
+    "ends_on",
 )
 
 
@@ -115,6 +119,9 @@ class Wish(Entries):
                 "window": "week",
                 "business_days": "none",
                 "holidays": "",
+                "every_weeks": "",
+                "starts_on": "",
+                "ends_on": "",
                 "format": "pdf",
                 "recipients": "",
                 "version": "",
@@ -241,14 +248,16 @@ class Wish(Entries):
 
 def _first_type(visitor: Visitor) -> str:
     """What is chosen at first: for who sees their own record alone, the report of one person."""
-    own = visitor.user.entitlements
-    of_one = [name for name, kind in report_types().items() if kind.one_person and is_for(name, own.audience)]
-    return of_one[0] if own.own_record_only and of_one else "trial_activity"
+    return next(iter(offered_to(visitor.user.entitlements)))
 
 
 def _fields_of(cadence: str) -> tuple[str, ...]:
-    own = {"weekly": ("day_of_week",), "monthly": ("day_of_month",), "cron": ("cron_expression", "window")}
-    shared = ("cadence", "timezone", "business_days", "holidays")
+    own = {
+        "weekly": ("day_of_week", "every_weeks"),
+        "monthly": ("day_of_month",),
+        "cron": ("cron_expression", "window"),
+    }
+    shared = ("cadence", "timezone", "business_days", "holidays", "starts_on", "ends_on")
     return (*shared, *(() if cadence == "cron" else ("time",)), *own.get(cadence, ()))
 
 
@@ -326,7 +335,7 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
             "name": draft.name,
             "description": draft.description,
             "report_type": draft.report_type,
-            "schedule": _with_dates_of(current.schedule, draft.schedule),
+            "schedule": draft.schedule,
             "filters": kept,
             "recipients": draft.recipients,
             "format": draft.format,
@@ -470,14 +479,6 @@ def _first(parts: Context, visitor: Visitor, wish: Wish, planned: Planned | None
     return {"first": planned, "later": later}
 
 
-def _with_dates_of(standing: Schedule, wanted: Schedule) -> Schedule:
-    """`wanted` with what the form does not show: the dates between which it counts, and which weeks."""
-    kept: dict[str, Any] = {"starts_on": standing.starts_on, "ends_on": standing.ends_on}
-    if wanted.cadence == "weekly":
-        kept["every_weeks"] = standing.every_weeks
-    return Schedule.model_validate({**wanted.model_dump(), **kept})
-
-
 def _draft_of(visitor: Visitor, schedule: Schedule, now: datetime, **more: Any) -> Subscription:
     """A subscription of this person that is kept nowhere."""
     return Subscription(
@@ -548,11 +549,7 @@ def _form(
         trials=trials,
         may_register=may_register_trials(visitor),
         kinds=list(Kind),
-        report_types={
-            name: kind
-            for name, kind in report_types().items()
-            if is_for(name, reader.entitlements.audience) or name == wish.values["report_type"]
-        },
+        report_types=_types(reader, wish.values["report_type"]),
         options=parameters.options(),
         formats=FORMATS,
         timezones=sorted(known_timezones()),
@@ -566,6 +563,15 @@ def _form(
         pictures=_pictures(shown),
         nothing=nothing,
     )
+
+
+def _types(reader: User, chosen: str) -> dict[str, ReportType]:
+    """What is offered, and what is chosen already."""
+    return {
+        name: kind
+        for name, kind in report_types().items()
+        if name in offered_to(reader.entitlements) or name == chosen
+    }
 
 
 def _pictures(shown: PreviewedReport | None) -> list[str]:

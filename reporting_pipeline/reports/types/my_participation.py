@@ -14,6 +14,7 @@ from reporting_pipeline.reports.types.base import ReportType
 
 _CHOICE = {
     "enum": list(known_languages()),
+    "x-left-open": "that of the person, else English",
     "x-enum-names": {language: name_of(language) for language in known_languages()},
 }
 
