@@ -150,7 +150,7 @@ def broken_rules(source: str, relative: str) -> list[str]:
             found.append(f"{NAME}/{relative}:{each.line}: imports {'.'.join(each.path)}: {rule}")
     if part not in READS_ENVIRONMENT:
         found += [
-            f"{NAME}/{relative}:{line}: reads the environment: only settings.py may; take it from Settings"
+            f"{NAME}/{relative}:{line}: reads the environment: only settings/ may; take it from Settings"
             for line in environment_reads(tree)
         ]
     return found
@@ -297,7 +297,7 @@ def test_a_forbidden_import_is_found_and_named(relative: str, source: str, line:
         ),
         ("api/app.py", "from reporting_pipeline.delivery import links"),
         ("assets/media.py", "import dagster\nfrom reporting_pipeline.media.sandbox import MediaWorkers"),
-        ("settings.py", "import os\nos.environ"),
+        ("settings/loading.py", "import os\nos.environ"),
         ("cli.py", "from reporting_pipeline.embedded import servers\nfrom reporting_pipeline import samples"),
     ],
 )

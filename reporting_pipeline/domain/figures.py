@@ -13,7 +13,7 @@ Filters: `trials`, `sites` and `kinds` choose documents and the facts that come 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 
 from reporting_pipeline.domain.clinical import codes
-from reporting_pipeline.domain.clinical.measurements import GRAVE
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.documents import Kind, same_file_type
@@ -574,39 +573,3 @@ def _findings(facts: Mapping[str, Facts], filters: Filters, documents: Listing) 
         about = [document not in left_out for document in findings["document_id"].tolist()]
         keep = keep & np.array(about, dtype=bool)
     return findings.listing(keep)
-
-
-# --- what a list shows when it cannot show all ---------------------------------------------------
-
-
-def represented(results: Listing, most: int) -> Listing:
-    """At most `most` rows of `out_of_range`, in its order: each test before any test fills the list.
-
-    What is critical or grave comes first whatever its test; then the worst result of every test, then
-    the second worst of every test, and so on.
-    """
-    if len(results) <= most:
-        return results
-    tiers = results["tier"].tolist()
-    turns: Counter[tuple[str, ...]] = Counter()
-    rounds = []
-    for place, (tier, identity) in enumerate(zip(tiers, _identities(results), strict=True)):
-        grave = tier <= GRAVE
-        rounds.append((0 if grave else 1 + turns[identity], place))
-        turns[identity] += 1
-    chosen = {place for _, place in sorted(rounds)[:most]}
-    return results.only([place in chosen for place in range(len(results))])
-
-
-def left_out(results: Listing, shown: Listing) -> list[tuple[str, int]]:
-    """How many rows of each test a shortened list left out, most first."""
-    tests = Counter(results["test"].tolist())
-    tests.subtract(shown["test"].tolist())
-    return sorted(
-        ((test, count) for test, count in tests.items() if count), key=lambda one: (-one[1], one[0])
-    )
-
-
-def _identities(results: Listing) -> Iterator[tuple[str, ...]]:
-    names = ("kind", "test_code", "specimen", "category", "method")
-    return zip(*(results[name].tolist() for name in names), strict=True)

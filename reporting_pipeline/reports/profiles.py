@@ -7,8 +7,9 @@ from typing import Any
 
 from reporting_pipeline.domain import look_first as rule
 from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.figures import TrialFigures, represented
+from reporting_pipeline.domain.figures import TrialFigures
 from reporting_pipeline.domain.look_first import LookFirst
+from reporting_pipeline.domain.shortened_lists import represented
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import Cell, Column, Flow, Pair
 from reporting_pipeline.reports.content import ReportContent

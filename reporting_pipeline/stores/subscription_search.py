@@ -12,9 +12,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from operator import itemgetter
 
+from pymongo import UpdateOne
+
 from reporting_pipeline.domain.subscriptions import Subscription, name_key
 from reporting_pipeline.stores.mongo import Database, Record, narrowed
-from reporting_pipeline.stores.subscriptions import LIVE, from_record, page_of_records
+from reporting_pipeline.stores.subscriptions import BATCH, LIVE, from_record, page_of_records
 
 LOOKED_THROUGH = 2_000
 A_LOOK = 500
@@ -103,3 +105,29 @@ def _beginning_with(
 
 def _is_of(record: Record, owners: Collection[str] | None) -> bool:
     return owners is None or record["owner"] in owners
+
+
+# --- the folded names ----------------------------------------------------------------------------
+
+
+def set_name_keys(database: Database) -> int:
+    """Give the next BATCH subscriptions without `name_key` theirs. Returns how many; 0 when all have it."""
+    rows = list(database.subscriptions.find(_WITHOUT_NAME_KEY, {"name": 1}).limit(BATCH))
+    writes = [
+        UpdateOne({"_id": row["_id"]}, {"$set": {"name_key": name_key(str(row.get("name") or ""))}})
+        for row in rows
+    ]
+    return database.subscriptions.bulk_write(writes, ordered=False).modified_count if writes else 0
+
+
+def without_name_key(database: Database) -> int:
+    return database.subscriptions.count_documents(_WITHOUT_NAME_KEY)
+
+
+def drop_name_keys(database: Database) -> int:
+    """Back to the form without. Returns how many changed."""
+    query = {"name_key": {"$exists": True}}
+    return database.subscriptions.update_many(query, {"$unset": {"name_key": ""}}).modified_count
+
+
+_WITHOUT_NAME_KEY: Record = {"name_key": {"$exists": False}}

@@ -14,13 +14,13 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
-from pymongo import ASCENDING, InsertOne, UpdateMany, UpdateOne
+from pymongo import ASCENDING, InsertOne, UpdateMany
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.periods import Cadence
@@ -187,14 +187,14 @@ def live_ids(database: Database, organisation: str, owner: str, most: int) -> se
 def all_of_owner(database: Database, organisation: str, owner: str) -> list[Subscription]:
     """A user's subscriptions that have not ended and can be read, by id."""
     query = _list_query(organisation, owner, None)
-    return list(_readable(database.subscriptions.find(query).sort("_id", ASCENDING)))
+    return list(readable(database.subscriptions.find(query).sort("_id", ASCENDING)))
 
 
 def asking_the_same(database: Database, fresh: Subscription) -> str | None:
     """The id of the owner's active subscription that asks for the same as `fresh`, if there is one."""
     query: Record = _list_query(fresh.organisation, fresh.owner, "active")
     with database.subscriptions.find(query).sort("_id", ASCENDING) as found:
-        return next((one.id for one in _readable(found) if one.asks_the_same_as(fresh)), None)
+        return next((one.id for one in readable(found) if one.asks_the_same_as(fresh)), None)
 
 
 def change_subscription(
@@ -295,7 +295,7 @@ def naming_only(database: Database, organisation: str, trials: Sequence[str]) ->
     }
     for record in database.subscriptions.find(query):
         if set(record["filters"]["trials"]) <= set(trials):
-            yield from _readable([record])
+            yield from readable([record])
 
 
 def all_live_ids(database: Database, organisation: str) -> list[str]:
@@ -308,77 +308,7 @@ def active_of_organisation(database: Database, organisation: str) -> Iterator[Su
     """Every active subscription of an organisation, streamed by id."""
     query = {"organisation": organisation, "status": "active"}
     with database.subscriptions.find(query).sort("_id", ASCENDING).batch_size(BATCH) as found:
-        yield from _readable(found)
-
-
-def waiting_for_a_word(
-    database: Database, organisation: str, owner: str | None, limit: int
-) -> list[Subscription]:
-    """The active ones, of one owner or of all, that somebody was once asked about; the longest ago first."""
-    query: Record = {
-        "organisation": organisation,
-        "status": "active",
-        "confirmation_asked_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)},
-    }
-    if owner is not None:
-        query["owner"] = owner
-    found = database.subscriptions.find(query).sort("confirmation_asked_at", ASCENDING).limit(limit)
-    return list(_readable(found))
-
-
-def note_asked(database: Database, ids: Iterable[str], now: datetime) -> int:
-    """Note that somebody was asked whether these are still needed. Changes no version: nobody chose it."""
-    return update_any(
-        database.subscriptions, "_id", ids, {"status": "active"}, {"$set": {"confirmation_asked_at": now}}
-    )
-
-
-def note_untold(database: Database, one: Subscription) -> None:
-    """Note that the pause of this version, which is to follow, has to be told to somebody.
-
-    Before the pause, so that a process that dies between the two leaves no silence behind.
-    """
-    database.subscriptions.update_one(
-        {"_id": one.id, "version": one.version}, {"$set": {"untold_pause": one.version + 1}}
-    )
-
-
-def paused_untold(database: Database, organisation: str) -> list[Subscription]:
-    """The paused ones whose pause has to be told; not those that somebody resumed and paused since."""
-    query = {"organisation": organisation, "status": "paused", "untold_pause": {"$gt": 0}}
-    found = database.subscriptions.find(query).sort("_id", ASCENDING)
-    return list(_readable(row for row in found if row["untold_pause"] == row["version"]))
-
-
-def note_told(database: Database, ids: Iterable[str]) -> int:
-    """Note that the pauses of these were told."""
-    return update_any(database.subscriptions, "_id", ids, {}, {"$unset": {"untold_pause": ""}})
-
-
-# --- the folded names ----------------------------------------------------------------------------
-
-
-def set_name_keys(database: Database) -> int:
-    """Give the next BATCH subscriptions without `name_key` theirs. Returns how many; 0 when all have it."""
-    rows = list(database.subscriptions.find(_WITHOUT_NAME_KEY, {"name": 1}).limit(BATCH))
-    writes = [
-        UpdateOne({"_id": row["_id"]}, {"$set": {"name_key": name_key(str(row.get("name") or ""))}})
-        for row in rows
-    ]
-    return database.subscriptions.bulk_write(writes, ordered=False).modified_count if writes else 0
-
-
-def without_name_key(database: Database) -> int:
-    return database.subscriptions.count_documents(_WITHOUT_NAME_KEY)
-
-
-def drop_name_keys(database: Database) -> int:
-    """Back to the form without. Returns how many changed."""
-    query = {"name_key": {"$exists": True}}
-    return database.subscriptions.update_many(query, {"$unset": {"name_key": ""}}).modified_count
-
-
-_WITHOUT_NAME_KEY: Record = {"name_key": {"$exists": False}}
+        yield from readable(found)
 
 
 # --- for planning ------------------------------------------------------------------------------
@@ -393,7 +323,7 @@ def active_of(
         query["updated_at"] = {"$gte": changed_since}
     cursor = database.subscriptions.find(query).sort("_id", ASCENDING).batch_size(BATCH)
     with cursor:
-        yield from _readable(cursor)
+        yield from readable(cursor)
 
 
 def active_ids(database: Database, window: Cadence) -> list[str]:
@@ -429,7 +359,7 @@ def due_subscriptions(
     )
     with cursor:
         for record in cursor:
-            for subscription in _readable([record]):
+            for subscription in readable([record]):
                 yield subscription, record["next_due_at"]
 
 
@@ -437,7 +367,7 @@ def whose_pause_is_over(database: Database, now: datetime, limit: int) -> list[S
     """The paused ones that go on by themselves at `now`, the longest over first. One query on the index."""
     query = {"status": "paused", "next_due_at": {"$lte": now}}
     with database.subscriptions.find(query).sort("next_due_at", ASCENDING).limit(limit) as found:
-        return list(_readable(found))
+        return list(readable(found))
 
 
 def advance(database: Database, planned: Sequence[tuple[Subscription, datetime]], now: datetime) -> int:
@@ -503,7 +433,7 @@ def from_record(record: Mapping[str, Any]) -> Subscription:
     return Subscription.model_validate({**record, "id": record["_id"]})
 
 
-def _readable(records: Iterable[Record]) -> Iterator[Subscription]:
+def readable(records: Iterable[Record]) -> Iterator[Subscription]:
     """Those that are as they should be: one that somebody broke by hand must not stop the planning."""
     for record in records:
         try:

@@ -17,8 +17,8 @@ from reporting_pipeline.stores.suppressions import suppress_address
 from reporting_pipeline.usecases.callers.shapes.registry import EXAMPLE_LOGO
 from reporting_pipeline_tests.api.world import DOCUMENT, NOW, SUBSCRIPTION, populate
 from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in
+from reporting_pipeline_tests.console.subscribing import WEEKLY
 from reporting_pipeline_tests.console.test_documents_pages import NOTE
-from reporting_pipeline_tests.console.test_pages import WEEKLY
 from reporting_pipeline_tests.console.test_registry_pages import ADA, ORGANISATION, TRIAL
 
 ADMIN = "usr_default_admin"

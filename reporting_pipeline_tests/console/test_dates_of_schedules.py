@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.console.conftest import Browser
-from reporting_pipeline_tests.console.test_pages import WEEKLY
+from reporting_pipeline_tests.console.subscribing import WEEKLY
 
 
 def test_every_second_week_between_two_days_is_made_and_changed_by_the_form(

@@ -25,7 +25,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.usecases.callers.tokens import mint_token
 from reporting_pipeline_tests.api.conftest import weekly
 from reporting_pipeline_tests.console.conftest import csrf_in
-from reporting_pipeline_tests.console.test_pages import WEEKLY
+from reporting_pipeline_tests.console.subscribing import WEEKLY
 from reporting_pipeline_tests.waiting import PATIENCE
 
 A_MINUTE = 60

@@ -14,7 +14,7 @@ from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.usecases.report_types import parameter_schema, report_types
 from reporting_pipeline_tests.console.conftest import Browser
-from reporting_pipeline_tests.console.test_pages import WEEKLY, subscribe
+from reporting_pipeline_tests.console.subscribing import WEEKLY, subscribe
 
 LISTING = {
     "report_type": "data_listing",

@@ -24,7 +24,7 @@ from reporting_pipeline.settings import SECRETS_DIR, Settings, variable_names
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy import artefacts
 
-#: Read by others than settings.py: Dagster's instance file, Celery's, and Python's own.
+#: Read by others than settings/: Dagster's instance file, Celery's, and Python's own.
 FOREIGN = {
     *re.findall(r"env: ([A-Z0-9_]+)", (artefacts.DEPLOY / "celery/dagster.yaml").read_text()),
     "MPLCONFIGDIR",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import io
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -13,10 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -25,98 +19,29 @@ from reporting_pipeline.definitions import build_defs
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.reconciliation import Named, Source
 from reporting_pipeline.operations.metrics import exposition
-from reporting_pipeline.operations.reconciliation.findings import Findings
 from reporting_pipeline.operations.reconciliation.names import PREFIXES, all_names
-from reporting_pipeline.operations.reconciliation.run import reconcile
 from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
 from reporting_pipeline.operations.retention.run import retain
-from reporting_pipeline.settings import Settings, current_settings
+from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.alerts import open_alerts
-from reporting_pipeline.stores.documents import file_key
 from reporting_pipeline.stores.holds import place_hold
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.objects import HELD, ORPHAN, RETENTION_TAG, STANDARD, ObjectStore
+from reporting_pipeline.stores.objects import HELD, ORPHAN, RETENTION_TAG, STANDARD
 from reporting_pipeline.stores.upkeep import last_upkeep
 from reporting_pipeline_tests.operations.ledger import Ledger
-
-REPORT, SUBSCRIPTION = "sub_00001", "sub_00000"
-PICTURE = "c" * 64
-
-
-def later(days: int = 3) -> datetime:
-    """Past the grace period of what a test has just stored."""
-    return datetime.now(UTC) + timedelta(days=days)
-
-
-@pytest.fixture
-def whole(database: Database, objects: ObjectStore) -> Ledger:
-    """A week's reports with all that they were made from, a document and a withdrawn one: nothing differs."""
-    ledger = Ledger(database, objects)
-    period = ledger.week(0)
-    details: dict[str, Any] = {
-        "documents": {"key": f"snapshots/weekly/{period.key}/T1/v1.bson.gz"},
-        "trial_dataset": {"prefix": f"datasets/weekly/{period.key}/T1/v1", "rows": {}},
-        "trial_media": {"key": f"media/manifests/weekly/{period.key}/T1/v1.json"},
-    }
-    for asset, detail in details.items():
-        database.asset_results.update_one(
-            {"_id": f"weekly/{asset}/{period.key}|T1"}, {"$set": {"detail": detail}}
-        )
-    for name in ("doc_1", "doc_2"):
-        document(ledger, name)
-    withdrawn = database.documents.find_one_and_delete({"_id": "doc_2"})
-    database.document_versions.insert_one(
-        {"_id": "doc_2:1", "document": "doc_2", "version": 1, "record": withdrawn, "withdrawn": True}
-    )
-    database.documents.insert_one({"_id": "doc_3", "trial": "T1", "file": None})
-    return ledger
-
-
-@pytest.fixture
-def environment(settings: Settings, endpoints: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The deployment of `settings` as commands and jobs find it."""
-    for name, value in {
-        "REPORTING_ENVIRONMENT": "test",
-        "REPORTING_HOME": str(settings.home),
-        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
-        "REPORTING_S3_BUCKET": settings.s3_bucket,
-        **endpoints.as_environment(),
-    }.items():
-        monkeypatch.setenv(name, value)
-    current_settings.cache_clear()
-    yield
-    current_settings.cache_clear()
-
-
-def document(ledger: Ledger, name: str) -> str:
-    content = f"file of {name}".encode()
-    digest = hashlib.sha256(content).hexdigest()
-    key = file_key("T1", digest, "a.pdf")
-    ledger.objects.put(key, content)
-    file = {"key": key, "name": "a.pdf", "size": len(content), "sha256": digest}
-    ledger.database.documents.insert_one({"_id": name, "trial": "T1", "file": file})
-    return key
-
-
-def reconciled(ledger: Ledger, now: datetime | None = None, **options: Any) -> Findings:
-    return reconcile(ledger.database, ledger.objects, now or later(), **{"mending": True, **options})
-
-
-def key_of(ledger: Ledger, name: str) -> str:
-    return str(ledger.database.documents.find_one({"_id": name})["file"]["key"])  # type: ignore[index]
-
-
-def period_key(ledger: Ledger) -> str:
-    return str(ledger.database.reports.find_one({})["period"])  # type: ignore[index]
-
-
-def report_key_of(ledger: Ledger, name: str = REPORT) -> str:
-    return str(ledger.database.reports.find_one({"subscription": name})["key"])  # type: ignore[index]
-
-
-def version_key_of(ledger: Ledger) -> str:
-    return str(ledger.database.document_versions.find_one({})["record"]["file"]["key"])  # type: ignore[index]
+from reporting_pipeline_tests.operations.reconciling import (
+    PICTURE,
+    REPORT,
+    SUBSCRIPTION,
+    document,
+    key_of,
+    later,
+    period_key,
+    reconciled,
+    report_key_of,
+    version_key_of,
+)
 
 
 def test_where_nothing_differs_nothing_is_found(whole: Ledger) -> None:
@@ -440,109 +365,6 @@ def test_keys_are_ordered_by_their_bytes() -> None:
     ordered.add_names(Named(key, Source.DOCUMENT, "d") for key in keys)
     assert [one.key for one in ordered.names()] == sorted(keys, key=str.encode)
     ordered.close()
-
-
-# --- inventories -----------------------------------------------------------------------------------
-
-
-def inventory(ledger: Ledger, folder: Path, form: str = "CSV") -> Path:
-    """An inventory of the bucket as S3 writes one: in no order, with an old version among the rows."""
-    rows: list[tuple[str, str, bool, bool, int | None, datetime]] = [
-        (ledger.objects.bucket, entry.key, True, False, entry.size, entry.modified_at)
-        for entry in sorted(ledger.objects.listing(""), key=lambda entry: entry.key[::-1])
-    ]
-    rows.append((ledger.objects.bucket, "reports/old", False, False, 1, rows[0][5]))
-    rows.append((ledger.objects.bucket, "reports/deleted", True, True, None, rows[0][5]))
-    if form == "CSV":
-        text = io.StringIO()
-        csv.writer(text, quoting=csv.QUOTE_ALL).writerows(
-            (
-                bucket,
-                quote_plus(key),
-                str(latest).lower(),
-                str(mark).lower(),
-                size,
-                f"{at:%Y-%m-%dT%H:%M:%S.000Z}",
-            )
-            for bucket, key, latest, mark, size, at in rows
-        )
-        content, name = gzip.compress(text.getvalue().encode()), "data/1.csv.gz"
-    else:
-        columns = ("bucket", "key", "is_latest", "is_delete_marker", "size", "last_modified_date")
-        buffer = io.BytesIO()
-        pq.write_table(pa.table(dict(zip(columns, zip(*rows, strict=True), strict=True))), buffer)
-        content, name = buffer.getvalue(), "data/1.parquet"
-    (folder / Path(name).name).write_bytes(content)
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    manifest = {
-        "sourceBucket": ledger.objects.bucket,
-        "destinationBucket": "arn:aws:s3:::inventories",
-        "version": "2016-11-30",
-        "fileFormat": form,
-        "fileSchema": "Bucket, Key, IsLatest, IsDeleteMarker, Size, LastModifiedDate",
-        "files": [{"key": name, "size": len(content), "MD5checksum": md5}],
-    }
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(manifest))
-    return path
-
-
-@pytest.mark.parametrize("form", ["CSV", "Parquet"])
-def test_an_inventory_says_the_same_as_a_listing(whole: Ledger, tmp_path: Path, form: str) -> None:
-    whole.objects.put("reports/a b+c é", b"nobody's")
-    whole.objects.delete(report_key_of(whole))
-    path = inventory(whole, tmp_path, form)
-    document(whole, "doc_after")
-    listed = reconciled(whole, mending=False)
-    findings = reconciled(whole, mending=False, inventory=str(path))
-    assert findings.found == listed.found == {("orphan", "nobody"): 1, ("missing", "report"): 1}
-    assert findings.examples["orphan", "nobody"][0].key == "reports/a b+c é"
-
-
-def test_an_inventory_is_read_from_its_bucket(whole: Ledger, tmp_path: Path) -> None:
-    path = inventory(whole, tmp_path)
-    client, bucket = whole.objects.client, f"{whole.objects.bucket}-inventories"
-    client.create_bucket(Bucket=bucket)
-    try:
-        client.put_object(Bucket=bucket, Key="a/manifest.json", Body=path.read_bytes())
-        with pytest.raises(ValueError, match=r"no file s3://.*/data/1.csv.gz"):
-            reconciled(whole, inventory=f"s3://{bucket}/a/manifest.json")
-        client.put_object(Bucket=bucket, Key="data/1.csv.gz", Body=(tmp_path / "1.csv.gz").read_bytes())
-        assert reconciled(whole, inventory=f"s3://{bucket}/a/manifest.json").found == {}
-    finally:
-        client.delete_bucket(Bucket=bucket)
-
-
-def test_what_went_after_the_inventory_is_no_orphan(whole: Ledger, tmp_path: Path) -> None:
-    whole.objects.put("reports/x", b"gone soon")
-    path = inventory(whole, tmp_path)
-    whole.objects.delete("reports/x")
-    findings = reconciled(whole, inventory=str(path))
-    assert findings.found == {}
-    assert findings.left == {"gone meanwhile": 1}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"sourceBucket": "another"}, "is of the bucket 'another'"),
-        ({"fileFormat": "ORC"}, "'ORC'; order one in CSV or Parquet"),
-        ({"fileSchema": "Bucket, Key"}, "no Size and LastModifiedDate"),
-        ({"files": 7}, "no manifest of an S3 inventory"),
-        ({"files": [{"key": "data/1.csv.gz", "MD5checksum": "0"}]}, "not as its manifest says"),
-        ({"files": [{"key": "data/2.csv.gz"}]}, "not beside its manifest"),
-    ],
-)
-def test_an_inventory_that_cannot_be_used_is_refused_and_nothing_is_mended(
-    whole: Ledger, tmp_path: Path, change: dict[str, Any], told: str
-) -> None:
-    path = inventory(whole, tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    whole.objects.put("reports/x", b"x")
-    with pytest.raises(ValueError, match=told):
-        reconciled(whole, inventory=str(path))
-    assert whole.database.orphans.count_documents({}) == 0
-    assert last_upkeep(whole.database, "reconciliation") is None
 
 
 # --- what is said of it ------------------------------------------------------------------------------

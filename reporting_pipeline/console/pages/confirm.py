@@ -15,7 +15,7 @@ from reporting_pipeline.domain.access import Action, Kind, reach_of
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import users
-from reporting_pipeline.stores.subscriptions import waiting_for_a_word
+from reporting_pipeline.stores.confirmations import waiting_for_a_word
 from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem

@@ -21,7 +21,7 @@ from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import jobs
-from reporting_pipeline.stores.subscriptions import waiting_for_a_word
+from reporting_pipeline.stores.confirmations import waiting_for_a_word
 from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, invalid

@@ -23,7 +23,14 @@ from reporting_pipeline.domain.access import Kind, roles_that_may
 from reporting_pipeline.domain.confirmation import GRACE, to_be_asked, to_be_paused
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores import audit, lifecycle, notice_reads, organisations, subscriptions
+from reporting_pipeline.stores import (
+    audit,
+    confirmations,
+    lifecycle,
+    notice_reads,
+    organisations,
+    subscriptions,
+)
 from reporting_pipeline.stores.audit import Action
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.notices import Notice, claim, was_accepted
@@ -78,7 +85,7 @@ class _Work:
     def ask(self, asked: Mapping[str, Sequence[Subscription]], found: Confirmations) -> None:
         for owner, theirs in sorted(asked.items()):
             if self.tell(owner, theirs, "confirm"):
-                subscriptions.note_asked(self.database, [one.id for one in theirs], self.now)
+                confirmations.note_asked(self.database, [one.id for one in theirs], self.now)
                 found.asked += len(theirs)
             else:
                 found.nobody_to_tell += [one.id for one in theirs]
@@ -93,11 +100,11 @@ class _Work:
     def tell_of_pauses(self, found: Confirmations) -> None:
         """What this night paused, and what an earlier one did that no mail told."""
         untold: dict[str, list[Subscription]] = defaultdict(list)
-        for one in subscriptions.paused_untold(self.database, self.organisation):
+        for one in confirmations.paused_untold(self.database, self.organisation):
             untold[one.owner].append(one)
         for owner, theirs in sorted(untold.items()):
             if self.tell(owner, theirs, "paused"):
-                subscriptions.note_told(self.database, [one.id for one in theirs])
+                confirmations.note_told(self.database, [one.id for one in theirs])
             else:
                 found.nobody_to_tell += [one.id for one in theirs]
 
@@ -124,7 +131,7 @@ class _Work:
 
     def pause(self, one: Subscription) -> bool:
         """Pause it, unless somebody changed or confirmed it meanwhile."""
-        subscriptions.note_untold(self.database, one)
+        confirmations.note_untold(self.database, one)
         try:
             paused = lifecycle.pause(self.database, one.organisation, one.id, self.now, one.version)
         except (VersionConflict, SubscriptionEnded, SubscriptionMissing):

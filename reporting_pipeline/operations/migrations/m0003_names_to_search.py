@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reporting_pipeline.operations.migrations.step import Beat, Step
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.subscriptions import drop_name_keys, set_name_keys, without_name_key
+from reporting_pipeline.stores.subscription_search import drop_name_keys, set_name_keys, without_name_key
 
 
 def _up(database: Database, beat: Beat) -> int:

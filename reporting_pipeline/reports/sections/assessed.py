@@ -7,7 +7,8 @@ from typing import Any
 
 from reporting_pipeline.domain.clinical.numbers import plain
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.figures import Figure, TrialFigures, left_out, represented
+from reporting_pipeline.domain.figures import Figure, TrialFigures
+from reporting_pipeline.domain.shortened_lists import left_out, represented
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import Cell, Column, Flag, Flow, Pair
 from reporting_pipeline.reports.content import ReportContent

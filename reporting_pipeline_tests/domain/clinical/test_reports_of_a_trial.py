@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.entitlements import Audience
-from reporting_pipeline.domain.figures import Figure, TrialFigures, figures_for, left_out, represented
+from reporting_pipeline.domain.figures import Figure, TrialFigures, figures_for
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.shortened_lists import left_out, represented
 from reporting_pipeline.domain.subscriptions import Filters, Format
 from reporting_pipeline.domain.tidying import tidy_documents
 from reporting_pipeline.reports.images import ThumbnailCache

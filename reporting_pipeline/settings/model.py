@@ -1,60 +1,43 @@
-"""Every setting of a deployment, typed, from the environment. Nothing else reads os.environ.
-
-Sources, the first that names a variable wins: the environment, a file `.env` in the current folder, and
-the folder REPORTING_SECRETS_DIR with a file for each variable. A misspelt REPORTING_ variable raises with
-the name that was probably meant, wherever it stands; so does what cannot work in a production deployment.
-"""
+"""The settings themselves: each with its variable, its limits, and what cannot work together."""
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from itertools import islice
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reporting_pipeline.domain.keyring import Keyring
-from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.proof import seeds
-from reporting_pipeline.domain.wrong_values import words_of
-from reporting_pipeline.made_once import make_once
+from reporting_pipeline.settings.values import (
+    LOCAL_SECRET,
+    is_loopback,
+    keys_in,
+    minutes,
+    networks_of,
+    once_after,
+    refuse_other_address,
+    shared,
+    source_tree,
+    weakness,
+)
 
 #: What the SMTP channel speaks (`delivery/channels/smtp.py`).
 SMTP_SCHEMES = {"smtp", "smtps", "smtp+starttls"}
-LOCAL_SECRET = "local-development-secret-not-for-production"  # noqa: S105 - refused outside local
-#: Words of secrets that were printed somewhere to be replaced.
-PUBLISHED = ("changeme", "change-me", "change_me", "example", "not-for-production", "placeholder", "password")
-SECRET_LENGTH = 32
-DEADLINES_TRIED = 15  # the next ones, of which each is looked at
 DEADLINES = ("daily_deadline", "weekly_deadline", "monthly_deadline")
-SECRET_LETTERS = 10  # different ones: `openssl rand -hex 32` has 13 or more
-LONGEST_WAIT = 1_440  # minutes between two attempts
-ENV_FILE = Path(".env")
-SECRETS_DIR = "REPORTING_SECRETS_DIR"
-
-
-class SettingsError(ValueError):
-    """The environment does not describe a valid deployment; the message says which variable and why."""
 
 
 def _env(name: str, *others: str) -> Any:
     return AliasChoices(name, *others)
-
-
-_TREES: tuple[tuple[str, Literal["github", "gitlab"]], ...] = (("/-/tree/", "gitlab"), ("/tree/", "github"))
 
 
 class Settings(BaseSettings):
@@ -262,7 +245,7 @@ class Settings(BaseSettings):
     @field_validator("generation_retry_minutes", "delivery_retry_minutes")
     @classmethod
     def _waits(cls, value: str) -> str:
-        _minutes(value)
+        minutes(value)
         return value
 
     @field_validator(
@@ -271,7 +254,7 @@ class Settings(BaseSettings):
     @classmethod
     def _a_web_address(cls, value: str | None) -> str | None:
         if value is not None:
-            _parts(value, {"http", "https"})
+            refuse_other_address(value, {"http", "https"})
         return value
 
     @field_validator("source_url")
@@ -300,14 +283,14 @@ class Settings(BaseSettings):
     @classmethod
     def _a_mongodb_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _parts(value.get_secret_value(), {"mongodb", "mongodb+srv"})
+            refuse_other_address(value.get_secret_value(), {"mongodb", "mongodb+srv"})
         return value
 
     @field_validator("smtp_url")
     @classmethod
     def _a_relay(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _parts(value.get_secret_value(), SMTP_SCHEMES)
+            refuse_other_address(value.get_secret_value(), SMTP_SCHEMES)
         return value
 
     @model_validator(mode="after")
@@ -339,7 +322,7 @@ class Settings(BaseSettings):
                 ("S3_ENDPOINT_URL", self.s3_endpoint_url),
             ):
                 text = address.get_secret_value() if isinstance(address, SecretStr) else address
-                if text is not None and not _is_loopback(text):
+                if text is not None and not is_loopback(text):
                     yield (
                         f"{name} names a server that is not this machine, so REPORTING_ENVIRONMENT must say "
                         "what this deployment is: production, staging, test or local"
@@ -353,10 +336,10 @@ class Settings(BaseSettings):
             secrets.append(("REPORTING_WEBHOOK_SECRET", self.webhook_secret))
         if self.audit_secret is not None:
             secrets.append(("REPORTING_AUDIT_SECRET", self.audit_secret))
-        keys = [(name, key) for name, secret in secrets for key in _keys_in(secret)]
+        keys = [(name, key) for name, secret in secrets for key in keys_in(secret)]
         for name, key in keys:
-            yield from _weakness(name, key, self.environment)
-        yield from _shared(keys)
+            yield from weakness(name, key, self.environment)
+        yield from shared(keys)
         if self.email_backend == "sendgrid" and self.sendgrid_api_key is None:
             yield "SENDGRID_API_KEY must be set when REPORTING_EMAIL_BACKEND is sendgrid"
         if self.oidc_issuer and not self.oidc_issuer.startswith("https://"):
@@ -372,7 +355,7 @@ class Settings(BaseSettings):
                 "REPORTING_EMAIL_BACKEND is outbox, a folder that nobody reads; in production it must be "
                 "smtp or sendgrid"
             )
-        if not self.public_url.startswith("https:") or _is_loopback(self.public_url):
+        if not self.public_url.startswith("https:") or is_loopback(self.public_url):
             yield (
                 "REPORTING_PUBLIC_URL must be the https address under which recipients reach the API in "
                 f"production, not {self.public_url}"
@@ -389,7 +372,7 @@ class Settings(BaseSettings):
         So it does by default where the opening was set later than six in the morning: then there is none.
         """
         deadline, opens = (str(getattr(self, f"{cadence}_{what}")) for what in ("deadline", "opens"))
-        return deadline if _once_after(cadence, deadline, opens, self.timezone) else None
+        return deadline if once_after(cadence, deadline, opens, self.timezone) else None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -398,18 +381,18 @@ class Settings(BaseSettings):
     @property
     def generation_retries(self) -> tuple[timedelta, ...]:
         """The waits before a partition that failed is tried again."""
-        return _minutes(self.generation_retry_minutes)
+        return minutes(self.generation_retry_minutes)
 
     @property
     def delivery_retries(self) -> tuple[timedelta, ...]:
         """The waits between attempts at a mail or a Slack message; webhooks have those of their standard."""
-        return _minutes(self.delivery_retry_minutes)
+        return minutes(self.delivery_retry_minutes)
 
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str) -> str:
         try:
-            _networks_of(value)
+            networks_of(value)
         except ValueError:
             raise ValueError(
                 "names networks of proxies, such as 10.0.0.0/8,fd00::/8, without spaces within"
@@ -419,7 +402,7 @@ class Settings(BaseSettings):
     @property
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks of the proxies whose word on where a request comes from is believed."""
-        return _networks_of(self.trusted_proxies)
+        return networks_of(self.trusted_proxies)
 
     @property
     def private_endpoints(self) -> frozenset[str]:
@@ -431,93 +414,6 @@ class Settings(BaseSettings):
         return self.home / "outbox"
 
 
-def _minutes(text: str) -> tuple[timedelta, ...]:
-    """Waits from minutes with commas between them. Raises ValueError for what is none."""
-    try:
-        waits = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        waits = ()
-    if not 1 <= len(waits) <= 20 or not all(0 < wait <= LONGEST_WAIT for wait in waits):
-        raise ValueError(
-            f"{text!r} must be up to 20 numbers of minutes above 0 and up to a day; e.g. '1,5,15'"
-        )
-    return tuple(timedelta(minutes=wait) for wait in waits)
-
-
-def source_tree(address: str) -> tuple[str, str, Literal["github", "gitlab"]]:
-    """(repository, revision, whose form its addresses have) of the address of a revision's tree.
-
-    ValueError for what has neither GitHub's form nor GitLab's.
-    """
-    _parts(address, {"https", "http"})
-    for mark, platform in _TREES:
-        repository, found, revision = address.rstrip("/").partition(mark)
-        if found and revision:
-            return repository, revision, platform
-    raise ValueError(
-        "must be the address of a revision's tree; e.g. 'https://github.com/OWNER/NAME/tree/v1.2'"
-    )
-
-
-def _parts(address: str, schemes: set[str]) -> None:
-    """Raise ValueError unless `address` is a URL of one of `schemes` that names a host. Never prints it."""
-    wanted = " or ".join(f"{scheme}://" for scheme in sorted(schemes))
-    try:
-        parts = urlsplit(address)
-        named = bool(parts.hostname)
-    except ValueError:
-        raise ValueError(f"is no address; it must begin with {wanted} and name a host") from None
-    if parts.scheme not in schemes or not named:
-        raise ValueError(f"must begin with {wanted} and name a host")
-
-
-def _networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _is_loopback(address: str) -> bool:
-    """Whether every host of a URL is this machine (mongodb:// takes several)."""
-    hosts = [part.rpartition("@")[2] for part in urlsplit(address).netloc.split(",")]
-    return all(_is_this_machine(urlsplit(f"//{host}").hostname or "") for host in hosts)
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
-
-
-def _weakness(name: str, secret: str, environment: str) -> Iterator[str]:
-    """What is wrong with a secret, without printing it."""
-    published = secret == LOCAL_SECRET or any(word in secret.lower() for word in PUBLISHED)
-    if published or len(secret) < SECRET_LENGTH or len(set(secret)) < SECRET_LETTERS:
-        yield (
-            f"{name} must be set to at least {SECRET_LENGTH} characters of your own in {environment}, not "
-            "printed anywhere and not repeated; e.g. from `openssl rand -hex 32`"
-        )
-
-
-def _keys_in(secret: SecretStr) -> list[str]:
-    """Each key of a secret: it may hold several while they change (`domain/keyring.py`)."""
-    return [key.decode() for key in Keyring.read(secret.get_secret_value()).keys.values()]
-
-
-def _shared(keys: list[tuple[str, str]]) -> Iterator[str]:
-    """Secrets that are one: who learns what the one signs could sign the other."""
-    for number, (name, key) in enumerate(keys):
-        for other, value in keys[:number]:
-            if key == value:
-                yield (
-                    f"{name} must not be the same as {other}"
-                    if name != other
-                    else f"{name} holds a key twice"
-                )
-
-
 def variable_names() -> set[str]:
     """The environment variables that Settings reads."""
     names: set[str] = set()
@@ -525,168 +421,3 @@ def variable_names() -> set[str]:
         alias = info.validation_alias
         names.update(str(choice) for choice in alias.choices) if isinstance(alias, AliasChoices) else None
     return names
-
-
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `environ` alone, or from the process's environment and its files.
-
-    Raises SettingsError that names the variable and, for one from a file, the file.
-    """
-    whole = os.environ if environ is None else environ
-    folder = _secrets_folder(whole)
-    env_file = ENV_FILE if environ is None and ENV_FILE.is_file() else None
-    for names, where in (
-        (set(whole), "in the environment"),
-        (set(dotenv_values(env_file)) if env_file else set(), "in .env"),
-        (set(os.listdir(folder)) if folder else set(), f"in {folder}"),
-    ):
-        _refuse_unknown(names, where)
-    values: dict[str, Any] = {name: whole[name] for name in variable_names() if whole.get(name)}
-    try:
-        return Settings(_env_file=env_file, _secrets_dir=folder, **values)
-    except ValidationError as error:
-        problems = "; ".join(
-            _said(problem) for problem in error.errors(include_input=False, include_url=False)
-        )
-        raise SettingsError(f"The environment is not valid: {problems}") from None
-
-
-def _said(problem: Any) -> str:
-    """One problem by its variable; those of several variables name them themselves."""
-    named = ".".join(str(part) for part in problem["loc"])
-    text = words_of(problem)
-    return f"{named}: {text}" if named else text
-
-
-def _secrets_folder(environ: Mapping[str, str]) -> Path | None:
-    if not environ.get(SECRETS_DIR):
-        return None
-    folder = Path(environ[SECRETS_DIR])
-    if not folder.is_dir():
-        raise SettingsError(f"{SECRETS_DIR}: {folder} is no folder")
-    return folder
-
-
-def _refuse_unknown(names: set[str], where: str) -> None:
-    known = variable_names() | {SECRETS_DIR}
-    for name in sorted(names):
-        if name.startswith("REPORTING_") and name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise SettingsError(
-                f"{name} is not a setting"
-                + (f"; did you mean {near[0]}?" if near else "")
-                + f" It stands {where}. docs/operations.md lists all settings."
-            )
-
-
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with `extra` over it, for a child process of the same deployment."""
-    return {**os.environ, **extra}
-
-
-@lru_cache(maxsize=1)
-def current_settings() -> Settings:
-    """The settings of this process, read once.
-
-    What came from a file is put into the environment, too: Dagster's resources and boto3 read MONGODB_URI
-    and the AWS names there, and child processes may have another current folder.
-    """
-    settings = load_settings()
-    for name, value in _from_files().items():
-        os.environ.setdefault(name, value)
-    own = _secrets_of_home(settings)
-    return load_settings({**own, **_said_in_environment()}) if own else settings
-
-
-def _said_in_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if value}
-
-
-def with_own_secrets(settings: Settings) -> Settings:
-    """The same deployment with secrets of its home alone, which are made where the home is new.
-
-    For homes on one machine that start their own servers: the links, sessions, audit log and tokens of one
-    are nobody else's to forge. What the environment names stays; a home that was begun without goes on with
-    the published one, by which its log is chained.
-    """
-    alone = settings.mongodb_uri is None and settings.s3_endpoint_url is None
-    if settings.environment == "local" and alone and not (settings.home / "embedded").exists():
-        made = "".join(f"{name}={secrets.token_hex(32)}\n" for name in _OWN_SECRETS)
-        make_once(_own_secrets_file(settings), made)
-    current_settings.cache_clear()
-    given = {
-        name: SecretStr(value)
-        for name, value in _secrets_of_home(settings).items()
-        if not os.environ.get(name)
-    }
-    return settings.model_copy(update={_OWN_SECRETS[name]: value for name, value in given.items()})
-
-
-#: The variables of a home's own secrets, by the settings they are.
-_OWN_SECRETS = {"REPORTING_LINK_SECRET": "link_secret", "REPORTING_JWT_SECRET": "jwt_secret"}
-
-
-def _own_secrets_file(settings: Settings) -> Path:
-    return settings.home / "secrets.env"
-
-
-def _once_after(cadence: Cadence, deadline: str, opens: str, timezone: str) -> bool:
-    """Whether each time of the deadline is of another period, and after its edition was opened."""
-    zone = ZoneInfo(timezone)
-    times = list(islice(CronSim(deadline, datetime(2026, 1, 1, tzinfo=zone)), DEADLINES_TRIED))
-    ends = [Period.last_closed(cadence, one, timezone).end_at.astimezone(zone) for one in times]
-    opened = (next(CronSim(opens, end - timedelta(seconds=1))) for end in ends)
-    return len(set(ends)) == len(ends) and all(one < time for one, time in zip(opened, times, strict=True))
-
-
-def _secrets_of_home(settings: Settings) -> dict[str, str]:
-    """Variable -> secret of a local home that has its own."""
-    path = _own_secrets_file(settings)
-    if settings.environment != "local" or not path.is_file():
-        return {}
-    lines = path.read_text(encoding="ascii").splitlines()
-    return {name: value for name, _, value in (line.partition("=") for line in lines) if name in _OWN_SECRETS}
-
-
-def _from_files() -> dict[str, str]:
-    """The variables that `.env` and the secrets folder name, without those that say nothing."""
-    folder = _secrets_folder(os.environ)
-    known = variable_names()
-    secret = (
-        {path.name: path.read_text().strip() for path in folder.iterdir() if path.name in known}
-        if folder
-        else {}
-    )
-    noted = {name: value or "" for name, value in dotenv_values(ENV_FILE).items() if name in known}
-    return {name: value for name, value in {**secret, **noted}.items() if value}
-
-
-def remember_servers(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Write down in the home where its servers are; only this user can read it, for it holds their keys."""
-    path = _servers_of_home(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(f"{name}={value}\n" for name, value in environment.items())
-
-
-def forget_servers(settings: Settings) -> None:
-    """The servers of the home have stopped."""
-    _servers_of_home(settings).unlink(missing_ok=True)
-
-
-def with_servers_of_home(settings: Settings) -> Settings:
-    """The same deployment, pointed to the servers that run in its home, where it is a local one.
-
-    What the environment names itself stays as it is.
-    """
-    path = _servers_of_home(settings)
-    if settings.environment not in ("local", "test") or not path.is_file():
-        return settings
-    lines = path.read_text(encoding="utf-8").splitlines()
-    noted = dict(line.split("=", 1) for line in lines if "=" in line)
-    return load_settings({**_secrets_of_home(settings), **noted, **_said_in_environment()})
-
-
-def _servers_of_home(settings: Settings) -> Path:
-    return settings.home / "servers.env"

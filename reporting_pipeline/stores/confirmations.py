@@ -1,0 +1,60 @@
+"""Whether a subscription is still needed: whom the owner was asked about, and whose pause has to be told.
+
+Fields of the subscriptions' own records: `confirmation_asked_at`, and `untold_pause`, the version whose pause
+nobody was told of yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from pymongo import ASCENDING
+
+from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.stores.mongo import Database, Record, update_any
+from reporting_pipeline.stores.subscriptions import readable
+
+
+def waiting_for_a_word(
+    database: Database, organisation: str, owner: str | None, limit: int
+) -> list[Subscription]:
+    """The active ones, of one owner or of all, that somebody was once asked about; the longest ago first."""
+    query: Record = {
+        "organisation": organisation,
+        "status": "active",
+        "confirmation_asked_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)},
+    }
+    if owner is not None:
+        query["owner"] = owner
+    found = database.subscriptions.find(query).sort("confirmation_asked_at", ASCENDING).limit(limit)
+    return list(readable(found))
+
+
+def note_asked(database: Database, ids: Iterable[str], now: datetime) -> int:
+    """Note that somebody was asked whether these are still needed. Changes no version: nobody chose it."""
+    return update_any(
+        database.subscriptions, "_id", ids, {"status": "active"}, {"$set": {"confirmation_asked_at": now}}
+    )
+
+
+def note_untold(database: Database, one: Subscription) -> None:
+    """Note that the pause of this version, which is to follow, has to be told to somebody.
+
+    Before the pause, so that a process that dies between the two leaves no silence behind.
+    """
+    database.subscriptions.update_one(
+        {"_id": one.id, "version": one.version}, {"$set": {"untold_pause": one.version + 1}}
+    )
+
+
+def paused_untold(database: Database, organisation: str) -> list[Subscription]:
+    """The paused ones whose pause has to be told; not those that somebody resumed and paused since."""
+    query = {"organisation": organisation, "status": "paused", "untold_pause": {"$gt": 0}}
+    found = database.subscriptions.find(query).sort("_id", ASCENDING)
+    return list(readable(row for row in found if row["untold_pause"] == row["version"]))
+
+
+def note_told(database: Database, ids: Iterable[str]) -> int:
+    """Note that the pauses of these were told."""
+    return update_any(database.subscriptions, "_id", ids, {}, {"$unset": {"untold_pause": ""}})
