@@ -42,6 +42,15 @@ def test_each_row_of_the_reading_has_its_test_or_its_reason() -> None:
     assert numbered == list(range(1, 20))
 
 
+def test_each_row_of_the_papers_has_its_test_or_its_reason() -> None:
+    (page,) = [page for page in PAGES if page.stem.endswith("what-the-seeds-asked-for")]
+    rows = [
+        line for line in page.read_text(encoding="utf-8").splitlines() if re.match(r"\| \d{3}:\d+ ", line)
+    ]
+    assert len(rows) == len(set(rows)) == 251
+    assert [row for row in rows if bool(NAMED.search(row)) == ("No test: " in row)] == []
+
+
 def test_no_lock_is_made_at_its_first_use() -> None:
     """Since Python 3.12 two threads that come first to a `cached_property` get one each."""
     found = [
