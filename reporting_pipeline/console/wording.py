@@ -46,7 +46,7 @@ DELIVERY_STATES = {
         "until it is known, so that nobody gets it twice.",
     ),
     "sent": Said("Sent", "good", "The mail server or channel took it over."),
-    "delivered": Said("Delivered", "good", "The reader's mail server confirmed it."),
+    "delivered": Said("Delivered", "good", "The reader's mail server, or the channel, confirmed it."),
     "bounced": Said("Bounced", "bad", "The reader's mail server sent it back."),
     "failed": Said("Failed", "bad", "Every attempt was refused."),
     "suppressed": Said("Held back", "quiet", "It was not sent, on purpose; the reason is beside it."),

@@ -182,3 +182,21 @@ def test_the_audit_log_names_people_beside_their_ids(
     page = person("admin").get("/console/audit").text
     assert "Mara &lt;b&gt;Ager&lt;/b&gt;" in page
     assert "usr_default_manager" in page
+
+
+def test_who_got_a_report_is_told_by_each_channel(
+    person: Callable[[str], Browser], database: Database, objects: ObjectStore
+) -> None:
+    """Two webhooks of one report are told apart, and neither's key is shown."""
+    ids = populate(database, objects)
+    hook = "https://hooks.default.example/secret-key"
+    database.deliveries.update_one(
+        {"_id": ids["delivery"]}, {"$set": {"channel": "slack", "recipient": "#safety"}}
+    )
+    database.deliveries.update_one(
+        {"_id": ids["letter"]}, {"$set": {"channel": "webhook", "recipient": hook}}
+    )
+    page = person("manager").get(f"/console/jobs/{ids['job']}").text
+    assert "slack: #safety" in page
+    assert "webhook: https://hooks.default.example/" in page
+    assert "secret-key" not in page

@@ -113,6 +113,17 @@ def test_a_type_that_is_not_written_for_its_reader_is_not_offered(
         assert set(re.findall(r'name="report_type" value="(\w+)"', page)) == types, audience
 
 
+def test_a_participant_is_asked_for_no_sites_and_kinds(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    assert 'name="sites"' in person("subscriber").get("/console/subscribe").text
+    given = {"audience": "participant", "trials": ["T1"], "subject": "S1"}
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": given})
+    own = person("subscriber").get("/console/subscribe").text
+    assert 'name="sites"' not in own
+    assert 'name="kinds"' not in own
+
+
 def test_what_is_left_open_is_not_called_another_than_it_will_be(person: Callable[[str], Browser]) -> None:
     page = person("subscriber").get("/console/subscribe").text
     for words in ("Attach the file to the mail", "When its data is out of the usual"):

@@ -550,6 +550,7 @@ def _form(
         may_register=may_register_trials(visitor),
         kinds=list(Kind),
         report_types=_types(reader, wish.values["report_type"]),
+        of_one_person=reader.entitlements.own_record_only,
         options=parameters.options(),
         formats=FORMATS,
         timezones=sorted(known_timezones()),
