@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.languages import ENGLISH, Words
 from reporting_pipeline.stores.mongo import Record
 
 ATTACH_BELOW = 10_000_000  # bytes; larger reports are linked only
@@ -114,6 +115,22 @@ def period_words(cadence: str, key: str) -> str:
             return month
         case _:
             return f"{day.day} {month}"
+
+
+def period_said(cadence: str, key: str, say: Words) -> str:
+    """A period in the reader's words."""
+    if say.language == ENGLISH:
+        return period_words(cadence, key)
+    try:
+        period = Period.from_key(Cadence(cadence), key)
+    except ValueError:
+        return one_line(key, 40)
+    return say.span(period.start, period.last_day)
+
+
+def size_words(size: int) -> str:
+    """`312 KB`, `4.1 MB`."""
+    return f"{max(1, round(size / 1000))} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
 def wants_attachment(subscription: Record, report: Record, policy: str = ON_REQUEST) -> bool:

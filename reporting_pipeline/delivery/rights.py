@@ -17,11 +17,12 @@ from reporting_pipeline.domain.deliveries import (
 )
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.mail_words import MailWords
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.deliveries.moved import names_address
 from reporting_pipeline.stores.delivery_reads import (
-    attachment_policies,
     jobs_by_id,
+    organisation_records,
     report_records,
     subscription_records,
     trials_of_organisations,
@@ -44,7 +45,7 @@ class DeliveryContext:
     jobs: Mapping[str, JobRecord]
     reports: Mapping[str, Record]
     subscriptions: Mapping[str, Record]
-    attachments: Mapping[str, str]  # organisation -> its policy
+    organisations: Mapping[str, Record]  # what they decide of their mails
     users: Mapping[str, Record]
     by_address: Mapping[tuple[str, str], str]  # (organisation, address in normal spelling) -> user
     trials: tuple[Record, ...]  # of the organisations concerned
@@ -65,7 +66,14 @@ class DeliveryContext:
 
     def policy_of(self, delivery: DeliveryRecord) -> str:
         """Whether its organisation lets reports be attached; see `wants_attachment`."""
-        return self.attachments.get(delivery["organisation"], ON_REQUEST)
+        return str(self._organisation_of(delivery).get("attachments") or ON_REQUEST)
+
+    def words_of(self, delivery: DeliveryRecord) -> MailWords:
+        """Its organisation's own words in mails."""
+        return MailWords.of(self._organisation_of(delivery))
+
+    def _organisation_of(self, delivery: DeliveryRecord) -> Record:
+        return self.organisations.get(delivery["organisation"], {})
 
     def problem_with(self, delivery: DeliveryRecord) -> SendResult | None:
         """Why a delivery cannot be written, as the attempt's result."""
@@ -106,7 +114,7 @@ def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> De
         jobs=jobs,
         reports=report_records(database, reports - {""}),
         subscriptions=subscriptions,
-        attachments=attachment_policies(database, organisations),
+        organisations=organisation_records(database, organisations),
         users=user_records(database, people),
         by_address=by_address,
         trials=tuple(trials_of_organisations(database, organisations)),

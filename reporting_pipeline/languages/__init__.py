@@ -1,4 +1,4 @@
-"""The languages of what a participant reads: words from catalogues, dates and numbers from CLDR.
+"""The languages of what a reader gets by mail and link: words from catalogues, dates and numbers from CLDR.
 
 `CODE.po` beside this file is a language (gettext; `msgid` is the English sentence); one more file is
 one more language. English needs none. `babel` reads them and writes dates and numbers.
@@ -109,6 +109,33 @@ _NUMBER = re.compile(r"((?:<=|>=|<|>)?\s*)(-?\d+)(\.\d+)?", re.ASCII)
 def words_of(language: str) -> Words:
     """The words of a language, read once."""
     return Words(language)
+
+
+def words_for(*wanted: str, browser: str = "") -> Words:
+    """The words of the first of `wanted` that is known; else of what a browser asks for; else English.
+
+    `browser`: its Accept-Language, whatever it holds.
+    """
+    known = known_languages()
+    asked = (*wanted, *_asked_by(browser))
+    return words_of(next((one for one in asked if one in known), ENGLISH))
+
+
+def _asked_by(browser: str) -> list[str]:
+    """The languages of an Accept-Language (RFC 9110, 12.5.4), the best first, without their regions."""
+    found: list[tuple[float, str]] = []
+    for each in browser[:LONGEST_ACCEPT].split(","):
+        tag, _, weight = each.partition(";")
+        quality = _WEIGHT.fullmatch(weight.strip()) if weight else None
+        if weight and quality is None:
+            continue
+        found.append((float(quality[1]) if quality else 1.0, tag.strip().partition("-")[0].lower()))
+    return [tag for quality, tag in sorted(found, key=lambda one: -one[0]) if quality > 0]
+
+
+_WEIGHT = re.compile(r"q\s*=\s*(0(?:\.\d{1,3})?|1(?:\.0{1,3})?)", re.ASCII)
+#: Characters of an Accept-Language that are read.
+LONGEST_ACCEPT = 500
 
 
 def _catalogue(file: Path) -> Mapping[str, str]:

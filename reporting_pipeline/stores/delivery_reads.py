@@ -7,6 +7,7 @@ from datetime import datetime
 
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.mail_words import MAIL_WORDS
 from reporting_pipeline.stores.mongo import Database, Record, delivery_records, find_any, job_records
 
 
@@ -36,10 +37,10 @@ def user_records(database: Database, ids: Iterable[str]) -> dict[str, Record]:
     return _by_id(database, "users", ids)
 
 
-def attachment_policies(database: Database, organisations: Iterable[str]) -> dict[str, str]:
-    """organisation -> `always`, `on_request` or `never`; those that said nothing are left out."""
-    rows = find_any(database.organisations, "_id", organisations, None, {"attachments": 1})
-    return {row["_id"]: row["attachments"] for row in rows if row.get("attachments")}
+def organisation_records(database: Database, ids: Iterable[str]) -> dict[str, Record]:
+    """What organisations decide of their mails, by id."""
+    shown = dict.fromkeys(("attachments", *MAIL_WORDS), 1)
+    return {row["_id"]: row for row in find_any(database.organisations, "_id", ids, None, shown)}
 
 
 def trials_of_organisations(database: Database, organisations: Iterable[str]) -> list[Record]:

@@ -25,6 +25,7 @@ from reporting_pipeline.domain.content_gate import (
     policy_of,
     release_of,
 )
+from reporting_pipeline.domain.mail_words import LONGEST_PREFIX, LONGEST_WORDS, checked_words
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission, on_omission_of
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement, on_restatement_of
 from reporting_pipeline.domain.schedules import checked_timezone
@@ -57,6 +58,9 @@ DEFAULT_TIMEZONE = "UTC"
 Domain = Annotated[str, AfterValidator(normal_domain)]
 Timezone = Annotated[str, Field(max_length=64), AfterValidator(checked_timezone)]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+
+MailPrefix = Annotated[str, Field(max_length=LONGEST_PREFIX), AfterValidator(checked_words)]
+MailLine = Annotated[str, Field(max_length=LONGEST_WORDS), AfterValidator(checked_words)]
 
 
 class OrganisationFields(BaseModel):
@@ -127,6 +131,21 @@ class OrganisationFields(BaseModel):
         "",
         description="Words at the foot of each page of its reports, such as “Confidential”.",
         examples=["Example Pharma. Confidential."],
+    )
+    mail_subject_prefix: MailPrefix = Field(
+        "",
+        description="Words before the subject of the mails of its reports. Plain text, one line.",
+        examples=["[Example Pharma]"],
+    )
+    mail_greeting: MailLine = Field(
+        "",
+        description="A line above the report in its mails. Plain text.",
+        examples=["Dear colleague,"],
+    )
+    mail_footer: MailLine = Field(
+        "",
+        description="A line at the end of its mails. Plain text.",
+        examples=["Example Pharma, Basel. Questions: trials@example.org"],
     )
 
 

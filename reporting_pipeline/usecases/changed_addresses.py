@@ -59,10 +59,13 @@ def ask_for_address(
     _note(database, user, actor, now, address=address, told=told)
 
 
-def confirm_address(database: Database, settings: Settings, token: str, now: datetime) -> str | None:
+def confirm_address(
+    database: Database, settings: Settings, token: str, now: datetime, browser: str = ""
+) -> str | None:
     """What a POST does: the user has the address from here on, and the former one is told.
 
-    Returns the page that says so; None when there is nothing to confirm, also the second time.
+    Returns the page that says so; None when there is nothing to confirm, also the second time. `browser`:
+    its Accept-Language, for who has no language.
     """
     named = read_address_token(settings.link_secret.get_secret_value(), token)
     if named is None:
@@ -71,7 +74,8 @@ def confirm_address(database: Database, settings: Settings, token: str, now: dat
     under_way = asked_addresses.confirmed_by(database, user, word, now)
     _finish_where_nobody_does(database, settings, user, now)
     if under_way is not None:
-        return page_of(settings, under_way, done=True)
+        reader = asked_addresses.record_of(database, user)
+        return page_of(settings, reader, under_way, done=True, browser=browser)
     record = asked_addresses.standing(database, user, word, now)
     try:
         if record is None or not asked_addresses.confirm(database, record, word, now):
@@ -81,7 +85,7 @@ def confirm_address(database: Database, settings: Settings, token: str, now: dat
     confirmed = asked_addresses.record_of(database, user)
     if confirmed is not None:
         _finish(database, settings, confirmed, now)
-    return page_of(settings, record["email_asked"]["address"], done=True)
+    return page_of(settings, record, record["email_asked"]["address"], done=True, browser=browser)
 
 
 def finish_confirmed(database: Database, settings: Settings, now: datetime) -> int:

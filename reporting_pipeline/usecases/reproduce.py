@@ -61,7 +61,7 @@ def reproduce(
     if report is None:
         raise NotReproducible(f"no report has the id {identifier!r}; it is printed on every page: rep_…")
     try:
-        again = ReportRenderer(objects.get, cache, bodies=1).render(_request(objects, report)).sha256
+        again = ReportRenderer(objects.get, cache, bodies=1).render(request_of(objects, report)).sha256
     except ObjectMissing as gone:
         raise NotReproducible(f"{gone.args[0]} is kept no longer, and the report was made from it") from None
     stored = _stored(objects, report.key)
@@ -93,8 +93,8 @@ def _stored(objects: ObjectStore, key: str) -> str | None:
         return None
 
 
-def _request(objects: ObjectStore, report: StoredReport) -> ReportRequest:
-    """The request of its rendering, from the record alone."""
+def request_of(objects: ObjectStore, report: StoredReport) -> ReportRequest:
+    """The request of its rendering, from the record alone. Raises NotReproducible, or ObjectMissing."""
     worded = report.worded
     if not report.inputs or not worded:
         raise NotReproducible(f"{report.id} was made before reports noted all that they are made from")

@@ -162,6 +162,22 @@ def test_an_organisation_has_a_colour_words_and_a_logo(
     assert [row["details"]["sha256"] is None for row in rows] == [False, False, True]
 
 
+def test_an_organisation_has_words_in_mails_and_no_markup_in_them(admin: Api) -> None:
+    path = "/api/organisations/other"
+    words = {"mail_subject_prefix": "[Other]", "mail_greeting": "Hello,", "mail_footer": "Ask us."}
+    kept = admin.put(path, json={"name": "Other", **words}).json()
+    assert {name: kept[name] for name in words} == words
+    for name, bad in (
+        ("mail_subject_prefix", "x" * 41),
+        ("mail_greeting", "<b>Hello</b>"),
+        ("mail_footer", "a\r\nBcc: b@example.org"),
+    ):
+        refused = admin.put(path, json={"name": "Other", **words, name: bad})
+        assert refused.status_code == 422
+        assert [one["pointer"] for one in refused.json()["errors"]] == [f"#/{name}"]
+    assert admin.get(path).json()["mail_footer"] == "Ask us."
+
+
 def test_what_is_no_logo_is_refused_and_the_one_before_stays(admin: Api) -> None:
     path = "/api/organisations/other/logo"
     standing = admin.put(path, json={"image": EXAMPLE_LOGO}).json()["logo"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from reporting_pipeline.delivery.links.tokens import report_url
+from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.api.world import CODE, DOCUMENT, SUBSCRIPTION, populate
+from reporting_pipeline_tests.api.world import CODE, DOCUMENT, NOW, SUBSCRIPTION, populate
 from reporting_pipeline_tests.console.chromium import chromium, needs_chromium
 from reporting_pipeline_tests.console.conftest import House
 
@@ -43,6 +47,13 @@ PAGES = (
 
 #: What somebody sees who comes by a link of a mail or of a cover, signed in or not.
 BY_LINK = (f"/v/{CODE}", "/v/aaaaaaaaaaaaaaaa", "/r/x", "/unsubscribe/x", "/confirm-address/x")
+
+
+def report_link(house: House, database: Database) -> str:
+    """The path of the link in a mail that was delivered."""
+    sent = database.deliveries.find_one({"recipient": "a@default.example"})
+    assert sent is not None
+    return urlsplit(report_url(house.settings, cast("DeliveryRecord", sent), NOW)).path
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +154,7 @@ def test_axe_finds_nothing_on_any_page(
         ]
     context.close()
     stranger = browser.new_context(color_scheme=scheme).new_page()  # type: ignore[arg-type]
-    for path in ("/console/sign-in", *BY_LINK):
+    for path in ("/console/sign-in", *BY_LINK, report_link(house, database)):
         stranger.goto(house.base + path)
         found += [f"{path}: {one['id']}" for one in Axe().run(stranger).response["violations"]]
     stranger.context.close()
@@ -168,7 +179,8 @@ def test_no_page_is_wider_than_the_screen(
     of_jobs = [f"/console/jobs/{ids[name]}" for name in ("job", "awaiting")]
     context = opened(house, browser, "usr_default_admin", viewport={"width": width, "height": 800})
     page = context.new_page()
-    for path in (*PAGES, *of_jobs, f"/console/documents/{DOCUMENT}/correct", f"/console/{long}"):
+    linked = (report_link(house, database), *BY_LINK)
+    for path in (*PAGES, *of_jobs, f"/console/documents/{DOCUMENT}/correct", f"/console/{long}", *linked):
         page.goto(house.base + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     context.close()

@@ -37,6 +37,9 @@ ORGANISATION = {
     "release": "by_person",
     "report_colour": "#5B2A86",
     "report_footer": "Third. Confidential.",
+    "mail_subject_prefix": "[Third]",
+    "mail_greeting": "Dear colleague,",
+    "mail_footer": "Questions: trials@third.example",
 }
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,8 +18,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from reporting_pipeline.delivery.links.masking import mask_links_in_logs
-from reporting_pipeline.delivery.links.report_links import open_link, superseded_by
-from reporting_pipeline.delivery.links.superseded import superseded_page
+from reporting_pipeline.delivery.links.report_links import Superseded, open_link
+from reporting_pipeline.delivery.links.report_page import linked_report, report_page
 from reporting_pipeline.delivery.links.tokens import (
     link_token,
     read_link_token,
@@ -40,6 +40,12 @@ from reporting_pipeline_tests.delivery.test_outbox import deliver, mails
 
 def token_of(settings: Settings, delivery: Record) -> str:
     return report_url(settings, delivery, NOW).rpartition("/")[2]
+
+
+def superseded_by(database: Database, settings: Settings, token: str, now: datetime) -> Superseded | None:
+    found = linked_report(database, settings, token, now)
+    assert found is not None
+    return found.superseded
 
 
 def delivered(database: Database, objects: ObjectStore | None, **options: object) -> Record:
@@ -260,7 +266,9 @@ def test_a_link_to_a_report_that_was_made_again_says_what_took_its_place_and_ope
     found = superseded_by(database, settings, token, NOW)
     assert found is not None
     assert (found.sha256, found.by_sha256) == (report["sha256"], "b" * 64)
-    page = superseded_page(settings, found)
+    told = linked_report(database, settings, token, NOW)
+    assert told is not None
+    page = report_page(settings, told)
     assert report["sha256"] in page
     assert "?file=newest" in page
     for as_sent, body in ((False, b"newer"), (True, FILE)):

@@ -244,3 +244,33 @@ def test_a_full_disk_is_retried_with_backoff_and_ends_as_a_dead_letter(
     for wait, base in zip(waits, (1, 5, 30), strict=True):
         assert base <= wait <= base * 1.2
     assert list(settings.outbox.iterdir()) == []
+
+
+def test_an_organisation_says_its_own_words_and_they_stay_words(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    words = {
+        "mail_subject_prefix": "[Example Pharma]",
+        "mail_greeting": "Dear “colleague” & friend,",
+        "mail_footer": "Questions: trials@example.org",
+    }
+    database["organisations"].update_one({"_id": "default"}, {"$set": words}, upsert=True)
+    seed(database, objects, 1)
+    deliver(database, objects, settings)
+    (mail,) = mails(settings)
+    assert str(mail["Subject"]).startswith("[Example Pharma] Scheduled Report: Weekly safety report")
+    assert "Dear “colleague” & friend," in part(mail, "plain")
+    assert "Dear “colleague” &amp; friend," in part(mail, "html")
+    assert part(mail, "plain").rstrip().splitlines()[-3] == "Questions: trials@example.org"
+
+
+def test_words_that_somebody_put_in_by_hand_make_no_header(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    bad = {"mail_subject_prefix": "x\r\nBcc: evil@example.org", "mail_greeting": "<script>alert(1)</script>"}
+    database["organisations"].update_one({"_id": "default"}, {"$set": bad}, upsert=True)
+    seed(database, objects, 1)
+    deliver(database, objects, settings)
+    (mail,) = mails(settings)
+    assert (mail["Bcc"], str(mail["Subject"])[:16]) == (None, "Scheduled Report")
+    assert "script" not in part(mail, "html")

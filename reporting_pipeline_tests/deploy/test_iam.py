@@ -151,6 +151,9 @@ def test_a_component_has_what_its_requests_need() -> None:
     assert allowed("api", "s3:PutObject", "files/T-1/x.pdf")
     assert not allowed("api", "s3:PutObject", "reports/weekly/x")
     assert not allowed("api", "s3:GetObject", "snapshots/weekly/x")
+    # Previews and reports in the browser are drawn by it.
+    assert allowed("api", "s3:GetObject", "datasets/weekly/x")
+    assert allowed("api", "s3:GetObject", "media/manifests/weekly/x")
     assert allowed("api", "s3:PutObject", "logos/x/y.jpg")
     assert allowed("api", "s3:GetObject", "logos/x/y.jpg")
     assert allowed("workers", "s3:GetObject", "logos/x/y.jpg")

@@ -25,20 +25,34 @@ from reporting_pipeline.delivery.channels.sendgrid_events import (
     receive_events,
 )
 from reporting_pipeline.delivery.links.addresses import address_page, is_ours
-from reporting_pipeline.delivery.links.report_links import is_signed, open_link, superseded_by
-from reporting_pipeline.delivery.links.superseded import gone_page, superseded_page
-from reporting_pipeline.delivery.links.unsubscribe import PAGE_HEADERS, unsubscribe, unsubscribe_page
+from reporting_pipeline.delivery.links.pages import PAGE_HEADERS, gone_page
+from reporting_pipeline.delivery.links.report_links import is_signed, open_link
+from reporting_pipeline.delivery.links.report_page import linked_report, report_page, unreadable_page
+from reporting_pipeline.delivery.links.unsubscribe import unsubscribe, unsubscribe_page
+from reporting_pipeline.languages import words_for
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.changed_addresses import confirm_address
+from reporting_pipeline.usecases.html_edition import NotReadable
+from reporting_pipeline.usecases.reading_by_link import read_by_link
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["service"])
 
 Token = Annotated[str, Path(min_length=1, max_length=1024)]
+Accepted = Annotated[str, Header(alias="Accept", max_length=1000)]
+Languages = Annotated[str, Header(alias="Accept-Language", max_length=1000)]
+
+
+#: What an edition for the browser may do there: show itself. Its style sheet is inside.
+EDITION_HEADERS = PAGE_HEADERS | {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "sandbox allow-popups allow-top-navigation-by-user-activation"
+}
 
 
 @router.get(
@@ -46,6 +60,11 @@ Token = Annotated[str, Path(min_length=1, max_length=1024)]
     status_code=307,
     response_class=RedirectResponse,
     responses={
+        200: {
+            "description": "To a browser that named no file: a page with the ways to open it. With "
+            "`file=html`: the report.",
+            "content": {"text/html": {"schema": {"type": "string"}}},
+        },
         307: {
             "description": "To the report, for one minute.",
             "headers": {"Location": {"schema": {"type": "string"}}},
@@ -56,83 +75,118 @@ Token = Annotated[str, Path(min_length=1, max_length=1024)]
 def open_report_link(
     token: Token,
     deployment: Deployment,
-    accept: Annotated[str, Header(max_length=1000)] = "",
+    accept: Accepted = "",
+    accept_language: Languages = "",
     file: Annotated[
-        Literal["sent", "newest"] | None,
-        Query(description="Of a report made again since: the file that was sent, or the newest."),
+        Literal["sent", "newest", "html"] | None,
+        Query(
+            description="Of a report made again since: the file that was sent, or the newest. `html`: a PDF "
+            "report as a page to read in the browser."
+        ),
     ] = None,
 ) -> Response:
     """The link in a mail: notes the download, then redirects. 404 for every link that is not good.
 
-    A browser is told first where the file that was sent is superseded, and by what.
+    Who asks for HTML without naming a file is a person in a browser. They are shown first what the link
+    opens, where there is a choice: a PDF, or a file that is superseded.
     """
     if is_signed(deployment.settings, token, deployment.now):  # before anything is written
         deployment.limits.link(sha256(token.encode()).hexdigest()[:32])
-        place = (deployment.database, deployment.settings, token, deployment.now)
-        if file is None and "text/html" in accept and (newer := superseded_by(*place)) is not None:
-            return HTMLResponse(superseded_page(deployment.settings, newer), headers=PAGE_HEADERS)
-        url = open_link(
-            deployment.database,
-            deployment.objects,
-            deployment.settings,
-            token,
-            deployment.now,
-            as_sent=file == "sent",
-        )
-        if url is not None:
-            return RedirectResponse(url, 307)
-    return _gone(deployment.settings, accept)
+        answer = _opened(token, deployment, file, "text/html" in accept, accept_language)
+        if answer is not None:
+            return answer
+    return _gone(deployment.settings, accept, accept_language)
+
+
+def _opened(
+    token: str, deployment: Context, file: str | None, browsing: bool, languages: str
+) -> Response | None:
+    """What a token of ours opens; None where it is not good any more."""
+    settings = deployment.settings
+    if file == "html":
+        return _read(token, deployment, languages)
+    if file is None and browsing:
+        found = linked_report(deployment.database, settings, token, deployment.now, languages)
+        if found is not None and (found.is_pdf or found.superseded is not None):
+            return HTMLResponse(report_page(settings, found), headers=PAGE_HEADERS)
+    url = open_link(
+        deployment.database, deployment.objects, settings, token, deployment.now, as_sent=file == "sent"
+    )
+    return None if url is None else RedirectResponse(url, 307)
+
+
+def _read(token: str, deployment: Context, languages: str) -> Response | None:
+    """The edition for the browser, or a page that says why there is none."""
+    place = (deployment.database, deployment.settings)
+    try:
+        edition = read_by_link(*place, deployment.html_editions, token, deployment.now)
+    except NotReadable as why:
+        log.info("no edition for the browser: %s", why)
+        found = linked_report(*place, token, deployment.now, languages)
+        if found is None:
+            return None
+        page = unreadable_page(deployment.settings, found, later=why.later)
+        return HTMLResponse(page, 503 if why.later else 404, PAGE_HEADERS)
+    return None if edition is None else HTMLResponse(edition, headers=EDITION_HEADERS)
 
 
 @router.get("/unsubscribe/{token}", response_class=HTMLResponse, responses=problems(400, 422))
-def show_unsubscribe_page(token: Token, deployment: Deployment) -> Response:
+def show_unsubscribe_page(token: Token, deployment: Deployment, accept_language: Languages = "") -> Response:
     """The page with the button. Changes nothing: mail scanners open links."""
-    page = unsubscribe_page(deployment.database, deployment.settings, token)
+    page = unsubscribe_page(deployment.database, deployment.settings, token, accept_language)
     return HTMLResponse(page, headers=PAGE_HEADERS)
 
 
 @router.post("/unsubscribe/{token}", response_class=HTMLResponse, responses=problems(400, 413, 422))
-def unsubscribe_by_token(token: Token, deployment: Deployment) -> Response:
+def unsubscribe_by_token(
+    token: Token,
+    deployment: Deployment,
+    accept_language: Languages = "",
+    language: Annotated[str, Query(max_length=20, description="Of the page that answers.")] = "",
+) -> Response:
     """Unsubscribe by one click (RFC 8058). Doing it again changes nothing."""
-    page = unsubscribe(deployment.database, deployment.settings, token, deployment.now)
+    page = unsubscribe(
+        deployment.database, deployment.settings, token, deployment.now, language, accept_language
+    )
     return HTMLResponse(page, headers=PAGE_HEADERS)
 
 
 @router.get("/confirm-address/{token}", response_class=HTMLResponse, responses=problems(400, 404, 422, 429))
 def show_address_page(
-    token: Token, deployment: Deployment, accept: Annotated[str, Header(max_length=1000)] = ""
+    token: Token, deployment: Deployment, accept: Accepted = "", accept_language: Languages = ""
 ) -> Response:
     """The page with the button of a changed address. Changes nothing: mail scanners open links."""
-    return _about_address(token, deployment, accept, address_page)
+    return _about_address(token, deployment, accept, accept_language, address_page)
 
 
 @router.post(
     "/confirm-address/{token}", response_class=HTMLResponse, responses=problems(400, 404, 413, 422, 429)
 )
 def confirm_address_by_token(
-    token: Token, deployment: Deployment, accept: Annotated[str, Header(max_length=1000)] = ""
+    token: Token, deployment: Deployment, accept: Accepted = "", accept_language: Languages = ""
 ) -> Response:
     """The new address says that it is the one. Once: a used, old or withdrawn link is a 404."""
-    return _about_address(token, deployment, accept, confirm_address)
+    return _about_address(token, deployment, accept, accept_language, confirm_address)
 
 
 def _about_address(
     token: str,
     deployment: Context,
     accept: str,
-    act: Callable[[Database, Settings, str, datetime], str | None],
+    languages: str,
+    act: Callable[[Database, Settings, str, datetime, str], str | None],
 ) -> Response:
     if is_ours(deployment.settings, token):  # before anything is counted
         deployment.limits.link(sha256(token.encode()).hexdigest()[:32])
-        page = act(deployment.database, deployment.settings, token, deployment.now)
+        page = act(deployment.database, deployment.settings, token, deployment.now, languages)
         if page is not None:
             return HTMLResponse(page, headers=PAGE_HEADERS)
-    return _gone(deployment.settings, accept)
+    return _gone(deployment.settings, accept, languages)
 
 
-def _gone(settings: Settings, accept: str) -> Response:
+def _gone(settings: Settings, accept: str, languages: str) -> Response:
     if "text/html" in accept:  # a person in a browser
-        return HTMLResponse(gone_page(settings), 404, PAGE_HEADERS)
+        return HTMLResponse(gone_page(settings, words_for(browser=languages)), 404, PAGE_HEADERS)
     raise Problem("not-found", "This link is no longer good.")
 
 

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, problems
 from reporting_pipeline.api.models.verification import Verified
-from reporting_pipeline.delivery.links.unsubscribe import PAGE_HEADERS
+from reporting_pipeline.delivery.links.pages import PAGE_HEADERS
 from reporting_pipeline.delivery.links.verification import (
     DIGEST,
     Verification,

@@ -40,7 +40,10 @@ TrialId = Annotated[str, Path(max_length=200)]
 OrganisationId = Annotated[str, Path(max_length=200)]
 
 
-_ORGANISATION_FIELDS = ("id", "name", "timezone", "confirm_after_days", "report_colour", "report_footer")
+_ORGANISATION_FIELDS = (
+    *("id", "name", "timezone", "confirm_after_days"),
+    *("report_colour", "report_footer", "mail_subject_prefix", "mail_greeting", "mail_footer"),
+)
 
 
 class TrialForm(Entries):

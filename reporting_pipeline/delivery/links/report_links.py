@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.delivery.links.tokens import read_link_token
-from reporting_pipeline.delivery.rights import load_context, refusal_of
+from reporting_pipeline.delivery.rights import DeliveryContext, load_context, refusal_of
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
@@ -37,15 +37,8 @@ class Superseded:
     by_rendered_at: datetime
 
 
-def superseded_by(database: Database, settings: Settings, token: str, now: datetime) -> Superseded | None:
-    """What took the place of the file that the link's delivery brought.
-
-    None where it, or the data it was made from, still stands, and for every token that is not good.
-    """
-    found = _behind(database, settings, token, now)
-    if found is None:
-        return None
-    delivery, report = found
+def superseded(delivery: DeliveryRecord, report: Record) -> Superseded | None:
+    """What took the place of the file that a delivery brought; None where it, or its data, still stands."""
     was = _brought(delivery, report)
     if (
         was is report
@@ -54,6 +47,15 @@ def superseded_by(database: Database, settings: Settings, token: str, now: datet
     ):
         return None  # the same data, drawn again: by a newer version, under another name; or not released yet
     return Superseded(was["sha256"], was["rendered_at"], report["sha256"], report["rendered_at"])
+
+
+def given(delivery: DeliveryRecord, report: Record, *, as_sent: bool = False) -> Record | None:
+    """The rendering that a good link opens; None where all of them wait for their release.
+
+    `as_sent`: the very one that the delivery brought, though another has taken its place.
+    """
+    file = _brought(delivery, report) if as_sent or report.get("awaiting_release") else report
+    return None if file.get("awaiting_release") else file
 
 
 def open_link(
@@ -67,16 +69,23 @@ def open_link(
 ) -> str | None:
     """A URL that downloads the report for one minute, or None for every token that is not good.
 
-    `as_sent`: the very file that the delivery brought, though another has taken its place. Each use is in
-    the audit log before the URL is given out.
+    `as_sent` as for `given`. Each use is in the audit log before the URL is given out.
     """
-    found = _behind(database, settings, token, now)
+    found = behind(database, settings, token, now)
     if found is None:
         return None
-    delivery, report = found
-    file = _brought(delivery, report) if as_sent or report.get("awaiting_release") else report
-    if file.get("awaiting_release"):
+    delivery, report, _ = found
+    file = given(delivery, report, as_sent=as_sent)
+    if file is None:
         return None
+    note_opened(database, delivery, report, now, **({} if file is report else {"sha256": file["sha256"]}))
+    return objects.presigned_url(file["key"], report["file_name"], PRESIGNED_SECONDS)
+
+
+def note_opened(
+    database: Database, delivery: DeliveryRecord, report: Record, now: datetime, **details: str
+) -> None:
+    """One use of a link, in the audit log. `details`: what of the report was given out, and how."""
     audit.record(
         database,
         audit.Action.REPORT_DOWNLOADED,
@@ -84,13 +93,8 @@ def open_link(
         report["_id"],
         now,
         organisation=delivery["organisation"],
-        details={
-            "delivery": delivery["_id"],
-            "by": "link",
-            **({"sha256": file["sha256"]} if file is not report else {}),
-        },
+        details={"delivery": delivery["_id"], "by": "link", **details},
     )
-    return objects.presigned_url(file["key"], report["file_name"], PRESIGNED_SECONDS)
 
 
 def _brought(delivery: DeliveryRecord, report: Record) -> Record:
@@ -105,10 +109,10 @@ def _brought(delivery: DeliveryRecord, report: Record) -> Record:
     return dict(was) if shows_the_same(was, report) else report
 
 
-def _behind(
+def behind(
     database: Database, settings: Settings, token: str, now: datetime
-) -> tuple[DeliveryRecord, Record] | None:
-    """(delivery, report) of a good token whose reader is still allowed."""
+) -> tuple[DeliveryRecord, Record, DeliveryContext] | None:
+    """(delivery, report, the records around them) of a good token whose reader is still allowed."""
     claims = read_link_token(settings.link_secret.get_secret_value(), token, now)
     if claims is None:
         return None
@@ -121,7 +125,7 @@ def _behind(
     # A pause stops the sending, not the reading of what was sent; so does a mailbox that bounces.
     if refusal_of(delivery, context, sending=False) is not None:
         return None
-    return delivery, context.reports[claims.report]
+    return delivery, context.reports[claims.report], context
 
 
 def _reader(database: Database, delivery: DeliveryRecord) -> str:

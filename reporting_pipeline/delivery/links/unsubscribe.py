@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from reporting_pipeline.delivery.links.pages import link_page
 from reporting_pipeline.delivery.links.tokens import read_unsubscribe_token
-from reporting_pipeline.delivery.message import one_line, templates
+from reporting_pipeline.delivery.message import one_line
 from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.languages import words_for
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import recipients_of, suppress_waiting
@@ -24,35 +26,31 @@ from reporting_pipeline.stores.lifecycle import end_whatever_stands
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.suppressions import record_unsubscription, unsubscribed_among
 
-# What the page needs to be itself and nothing more: no script, no frame, no referrer with the token.
-PAGE_HEADERS = {
-    "Content-Type": "text/html; charset=utf-8",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex",
-}
 
+def unsubscribe_page(database: Database, settings: Settings, token: str, browser: str = "") -> str:
+    """The page a GET shows: what would end, and the button. Changes nothing.
 
-def unsubscribe_page(database: Database, settings: Settings, token: str) -> str:
-    """The page a GET shows: what would end, and the button. Changes nothing."""
+    In the person's language, where they said one, else in that of the `browser` (Accept-Language).
+    """
     found = _behind(database, settings, token)
     name = one_line(str(found[1].get("name") or "")) if found else ""
-    return _page(settings, name=name, done=False)
+    say = words_for(*(_languages(database, found[0]) if found else ()), browser=browser)
+    return link_page(settings, "unsubscribe", say, name=name, done=False)
 
 
-def unsubscribe(database: Database, settings: Settings, token: str, now: datetime) -> str:
+def unsubscribe(
+    database: Database, settings: Settings, token: str, now: datetime, language: str = "", browser: str = ""
+) -> str:
     """What a POST does: the recipient gets no more of this subscription. Returns the page; idempotent.
 
     What still waits is not sent, and the links that were sent stop working. When nobody else
-    receives the subscription it ends.
+    receives the subscription it ends. The page is in `language`, which the one with the button sends along,
+    else in that of the `browser`: it does not tell whether a token is ours.
     """
     found = _behind(database, settings, token)
     if found is not None:
         _act(database, *found, now)
-    return _page(settings, name="", done=True)
+    return link_page(settings, "unsubscribe", words_for(language, browser=browser), name="", done=True)
 
 
 def _act(database: Database, delivery: DeliveryRecord, subscription: Record, now: datetime) -> None:
@@ -96,6 +94,7 @@ def _behind(database: Database, settings: Settings, token: str) -> tuple[Deliver
     return None if subscription is None else (delivery, subscription)
 
 
-def _page(settings: Settings, *, name: str, done: bool) -> str:
-    brand = one_line(settings.email_from_name, 60)
-    return templates().get_template("unsubscribe.html.j2").render(brand=brand, name=name, done=done)
+def _languages(database: Database, delivery: DeliveryRecord) -> tuple[str, ...]:
+    user = delivery.get("user")
+    found = user_records(database, [user]) if user else {}
+    return tuple(language for one in found.values() if isinstance(language := one.get("language"), str))

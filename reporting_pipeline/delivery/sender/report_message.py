@@ -17,7 +17,8 @@ from reporting_pipeline.delivery.message import (
     Attachment,
     Message,
     one_line,
-    period_words,
+    period_said,
+    size_words,
     templates,
     wants_attachment,
 )
@@ -25,9 +26,9 @@ from reporting_pipeline.domain.deliveries import Channel, DeliveryRecord, wire_i
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.file_names import shown_file_name
 from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.mail_words import NO_WORDS, MailWords
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL
 from reporting_pipeline.domain.parameters import language_of
-from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.restatements import OnRestatement
 from reporting_pipeline.languages import ENGLISH, Words, known_languages, words_of
 from reporting_pipeline.settings import Settings
@@ -50,21 +51,22 @@ def compose(
     *,
     job: JobRecord | None = None,
     attachments: str = ON_REQUEST,
+    words: MailWords = NO_WORDS,
 ) -> Message:
     """The message of one delivery. `fetch(key)` reads the report's file, only when it is attached.
 
-    `job` tells what the report leaves out; `attachments` is the organisation's policy. Raises
-    ReportDamaged when the file's hash is not the record's.
+    `job` tells what the report leaves out; `attachments` is the organisation's policy, `words` are its own.
+    Raises ReportDamaged when the file's hash is not the record's.
     """
     # As the report was made, which may be its owner's preference.
     made_with = (report.get("worded") or {}).get("parameters") or {}
     language = language_of({**(subscription.get("parameters") or {}), **made_with})
     say = words_of(language if language in known_languages() else ENGLISH)
     name = one_line(str(subscription.get("name") or say("Trial report")))
-    when = _when(str(report.get("cadence") or delivery["cadence"]), str(report["period"]), say)
+    when = period_said(str(report.get("cadence") or delivery["cadence"]), str(report["period"]), say)
     restated = _restated(job, report, say)
     kind = say("Corrected Report") if restated else say("Scheduled Report")
-    subject = one_line(f"{kind}: {name}, {when}", LONGEST_SUBJECT)
+    subject = one_line(f"{words.subject_prefix} {kind}: {name}, {when}", LONGEST_SUBJECT)
     if job and job.get("restatement") == OnRestatement.TELL.value:
         attachments = NEVER
     mailed = delivery["channel"] == Channel.EMAIL
@@ -77,6 +79,7 @@ def compose(
         "say": say,
         "language": say.language,
         "brand": one_line(settings.email_from_name, 60),
+        "words": words,
         "name": name,
         "when": when,
         "subject": subject,
@@ -153,17 +156,6 @@ def _unusual(report: Record, say: Words) -> tuple[str, ...]:
     return tuple(one_line(line, 300) for line in lines)[:OMISSIONS_SHOWN]
 
 
-def _when(cadence: str, key: str, say: Words) -> str:
-    """The period in the reader's words."""
-    if say.language == ENGLISH:
-        return period_words(cadence, key)
-    try:
-        period = Period.from_key(Cadence(cadence), key)
-    except ValueError:
-        return one_line(key, 40)
-    return say.span(period.start, period.last_day)
-
-
 def _omissions(job: JobRecord | None) -> tuple[str, ...]:
     """`TRIAL, laboratory results: the reason`, a line each; at most OMISSIONS_SHOWN and how many more."""
     found = [each for each in (job.get("omissions") if job else None) or [] if isinstance(each, Mapping)]
@@ -175,11 +167,6 @@ def _omissions(job: JobRecord | None) -> tuple[str, ...]:
     if len(found) > OMISSIONS_SHOWN:
         lines.append(f"and {len(found) - OMISSIONS_SHOWN} more, which the report names")
     return tuple(lines)
-
-
-def size_words(size: int) -> str:
-    """`312 KB`, `4.1 MB`."""
-    return f"{max(1, round(size / 1000))} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
 def _facts(report: Record, say: Words) -> tuple[tuple[str, str], ...]:

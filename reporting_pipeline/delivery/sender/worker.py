@@ -300,6 +300,7 @@ def _message(run: _Run, record: DeliveryRecord, context: DeliveryContext) -> Mes
         lambda key: run.objects.get(key, max_bytes=ATTACH_BELOW),
         job=context.jobs.get(record["job"]),
         attachments=context.policy_of(record),
+        words=context.words_of(record),
     )
 
 

@@ -16,6 +16,7 @@ from reporting_pipeline.usecases.callers.cursors import Cursors
 from reporting_pipeline.usecases.callers.limits import RateLimits
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
 from reporting_pipeline.usecases.changes import ChangeFeed, look_at
+from reporting_pipeline.usecases.html_edition import HtmlEditions
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Context:
     def changes(self) -> ChangeFeed:
         """The feed of this process: pages and streams share one look."""
         return ChangeFeed(look_at(self.database, self.clock))
+
+    @cached_property
+    def html_editions(self) -> HtmlEditions:
+        """Reports as pages for the browser, made by this process."""
+        return HtmlEditions(self.objects, self.settings.home / "cache" / "thumbnails")
 
     @property
     def now(self) -> datetime:

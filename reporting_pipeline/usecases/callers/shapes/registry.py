@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from reporting_pipeline.domain.branding import Branding
 from reporting_pipeline.domain.content_gate import DEFAULT_POLICY, DEFAULT_RELEASE, Policy, Release
+from reporting_pipeline.domain.mail_words import MailWords
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement
 from reporting_pipeline.stores.organisations import (
@@ -50,6 +51,9 @@ _ORGANISATION: dict[str, Any] = {
     "release": "automatic",
     "report_colour": "#5b2a86",
     "report_footer": "Example Pharma. Confidential.",
+    "mail_subject_prefix": "[Example Pharma]",
+    "mail_greeting": "Dear colleague,",
+    "mail_footer": "Example Pharma, Basel. Questions: trials@example.org",
     "timezone": "Europe/Zurich",
 }
 
@@ -135,6 +139,9 @@ class OrganisationRequest(Shape):
     release: Release = DEFAULT_RELEASE
     report_colour: Annotated[str, Field(max_length=20)] = ""
     report_footer: MaybeEmpty = ""
+    mail_subject_prefix: MaybeEmpty = ""
+    mail_greeting: MaybeEmpty = ""
+    mail_footer: MaybeEmpty = ""
     timezone: Annotated[str, Field(max_length=64)] | None = None
     confirm_after_days: Annotated[int, Field(ge=30, le=3_650)] | None = None
 
@@ -183,6 +190,9 @@ class OrganisationAnswer(Shape):
     release: Release
     report_colour: str = Field(description="Of the title of its reports; empty: the product's own.")
     report_footer: str
+    mail_subject_prefix: str = Field(description="Before the subject of the mails of its reports.")
+    mail_greeting: str = Field(description="Above the report in its mails.")
+    mail_footer: str = Field(description="At the end of its mails.")
     logo: Logo | None = Field(None, description="On the first page of its reports.")
     timezone: str
     confirm_after_days: int | None = Field(
@@ -197,7 +207,7 @@ class OrganisationAnswer(Shape):
         attachments, on_omission = policies_of(record)
         content_gate, release = gate_of(record)
         branding = Branding.of(record)
-        logo = branding.logo
+        logo, words = branding.logo, MailWords.of(record)
         return cls(
             timezone=timezone_of(record),
             confirm_after_days=record.get("confirm_after_days"),
@@ -210,6 +220,9 @@ class OrganisationAnswer(Shape):
             release=release,
             report_colour=branding.colour,
             report_footer=branding.footer,
+            mail_subject_prefix=words.subject_prefix,
+            mail_greeting=words.greeting,
+            mail_footer=words.footer,
             logo=Logo(sha256=logo.sha256, width=logo.width, height=logo.height) if logo else None,
             closed_at=record.get("closed_at"),
             id=record["_id"],
