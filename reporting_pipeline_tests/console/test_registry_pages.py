@@ -203,7 +203,10 @@ def test_the_home_organisation_registers_others_and_says_where_their_reports_may
     stored = database.organisations.find_one({"_id": "third"}) or {}
     assert stored["allowed_domains"] == ["mail.third.example", "third.example"]
     policies = [stored[name] for name in (*ORGANISATION,)[4:]]
-    assert policies == ["never", "hold", "send", "hold", "by_person", "#5b2a86", "Third. Confidential."]
+    assert policies == [
+        *("never", "hold", "send", "hold", "by_person", "#5b2a86", "Third. Confidential."),
+        *("[Third]", "Dear colleague,", "Questions: trials@third.example"),
+    ]
     bad = browser.post(
         "/console/organisations/new", {**ORGANISATION, "id": "4", "allowed_domains": "nowhere"}
     )
