@@ -29,7 +29,6 @@ from reporting_pipeline.delivery.links.pages import PAGE_HEADERS, gone_page
 from reporting_pipeline.delivery.links.report_links import is_signed, open_link
 from reporting_pipeline.delivery.links.report_page import linked_report, report_page, unreadable_page
 from reporting_pipeline.delivery.links.unsubscribe import unsubscribe, unsubscribe_page
-from reporting_pipeline.languages import words_for
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.usecases.callers.context import Context
@@ -186,7 +185,7 @@ def _about_address(
 
 def _gone(settings: Settings, accept: str, languages: str) -> Response:
     if "text/html" in accept:  # a person in a browser
-        return HTMLResponse(gone_page(settings, words_for(browser=languages)), 404, PAGE_HEADERS)
+        return HTMLResponse(gone_page(settings, languages), 404, PAGE_HEADERS)
     raise Problem("not-found", "This link is no longer good.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reporting_pipeline.delivery.message import one_line, templates
-from reporting_pipeline.languages import Words
+from reporting_pipeline.languages import Words, words_for
 from reporting_pipeline.settings import Settings
 
 # What a page needs to be itself and nothing more: no script, no frame, no referrer with the token.
@@ -35,6 +35,6 @@ def link_page(
     return templates().get_template(f"{template}.html.j2").render(context)
 
 
-def gone_page(settings: Settings, say: Words) -> str:
-    """HTML. One page for whatever is wrong with a link."""
-    return link_page(settings, "gone", say)
+def gone_page(settings: Settings, browser: str) -> str:
+    """HTML. One page for whatever is wrong with a link, in the language of the browser (Accept-Language)."""
+    return link_page(settings, "gone", words_for(browser=browser))
