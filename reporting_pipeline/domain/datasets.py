@@ -42,10 +42,12 @@ _RESULT = {
     "unit": "str",
     "low": "float",
     "high": "float",
+    "reference_text": "str",  # a range in words or in one text, as collected; "" for none
     "indicator": "str",  # the laboratory's flag as collected, in capitals
     "grade": "float",  # toxicity grade of the result, 0 to 5
     "clinically_significant": "str",  # yes, no or ""
     "text_result": "str",
+    "derived": "bool",  # made from other results, as the mean of three
     "status": "str",  # "NOT DONE"
     "reason_not_done": "str",
     # Worked out by `domain.clinical.measurements`:
@@ -116,8 +118,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "term": "str",
         "decoded": "str",
         "category": "str",
+        "subcategory": "str",  # of what: STUDY PARTICIPATION, STUDY TREATMENT, or what the source has
         "disposition_class": "str",  # DISPOSITION EVENT, PROTOCOL MILESTONE, OTHER EVENT or NOT STATED
-        "discontinued": "bool",
+        "discontinued": "bool",  # left the trial before its end
+        "discontinued_treatment": "bool",  # ended the treatment before its end, which leaves nobody out
         "death": "bool",
         "visit": "str",
         "start": "str",
@@ -242,6 +246,13 @@ def table_from_rows(name: str, rows: list[dict[str, object]]) -> pd.DataFrame:
             # Not astype alone: it makes True of what is missing.
             frame[column] = frame[column].eq(True).astype("bool")
     return frame
+
+
+def with_all_columns(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """A table of an earlier version of this program, with an empty cell in each column that came since."""
+    return table_from_rows(
+        name, [{str(key): cell for key, cell in row.items()} for row in frame.to_dict("records")]
+    )
 
 
 @dataclass(frozen=True)

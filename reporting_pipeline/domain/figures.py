@@ -137,7 +137,7 @@ DEFINITIONS: Mapping[Figure, str] = {
     Figure.DISPOSITIONS: "Disposition events (completed, or left the trial and why) reported by these "
     "documents; protocol milestones, as a consent, are none.",
     Figure.DISCONTINUATIONS: "Those dispositions that say that a subject left the trial before its end; "
-    "screen failures are none.",
+    "screen failures are none, nor is the end of the treatment alone.",
     Figure.DEVIATIONS: "Protocol deviations reported by these documents.",
     Figure.MEDICATIONS: "Medications beside the treatment of the trial reported by these documents.",
     Figure.MEDICAL_HISTORY: "Records of conditions from before the trial; those that are said not "
@@ -511,9 +511,12 @@ def _visit_column(status: str, planned: bool) -> str:
 
 
 def _by_reason(dispositions: Facts, rows: np.ndarray) -> pd.DataFrame:
-    names = ("disposition_class", "decoded", "term")
+    names = ("disposition_class", "decoded", "term", "subcategory")
     found = zip(*(dispositions[name][rows].tolist() for name in names), strict=True)
-    counts = Counter((kind, decoded or term) for kind, decoded, term in found)
+    counts = Counter(
+        (kind, f"{decoded or term} ({of.lower()})" if of else decoded or term)
+        for kind, decoded, term, of in found
+    )
     order = {kind: place for place, kind in enumerate((codes.DISPOSITION, "NOT STATED", codes.OTHER_EVENT))}
     most_first = sorted(counts, key=lambda one: (order.get(one[0], 9), one[0], -counts[one], one[1]))
     return pd.DataFrame(

@@ -116,7 +116,8 @@ def _withdrawals(status: TrialDataset) -> Iterator[tuple[Person, Sign, str]]:
     """Left for an adverse event by the disposition, or the treatment was withdrawn for one."""
     left, events = status.facts["dispositions"], status.facts["adverse_events"]
     decoded = np.array([text.strip().upper() for text in left["decoded"].tolist()], dtype=object)
-    rows = left["discontinued"].astype(bool) & (decoded == "ADVERSE EVENT")
+    before_its_end = left["discontinued"].astype(bool) | left["discontinued_treatment"].astype(bool)
+    rows = before_its_end & (decoded == "ADVERSE EVENT")
     for person, _, _ in _counted(left, rows, left.none):
         yield person, Sign.WITHDRAWN, "left the trial or the treatment because of an adverse event"
     action = np.array([text.strip().upper() for text in events["action_taken"].tolist()], dtype=object)

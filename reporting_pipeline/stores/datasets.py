@@ -13,7 +13,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows, with_all_columns
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores.dataset_keys import MANIFEST, dataset_prefix
 from reporting_pipeline.stores.media import load_media
@@ -54,7 +54,9 @@ def load_dataset(objects: ObjectStore, prefix: str, media_key: str | None = None
 
     def table(name: str) -> pd.DataFrame:
         frame = pd.read_parquet(io.BytesIO(objects.get(f"{prefix}/{name}.parquet")))
-        return frame if len(frame) else table_from_rows(name, [])
+        if not len(frame):
+            return table_from_rows(name, [])
+        return frame if set(frame.columns) >= set(TABLES[name]) else with_all_columns(name, frame)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         tables = dict(zip(TABLES, pool.map(table, TABLES), strict=True))

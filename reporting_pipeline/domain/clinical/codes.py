@@ -515,10 +515,20 @@ _REASONS = frozenset(
 
 
 def is_discontinuation(category: str, decoded: str) -> bool:
-    """Whether a record says that somebody who was in the trial left it before its end."""
+    """Whether a record says that somebody who was in the trial, or in treatment, left before its end."""
     if disposition_category(category, decoded) != DISPOSITION:
         return False
     return folded(decoded) not in _REACHED_THE_END | _NEVER_BEGAN
+
+
+def is_of_treatment(subcategory: str) -> bool:
+    """Whether a disposition is that of the treatment alone (DSSCAT "STUDY TREATMENT"), not of the trial."""
+    code = folded(subcategory)
+    return _TREATMENT.search(code) is not None and _PARTICIPATION.search(code) is None
+
+
+_TREATMENT = re.compile(r"\b(?:TREATMENT|DRUG|MEDICATION|PRODUCT|DOSING)\b")
+_PARTICIPATION = re.compile(r"\bPARTICIPATION\b|\b(?:END OF|AND) (?:THE )?(?:STUDY|TRIAL)$")
 
 
 def is_death(decoded: str, term: str) -> bool:

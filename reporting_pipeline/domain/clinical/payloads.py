@@ -74,6 +74,7 @@ class Result(Payload):
     )
     grade: Number = Field(None, description="Toxicity grade 0 to 5 of the result [--TOXGR].")
     clinically_significant: Flag = Field(None, description="As the investigator judged it [--CLSIG].")
+    derived: Flag = Field(None, description="Made from other results, as the mean of three [--DRVFL].")
     text_result: Text = Field(None, description="A result in words [--STRESC].", examples=["POSITIVE", "3+"])
     status: Text = Field(None, description="NOT DONE when there is no result [--STAT].")
     reason_not_done: Text = Field(None, description="[--REASND]")
@@ -128,6 +129,9 @@ class Disposition(Payload):
     decoded: Text = Field(None, description="[DSDECOD]", examples=["COMPLETED", "WITHDRAWAL BY SUBJECT"])
     term: Text = Field(None, description="As reported [DSTERM]; one of the two is needed.")
     category: Text = Field(None, description="DISPOSITION EVENT, PROTOCOL MILESTONE or OTHER EVENT [DSCAT].")
+    subcategory: Text = Field(
+        None, description="Of what it is the disposition [DSSCAT]: STUDY PARTICIPATION, STUDY TREATMENT."
+    )
     visit: Text = Field(None, description="[VISIT]")
     start: Date = Field(None, description="[DSSTDTC]")
 

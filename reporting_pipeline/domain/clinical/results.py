@@ -15,7 +15,7 @@ from typing import Any
 from reporting_pipeline.domain.clinical import codes, numbers, qualitative
 from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
 from reporting_pipeline.domain.clinical.payloads import Result
-from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, shown
+from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, clean, shown
 from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
 
 _FIELDS = frozenset(Result.model_fields)
@@ -29,11 +29,37 @@ def results_of(reading: Reading, data: Data, needed: bool) -> list[Row]:
         code = "missing_field" if results is None else "wrong_type"
         reading.finding(code, "results", "The document has no list of results.")
         return []
-    return [
-        row
-        for position, result in enumerate(results)
-        if (row := _result(reading, result, f"results[{position}].")) is not None
+    read = [
+        (place, row)
+        for place, result in enumerate(results)
+        if (row := _result(reading, result, f"results[{place}].")) is not None
     ]
+    if any(row["derived"] for _, row in read):
+        _set_derived_apart(reading, read)
+    return [row for _, row in read]
+
+
+#: What a derived result has in common with those it was made from.
+_DERIVED_FROM = ("test_code", "specimen", "category", "position", "laterality")
+
+
+def _set_derived_apart(reading: Reading, read: list[tuple[int, Row]]) -> None:
+    """A derived result beside originals of its test counts only where it is graver than all of them: the mean
+    of three is no fourth result. Alone, as a score or a body mass index is, it counts."""
+    gravest: dict[tuple[object, ...], float] = {}
+    for _, row in read:
+        if row["assessed"] and not row["derived"]:
+            test = tuple(row[name] for name in _DERIVED_FROM)
+            gravest[test] = min(float(str(row["tier"])), gravest.get(test, math.inf))
+    for place, row in read:
+        worst = gravest.get(tuple(row[name] for name in _DERIVED_FROM))
+        if not row["derived"] or not row["assessed"] or worst is None or float(str(row["tier"])) < worst:
+            continue
+        detail = (
+            f"{row['test_code']} {row['value_text']} is derived from results beside it; it is not counted."
+        )
+        reading.finding("derived_beside_originals", f"results[{place}].derived", detail)
+        set_assessment(row, replace(NOT_ASSESSED, flag=str(row["flag"])))
 
 
 def _result(reading: Reading, result: object, where: str) -> Row | None:
@@ -66,10 +92,12 @@ def _result(reading: Reading, result: object, where: str) -> Row | None:
         "high": reading.limit(result, "high", "<", where),
         "indicator": codes.folded(text(result, "indicator", where)),
         "text_result": text(result, "text_result", where),
+        "derived": reading.flag(result, "derived", where) == codes.YES,
         "status": text(result, "status", where),
         "reason_not_done": text(result, "reason_not_done", where),
     }
     reference = _reference_text(result)
+    row["reference_text"] = clean(reference)
     if not reference:
         _tell_words_beside_numbers(reading, result, where)
     limits = qualitative.limits_in(reference) if reference else None

@@ -237,8 +237,9 @@ def _disposition(reading: Reading, data: Data) -> Row:
     term, decoded = reading.text(data, "term"), reading.text(data, "decoded")
     if not term.strip() and not decoded.strip():
         reading.finding("missing_field", "decoded", "Neither the field decoded nor term says what happened.")
-    category = reading.text(data, "category")
+    category, subcategory = reading.text(data, "category"), reading.text(data, "subcategory")
     event = decoded if decoded.strip() else term
+    left, of_treatment = codes.is_discontinuation(category, event), codes.is_of_treatment(subcategory)
     death = codes.is_death(event, term)
     if not death and codes.names_a_death(f"{event} {term}"):
         detail = f"{shown(term or event)} names a death that may be another's; it is not counted."
@@ -247,8 +248,10 @@ def _disposition(reading: Reading, data: Data) -> Row:
         "term": term,
         "decoded": decoded,
         "category": category,
+        "subcategory": subcategory,
         "disposition_class": codes.disposition_category(category, event) or "NOT STATED",
-        "discontinued": codes.is_discontinuation(category, event),
+        "discontinued": left and not of_treatment,
+        "discontinued_treatment": left and of_treatment,
         "death": death,
         "visit": reading.text(data, "visit"),
         "start": reading.date(data, "start")[0],

@@ -175,6 +175,7 @@ _RESULT = (
     column("low", "--STNRLO", read=number),
     column("high", "--STNRHI", read=number),
     column("reference_text", "--STNRC"),
+    column("derived", "--DRVFL", read=flag),
     column("indicator", "--NRIND"),
     column("grade", "--TOXGR", read=grade),
     column("clinically_significant", "--CLSIG", read=flag),
@@ -184,12 +185,18 @@ _RESULT = (
 _BELOW_LIMIT = frozenset({"BLQ", "BLOQ", "LLOQ", "LLQ", "BQL"})
 
 
+def _without_empty(payload: Payload, *names: str) -> None:
+    """Leave out fields that came later than the first imports: an empty one makes no row another."""
+    for name in names:
+        if payload[name] in (None, ""):
+            del payload[name]
+
+
 def _result(code: str) -> Callable[[Payload, Row], None]:
     """A result that is no number is one in words; one under the limit of quantification is censored."""
 
     def finish(result: Payload, row: Row) -> None:
-        if not result["reference_text"]:
-            del result["reference_text"]
+        _without_empty(result, "reference_text", "derived")
         result["text_result"] = ""
         if isinstance(result["value"], float):
             return
@@ -417,11 +424,13 @@ _ALL = (
             column("term", "DSTERM"),
             column("decoded", "DSDECOD", "DSTERM"),
             column("category", "DSCAT"),
+            column("subcategory", "DSSCAT"),
             column("visit", "VISIT"),
             column("start", "DSSTDTC"),
         ),
         collected=("DSDTC", "DSSTDTC"),
         title=_titled("term", "decoded"),
+        finish=lambda event, row: _without_empty(event, "subcategory"),
     ),
     Domain(
         code="DD",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reporting_pipeline.domain.clinical.numbers import plain
+from reporting_pipeline.domain.clinical.qualitative import limits_in
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.shortened_lists import left_out, represented
@@ -166,9 +167,15 @@ def _with_minus(result: str) -> str:
     return f"−{result[1:]}" if result[:1] == "-" and plain(result) is not None else result
 
 
+_LONGEST_RANGE = 60  # characters of a range in words that a cell shows; the files have all of it
+
+
 def _range(row: Mapping[str, Any]) -> str:
-    """The range in the unit of the result; the original one where there is no other."""
-    low, high = row["low"], row["high"]
+    """The range in the unit of the result, in its words where it has them; the original one where there is no
+    other."""
+    low, high, words = row["low"], row["high"], row["reference_text"]
+    if words and (limits_in(words) is not None or (low != low and high != high)):
+        return words if len(words) <= _LONGEST_RANGE else f"{words[:_LONGEST_RANGE]}…"
     if low != low and high != high:
         text = wording.reference_range(row["original_low"], row["original_high"])
         unit = row["original_unit"]

@@ -53,7 +53,17 @@ _FIRST: Mapping[str, tuple[str, ...]] = {
     "findings": ("document_id", "subject", "code", "field", "message"),
     "documents": ("received_at", "site", "subject", "kind", "title", "file_name", "file_status"),
     **{
-        name: ("subject", "collected", "test", "value_text", "value_unit", "low", "high", "flag")
+        name: (
+            "subject",
+            "collected",
+            "test",
+            "value_text",
+            "value_unit",
+            "low",
+            "high",
+            "reference_text",
+            "flag",
+        )
         for name in ("labs", "vitals", "ecgs")
     },
 }
