@@ -219,6 +219,15 @@ def test_an_identical_subscription_is_told(manager: Api, scheduled: dict[str, An
     assert manager.post("/api/scheduled-reports", json=SCHEDULED).status_code == 201
 
 
+@pytest.mark.parametrize("said", [{}, {"json": {}}, {"json": {"reportType": "weekly"}}])
+def test_003_38_a_cron_service_opens_the_weekly_report_without_a_word(api: Api, said: dict[str, Any]) -> None:
+    service = api.as_("usr_default_service")
+    opened = service.post("/api/reports", **said)
+    assert opened.status_code == 201, opened.text
+    assert opened.json()["reportType"] == "weekly"
+    assert service.post("/api/reports", **said).status_code == 409
+
+
 def test_003_76_a_customer_registers_and_removes_themselves(api: Api, manager: Api) -> None:
     customer, path = api.as_("usr_default_subscriber"), "/api/reports/registered-users"
     mine = {"email": "Subscriber@default.example"}

@@ -149,7 +149,8 @@ def test_a_delivery_is_recorded_once_and_never_goes_back(
     body = {"jobId": names["job"], "recipient": "c@default.example"}
     made = manager.post("/api/reports/emails", json=body)
     assert made.status_code == 201
-    assert manager.post("/api/reports/emails", json=body).status_code == 409
+    again = manager.post("/api/reports/emails", json=body)
+    assert (again.status_code, again.json()["existing"]) == (409, made.json()["deliveryId"])
     outside = {**body, "recipient": "c@elsewhere.example"}
     assert manager.post("/api/reports/emails", json=outside).status_code == 422
     path = f"/api/reports/emails/{made.json()['deliveryId']}"

@@ -36,13 +36,13 @@ _EDITION: dict[str, Any] = {
 
 
 class EditionRequest(CamelShape):
-    """Which edition to open. Without a period: the newest that is over."""
+    """Which edition to open. Without a word: the weekly one of the newest week that is over."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"reportType": "weekly", "period": "2026-11-16", "force": False}]}
     )
 
-    report_type: ReportType
+    report_type: ReportType = "weekly"
     period: PeriodKey | None = None
     force: Annotated[bool, Field(strict=True)] = False
 

@@ -35,13 +35,14 @@ EditionId = Annotated[str, Path(pattern=EDITION_PATTERN, examples=["weekly:2026-
 
 @router.post("", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.EDITION)])
 def open_edition(
-    body: EditionRequest, caller: Caller, deployment: Deployment, response: Response
+    caller: Caller, deployment: Deployment, response: Response, body: EditionRequest | None = None
 ) -> EditionAnswer:
     """Open the edition of a period that is over; the sensors make its reports.
 
     An edition that was opened already is a 409 with the one that stands, unless `force` is true.
     """
     _require_home(deployment, caller)
+    body = body or EditionRequest()
     if body.force:
         require_whole(caller, "make an edition again")
     cadence = Cadence(body.report_type)

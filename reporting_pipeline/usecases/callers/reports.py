@@ -54,7 +54,9 @@ def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> D
     target = ledger.Target("email", address, reader.id if reader else None)
     record = ledger.new_delivery(job, subscription, target, deployment.now)
     if not ledger.add_delivery(deployment.database, record):
-        raise Problem("conflict", "This recipient has a delivery of this job already.")
+        raise Problem(
+            "conflict", "This recipient has a delivery of this job already.", existing=record["_id"]
+        )
     audit.record(
         deployment.database,
         audit.Action.DELIVERY_ADDED,
