@@ -64,7 +64,8 @@ class JobHistory:
     rows: int | None  # of a table; None where the renderer does not tell
     format: str | None
     audience: str | None
-    retry_count: int
+    attempts: int  # times its making was begun
+    retry_count: int  # of these, those that failed
     created_by: str  # a user id, or "schedule"
     filters: Mapping[str, tuple[str, ...]]  # what limits the report; what is not named does not
     omissions: tuple[OmittedPart, ...]
@@ -80,8 +81,10 @@ def history_of(
     """The history of a job record; `report` is its StoredReport's fields, None while there is none."""
     stands = report if job.get("rendered_at") else None
     rows = tuple(deliveries)
+    generation = generation_of(job)
+    failed = int(job.get("attempts") or 0)
     return JobHistory(
-        generation=generation_of(job),
+        generation=generation,
         delivery=arrival_of([DeliveryState(row["state"]) for row in rows]),
         started_at=job.get("started_at"),
         completed_at=job.get("completed_at"),
@@ -91,7 +94,8 @@ def history_of(
         rows=stands.get("rows") if stands else None,
         format=stands["format"] if stands else None,
         audience=(stands.get("audience") or None) if stands else None,
-        retry_count=int(job.get("attempts") or 0),
+        attempts=failed + (generation in (Generation.PROCESSING, Generation.COMPLETED)),
+        retry_count=failed,
         created_by=str(job.get("requested_by") or "schedule"),
         filters={
             name: tuple(str(value) for value in job[name])

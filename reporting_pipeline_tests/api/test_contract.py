@@ -177,6 +177,7 @@ def test_004_63_executions_jobs_and_deliveries_say(
     assert {"sentAt", "deliveredAt"} <= set(told)
     job = manager.get(f"/api/jobs/{ids['job']}").json()
     assert not set(OF_A_JOB.values()) - set(job)
+    assert (execution["attempts"], execution["retry_count"]) == (1, 0)
     for state, word in (("processing", "running"), ("pending", "pending"), ("skipped", "failed")):
         database.jobs.update_one({"_id": ids["job"]}, {"$set": {"state": state}})
         (execution,) = [one for one in manager.get(path).json()["items"] if one["id"] == ids["job"]]

@@ -331,7 +331,7 @@ class Execution(Shape):
     due_at: datetime
     created_at: datetime
     completed_at: datetime | None
-    attempts: int
+    attempts: int = Field(description="Times its making was begun.")
     error: str | None
     download_url: str | None = Field(
         description="As soon as the report stands, whatever became of its recipients."
@@ -349,7 +349,7 @@ class Execution(Shape):
     rows: int | None = Field(None, description="Of a table, where the format has one.")
     format: str | None = None
     audience: str | None = None
-    retry_count: int = 0
+    retry_count: int = Field(0, description="Times its making failed.")
     error_message: str | None = Field(None, description="The same as `error`.")
     file_url: str | None = Field(None, description="The same as `download_url`.")
     metadata: ExecutionMetadata
@@ -379,7 +379,7 @@ class Execution(Shape):
             due_at=job["due_at"],
             created_at=job["created_at"],
             completed_at=job.get("completed_at"),
-            attempts=_count(job.get("attempts")),
+            attempts=history.attempts,
             error=job.get("error") or None,
             download_url=url,
             file_url=url,
@@ -485,7 +485,3 @@ class Preview(Shape):
     first_mail: FirstMailConfig | None = Field(
         None, description="What a report that is scheduled now would send first; null when nothing closed."
     )
-
-
-def _count(attempts: object) -> int:
-    return len(attempts) if isinstance(attempts, list) else int(str(attempts or 0))
