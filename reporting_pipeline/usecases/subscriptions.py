@@ -37,6 +37,7 @@ _AUDITED = (
     "report_type",
     "catch_up",
     "lateness_hours",
+    "paused_until",
 )
 
 
@@ -90,7 +91,8 @@ def pause(
 
     Raises ValueError for a day that is not ahead.
     """
-    _check_ahead(current, until, now)
+    if until is not None:
+        check_ahead(current, until, now)
     paused = lifecycle.pause(database, current.organisation, current.id, now, version, until)
     if paused.version != current.version:
         said = {"until": until.isoformat()} if until else {}
@@ -98,9 +100,10 @@ def pause(
     return paused
 
 
-def _check_ahead(current: Subscription, until: date | None, now: datetime) -> None:
+def check_ahead(current: Subscription, until: date, now: datetime) -> None:
+    """Raises ValueError for a day on which no pause can end: one that is over, or years ahead."""
     today = now.astimezone(ZoneInfo(current.schedule.timezone)).date()
-    if until is not None and not today < until <= today + LONGEST_PAUSE:
+    if not today < until <= today + LONGEST_PAUSE:
         longest = today + LONGEST_PAUSE
         raise ValueError(f"{until} is no day ahead; give one from {today + timedelta(days=1)} to {longest}")
 

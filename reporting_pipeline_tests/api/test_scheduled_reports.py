@@ -133,6 +133,20 @@ def test_a_pause_may_end_on_a_day_by_itself(serve: Callable[..., Api]) -> None:
     resumed = manager.post(f"{path}/resume").json()
     assert (resumed["status"], resumed["paused_until"]) == ("active", None)
 
+    own = f"/api/subscriptions/{identifier}"
+    for wrong in (
+        {"pausedUntil": "2026-12-24"},
+        {"status": "active", "pausedUntil": "2026-12-24"},
+        {"status": "paused", "pausedUntil": "2026-11-24"},
+    ):
+        refused = manager.patch(own, json=wrong)
+        assert refused.status_code == 422, wrong
+        assert refused.json()["errors"][0]["pointer"] == "#/pausedUntil"
+    asked = {"status": "paused", "pausedUntil": "2026-12-24"}
+    assert {**manager.patch(own, json=asked).json(), **asked} == manager.get(own).json()
+    assert manager.patch(own, json={"pausedUntil": None}).json()["pausedUntil"] is None
+    assert manager.patch(own, json={"status": "active"}).json()["pausedUntil"] is None
+
 
 def test_run_now_makes_one_job_ahead_of_the_batch(manager: Api, database: Database) -> None:
     path = f"/api/scheduled-reports/{made(manager)['id']}"

@@ -147,6 +147,9 @@ class SubscriptionPatch(CamelShape):
         None, description="What would come later than this is not sent at all."
     )
     status: Status = "active"
+    paused_until: date | None = Field(
+        None, description="With `status` paused: the local day on which it sends again by itself."
+    )
 
 
 class FirstMail(CamelShape):

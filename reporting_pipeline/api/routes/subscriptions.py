@@ -238,7 +238,7 @@ def _changes(body: SubscriptionPatch, current: Subscription) -> Mapping[str, Any
     given = body.model_fields_set
     changes: dict[str, Any] = {
         name: getattr(body, name)
-        for name in ("name", "format", "status", "catch_up", "lateness_hours")
+        for name in ("name", "format", "status", "paused_until", "catch_up", "lateness_hours")
         if name in given
     }
     report_type: ReportType = body.report_type if "report_type" in given else current.window.value

@@ -192,6 +192,7 @@ def change(
             changes["recipients"] = restored(changes["recipients"], current.recipients)
         if not changes:
             return current
+        _check_pause(deployment, current, changes)
         if changes.get("schedule", current.schedule) != current.schedule:
             _check_dates(deployment, changes["schedule"], pointers)
         if "report_type" in changes or "parameters" in changes:
@@ -435,6 +436,19 @@ def check_report_type(
 
 def _wrong_type(detail: str) -> Problem:
     return Problem("validation", f"report_type: {detail}", [FieldError("#/report_type", detail)])
+
+
+def _check_pause(deployment: Context, current: Subscription, changes: Mapping[str, Any]) -> None:
+    """A day on which a pause ends is ahead, and there is a pause."""
+    until = changes.get("paused_until")
+    if until is None:
+        return
+    if changes.get("status", current.status) != "paused":
+        raise invalid("#/pausedUntil", "is for one that is paused; give status paused with it")
+    try:
+        usecase.check_ahead(current, until, deployment.now)
+    except ValueError as error:
+        raise invalid("#/pausedUntil", str(error)) from None
 
 
 def changed_meanwhile(current: Subscription) -> Problem:
