@@ -32,6 +32,7 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "unmatched_supplement": "A supplemental qualifier names no row of its domain.",
     "supplement_contradicts": "A supplemental qualifier says something else than its row, or than another.",
     "near_subjects": "Subject numbers differ in case, blanks or leading zeros alone; they are two persons.",
+    "rescreened": "A person has another subject number, too, as who is screened again; they count as two.",
     "same_rows": "Rows of a table say the same in everything but --SEQ; all are kept and counted.",
     "shared_event": "Rows of a subject have one AESPID, and may be parts of one event; each counts.",
     "near_studies": "Two STUDYIDs differ in nothing but case, blanks or signs; they are different trials.",

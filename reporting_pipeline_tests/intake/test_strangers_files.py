@@ -149,6 +149,51 @@ def test_rows_without_a_study_beside_others_are_told() -> None:
     assert ("missing_field", "STUDYID") in {(one["code"], one["field"]) for one in made["findings"]}
 
 
+def person(number: str, **more: str) -> dict[str, str]:
+    study = {"STUDYID": "S1", "DOMAIN": "DM", "SITEID": "701", "RFICDTC": "2026-11-16"}
+    return {**study, "USUBJID": f"S1-701-{number}", "SUBJID": number, **more}
+
+
+def related(how: str, one: str = "S1-701-2", other: str = "S1-701-1") -> dict[str, str]:
+    return {"STUDYID": "S1", "USUBJID": one, "RSUBJID": other, "SREL": how}
+
+
+def qualified(name: str, value: str) -> dict[str, str]:
+    row = {"STUDYID": "S1", "RDOMAIN": "DM", "USUBJID": "S1-701-2", "IDVAR": "", "IDVARVAL": ""}
+    return {**row, "QNAM": name, "QVAL": value}
+
+
+@pytest.mark.parametrize(
+    ("more", "times"),
+    [
+        ({"RELSUB": [related("RESCREENED AS")]}, 1),
+        ({"RELSUB": [related("Re-enrolled"), related("PREVIOUS NUMBER", "S1-701-1", "S1-701-2")]}, 1),
+        ({"RELSUB": [related("TWIN, MONOZYGOTIC"), related("MOTHER, BIOLOGICAL")]}, 0),
+        ({"SUPPDM": [qualified("PREVSUBJ", "S1-701-1")]}, 1),
+        ({"SUPPDM": [qualified("OTHERID", "S1-701-1")]}, 1),
+        ({"SUPPDM": [qualified("PREVSUBJ", "0815")]}, 1),
+        ({"SUPPDM": [qualified("RESCREEN", "Y")]}, 1),
+        ({"SUPPDM": [qualified("RESCRFL", "N"), qualified("RACEOTH", "1")]}, 0),
+        ({"SUPPDM": [qualified("PREVSUBJ", "S1-701-2")]}, 0),
+    ],
+)
+def test_who_was_screened_again_is_told_and_stays_two(more: dict[str, Any], times: int) -> None:
+    made = report(DM=[person("1"), person("2")], **more)
+    assert figure(made, "subjects") == 2
+    assert [one["code"] for one in made["findings"]].count("rescreened") == times
+
+
+def test_an_answer_that_looks_like_a_subject_number_is_none() -> None:
+    people = [person("1", USUBJID="1", RACEN="2"), person("2", USUBJID="2", RACEN="1")]
+    assert "rescreened" not in told(report(DM=people))
+
+
+def test_who_was_screened_again_is_told_by_a_column_of_their_record() -> None:
+    made = report(DM=[person("1", PREVSUBJ=""), person("2", PREVSUBJ="S1-701-1")])
+    (finding,) = [one for one in made["findings"] if one["code"] == "rescreened"]
+    assert "S1-701-2 is, or was, S1-701-1, too" in finding["detail"]
+
+
 # --- lines -------------------------------------------------------------------------------------------
 
 

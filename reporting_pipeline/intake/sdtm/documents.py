@@ -26,6 +26,7 @@ from reporting_pipeline.intake.sdtm.domains import (
     Domain,
     text,
 )
+from reporting_pipeline.intake.sdtm.rescreened import tell_rescreened
 from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD, Supplements, supplements_of
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.sdtm.trial import Sites, subject_of
@@ -61,6 +62,7 @@ def documents_of(
     sites = Sites(tables)
     _tell_near_studies(tables, understanding)
     _tell_near_subjects(tables, understanding)
+    tell_rescreened(tables, understanding)
     if not tables.get("DM"):
         understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
     for name in sorted(tables, key=_reading_order):
