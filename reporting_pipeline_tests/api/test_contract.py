@@ -482,7 +482,8 @@ def test_001_159_each_stage_has_its_dead_letters(
     (aggregate,) = manager.get("/api/dead-letters?kind=trial&stage=aggregate").json()["items"]
     assert (aggregate["trial"], aggregate["attempts"]) == (odd, 4)
     assert manager.get("/api/dead-letters?kind=job&stage=fetch").json()["items"] == []
-    paged, cursor = [], ""
+    paged: list[dict[str, Any]] = []
+    cursor = ""
     while cursor is not None:
         page = manager.get(f"/api/dead-letters?limit=1{cursor and f'&cursor={cursor}'}").json()
         paged, cursor = paged + page["items"], page["next_cursor"]

@@ -81,7 +81,8 @@ def test_a_list_of_holds_is_paged(api: Api, report: str, database: Database) -> 
     hold = database.holds.find_one({"_id": report}) or {}
     others = [f"rep_{number:020x}" for number in range(1, 5)]  # their reports are gone
     database.holds.insert_many([{**hold, "_id": one} for one in others])
-    found, cursor = [], ""
+    found: list[str] = []
+    cursor = ""
     while cursor is not None:
         page = manager.get(f"/api/holds?limit=2{cursor and f'&cursor={cursor}'}").json()
         found, cursor = found + [one["report"] for one in page["items"]], page["next_cursor"]

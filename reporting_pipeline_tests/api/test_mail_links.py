@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from reporting_pipeline.delivery.channels.sendgrid_events import SIGNATURE_HEADER, TIMESTAMP_HEADER
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.deliveries import plan_deliveries
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.suppressions import suppressed_among
 from reporting_pipeline_tests.api.conftest import Api
@@ -32,9 +34,9 @@ def monday(serve: Callable[..., Api]) -> Api:
     return serve(clock=lambda: NOW, sendgrid_webhook_key=SIGNER.public)
 
 
-def plan_again(database: Database, job: Record, occurrence: str) -> None:
+def plan_again(database: Database, job: JobRecord, occurrence: str) -> None:
     """The same report is due once more."""
-    again = {**job, "_id": f"{job['_id']}_{occurrence}", "occurrence": occurrence, "state": "rendered"}
+    again: Any = {**job, "_id": f"{job['_id']}_{occurrence}", "occurrence": occurrence, "state": "rendered"}
     database["jobs"].insert_one(again)
     subscriptions = {row["_id"]: row for row in database["subscriptions"].find()}
     plan_deliveries(database, [again], subscriptions, NOW)

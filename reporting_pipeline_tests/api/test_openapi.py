@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from jsonschema import Draft202012Validator
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -145,6 +146,7 @@ def test_schemathesis_finds_nothing(
     tried: Counter[str] = Counter()
     failures: list[str] = []
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
         operation = result.ok()
         if mode is GenerationMode.NEGATIVE and not _can_be_wrong(operation):
             continue
@@ -165,9 +167,11 @@ def test_schemathesis_finds_nothing(
     assert sum(tried.values()) > 150
 
 
-def _cases(operation: schemathesis.APIOperation, mode: GenerationMode) -> list[schemathesis.Case]:
+def _cases(
+    operation: schemathesis.APIOperation[Any, Any, Any, Any], mode: GenerationMode
+) -> list[schemathesis.Case[Any]]:
     """The same cases each time, as long as the same modules are loaded: their constants are tried, too."""
-    found: list[schemathesis.Case] = []
+    found: list[schemathesis.Case[Any]] = []
 
     @settings(
         max_examples=EXAMPLES,
@@ -178,7 +182,7 @@ def _cases(operation: schemathesis.APIOperation, mode: GenerationMode) -> list[s
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def collect(case: schemathesis.Case) -> None:
+    def collect(case: schemathesis.Case[Any]) -> None:
         if _is_http(case):
             found.append(case)
 
@@ -186,7 +190,7 @@ def _cases(operation: schemathesis.APIOperation, mode: GenerationMode) -> list[s
     return found
 
 
-def _is_http(case: schemathesis.Case) -> bool:
+def _is_http(case: schemathesis.Case[Any]) -> bool:
     """Whether a server of HTTP hands it on: a value with control characters is answered by uvicorn itself.
 
     RFC 9110, 5.5: visible characters, blanks, tabs and the octets above 127.
@@ -202,7 +206,7 @@ def test_what_is_no_http_is_answered_before_the_service(api: Api) -> None:
     assert (answer.status_code, answer.text) == (400, "Invalid HTTP request received.")
 
 
-def _can_be_wrong(operation: schemathesis.APIOperation) -> bool:
+def _can_be_wrong(operation: schemathesis.APIOperation[Any, Any, Any, Any]) -> bool:
     """Whether it takes anything at all that could be invalid; a token in a path takes every text.
 
     Lines of documents are each answered for themselves: what is no document is a line that is refused.

@@ -40,7 +40,8 @@ def test_a_user_is_added_then_replaced(manager: Api) -> None:
 
 
 def test_people_are_listed_to_those_who_manage_them(api: Api, manager: Api) -> None:
-    listed, cursor = [], ""
+    listed: list[dict[str, Any]] = []
+    cursor = ""
     while cursor is not None:
         page = manager.get(f"/api/users?limit=2{cursor and f'&cursor={cursor}'}").json()
         listed, cursor = listed + page["items"], page["next_cursor"]

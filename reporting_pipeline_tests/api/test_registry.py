@@ -129,10 +129,10 @@ def test_the_home_organisations_admins_register_organisations(
         assert foreign.call(method, path, json=content).status_code == 403, path
 
 
-def picture(kind: str, size: tuple[int, int], **options: object) -> str:
+def picture(kind: str, size: tuple[int, int], **options: Any) -> str:
     """In base64."""
     buffer = BytesIO()
-    Image.new("RGB", size, (91, 42, 134)).save(buffer, kind, **options)  # type: ignore[arg-type]
+    Image.new("RGB", size, (91, 42, 134)).save(buffer, kind, **options)
     return b64encode(buffer.getvalue()).decode()
 
 

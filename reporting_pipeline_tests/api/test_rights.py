@@ -413,7 +413,10 @@ def test_a_public_key_is_no_hmac_secret_on_any_route(
 ) -> None:
     """With a JWKS: HS256 keyed with the public key in any of its spellings, or alg none, opens nothing."""
     names = populate(database, objects)
-    keys = {"rsa": rsa.generate_private_key(65537, 2048), "ec": ec.generate_private_key(ec.SECP256R1())}
+    keys: dict[str, Any] = {
+        "rsa": rsa.generate_private_key(65537, 2048),
+        "ec": ec.generate_private_key(ec.SECP256R1()),
+    }
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps({"keys": [public_jwk(key, kid) for kid, key in keys.items()]}))
     api = serve(jwks_file=path)

@@ -13,7 +13,7 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores import documents, editions, holds, lifecycle, reports, subscriptions
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, delivery_records, job_records
 from reporting_pipeline.stores.objects import ObjectStore
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -61,14 +61,14 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
         {"_id": job["_id"]},
         {"$set": {"state": JobState.COMPLETED.value, "rendered_at": NOW, "completed_at": NOW}},
     )
-    job = database.jobs.find_one({"_id": job["_id"]}) or job
+    job = job_records(database).find_one({"_id": job["_id"]}) or job
     record = database.subscriptions.find_one({"_id": SUBSCRIPTION}) or {}
     sent = ledger.new_delivery(job, record, ledger.Target("email", "a@default.example"), NOW)
     lost = ledger.new_delivery(job, record, ledger.Target("email", "b@default.example"), NOW)
     sent["state"], lost["state"] = DeliveryState.SENT.value, DeliveryState.FAILED.value
     sent["next_attempt_at"] = lost["next_attempt_at"] = None
     lost["settled_at"] = NOW
-    database.deliveries.insert_many([sent, lost])
+    delivery_records(database).insert_many([sent, lost])
     documents.ingest(
         database,
         objects,

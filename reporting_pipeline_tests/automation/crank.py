@@ -227,7 +227,7 @@ class Crank:
 
     def mails(self) -> list[EmailMessage]:
         return [
-            message_from_bytes(path.read_bytes(), policy=policy.default)  # type: ignore[misc]
+            message_from_bytes(path.read_bytes(), policy=policy.default)
             for path in sorted(self.settings.outbox.glob("*.eml"))
         ]
 

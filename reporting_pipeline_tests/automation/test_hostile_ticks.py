@@ -21,7 +21,7 @@ from reporting_pipeline_tests.automation.crank import ORGANISATION, SENSORS, Cra
 
 SEED = 20261125
 HOSTILE_IDS = ("TRIAL 01", "Étude-1", "A/B", "a|b,c", "...", "\u202e\n", "x" * 300)
-ODD = (
+ODD: tuple[Any, ...] = (
     None,
     "",
     7,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reporting_pipeline.assets.scope import PRODUCT
 from reporting_pipeline.delivery.sender.report_message import compose
 from reporting_pipeline.domain.subscriptions import Filters, Format
 from reporting_pipeline.reports.types import LANGUAGES, spoken_to
+from reporting_pipeline.stores.mongo import delivery_records
 from reporting_pipeline.stores.reports import reports_of
 from reporting_pipeline.usecases.reproduce import reproduce
 from reporting_pipeline_tests.automation.crank import Crank, usual_documents
@@ -29,7 +31,7 @@ def test_a_report_its_mail_and_its_proof_are_in_the_language_of_the_person(
 ) -> None:
     empty.add_trial("T-ALPHA")
     empty.arrive(*usual_documents("T-ALPHA", empty.period()))
-    own = {"report_type": "my_participation", "format": Format.HTML}
+    own: dict[str, Any] = {"report_type": "my_participation", "format": Format.HTML}
     empty.subscribe("own", Filters(trials=("T-ALPHA",)), **own)
     empty.subscribe("named", Filters(trials=("T-ALPHA",)), parameters={"language": "fr"}, **own)
     subject = usual_documents("T-ALPHA", empty.period())[0]["subject"]
@@ -49,6 +51,6 @@ def test_a_report_its_mail_and_its_proof_are_in_the_language_of_the_person(
         assert reproduce(empty.database, empty.objects, made[subscription].id, PRODUCT, tmp_path).equal
         record = empty.database.reports.find_one({"_id": made[subscription].id}) or {}
         standing = empty.database.subscriptions.find_one({"_id": subscription}) or {}
-        delivery = empty.database.deliveries.find_one({"subscription": subscription}) or {}
+        (delivery,) = delivery_records(empty.database).find({"subscription": subscription})
         message = compose(delivery, record, standing, empty.settings, empty.clock.at, empty.objects.get)
         assert f'lang="{language}"' in message.shared_html

@@ -87,5 +87,5 @@ def test_what_must_not_be_told_stands_in_no_line(odd: Crank, monkeypatch: pytest
     ]
     planted = [TERM, NOTE, UNIT, SUBJECT, TITLE, "Quokkadine", "@example.org", "Reader willow", *secrets]
     told = {one: [line for line in told_all.splitlines() if one in line][:1] for one in planted}
-    found = {one: [line[:300] for line in where] for one, where in told.items() if where}
-    assert found == {}, found
+    leaked = {one: [line[:300] for line in where] for one, where in told.items() if where}
+    assert leaked == {}, leaked

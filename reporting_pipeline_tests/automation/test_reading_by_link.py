@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -135,12 +136,13 @@ def test_where_there_is_no_edition_a_page_says_so_and_nothing_is_noted(delivered
         answer = look(url, **BROWSER)
         return answer.status_code == 404 and "Headache" not in answer.text
 
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"awaiting_release": [{"concern": "asked", "said": "wait"}]},
         {"inputs": [], "worded": {}},  # made before this was kept
         {"worded": {"timezone": 7}},  # broken by hand
         {"inputs": [{"trial": "T-ALPHA"}]},
-    ):
+    )
+    for change in changes:
         reports.update_many({}, {"$set": change})
         assert refused(), change
         for one in as_made:

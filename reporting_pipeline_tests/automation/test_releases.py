@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from reporting_pipeline.automation.report_email_sensor import SWEEP_EVERY
 from reporting_pipeline.delivery.links.verification import Standing, verify_code
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.domain.content_gate import AWAITED_AT_MOST, Concern, Shape
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores import lifecycle
 from reporting_pipeline.stores.lifecycle import run_now
@@ -46,8 +48,8 @@ def organisation(crank: Crank, **policies: str) -> None:
     crank.database.organisations.replace_one({"_id": ORGANISATION}, record, upsert=True)
 
 
-def waiting(crank: Crank, name: str) -> tuple[Record, StoredReport]:
-    job = crank.jobs()[f"sub_{name}"]
+def waiting(crank: Crank, name: str) -> tuple[JobRecord, StoredReport]:
+    job = cast("JobRecord", crank.jobs()[f"sub_{name}"])
     return job, reports_by_id(crank.database, [job["report"]])[job["report"]]
 
 
@@ -203,7 +205,9 @@ def test_data_out_of_the_usual_holds_where_asked_is_told_else_and_fails_its_chec
     assert "40" not in text.partition("Look twice")[2].partition("The link")[0], "no figure in a mail"
     job, _ = waiting(empty, "careful")
     assert job["state"] == "awaiting_release"
-    assert [one["concern"] for one in job["awaiting_release"]["reasons"]] == [Concern.FELL.value]
+    asked = job["awaiting_release"]
+    assert asked is not None
+    assert [one["concern"] for one in asked["reasons"]] == [Concern.FELL.value]
     check = empty.check("trial_dataset", CONTENT_CHECKS[Concern.FELL])
     assert check is not None
     assert not check.passed

@@ -14,7 +14,7 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType
 
 from reporting_pipeline.assets import reports
-from reporting_pipeline.assets.emails import DELIVERY_SENSOR
+from reporting_pipeline.assets.emails import DELIVERY_SENSOR, deliver_what_was_asked_for
 from reporting_pipeline.automation import control, on_demand_sensor
 from reporting_pipeline.automation.tags import PROMPT, asked_of
 from reporting_pipeline.stores.lifecycle import run_now
@@ -83,7 +83,7 @@ def test_what_lies_scattered_is_one_run_that_makes_that_alone_and_mails_it_once(
     assert {job["state"] for job in quiet.jobs_by_id().values() if job["on_demand"]} == {"completed"}
 
     # A run that dies before it delivered, or after: the delivery sensor is the net, and sends the rest once.
-    deliver = reports.deliver_what_was_asked_for
+    deliver = deliver_what_was_asked_for
     for delivered, left in ((0, 1), (2, 0)):
         forget(quiet)
         ask(quiet, "gamma", "alpha")

@@ -14,7 +14,7 @@ from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.stores.deliveries import halt_channel
 from reporting_pipeline.stores.editions import get_edition, open_edition
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.subscriptions import end_subscription
+from reporting_pipeline.stores.subscriptions import active_ids, end_subscription
 from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank
 
 
@@ -22,7 +22,7 @@ from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[Cadence]:
     """The windows of which all subscriptions were read."""
     found: list[Cadence] = []
-    original = subscription_sync.active_ids
+    original = active_ids
 
     def counted(database: Database, window: Cadence) -> list[str]:
         found.append(window)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from reporting_pipeline.assets.report_batch import NEED_STATUS
 from reporting_pipeline.domain.entitlements import Audience
@@ -73,7 +74,7 @@ def test_a_broken_subscription_follows_nothing_and_stops_no_tick(empty: Crank) -
     empty.add_trial("T-ALPHA")
     empty.subscribe("review", Filters(trials=("T-ALPHA",)), report_type="medical_review")
     standing = empty.database.subscriptions.find_one({"_id": "sub_review"}) or {}
-    odd = [
+    odd: list[dict[str, Any]] = [
         {"filters": ["T-BETA"], "organisation": 7},
         {"filters": {"trials": [{"a": 1}, None, "T-BETA"]}},
         {"filters": {"trials": "T-GAMMA"}},

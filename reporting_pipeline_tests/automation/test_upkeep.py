@@ -57,7 +57,7 @@ def test_a_kind_that_fails_fails_the_run_by_its_name_and_the_others_are_done(
     def broken(_retention: object) -> object:
         raise RuntimeError("no such shelf")
 
-    monkeypatch.setitem(retention_run.KINDS, "pictures", broken)  # type: ignore[attr-defined]
+    monkeypatch.setitem(retention_run.KINDS, "pictures", broken)
     success, _, error = retention(empty)
     assert not success
     assert "pictures" in error

@@ -15,11 +15,13 @@ import pytest
 from dagster import (
     AssetExecutionContext,
     AssetKey,
+    AssetMaterialization,
     AssetRecordsFilter,
     BackfillPolicy,
     DagsterInstance,
     Definitions,
     DynamicPartitionsDefinition,
+    EventLogRecord,
     MetadataValue,
     MultiPartitionKey,
     MultiPartitionsDefinition,
@@ -42,6 +44,12 @@ PARTITIONS = MultiPartitionsDefinition(
         "trial": DynamicPartitionsDefinition(name="trials"),
     }
 )
+
+
+def made(record: EventLogRecord) -> AssetMaterialization:
+    materialization = record.asset_materialization
+    assert materialization is not None
+    return materialization
 
 
 def _run(instance: DagsterInstance, log: Any) -> list[Any]:
@@ -78,16 +86,16 @@ def _run(instance: DagsterInstance, log: Any) -> list[Any]:
     logged = [
         entry
         for entry in instance.all_logs(result.run_id)
-        if entry.is_dagster_event and entry.dagster_event.is_step_materialization
+        if entry.dagster_event is not None and entry.dagster_event.is_step_materialization
     ]
     assert [entry.step_key for entry in logged] == ["weekly__probe"] * 3, "the run page lists them"
     return [
         (
             record.partition_key,
-            {name: value.value for name, value in record.asset_materialization.metadata.items()},
-            dict(record.asset_materialization.tags or {}),
+            {name: value.value for name, value in made(record).metadata.items()},
+            dict(made(record).tags or {}),
             record.event_log_entry.step_key,
-            record.event_log_entry.dagster_event.event_type_value,
+            record.event_log_entry.get_dagster_event().event_type_value,
         )
         for record in records
     ]

@@ -83,7 +83,7 @@ def one_dimension() -> None: ...
 
 DEFINITIONS = Definitions(assets=[reports, time_second, no_time, one_dimension])
 REPORTS = AssetKey(["weekly", "reports"])
-ASSETS = {
+ASSETS: dict[AssetKey, Callable[[str, str], str]] = {
     REPORTS: lambda week, key: MultiPartitionKey({"period": week, "subscription": key}),
     AssetKey(["time", "second"]): lambda week, key: MultiPartitionKey({"week": week, "a": key}),
     AssetKey(["no", "time"]): lambda week, key: MultiPartitionKey({"a": "x", "b": key}),
@@ -303,7 +303,8 @@ def test_a_new_process_shows_the_same(on_sqlite: Home) -> None:
     on_sqlite.ends("first", DagsterRunStatus.FAILURE)
     on_sqlite.write("second", PLANNED, (WEEKS[0], "B"), (WEEKS[0], "C"))
     before = on_sqlite.answers()
-    on_sqlite.ours.event_log_storage._seen.clear()
+    storage: Any = on_sqlite.ours.event_log_storage
+    storage._seen.clear()
     assert on_sqlite.answers() == before
     assert on_sqlite.counts() == (2, 8, 2, 12)
 
@@ -365,7 +366,8 @@ def test_the_webserver_takes_our_answers_and_nothing_is_written(
     with _refused(monkeypatch):
         shown = on_sqlite._ask(on_sqlite.ours, REPORTS)
     assert shown["partitionStats"]["numMaterialized"] == 1
-    with on_sqlite.ours.event_log_storage.index_connection() as connection:
+    storage: Any = on_sqlite.ours.event_log_storage
+    with storage.index_connection() as connection:
         texts = connection.execute(select(AssetKeyTable.c.cached_status_data)).scalars().all()
     assert texts == [None] * len(ASSETS)
 
@@ -397,7 +399,7 @@ def test_grouped_keys_are_the_same_set(one: Any, other: Any, primary_first: bool
             assert found.serialize() == expected.serialize()
         assert getattr(dagsters[0], name)(ours[1]) == expected
     for key in dagsters[0].subset | dagsters[1].subset | {"", "A", "A|B|C"}:
-        assert (key in ours[0]) == (key in dagsters[0])
+        assert ours[0].__contains__(key) == dagsters[0].__contains__(key)
     assert ours[0].with_partition_keys(["x|y"]) == dagsters[0].with_partition_keys(["x|y"])
     assert type(ours[0].to_serializable_subset()) is DefaultPartitionsSubset
 
@@ -412,7 +414,8 @@ def test_dagster_makes_the_same_ranges_of_them(
     groups = {"made": made, "failed": failed, "under way": under_way}
 
     def ranges(subset: Any) -> Sequence[Any]:
-        subsets = {status: subset(one, primary_first) for status, one in groups.items()}
-        return build_multi_partition_ranges_generic(subsets, definition, None, lambda one: dict(one))
+        subsets: Any = {status: subset(one, primary_first) for status, one in groups.items()}
+        nobody: Any = None  # no dynamic partition is asked for
+        return build_multi_partition_ranges_generic(subsets, definition, nobody, lambda one: dict(one))
 
     assert ranges(GroupedSubset) == ranges(_plain)

@@ -14,7 +14,6 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 
-from reporting_pipeline.dagster_instance import event_log
 from reporting_pipeline.dagster_instance.event_log import KEYS_KEPT_SECONDS
 from reporting_pipeline.dagster_instance.sqlite import BatchedSqliteEventLog, SqliteRuns, SqliteSchedules
 
@@ -93,7 +92,7 @@ def test_keys_are_kept_for_a_moment_and_never_after_a_change_of_ones_own(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(event_log.time, "monotonic", lambda: now)
+    monkeypatch.setattr("reporting_pipeline.dagster_instance.event_log.time.monotonic", lambda: now)
     with (
         DagsterInstance.from_config(str(home)) as one,
         DagsterInstance.from_config(str(home)) as two,

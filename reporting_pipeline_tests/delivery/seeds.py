@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
+from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.stores.deliveries import plan_deliveries
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
@@ -40,17 +41,18 @@ def seed(
     parameters: Mapping[str, Any] | None = None,
     name: str = "Weekly safety report",
     plan: bool = True,
-) -> list[Record]:
-    """`count` rendered weekly jobs, due an hour before NOW; returns the jobs."""
+) -> list[JobRecord]:
+    """`count` rendered weekly jobs, due an hour before NOW; returns what deliveries look at of them."""
     digest = hashlib.sha256(FILE).hexdigest()
-    jobs, subscriptions = [], {}
+    jobs: list[JobRecord] = []
+    subscriptions: dict[str, Record] = {}
     for trial in ("CDISCPILOT01", "ANOTHER"):
         database["trials"].update_one(
             {"_id": trial}, {"$set": {"organisation": "default", "title": trial}}, upsert=True
         )
     for number in range(count):
         mark = f"{number:05d}"
-        owner = {
+        owner: Record = {
             "_id": f"usr_{mark}",
             "organisation": "default",
             "name": f"Reader {number}",
@@ -61,7 +63,7 @@ def seed(
             "timezone": "UTC",
             "active": True,
         }
-        subscription = {
+        subscription: Record = {
             "_id": f"sub_{mark}",
             "organisation": "default",
             "owner": owner["_id"],
@@ -79,7 +81,7 @@ def seed(
             "updated_at": NOW - timedelta(days=30),
             "version": 1,
         }
-        report = {
+        report: Record = {
             "_id": f"rep_{mark}",
             "subscription": subscription["_id"],
             "organisation": "default",
@@ -97,7 +99,7 @@ def seed(
             "code_version": "1",
             "rendered_at": NOW - timedelta(hours=2),
         }
-        job = {
+        job: Record = {
             "_id": f"job_{mark}",
             "edition": "weekly:2026-11-16",
             "subscription": subscription["_id"],
@@ -119,7 +121,7 @@ def seed(
         if objects is not None:
             objects.put(report["key"], FILE, "application/pdf")
         subscriptions[subscription["_id"]] = subscription
-        jobs.append(job)
+        jobs.append(cast("JobRecord", job))
     if plan:
         plan_deliveries(database, jobs, subscriptions, NOW)
     return jobs

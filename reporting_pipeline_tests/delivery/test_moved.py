@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
 
 import pytest
 
 from reporting_pipeline.delivery.channels.deliverer import open_deliverer
 from reporting_pipeline.delivery.rights import load_context, refusal_of
 from reporting_pipeline.delivery.sender.worker import deliver_due
-from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.dead_letters import requeue
 from reporting_pipeline.stores.deliveries import begin, move_waiting, plan_deliveries
@@ -122,7 +120,7 @@ def test_a_report_that_went_to_the_former_address_is_not_planned_for_the_new_one
     database.deliveries.update_one({}, {"$set": {"state": "sent"}})
     database.users.update_one({"_id": USER}, {"$set": {"email": NEW, "former_emails": [OLD]}})
     subscriptions = {row["_id"]: row for row in database.subscriptions.find()}
-    assert plan_deliveries(database, [cast("JobRecord", job)], subscriptions, NOW) == 0
+    assert plan_deliveries(database, [job], subscriptions, NOW) == 0
     assert planned(database) == [(OLD, "sent")]
 
 
@@ -152,7 +150,7 @@ def test_a_job_that_goes_to_the_new_one_already_goes_there_once(database: Databa
 
 
 def test_former_addresses_broken_by_hand_hold_up_nobody_elses_mail(database: Database) -> None:
-    jobs = cast("list[JobRecord]", seed(database, None, 2, plan=False))
+    jobs = seed(database, None, 2, plan=False)
     database.users.update_one({"_id": USER}, {"$set": {"former_emails": 7}})
     subscriptions = {row["_id"]: row for row in database.subscriptions.find()}
     assert plan_deliveries(database, jobs, subscriptions, NOW) == 2

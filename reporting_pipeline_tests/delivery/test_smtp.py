@@ -264,7 +264,7 @@ def test_without_starttls_nothing_goes_outside_a_local_machine_and_nobody_signs_
     with server(None) as (mailbox, port, told):
         send(database, settings, f"smtp://{login}127.0.0.1:{port}", None, environment)
     assert (len(mailbox.mails), told) == (int(goes), [])
-    row = database["deliveries"].find_one()
+    row = database["deliveries"].find_one() or {}
     assert (row["state"], row["failures"]) == ("sent" if goes else "pending", 0)
     if not goes:
         (alert,) = open_alerts(database)

@@ -75,7 +75,8 @@ def test_a_shape_is_kept_and_read_and_what_is_none_says_nothing() -> None:
     assert Shape.of_record(made.record()) == made
     assert made.totals["documents"] == 9
     assert made.before["documents"] == 3
-    for broken in (None, [], {}, {"totals": 3, "before": {}, "columns": {}, "mostly": {}}):
+    none: tuple[object, ...] = (None, [], {}, {"totals": 3, "before": {}, "columns": {}, "mostly": {}})
+    for broken in none:
         assert Shape.of_record(broken) is None
     odd = {"totals": {"visits": "x"}, "before": {}, "columns": {"labs": "unit"}, "mostly": {}}
     assert Shape.of_record(odd) == Shape({}, {}, {}, {})

@@ -15,7 +15,9 @@ from reporting_pipeline.domain.file_names import LONGEST_NAME, content_dispositi
 def read(header: str) -> str:
     message = Message()
     message["Content-Disposition"] = header
-    return collapse_rfc2231_value(message.get_param("filename", header="content-disposition"))
+    named = message.get_param("filename", header="content-disposition")
+    assert named is not None
+    return collapse_rfc2231_value(named)
 
 
 @pytest.mark.parametrize(

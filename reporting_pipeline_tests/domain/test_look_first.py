@@ -27,7 +27,14 @@ def _with_documents(rows: dict[str, list[dict[str, Any]]]) -> Any:
 
 
 def test_the_gravest_sign_decides_then_how_many_there_are() -> None:
-    qtc = {"kind": "ecg", "test_code": "QTCF", "test": "QTcF", "unit": "ms", "low": 300.0, "high": 450.0}
+    qtc: dict[str, Any] = {
+        "kind": "ecg",
+        "test_code": "QTCF",
+        "test": "QTcF",
+        "unit": "ms",
+        "low": 300.0,
+        "high": 450.0,
+    }
     found = signs(
         adverse_events=[
             event("b-unknown", "unknown"),
@@ -81,7 +88,7 @@ def test_hys_law_stands_before_a_serious_event() -> None:
 
 
 def test_a_withdrawal_is_one_where_the_disposition_says_adverse_event() -> None:
-    left = [
+    left: list[dict[str, Any]] = [
         {"subject": "event", "decoded": "Adverse Event", "discontinued": True},
         {"subject": "wish", "decoded": "WITHDRAWAL BY SUBJECT", "discontinued": True},
         {"subject": "done", "decoded": "COMPLETED"},

@@ -123,7 +123,7 @@ def test_every_table_has_the_columns_and_types_of_the_contract_with_and_without_
                 )
                 assert str(frame[column].dtype) == expected, (name, column)
                 if kind == "str":
-                    assert frame[column].map(type).eq(str).all(), (name, column)
+                    assert {type(one) for one in frame[column]} <= {str}, (name, column)
     assert full["documents"].query("kind == 'lab_sheet'")["file_type"].tolist() == ["pdf"]
     assert set(FINDING_CODES) >= MALFORMED_CODES
 

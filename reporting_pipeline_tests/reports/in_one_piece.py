@@ -18,7 +18,7 @@ from reporting_pipeline.reports.pdf.objects import font_objects
 from reporting_pipeline.reports.pdf.surface import number
 
 
-class _Raw(pdfdoc.PDFObject):
+class _Raw(pdfdoc.PDFObject):  # type: ignore[misc]  # reportlab has no types
     """An object whose bytes are given, for reportlab to number and write."""
 
     data = b""

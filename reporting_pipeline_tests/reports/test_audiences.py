@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pikepdf
 import pytest
@@ -29,7 +30,7 @@ def planted() -> TrialDataset:
     whole = make_dataset()
     tables = dict(whole.tables)
     key = {"window": "current", "site": "700", "subject": "01-700-0", "day": "2026-11-16"}
-    rows = {
+    rows: dict[str, list[dict[str, Any]]] = {
         "documents": [
             {
                 **key,
@@ -52,13 +53,16 @@ def planted() -> TrialDataset:
             {**key, "document_id": "doc_arm", "code": "wrong_type", "field": "dose", "message": f"{ARM} 54"},
             {**key, "document_id": "doc_0", "code": "wrong_type", "field": "data.arm", "message": f"'{ARM}'"},
         ],
-    } | {
+    }
+    rows |= {
         name: [{**key, "document_id": "doc_1", **dict.fromkeys(columns, f"said {WORDS} here")}]
         for name, columns in FREE_TEXT.items()
         if name not in ("documents", "findings")
     }
     for name, more in rows.items():
-        old = tables[name].to_dict("records")
+        old = [
+            {str(column): value for column, value in row.items()} for row in tables[name].to_dict("records")
+        ]
         known = [{k: v for k, v in row.items() if k in TABLES[name]} for row in more]
         tables[name] = table_from_rows(name, [*old, *known])
     tables["documents"] = tables["documents"].assign(

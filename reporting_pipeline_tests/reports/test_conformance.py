@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import page
 import pikepdf
@@ -50,7 +51,7 @@ def varied(whole: TrialDataset) -> TrialDataset:
         for code in ("ALT", "BILI"):
             value = {"value": 4.0 * number, "value_text": str(4 * number)}
             labs.append({**one, **result, **value, "test_code": code, "test": code})
-    rows = {"subjects": subjects, "adverse_events": events, "labs": labs}
+    rows: dict[str, list[dict[str, Any]]] = {"subjects": subjects, "adverse_events": events, "labs": labs}
     tables = {
         name: table_from_rows(name, [{k: v for k, v in row.items() if k in TABLES[name]} for row in some])
         for name, some in rows.items()
@@ -59,7 +60,7 @@ def varied(whole: TrialDataset) -> TrialDataset:
 
 
 def request_for(kind: str, audience: Audience) -> ReportRequest:
-    whole = (make_dataset(), make_dataset("T2", note="Ein Satz, 二番目の試験 ≥ 3"))
+    whole: tuple[TrialDataset, ...] = (make_dataset(), make_dataset("T2", note="Ein Satz, 二番目の試験 ≥ 3"))
     status = varied(make_dataset())
     if REPORT_TYPES[kind].one_person:
         whole = tuple(restricted(one, None, "01-700-0") for one in whole)

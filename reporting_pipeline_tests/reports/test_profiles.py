@@ -51,7 +51,12 @@ def grave_status(persons: int = 3, long: bool = False) -> TrialDataset:
                 }
             )
         for code, value in (("ALT", 400.0), ("BILI", 400.0)) * (20 if long else 1):
-            given = {"test_code": code, "test": f"{code} {term}", "value": value, "indicator": "HIGH HIGH"}
+            given: dict[str, Any] = {
+                "test_code": code,
+                "test": f"{code} {term}",
+                "value": value,
+                "indicator": "HIGH HIGH",
+            }
             rows["labs"].append({**own, **result(own["subject"], "2026-10-03", **given)})
     tables = {name: table_from_rows(name, some) for name, some in rows.items()}
     return replace(period(), tables=tables, version=f"status {persons} {long}", media={})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
+from typing import Any, cast
 
 import pytest
 
-from reporting_pipeline.domain.deliveries import Change, Outcome, SendResult
+from reporting_pipeline.domain.deliveries import Change, DeliveryRecord, Outcome, SendResult
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.mongo import Database, Record
@@ -18,27 +19,27 @@ LEASE = timedelta(minutes=10)
 ACCEPTED = SendResult(Outcome.ACCEPTED, provider_id="p-1")
 
 
-def draw(database: Database, at=NOW, limit: int = 10) -> list[Record]:
+def draw(database: Database, at: datetime = NOW, limit: int = 10) -> list[DeliveryRecord]:
     return ledger.Due(database, Random(1)).draw(at, limit)
 
 
-def begin_one(database: Database, at=NOW) -> Record:
+def begin_one(database: Database, at: datetime = NOW) -> DeliveryRecord:
     (record,) = ledger.begin(database, draw(database, at, 1), at, LEASE)
     return record
 
 
-def settle_sent(database: Database, record: Record) -> set[str]:
+def settle_sent(database: Database, record: DeliveryRecord) -> set[str]:
     change = Change(DeliveryState.SENT, 0, None)
     return ledger.settle(database, [ledger.Settlement(record, ACCEPTED, change)], NOW)
 
 
-def rescue(database: Database, at, **changes):
-    arguments = {"repeatable": [], "unknown_resend": timedelta(hours=1), "max_attempts": 4} | changes
+def rescue(database: Database, at: datetime, **changes: Any) -> Record:
+    arguments: Record = {"repeatable": [], "unknown_resend": timedelta(hours=1), "max_attempts": 4} | changes
     return ledger.rescue(database, at, **arguments)
 
 
-def state_of(database: Database, record: Record) -> str:
-    return database["deliveries"].find_one({"_id": record["_id"]})["state"]
+def state_of(database: Database, record: DeliveryRecord) -> str:
+    return str((database["deliveries"].find_one({"_id": record["_id"]}) or {})["state"])
 
 
 def test_planning_twice_and_from_two_threads_makes_each_delivery_once(database: Database) -> None:
@@ -79,7 +80,7 @@ def test_a_job_nobody_can_receive_fails_with_the_reason(database: Database) -> N
     database["users"].delete_many({})
     subscriptions = {row["_id"]: row for row in database["subscriptions"].find()}
     assert ledger.plan_deliveries(database, jobs, subscriptions, NOW) == 0
-    job = database["jobs"].find_one()
+    job = database["jobs"].find_one() or {}
     assert job["state"] == "failed"
     assert "no recipient" in job["error"]
 
@@ -89,7 +90,7 @@ def test_of_500_jobs_the_broken_ones_fail_with_their_reason_and_the_others_are_p
 ) -> None:
     jobs = seed(database, None, 500, plan=False)
     subscriptions = {row["_id"]: row for row in database["subscriptions"].find()}
-    broken = {
+    broken: dict[int, tuple[Record, str]] = {
         3: ({"recipients": [{"type": "fax", "value": "1"}]}, "no type 'fax'"),
         50: ({"recipients": ["reader@example.org"]}, "each is a record"),
         51: ({"recipients": "reader@example.org"}, "each is a record"),
@@ -100,11 +101,11 @@ def test_of_500_jobs_the_broken_ones_fail_with_their_reason_and_the_others_are_p
         subscriptions[jobs[position]["subscription"]] |= fields
     del subscriptions[jobs[300]["subscription"]]["owner"]
     broken[300] = ({}, "no field 'owner'")
-    del jobs[400]["organisation"]
+    cast("Record", jobs[400]).pop("organisation")
     broken[400] = ({}, "no field 'organisation'")
     assert ledger.plan_deliveries(database, jobs, subscriptions, NOW) == 500 - len(broken)
     for position, (_, reason) in broken.items():
-        job = database["jobs"].find_one({"_id": jobs[position]["_id"]})
+        job = database["jobs"].find_one({"_id": jobs[position]["_id"]}) or {}
         assert job["state"] == "failed", position
         assert reason in job["error"], position
     assert database["jobs"].count_documents({"state": "failed"}) == len(broken)
@@ -204,7 +205,7 @@ def test_a_mail_that_cannot_be_written_is_an_attempt_unless_somebody_else_began_
     settlements = [ledger.Settlement(row, retry, change, begun=False) for row in drawn]
     assert ledger.settle(database, settlements, NOW) == {drawn[1]["_id"]}
     assert state_of(database, drawn[0]) == "sending"
-    row = database["deliveries"].find_one({"_id": drawn[1]["_id"]})
+    row = database["deliveries"].find_one({"_id": drawn[1]["_id"]}) or {}
     assert (row["state"], row["attempt"], row["failures"], len(row["attempts"])) == ("pending", 1, 1, 1)
 
 
@@ -242,7 +243,7 @@ def test_an_unknown_one_with_no_attempts_left_is_a_dead_letter_and_fails_its_job
         counts = rescue(database, at)
     assert counts["given_up"] == 1
     assert state_of(database, record) == "failed"
-    assert database["jobs"].find_one()["state"] == "failed"
+    assert (database["jobs"].find_one() or {})["state"] == "failed"
 
 
 def test_an_answer_that_comes_after_the_event_changes_no_state_but_is_kept(database: Database) -> None:
@@ -250,7 +251,7 @@ def test_an_answer_that_comes_after_the_event_changes_no_state_but_is_kept(datab
     record = begin_one(database)
     assert ledger.apply_evidence(database, record["_id"], DeliveryState.BOUNCED, NOW, {})
     assert settle_sent(database, record) == set()
-    row = database["deliveries"].find_one()
+    row = database["deliveries"].find_one() or {}
     assert (row["state"], row["provider_id"], len(row["attempts"])) == ("bounced", "p-1", 1)
 
 
@@ -258,13 +259,13 @@ def test_a_job_is_completed_only_when_every_delivery_is_settled(database: Databa
     people = [{"type": "email", "value": f"p{n}@example.org"} for n in range(2)]
     jobs = seed(database, None, 1, recipients=people)
     ledger.jobs_begin(database, jobs)
-    assert database["jobs"].find_one()["state"] == "delivering"
+    assert (database["jobs"].find_one() or {})["state"] == "delivering"
     first, second = ledger.begin(database, draw(database), NOW, LEASE)
     settle_sent(database, first)
     assert ledger.settle_jobs(database, [jobs[0]["_id"]], NOW) == 0
     settle_sent(database, second)
     assert ledger.settle_jobs(database, [jobs[0]["_id"]], NOW) == 1
-    job = database["jobs"].find_one()
+    job = database["jobs"].find_one() or {}
     assert (job["state"], job["completed_at"]) == ("completed", NOW)
 
 

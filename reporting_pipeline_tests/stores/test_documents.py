@@ -162,7 +162,8 @@ def test_an_invalid_record_stops_the_load_and_the_batches_before_it_stand(
 )
 @pytest.mark.parametrize("field", ["trial", "site", "organisation"])
 def test_ids_that_would_break_a_key_are_refused_by_name(field: str, bad: str) -> None:
-    assert list(problems(record(**{field: bad}))) == [field]
+    named: dict[str, Any] = {field: bad}
+    assert list(problems(record(**named))) == [field]
     if field == "trial":
         with pytest.raises(TrialInvalid, match="_id"):
             upsert_trial(None, trial(bad))  # type: ignore[arg-type]

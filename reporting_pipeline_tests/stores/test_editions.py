@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -81,12 +82,13 @@ def test_of_two_that_want_different_ends_one_is_refused(database: Database) -> N
 
 
 def test_a_missing_edition_is_said_to_be_missing(database: Database) -> None:
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: editions.get_edition(database, "weekly:2020-01-06"),
         lambda: editions.set_state(database, "weekly:2020-01-06", EditionState.FAILED, NOW),
         lambda: editions.set_result(database, "weekly:2020-01-06", {}),
         lambda: editions.set_counts(database, "weekly:2020-01-06", {}, NOW),
-    ):
+    )
+    for call in calls:
         with pytest.raises(EditionMissing):
             call()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reporting_pipeline.domain.editions import Edition
-from reporting_pipeline.domain.jobs import EditionState
+from reporting_pipeline.domain.jobs import EditionState, JobRecord
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import PlanRules, plan_jobs, report_id
 from reporting_pipeline.domain.schedules import Schedule
@@ -32,7 +32,7 @@ from reporting_pipeline.stores.jobs import (
     save_jobs,
 )
 from reporting_pipeline.stores.lifecycle import AlreadyRunning, cancel_jobs, run_now, sync_jobs
-from reporting_pipeline.stores.mongo import Database, open_database
+from reporting_pipeline.stores.mongo import Database, job_records, open_database
 from reporting_pipeline.stores.subscriptions import (
     change_subscription,
     create_subscription,
@@ -61,8 +61,8 @@ def owned_by_mail() -> dict[str, Any]:
     return {"owner": "usr_1", "recipients": [{"type": "email", "value": "a@example.org"}]}
 
 
-def one_job(database: Database) -> dict[str, Any]:
-    (job,) = database.jobs.find({})
+def one_job(database: Database) -> JobRecord:
+    (job,) = job_records(database).find({})
     return job
 
 
@@ -147,7 +147,7 @@ def test_what_was_missed_while_nothing_ran_is_recorded_with_its_reason(database:
         ("2026-11-24", "skipped"),
         ("2026-11-23", "pending"),
     ]
-    assert "newer occurrence" in jobs[1]["error"]
+    assert "newer occurrence" in (jobs[1]["error"] or "")
 
 
 def test_a_job_whose_edition_is_over_is_rendered_by_itself(database: Database) -> None:

@@ -33,7 +33,7 @@ from reporting_pipeline.stores.editions import (
     open_editions,
     set_state,
 )
-from reporting_pipeline.stores.mongo import Database, Record, delivery_records
+from reporting_pipeline.stores.mongo import Database, Record, delivery_records, job_records
 from reporting_pipeline.usecases import requeueing
 from reporting_pipeline.usecases import subscriptions as usecase
 from reporting_pipeline_tests.record_types import check_ledgers
@@ -312,7 +312,7 @@ def test_a_requeue_after_its_edition_closed_runs_by_itself_and_of_an_ended_one_i
 
     jobs.mark_failed(database, [("sub_1", "2026-11-16", "it failed", False)], START)
     lifecycle.end(database, "org_1", weekly.id, START)
-    (failed,) = database.jobs.find({"subscription": "sub_1"})
+    (failed,) = job_records(database).find({"subscription": "sub_1"})
     with pytest.raises(requeueing.CannotRun, match="ended"):
         requeueing.requeue_job(database, settings, failed, "usr_1", START)
 
@@ -321,7 +321,7 @@ def test_who_is_removed_from_the_recipients_gets_nothing_of_what_waits(
     database: Database, weekly: Subscription
 ) -> None:
     jobs.mark_rendered(database, [("sub_1", "2026-11-16")], START)
-    found = list(database.jobs.find())
+    found = list(job_records(database).find())
     ledger.plan_deliveries(database, found, subscriptions.records_by_id(database, ["sub_1"]), START)
     other = Recipient(type="email", value="b@example.org")
     lifecycle.change(database, weekly, {"recipients": (other,)}, START, "UTC")
@@ -336,7 +336,7 @@ def test_what_was_moved_to_a_new_address_follows_its_schedule_like_the_rest(
     to_come = {"period": "2026-11-23", "occurrence": "2026-11-30", "due_at": START + timedelta(days=6)}
     planned = {"$set": {"state": "rendered", **to_come}, "$unset": {"on_demand": "", "requested_by": ""}}
     database.jobs.update_one({}, planned)
-    found = list(database.jobs.find())
+    found = list(job_records(database).find())
     ledger.plan_deliveries(database, found, subscriptions.records_by_id(database, ["sub_1"]), START)
     rows = list(delivery_records(database).find())
     assert ledger.follow(database, rows, {row["_id"]: "b@example.org" for row in rows}, START) == len(rows)
@@ -368,7 +368,7 @@ def test_the_id_of_a_delivery_follows_from_its_job_channel_and_recipient(
     database: Database, weekly: Subscription
 ) -> None:
     jobs.mark_rendered(database, [("sub_1", "2026-11-16")], START)
-    found, records = list(database.jobs.find()), subscriptions.records_by_id(database, ["sub_1"])
+    found, records = list(job_records(database).find()), subscriptions.records_by_id(database, ["sub_1"])
     ledger.plan_deliveries(database, found, records, START)
     (first,) = database.deliveries.find()
     database.deliveries.delete_many({})  # restored from before it was planned

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reporting_pipeline.domain.branding import Branding
@@ -12,7 +14,7 @@ from reporting_pipeline.stores.organisations import branding_of
 def test_a_logo_whose_file_is_gone_stops_no_report_and_is_told(
     objects: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logo = {"sha256": "ab" * 32, "key": "logos/x/ab.jpg", "width": 320, "height": 200}
+    logo: dict[str, Any] = {"sha256": "ab" * 32, "key": "logos/x/ab.jpg", "width": 320, "height": 200}
     record = {"_id": "org_1", "report_colour": "#5b2a86", "logo": logo}
     assert branding_of(record, objects) == Branding("#5b2a86")
     assert "the logo of organisation org_1 is not in the bucket" in caplog.text

@@ -21,7 +21,7 @@ from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import plan_deliveries
 from reporting_pipeline.stores.editions import open_edition
 from reporting_pipeline.stores.jobs import mark_rendered, plan_edition
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, Record, job_records
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.personal_data import UserUnknown, erase_user, export_user
 from reporting_pipeline.stores.reports import StoredReport, report_key, save_reports
@@ -90,7 +90,7 @@ def people(database: Database, objects: ObjectStore) -> Database:
     store_report(database, objects, "sub_ann", f"{NAME} {ADDRESS}")
     store_report(database, objects, "sub_bob", "Bob")
     rows = {row["_id"]: row for row in database.subscriptions.find({})}
-    plan_deliveries(database, list(database.jobs.find({})), rows, NOW)
+    plan_deliveries(database, list(job_records(database).find({})), rows, NOW)
     database.deliveries.update_one(
         {"recipient": ADDRESS},
         {"$set": {"attempts": [{"at": NOW, "error": f"550 no mailbox {ADDRESS}"}], "error": ADDRESS}},
@@ -249,7 +249,7 @@ def test_a_longer_address_of_somebody_else_stays(people: Database, objects: Obje
 def test_another_organisation_keeps_what_is_its_own(people: Database, objects: ObjectStore) -> None:
     """The same address is somebody there: not one byte of theirs changes."""
     create_user(people, "org_2", ADDRESS, NOW, user_id="usr_there")
-    rows = {
+    rows: dict[str, Record] = {
         "subscriptions": {
             "recipients": [{"type": "email", "value": ADDRESS}],
             "status": "active",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,8 +110,8 @@ def test_severity_and_grade_are_never_lost(data: Any, severity: str, grade: int 
     event = document("a", "adverse_event", {"term": "RASH", "serious": "N", **data})
     (row,) = as_json(event)["listings"]["T1"]["adverse_events"]
     assert (row["severity"], row["grade"]) == (severity, grade)
-    by_class = figures(event).adverse_events_by_class.loc["Not coded"]
-    assert by_class[by_class > 0].to_dict() == {chart: 1}
+    by_class = figures(event).adverse_events_by_class.loc["Not coded"].to_dict()
+    assert {name: count for name, count in by_class.items() if count} == {chart: 1}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +305,7 @@ def trials(draw: st.DrawFn) -> list[Document]:
     ]
 
 
-ROWS_OF = {
+ROWS_OF: dict[Figure, tuple[str, Callable[[dict[str, Any]], bool]]] = {
     Figure.ADVERSE_EVENTS: ("adverse_events", lambda row: True),
     Figure.SERIOUS_ADVERSE_EVENTS: ("adverse_events", lambda row: row["serious"] == "yes"),
     Figure.UNKNOWN_SERIOUSNESS: ("adverse_events", lambda row: row["serious"] == "unknown"),
