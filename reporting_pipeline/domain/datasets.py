@@ -15,6 +15,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from reporting_pipeline.domain.clinical.subjects import standing
 from reporting_pipeline.domain.facts import Facts, prepared
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Period
@@ -279,3 +280,11 @@ class TrialDataset:
     def facts(self) -> Mapping[str, Facts]:
         """The tables as filters are applied to them, prepared at the first use and then kept."""
         return prepared(self.tables)
+
+    @cached_property
+    def people(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """(site, subject) as rows name it -> the one under which the person stands, where they were last."""
+        named = [table for table in self.tables.values() if "subject" in table]
+        pairs = {pair for table in named for pair in zip(table["site"], table["subject"], strict=True)}
+        arrived = self.tables["documents"]
+        return standing([*sorted(pairs), *zip(arrived["site"], arrived["subject"], strict=True)])

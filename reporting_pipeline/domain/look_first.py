@@ -83,7 +83,7 @@ def _signs(status: TrialDataset, people: Mapping[Person, Followed]) -> Iterator[
                 f"peaks in Hy's law range (ALT or AST {point.transaminase:.1f}, bilirubin "
                 f"{point.bilirubin:.1f} times the limit)",
             )
-    yield from _event_signs(status.facts["adverse_events"])
+    yield from _event_signs(status)
     yield from _withdrawals(status)
     yield from _result_signs(status)
     for outlier in so_far.qtc_outliers(status):
@@ -95,7 +95,8 @@ def _signs(status: TrialDataset, people: Mapping[Person, Followed]) -> Iterator[
             yield (outlier.site, outlier.subject), Sign.PRESSURE, f"{outlier.test} {outlier.why}"
 
 
-def _event_signs(events: Facts) -> Iterator[tuple[Person, Sign, str]]:
+def _event_signs(status: TrialDataset) -> Iterator[tuple[Person, Sign, str]]:
+    events = status.facts["adverse_events"]
     serious = events["serious"]
     unknown = ~np.isin(serious, so_far.STATED)
     without_end = (events["end"] == "") & ~events["fatal"].astype(bool)
@@ -103,7 +104,7 @@ def _event_signs(events: Facts) -> Iterator[tuple[Person, Sign, str]]:
         (Sign.SERIOUS, serious == "yes", "serious adverse event"),
         (Sign.UNKNOWN_SERIOUSNESS, unknown, "adverse event of unknown seriousness"),
     ):
-        for person, number, still in _counted(events, rows, without_end):
+        for person, number, still in _counted(status, events, rows, without_end):
             words = f"{number} {_many(number, what)}"
             yield person, sign, f"{words}, {still} without an end date" if still else words
 
@@ -118,25 +119,27 @@ def _withdrawals(status: TrialDataset) -> Iterator[tuple[Person, Sign, str]]:
     decoded = np.array([text.strip().upper() for text in left["decoded"].tolist()], dtype=object)
     before_its_end = left["discontinued"].astype(bool) | left["discontinued_treatment"].astype(bool)
     rows = before_its_end & (decoded == "ADVERSE EVENT")
-    for person, _, _ in _counted(left, rows, left.none):
+    for person, _, _ in _counted(status, left, rows, left.none):
         yield person, Sign.WITHDRAWN, "left the trial or the treatment because of an adverse event"
     action = np.array([text.strip().upper() for text in events["action_taken"].tolist()], dtype=object)
-    for person, number, _ in _counted(events, action == "DRUG WITHDRAWN", events.none):
+    for person, number, _ in _counted(status, events, action == "DRUG WITHDRAWN", events.none):
         yield person, Sign.WITHDRAWN, f"treatment withdrawn for {number} {_many(number, 'adverse event')}"
 
 
 def _result_signs(status: TrialDataset) -> Iterator[tuple[Person, Sign, str]]:
     results = status.facts["out_of_range"]
-    for person, number, _ in _counted(results, results["tier"] == CRITICAL, results.none):
+    for person, number, _ in _counted(status, results, results["tier"] == CRITICAL, results.none):
         yield person, Sign.CRITICAL_RESULT, f"{number} critical {_many(number, 'result')} or of grade 4 or 5"
 
 
-def _counted(facts: Facts, rows: np.ndarray, among: np.ndarray) -> Iterator[tuple[Person, int, int]]:
+def _counted(
+    status: TrialDataset, facts: Facts, rows: np.ndarray, among: np.ndarray
+) -> Iterator[tuple[Person, int, int]]:
     """(person, how many of `rows`, how many of those in `among`)."""
     counts: dict[Person, list[int]] = {}
     columns = (facts["site"][rows].tolist(), facts["subject"][rows].tolist(), among[rows].tolist())
     for site, subject, inside in zip(*columns, strict=True):
-        own = counts.setdefault((site, subject), [0, 0])
+        own = counts.setdefault(status.people[site, subject], [0, 0])
         own[0] += 1
         own[1] += bool(inside)
     for person, (number, inside) in counts.items():
@@ -168,7 +171,10 @@ class Course:
 
 def rows_of_person(facts: Facts, person: Followed) -> Listing:
     """The rows of one table that are theirs, in a reader's order."""
-    return facts.listing((facts["site"] == person.site) & (facts["subject"] == person.subject))
+    rows = facts.none
+    for site, subject in person.known_as or ((person.site, person.subject),):
+        rows = rows | ((facts["site"] == site) & (facts["subject"] == subject))
+    return facts.listing(rows)
 
 
 def course(status: TrialDataset, person: Followed, until: date) -> Course:

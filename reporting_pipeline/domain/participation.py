@@ -30,32 +30,33 @@ class Progress:
 def progress_of(status: TrialDataset) -> Progress:
     """The totals of a whole trial so far.
 
-    Joined is who has an enrolment date, however exact; ended is who of them has an end date. Those are told
-    where both they and the others are `SMALLEST_CELL` people at least.
+    Joined is who has an enrolment date, however exact, that is not after the period; ended is who of them has
+    an end date. Those are told where both they and the others are `SMALLEST_CELL` people at least.
     """
-    subjects = status.tables["subjects"]
+    subjects, people = status.tables["subjects"], status.people
     said = zip(
         *(subjects[name].tolist() for name in ("site", "subject", "enrolled", "ended")),
         strict=True,
     )
+    last_day = status.period.last_day.isoformat()
     joined: set[tuple[str, str]] = set()
     ended: set[tuple[str, str]] = set()
     for site, subject, enrolled, end in said:
-        if subject and enrolled:
-            joined.add((site, subject))
+        if subject and enrolled and enrolled[:10] <= last_day[: len(enrolled)]:
+            joined.add(people[site, subject])
         if subject and end:
-            ended.add((site, subject))
+            ended.add(people[site, subject])
     ended &= joined
     if len(joined) < SMALLEST_CELL:
         return Progress()
     visits = status.tables["visits"]
     done = visits[visits["visit_status"] == "done"]
-    people = set(zip(done["site"].tolist(), done["subject"].tolist(), strict=True))
+    visitors = {people[pair] for pair in zip(done["site"], done["subject"], strict=True)}
     both = min(len(ended), len(joined) - len(ended)) >= SMALLEST_CELL
     return Progress(
         _step(len(joined)),
         _step(len(ended)) if both else None,
-        _step(len(done)) if len(people) >= SMALLEST_CELL else None,
+        _step(len(done)) if len(visitors) >= SMALLEST_CELL else None,
     )
 
 

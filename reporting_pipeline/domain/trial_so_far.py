@@ -47,6 +47,7 @@ class Followed:
     enrolled: date | None  # None: not said, or not to the day
     ended: date | None
     died: bool
+    known_as: tuple[Person, ...] = ()  # (site, subject) as rows name them
 
     def days(self, until: date) -> int | None:
         """Days from enrolment to the end or `until`; None while it is not known since when."""
@@ -59,14 +60,17 @@ class Followed:
 def followed(status: TrialDataset) -> list[Followed]:
     """Everybody whom a document names, by site and subject; what the newest record of each says."""
     people: dict[Person, dict[str, str]] = {}
+    names: dict[Person, list[Person]] = {}
+    for name, person in status.people.items():
+        names.setdefault(person, []).append(name)
     documents = status.tables["documents"]
     for site, subject in zip(documents["site"], documents["subject"], strict=True):
         if subject:
-            people.setdefault((site, subject), {})
+            people.setdefault(status.people[site, subject], {})
     columns = ("site", "subject", "actual_arm", "arm", "enrolled", "ended", "died")
     for row in status.tables["subjects"][list(columns)].to_dict("records"):
         if row["subject"]:
-            known = people.setdefault((row["site"], row["subject"]), {})
+            known = people.setdefault(status.people[row["site"], row["subject"]], {})
             known.update({str(name): value for name, value in row.items() if value})
     dead = _dead(status)
     return [
@@ -77,6 +81,7 @@ def followed(status: TrialDataset) -> list[Followed]:
             full_date(said.get("enrolled", "")),  # who consented may never have been enrolled
             full_date(said.get("ended", "")),
             said.get("died") == "yes" or (site, subject) in dead,
+            tuple(sorted(names[site, subject])),
         )
         for (site, subject), said in sorted(people.items())
     ]
@@ -87,7 +92,7 @@ def _dead(status: TrialDataset) -> set[Person]:
     for name, column in (("adverse_events", "fatal"), ("dispositions", "death")):
         table = status.tables[name]
         rows = table[table[column].astype(bool)]
-        found |= set(zip(rows["site"], rows["subject"], strict=True))
+        found |= {status.people[pair] for pair in zip(rows["site"], rows["subject"], strict=True)}
     return found
 
 
@@ -123,7 +128,8 @@ def event_rates(status: TrialDataset, people: list[Followed]) -> list[TermRate]:
         if subject:
             who = found.setdefault((soc or NOT_CODED, preferred or term or NOT_CODED), {})
             said = serious if serious in STATED else ""
-            who[site, subject] = max(who.get((site, subject), "no"), said, key=_GRAVEST.index)
+            person = status.people[site, subject]
+            who[person] = max(who.get(person, "no"), said, key=_GRAVEST.index)
     rates = []
     for (soc, term), who in found.items():
         by_arm: dict[str, int] = {}
@@ -179,7 +185,7 @@ def liver_points(status: TrialDataset) -> tuple[list[LiverPoint], int]:
         which = {"ALT": "t", "AST": "t", "BILI": "b"}.get(code.upper())
         if which is None or specimen.upper() not in BLOOD or not subject:
             continue
-        own = peaks.setdefault((site, subject), {})
+        own = peaks.setdefault(status.people[site, subject], {})
         usable = not differ and high == high and high > 0 and value == value and value >= 0
         if usable and (not sign.startswith("<") or value <= high):
             own[which] = max(own.get(which, 0.0), value / high)
@@ -215,23 +221,23 @@ class Measured:
 
 
 def qtc_measured(status: TrialDataset) -> Measured:
-    return _measured(status.tables["ecgs"], QTC_CODES, _MILLISECONDS)
+    return _measured(status, "ecgs", QTC_CODES, _MILLISECONDS)
 
 
 def pressures_measured(status: TrialDataset) -> Measured:
-    return _measured(status.tables["vitals"], frozenset(PRESSURES), _MERCURY)
+    return _measured(status, "vitals", frozenset(PRESSURES), _MERCURY)
 
 
-def _measured(table: pd.DataFrame, codes: frozenset[str], units: tuple[str, ...]) -> Measured:
-    results = int(sum(code.upper() in codes for code in table["test_code"]))
-    usable = sum(len(series) for _, _, series in _series(table, codes, units))
+def _measured(status: TrialDataset, name: str, codes: frozenset[str], units: tuple[str, ...]) -> Measured:
+    results = int(sum(code.upper() in codes for code in status.tables[name]["test_code"]))
+    usable = sum(len(series) for _, _, series in _series(status, name, codes, units))
     return Measured(usable, results - usable)
 
 
 def qtc_outliers(status: TrialDataset) -> list[Outlier]:
     """The longest corrected QT of each person and correction, and its rise since the first, over a limit."""
     found = []
-    for person, code, series in _series(status.tables["ecgs"], QTC_CODES, _MILLISECONDS):
+    for person, code, series in _series(status, "ecgs", QTC_CODES, _MILLISECONDS):
         first, worst = series[0], max(series, key=lambda one: one[1])
         over = [limit for limit in QTC_LIMITS if worst[1] > limit]
         rose = [rise for rise in QTC_RISES if first[0] != _UNDATED and worst[1] - first[1] > rise]
@@ -246,7 +252,7 @@ def qtc_outliers(status: TrialDataset) -> list[Outlier]:
 def pressure_outliers(status: TrialDataset) -> list[Outlier]:
     """The lowest and the highest blood pressure of each person beyond the limits."""
     found = []
-    for person, code, series in _series(status.tables["vitals"], frozenset(PRESSURES), _MERCURY):
+    for person, code, series in _series(status, "vitals", frozenset(PRESSURES), _MERCURY):
         low, high = PRESSURES[code]
         start = series[0][1] if len(series) > 1 and series[0][0] != _UNDATED else math.nan
         least, most = min(series, key=lambda one: one[1]), max(series, key=lambda one: one[1])
@@ -269,16 +275,16 @@ Series = list[tuple[str, float]]  # (collected, value), in order of collection
 
 
 def _series(
-    table: pd.DataFrame, codes: frozenset[str], units: tuple[str, ...]
+    status: TrialDataset, name: str, codes: frozenset[str], units: tuple[str, ...]
 ) -> Iterator[tuple[Person, str, Series]]:
-    """Exact values in one of `units`, by person and test."""
+    """Exact values of the table `name` in one of `units`, by person and test."""
     found: dict[tuple[Person, str], Series] = {}
     columns = ("test_code", "value", "comparator", "unit", "site", "subject", "collected")
-    for code, value, comparator, unit, site, subject, collected in _rows(table, columns):
+    for code, value, comparator, unit, site, subject, collected in _rows(status.tables[name], columns):
         usable = subject and value == value and not comparator and unit.replace(" ", "").lower() in units
         if usable and code.upper() in codes:
             moment = (_moment(collected), float(value))
-            found.setdefault(((site, subject), code.upper()), []).append(moment)
+            found.setdefault((status.people[site, subject], code.upper()), []).append(moment)
     for (person, code), series in sorted(found.items()):
         yield person, code, sorted(series)
 
@@ -311,7 +317,7 @@ def shifts(status: TrialDataset) -> pd.DataFrame:
         if subject:
             name = f"{test or code} ({specimen.lower()})" if specimen else test or code
             size = ratio if ratio == ratio else 0.0
-            own = found.setdefault(name, {}).setdefault((site, subject), [])
+            own = found.setdefault(name, {}).setdefault(status.people[site, subject], [])
             own.append((_moment(when), size, _state(flag) if assessed else "", size))
     names = [f"{before} to {after}" for before in STATES for after in STATES]
     rows = {}
@@ -371,19 +377,24 @@ INDICATORS: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
 def site_rates(status: TrialDataset, people: list[Followed], until: date, indicator: str) -> list[SiteRate]:
     """The rate of each site with a time of observation, highest z first; [] where nothing is known.
 
+    Numerator and denominator are of the same persons: an event of somebody whose time is not known, or of
+    nobody who is named, is in no rate. Nor is a site with events of which none says what is counted.
     mu = sum of counts / sum of years; z0 = (rate - mu) / sqrt(mu / years); phi = mean of z0 squared;
     z = z0 / sqrt(phi). One site alone, or no event at all, has no z.
     """
     table, column, value, told_by = INDICATORS[indicator]
     frame = status.tables[table]
     told = frame[column].isin(told_by).any() if column else not frame.empty
-    rows = frame if not column else frame[frame[column] == value]
-    counts = rows["site"].value_counts().to_dict()
+    timed = {(one.site, one.subject): days for one in people if (days := one.days(until)) is not None}
     years: dict[str, float] = {}
-    for one in people:
-        days = one.days(until)
-        if days is not None and one.site:
-            years[one.site] = years.get(one.site, 0.0) + days / 365.25
+    for (site, _), days in timed.items():
+        if site:
+            years[site] = years.get(site, 0.0) + days / 365.25
+    if indicator == SERIOUS_EVENTS:
+        for site in _sites_that_never_say(status, frame, frame[column].isin(told_by)):
+            years.pop(site, None)
+    counted = frame[frame[column] == value] if column else frame
+    counts = Counter(one[0] for one in _persons(status, counted) if one in timed)
     total, time = sum(counts.get(site, 0) for site in years), sum(years.values())
     if not years or not told:  # of what nobody ever sent, nothing is known: no rate of 0
         return []
@@ -405,6 +416,24 @@ def site_rates(status: TrialDataset, people: list[Followed], until: date, indica
         for site, own in years.items()
     ]
     return sorted(rates, key=lambda one: (-(one.z if one.z == one.z else -math.inf), one.site))
+
+
+def in_no_rate(status: TrialDataset, rates: list[SiteRate], indicator: str) -> int:
+    """How many of what is counted stand in none of `rates`."""
+    table, column, value, _ = INDICATORS[indicator]
+    frame = status.tables[table]
+    total = int((frame[column] == value).sum()) if column else len(frame)
+    return total - sum(one.count for one in rates)
+
+
+def _persons(status: TrialDataset, rows: pd.DataFrame) -> list[Person]:
+    return [status.people[pair] for pair in zip(rows["site"], rows["subject"], strict=True)]
+
+
+def _sites_that_never_say(status: TrialDataset, rows: pd.DataFrame, stated: pd.Series) -> set[str]:
+    """Sites with rows, of which none is `stated`."""
+    speaking = {site for site, _ in _persons(status, rows[stated])}
+    return {site for site, _ in _persons(status, rows)} - speaking
 
 
 def site_measures(status: TrialDataset, until: date) -> dict[str, dict[str, float]]:
@@ -442,9 +471,9 @@ def site_medians(status: TrialDataset, until: date) -> dict[str, float | None]:
     }
 
 
-def enrolment(people: list[Followed]) -> list[tuple[date, int]]:
-    """(day, persons enrolled by then), days on which somebody was."""
-    days = sorted(one.enrolled for one in people if one.enrolled is not None)
+def enrolment(people: list[Followed], until: date) -> list[tuple[date, int]]:
+    """(day, persons enrolled by then), days up to `until` on which somebody was."""
+    days = sorted(one.enrolled for one in people if one.enrolled is not None and one.enrolled <= until)
     return [(day, place) for place, day in enumerate(days, 1) if place == len(days) or days[place] != day]
 
 

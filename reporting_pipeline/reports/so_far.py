@@ -40,14 +40,17 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
             Tile(
                 "Enrolled, date known",
                 wording.count(len(known)),
-                f"{wording.count(len(people) - len(known))} without a full date",
+                f"{wording.count(len(people) - len(known))} without a usable date",
             ),
             Tile("Years of observation", f"{sum(known) / 365.25:.1f}", "from enrolment to end or now"),
             Tile("Open adverse events", wording.count(so_far.open_events(status)), "no end date, not fatal"),
         ]
     )
     if len(known) < len(people):
-        flow.note("Who has no enrolment date known to the day is in no rate over time, but in every count.")
+        flow.note(
+            "Who has no enrolment date known to the day, or one after the end of their time or of the "
+            "period, is in no rate over time, but in every count."
+        )
 
 
 # --- medical review ------------------------------------------------------------------------------
@@ -280,7 +283,14 @@ def enrolment(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     if status is None:
         return
     flow.heading("Enrolment", keep=170, bookmark=f"Enrolment ({trial.trial})")
-    reached = so_far.enrolment(so_far.followed(status))
+    people = so_far.followed(status)
+    reached = so_far.enrolment(people, content.last_day)
+    later = sum(one.enrolled is not None and one.enrolled > content.last_day for one in people)
+    if later:
+        dated = wording.plural(later, "subject")
+        flow.note(
+            f"{dated} with an enrolment dated after {wording.day(content.last_day.isoformat())}: not counted."
+        )
     if not reached:
         flow.note("No subject has an enrolment date known to the day.")
         return
@@ -314,9 +324,9 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     people = so_far.followed(status)
     flow.heading("Key risk indicators by site", keep=240, bookmark=f"Indicators ({trial.trial})")
     flow.note(
-        "Events by person and year of observation; z as gsm.core's Analyze_NormalApprox for rates, adjusted "
-        "for overdispersion; beyond 2 is a sign, beyond 3 a strong one. A sign is a question to the site, "
-        "no finding."
+        "Events by person and year of observation, both of those whose time is known; z as gsm.core's "
+        "Analyze_NormalApprox for rates, adjusted for overdispersion; beyond 2 is a sign, beyond 3 a strong "
+        "one. A sign is a question to the site, no finding."
     )
     for title in so_far.INDICATORS:
         rates = so_far.site_rates(status, people, content.last_day, title)
@@ -326,6 +336,8 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             flow.note(f"{title}: none is known of any site with a time of observation.")
         else:
             _funnel(flow, title, rates)
+        if rates and (rest := so_far.in_no_rate(status, rates, title)):
+            flow.note(f"{title}: {wording.count(rest)} of somebody whose time is not known, in no rate.")
     _unknown_seriousness(flow, status)
 
 

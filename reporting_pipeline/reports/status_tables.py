@@ -142,7 +142,7 @@ def _outliers(status: TrialDataset, content: ReportContent) -> Rows:
 
 
 def _enrolment(status: TrialDataset, content: ReportContent) -> Rows:
-    for day, enrolled in so_far.enrolment(so_far.followed(status)):
+    for day, enrolled in so_far.enrolment(so_far.followed(status), content.last_day):
         yield {"day": day.isoformat(), "enrolled": enrolled}
 
 

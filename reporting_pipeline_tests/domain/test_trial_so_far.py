@@ -157,6 +157,60 @@ def test_the_z_of_a_site_is_that_of_gsm_core() -> None:
     assert [rates[site].z for site in ("1", "2", "3")] == pytest.approx([z / math.sqrt(phi) for z in zeros])
 
 
+def test_a_rate_counts_the_events_of_those_alone_whose_time_it_counts() -> None:
+    subjects = [
+        enrolled("1", "timed", "2025-11-23"),
+        enrolled("1", "screened", ""),
+        enrolled("2", "b", "2025-11-23"),
+    ]
+    events = [{"site": "1", "subject": who} for who in ("timed", "screened", "screened", "")]
+    events.append({"site": "2", "subject": "b"})
+    status = status_of(subjects=subjects, adverse_events=events)
+    rates = so_far.site_rates(status, so_far.followed(status), UNTIL, "Adverse events")
+    assert {one.site: one.count for one in rates} == {"1": 1, "2": 1}
+    assert so_far.in_no_rate(status, rates, "Adverse events") == 3
+
+
+def test_a_site_that_never_says_serious_has_no_rate_of_nought_beside_others_that_do() -> None:
+    subjects = [enrolled(site, f"{site}-1", "2026-01-01") for site in ("1", "2", "3")]
+    said = {"1": "unknown", "2": "yes"}
+    events = [{"site": site, "subject": f"{site}-1", "serious": serious} for site, serious in said.items()]
+    status = status_of(subjects=subjects, adverse_events=events)
+    rates = so_far.site_rates(status, so_far.followed(status), UNTIL, so_far.SERIOUS_EVENTS)
+    assert {one.site: one.count for one in rates} == {"2": 1, "3": 0}
+
+
+def test_somebody_sent_without_a_site_or_moved_to_another_is_one_person_with_all_results() -> None:
+    labs = [
+        {**result("01-701-1", "2026-01-01", value=200.0), "site": "unknown"},
+        {**result("01-701-1", "2026-01-01", test_code="BILI", value=60.0, high=20.0), "site": "701"},
+        {**result("01-701-1", "2026-02-01", value=20.0), "site": "702"},
+    ]
+    people = [enrolled("701", "01-701-1", "2026-01-01"), enrolled("702", "01-701-1", "")]
+    status = status_of(
+        labs=labs, subjects=people, adverse_events=[{"site": "unknown", "subject": "01-701-1"}]
+    )
+    (one,) = so_far.followed(status)
+    assert (one.site, one.enrolled) == ("702", date(2026, 1, 1))
+    (point,) = so_far.liver_points(status)[0]
+    assert (point.transaminase, point.in_hys_range) == (5.0, True)
+    assert so_far.shifts(status).loc["ALT"].sum() == 1
+    assert so_far.site_measures(status, UNTIL)["People followed"] == {"702": 1}
+
+
+def test_whose_a_row_without_a_site_is_where_two_have_the_number_is_not_guessed() -> None:
+    rows = [{**result("001", "2026-01-01"), "site": site} for site in ("701", "702", "unknown")]
+    status = status_of(labs=rows, subjects=[enrolled(site, "001", "") for site in ("701", "702", "unknown")])
+    assert [one.site for one in so_far.followed(status)] == ["701", "702", "unknown"]
+
+
+def test_who_is_to_be_enrolled_later_is_not_enrolled() -> None:
+    days = ("2026-11-20", UNTIL.isoformat(), "2026-11-23", "2062-11-03")
+    status = status_of(subjects=[enrolled("1", day, day) for day in days])
+    reached = so_far.enrolment(so_far.followed(status), UNTIL)
+    assert reached == [(date(2026, 11, 20), 1), (UNTIL, 2)]
+
+
 def test_what_nobody_ever_sent_has_no_rate_of_nought() -> None:
     status = status_of(subjects=[enrolled("1", "a", "2026-01-01")])
     assert so_far.site_rates(status, so_far.followed(status), UNTIL, "Protocol deviations") == []

@@ -12,6 +12,7 @@ from typing import Any
 
 import openpyxl
 import page
+import pandas as pd
 import pikepdf
 import pytest
 
@@ -315,3 +316,13 @@ def test_tables_hold_the_same_for_a_machine(renderer: ReportRenderer) -> None:
     first = tables["my_results"][0]
     assert (first["test"], first["result"], first["compared"]) == ("ALT (Leber)", "62.5", "higher")
     assert {row["what"]: row["at_least"] for row in tables["trial_progress"]}["joined"] == 60
+
+
+def test_who_moved_or_is_to_join_later_is_not_counted_twice_or_early() -> None:
+    whole = trial_of(SMALLEST_CELL, 0)
+    subjects = whole.tables["subjects"]
+    moved = subjects.assign(site="702", subject="01-701-" + subjects["subject"])
+    before = moved.assign(site="701")
+    later = subjects.assign(enrolled="2026-11-23", subject="later " + subjects["subject"])
+    tables = {**whole.tables, "subjects": pd.concat([before, moved, later], ignore_index=True)}
+    assert progress_of(replace(whole, tables=tables)).joined is None, "11 persons, not 22 or 33"

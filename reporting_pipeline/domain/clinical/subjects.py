@@ -41,6 +41,25 @@ def persons(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     return numbers
 
 
+def standing(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """(site, subject) as rows name it -> the one under which that person stands, once.
+
+    Of several it is the last of `pairs` that names a site. What names no site stays by itself where the
+    number means several persons: whose it is would be guessed.
+    """
+    given = list(pairs)
+    sites: dict[str, list[str]] = {}
+    for site, subject in given:
+        if site not in ("", UNKNOWN_SITE):
+            sites.setdefault(subject, []).append(site)
+    return {
+        (site, subject): (sites[subject][-1], subject)
+        if subject in sites and is_one_person(subject, set(sites[subject]))
+        else (site, subject)
+        for site, subject in given
+    }
+
+
 def is_one_person(subject: str, sites: Iterable[str]) -> bool:
     """Whether a subject number that occurs at all of `sites` (not "") means one person."""
     sites = list(sites)
