@@ -69,11 +69,24 @@ def test_the_dates_shown_are_those_of_the_planner_with_the_clock_change_told(
     assert len(re.findall("<li>", page)) == 5
 
 
+def test_who_gets_it_is_said_by_name_and_oneself_as_you(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    address = subscribe(person("subscriber"))
+    listed = ["user", "usr_default_subscriber"], ["user", "usr_other_admin"], ["slack", "#safety"]
+    recipients = [{"type": kind, "value": value} for kind, value in listed]
+    database.subscriptions.update_one({}, {"$set": {"recipients": recipients}})
+    assert "you, by mail, usr_other_admin, slack: #safety" in person("subscriber").get(address).text
+    assert "<dd>Subscriber, usr_other_admin" in person("manager").get(address).text
+
+
 def test_a_preview_without_data_says_so_and_keeps_the_form(person: Callable[[str], Browser]) -> None:
     fields = {name: value for name, value in WEEKLY.items() if name != "save"} | {"look": "1"}
     page = unescape(person("subscriber").post("/console/subscribe", fields).text)
     assert "has been prepared yet" in page
     assert 'value="My trial"' in page
+    # What is made stands below a long form: the browser goes there.
+    assert 'formaction="/console/subscribe#shown"' in page
 
 
 def test_pause_resume_and_end(person: Callable[[str], Browser], database: Database) -> None:

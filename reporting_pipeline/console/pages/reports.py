@@ -18,10 +18,12 @@ from reporting_pipeline.domain.access import Action, Resource, allowed
 from reporting_pipeline.domain.access import Kind as ResourceKind
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.periods import Period
-from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.stores import jobs
 from reporting_pipeline.stores.confirmations import waiting_for_a_word
+from reporting_pipeline.stores.users import users_by_id
 from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, invalid
@@ -114,6 +116,7 @@ def _subscription_page(
         page=Page(visitor, "/console/" if found.owner == visitor.user.id else "/console/schedules"),
         subscription=found,
         next_at=subscribing.next_run(parts, found),
+        goes_to=_goes_to(parts, visitor, found),
         past=past,
         total=total,
         number=page,
@@ -125,6 +128,23 @@ def _subscription_page(
         moving=bool(_under_way(past)),
         under_way=_under_way(past),
     )
+
+
+def _goes_to(parts: Context, visitor: Person, found: Subscription) -> list[str]:
+    """Its recipients in words: people by their names, oneself as such, of a URL the host."""
+    ids = {one.value for one in found.recipients if one.type == "user"}
+    people = users_by_id(parts.database, ids)
+
+    def said(one: Recipient) -> str:
+        if one.type != "user":
+            return shown(one.value) if one.type == "email" else f"{one.type}: {shown(one.value)}"
+        if one.value == visitor.user.id:
+            return "you, by mail"
+        person = people.get(one.value)
+        ours = person is not None and person.organisation == found.organisation
+        return person.name if person and ours and person.name else one.value
+
+    return [said(one) for one in found.recipients]
 
 
 def _later(parts: Context, visitor: Person, found: Subscription) -> Later | None:
