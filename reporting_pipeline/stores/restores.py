@@ -8,7 +8,7 @@ what is planned only after the restore but was due before it. A person releases 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import cast
 from uuid import uuid4
@@ -26,8 +26,18 @@ _OPEN = [DeliveryState.PENDING.value, DeliveryState.SENDING.value, DeliveryState
 
 def mark_restored(database: Database, backup_at: datetime, now: datetime) -> int:
     """Note a restore. What may have been sent since awaits a release: returns how many that are."""
+    return let_nothing_go(database, note_restore(database, backup_at, now), now)
+
+
+def note_restore(database: Database, backup_at: datetime, now: datetime) -> str:
+    """Note a restore; its id. From here on what is planned and was due before awaits a release."""
     restore = f"rst_{uuid4().hex[:24]}"
     database["restores"].insert_one({"_id": restore, "backup_at": backup_at, "at": now})
+    return restore
+
+
+def let_nothing_go(database: Database, restore: str, now: datetime) -> int:
+    """Deliveries that may have been sent since the backup await a release: returns how many they are."""
     return int(
         database["deliveries"]
         .update_many({"state": {"$in": _OPEN}, "due_at": {"$lte": now}}, {"$set": _awaiting(restore)})
@@ -45,10 +55,10 @@ def await_release_after_restore(database: Database, fresh: Sequence[DeliveryReco
             delivery.update(cast("DeliveryRecord", _awaiting(newest["_id"])))
 
 
-def deliveries_awaiting_release(database: Database, limit: int = 1_000) -> list[Record]:
-    """What awaits a release after a restore, by the time it was due."""
+def deliveries_awaiting_release(database: Database) -> Iterator[Record]:
+    """What awaits a release after a restore, all of it, by the time it was due."""
     query = {"awaiting_release_after": {"$ne": None}, "state": DeliveryState.UNKNOWN.value}
-    return list(database["deliveries"].find(query).sort([("due_at", 1), ("_id", 1)]).limit(limit))
+    yield from database["deliveries"].find(query).sort([("due_at", 1), ("_id", 1)])
 
 
 def release_after_restore(database: Database, *, send: bool, edition: str | None, now: datetime) -> list[str]:

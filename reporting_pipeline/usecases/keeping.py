@@ -13,6 +13,7 @@ from typing import Any
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.restores import release_after_restore
 
 COMMAND, SCHEDULE = "system", "schedule"
@@ -42,6 +43,34 @@ def decide_after_restore(
     details = {"send": send, "edition": edition or "all", "jobs": len(jobs)}
     note(database, audit.Action.AFTER_RESTORE_DECIDED, "restore", actor, home, now, details)
     return jobs
+
+
+def refuse_unfit(backup: str, actor: str) -> None:
+    """Raise ValueError where the log would not take the name of a backup or of who restores it."""
+    for name, value in (("backup", backup), ("person", actor)):
+        if audit.named(value) != value:
+            raise ValueError(f"the name of the {name} must be of letters, digits, dots, colons and dashes")
+
+
+def note_restored(
+    database: Database,
+    objects: ObjectStore,
+    backup: str,
+    backup_at: datetime,
+    details: Mapping[str, Any],
+    actor: str,
+    home: str,
+    now: datetime,
+) -> audit.Restored:
+    """The database was restored from a backup: a row says so, and an anchor from where the log goes on.
+
+    Returns what the anchor says. Raises AuditBroken where the anchors speak of another log; the row stands.
+    """
+    kept, known = audit.restart_log(database)
+    note(database, audit.Action.BACKUP_RESTORED, backup, actor, home, now, details)
+    return audit.anchor_restored(
+        database, objects, now, by=actor, backup=backup, backup_at=backup_at, kept=kept, known=known
+    )
 
 
 def note(

@@ -146,6 +146,7 @@ def destroyed_and_restored(stranger: Stranger, endpoints: Endpoints, postgres_ur
     backups = str(stranger.folder / "backups")
     assert "is whole" in stranger.product("backup", "verify", backups)
     assert "stand again" in stranger.product("backup", "restore", backups)
+    assert "was restored by system" in stranger.product("audit", "verify")
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="no Prometheus on this machine")

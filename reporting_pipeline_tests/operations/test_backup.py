@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.operations.backup import restore
 from reporting_pipeline.operations.backup.drill import drill_restore
 from reporting_pipeline.operations.backup.restore import (
     NotEmpty,
@@ -29,6 +30,7 @@ from reporting_pipeline.stores.restores import (
     learn_what_was_sent,
     release_after_restore,
 )
+from reporting_pipeline.stores.schema import SchemaMismatch, refuse_other_schema
 from reporting_pipeline.stores.upkeep import last_upkeep
 from reporting_pipeline_tests.operations.ledger import Ledger
 from reporting_pipeline_tests.spare_databases import drop
@@ -151,8 +153,27 @@ def test_what_may_have_been_sent_since_the_backup_is_held_and_decided_by_a_perso
     learn_what_was_sent(empty, lambda one: one == ids[0], restored_at)
     assert [row["_id"] for row in deliveries_awaiting_release(empty)] == ids[1:]
     release_after_restore(empty, send=True, edition=f"weekly:{period.key}", now=restored_at)
-    assert deliveries_awaiting_release(empty) == []
+    assert list(deliveries_awaiting_release(empty)) == []
     assert empty.deliveries.count_documents({"state": "pending", "next_attempt_at": restored_at}) == 2
+
+
+def test_a_restore_that_was_cut_off_leaves_a_database_that_every_process_refuses(
+    database: Database, objects: ObjectStore, empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(database, objects)
+    end = ledger.week(0, reports=2).end_at
+    database.deliveries.update_many({}, {"$set": {"state": "pending", "settled_at": None}})
+    take_backup(database, objects, Folder(tmp_path), KEY, end)
+    monkeypatch.setattr(restore, "let_nothing_go", _killed)
+    with pytest.raises(KeyboardInterrupt):
+        restore_backup(empty, Folder(tmp_path), KEY, end + timedelta(days=1))
+    assert empty.deliveries.count_documents({"state": "pending"}) > 0, "it was cut off in the middle"
+    with pytest.raises(SchemaMismatch):
+        refuse_other_schema(empty)
+
+
+def _killed(*_: object) -> int:
+    raise KeyboardInterrupt
 
 
 def test_the_key_and_the_place_are_refused_with_what_to_do(settings: Settings, tmp_path: Path) -> None:

@@ -15,17 +15,28 @@ from reporting_pipeline.operations.backup.drill import RECOVERY_POINT, RECOVERY_
 from reporting_pipeline.operations.backup.restore import read_manifest, restore_backup, verify_backup
 from reporting_pipeline.operations.backup.take import take_backup
 from reporting_pipeline.operations.backup.vault import backup_key, open_place
-from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.stores.audit import Action, Restored
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
-from reporting_pipeline.stores.restores import deliveries_awaiting_release, learn_what_was_sent
-from reporting_pipeline.usecases.keeping import COMMAND, decide_after_restore, note
+from reporting_pipeline.stores.restores import (
+    deliveries_awaiting_release,
+    learn_what_was_sent,
+    mark_restored,
+)
+from reporting_pipeline.usecases.keeping import (
+    COMMAND,
+    decide_after_restore,
+    note,
+    note_restored,
+    refuse_unfit,
+)
 
 console = Console()
 app = typer.Typer(no_args_is_help=True, help="Encrypted backups of the database.")
 Target = Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix of another bucket.")]
 Name = Annotated[str | None, typer.Option("--backup", help="Its name; default: the latest.")]
+By = Annotated[str, typer.Option(help="Who restores it: a user id, for the audit log.")]
 
 
 @app.command("take")
@@ -58,25 +69,62 @@ def verify(target: Target, backup: Name = None) -> None:
 
 
 @app.command("restore")
-def restore(target: Target, backup: Name = None) -> None:
+def restore(target: Target, backup: Name = None, by: By = COMMAND) -> None:
     """Fill this deployment's empty database. What may have been sent since the backup awaits a release."""
     with plain_errors():
+        refuse_unfit("any", by)
         settings = deployment_settings()
         # Opened bare: indexes or a schema's mark written before would make the place look used.
         database = mongo_client(named_mongodb(settings)).get_database(
             settings.mongodb_database, codec_options=CodecOptions(tz_aware=True)
         )
         key, place = backup_key(settings), open_place(target, settings)
-        now = datetime.now(UTC)
-        done = restore_backup(database, place, key, now, backup, open_object_store(settings))
-        details = {"records": done.records, "awaiting_release": done.awaiting_release}
-        action, name = Action.BACKUP_RESTORED, done.manifest.backup
-        note(database, action, name, COMMAND, settings.organisation, now, details)
+        now, objects = datetime.now(UTC), open_object_store(settings)
+        done = restore_backup(database, place, key, now, backup, objects)
         console.print(f"{done.records:,} records of {done.manifest.at} stand again", highlight=False)
-        told = "deliveries await a release: `reporting-pipeline backup awaiting-release`"
-        console.print(f"{done.awaiting_release:,} {told}")
+        _tell_awaiting(done.awaiting_release)
         if done.missing_objects:
             console.print(f"{done.missing_objects:,} objects that the backup lists are not in the bucket")
+        details = {"records": done.records, "awaiting_release": done.awaiting_release}
+        told = note_restored(
+            *(database, objects, done.manifest.backup, done.manifest.taken_at),
+            *(details, by, settings.organisation, now),
+        )
+        _tell_audit(told)
+
+
+@app.command("mark-restored")
+def mark(
+    taken: Annotated[datetime, typer.Option(help="When the state was written that stands again, UTC.")],
+    name: Annotated[str, typer.Option(help="What it was restored from, such as mongodump-2026-11-16.")],
+    by: By = COMMAND,
+) -> None:
+    """Say that the database was restored by other means (mongorestore, a provider's backup).
+
+    As after `restore`: what may have been sent since awaits a release, and the audit log goes on from here.
+    """
+    with plain_errors():
+        refuse_unfit(name, by)
+        stores, now = open_stores(), datetime.now(UTC)
+        at = taken.replace(tzinfo=UTC) if taken.tzinfo is None else taken
+        if at > now:
+            raise ValueError("--taken lies in the future; say in UTC when the backup was taken")
+        awaiting = mark_restored(stores.database, at, now)
+        _tell_awaiting(awaiting)
+        details, home = {"awaiting_release": awaiting}, stores.settings.organisation
+        _tell_audit(note_restored(stores.database, stores.objects, name, at, details, by, home, now))
+
+
+def _tell_awaiting(number: int) -> None:
+    console.print(
+        f"{number:,} deliveries await a release: `reporting-pipeline backup awaiting-release`",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _tell_audit(restored: Restored) -> None:
+    console.print(f"the audit log goes on: {restored.told}", highlight=False, soft_wrap=True)
 
 
 @app.command("drill")

@@ -39,9 +39,15 @@ def audit_verify() -> None:
         verdict = verify(stores.database, stores.objects)
     if verdict.ok:
         console.print(f"{verdict.rows} rows, the chain is whole and agrees with its anchors")
+        for anchor in verdict.restored:
+            told = anchor.restored.told if anchor.restored is not None else ""
+            console.print(f"row {anchor.seq}, {anchor.at}: {told}", highlight=False, soft_wrap=True)
         return
     console.print(f"[bold red]not whole:[/] {verdict.reason} ({verdict.rows} rows read)", soft_wrap=True)
-    advice = "After the restore of an older backup see docs/operations.md, Backup and restore"
+    advice = (
+        "Was a backup restored by other means than `backup restore`, such as mongorestore? Then say so with "
+        "`reporting-pipeline backup mark-restored`; else change nothing and call whoever answers for security"
+    )
     if "there is no anchor" in verdict.reason:
         advice = "A new deployment has none until its first hour: `reporting-pipeline audit anchor` writes it"
     console.print(advice, soft_wrap=True)

@@ -24,10 +24,11 @@ from reporting_pipeline.operations.backup.vault import BackupDamaged, Place, Vau
 from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
 from reporting_pipeline.stores.mongo import Database, Record, ensure_indexes
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.restores import mark_restored
+from reporting_pipeline.stores.restores import let_nothing_go, note_restore
 
 _DECODING: CodecOptions[Record] = CodecOptions(tz_aware=True)
 INSERTED_AT_ONCE = 1_000
+SCHEMA = "schema"
 
 
 class NotEmpty(ValueError):
@@ -83,15 +84,23 @@ def restore_backup(
     vault, manifest = read_manifest(place, key, backup)
     _refuse_filled(database)
     records = verify_backup(vault, manifest)
+    restore = note_restore(database, manifest.taken_at, now)
     ensure_indexes(database)
-    for collection, names in manifest.parts.items():
-        for name in names:
-            rows: list[Any] = _rows(vault, name)
-            for start in range(0, len(rows), INSERTED_AT_ONCE):
-                database[collection].insert_many(rows[start : start + INSERTED_AT_ONCE], ordered=False)
-    awaiting = mark_restored(database, manifest.taken_at, now)
+    for collection in manifest.parts:
+        if collection != SCHEMA:
+            _fill(database, collection, vault, manifest)
+    awaiting = let_nothing_go(database, restore, now)
+    # Last: until then every process refuses the database, also where a restore was cut off.
+    _fill(database, SCHEMA, vault, manifest)
     missing = _missing(vault, manifest, objects) if objects is not None else 0
     return Restored(manifest, records, awaiting, missing)
+
+
+def _fill(database: Database, collection: str, vault: Vault, manifest: Manifest) -> None:
+    for name in manifest.parts.get(collection, ()):
+        rows: list[Any] = _rows(vault, name)
+        for start in range(0, len(rows), INSERTED_AT_ONCE):
+            database[collection].insert_many(rows[start : start + INSERTED_AT_ONCE], ordered=False)
 
 
 def _refuse_filled(database: Database) -> None:

@@ -9,6 +9,9 @@ is cut off leaves a chain that is whole. Two things know how far it went:
 - `audit/anchors/` in S3: the newest row at some time, from the first row on; signed, each with the hash
   of the one before, written once and never over (locked where the bucket locks objects).
 
+An older backup that was restored goes on behind an anchor that is signed as `restored`: who, when, which
+backup, and which rows are gone. The verifier accepts it, and names it.
+
 What is missing there is a failure, never an empty beginning. Rows and an anchor of the first form
 (SHA-256 without a key, `audit/anchor.json`) stand up to the row that the first anchor names.
 
@@ -31,6 +34,7 @@ from reporting_pipeline.stores.audit.chain import (
     GENESIS,
     Anchor,
     AuditBroken,
+    Restored,
     chain_tail,
     record,
     record_many,
@@ -40,6 +44,7 @@ from reporting_pipeline.stores.audit.checking import Verdict, verify
 from reporting_pipeline.stores.audit.events import Action, Event, address_mark, named
 from reporting_pipeline.stores.audit.keys import audit_keys, process_keys, use_keys
 from reporting_pipeline.stores.audit.reading import events_of
+from reporting_pipeline.stores.audit.restoring import anchor_restored, restart_log
 
 __all__ = [
     "ANCHORS",
@@ -49,8 +54,10 @@ __all__ = [
     "Anchor",
     "AuditBroken",
     "Event",
+    "Restored",
     "Verdict",
     "address_mark",
+    "anchor_restored",
     "anchor_when_due",
     "audit_keys",
     "chain_tail",
@@ -60,6 +67,7 @@ __all__ = [
     "read_anchor",
     "record",
     "record_many",
+    "restart_log",
     "row_hash",
     "use_keys",
     "verify",

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pymongo import ASCENDING
 
 from reporting_pipeline.domain.keyring import Keyring
-from reporting_pipeline.stores.audit.chain import GENESIS, Anchor, AuditBroken, chain_tail
+from reporting_pipeline.stores.audit.chain import GENESIS, Anchor, AuditBroken, Restored, chain_tail
 from reporting_pipeline.stores.audit.events import milliseconds
 from reporting_pipeline.stores.audit.keys import process_keys
 from reporting_pipeline.stores.mongo import Database
@@ -30,26 +30,38 @@ _NUMBERS: dict[str, int] = {}  # bucket -> the newest anchor that this process k
 
 def write_anchor(database: Database, objects: ObjectStore, now: datetime) -> Anchor:
     """Anchor the newest row, once. Raises AuditBroken when the log does not hold what was anchored before."""
-    ring = process_keys()
     standing = read_anchor(objects)
     if standing is not None and standing.seq:
         row = database.audit.find_one({"seq": standing.seq}, {"hash": 1})
         if row is None or row["hash"] != standing.hash:
             raise AuditBroken(f"row {standing.seq} is not the one that was anchored; `audit verify` says why")
-    tail = chain_tail(database)
     first = standing is None or not standing.number
+    unkeyed = newest_unkeyed(database) if first or standing is None else standing.unkeyed
+    return put_anchor(objects, chain_tail(database), standing, unkeyed, now)
+
+
+def put_anchor(
+    objects: ObjectStore,
+    row: Anchor,
+    before: Anchor | None,
+    unkeyed: int,
+    now: datetime,
+    restored: Restored | None = None,
+) -> Anchor:
+    """Sign an anchor of `row` behind the one before and write it once. Raises ObjectExists."""
+    ring = process_keys()
     fresh = Anchor(
-        seq=tail.seq,
-        hash=tail.hash,
-        number=1 if standing is None else standing.number + 1,
+        seq=row.seq,
+        hash=row.hash,
+        number=1 if before is None else before.number + 1,
         at=milliseconds(now).isoformat(),
-        previous=GENESIS if standing is None or not standing.number else standing.signature,
-        unkeyed=_newest_unkeyed(database) if first or standing is None else standing.unkeyed,
+        previous=GENESIS if before is None or not before.number else before.signature,
+        unkeyed=unkeyed,
         key=ring.current,
+        restored=restored,
     )
     fresh = replace(fresh, signature=ring.sign(fresh.signed_part).hex())
-    body = json.dumps(fresh.__dict__).encode()
-    objects.put_once(_anchor_key(fresh.number), body, "application/json", now + ANCHORS_KEPT)
+    objects.put_once(_anchor_key(fresh.number), fresh.body, "application/json", now + ANCHORS_KEPT)
     _NUMBERS[objects.bucket] = fresh.number
     return fresh
 
@@ -109,10 +121,10 @@ def _number(key: str) -> int:
 
 def _read(objects: ObjectStore, key: str, ring: Keyring) -> Anchor:
     try:
-        anchor = Anchor(**json.loads(objects.get(key, max_bytes=10_000)))
+        anchor = Anchor.read(objects.get(key, max_bytes=10_000))
         good = ring.verifies(anchor.signed_part, bytes.fromhex(anchor.signature), anchor.key)
         right = anchor.number == _number(key) and isinstance(anchor.seq, int)
-    except (ObjectMissing, ValueError, KeyError, TypeError):
+    except (ObjectMissing, ValueError, KeyError, TypeError, AttributeError):
         raise AuditBroken(f"the anchor at {key} is missing or not readable") from None
     if not good or not right:
         raise AuditBroken(f"the anchor at {key} is not one of ours, or its key is not known here")
@@ -133,12 +145,13 @@ def whole_anchors(objects: ObjectStore, ring: Keyring) -> tuple[list[Anchor], st
         before = found[-1] if found else None
         if anchor.previous != (before.signature if before else GENESIS):
             return found, f"the anchor at {_anchor_key(number)} does not follow from the one before"
-        if before is not None and anchor.seq < before.seq:
+        if before is not None and anchor.seq < before.seq and anchor.restored is None:
             return found, f"the anchor at {_anchor_key(number)} lies before the one before"
         found.append(anchor)
     return found, ""
 
 
-def _newest_unkeyed(database: Database) -> int:
+def newest_unkeyed(database: Database) -> int:
+    """The newest row of the first form, without a key; 0 where there is none."""
     first = database.audit.find_one({"key": {"$exists": True}}, {"seq": 1}, sort=[("seq", ASCENDING)])
     return int(first["seq"]) - 1 if first else chain_tail(database).seq

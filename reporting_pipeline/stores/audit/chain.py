@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
@@ -63,6 +63,29 @@ class AuditBroken(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Restored:
+    """The log goes on from an older state of the database: who said so, and what is no longer in it."""
+
+    by: str  # a user id, or "system" for the command line
+    backup: str  # its name
+    backup_at: str  # ISO 8601, UTC: what was written later was not in it
+    kept: int  # rows that stood again
+    gone_from: int  # the first row that is not in the log any more
+    gone_to: int  # the last one known to have been; below `gone_from` where none is known
+    follows: int  # number of the newest former anchor with which the log agrees; 0 for none
+
+    @property
+    def told(self) -> str:
+        """For a person: what was restored by whom, and what is gone."""
+        gone = (
+            f"rows {self.gone_from} to {self.gone_to} at least, which came after it, are not in the log"
+            if self.gone_to >= self.gone_from
+            else "no row is known to be lost"
+        )
+        return f"the backup {self.backup} of {self.backup_at} was restored by {self.by}: {gone}"
+
+
+@dataclass(frozen=True)
 class Anchor:
     """A row that stood at some time. Those in S3 also have a number and what signs them."""
 
@@ -74,11 +97,27 @@ class Anchor:
     unkeyed: int = 0  # rows up to this one are of the first form
     key: str = ""
     signature: str = ""  # hex
+    restored: Restored | None = None  # from here on the log goes on from an older state
+
+    @classmethod
+    def read(cls, body: bytes) -> Anchor:
+        """The anchor that an object holds. Raises ValueError or TypeError for what is none."""
+        content = json.loads(body)
+        restored = content.pop("restored", None)
+        return cls(**content, restored=Restored(**restored) if restored is not None else None)
+
+    @property
+    def body(self) -> bytes:
+        return json.dumps(self._content()).encode()
 
     @property
     def signed_part(self) -> bytes:
-        content = {name: value for name, value in self.__dict__.items() if name != "signature"}
+        content = {name: value for name, value in self._content().items() if name != "signature"}
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+    def _content(self) -> dict[str, Any]:
+        """Without what is not said: an anchor of before there were restored ones is signed as it was."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def record(
@@ -178,6 +217,14 @@ def _move_head(database: Database, newest: Anchor, ring: Keyring) -> None:
             {"$set": {**head, "signature": ring.sign(head_part(head)).hex()}},
             upsert=True,
         )
+
+
+def set_head(database: Database, newest: Anchor) -> None:
+    """Note how far a restored log goes, also where its head was of a later moment than its rows."""
+    ring = process_keys()
+    head = {"seq": newest.seq, "hash": newest.hash, "key": ring.current}
+    signed = {"_id": HEAD, **head, "signature": ring.sign(head_part(head)).hex()}
+    database.audit_heads.replace_one({"_id": HEAD}, signed, upsert=True)
 
 
 def head_part(head: Mapping[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pymongo import ASCENDING
@@ -11,6 +11,7 @@ from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.stores.audit.anchors import whole_anchors
 from reporting_pipeline.stores.audit.chain import BATCH, FIELDS, GENESIS, HEAD, Anchor, head_part, row_hash
 from reporting_pipeline.stores.audit.keys import process_keys
+from reporting_pipeline.stores.audit.restoring import contradicted
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 
@@ -23,12 +24,14 @@ class Verdict:
     rows: int  # read until the check ended
     first_bad: int | None = None
     reason: str = ""
+    restored: tuple[Anchor, ...] = ()  # where the log went on from a backup, the oldest first
 
 
 def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
     """Read the whole chain and name the first bad row. With `objects`, also hold it to its anchors.
 
-    Streams: memory does not grow with the log, but with its anchors.
+    Streams: memory does not grow with the log, but with its anchors. A log that went on from an older backup
+    is held to the anchors from there on, and to what the backup held; the verdict names each restore.
     """
     ring = process_keys()
     anchors: list[Anchor] = []
@@ -38,7 +41,11 @@ def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
             first = anchors[-1].seq + 1 if anchors else 1
             return Verdict(False, 0, first, f"row {first}: {broken}")
     head, unfit = _head(database, ring)
-    marks: dict[int, str] = {anchor.seq: anchor.hash for anchor in anchors}
+    restored = tuple(anchor for anchor in anchors if anchor.restored is not None)
+    former = [anchor for anchor in anchors if restored and anchor.number < restored[-1].number]
+    marks: dict[int, str] = {anchor.seq: anchor.hash for anchor in anchors[len(former) :]}
+    agreeing: set[int] = {anchor.number for anchor in former if anchor.hash == GENESIS}
+    before = _by_row(former)
     unkeyed = anchors[0].unkeyed if anchors else None
     expected, previous, keyed = 1, GENESIS, False
     for row in _rows(database):
@@ -49,15 +56,30 @@ def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
             problem = "the head has another hash"
         if problem is not None:
             return Verdict(False, expected - 1, expected, f"row {expected}: {problem}")
+        agreeing |= before.get((expected, row["hash"]), set())
         keyed = keyed or "key" in row
         expected, previous = expected + 1, row["hash"]
+    kept = restored[-1].restored.kept if restored and restored[-1].restored else 0
+    if (bad := contradicted(former, agreeing, kept)) is not None:
+        reason = (
+            f"row {bad.seq}: the anchor has another hash, though the backup that was restored had the row"
+        )
+        return Verdict(False, expected - 1, bad.seq, reason)
     known = max([*marks, head.seq if head else 0])
     if known >= expected:
         reason = f"row {expected}: the tail is cut off; there were rows up to {known} at least"
         return Verdict(False, expected - 1, expected, reason)
     if unfit and (keyed or known):
         return Verdict(False, expected - 1, expected, f"row {expected}: {unfit}")
-    return Verdict(True, expected - 1)
+    return Verdict(True, expected - 1, restored=restored)
+
+
+def _by_row(anchors: Sequence[Anchor]) -> dict[tuple[int, str], set[int]]:
+    """(seq, hash) -> the numbers of the anchors that name this row."""
+    found: dict[tuple[int, str], set[int]] = {}
+    for anchor in anchors:
+        found.setdefault((anchor.seq, anchor.hash), set()).add(anchor.number)
+    return found
 
 
 def _head(database: Database, ring: Keyring) -> tuple[Anchor | None, str]:

@@ -60,6 +60,7 @@ AUDITED: dict[str, tuple[str, str]] = {
     "backup take": ("{folder}/backups", "backup.taken"),
     "backup release": ("--was-sent", "held.decided"),
     "backup restore": ("{folder}/backups", "backup.restored"),
+    "backup mark-restored": ("--taken 2026-11-16T09:55:00 --name mongodump-1", "backup.restored"),
     "migrate": (f"--to {SCHEMA_VERSION - 1}", "database.migrated"),
 }
 #: Commands that change nothing of the deployment, or nothing that a person decided.
