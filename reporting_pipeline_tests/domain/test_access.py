@@ -17,6 +17,7 @@ from reporting_pipeline.domain.access import (
     User,
     allowed,
     may_be_recipient,
+    may_have,
     may_receive,
     normal_address,
     reach_of,
@@ -275,3 +276,53 @@ def test_no_text_gets_a_line_break_or_a_second_mailbox_through(text: str) -> Non
     assert address.isprintable()
     assert address.count("@") == 1
     assert not set(address) & set(" ,;<>\"'()\r\n\t") - {"'"}
+
+
+@pytest.mark.parametrize(
+    ("who", "organisation", "trial", "reason"),
+    [
+        (None, "org_1", "T1", "you: no such user any more"),
+        (user("subscriber", active=False), "org_1", "T1", "you: deactivated"),
+        (user("subscriber"), "org_2", "T1", "you: of another organisation"),
+        (
+            user("subscriber", trials=("T2",)),
+            "org_1",
+            "T1",
+            "you: trial T1 is not among the trials open to you",
+        ),
+    ],
+)
+def test_a_report_that_is_not_ones_own_is_not_even_said_to_exist(
+    who: User | None, organisation: str, trial: str, reason: str
+) -> None:
+    decision = may_have(who, organisation, Extent({trial: None}))
+
+    assert (decision.allowed, decision.hidden, decision.reason) == (False, True, reason)
+
+
+def test_a_report_that_is_ones_own_is_had_without_a_word() -> None:
+    decision = may_have(user("subscriber", trials=("T1",)), "org_1", Extent({"T1": None}))
+
+    assert (decision.allowed, decision.hidden, decision.reason) == (True, False, "")
+
+
+def test_a_user_is_read_from_their_record_and_what_is_not_said_is_empty() -> None:
+    until = datetime(2026, 11, 28, tzinfo=UTC)
+    said = {
+        **{"_id": "usr_1", "organisation": "org_1", "roles": ["manager"], "active": True},
+        **{"email": "a@example.org", "name": "Ada", "timezone": "Europe/Zurich", "language": "de"},
+        "email_asked": {"address": "b@example.org", "expires_at": until},
+    }
+    read = User.from_record(said)
+
+    assert (read.roles, read.active, read.email, read.name) == (
+        frozenset({"manager"}),
+        True,
+        "a@example.org",
+        "Ada",
+    )
+    assert (read.timezone, read.language) == ("Europe/Zurich", "de")
+    assert (read.email_asked, read.email_asked_until) == ("b@example.org", until)
+    assert User.from_record({"_id": "usr_1", "organisation": "org_1", "active": 1}) == User(
+        "usr_1", "org_1", frozenset(), active=False
+    )

@@ -161,3 +161,46 @@ def test_no_hidden_cell_of_a_table_is_alone_in_its_row_or_column(rows: list[list
     for line in lines:
         assert line.count(None) != 1
         assert all(value is None or value == 0 or value >= SMALLEST_CELL for value in line)
+
+
+@pytest.mark.parametrize(
+    ("each", "unlimited"),
+    [
+        (EVERYTHING, True),
+        (BOARD, True),
+        (ONE_TRIAL, False),
+        (Entitlements(ALL, {"T1": ("701",)}), False),
+        (Entitlements(ALL, audience=Audience.PARTICIPANT), False),
+        (Entitlements(), False),
+    ],
+)
+def test_only_who_sees_every_trial_whole_is_unlimited(each: Entitlements, unlimited: bool) -> None:
+    assert each.unlimited is unlimited
+
+
+@pytest.mark.parametrize(
+    ("trials", "left"),
+    [
+        ([], ONE_SITE),
+        (["T1"], Entitlements(("T1",), {"T1": ("701",)}, audience=Audience.SITE)),
+        (["T2", "T1"], ONE_SITE),
+        (["T2"], Entitlements(("T2",), audience=Audience.SITE)),
+        (["T3"], Entitlements(audience=Audience.SITE)),
+    ],
+)
+def test_what_concerns_some_trials_keeps_their_limits_and_opens_no_other(
+    trials: list[str], left: Entitlements
+) -> None:
+    assert ONE_SITE.limited_to(trials) == left
+    assert ONE_SITE.includes(ONE_SITE.limited_to(trials))
+
+
+def test_a_participant_of_two_trials_or_of_all_is_none() -> None:
+    for trials in (("T1", "T2"), ALL):
+        two = Entitlements(trials, subject="S1", audience=Audience.PARTICIPANT)
+        assert problem_of(two) == ("trials", "a participant is of one trial; name it")
+
+
+def test_sites_that_are_not_said_are_all_of_them() -> None:
+    for sites in (None, []):
+        assert Entitlements.from_record({"trials": ["T1"], "sites": sites}).sites_of("T1") is None

@@ -12,7 +12,11 @@ from pydantic import ValidationError
 
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import (
+    NORMAL_PRIORITY,
+    RUN_NOW_PRIORITY,
     PlanRules,
+    due_today,
+    end_of_day,
     follow_up_record,
     job_id,
     period_of,
@@ -20,6 +24,7 @@ from reporting_pipeline.domain.planning import (
     plan_first,
     plan_jobs,
     plan_period,
+    report_id,
     restatement_record,
     run_now_record,
 )
@@ -218,6 +223,8 @@ def test_every_way_to_a_job_gives_a_whole_record() -> None:
         check_job(record)
     assert (run["requested_by"], run["occurrence"], run["on_demand"]) == ("usr_2", "run-1", True)
     assert (whole["follows"], restated["restates"]) == (job["_id"], "9f" * 32)
+    assert (whole["on_demand"], restated["on_demand"]) == (True, True), "their edition may be over"
+    assert whole["priority"] == job["priority"] == NORMAL_PRIORITY < run["priority"] == RUN_NOW_PRIORITY
     assert len({job["_id"], run["_id"], whole["_id"], restated["_id"]}) == 4
 
 
@@ -227,6 +234,64 @@ def test_a_record_of_another_type_is_told_from_one(change: dict[str, Any]) -> No
 
     with pytest.raises(ValidationError, match=next(iter(change))):
         check_job({**job, **change})
+
+
+def test_ids_are_of_one_form_and_follow_from_what_they_name() -> None:
+    """Deliveries, addresses and what was printed name them: another length would be another id."""
+    assert job_id("sub_1", "2026-11-16", "2026-11-23") == "job_eef1336b8eef092eb2cdd7ef"
+    assert report_id(Cadence.WEEKLY, "2026-11-16", "sub_1") == "rep_aa64c3833221c08269cc"
+
+
+def test_what_is_due_the_moment_a_subscription_is_made_is_its_first_report() -> None:
+    seven = datetime(2026, 11, 25, 7, tzinfo=UTC)
+
+    assert planned(subscription(WEEKDAYS, created_at=seven), seven)[0] == ("2026-11-25T07:00", seven, "")
+
+
+def test_by_hand_the_newest_that_is_due_is_served_also_at_its_very_moment() -> None:
+    seven = datetime(2026, 11, 25, 7, tzinfo=UTC)
+
+    found = planned(subscription(WEEKDAYS), seven, by_hand=True)
+
+    assert [key for key, _, _ in found] == ["2026-11-25T07:00", "2026-11-26T07:00", "2026-11-27T07:00"]
+
+
+@pytest.mark.parametrize(
+    ("timezone", "now", "due"),
+    [
+        ("UTC", datetime(2026, 11, 25, 6, tzinfo=UTC), "2026-11-25T07:00"),
+        ("UTC", datetime(2026, 11, 25, 12, tzinfo=UTC), "2026-11-25T07:00"),  # missed, and served
+        ("UTC", datetime(2026, 11, 28, 12, tzinfo=UTC), "2026-11-27T07:00"),
+        ("UTC", datetime(2026, 11, 22, 12, tzinfo=UTC), None),
+        # It is Thursday there already.
+        ("Asia/Tokyo", datetime(2026, 11, 25, 16, tzinfo=UTC), "2026-11-26T07:00"),
+    ],
+)
+def test_what_is_due_today_is_by_the_subscribers_own_day(
+    timezone: str, now: datetime, due: str | None
+) -> None:
+    one = subscription(WEEKDAYS.model_copy(update={"timezone": timezone}))
+
+    found = due_today(one, WEEK, now)
+
+    assert (found.occurrence.key if found else None) == due
+
+
+def test_midnight_is_of_the_next_day() -> None:
+    midnights = subscription(Schedule(cadence="cron", cron_expression="0 0 * * MON-FRI"))
+    evening = datetime(2026, 11, 25, 20, tzinfo=UTC)
+
+    found = due_today(midnights, WEEK, evening)
+
+    assert end_of_day(midnights, evening) == datetime(2026, 11, 26, tzinfo=UTC)
+    assert found is not None
+    assert found.due_at == datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def test_what_is_passed_over_is_not_due_today() -> None:
+    one = subscription(WEEKDAYS, catch_up=CatchUp.SKIP)
+
+    assert due_today(one, WEEK, datetime(2026, 11, 25, 12, tzinfo=UTC)) is None
 
 
 def test_a_daemon_that_slept_finds_each_period_of_what_it_missed() -> None:
