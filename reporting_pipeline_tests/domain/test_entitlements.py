@@ -201,6 +201,6 @@ def test_a_participant_of_two_trials_or_of_all_is_none() -> None:
         assert problem_of(two) == ("trials", "a participant is of one trial; name it")
 
 
-def test_sites_that_are_not_said_are_all_of_them() -> None:
-    for sites in (None, []):
-        assert Entitlements.from_record({"trials": ["T1"], "sites": sites}).sites_of("T1") is None
+@pytest.mark.parametrize("sites", [None, []])
+def test_sites_that_are_not_said_are_all_of_them(sites: list[str] | None) -> None:
+    assert Entitlements.from_record({"trials": ["T1"], "sites": sites}).sites_of("T1") is None

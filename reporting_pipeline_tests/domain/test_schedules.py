@@ -444,3 +444,16 @@ def test_occurrences_are_compared_by_date_first() -> None:
     early, late = utc("2026-11-23"), utc("2026-11-24")
 
     assert Occurrence(date(2026, 11, 23), late) < Occurrence(date(2026, 11, 24), early)
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "most"), [("day_of_week", 1, 7), ("day_of_month", 1, 31), ("every_weeks", 1, 52)]
+)
+def test_numbers_of_a_schedule_are_bounded_at_both_ends(field: str, least: int, most: int) -> None:
+    cadence = "monthly" if field == "day_of_month" else "weekly"
+    more = {"starts_on": date(2026, 11, 16)} if field == "every_weeks" else {}
+    for good in (least, most):
+        assert getattr(Schedule.model_validate({"cadence": cadence, field: good, **more}), field) == good
+    for bad in (least - 1, most + 1):
+        with pytest.raises(ValidationError, match=field):
+            Schedule.model_validate({"cadence": cadence, field: bad, **more})
