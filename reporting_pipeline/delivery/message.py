@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -56,6 +57,13 @@ class Message:
     attachment: Attachment | None = None
     announcement: str = ""  # one sentence that says it all, for channels without a subject
     omissions: tuple[str, ...] = ()  # what the report leaves out and why, a line each
+    told: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # to the template
+    parts: tuple[Message, ...] = ()  # of a mail of several reports: what each would have said alone
+
+    @property
+    def deliveries(self) -> tuple[str, ...]:
+        """The ledger's ids of all that it brings; the first one's holder has them all."""
+        return tuple(part.delivery for part in self.parts) or (self.delivery,)
 
     @property
     def text(self) -> str:

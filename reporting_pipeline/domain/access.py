@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import idna
 
+from reporting_pipeline.domain.combining import combine_minutes_of
 from reporting_pipeline.domain.entitlements import Entitlements, Extent, refusal
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 
@@ -76,6 +77,7 @@ class User:
     name: str = ""
     timezone: str = "UTC"
     language: str = ""  # in which they would read, where there is a choice; "" where they said none
+    combine_minutes: int = 0  # reports that are due within so many minutes go in one mail; 0: each in its own
     email_asked: str = ""  # an address that waits to be confirmed by whoever has it
     email_asked_until: datetime | None = None  # from then on nobody can confirm it
     authenticated_at: datetime | None = None  # when they signed in; None where nobody knows
@@ -93,6 +95,7 @@ class User:
             name=record.get("name") or "",
             timezone=record.get("timezone") or "UTC",
             language=record.get("language") or "",
+            combine_minutes=combine_minutes_of(record),
             email_asked=str((record.get("email_asked") or {}).get("address") or ""),
             email_asked_until=(record.get("email_asked") or {}).get("expires_at"),
         )

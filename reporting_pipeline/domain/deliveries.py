@@ -79,6 +79,9 @@ class DeliveryRecord(TypedDict):
     was_unknown: NotRequired[bool]
     written: NotRequired[int]  # the last attempt whose outcome was written
     link_revoked_at: NotRequired[datetime | None]  # since then its link opens nothing
+    mail: NotRequired[
+        str
+    ]  # it goes in one mail with the others that bear this id ("mal_" + 24 hex characters)
     moved_from: NotRequired[list[str]]  # addresses its user had before, where it was to go first
     #: The restore after which a person must let it go, for it may have been sent before.
     awaiting_release_after: NotRequired[str | None]
@@ -262,8 +265,18 @@ def wire_id(delivery: str, copy: int) -> str:
     return delivery if copy <= 1 else f"{delivery}.{copy}"
 
 
+_MAIL_ID = re.compile(r"mal_[0-9a-f]{24}")
+
+
+def is_mail_id(text: str) -> bool:
+    """Whether it is the id of a mail of several deliveries (`combining.mail_id`)."""
+    return _MAIL_ID.fullmatch(text) is not None
+
+
 def from_wire_id(text: str) -> tuple[str, int]:
-    """The delivery and the copy of a wire id. Raises ValueError for what we never wrote."""
+    """The delivery, or the mail of several, and the copy of a wire id. ValueError for what we never wrote."""
+    if is_mail_id(text):
+        return text, 1
     match = re.fullmatch(r"(dlv_[0-9a-f]{24})(?:\.([2-9]|[1-9][0-9]{1,3}))?", text)
     if match is None:
         raise ValueError("not a delivery id")

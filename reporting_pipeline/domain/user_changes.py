@@ -15,7 +15,7 @@ _RANKS = {
     Role.SERVICE.value: 3,
     Role.ADMIN.value: 4,
 }
-_OWN_FIELDS = "name, timezone and language"
+_OWN_FIELDS = "name, timezone, language and whether reports go in one mail"
 
 
 def refused_change(caller: User, before: User | None, after: User) -> tuple[str, str] | None:
@@ -92,7 +92,7 @@ def _refused_own(caller: User, before: User | None, after: User) -> tuple[str, s
 
 
 def _unchanged(before: User, after: User) -> bool:
-    names = ("name", "timezone", "language", "email_asked", "email_asked_until")
+    names = ("name", "timezone", "language", "combine_minutes", "email_asked", "email_asked_until")
     return replace(after, **{name: getattr(before, name) for name in names}) == before
 
 

@@ -76,7 +76,10 @@ def another_copy(database: Database, delivery: DeliveryRecord, now: datetime) ->
 
 
 def _another_copy(now: datetime) -> Record:
-    """A new copy has another id on the wire, so that its events are told apart from the first one's."""
+    """A new copy has another id on the wire, so that its events are told apart from the first one's.
+
+    It goes without what it may have been in one mail with.
+    """
     return {
         "$set": {
             "state": DeliveryState.PENDING.value,
@@ -88,6 +91,7 @@ def _another_copy(now: datetime) -> Record:
             "settled_at": None,
         },
         "$inc": {"copy": 1},
+        "$unset": {"mail": ""},
     }
 
 

@@ -109,6 +109,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("subscription", ASCENDING), ("due_at", DESCENDING)]),
         # A refusal that comes days later names the address alone.
         IndexModel([("recipient", ASCENDING), ("due_at", DESCENDING)]),
+        IndexModel([("mail", ASCENDING)], sparse=True),
         IndexModel(
             [("suppressed_for", ASCENDING), ("settled_at", ASCENDING)],
             partialFilterExpression={"suppressed_for": "rights"},

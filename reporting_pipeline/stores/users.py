@@ -31,7 +31,9 @@ from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
 
 _log = logging.getLogger(__name__)
 
-CHANGEABLE = frozenset({"name", "email", "roles", "entitlements", "timezone", "language", "active"})
+CHANGEABLE = frozenset(
+    {"name", "email", "roles", "entitlements", "timezone", "language", "combine_minutes", "active"}
+)
 
 
 class AddressTaken(ValueError):
@@ -133,6 +135,7 @@ def create_user(
     entitlements: Entitlements | None = None,
     timezone: str = "UTC",
     language: str = "",
+    combine_minutes: int = 0,
     user_id: str | None = None,
 ) -> User:
     """A new active user, who sees nothing unless `entitlements` say so.
@@ -148,6 +151,7 @@ def create_user(
         **(entitlements or Entitlements()).as_record(),
         "timezone": checked_timezone(timezone),
         "language": language,
+        "combine_minutes": combine_minutes,
         "active": True,
         "created_at": now,
         "updated_at": now,

@@ -62,9 +62,23 @@ def test_people_have_a_language_until_they_say_another_or_none(manager: Api) -> 
     assert manager.put(path, json=person()).json()["language"] == ""
 
 
+def test_people_say_within_how_many_minutes_reports_go_in_one_mail(manager: Api, api: Api) -> None:
+    path = "/api/users/usr_new"
+    asked = [person(), person(combine_minutes=30), person(), person(combine_minutes=0)]
+    told = [manager.put(path, json=one).json()["combine_minutes"] for one in asked]
+    assert told == [0, 30, 30, 0]
+    own = {"name": "Sub", "email": "subscriber@default.example", "roles": ["subscriber"], "trials": "all"}
+    mine = api.as_("usr_default_subscriber").put(
+        "/api/users/usr_default_subscriber", json={**own, "combine_minutes": 60}
+    )
+    assert (mine.status_code, mine.json()["combine_minutes"]) == (200, 60), "it is their own to say"
+
+
 @pytest.mark.parametrize(
     ("changed", "pointer"),
     [
+        ({"combine_minutes": 61}, "#/combine_minutes"),
+        ({"combine_minutes": -1}, "#/combine_minutes"),
         ({"email": "no address"}, "#/email"),
         ({"timezone": "Mars"}, "#/timezone"),
         ({"language": "tlh"}, "#/language"),

@@ -123,11 +123,18 @@ def test_people_change_their_name_and_zone_and_never_their_rights(
 ) -> None:
     browser, path = person("subscriber"), "/console/people/usr_default_subscriber"
     before = database.users.find_one({"_id": "usr_default_subscriber"}) or {}
-    forged = {"name": "Sub", "email": before["email"], "timezone": "UTC", "language": "fr"}
+    forged = {
+        "name": "Sub",
+        "email": before["email"],
+        "timezone": "UTC",
+        "language": "fr",
+        "combine_minutes": "45",
+    }
     forged |= {"roles": "admin", "trials": "T1"}
     assert sent(browser, path, forged) == 303
     after = database.users.find_one({"_id": "usr_default_subscriber"}) or {}
     assert (after["name"], after["timezone"], after["language"]) == ("Sub", "UTC", "fr")
+    assert after["combine_minutes"] == 45
     assert 'value="fr" lang="fr" selected' in browser.get(path).text
     assert (after["roles"], after["trials"], after["active"]) == (before["roles"], before["trials"], True)
     assert browser.get("/console/people/usr_default_admin").status_code == 404

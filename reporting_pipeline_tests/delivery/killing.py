@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -24,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from reporting_pipeline.delivery.channels.sendgrid_events import receive_events
+from reporting_pipeline.delivery.links.tokens import read_link_token
 from reporting_pipeline.delivery.sender.worker import LEASE
 from reporting_pipeline.domain.deliveries import SETTLED
 from reporting_pipeline.settings import Settings
@@ -55,6 +60,8 @@ OUTBOX_PLACES = (
     "worker.settled",
     "worker.jobs_settled",
 )
+#: Of mails of several reports, in the order in which a worker comes to them.
+COMBINED_PLACES = ("worker.drawn", "worker.gathered", *OUTBOX_PLACES[1:])
 MOST_ROUNDS = 40
 
 
@@ -187,6 +194,16 @@ def outbox_trial(database: Database, settings: Settings, count: int, number: int
         now += LEASE + timedelta(seconds=1)
     files = Counter(path.stem for path in settings.outbox.glob("*.eml"))
     return verdict(database, files, kills, time.monotonic() - began)
+
+
+def reports_in(path: Path, settings: Settings) -> set[str]:
+    """The deliveries that a mail in the outbox brings, by the links in it."""
+    mail = message_from_bytes(path.read_bytes(), policy=default)
+    body = mail.get_body(("plain",))
+    assert body is not None
+    tokens = set(re.findall(r"/r/([\w.-]+)", body.get_content()))
+    claims = [read_link_token(settings.link_secret.get_secret_value(), one, NOW) for one in tokens]
+    return {one.delivery for one in claims if one is not None}
 
 
 def _hits(place: str, rng: Random) -> int:

@@ -125,3 +125,18 @@ def seed(
     if plan:
         plan_deliveries(database, jobs, subscriptions, NOW)
     return jobs
+
+
+def seed_combining(
+    database: Database, objects: ObjectStore | None, *, readers: int, each: int, plan: bool = True
+) -> list[JobRecord]:
+    """`each` jobs for each of `readers`, who want what is due within half an hour in one mail."""
+    jobs = seed(database, objects, readers * each, plan=False)
+    for number in range(len(jobs)):
+        mine: Record = {"owner": f"usr_{number // each:05d}", "name": f"Report {number}"}
+        database["subscriptions"].update_one({"_id": f"sub_{number:05d}"}, {"$set": mine})
+    database["users"].update_many({}, {"$set": {"combine_minutes": 30}})
+    if plan:
+        subscriptions = {row["_id"]: row for row in database["subscriptions"].find()}
+        plan_deliveries(database, jobs, subscriptions, NOW)
+    return jobs

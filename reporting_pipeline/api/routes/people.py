@@ -115,6 +115,7 @@ def _user(user: User, moved: int | None = None) -> UserAnswer:
         audience=user.entitlements.audience,
         timezone=user.timezone,
         language=user.language,
+        combine_minutes=user.combine_minutes,
         active=user.active,
         email_asked=user.email_asked or None,
         schedules_moved=moved,

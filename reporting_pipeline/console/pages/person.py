@@ -29,7 +29,7 @@ router = APIRouter(prefix="/console")
 
 UserId = Annotated[str, Path(max_length=64)]
 #: What people change of themselves; the rest is given by others.
-OWN_FIELDS = ("name", "email", "timezone", "language")
+OWN_FIELDS = ("name", "email", "timezone", "language", "combine_minutes")
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_:\-]*(\.[0-9A-Za-z_:\-]+)*", re.ASCII)
 
 
@@ -51,6 +51,7 @@ class PersonForm(Entries):
                 "subject": "",
                 "timezone": visitor.user.timezone,
                 "language": "",
+                "combine_minutes": "",
                 "active": "1",
             }
         )
@@ -71,6 +72,7 @@ class PersonForm(Entries):
                 "subject": own.subject,
                 "timezone": user.timezone,
                 "language": user.language,
+                "combine_minutes": str(user.combine_minutes or ""),
                 "active": "1" if user.active else "",
             }
         )
@@ -81,6 +83,7 @@ class PersonForm(Entries):
         values: dict[str, Any] = {
             **{name: form.text(name) for name in ("id", "name", "email", "sites", "subject", "timezone")},
             **{name: form.text(name) for name in ("audience", "all_trials", "active", "language")},
+            "combine_minutes": form.text("combine_minutes"),
             "roles": tuple(sorted(form.all("roles"))),
             "trials": tuple(sorted(form.all("trials"))),
         }
@@ -104,6 +107,7 @@ class PersonForm(Entries):
             return UserRequest.model_validate(
                 {
                     **{name: self.values[name] for name in named},
+                    "combine_minutes": self.values["combine_minutes"] or 0,
                     "trials": ALL if self.values["all_trials"] else self.values["trials"],
                     "sites": sites,
                     "active": bool(self.values["active"]),

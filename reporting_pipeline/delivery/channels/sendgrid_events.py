@@ -24,11 +24,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from reporting_pipeline.delivery.channels.sendgrid import DELIVERY_ARGUMENT
-from reporting_pipeline.domain.deliveries import DeliveryRecord, from_wire_id, mailbox, short_error
+from reporting_pipeline.domain.deliveries import (
+    DeliveryRecord,
+    from_wire_id,
+    is_mail_id,
+    mailbox,
+    short_error,
+)
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import raise_alert
-from reporting_pipeline.stores.deliveries import apply_evidence, settle_jobs
+from reporting_pipeline.stores.deliveries import apply_evidence, in_mail, settle_jobs
 from reporting_pipeline.stores.delivery_events import is_known, keep, mailed_to
 from reporting_pipeline.stores.delivery_reads import get_delivery
 from reporting_pipeline.stores.mongo import Database, Record
@@ -151,10 +157,22 @@ def _take_in(database: Database, entry: Any, now: datetime) -> str:
         return "strange"
     if event.wire is None:
         return _take_in_by_address(database, event, now)
+    if is_mail_id(event.wire[0]):
+        return _take_in_of_mail(database, event, event.wire[0], now)
     delivery = get_delivery(database, event.wire[0])
     if delivery is None or delivery.get("copy", 1) != event.wire[1]:
         return "strange"
     return _apply(database, event, delivery, now)
+
+
+def _take_in_of_mail(database: Database, event: _Event, mail: str, now: datetime) -> str:
+    """An event about a mail of several reports: it holds for the delivery of each."""
+    members = in_mail(database, mail)
+    for delivery in members[1:]:
+        if apply_evidence(database, delivery["_id"], event.state, event.at, _fields(event, delivery)):
+            settle_jobs(database, [delivery["job"]], now)
+    # The first last: with it the event counts as known.
+    return _apply(database, event, members[0], now) if members else "strange"
 
 
 def _take_in_by_address(database: Database, event: _Event, now: datetime) -> str:

@@ -5,13 +5,15 @@ Its links lead to the same token, so it says nothing that the token does not ope
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.delivery.links.pages import link_page
 from reporting_pipeline.delivery.links.report_links import Superseded, behind, given, superseded
+from reporting_pipeline.delivery.links.tokens import link_token, read_link_token
 from reporting_pipeline.delivery.message import one_line, period_said, size_words
-from reporting_pipeline.delivery.rights import DeliveryContext
+from reporting_pipeline.delivery.rights import DeliveryContext, load_context, refusal_of
 from reporting_pipeline.domain.branding import Branding
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.parameters import language_of
@@ -19,6 +21,7 @@ from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.languages import Words, words_for
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import organisations
+from reporting_pipeline.stores.deliveries import in_mail
 from reporting_pipeline.stores.mongo import Database, Record
 
 
@@ -35,6 +38,7 @@ class LinkedReport:
     facts: tuple[tuple[str, str], ...]  # (label, value)
     superseded: Superseded | None
     has_edition: bool  # one to read in the browser can be asked for
+    beside: tuple[tuple[str, str, str], ...] = ()  # (name, when, token) of what came in the same mail
 
     @property
     def is_pdf(self) -> bool:
@@ -65,7 +69,31 @@ def linked_report(
         facts=tuple(_facts(file, report, say)),
         superseded=superseded(delivery, report),
         has_edition=file is report and has_edition(report),
+        beside=tuple(_beside(database, settings, delivery, token, now, say)),
     )
+
+
+def _beside(
+    database: Database, settings: Settings, delivery: DeliveryRecord, token: str, now: datetime, say: Words
+) -> Iterator[tuple[str, str, str]]:
+    """What came in the same mail and is open to its reader today; each link ends with the one at hand."""
+    mail = delivery.get("mail")
+    members = in_mail(database, mail) if mail else []
+    others = [one for one in members if one["_id"] != delivery["_id"]]
+    secret = settings.link_secret.get_secret_value()
+    claims = read_link_token(secret, token, now)
+    if not others or claims is None:
+        return
+    context = load_context(database, others)
+    for one in others:
+        report = context.reports.get(context.report_of(one))
+        closed = one.get("link_revoked_at") is not None or one["recipient"] != delivery["recipient"]
+        if closed or report is None or refusal_of(one, context, sending=False) is not None:
+            continue
+        name = context.subscriptions[one["subscription"]].get("name")
+        when = period_said(str(report["cadence"]), str(report["period"]), say)
+        known = one_line(str(name or say("Trial report")))
+        yield known, when, link_token(secret, one["_id"], report["_id"], claims.expires_at)
 
 
 def has_edition(report: Record) -> bool:

@@ -46,15 +46,24 @@ def read_link_token(secret: str, token: str, now: datetime) -> LinkClaims | None
     return LinkClaims(claims["d"], claims["r"], expires_at)
 
 
-def unsubscribe_token(secret: str, delivery: str) -> str:
-    """Does not expire: whoever wants out of an old mail gets out."""
-    return _sign(secret, "unsubscribe", {"d": delivery})
+def unsubscribe_token(secret: str, delivery: str, *, whole_mail: bool = False) -> str:
+    """Does not expire: whoever wants out of an old mail gets out.
+
+    `whole_mail`: out of every report that was in the delivery's mail.
+    """
+    return _sign(secret, "unsubscribe", {"d": delivery, **({"m": 1} if whole_mail else {})})
 
 
 def read_unsubscribe_token(secret: str, token: str) -> str | None:
     """The delivery id of a token we signed; None for everything else."""
     claims = _verify(secret, "unsubscribe", token)
     return None if claims is None else str(claims["d"])
+
+
+def names_whole_mail(secret: str, token: str) -> bool:
+    """Whether a token that unsubscribes speaks of every report that was in the delivery's mail."""
+    claims = _verify(secret, "unsubscribe", token)
+    return claims is not None and bool(claims.get("m"))
 
 
 def address_token(secret: str, user: str, word: str) -> str:
@@ -76,8 +85,9 @@ def report_url(settings: Settings, delivery: DeliveryRecord, now: datetime) -> s
     return f"{settings.public_url.rstrip('/')}/r/{token}"
 
 
-def unsubscribe_url(settings: Settings, delivery: DeliveryRecord) -> str:
-    token = unsubscribe_token(settings.link_secret.get_secret_value(), delivery["_id"])
+def unsubscribe_url(settings: Settings, delivery: DeliveryRecord, *, whole_mail: bool = False) -> str:
+    secret = settings.link_secret.get_secret_value()
+    token = unsubscribe_token(secret, delivery["_id"], whole_mail=whole_mail)
     return f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
 
 

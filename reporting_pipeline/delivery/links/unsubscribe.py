@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from reporting_pipeline.delivery.links.pages import link_page
-from reporting_pipeline.delivery.links.tokens import read_unsubscribe_token
+from reporting_pipeline.delivery.links.tokens import names_whole_mail, read_unsubscribe_token
 from reporting_pipeline.delivery.message import one_line
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.languages import words_for
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
-from reporting_pipeline.stores.deliveries import recipients_of, suppress_waiting
+from reporting_pipeline.stores.deliveries import in_mail, recipients_of, suppress_waiting
 from reporting_pipeline.stores.delivery_reads import (
     get_delivery,
     get_subscription_record,
@@ -33,8 +33,8 @@ def unsubscribe_page(database: Database, settings: Settings, token: str, browser
     In the person's language, where they said one, else in that of the `browser` (Accept-Language).
     """
     found = _behind(database, settings, token)
-    name = one_line(str(found[1].get("name") or "")) if found else ""
-    say = words_for(*(_languages(database, found[0]) if found else ()), browser=browser)
+    name = ", ".join(one_line(str(one.get("name") or "")) for _, one in found)
+    say = words_for(*(_languages(database, found[0][0]) if found else ()), browser=browser)
     return link_page(settings, "unsubscribe", say, name=name, done=False)
 
 
@@ -47,9 +47,8 @@ def unsubscribe(
     receives the subscription it ends. The page is in `language`, which the one with the button sends along,
     else in that of the `browser`: it does not tell whether a token is ours.
     """
-    found = _behind(database, settings, token)
-    if found is not None:
-        _act(database, *found, now)
+    for delivery, subscription in _behind(database, settings, token):
+        _act(database, delivery, subscription, now)
     return link_page(settings, "unsubscribe", words_for(language, browser=browser), name="", done=True)
 
 
@@ -83,15 +82,21 @@ def _others(database: Database, subscription: Record, recipient: str) -> bool:
     return any(target.recipient not in gone for target in targets)
 
 
-def _behind(database: Database, settings: Settings, token: str) -> tuple[DeliveryRecord, Record] | None:
-    delivery_id = read_unsubscribe_token(settings.link_secret.get_secret_value(), token)
-    if delivery_id is None:
-        return None
-    delivery = get_delivery(database, delivery_id)
+def _behind(database: Database, settings: Settings, token: str) -> list[tuple[DeliveryRecord, Record]]:
+    """(delivery, subscription) of what a token names: one, or all of its mail; none of a bad one."""
+    secret = settings.link_secret.get_secret_value()
+    delivery_id = read_unsubscribe_token(secret, token)
+    delivery = get_delivery(database, delivery_id) if delivery_id else None
     if delivery is None:
-        return None
-    subscription = get_subscription_record(database, delivery["subscription"])
-    return None if subscription is None else (delivery, subscription)
+        return []
+    mail = delivery.get("mail") if names_whole_mail(secret, token) else None
+    members = [one for one in in_mail(database, mail) if _same_reader(one, delivery)] if mail else [delivery]
+    found = ((one, get_subscription_record(database, one["subscription"])) for one in members)
+    return [(one, subscription) for one, subscription in found if subscription is not None]
+
+
+def _same_reader(one: DeliveryRecord, other: DeliveryRecord) -> bool:
+    return (one["organisation"], one["recipient"]) == (other["organisation"], other["recipient"])
 
 
 def _languages(database: Database, delivery: DeliveryRecord) -> tuple[str, ...]:

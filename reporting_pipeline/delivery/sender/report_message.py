@@ -113,6 +113,7 @@ def compose(
         attachment=attachment,
         announcement=restated or say('Your scheduled report "{name}" is ready', name=name),
         omissions=left_out,
+        told=context,
     )
 
 

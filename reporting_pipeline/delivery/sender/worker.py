@@ -24,6 +24,7 @@ from reporting_pipeline.delivery.channels.channel import Sender
 from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import ATTACH_BELOW, Message
 from reporting_pipeline.delivery.rights import DeliveryContext, load_context, moved_to, refusal_of
+from reporting_pipeline.delivery.sender.combining import as_begun, begun, gathered, joined, window_of
 from reporting_pipeline.delivery.sender.report_message import compose
 from reporting_pipeline.domain.deliveries import (
     Channel,
@@ -153,6 +154,7 @@ def deliver_at_once(
 def _deliver_drawn(run: _Run, drawn: Sequence[DeliveryRecord]) -> Iterator[DeliveryOutcome]:
     """Everything of one draw; an error of the database itself ends the run, nothing else does."""
     drawn, context = _where_their_users_are(run, drawn)
+    drawn, context = _with_their_mails(run, drawn, context)
     ledger.jobs_begin(run.database, context.jobs.values())
     by_channel: dict[str, list[DeliveryRecord]] = defaultdict(list)
     for record in drawn:
@@ -185,6 +187,17 @@ def _where_their_users_are(
     return again, load_context(run.database, again)
 
 
+def _with_their_mails(
+    run: _Run, drawn: Sequence[DeliveryRecord], context: DeliveryContext
+) -> tuple[Sequence[DeliveryRecord], DeliveryContext]:
+    """What goes now, with what goes in the same mails; for readers who want several reports in one."""
+    if not any(record.get("mail") or window_of(record, context) for record in drawn):
+        return drawn, context
+    whole = gathered(run.database, drawn, context, run.now())
+    run.deliverer.failpoint("worker.gathered")
+    return whole, load_context(run.database, whole)
+
+
 def _deliver_channel(
     run: _Run, channel: Channel, sender: Sender, records: Sequence[DeliveryRecord], context: DeliveryContext
 ) -> Iterator[DeliveryOutcome]:
@@ -196,18 +209,19 @@ def _deliver_channel(
         ready, outcomes = _compose(run, sender, allowed, context)
         yield from outcomes
         waiting = {record["_id"]: record for record in allowed}
-        for group in sender.groups(ready):
+        for group in sender.groups(joined(run.database, ready, batch, run.settings)):
             waited = _wait_for_rate(run, channel, sender, len(group))
             if waited is None:
                 ledger.postpone(run.database, untried.values(), run.now() + LONGEST_PAUSE)
                 return
             for message in group:
-                untried.pop(message.delivery, None)
+                for each in message.deliveries:
+                    untried.pop(each, None)
             if waited > STALE:
                 group, outcomes = _check_again(run, group, waiting)
                 yield from outcomes
             closed = False
-            for sent in _send(run, channel, sender, [(waiting[m.delivery], m) for m in group]):
+            for sent in _send(run, channel, sender, group, waiting):
                 closed = closed or sent.closed
                 yield from sent.outcomes
             if closed:
@@ -223,19 +237,27 @@ def _batches(
     """
     batch: list[DeliveryRecord] = []
     size = 0
-    for record in sorted(records, key=lambda one: context.attached_bytes(one) > 0):
-        added = context.attached_bytes(record)
-        alone = bool(record.get("suspect"))
+    for unit in sorted(_units(records), key=lambda one: context.attached_bytes(one[0]) > 0):
+        added = sum(map(context.attached_bytes, unit))
+        alone = any(record.get("suspect") for record in unit)
         if batch and (alone or size + added > ATTACHED_AT_ONCE or len(batch) >= sender.at_once):
             yield batch
             batch, size = [], 0
         if alone:
-            yield [record]
+            yield unit
             continue
-        batch.append(record)
+        batch += unit
         size += added
     if batch:
         yield batch
+
+
+def _units(records: Sequence[DeliveryRecord]) -> list[list[DeliveryRecord]]:
+    """What goes in one mail is one; everything else stands for itself."""
+    units: dict[str, list[DeliveryRecord]] = {}
+    for record in records:
+        units.setdefault(record.get("mail") or record["_id"], []).append(record)
+    return list(units.values())
 
 
 def _check(
@@ -260,10 +282,10 @@ def _check_again(
     run: _Run, group: Sequence[Message], waiting: Mapping[str, DeliveryRecord]
 ) -> tuple[list[Message], list[DeliveryOutcome]]:
     """Somebody may have unsubscribed while this group waited for its turn."""
-    records = [waiting[message.delivery] for message in group]
+    records = [waiting[each] for message in group for each in message.deliveries]
     allowed, outcomes = _check(run, records, load_context(run.database, records))
     kept = {record["_id"] for record in allowed}
-    return [message for message in group if message.delivery in kept], outcomes
+    return [message for message in group if kept.issuperset(message.deliveries)], outcomes
 
 
 def _compose(
@@ -329,19 +351,24 @@ class _Sent:
 
 
 def _send(
-    run: _Run, channel: Channel, sender: Sender, ready: Sequence[tuple[DeliveryRecord, Message]]
+    run: _Run,
+    channel: Channel,
+    sender: Sender,
+    ready: Sequence[Message],
+    waiting: Mapping[str, DeliveryRecord],
 ) -> Iterator[_Sent]:
-    begun = ledger.begin(run.database, [record for record, _ in ready], run.now(), LEASE)
+    ours = begun(run.database, ready, waiting, run.now(), LEASE)
     run.deliverer.failpoint("worker.sending")
-    records = {record["_id"]: record for record in begun}
-    messages = [message for record, message in ready if record["_id"] in records]
+    records = {record["_id"]: record for record in ours}
+    kept = (as_begun(message, records, run.settings) for message in ready)
+    messages = [message for message in kept if message is not None]
     if not messages:
         return
     started = perf_counter()
     for results in sender.send(messages, run.now(), run.deliverer.failpoint):
         MEASURES.observe("send", perf_counter() - started, channel=channel.value)
         run.deliverer.failpoint("worker.answered")
-        pairs = [(records[message.delivery], result) for message, result in results]
+        pairs = [(records[each], result) for message, result in results for each in message.deliveries]
         _disable(run, pairs)
         closed = _close_channel(run, channel, [result for _, result in pairs])
         outcomes = _settle(run, sender, pairs)

@@ -2,9 +2,10 @@
 
     pending --begin--> sending --settle--> sent | pending | failed | unknown
 
-`plan` adds records, `moved` gives them their user's new address, `draw` begins them, `settle` writes what
-became of them and of their jobs, `recover` brings back what a dead worker held, `channels` keeps what is
-halted or paused. Sending itself is not here: it is the package `delivery`.
+`plan` adds records, `combined` puts those of one reader in one mail, `moved` gives them their user's new
+address, `draw` begins them, `settle` writes what became of them and of their jobs, `recover` brings back what
+a dead worker held, `channels` keeps what is halted or paused. Sending itself is not here: it is the package
+`delivery`.
 
 Beginning one counts `attempt` up; only the holder of that number may write what became of it.
 `next_attempt_at` is the one time that matters: when a pending one is due, when a sending one expires,
@@ -17,6 +18,13 @@ from reporting_pipeline.stores.deliveries.channels import (
     halted_channels,
     pause_channel,
     resume_channel,
+)
+from reporting_pipeline.stores.deliveries.combined import (
+    in_mail,
+    jobs_on_the_way,
+    leave_mail,
+    put_in_one_mail,
+    waiting_with,
 )
 from reporting_pipeline.stores.deliveries.draw import (
     Due,
@@ -72,7 +80,10 @@ __all__ = [
     "follow",
     "halt_channel",
     "halted_channels",
+    "in_mail",
     "jobs_begin",
+    "jobs_on_the_way",
+    "leave_mail",
     "move_waiting",
     "new_delivery",
     "new_delivery_id",
@@ -80,6 +91,7 @@ __all__ = [
     "plan_deliveries",
     "plan_for_jobs",
     "postpone",
+    "put_in_one_mail",
     "recipients_of",
     "rescue",
     "resume_channel",
@@ -88,4 +100,5 @@ __all__ = [
     "settle_jobs",
     "suppress",
     "suppress_waiting",
+    "waiting_with",
 ]

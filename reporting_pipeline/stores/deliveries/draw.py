@@ -119,18 +119,24 @@ class Due:
 
 def postpone(database: Database, records: Iterable[DeliveryRecord], due_at: datetime) -> None:
     """Let deliveries that were drawn and not begun wait until `due_at`."""
-    for attempt, ids in _by_attempt(records).items():
-        waiting = {"attempt": attempt, "state": DeliveryState.PENDING.value}
+    for (attempt, mail), ids in _by_attempt(records).items():
+        waiting = {"attempt": attempt, "mail": mail, "state": DeliveryState.PENDING.value}
         update_any(delivery_records(database), "_id", ids, waiting, {"$set": {"next_attempt_at": due_at}})
 
 
 def begin(
-    database: Database, drawn: Sequence[DeliveryRecord], now: datetime, lease: timedelta
+    database: Database,
+    drawn: Sequence[DeliveryRecord],
+    now: datetime,
+    lease: timedelta,
+    *,
+    alone: bool | None = None,
 ) -> list[DeliveryRecord]:
     """Take these for `lease` and note durably that they go out now.
 
     Returns those that are ours, as they stand now: only they may be sent. What somebody else began,
-    suppressed or postponed since it was drawn is not among them.
+    suppressed, postponed or put in another mail since it was drawn is not among them. `alone`: nothing goes
+    out beside them, but what is in the same mail; None: where there is one.
     """
     token, until = uuid4().hex, now + lease
     taken = {
@@ -140,12 +146,13 @@ def begin(
         "lease_until": until,
         "next_attempt_at": until,
         # Whoever ends with it, ends by it: what was taken with others may only have stood beside the cause.
-        "alone": len(drawn) == 1,
+        "alone": len(drawn) == 1 if alone is None else alone,
     }
     begun = 0
-    for attempt, ids in _by_attempt(drawn).items():
+    for (attempt, mail), ids in _by_attempt(drawn).items():
         due = {
             "attempt": attempt,
+            "mail": mail,
             "state": DeliveryState.PENDING.value,
             "next_attempt_at": {"$lte": now},
         }
@@ -163,9 +170,9 @@ def begin(
     return [record for record in ours if record["_id"] in mine]
 
 
-def _by_attempt(records: Iterable[DeliveryRecord]) -> dict[int, list[str]]:
-    """Ids by attempts so far: an update that asks for that number changes nothing that moved on."""
-    found: dict[int, list[str]] = {}
+def _by_attempt(records: Iterable[DeliveryRecord]) -> dict[tuple[int, str | None], list[str]]:
+    """Ids by attempts so far and mail: an update that asks for both changes nothing that moved on."""
+    found: dict[tuple[int, str | None], list[str]] = {}
     for record in records:
-        found.setdefault(record["attempt"], []).append(record["_id"])
+        found.setdefault((record["attempt"], record.get("mail")), []).append(record["_id"])
     return found

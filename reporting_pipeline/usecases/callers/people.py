@@ -150,6 +150,7 @@ def _wanted(deployment: Context, caller: User, before: User | None, user_id: str
         name=body.name,
         timezone=timezone,
         language=_language(body, before),
+        combine_minutes=_combine_minutes(body, before),
     )
 
 
@@ -160,6 +161,13 @@ def _language(body: UserRequest, before: User | None) -> str:
     if body.language and body.language not in LANGUAGES:
         raise invalid("#/language", f"reports are not in it; they are in {', '.join(LANGUAGES)}")
     return body.language
+
+
+def _combine_minutes(body: UserRequest, before: User | None) -> int:
+    """As asked for; left out, as it is."""
+    if body.combine_minutes is None:
+        return before.combine_minutes if before else 0
+    return body.combine_minutes
 
 
 def _timezone_of(deployment: Context, caller: User, before: User | None) -> str:
@@ -201,6 +209,7 @@ def _store_user(deployment: Context, before: User | None, after: User) -> User:
             entitlements=after.entitlements,
             timezone=after.timezone,
             language=after.language,
+            combine_minutes=after.combine_minutes,
             user_id=after.id,
         )
         if after.active:
@@ -211,13 +220,14 @@ def _store_user(deployment: Context, before: User | None, after: User) -> User:
         "entitlements": after.entitlements,
         "active": after.active,
         "language": after.language,
+        "combine_minutes": after.combine_minutes,
     }  # the timezone last, with what goes by it: `_move`
     return users.change_user(deployment.database, after.organisation, after.id, changes, deployment.now)
 
 
 def _changed_fields(before: User | None, after: User) -> list[str]:
     standing = before or replace(after, roles=frozenset(), entitlements=Entitlements(), email="", name="")
-    names = ("name", "email", "roles", "entitlements", "timezone", "language", "active")
+    names = ("name", "email", "roles", "entitlements", "timezone", "language", "combine_minutes", "active")
     return [name for name in names if getattr(standing, name) != getattr(after, name)]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from reporting_pipeline.domain.combining import LONGEST_WINDOW_MINUTES
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, Shape
 
@@ -26,6 +27,7 @@ class UserRequest(Shape):
                     "audience": "site",
                     "timezone": "Europe/Zurich",
                     "language": "de",
+                    "combine_minutes": 30,
                     "active": True,
                 }
             ]
@@ -55,6 +57,11 @@ class UserRequest(Shape):
         description="Of their reports that are in several languages, such as `my_participation`, and of "
         "the mails of these, where a subscription names none. Empty: none. Left out: as it is.",
     )
+    combine_minutes: Annotated[int, Field(ge=0, le=LONGEST_WINDOW_MINUTES)] | None = Field(
+        None,
+        description="Their reports that are due within so many minutes go in one mail; 0: each in its own. "
+        "Left out: as it is.",
+    )
     active: Annotated[bool, Field(strict=True)] = True
 
 
@@ -74,6 +81,7 @@ class UserAnswer(Shape):
                     "audience": "site",
                     "timezone": "Europe/Zurich",
                     "language": "de",
+                    "combine_minutes": 30,
                     "active": True,
                 }
             ]
@@ -91,6 +99,7 @@ class UserAnswer(Shape):
     audience: Audience
     timezone: str
     language: str = ""
+    combine_minutes: int = Field(0, description="Reports due within so many minutes go in one mail.")
     active: bool
     email_asked: str | None = Field(
         None,
