@@ -18,6 +18,7 @@ from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from reporting_pipeline.domain.clinical.codes import YES, read_flag
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.dates import instant_of, last_possible_day
@@ -150,7 +151,7 @@ def _document(
         key=(identifier,),
         received_at=_received_at(reader, zone),
         note=reader.text("note") or None,
-        synthetic=source.get("synthetic") is True,
+        synthetic=reader.flag("synthetic"),
         withdrawn=bool(gone),
     )
 
@@ -191,7 +192,15 @@ class _Fields:
         state = self.source.get("state")
         if isinstance(state, str) and state.strip().lower() in _GONE:
             return state.strip().lower()
-        return "withdrawn" if self.source.get("withdrawn") is True else ""
+        return "withdrawn" if self.flag("withdrawn") else ""
+
+    def flag(self, name: str) -> bool:
+        """Whether the field says yes in any words; what says neither yes nor no is told."""
+        value = self.source.get(name)
+        said = read_flag(value)
+        if said is None:
+            self.finding("wrong_type", name, f"Expected true or false, found {_shown(value)}.")
+        return said == YES
 
     def tell_unknown(self) -> None:
         for name in self.source:

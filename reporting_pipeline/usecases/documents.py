@@ -111,6 +111,8 @@ def correct(caller: Caller, before: Record, submitted: SubmittedDocument, reason
     _check_arrival(caller, submitted)
     _check_rights(caller, Action.CHANGE, submitted.trial, submitted.site, submitted.subject)
     _check_trial(caller, submitted.trial)
+    if submitted.received_at not in (None, before["received_at"]):
+        raise refused("#/received_at", "the arrival of a document stays; remove it")
     after = record_of(submitted, before["organisation"], before["_id"], before["received_at"])
     after["external_id"] = before.get("external_id", "")
     after["file"] = before.get("file")

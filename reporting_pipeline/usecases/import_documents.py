@@ -7,10 +7,12 @@ in becomes a finding and keeps no other out.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from itertools import islice
+from tempfile import TemporaryFile
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.intake.checking import stored_id
@@ -18,7 +20,7 @@ from reporting_pipeline.intake.dates import NOON, collected_at
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.sources import Source
 from reporting_pipeline.intake.understanding import Understanding
-from reporting_pipeline.stores import audit, documents, trials
+from reporting_pipeline.stores import audit, document_versions, documents, trials
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
@@ -26,6 +28,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 ACTOR = "import"
 CHUNK = 500
 COLLECTED, NOW = "collected", "now"
+CLOSED = "closed"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Imported:
     unchanged: int = 0
     refused: int = 0
     withdrawn: int = 0  # arrivals of documents that were withdrawn: they stay so
-    trials: dict[str, str] = field(default_factory=dict)  # trial -> registered or known
+    trials: dict[str, str] = field(default_factory=dict)  # trial -> registered, known or closed
 
 
 def import_documents(
@@ -62,23 +65,51 @@ def import_documents(
     understanding: Understanding,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Imported:
-    """Take in `found`, the documents of `source`.
+    """Take in `found`, the documents of `source`; of several with one id the last, unless it is withdrawn.
 
-    Raises TrialExists when another organisation has one of its trials.
+    Raises TrialExists when another organisation has one of its trials. What was taken in before an error
+    is audited all the same.
     """
     done = Imported()
     counted = 0
-    waiting = iter(_seen(found, understanding))
-    while some := list(islice(waiting, CHUNK)):
-        for trial in sorted({document.trial for document in some} - done.trials.keys()):
-            done.trials[trial] = _register(database, source, trial, options)
-        valid = _take_in(database, objects, some, options, understanding, done)
-        _add_sites(database, valid, options)
-        counted += len(some)
-        progress(counted)
-    if not options.dry_run and (done.created or done.changed):
-        _audit(database, done, options)
+    waiting = iter(_seen(_last_of_each(found, options, understanding), understanding))
+    try:
+        while some := list(islice(waiting, CHUNK)):
+            for trial in sorted({document.trial for document in some} - done.trials.keys()):
+                done.trials[trial] = _register(database, source, trial, options, understanding)
+            valid = _take_in(database, objects, some, options, understanding, done)
+            _add_sites(database, valid, options)
+            counted += len(some)
+            progress(counted)
+    finally:
+        if not options.dry_run and (done.created or done.changed):
+            _audit(database, done, options)
     return done
+
+
+def _last_of_each(
+    found: Iterable[SourceDocument], options: ImportOptions, understanding: Understanding
+) -> Iterator[SourceDocument]:
+    """Each document once, whichever is the last of its id; none that is withdrawn at last.
+
+    They wait in a file: which of them is the last is known at the end alone, and there may be more than
+    memory holds.
+    """
+    last: dict[str, int] = {}  # id -> place in the file
+    with TemporaryFile() as waiting:
+        for document in found:
+            identifier = _identifier(document, options)
+            before = last.pop(identifier, None)
+            if document.withdrawn:
+                continue
+            if before is not None:
+                detail = "Stands twice; the later one counts."
+                understanding.finding(document.source_id, "duplicate_id", "id", detail)
+            last[identifier] = waiting.tell()
+            pickle.dump(document, waiting)
+        for place in last.values():
+            waiting.seek(place)
+            yield pickle.load(waiting)  # noqa: S301 (written above)
 
 
 def _seen(found: Iterable[SourceDocument], understanding: Understanding) -> Iterator[SourceDocument]:
@@ -87,9 +118,18 @@ def _seen(found: Iterable[SourceDocument], understanding: Understanding) -> Iter
         yield document
 
 
-def _register(database: Database, source: Source, trial: str, options: ImportOptions) -> str:
-    if trials.get_trial(database, options.organisation, trial) is not None:
+def _register(
+    database: Database, source: Source, trial: str, options: ImportOptions, understanding: Understanding
+) -> str:
+    standing = trials.get_trial(database, options.organisation, trial)
+    if standing is not None and trials.is_closed(standing):
+        detail = "The trial is closed; nothing of it was taken in. Reopen it first."
+        understanding.finding(trial, "refused", "trial", detail)
+        return CLOSED
+    if standing is not None:
         return "known"
+    if options.dry_run and documents.trial_record(database, trial) is not None:
+        raise trials.TrialExists(f"The id {trial!r} is taken; give another one")
     facts = source.facts(trial)
     record = {
         "_id": trial,
@@ -129,13 +169,16 @@ def _take_in(
     done: Imported,
 ) -> list[Record]:
     """The records that are sound; they stand then, unless this is a dry run."""
-    ids = {_identifier(document, options): document for document in some}  # the last of several stands
+    taken = [document for document in some if done.trials[document.trial] != CLOSED]
+    done.refused += len(some) - len(taken)
+    ids = {_identifier(document, options): document for document in taken}
     standing = documents.documents_by_id(database, ids)
     valid: list[Record] = []
     for identifier, document in ids.items():
         before = standing.get(identifier)
         at = before["received_at"] if before else _arrival(document, options, understanding)
         record = {**document.record(identifier, at, options.organisation), "external_id": document.source_id}
+        record["file"] = before.get("file") if before else None  # a source says nothing of files
         try:
             valid.append(documents.validated(record, None, options.now))
         except DocumentInvalid as error:
@@ -143,7 +186,7 @@ def _take_in(
             for name, detail in error.problems:
                 understanding.finding(document.source_id, "refused", name, detail)
     if options.dry_run:
-        _count(valid, standing, done)
+        _count(database, valid, standing, done)
         return valid
     arrivals = (Arrival(record) for record in valid)
     ingested = documents.ingest_many(database, objects, arrivals, options.now)
@@ -154,10 +197,14 @@ def _take_in(
     return valid
 
 
-def _count(valid: Iterable[Record], standing: dict[str, Record], done: Imported) -> None:
+def _count(database: Database, valid: Sequence[Record], standing: dict[str, Record], done: Imported) -> None:
+    new = [record["_id"] for record in valid if record["_id"] not in standing]
+    gone = document_versions.withdrawn_of(database, new)
     for record in valid:
         before = standing.get(record["_id"])
-        if before is None:
+        if record["_id"] in gone:
+            done.withdrawn += 1
+        elif before is None:
             done.created += 1
         elif documents.same_document(before, record):
             done.unchanged += 1

@@ -207,6 +207,19 @@ def test_a_correction_moves_nothing(manager: Api, changed: dict[str, Any], point
     assert pointer in [one["pointer"] for one in answer.json()["errors"]]
 
 
+def test_the_service_moves_no_arrival_by_a_correction(service: Api) -> None:
+    then = "2026-10-05T08:00:00Z"
+    sent = send(service, id="ae-1", data=json.dumps(UNKNOWN), received_at=then).json()
+
+    def corrected(received_at: str) -> Any:
+        document = line("ae-1", title="Mended", received_at=received_at)
+        return service.put(f"/api/documents/{sent['id']}", json={"document": document, "reason": "x"})
+
+    refused = corrected("2026-10-15T08:00:00Z")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/received_at")
+    assert corrected(then).json()["received_at"] == then
+
+
 # --- many -------------------------------------------------------------------------------------------
 
 

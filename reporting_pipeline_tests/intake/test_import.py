@@ -17,9 +17,10 @@ from reporting_pipeline.intake.sources import open_source
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import document_versions
-from reporting_pipeline.stores.documents import document_id
+from reporting_pipeline.stores.documents import document_id, ingest, upsert_trial
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.trials import TrialExists
 from reporting_pipeline.usecases.import_documents import Imported, ImportOptions, import_documents
 from reporting_pipeline_tests.intake import written
 
@@ -164,6 +165,73 @@ def test_what_cannot_be_taken_in_keeps_no_other_out(take: Take, database: Databa
     done = take(written.ndjson(lines, tmp_path / "in.ndjson"), None)
     assert (done.created, done.refused) == (1, 2)
     assert database.documents.count_documents({"external_id": "a"}) == 1
+
+
+NOTE = {"trial": "T9", "site": "701", "kind": "note", "title": "A", "received_at": "2026-11-17"}
+
+
+def test_of_several_with_one_id_the_last_stands_however_far_apart_and_again_changes_nothing(
+    take: Take, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reporting_pipeline.usecases.import_documents.CHUNK", 2)
+    between = [{**NOTE, "id": f"other {number}"} for number in range(5)]
+    gone = {**NOTE, "id": "gone"}
+    lines = [{**NOTE, "id": "a", "title": "Old"}, gone, *between, {**NOTE, "id": "a", "title": "New"}]
+    path = written.ndjson([*lines, {**gone, "state": "withdrawn"}], tmp_path / "in.ndjson")
+    assert take(path, None, dry_run=True).created == 6
+    first, again = take(path, None), take(path, None)
+    assert (first.created, first.changed) == (6, 0)
+    assert (again.created, again.changed, again.unchanged) == (0, 0, 6)
+    assert (database.documents.find_one({"external_id": "a"}) or {})["title"] == "New"
+    assert database.documents.find_one({"external_id": "gone"}) is None
+
+
+def test_an_import_leaves_a_document_s_file_where_it_is(
+    take: Take, database: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    path = written.ndjson([{**NOTE, "id": "a"}], tmp_path / "in.ndjson")
+    take(path, None)
+    record = database.documents.find_one({"external_id": "a"}) or {}
+    named = {**record, "file": {"name": "scan.pdf", "content_type": "application/pdf"}}
+    ingest(database, objects, named, b"%PDF-1.7", NOW)
+    take(written.ndjson([{**NOTE, "id": "a", "title": "New"}], path), None)
+    stands = database.documents.find_one({"external_id": "a"}) or {}
+    assert (stands["title"], stands["file"]["name"]) == ("New", "scan.pdf")
+
+
+def test_nothing_is_taken_into_a_closed_trial(take: Take, database: Database, tmp_path: Path) -> None:
+    path = written.ndjson([{**NOTE, "id": "a"}], tmp_path / "in.ndjson")
+    take(path, None)
+    database.trials.update_one({"_id": "T9"}, {"$set": {"closed_at": NOW}})
+    written.ndjson([{**NOTE, "id": one} for one in "ab"], path)
+    for dry_run in (True, False):
+        done = take(path, None, dry_run=dry_run)
+        assert (done.created, done.refused, done.trials) == (0, 2, {"T9": "closed"})
+    assert database.documents.count_documents({}) == 1
+
+
+def test_a_dry_run_says_what_stays_withdrawn(take: Take, database: Database, tmp_path: Path) -> None:
+    path = written.ndjson([{**NOTE, "id": "a"}], tmp_path / "in.ndjson")
+    take(path, None)
+    record = database.documents.find_one({"external_id": "a"}) or {}
+    document_versions.withdraw(database, record, "somebody", "wrong", NOW)
+    for dry_run in (True, False):
+        done = take(path, None, dry_run=dry_run)
+        assert (done.created, done.withdrawn) == (0, 1)
+
+
+def test_what_was_taken_in_before_an_error_is_audited(
+    take: Take, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reporting_pipeline.usecases.import_documents.CHUNK", 2)
+    upsert_trial(database, {"_id": "T10", "organisation": "another", "title": "T10"})
+    lines = [{**NOTE, "id": "a"}, {**NOTE, "id": "b"}, {**NOTE, "id": "c", "trial": "T10"}]
+    path = written.ndjson(lines, tmp_path / "in.ndjson")
+    for dry_run in (True, False):
+        with pytest.raises(TrialExists):
+            take(path, None, dry_run=dry_run)
+    (event,) = database.audit.find({"action": "documents.imported"})
+    assert event["details"]["created"] == 2
 
 
 def test_the_commands_take_in_and_say_what_they_did(

@@ -108,6 +108,19 @@ def test_fields_of_other_kinds_are_told_and_the_rest_stands() -> None:
     assert understanding.unplaced == {"colour": 1}
 
 
+@pytest.mark.parametrize(("written", "read_as"), [("true", True), ("Y", True), (1, True), ("no", False)])
+def test_a_flag_is_read_in_its_spellings(written: object, read_as: bool) -> None:
+    (document,), understanding = read(json.dumps({**WHOLE, "synthetic": written, "withdrawn": written}))
+    assert (document.synthetic, document.withdrawn) == (read_as, read_as)
+    assert "wrong_type" not in [one.code for one in understanding.findings]
+
+
+def test_a_flag_that_says_neither_yes_nor_no_is_told() -> None:
+    (document,), understanding = read(json.dumps({**WHOLE, "synthetic": "perhaps"}))
+    assert not document.synthetic
+    assert ("wrong_type", "synthetic") in [(one.code, one.field) for one in understanding.findings]
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -92,11 +92,9 @@ def _imported(
 
 def _with_trial(found: Iterable[SourceDocument], understanding: Understanding) -> Iterator[SourceDocument]:
     for document in found:
-        if document.withdrawn:
-            continue  # told; what stands of it is withdrawn by a person, with a reason
         if document.trial:
             yield document
-        else:
+        elif not document.withdrawn:
             detail = "Names no trial; it was left out. Give --trial."
             understanding.finding(document.source_id, "missing_field", "trial", detail)
 
