@@ -37,6 +37,8 @@ OLDEST_MONGODB = (6, 0)
 SKEW = timedelta(seconds=2)
 TIMEOUT_SECONDS = 10
 EVENT_BATCH = 100
+#: Missing indexes that are named; the others are counted.
+SHOWN = 5
 SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 DNS_SECONDS = 3
 #: What such a record begins with; a DKIM key whose `p=` is empty is a revoked one (RFC 6376, 3.6.1).
@@ -138,7 +140,8 @@ def _indexes(database: Database) -> Finding:
             for index in wanted
             if index.document["name"] not in standing
         ]
-    text = f"indexes are missing: {', '.join(missing[:5])}" if missing else "every index stands"
+    more = f", and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    text = f"indexes are missing: {', '.join(missing[:SHOWN])}{more}" if missing else "every index stands"
     return _either("mongodb", not missing, text, "run `reporting-pipeline migrate`")
 
 
@@ -192,16 +195,16 @@ def _dagster(settings: Settings) -> Iterator[Finding]:
         text = "DAGSTER_HOME is not set" if home is None else f"{path} is missing"
         yield Finding("dagster", "failed", text, f"run `reporting-pipeline files dagster.yaml > {path}`")
         return
-    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    config = _mapping(yaml.safe_load(path.read_text(encoding="utf-8", errors="replace")))
     remote = settings.environment in ("staging", "production")
     for storage in ("run_storage", "event_log_storage", "schedule_storage"):
-        kind = str(config.get(storage, {}).get("class", "Dagster's default, SQLite"))
+        kind = str(_storage(config, storage).get("class", "Dagster's default, SQLite"))
         fits = "Postgres" in kind or not remote
         yield _either("dagster", fits, f"{storage} is {kind}", "keep it in Postgres (deploy/dagster.yaml)")
-    ours = str(config.get("event_log_storage", {}).get("module", "")).startswith("reporting_pipeline.")
+    ours = str(_storage(config, "event_log_storage").get("module", "")).startswith("reporting_pipeline.")
     text = "events are written in batches" if ours else "the event log writes an event at a time"
     yield _either("dagster", ours, text, "take event_log_storage of deploy/dagster.yaml", otherwise="warning")
-    watched = bool(config.get("run_monitoring", {}).get("enabled"))
+    watched = bool(_mapping(config.get("run_monitoring")).get("enabled"))
     yield _either(
         "dagster",
         watched,
@@ -216,6 +219,18 @@ def _dagster(settings: Settings) -> Iterator[Finding]:
         "set DAGSTER_EVENT_BATCH_SIZE=1000 for daemon, code server and workers",
         otherwise="warning",
     )
+
+
+def _storage(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """How a storage is configured: by itself, or by Dagster's `storage` for all three."""
+    together = _mapping(config.get("storage"))
+    all_three = {"class": "PostgresStorage"} if "postgres" in together else _mapping(together.get("custom"))
+    return _mapping(config.get(name)) or all_three
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """A part of a file that somebody wrote by hand; what is no mapping says nothing."""
+    return value if isinstance(value, dict) else {}
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:

@@ -84,6 +84,7 @@ def restore_backup(
     vault, manifest = read_manifest(place, key, backup)
     _refuse_filled(database)
     records = verify_backup(vault, manifest)
+    database[SCHEMA].delete_many({})
     restore = note_restore(database, manifest.taken_at, now)
     ensure_indexes(database)
     for collection in manifest.parts:
@@ -104,7 +105,8 @@ def _fill(database: Database, collection: str, vault: Vault, manifest: Manifest)
 
 
 def _refuse_filled(database: Database) -> None:
-    for name in sorted(database.list_collection_names()):
+    """A schema's mark alone is no record: `doctor` and `migrate` write it into an empty database."""
+    for name in sorted(set(database.list_collection_names()) - {SCHEMA}):
         if not name.startswith("system.") and database[name].find_one({}, {"_id": 1}) is not None:
             raise NotEmpty(
                 f"the database {database.name} holds records ({name}); restore into an empty one: set "

@@ -19,7 +19,7 @@ from reporting_pipeline.cli import app
 from reporting_pipeline.operations import doctor
 from reporting_pipeline.operations.doctor import Finding, examine
 from reporting_pipeline.settings import Settings, current_settings
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
 
 runner = CliRunner()
@@ -75,10 +75,30 @@ def test_each_fault_is_named_with_what_to_do(fit: Database, tmp_path: Path) -> N
     assert code == 1
     failed = texts(found, "failed")
     assert "indexes are missing: deliveries." in failed
+    missing = len(INDEXES["deliveries"])
+    assert f", and {missing - doctor.SHOWN} more" in failed, "what is not named is counted"
     assert "at migration 0 of" in failed
     assert "run `reporting-pipeline migrate`" in failed
     assert "run monitoring is off" in failed
     assert "an event at a time" in texts(found, "warning")
+
+
+@pytest.mark.parametrize("text", ["run_storage:\nrun_monitoring:\n", "- a list\n", "storage: postgres\n", ""])
+def test_an_instance_file_of_another_shape_is_a_finding(
+    settings: Settings, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(text)
+    own = settings.model_copy(update={"dagster_home": tmp_path, "environment": "production"})
+    found = {one.text: one.state for one in doctor._dagster(own)}
+    assert found["run_storage is Dagster's default, SQLite"] == "failed"
+    assert found["run monitoring is off"] == "failed"
+
+
+def test_one_storage_for_all_three_is_read(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("storage:\n  postgres:\n    postgres_url: {env: PG}\n")
+    own = settings.model_copy(update={"dagster_home": tmp_path, "environment": "production"})
+    found = {one.text: one.state for one in doctor._dagster(own)}
+    assert found["schedule_storage is PostgresStorage"] == "ok"
 
 
 def test_a_part_that_does_not_answer_fails_and_the_others_are_still_asked(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
+from reporting_pipeline.settings import current_settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.seeds import NOW
 from reporting_pipeline_tests.operations.ledger import Ledger
+from reporting_pipeline_tests.spare_databases import drop
 
 MARK = ("backup", "mark-restored", "--name", "mongodump-1")
 
@@ -42,6 +46,29 @@ def test_what_mongorestore_brought_back_is_said_and_verifies(
     verified = said("audit", "verify")
     assert "the backup mongodump-1 of 2026-11-16T09:55:00+00:00 was restored by usr_ann" in verified
     assert deployment.deliveries.count_documents({"awaiting_release_after": {"$ne": None}}) == 3
+
+
+@pytest.mark.parametrize("before", [("migrate",), ("doctor",)])
+def test_whoever_looks_at_the_new_database_first_may_still_restore_into_it(
+    deployment: Database,
+    objects: ObjectStore,
+    before: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REPORTING_BACKUP_KEY", base64.b64encode(bytes(range(32))).decode())
+    current_settings.cache_clear()
+    audit.record(deployment, audit.Action.SIGNED_IN, "usr_x", "usr_x", NOW, organisation="default")
+    said("backup", "take", str(tmp_path))
+    name = f"{deployment.name}_r"
+    monkeypatch.setenv("REPORTING_MONGODB_DATABASE", name)
+    current_settings.cache_clear()
+    try:
+        CliRunner().invoke(app, list(before))
+        assert "stand again" in said("backup", "restore", str(tmp_path))
+        assert "was restored by system" in said("audit", "verify")
+    finally:
+        drop(deployment.client.get_database(name))
 
 
 @pytest.mark.parametrize(
