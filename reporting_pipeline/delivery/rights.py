@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reporting_pipeline.delivery.message import ON_REQUEST, wants_attachment
 from reporting_pipeline.domain.access import Decision, User, may_have, may_receive
 from reporting_pipeline.domain.deliveries import (
+    RECIPIENT_LEFT,
     Channel,
     DeliveryRecord,
     Outcome,
@@ -20,6 +21,7 @@ from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.mail_words import MailWords
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.deliveries.moved import names_address
+from reporting_pipeline.stores.deliveries.plan import is_recipient
 from reporting_pipeline.stores.delivery_reads import (
     jobs_by_id,
     organisation_records,
@@ -146,10 +148,14 @@ def refusal_of(delivery: DeliveryRecord, context: DeliveryContext, *, sending: b
     if sending and moved_to(delivery, context) is not None:
         return Refusal("the user it was planned for has another address by now", waits=True)
     try:
-        withdrawn = _right_withdrawn(delivery, record, context)
+        # Whatever brought it back since they left: a resumed pause, a requeue, another copy for everybody.
+        left = sending and bool(delivery.get("of_recipients")) and not is_recipient(record, delivery)
+        withdrawn = None if left else _right_withdrawn(delivery, record, context)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         # What somebody broke by hand opens nothing, and holds up nobody else's.
         return Refusal(f"its records cannot be read ({type(error).__name__})")
+    if left:
+        return Refusal(RECIPIENT_LEFT)
     if withdrawn is not None:
         return Refusal(withdrawn, of_rights=True)
     spellings = (delivery["recipient"], *opt_out_marks(delivery["recipient"]))

@@ -82,6 +82,8 @@ class DeliveryRecord(TypedDict):
     mail: NotRequired[
         str
     ]  # it goes in one mail with the others that bear this id ("mal_" + 24 hex characters)
+    #: Planned for a recipient whom its subscription names; absent where a person sent it to somebody.
+    of_recipients: NotRequired[bool]
     moved_from: NotRequired[list[str]]  # addresses its user had before, where it was to go first
     #: The restore after which a person must let it go, for it may have been sent before.
     awaiting_release_after: NotRequired[str | None]
@@ -150,6 +152,8 @@ THROTTLE_WITHOUT_HINT = timedelta(seconds=30)
 LONGEST_THROTTLE = timedelta(hours=1)  # a hostile or broken header must not park the channel for a year
 LONGEST_RECIPIENT = 2000  # characters; MongoDB's index keys have a limit
 LONGEST_ERROR = 500  # characters of an error kept with an attempt
+#: Why somebody who is no recipient of the subscription any more gets nothing of what waits.
+RECIPIENT_LEFT = "the recipient was removed"
 
 
 def states_below(state: DeliveryState) -> list[str]:

@@ -15,7 +15,10 @@ The rules, for one subscription:
    subscription made after the window closed, too late for every occurrence in the range, gets the
    report of the window that had just closed when it was made, at once. Otherwise the first report
    would come up to a whole window after the day somebody subscribed.
-5. An edition that a person opened for a period is meant for everybody: every active subscription
+5. Nor for a time before its schedule was changed: what the new schedule would have been due before that
+   is made up for only where nothing else of the period was served (`stores.jobs` looks). Otherwise whoever
+   moves Monday's report to another day that is past would get it a second time.
+6. An edition that a person opened for a period is meant for everybody: every active subscription
    gets its newest occurrence in the range, however late and whenever it was made.
 
 Each occurrence that is passed over by rule 2 or 3, or because of a pause, is a record too, in state
@@ -57,7 +60,7 @@ RUN_NOW_PRIORITY = 10
 class PlanRules:
     """How an edition is planned."""
 
-    by_hand: bool = False  # a person asked for this period: rule 5
+    by_hand: bool = False  # a person asked for this period: rule 6
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def plan_due(subscription: Subscription, since: datetime, now: datetime, timezon
     """
     found = due_between(subscription.schedule, since, now)
     candidates = [_planned(period_of(subscription, each, timezone), each) for each in found]
-    alive = [each for each in _by_due_time(candidates) if each.due_at >= subscription.created_at]
+    begun = subscription.rescheduled_at or subscription.created_at
+    alive = [each for each in _by_due_time(candidates) if each.due_at >= begun]
     return _with_catch_up(subscription, alive, now, newer_is_due=False)
 
 
@@ -264,7 +268,7 @@ def _by_due_time(planned: Iterable[Planned]) -> list[Planned]:
 
 
 def _only_newest(candidates: Sequence[Planned], now: datetime) -> list[Planned]:
-    """Rule 5: the newest that is due, and what is still to come."""
+    """Rule 6: the newest that is due, and what is still to come."""
     due = [each for each in candidates if each.due_at <= now]
     return [*due[-1:], *_together(each for each in candidates if each.due_at > now)]
 

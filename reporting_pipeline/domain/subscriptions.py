@@ -114,6 +114,7 @@ class Subscription(BaseModel):
     created_by: str = ""  # who made it; "" in records from before this was kept: their owner
     updated_at: datetime
     paused_until: date | None = None  # the local day of its schedule on which it goes on by itself
+    rescheduled_at: datetime | None = None  # since when its schedule stands; None: since it was made
     resumed_at: datetime | None = None  # what fell into the pause before it is not sent
     confirmed_at: datetime | None = None  # when somebody last said that it is still needed
     confirmation_asked_at: datetime | None = None  # when somebody was last asked (`confirmation`)

@@ -20,6 +20,7 @@ from typing import Any
 from pymongo import DESCENDING, ReturnDocument
 
 from reporting_pipeline import tracing
+from reporting_pipeline.domain.deliveries import RECIPIENT_LEFT, mailbox
 from reporting_pipeline.domain.jobs import DeliveryState, JobRecord, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import (
@@ -33,7 +34,7 @@ from reporting_pipeline.domain.planning import (
 from reporting_pipeline.domain.schedules import occurrences
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.stores import subscriptions
-from reporting_pipeline.stores.deliveries.plan import UNTRIED
+from reporting_pipeline.stores.deliveries.plan import UNTRIED, plan_for_jobs
 from reporting_pipeline.stores.deliveries.settle import suppress_waiting
 from reporting_pipeline.stores.jobs.plan import add_job, plan_new
 from reporting_pipeline.stores.jobs.states import ACTIVE, UNSENT, WAITING, as_skipped
@@ -95,7 +96,7 @@ def change(
         sync_jobs(database, changed, now, timezone)
     if changed.owner != current.owner:
         _fit_owner(database, changed)
-    if changed.recipients != current.recipients:
+    if _recipients(changed) != _recipients(current):
         _fit_recipients(database, current, changed, now)
     return changed
 
@@ -438,6 +439,8 @@ def _fit(database: Database, job: JobRecord, due_at: datetime | None, now: datet
         made = JobState.AWAITING_RELEASE if job.get("awaiting_release") else JobState.RENDERED
         state = made if job.get("rendered_at") else JobState.PENDING
         change = {"state": state.value, "error": None, "completed_at": None, "due_at": due_at}
+        if was_skipped:  # recipients may have come since
+            change["deliveries_planned"] = False
         _move_deliveries(database, job, due_at)
     else:
         return 0
@@ -448,12 +451,13 @@ def _fit(database: Database, job: JobRecord, due_at: datetime | None, now: datet
 
 
 def _move_deliveries(database: Database, job: JobRecord, due_at: datetime) -> None:
-    """Deliveries planned for a job that is not due yet follow it; so do those its pause suppressed."""
+    """Deliveries planned for a job that is not due yet follow it; so do those its pause suppressed, but of
+    those who left the recipients."""
     states = [DeliveryState.PENDING.value]
     if job["state"] == JobState.SKIPPED.value:
         states.append(DeliveryState.SUPPRESSED.value)
     database.deliveries.update_many(
-        {"job": job["_id"], "state": {"$in": states}, **UNTRIED},
+        {"job": job["_id"], "state": {"$in": states}, "error": {"$ne": RECIPIENT_LEFT}, **UNTRIED},
         {
             "$set": {
                 "state": DeliveryState.PENDING.value,
@@ -467,16 +471,52 @@ def _move_deliveries(database: Database, job: JobRecord, due_at: datetime) -> No
 
 
 def _fit_recipients(database: Database, before: Subscription, after: Subscription, now: datetime) -> None:
-    """Nothing of what waits goes to those who left; what is not sent yet is planned for those who came."""
-    for gone in _without(before.recipients, after.recipients):
-        target: Record = {"subscription": after.id}
-        target |= {"user": gone.value} if gone.type == "user" else {"recipient": gone.value}
-        suppress_waiting(database, target, "the recipient was removed", now)
-    if any(_without(after.recipients, before.recipients)):
-        database.jobs.update_many(
-            {"subscription": after.id, "state": JobState.RENDERED.value},
-            {"$set": {"deliveries_planned": False}},
-        )
+    """Nothing of what waits goes to those who left; what is not sent yet is planned for those who came.
+
+    Those who came first: a job whose last delivery is suppressed is over. Who left and comes back gets what
+    was kept from them: its id is taken, so it cannot be planned anew.
+    """
+    come = list(_without(_recipients(after), _recipients(before)))
+    if come:
+        waiting: Record = {"subscription": after.id, "state": JobState.RENDERED.value}
+        jobs = list(job_records(database).find(waiting))
+        _give_back(database, after, come, [job["_id"] for job in jobs])
+        plan_for_jobs(database, jobs, now)
+    for gone in _without(_recipients(before), _recipients(after)):
+        if _address(gone) not in map(_address, _recipients(after)):
+            suppress_waiting(database, _deliveries_to(after, gone), RECIPIENT_LEFT, now)
+            # What a pause holds back from them does not come back with its end.
+            kept = _deliveries_to(after, gone) | {"state": DeliveryState.SUPPRESSED.value, **UNTRIED}
+            database.deliveries.update_many(kept, {"$set": {"error": RECIPIENT_LEFT}})
+
+
+def _give_back(
+    database: Database, subscription: Subscription, come: Iterable[Recipient], jobs: Sequence[str]
+) -> None:
+    """Let what of `jobs` was kept from these, since they had left, wait again."""
+    kept: Record = {"state": DeliveryState.SUPPRESSED.value, "error": RECIPIENT_LEFT, **UNTRIED}
+    again: Record = {"state": DeliveryState.PENDING.value, "error": None, "settled_at": None}
+    for one in come:
+        whom = _deliveries_to(subscription, one) | {"job": {"$in": list(jobs)}, **kept}
+        for row in list(database.deliveries.find(whom, {"due_at": 1})):
+            change = {"$set": again | {"next_attempt_at": row["due_at"]}}
+            database.deliveries.update_one({"_id": row["_id"], **kept}, change)
+
+
+def _recipients(subscription: Subscription) -> tuple[Recipient, ...]:
+    """Who gets it; of one that names nobody it is the owner."""
+    return subscription.recipients or (Recipient(type="user", value=subscription.owner),)
+
+
+def _address(recipient: Recipient) -> tuple[str, str]:
+    """In one spelling, as deliveries have it."""
+    value = recipient.value
+    return recipient.type, mailbox(value) if recipient.type == "email" else value.strip()
+
+
+def _deliveries_to(subscription: Subscription, recipient: Recipient) -> Record:
+    kind, value = _address(recipient)
+    return {"subscription": subscription.id, "user" if kind == "user" else "recipient": value}
 
 
 def _without(some: Sequence[Recipient], others: Sequence[Recipient]) -> Iterator[Recipient]:

@@ -69,7 +69,9 @@ def another_copy(database: Database, delivery: DeliveryRecord, now: datetime) ->
     asked = {"_id": delivery["_id"], "state": delivery["state"], "copy": delivery.get("copy", 0)}
     if delivery["state"] not in _SENT_BEFORE + _NOT_ARRIVED:
         return False
-    if not database.deliveries.update_one(asked, _another_copy(now)).modified_count:
+    # Who asks for this one names whom it goes to, whomever the subscription names by now.
+    by_name: Record = {**_another_copy(now), "$unset": {"of_recipients": ""}}
+    if not database.deliveries.update_one(asked, by_name).modified_count:
         return False
     deliver_again(database, delivery["job"])
     return True

@@ -127,9 +127,10 @@ def active_with_roles(database: Database, organisation: str, roles: Iterable[str
     return list(database.users.find(query).sort("_id", 1).limit(most))
 
 
-def active_subscriptions(database: Database) -> Iterator[Record]:
-    """The records of every active subscription, by id, streamed."""
-    yield from database.subscriptions.find({"status": "active"}).sort("_id", 1)
+def passed_over(database: Database, jobs: Iterable[str]) -> set[str]:
+    """Those of these jobs that were ended on purpose: cancelled, refused, paused, without a right."""
+    query: Record = {"state": JobState.SKIPPED.value}
+    return {row["_id"] for row in find_any(database.jobs, "_id", jobs, query, {"_id": 1})}
 
 
 def states_by_occurrence(

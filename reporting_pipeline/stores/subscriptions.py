@@ -34,7 +34,12 @@ _log = logging.getLogger(__name__)
 BATCH = 1_000
 LIVE = ("active", "paused")
 # Set by the store alone, or never changed.
-_FIXED = frozenset({"id", "organisation", "created_at", "updated_at", "version", "window", "resumed_at"})
+_FIXED = frozenset(
+    {
+        *("id", "organisation", "created_at", "updated_at", "version", "window"),
+        *("resumed_at", "rescheduled_at"),
+    }
+)
 _INSTANT = timedelta(milliseconds=1)  # the finest that MongoDB keeps
 
 
@@ -311,6 +316,12 @@ def active_of_organisation(database: Database, organisation: str) -> Iterator[Su
         yield from readable(found)
 
 
+def every_active(database: Database) -> Iterator[Subscription]:
+    """Every active subscription of any organisation, streamed by id: for the pipeline alone."""
+    with database.subscriptions.find({"status": "active"}).sort("_id", ASCENDING).batch_size(BATCH) as found:
+        yield from readable(found)
+
+
 # --- for planning ------------------------------------------------------------------------------
 
 
@@ -412,7 +423,10 @@ def _first_after(schedule: Schedule, instant: datetime) -> datetime | None:
     return found[0].due_at if found else None
 
 
-_INSTANTS = ("created_at", "updated_at", "resumed_at", "confirmed_at", "confirmation_asked_at")
+_INSTANTS = (
+    *("created_at", "updated_at", "resumed_at", "rescheduled_at"),
+    *("confirmed_at", "confirmation_asked_at"),
+)
 
 
 def to_record(subscription: Subscription, now: datetime) -> Record:
@@ -473,7 +487,8 @@ def _changed(current: Subscription, changes: Mapping[str, Any], now: datetime) -
         values["resumed_at"] = min(goes_on_at(current) or now, now)  # when its pause was over
         values["confirmation_asked_at"] = None  # who resumes it has said that it is needed
     candidate = Subscription.model_validate(values)
-    return candidate.model_copy(update={"window": window_of(candidate.schedule)})
+    since = current.rescheduled_at if candidate.schedule == current.schedule else now
+    return candidate.model_copy(update={"window": window_of(candidate.schedule), "rescheduled_at": since})
 
 
 def _replace(database: Database, current: Subscription, changed: Subscription, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from reporting_pipeline.delivery.channels.deliverer import open_deliverer
 from reporting_pipeline.delivery.notices.absence import absences, check_absence
 from reporting_pipeline.delivery.notices.due import notices_due, send_due_notices
 from reporting_pipeline.delivery.notices.failures import PATIENCE, send_failure_notices
+from reporting_pipeline.domain.planning import job_id
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, dead_letters
 from reporting_pipeline.stores.alerts import open_alerts
@@ -51,7 +52,9 @@ def test_a_requeued_one_is_delivered_and_mends_its_job(
     database: Database, objects: ObjectStore, settings: Settings
 ) -> None:
     (letter,) = fail_all(database, objects, settings, 1)
-    database["deliveries"].update_many({}, {"$set": {"recipient": "mended@example.org"}})
+    mended = {"recipient": "mended@example.org"}
+    database["deliveries"].update_many({}, {"$set": mended})
+    database["subscriptions"].update_many({}, {"$set": {"recipients.0.value": mended["recipient"]}})
     assert not dead_letters.requeue(database, "another", letter, "usr_ops", NOW)
     assert dead_letters.requeue(database, "default", letter, "usr_ops", NOW)
     assert not dead_letters.requeue(database, "default", letter, "usr_ops", NOW)
@@ -183,3 +186,34 @@ def test_the_alarm_is_silent_about_paused_ones_and_those_sent_to_nobody_on_purpo
     late = NOW.replace(hour=12)
     deliver(database, objects, settings, Clock(late))
     assert check_absence(database, settings, late) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "silent"),
+    [
+        ({"schedule.time": "not a time"}, True),  # said in the log: nobody can know when it is due
+        (
+            {"schedule.day_of_week": 2, "rescheduled_at": NOW + timedelta(hours=30)},
+            True,
+        ),  # was not due by this schedule
+        ({"schedule.day_of_week": 7, "rescheduled_at": NOW - timedelta(days=2)}, False),
+    ],
+    ids=str,
+)
+def test_the_alarm_hears_of_one_that_is_broken_or_was_moved_and_goes_on_with_the_others(
+    database: Database, settings: Settings, changes: dict[str, object], silent: bool
+) -> None:
+    seed(database, None, 2, plan=False)
+    database["subscriptions"].update_one({"_id": "sub_00000"}, {"$set": changes})
+    wednesday = NOW + timedelta(days=2)
+    late = {one.subscription for one in absences(database, settings, wednesday, timedelta(days=4))}
+    assert late == {"sub_00001"} | (set() if silent else {"sub_00000"})
+
+
+def test_nobody_expects_what_was_cancelled(database: Database, settings: Settings) -> None:
+    seed(database, None, 2, plan=False)
+    job = job_id("sub_00000", "2026-11-16", "2026-11-23")
+    database["jobs"].update_one({"_id": "job_00000"}, {"$set": {"state": "completed"}})
+    database["jobs"].insert_one({"_id": job, "state": "skipped", "error": "it was cancelled"})
+    late = absences(database, settings, NOW.replace(hour=12), timedelta(days=1))
+    assert [one.subscription for one in late] == ["sub_00001"]

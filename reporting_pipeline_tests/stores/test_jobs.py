@@ -31,6 +31,7 @@ from reporting_pipeline.stores.jobs import (
     requeue,
     save_jobs,
 )
+from reporting_pipeline.stores.jobs.plan import plan_new
 from reporting_pipeline.stores.lifecycle import AlreadyRunning, cancel_jobs, run_now, sync_jobs
 from reporting_pipeline.stores.mongo import Database, job_records, open_database
 from reporting_pipeline.stores.subscriptions import (
@@ -356,6 +357,56 @@ def test_a_changed_day_takes_the_old_job_back_and_adds_the_new_one(planned: Data
         "2026-11-23": ("skipped", "the schedule was changed before it was due"),
         "2026-11-27": ("pending", None),
     }
+
+
+@pytest.mark.parametrize("by", ["schedule", "usr_boss"])
+@pytest.mark.parametrize("served", ["completed", "delivering", "failed", "awaiting_release"])
+def test_a_report_moved_to_a_day_that_is_past_is_not_sent_again(
+    database: Database, served: str, by: str
+) -> None:
+    """Monday's was served; on Thursday it is moved to Wednesdays, while the edition is open for others."""
+    create_subscription(database, subscription(), NOW)
+    edition = opened(database, by)
+    plan_edition(database, edition, WEEK, NOW)
+    database.jobs.update_one({}, {"$set": {"state": served}})
+    thursday = NOW + timedelta(days=3, hours=12)
+    for day in (3, 2):  # somebody who tries two days
+        changes = {"schedule": Schedule(day_of_week=day)}
+        sync_jobs(
+            database, change_subscription(database, "org_1", "sub_1", changes, thursday), thursday, "UTC"
+        )
+        plan_edition(database, edition, WEEK, thursday)
+        plan_due_jobs(database, thursday, "UTC")
+    assert [(job["occurrence"], job["state"]) for job in database.jobs.find()] == [("2026-11-23", served)]
+
+
+def test_a_report_that_nobody_got_is_sent_at_once_when_it_is_moved_to_a_day_that_is_past(
+    planned: Database,
+) -> None:
+    thursday = NOW + timedelta(days=3, hours=12)
+    friday = change_subscription(planned, "org_1", "sub_1", {"schedule": Schedule(day_of_week=5)}, NOW)
+    sync_jobs(planned, friday, NOW, "UTC")
+    edition = get_edition(planned, "weekly:2026-11-16")
+    plan_edition(planned, edition, WEEK, NOW)
+    changes = {"schedule": Schedule(day_of_week=2)}
+    sync_jobs(planned, change_subscription(planned, "org_1", "sub_1", changes, thursday), thursday, "UTC")
+    plan_edition(planned, edition, WEEK, thursday)
+    waiting = planned.jobs.find({"state": "pending"})
+    assert [job["occurrence"] for job in waiting] == ["2026-11-24"]
+
+
+def test_a_newcomer_who_tries_days_gets_one_first_report(database: Database) -> None:
+    tuesday = NOW + timedelta(days=1, hours=10)
+    made = create_subscription(database, subscription(), tuesday)
+    plan_new(database, made, tuesday, "UTC")
+    edition = opened(database)
+    plan_edition(database, edition, WEEK, tuesday)
+    database.jobs.update_one({}, {"$set": {"state": "completed"}})
+    thursday = NOW + timedelta(days=3, hours=12)
+    changes = {"schedule": Schedule(day_of_week=2)}
+    sync_jobs(database, change_subscription(database, "org_1", "sub_1", changes, thursday), thursday, "UTC")
+    plan_edition(database, edition, WEEK, thursday)
+    assert [job["state"] for job in database.jobs.find()] == ["completed"]
 
 
 def test_a_pause_holds_what_waits_and_resuming_in_time_lets_it_go(planned: Database) -> None:

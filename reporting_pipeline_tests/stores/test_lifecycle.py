@@ -329,6 +329,66 @@ def test_who_is_removed_from_the_recipients_gets_nothing_of_what_waits(
     assert (row["state"], row["error"]) == ("suppressed", "the recipient was removed")
 
 
+def _waits_for_next_week(database: Database, *names: str) -> None:
+    """The report stands, and is to be sent to these at the end of the week."""
+    jobs.mark_rendered(database, [("sub_1", "2026-11-16")], START)
+    to_come = {"period": "2026-11-23", "occurrence": "2026-11-30", "due_at": START + timedelta(days=6)}
+    planned = {"$set": {"state": "rendered", **to_come}, "$unset": {"on_demand": "", "requested_by": ""}}
+    database.jobs.update_one({}, planned)
+    recipients = [{"type": "email", "value": f"{name}@example.org"} for name in names]
+    database.subscriptions.update_one({}, {"$set": {"recipients": recipients}})
+    _plan(database)
+
+
+def _plan(database: Database) -> None:
+    found = list(job_records(database).find({"deliveries_planned": {"$ne": True}}))
+    ledger.plan_for_jobs(database, found, START)
+
+
+def _waiting_for(database: Database) -> list[str]:
+    return sorted(row["recipient"][:1] for row in database.deliveries.find({"state": "pending"}))
+
+
+def test_who_left_by_mistake_and_comes_back_gets_what_waits(database: Database, weekly: Subscription) -> None:
+    _waits_for_next_week(database, "a", "b")
+    a, b = (Recipient(type="email", value=f"{name}@Example.org") for name in "ab")
+    for recipients, waiting in (((a,), ["a"]), ((a, b), ["a", "b"]), ((b,), ["b"])):
+        standing = subscriptions.get_subscription(database, "org_1", "sub_1")
+        assert standing is not None
+        lifecycle.change(database, standing, {"recipients": recipients}, START, "UTC")
+        _plan(database)
+        assert _waiting_for(database) == waiting
+        assert database.jobs.count_documents({"state": "rendered"}) == 1
+
+
+def test_a_pause_in_which_the_recipients_change_ends_with_those_who_are_there(
+    database: Database, weekly: Subscription
+) -> None:
+    _waits_for_next_week(database, "a", "b")
+    lifecycle.pause(database, "org_1", "sub_1", START)
+    paused = subscriptions.get_subscription(database, "org_1", "sub_1")
+    assert paused is not None
+    now = tuple(Recipient(type="email", value=f"{name}@example.org") for name in "bc")
+    lifecycle.change(database, paused, {"recipients": now}, START, "UTC")
+    lifecycle.resume(database, "org_1", "sub_1", START, "UTC")
+    _plan(database)
+    assert _waiting_for(database) == ["b", "c"]
+
+
+def test_what_waits_for_an_owner_goes_to_whoever_has_the_subscription_by_now(
+    database: Database, weekly: Subscription
+) -> None:
+    people = [{"_id": f"usr_{n}", "organisation": "org_1", "email": f"{n}@example.org"} for n in (1, 2)]
+    database.users.insert_many(people)
+    _waits_for_next_week(database)
+    assert _waiting_for(database) == ["1"]
+    standing = subscriptions.get_subscription(database, "org_1", "sub_1")
+    assert standing is not None
+    lifecycle.change(database, standing, {"owner": "usr_2"}, START, "UTC")
+    _plan(database)
+    assert _waiting_for(database) == ["2"]
+
+
 def test_what_was_moved_to_a_new_address_follows_its_schedule_like_the_rest(
     database: Database, weekly: Subscription
 ) -> None:

@@ -1,22 +1,26 @@
 """The absence alarm: what should have arrived by now and did not.
 
-Computed from subscriptions and deliveries alone. Editions and jobs are not looked at, so it also
-speaks when nothing opened an edition and nothing planned a job.
+Computed from subscriptions and deliveries. Whether an edition was opened or a job planned is not asked, so
+it also speaks when neither was; a job that was ended on purpose is expected by nobody.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reporting_pipeline.domain.jobs import DeliveryState
-from reporting_pipeline.domain.planning import plan_due
+from reporting_pipeline.domain.planning import Planned, job_id, plan_due
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import close_alert, raise_alert
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.notice_reads import active_subscriptions, states_by_occurrence
+from reporting_pipeline.stores.notice_reads import passed_over, states_by_occurrence
+from reporting_pipeline.stores.subscriptions import every_active
+
+_log = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(days=8)  # an occurrence is missed at most a week before somebody looks
 SUBSCRIPTIONS_AT_ONCE = 500
@@ -45,8 +49,8 @@ def absences(
     """Every occurrence due between `look_back` and the grace time ago that did not arrive."""
     deadline = now - timedelta(minutes=settings.absence_grace_minutes)
     batch: list[Subscription] = []
-    for record in active_subscriptions(database):
-        batch.append(Subscription.model_validate(record | {"id": record["_id"]}))
+    for subscription in every_active(database):
+        batch.append(subscription)
         if len(batch) >= SUBSCRIPTIONS_AT_ONCE:
             yield from _absent(database, settings, batch, deadline - look_back, deadline)
             batch = []
@@ -80,14 +84,13 @@ def _absent(
 ) -> Iterator[Absence]:
     ids = [subscription.id for subscription in subscriptions]
     states = states_by_occurrence(database, ids, since - LOOK_BACK)
+    missing: dict[str, Absence] = {}
     for subscription in subscriptions:
-        for planned in plan_due(subscription, since, deadline, settings.timezone):
-            if planned.skipped or planned.due_at > deadline:
-                continue
+        for planned in _due(subscription, since, deadline, settings.timezone):
             key = (subscription.id, planned.period.key, planned.occurrence.key)
             found = states.get(key, [])
             if not found or any(state not in _ENDED_WELL for state in found):
-                yield Absence(
+                missing[job_id(*key)] = Absence(
                     subscription.id,
                     subscription.organisation,
                     planned.period.key,
@@ -95,3 +98,15 @@ def _absent(
                     planned.due_at,
                     tuple(sorted(found)),
                 )
+    on_purpose = passed_over(database, missing)
+    yield from (absence for job, absence in missing.items() if job not in on_purpose)
+
+
+def _due(subscription: Subscription, since: datetime, deadline: datetime, timezone: str) -> list[Planned]:
+    """What of it was to come by the deadline. One that cannot be planned is said and hides nobody else's."""
+    try:
+        planned = plan_due(subscription, since, deadline, timezone)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        _log.error("subscription %s cannot be planned and is passed over", subscription.id, exc_info=True)
+        return []
+    return [each for each in planned if not each.skipped and each.due_at <= deadline]

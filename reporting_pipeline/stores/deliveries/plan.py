@@ -84,7 +84,7 @@ def _plan(
             continue
         try:
             planned = [
-                new_delivery(job, subscription, target, now)
+                _for_recipient(job, subscription, target, now)
                 for target in recipients_of(subscription, users, behind)
             ]
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -151,12 +151,8 @@ def recipients_of(
 
     `behind` says whose an address is (`users.users_behind`): it is its user's, however it is written.
     """
-    recipients = subscription.get("recipients") or [{"type": "user", "value": subscription["owner"]}]
-    if not isinstance(recipients, list) or not all(isinstance(entry, Mapping) for entry in recipients):
-        raise ValueError("recipients: each is a record of type and value")
     seen = set()
-    for entry in recipients:
-        kind, value = str(entry.get("type", "email")), str(entry.get("value", ""))
+    for kind, value in _named(subscription):
         user = value if kind == "user" else None
         if user is not None:
             value = str(users.get(user, {}).get("email") or "")
@@ -165,13 +161,34 @@ def recipients_of(
             continue
         if kind not in {each.value for each in Channel}:
             raise ValueError(f"recipients: there is no type {kind[:40]!r}")
-        channel = Channel(kind).value
-        recipient = mailbox(value) if channel == Channel.EMAIL else value.strip()[:LONGEST_RECIPIENT]
+        channel, recipient = Channel(kind).value, _normal(kind, value)
         if (channel, recipient) not in seen:
             seen.add((channel, recipient))
             if user is None and channel == Channel.EMAIL:
                 user = (behind or {}).get((str(subscription.get("organisation", "")), recipient))
             yield Target(channel, recipient, user)
+
+
+def is_recipient(subscription: Record, delivery: DeliveryRecord) -> bool:
+    """Whether the subscription, as it stands, names who this goes to. ValueError as `recipients_of`."""
+    return any(
+        value == delivery.get("user")
+        if kind == "user"
+        else (kind, _normal(kind, value)) == (delivery["channel"], delivery["recipient"])
+        for kind, value in _named(subscription)
+    )
+
+
+def _named(subscription: Record) -> list[tuple[str, str]]:
+    """(type, value) of each recipient; of a subscription that names none it is the owner."""
+    recipients = subscription.get("recipients") or [{"type": "user", "value": subscription["owner"]}]
+    if not isinstance(recipients, list) or not all(isinstance(entry, Mapping) for entry in recipients):
+        raise ValueError("recipients: each is a record of type and value")
+    return [(str(entry.get("type", "email")), str(entry.get("value", ""))) for entry in recipients]
+
+
+def _normal(kind: str, value: str) -> str:
+    return mailbox(value) if kind == Channel.EMAIL else value.strip()[:LONGEST_RECIPIENT]
 
 
 def add_delivery(database: Database, record: DeliveryRecord) -> bool:
@@ -217,6 +234,10 @@ def new_delivery(job: JobRecord, subscription: Record, target: Target, now: date
     if trace := job.get("trace"):
         record["trace"] = trace
     return record
+
+
+def _for_recipient(job: JobRecord, subscription: Record, target: Target, now: datetime) -> DeliveryRecord:
+    return {**new_delivery(job, subscription, target, now), "of_recipients": True}
 
 
 def _what_is_wrong(error: Exception) -> str:

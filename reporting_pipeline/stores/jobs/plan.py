@@ -72,13 +72,34 @@ def plan_edition(database: Database, edition: Edition, period: Period, now: date
     since = None if is_first else mark["planned_at"] - CLOCK_MARGIN
     subscriptions = active_of(database, period.cadence, changed_since=since)
     rules = PlanRules(by_hand)
-    records = _each(subscriptions, lambda one: list(plan_jobs([one], period, now, rules)))
+    records = _each(
+        subscriptions,
+        lambda one: _not_served(database, one, edition.id, list(plan_jobs([one], period, now, rules))),
+    )
     added = save_jobs(database, records)
     # After the jobs: a planner that dies before this plans again, which adds nothing.
     database.editions.update_one(
         {"_id": edition.id}, {"$set": {"planned_at": now, "planned_forced": edition.forced}}
     )
     return added
+
+
+def _not_served(
+    database: Database, one: Subscription, edition: str, records: list[JobRecord]
+) -> list[JobRecord]:
+    """Without what its schedule was changed too late for, where another job serves or served the period."""
+    since = one.rescheduled_at
+    if since is None or all(record["due_at"] >= since for record in records):
+        return records
+    others: Record = {
+        "subscription": one.id,
+        "edition": edition,
+        "state": {"$ne": JobState.SKIPPED.value},
+        "_id": {"$nin": [record["_id"] for record in records]},
+    }
+    if job_records(database).find_one(others, {"_id": 1}) is None:
+        return records
+    return [record for record in records if record["due_at"] >= since]
 
 
 def plan_new(database: Database, subscription: Subscription, now: datetime, timezone: str) -> int:
