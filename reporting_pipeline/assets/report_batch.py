@@ -32,6 +32,7 @@ from reporting_pipeline.assets.scope import (
 )
 from reporting_pipeline.assets.thumbnails import ThumbnailSource
 from reporting_pipeline.delivery.links.verification import verification_code, verification_prefix
+from reporting_pipeline.domain.access import User
 from reporting_pipeline.domain.branding import UNBRANDED
 from reporting_pipeline.domain.content_gate import (
     ASKED,
@@ -72,6 +73,7 @@ from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.organisations import branding_of
 from reporting_pipeline.stores.proof_keys import signing_keys
 from reporting_pipeline.stores.releases import decided_among
+from reporting_pipeline.stores.report_files import ReportFiles, sealed_key
 from reporting_pipeline.stores.reports import (
     StoredReport,
     basis_of,
@@ -108,6 +110,7 @@ class ReportBatch:
     ) -> None:
         self._database = database
         self._objects = objects
+        self._files = ReportFiles.of(database, objects, scope.settings)
         self._scope = scope
         self._orders = orders
         self._problems = problems
@@ -252,13 +255,14 @@ class ReportBatch:
         with self._times.on("render"), MEASURES.timed("generation", **labels):
             rendered = self._renderer.render(request)
         _refuse_untold(request, rendered)
-        key = report_key(
+        plain_key = report_key(
             partition.period,
             one.id,
             rendered.sha256,
             rendered.format.value,
             unblinded=request.policy.arm,
         )
+        key = sealed_key(plain_key, sealed=self._organisation(one.organisation).sealed)
         detail = {
             "organisation": one.organisation,
             "key": key,
@@ -296,7 +300,7 @@ class ReportBatch:
             metadata=_metadata(
                 self._objects, rendered, key, order, partition, self._scope.settings.public_url
             ),
-            under_way=self._store(key, rendered),
+            under_way=self._store(key, rendered, order.owner),
         )
 
     def _input(self, period: str, trial: str, order: Order) -> Record:
@@ -314,14 +318,15 @@ class ReportBatch:
             found |= {"status": status.version, "status_prefix": status.detail["prefix"]}
         return found
 
-    def _store(self, key: str, rendered: RenderedReport) -> Future[None]:
+    def _store(self, key: str, rendered: RenderedReport, owner: User) -> Future[None]:
         """Store the file beside the rendering of the next ones; what waits is bounded."""
+        now = datetime.now(UTC)
         with self._times.on("waiting for files"):
             self._room.acquire()
 
         def put() -> None:
             try:
-                self._objects.put_file(key, rendered.body, rendered.content_type)
+                self._files.put(key, rendered.body, rendered.content_type, owner, now)
             finally:
                 self._room.release()
 

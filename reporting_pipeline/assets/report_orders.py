@@ -29,7 +29,7 @@ from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.reports.types import spoken_to
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.organisations import gate_of
+from reporting_pipeline.stores.organisations import NOT_SEALED, gate_of, sealing_of
 from reporting_pipeline.stores.subscriptions import records_by_id
 from reporting_pipeline.stores.users import users_by_id
 
@@ -78,6 +78,7 @@ class Organisation:
     content_gate: GatePolicy = DEFAULT_POLICY
     release: Release = DEFAULT_RELEASE
     branding: Branding = UNBRANDED
+    sealed: bool = False  # the files of its reports
 
     @classmethod
     def of(cls, record: Record, branding: Branding) -> Self:
@@ -88,6 +89,7 @@ class Organisation:
             rows if isinstance(rows, int) and rows > 0 else REPORT_ROWS,
             *gate_of(record),
             branding=branding,
+            sealed=sealing_of(record) != NOT_SEALED,
         )
 
 

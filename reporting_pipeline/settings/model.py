@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     link_days: int = Field(7, ge=1, le=90, validation_alias=_env("REPORTING_LINK_DAYS"))
     # The keys of the audit log; where there are none they are derived from those of the links.
     audit_secret: SecretStr | None = Field(None, validation_alias=_env("REPORTING_AUDIT_SECRET"))
+    # Wraps the data keys of persons whose organisation has their reports sealed.
+    seal_secret: SecretStr | None = Field(None, validation_alias=_env("REPORTING_SEAL_SECRET"))
     # What signs the manifests of reports: base64 of 32 bytes each, commas between them; the first signs.
     proof_keys: SecretStr | None = Field(None, validation_alias=_env("REPORTING_PROOF_KEYS"))
     # Public keys, base64, that signed earlier and whose secret is gone.
@@ -264,7 +266,7 @@ class Settings(BaseSettings):
             source_tree(value)
         return value
 
-    @field_validator("link_secret", "audit_secret", "webhook_secret", "jwt_secret")
+    @field_validator("link_secret", "audit_secret", "webhook_secret", "jwt_secret", "seal_secret")
     @classmethod
     def _a_keyring(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -336,6 +338,8 @@ class Settings(BaseSettings):
             secrets.append(("REPORTING_WEBHOOK_SECRET", self.webhook_secret))
         if self.audit_secret is not None:
             secrets.append(("REPORTING_AUDIT_SECRET", self.audit_secret))
+        if self.seal_secret is not None:
+            secrets.append(("REPORTING_SEAL_SECRET", self.seal_secret))
         keys = [(name, key) for name, secret in secrets for key in keys_in(secret)]
         for name, key in keys:
             yield from weakness(name, key, self.environment)

@@ -129,6 +129,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("subscription", ASCENDING), ("period", ASCENDING)], unique=True),
         IndexModel([("codes", ASCENDING)]),
     ],
+    "person_keys": [IndexModel([("organisation", ASCENDING), ("person", ASCENDING)], unique=True)],
     "holds": [IndexModel([("cadence", ASCENDING), ("period", ASCENDING)])],
     "idempotency": [
         IndexModel([("principal", ASCENDING), ("key", ASCENDING)], unique=True),

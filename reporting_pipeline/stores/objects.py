@@ -29,6 +29,7 @@ from reporting_pipeline.stores.request_limit import SharedLimit, limit_requests
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 # boto3 presigns SigV2 in us-east-1 unless told otherwise; timeouts so that a dead server is an error.
 CLIENT_CONFIG = Config(
@@ -42,6 +43,7 @@ CLIENT_CONFIG = Config(
 #: So many objects are asked after side by side.
 ASKED_AT_ONCE = 8
 PART_BYTES = 8 << 20  # of a multipart upload; S3 takes 10,000 parts
+READ_BYTES = 1 << 20  # of what is read in pieces
 DELETED_AT_ONCE = 1_000  # what S3 takes in one request
 
 
@@ -198,12 +200,7 @@ class ObjectStore:
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """The object's bytes; ObjectMissing when there is none, ObjectTooLarge when over `max_bytes`."""
-        try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                raise ObjectMissing(key) from None
-            raise
+        answer = self._answer(key)
         size = answer["ContentLength"]
         if max_bytes is not None and size > max_bytes:
             answer["Body"].close()
@@ -212,16 +209,23 @@ class ObjectStore:
 
     def digest(self, key: str) -> str:
         """The SHA-256 of an object in hexadecimal, read in pieces. Raises ObjectMissing."""
+        found = hashlib.sha256()
+        for part in self.begun(key, 0)[1]:
+            found.update(part)
+        return found.hexdigest()
+
+    def begun(self, key: str, first: int) -> tuple[bytes, Iterator[bytes]]:
+        """An object's `first` bytes, and the rest, one piece in memory at a time. Raises ObjectMissing."""
+        body = self._answer(key)["Body"]
+        return (body.read(first) if first else b""), body.iter_chunks(READ_BYTES)
+
+    def _answer(self, key: str) -> GetObjectOutputTypeDef:
         try:
-            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            return self.client.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 raise ObjectMissing(key) from None
             raise
-        found = hashlib.sha256()
-        for part in body.iter_chunks(1 << 20):
-            found.update(part)
-        return found.hexdigest()
 
     def exists(self, key: str) -> bool:
         try:

@@ -55,6 +55,9 @@ class OrganisationInvalid(ValueError):
 #: Of an organisation that has not said one.
 DEFAULT_TIMEZONE = "UTC"
 
+Sealing = Literal["off", "by_person"]
+NOT_SEALED: Sealing = "off"
+
 Domain = Annotated[str, AfterValidator(normal_domain)]
 Timezone = Annotated[str, Field(max_length=64), AfterValidator(checked_timezone)]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
@@ -121,6 +124,11 @@ class OrganisationFields(BaseModel):
         description="Whether reports are sent by themselves: automatic, or by_person, when somebody else "
         "than their owner has released each.",
     )
+    sealing: Sealing = Field(
+        NOT_SEALED,
+        description="Whether the files of new reports are sealed with a key of the person whom they are made "
+        "for, which an erasure destroys: off, or by_person. It needs REPORTING_SEAL_SECRET.",
+    )
     report_colour: Annotated[str, Field(max_length=20), AfterValidator(checked_colour)] = Field(
         "",
         description="Of the title of its reports, as #rrggbb, with a contrast of at least 4.5 to 1 against "
@@ -177,6 +185,11 @@ def change(database: Database, organisation: str, fields: Mapping[str, Any]) -> 
     return get(database, organisation) or {"_id": organisation, **kept}
 
 
+def decided_by(record: Mapping[str, Any] | None) -> Record:
+    """What a record says of all that may be changed: for whoever changes a part of it."""
+    return {name: value for name, value in (record or {}).items() if name in OrganisationFields.model_fields}
+
+
 def policies_of(record: Mapping[str, Any]) -> tuple[str, OnOmission]:
     """(attachments, on_omission) of a record; the defaults where it names none that there is."""
     attachments = record.get("attachments")
@@ -197,6 +210,11 @@ def restatement_policy_of(record: Mapping[str, Any] | None) -> OnRestatement:
 def gate_of(record: Mapping[str, Any] | None) -> tuple[Policy, Release]:
     """(content_gate, release) of a record; the defaults where it names none that there is."""
     return policy_of((record or {}).get("content_gate")), release_of((record or {}).get("release"))
+
+
+def sealing_of(record: Mapping[str, Any] | None) -> Sealing:
+    """Whether its reports are sealed. A value that nobody knows is no reason to store one open."""
+    return NOT_SEALED if (record or {}).get("sealing", NOT_SEALED) == NOT_SEALED else "by_person"
 
 
 def timezone_of(record: Mapping[str, Any] | None) -> str:

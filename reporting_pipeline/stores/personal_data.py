@@ -25,11 +25,15 @@ from typing import Any
 from reporting_pipeline.domain.access import Kind, User, may_have
 from reporting_pipeline.domain.addresses import ERASED, holds, same_mailbox, without
 from reporting_pipeline.domain.entitlements import Entitlements, Extent
+from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.masked_recipients import shown
+from reporting_pipeline.domain.sealing import SealBroken
 from reporting_pipeline.domain.subscriptions import name_key
 from reporting_pipeline.stores.lifecycle import cancel_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.person_keys import destroy
+from reporting_pipeline.stores.report_files import ReportFiles
 from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline.stores.subscriptions import LIVE
 from reporting_pipeline.stores.suppressions import forget_opt_out, hash_suppression
@@ -66,13 +70,18 @@ class Erasure:
 
 
 def export_user(
-    database: Database, objects: ObjectStore, user_id: str, now: datetime, caller: User | None = None
+    database: Database,
+    objects: ObjectStore,
+    user_id: str,
+    now: datetime,
+    caller: User | None = None,
+    ring: Keyring | None = None,
 ) -> bytes:
     """A zip with all about a user: one JSON file per kind of record, and their reports under `reports/`.
 
     A report goes out only where the user and the `caller` (None: the user) may have it today, by what it
     was made from; the others are listed in `withheld.json`, and those whose file is gone in
-    `missing_files.json`. Raises UserUnknown.
+    `missing_files.json`. `ring` opens what is sealed (`person_keys.wrapping_keys`). Raises UserUnknown.
     """
     user = _user(database, user_id)
     records = _records_about(database, user)
@@ -80,6 +89,7 @@ def export_user(
     records["reports"], withheld = _readable(records["reports"], readers)
     if caller is not None and caller.id != user_id:
         withheld += _keep_open_ones(Scoped(database, caller), records)
+    files = ReportFiles(database, objects, ring)
     missing: list[str] = []
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -88,8 +98,8 @@ def export_user(
             _add(archive, f"{name}.json", _json(told), now)
         for report in records["reports"]:
             try:
-                body = objects.get(report["key"])
-            except ObjectMissing:
+                body = files.get(report["key"])
+            except (ObjectMissing, SealBroken):
                 missing.append(report["_id"])
                 continue
             _add(archive, f"reports/{_file_name(report)}", body, now)
@@ -230,6 +240,7 @@ def erase_user(database: Database, objects: ObjectStore, user_id: str, now: date
     jobs = sum(cancel_jobs(database, each, "the user was erased", now, "erased") for each in owned)
     recipients = _leave_other_subscriptions(database, user, addresses, now)
     deliveries = _empty_deliveries(database, user["organisation"], user_id, addresses, now)
+    destroy(database, user["organisation"], user_id, now)  # what is sealed opens nowhere any more
     files, reports = _delete_reports(database, objects, owned)
     database.idempotency.delete_many({"principal": user_id})
     database.console_sessions.delete_many({"user": user_id})

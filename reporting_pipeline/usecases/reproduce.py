@@ -15,6 +15,7 @@ from reporting_pipeline.domain.branding import Branding
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.entitlements import Audience
+from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.participation import progress_of
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -28,6 +29,7 @@ from reporting_pipeline.stores.dataset_keys import dataset_prefix
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline.stores.report_files import ReportFiles
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
 
 
@@ -51,9 +53,15 @@ class Reproduced:
 
 
 def reproduce(
-    database: Database, objects: ObjectStore, identifier: str, code_version: str, cache: Path
+    database: Database,
+    objects: ObjectStore,
+    identifier: str,
+    code_version: str,
+    cache: Path,
+    ring: Keyring | None = None,
 ) -> Reproduced:
-    """Make a report again from its snapshots. `code_version` is what the product notes on reports today.
+    """Make a report again from its snapshots. `code_version` is what the product notes on reports today;
+    `ring` opens what is sealed.
 
     Raises NotReproducible, also where no report has the id.
     """
@@ -64,7 +72,7 @@ def reproduce(
         again = ReportRenderer(objects.get, cache, bodies=1).render(request_of(objects, report)).sha256
     except ObjectMissing as gone:
         raise NotReproducible(f"{gone.args[0]} is kept no longer, and the report was made from it") from None
-    stored = _stored(objects, report.key)
+    stored = _stored(ReportFiles(database, objects, ring), report.key)
     return Reproduced(
         report.id, report.sha256, stored, again, tuple(_differences(report, stored, again, code_version))
     )
@@ -86,9 +94,9 @@ def _differences(report: StoredReport, stored: str | None, again: str, code_vers
         yield "the same version makes another file of the same inputs: the record or a snapshot was changed"
 
 
-def _stored(objects: ObjectStore, key: str) -> str | None:
+def _stored(files: ReportFiles, key: str) -> str | None:
     try:
-        return objects.digest(key)
+        return files.digest(key)
     except ObjectMissing:
         return None
 

@@ -341,6 +341,7 @@ def test_what_is_public_is_known_by_name() -> None:
         "/metrics",
         "/webhooks/sendgrid",
         "/r/{token}",
+        "/r/file/{token}",
         "/unsubscribe/{token}",
         "/v/{code}",
         "/.well-known/report-keys.json",

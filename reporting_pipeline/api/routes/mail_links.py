@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from reporting_pipeline.api.deps import Deployment
@@ -25,14 +25,18 @@ from reporting_pipeline.delivery.channels.sendgrid_events import (
     receive_events,
 )
 from reporting_pipeline.delivery.links.addresses import address_page, is_ours
+from reporting_pipeline.delivery.links.files import file_behind
 from reporting_pipeline.delivery.links.pages import PAGE_HEADERS, gone_page
 from reporting_pipeline.delivery.links.report_links import is_signed, open_link
 from reporting_pipeline.delivery.links.report_page import linked_report, report_page, unreadable_page
 from reporting_pipeline.delivery.links.unsubscribe import unsubscribe, unsubscribe_page
+from reporting_pipeline.domain.file_names import content_disposition
+from reporting_pipeline.domain.sealing import SealBroken
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.objects import ObjectMissing
 from reporting_pipeline.usecases.callers.context import Context
-from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.problems import Problem, not_found
 from reporting_pipeline.usecases.changed_addresses import confirm_address
 from reporting_pipeline.usecases.html_edition import NotReadable
 from reporting_pipeline.usecases.reading_by_link import read_by_link
@@ -127,6 +131,38 @@ def _read(token: str, deployment: Context, languages: str) -> Response | None:
         page = unreadable_page(deployment.settings, found, later=why.later)
         return HTMLResponse(page, 503 if why.later else 404, PAGE_HEADERS)
     return None if edition is None else HTMLResponse(edition, headers=EDITION_HEADERS)
+
+
+@router.get(
+    "/r/file/{token}",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The report's file.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **OPEN,
+    },
+)
+def download_sealed_file(token: Token, deployment: Deployment) -> Response:
+    """A report that is sealed, opened: where links and downloads redirect to, for a minute."""
+    found = file_behind(deployment.database, deployment.settings, token, deployment.now)
+    if found is None:
+        raise not_found("report")
+    try:
+        pieces = deployment.files.pieces(found.key)
+    except (ObjectMissing, SealBroken):
+        raise not_found("report") from None
+    headers = {**_ONE_S_OWN, "content-disposition": content_disposition(found.name)}
+    return StreamingResponse(pieces, media_type=found.content_type, headers=headers)
+
+
+#: A file from this host is a file: no browser draws it as one of our pages, and no cache keeps it.
+_ONE_S_OWN = {
+    "cache-control": "no-store",
+    "content-security-policy": "sandbox; default-src 'none'",
+    "x-content-type-options": "nosniff",
+}
 
 
 @router.get("/unsubscribe/{token}", response_class=HTMLResponse, responses=problems(400, 422))

@@ -38,7 +38,12 @@ def export_user(user_id: UserId, caller: Caller, deployment: Deployment) -> Resp
     """All that is kept about a user, as a zip of JSON files and their reports."""
     found = find_user(deployment, caller, user_id, Action.EXPORT)
     archive = personal_data.export_user(
-        deployment.database, deployment.objects, user_id, deployment.now, caller
+        deployment.database,
+        deployment.objects,
+        user_id,
+        deployment.now,
+        caller,
+        deployment.files.ring,
     )
     audit.record(
         deployment.database,

@@ -37,7 +37,7 @@ from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
 from reporting_pipeline.usecases.callers.executions import histories
 from reporting_pipeline.usecases.callers.problems import Problem
-from reporting_pipeline.usecases.callers.reports import find_job, readable_report
+from reporting_pipeline.usecases.callers.reports import find_job, readable_report, report_file_url
 from reporting_pipeline.usecases.callers.subscribing import SNAKE
 
 router = APIRouter(prefix="/api", tags=["scheduled reports"])
@@ -306,7 +306,7 @@ def download_report(job_id: JobId, caller: Caller, deployment: Deployment) -> Re
         organisation=report.organisation,
         details={"job": job_id},
     )
-    return RedirectResponse(deployment.objects.presigned_url(report.key, report.file_name, 60), 307)
+    return RedirectResponse(report_file_url(deployment, report), 307)
 
 
 def draft_of(body: ScheduledReportChange) -> subscribing.Draft:

@@ -39,7 +39,7 @@ from reporting_pipeline.stores.deliveries.reads import delivery_counts
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import EditionMissing, get_edition, job_counts
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.report_files import ReportFiles
 from reporting_pipeline.stores.reports import reports_of
 from reporting_pipeline.stores.results import results_of
 
@@ -84,7 +84,9 @@ def run(settings: Settings, subscriptions: int, console: Console) -> DemoResult:
         console.print("[bold]5/5[/] What came out")
         opened = _open_newest_mail(deployment.settings, base)
         folder = deployment.settings.home / "demo" / "reports"
-        reports = _export(deployment.database, deployment.objects, edition, folder)
+        reports = _export(
+            ReportFiles.of(deployment.database, deployment.objects, deployment.settings), edition, folder
+        )
         outcome = DemoResult(
             edition=edition,
             state=state,
@@ -215,13 +217,13 @@ def _update(
         bars.update(tasks[name], completed=done, total=of)
 
 
-def _export(database: Database, objects: ObjectStore, edition: str, folder: Path) -> int:
+def _export(files: ReportFiles, edition: str, folder: Path) -> int:
     """Copy the edition's reports out of S3, named by subscription; returns how many."""
     folder.mkdir(parents=True, exist_ok=True)
     cadence, period = edition.split(":", 1)
     count = 0
-    for report in reports_of(database, Cadence(cadence), period):
-        (folder / f"{report.subscription}.{report.format}").write_bytes(objects.get(report.key))
+    for report in reports_of(files.database, Cadence(cadence), period):
+        (folder / f"{report.subscription}.{report.format}").write_bytes(files.get(report.key))
         count += 1
     return count
 

@@ -19,6 +19,7 @@ from reporting_pipeline.stores.audit import Action, Restored
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
+from reporting_pipeline.stores.person_keys import rewrap_all, wrapping_keys
 from reporting_pipeline.stores.restores import (
     deliveries_awaiting_release,
     learn_what_was_sent,
@@ -41,11 +42,16 @@ By = Annotated[str, typer.Option(help="Who restores it: a user id, for the audit
 
 @app.command("take")
 def take(target: Target) -> None:
-    """Write a backup: every collection, then the list of the bucket's objects."""
+    """Write a backup: every collection, then the list of the bucket's objects.
+
+    The keys of sealed reports are wrapped by the newest REPORTING_SEAL_SECRET first.
+    """
     with plain_errors():
         stores = open_stores()
         key, place = backup_key(stores.settings), open_place(target, stores.settings)
         now, home = datetime.now(UTC), stores.settings.organisation
+        if (ring := wrapping_keys(stores.settings)) is not None:
+            rewrap_all(stores.database, ring)
         manifest = take_backup(stores.database, stores.objects, place, key, now)
         details = {"records": sum(manifest.records.values())}
         note(stores.database, Action.BACKUP_TAKEN, manifest.backup, COMMAND, home, now, details)

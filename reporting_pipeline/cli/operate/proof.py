@@ -21,6 +21,7 @@ from reporting_pipeline.domain.proof import (
     verdict_on,
 )
 from reporting_pipeline.settings import current_settings
+from reporting_pipeline.stores.person_keys import wrapping_keys
 from reporting_pipeline.stores.proof_keys import signing_keys
 
 console = Console()
@@ -88,7 +89,9 @@ def reproduce_command(
         stores = open_stores()
         cache = stores.settings.home / "cache" / "thumbnails"
         try:
-            found = reproduce(stores.database, stores.objects, report, PRODUCT, cache)
+            found = reproduce(
+                stores.database, stores.objects, report, PRODUCT, cache, wrapping_keys(stores.settings)
+            )
         except NotReproducible as problem:
             raise ValueError(str(problem)) from None
         if found.equal:

@@ -113,6 +113,8 @@ def _save(
     with plain_errors():
         stores = open_stores()
         fields = {"name": name, "allowed_domains": domains or [], "allowed_hosts": hosts or []}
+        if not new:
+            fields = organisations.decided_by(organisations.get(stores.database, organisation)) | fields
         try:
             usecase.save_organisation(
                 stores.database,

@@ -29,7 +29,7 @@ from reporting_pipeline.usecases.callers import holds
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
 from reporting_pipeline.usecases.callers.releases import release_or_refuse
-from reporting_pipeline.usecases.callers.reports import find_job, readable_report, send_to
+from reporting_pipeline.usecases.callers.reports import find_job, readable_report, report_file_url, send_to
 from reporting_pipeline.usecases.expecting import expected_of
 from reporting_pipeline.usecases.releasing import NotReleasable, SignInAgain, refusal_to_decide
 
@@ -210,7 +210,7 @@ def page_picture(job_id: JobId, number: PageNumber, visitor: Person, parts: Part
     if report.format != "pdf" or number > report.pages:
         raise not_found("page")
     try:
-        picture = page_as_png(parts.objects.get(report.key), number)
+        picture = page_as_png(parts.files.get(report.key), number)
     except pypdfium2.PdfiumError:
         raise not_found("page") from None
     return Response(picture, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
@@ -230,7 +230,7 @@ def download(job_id: JobId, visitor: Person, parts: Parts) -> Response:
         organisation=report.organisation,
         details={"job": job_id, "by": "console"},
     )
-    return RedirectResponse(parts.objects.presigned_url(report.key, report.file_name, 60), 303)
+    return RedirectResponse(report_file_url(parts, report), 303)
 
 
 @router.get("/console/jobs/{job_id}/manifest")

@@ -127,6 +127,7 @@ def _policies(record: dict[str, Any]) -> dict[str, str]:
         "on_restatement": on_restatement,
         "content_gate": content_gate.value,
         "release": release.value,
+        "sealing": organisations.sealing_of(record),
     }
 
 

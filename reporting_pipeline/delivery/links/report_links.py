@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from reporting_pipeline.delivery.links.files import file_url
 from reporting_pipeline.delivery.links.tokens import read_link_token
 from reporting_pipeline.delivery.rights import DeliveryContext, load_context, refusal_of
 from reporting_pipeline.domain.deliveries import DeliveryRecord
@@ -18,8 +19,6 @@ from reporting_pipeline.stores.delivery_reads import get_delivery
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.reports import rendering_at, shows_the_same
-
-PRESIGNED_SECONDS = 60
 
 
 def is_signed(settings: Settings, token: str, now: datetime) -> bool:
@@ -79,7 +78,7 @@ def open_link(
     if file is None:
         return None
     note_opened(database, delivery, report, now, **({} if file is report else {"sha256": file["sha256"]}))
-    return objects.presigned_url(file["key"], report["file_name"], PRESIGNED_SECONDS)
+    return file_url(objects, settings, report["_id"], file, report["file_name"], now)
 
 
 def note_opened(

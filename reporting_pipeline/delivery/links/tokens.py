@@ -46,6 +46,19 @@ def read_link_token(secret: str, token: str, now: datetime) -> LinkClaims | None
     return LinkClaims(claims["d"], claims["r"], expires_at)
 
 
+def file_token(secret: str, report: str, sha256: str, expires_at: datetime) -> str:
+    """Names one rendering of a report, for whoever has been asked for their rights."""
+    return _sign(secret, "report-file", {"r": report, "s": sha256, "e": int(expires_at.timestamp())})
+
+
+def read_file_token(secret: str, token: str, now: datetime) -> tuple[str, str] | None:
+    """(report, SHA-256) of a token we signed that has not expired; None for everything else."""
+    claims = _verify(secret, "report-file", token)
+    if claims is None or datetime.fromtimestamp(claims["e"], UTC) <= now:
+        return None
+    return str(claims["r"]), str(claims["s"])
+
+
 def unsubscribe_token(secret: str, delivery: str, *, whole_mail: bool = False) -> str:
     """Does not expire: whoever wants out of an old mail gets out.
 

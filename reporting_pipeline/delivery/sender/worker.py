@@ -42,6 +42,7 @@ from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.metrics import error_kind
 from reporting_pipeline.stores.mongo import Database, delivery_records, find_any
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.report_files import ReportFiles
 from reporting_pipeline.stores.suppressions import suppress_address
 from reporting_pipeline.stores.token_buckets import take
 
@@ -319,7 +320,7 @@ def _message(run: _Run, record: DeliveryRecord, context: DeliveryContext) -> Mes
         context.subscriptions[record["subscription"]],
         run.settings,
         run.now(),
-        lambda key: run.objects.get(key, max_bytes=ATTACH_BELOW),
+        lambda key: ReportFiles.of(run.database, run.objects, run.settings).get(key, ATTACH_BELOW),
         job=context.jobs.get(record["job"]),
         attachments=context.policy_of(record),
         words=context.words_of(record),

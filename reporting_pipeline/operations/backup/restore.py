@@ -19,6 +19,7 @@ import bson
 from bson.codec_options import CodecOptions
 
 from reporting_pipeline.domain.reconciliation import Stored
+from reporting_pipeline.operations.backup.person_keys import kept_person_keys, restore_person_keys
 from reporting_pipeline.operations.backup.take import LATEST, MANIFEST, Manifest
 from reporting_pipeline.operations.backup.vault import BackupDamaged, Place, Vault
 from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
@@ -66,6 +67,7 @@ def verify_backup(vault: Vault, manifest: Manifest) -> int:
         total += found
     if sum(1 for _ in _listed(vault, manifest)) != manifest.objects:
         raise BackupDamaged("the list of the bucket's objects is not whole")
+    kept_person_keys(vault.place, vault.key)
     return total
 
 
@@ -90,6 +92,7 @@ def restore_backup(
     for collection in manifest.parts:
         if collection != SCHEMA:
             _fill(database, collection, vault, manifest)
+    restore_person_keys(database, place, key)
     awaiting = let_nothing_go(database, restore, now)
     # Last: until then every process refuses the database, also where a restore was cut off.
     _fill(database, SCHEMA, vault, manifest)

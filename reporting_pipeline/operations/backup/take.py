@@ -22,6 +22,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure
 
 from reporting_pipeline import __version__
+from reporting_pipeline.operations.backup.person_keys import COLLECTION, keep_person_keys
 from reporting_pipeline.operations.backup.vault import Place, Vault
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -31,6 +32,8 @@ from reporting_pipeline.stores.upkeep import save_upkeep
 PART_BYTES = 8_000_000
 #: Not worth keeping: made again by themselves, and wrong after a restore.
 LEFT_OUT = frozenset({"heartbeats", "idempotency", "rate_counters", "rate_windows", "token_buckets"})
+#: Kept in a place of its own.
+APART = COLLECTION
 MANIFEST = "manifest.json"
 LATEST = "latest"
 
@@ -63,12 +66,13 @@ def take_backup(
     with _one_moment(database) as session:
         manifest = Manifest(name, now.isoformat(), database.name, __version__, session is not None)
         for collection in sorted(database.list_collection_names()):
-            if collection.startswith("system.") or collection in LEFT_OUT:
+            if collection.startswith("system.") or collection in {*LEFT_OUT, APART}:
                 continue
             _collection(database, collection, session, vault, manifest)
     _object_list(objects, vault, manifest)
     vault.write(MANIFEST, json.dumps(manifest.__dict__, sort_keys=True).encode())
     place.write(LATEST, name.encode())
+    keep_person_keys(database, place, key)
     figures = {"ok": True, "backup": name, "records": sum(manifest.records.values())}
     save_upkeep(database, "backup", figures | {"objects": manifest.objects}, now)
     return manifest

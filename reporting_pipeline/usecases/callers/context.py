@@ -11,6 +11,7 @@ from reporting_pipeline.domain.access import Action, Resource, User, allowed
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.report_files import ReportFiles
 from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline.usecases.callers.cursors import Cursors
 from reporting_pipeline.usecases.callers.limits import RateLimits
@@ -39,6 +40,11 @@ class Context:
     def html_editions(self) -> HtmlEditions:
         """Reports as pages for the browser, made by this process."""
         return HtmlEditions(self.objects, self.settings.home / "cache" / "thumbnails")
+
+    @cached_property
+    def files(self) -> ReportFiles:
+        """The files of reports, those that are sealed opened."""
+        return ReportFiles.of(self.database, self.objects, self.settings)
 
     @property
     def now(self) -> datetime:

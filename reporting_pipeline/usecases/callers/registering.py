@@ -13,10 +13,11 @@ from reporting_pipeline.stores import organisations, trials
 from reporting_pipeline.stores.documents import TrialInvalid
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.objects import ObjectMissing
+from reporting_pipeline.stores.organisations import NOT_SEALED
 from reporting_pipeline.usecases import branding
 from reporting_pipeline.usecases import trials as usecase
 from reporting_pipeline.usecases.callers.context import Context, require
-from reporting_pipeline.usecases.callers.problems import FieldError, Problem, not_found
+from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid, not_found
 from reporting_pipeline.usecases.callers.shapes.registry import (
     OrganisationAnswer,
     OrganisationChange,
@@ -206,6 +207,8 @@ def add_site(deployment: Context, caller: User, trial_id: str, body: Site) -> Si
 def _saved(
     deployment: Context, caller: User, organisation: str, fields: dict[str, object], *, new: bool
 ) -> Record:
+    if fields.get("sealing", NOT_SEALED) != NOT_SEALED and deployment.files.ring is None:
+        raise invalid("#/sealing", "the deployment names no REPORTING_SEAL_SECRET to seal with")
     with _refusals():
         return usecase.save_organisation(
             deployment.database,

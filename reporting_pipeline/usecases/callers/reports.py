@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reporting_pipeline.delivery.links.files import file_url
 from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address, reach_of
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import JobRecord
@@ -39,9 +40,15 @@ def readable_report(deployment: Context, caller: User, job: JobRecord) -> Stored
         if before is None:
             raise Problem("conflict", "It waits until somebody has looked at it and released it.")
         report = before
-    if not deployment.objects.exists(report.key):
+    if not deployment.files.openable(report.key):
         raise not_found("report")
     return report
+
+
+def report_file_url(deployment: Context, report: StoredReport) -> str:
+    """Where the file of `readable_report` is had, for a minute."""
+    objects, settings = deployment.objects, deployment.settings
+    return file_url(objects, settings, report.id, report.__dict__, report.file_name, deployment.now)
 
 
 def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> DeliveryRecord:

@@ -30,6 +30,15 @@ def run(database: Database, objects: ObjectStore, settings: Settings, monkeypatc
     return command
 
 
+def test_a_changed_name_changes_nothing_else_that_was_decided(run: Run, database: Database) -> None:
+    run("organisation", "add", "beta", "Beta", "--domain", "beta.example")
+    decided = {"release": "by_person", "sealing": "by_person", "confirm_after_days": 365}
+    database.organisations.update_one({"_id": "beta"}, {"$set": decided})
+    run("organisation", "change", "beta", "Better")
+    kept = database.organisations.find_one({"_id": "beta"}) or {}
+    assert {**kept, **decided, "name": "Better", "allowed_domains": []} == kept
+
+
 def test_a_trial_is_registered_listed_closed_and_opened_again(run: Run, database: Database) -> None:
     run("trial", "add", "T9", "--title", "Ninth", "--site", "701=Basel", "--site", "702")
     kept = database.trials.find_one({"_id": "T9"}) or {}

@@ -14,10 +14,13 @@ from reporting_pipeline.domain.mail_words import MailWords
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement
 from reporting_pipeline.stores.organisations import (
+    NOT_SEALED,
     OrganisationFields,
+    Sealing,
     gate_of,
     policies_of,
     restatement_policy_of,
+    sealing_of,
     timezone_of,
 )
 from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, Shape, one_line
@@ -49,6 +52,7 @@ _ORGANISATION: dict[str, Any] = {
     "on_restatement": "tell",
     "content_gate": "notice",
     "release": "automatic",
+    "sealing": "off",
     "report_colour": "#5b2a86",
     "report_footer": "Example Pharma. Confidential.",
     "mail_subject_prefix": "[Example Pharma]",
@@ -137,6 +141,7 @@ class OrganisationRequest(Shape):
     on_restatement: OnRestatement = DEFAULT_ON_RESTATEMENT
     content_gate: Policy = DEFAULT_POLICY
     release: Release = DEFAULT_RELEASE
+    sealing: Sealing = NOT_SEALED
     report_colour: Annotated[str, Field(max_length=20)] = ""
     report_footer: MaybeEmpty = ""
     mail_subject_prefix: MaybeEmpty = ""
@@ -188,6 +193,7 @@ class OrganisationAnswer(Shape):
     on_restatement: OnRestatement
     content_gate: Policy
     release: Release
+    sealing: Sealing = Field(description="Whether the files of its new reports are sealed by person.")
     report_colour: str = Field(description="Of the title of its reports; empty: the product's own.")
     report_footer: str
     mail_subject_prefix: str = Field(description="Before the subject of the mails of its reports.")
@@ -218,6 +224,7 @@ class OrganisationAnswer(Shape):
             on_restatement=restatement_policy_of(record),
             content_gate=content_gate,
             release=release,
+            sealing=sealing_of(record),
             report_colour=branding.colour,
             report_footer=branding.footer,
             mail_subject_prefix=words.subject_prefix,
