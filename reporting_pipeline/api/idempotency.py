@@ -2,7 +2,8 @@
 
 Works on the finished answer, outside the routes, so that no route can forget it. What is kept is
 decided by `keeps`: answers that would be the same again; not a failure of ours, not a refusal that
-time or rights may lift.
+time or rights may lift, not a file, which nothing stands behind. An answer was given by the rights of its
+moment: to somebody whose rights are others by now it is not given again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting_pipeline.api.errors import problem_response
 from reporting_pipeline.stores import idempotency
+from reporting_pipeline.stores.changes import rights_mark
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem
 
@@ -31,9 +33,10 @@ WAIT_SECONDS = 20.0  # for the first request, before a duplicate is told to come
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
 
-def keeps(status: int) -> bool:
-    """Whether an answer of this status is given again to the same key."""
-    return status < 500 and status not in (401, 403, 429)
+def keeps(status: int, content_type: str = "") -> bool:
+    """Whether an answer of this status and type is given again to the same key."""
+    told = not content_type or content_type.partition(";")[0].endswith(("/json", "+json"))
+    return told and status < 500 and status not in (401, 403, 429)
 
 
 class IdempotencyMiddleware:
@@ -53,7 +56,7 @@ class IdempotencyMiddleware:
         try:
             _check_key(key)
             body = await _read(receive)
-            first = await self._claim(caller.id, key, _fingerprint(scope, body))
+            first = await self._claim(caller.id, key, _fingerprint(scope, body, rights_mark(caller)))
         except Problem as problem:
             await problem_response(problem, scope["path"])(scope, receive, send)
             return
@@ -74,7 +77,8 @@ class IdempotencyMiddleware:
                 )
             except idempotency.KeyReused:
                 raise Problem(
-                    "idempotency-key-reused", "Use a new Idempotency-Key for a different request."
+                    "idempotency-key-reused",
+                    "Use a new Idempotency-Key for a different request, and when your rights have changed.",
                 ) from None
             except idempotency.InProgress:
                 if time.monotonic() > deadline:
@@ -99,7 +103,7 @@ class IdempotencyMiddleware:
             await run_in_threadpool(idempotency.release, self._database, claim)
             raise
         # Kept before it is sent: a caller that saw the answer gets the same one again.
-        if keeps(answer.status):
+        if keeps(answer.status, answer.headers.get("content-type", "")):
             await run_in_threadpool(idempotency.keep_answer, self._database, claim, answer)
         else:
             await run_in_threadpool(idempotency.release, self._database, claim)
@@ -115,7 +119,7 @@ def _check_key(key: str) -> None:
         )
 
 
-def _fingerprint(scope: Scope, body: bytes) -> str:
+def _fingerprint(scope: Scope, body: bytes, rights: str) -> str:
     digest = sha256()
     headers = Headers(scope=scope)
     for part in (
@@ -124,6 +128,7 @@ def _fingerprint(scope: Scope, body: bytes) -> str:
         scope.get("query_string", b""),
         headers.get("if-match", "").encode(),
         _without_boundary(headers.get("content-type", ""), body),
+        rights.encode(),
     ):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()

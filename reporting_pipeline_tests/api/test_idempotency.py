@@ -49,6 +49,20 @@ def test_the_second_answer_is_the_first_to_the_letter(subscriber: Api) -> None:
     assert "Idempotency-Replayed" not in first.headers
 
 
+@pytest.mark.parametrize("changed", [{"trials": ["T2"]}, {"roles": ["subscriber", "analyst"]}])
+def test_an_answer_of_other_rights_is_not_given_again_nor_is_its_request_done_again(
+    subscriber: Api, database: Database, changed: dict[str, object]
+) -> None:
+    first = subscriber.post("/api/subscriptions", json=weekly(), headers=keyed("k"))
+    assert first.status_code == 201
+    database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": changed})
+    again = subscriber.post("/api/subscriptions", json=weekly(), headers=keyed("k"))
+    assert again.status_code == 409
+    assert again.json()["type"].endswith(":idempotency-key-reused")
+    assert first.json()["subscriptionId"] not in again.text
+    assert database.subscriptions.count_documents({}) == 1
+
+
 def test_a_key_stands_for_one_request_only(subscriber: Api) -> None:
     path = "/api/subscriptions"
     first = subscriber.post(path, json=weekly(), headers=keyed("k")).json()

@@ -57,6 +57,11 @@ def test_a_draft_gives_the_file_it_would_have_given_and_nothing_is_kept(
     assert shown.content
     assert database.subscriptions.count_documents({}) == database.jobs.count_documents({}) == 0
     assert database.reports.count_documents({}) == 0
+    keyed = {"Idempotency-Key": "k"}
+    for _ in range(2):  # a file is made again: nothing keeps it for whoever has lost the right
+        again = subscriber.post(PREVIEW, json=BODY, headers=keyed)
+        assert (again.status_code, "Idempotency-Replayed" in again.headers) == (200, False)
+    assert database.idempotency.find_one({"body": {"$exists": True}}) is None
 
 
 def test_a_preview_is_refused_as_the_subscription_would_be(serve: Callable[..., Api]) -> None:

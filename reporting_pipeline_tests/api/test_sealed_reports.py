@@ -61,7 +61,7 @@ def followed(api: Api, answer: Any) -> Any:
 
 def linked(api: Api, database: Database) -> str:
     """The path of a link that was mailed to the owner."""
-    job = database.jobs.find_one({"subscription": "sub_world"}) or {}
+    job: Any = database.jobs.find_one({"subscription": "sub_world"})
     subscription = database.subscriptions.find_one({"_id": "sub_world"}) or {}
     target = ledger.Target("email", "subscriber@default.example", OWNER)
     delivery: Any = ledger.new_delivery(job, subscription, target, NOW)

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
 
 from reporting_pipeline.domain.access import User
+from reporting_pipeline.stores import users
 from reporting_pipeline.stores.scope import Scoped
+from reporting_pipeline.usecases.callers import subscribing
+from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline_tests.api.conftest import ROLES, Api
 from reporting_pipeline_tests.attacks.world import (
     DOCUMENTS,
@@ -239,6 +245,58 @@ def test_nobody_gives_what_they_do_not_see(world: World, entitled: str, gift: di
     answer = world.person("manager", entitled).put("/api/users/usr_fresh", json=body)
     assert answer.status_code == 403, answer.text
     assert world.database.users.find_one({"_id": "usr_fresh"}) is None
+
+
+#: manager, owner of whom the report would show more, sites asked for.
+THROUGH_OTHERS = [
+    ("site", "subscriber_trial", []),  # all sites of T1
+    ("site", "subscriber_trial", ["702"]),
+    ("all", "subscriber_board", []),  # who gets which treatment
+    ("trial", "subscriber_board", []),
+    ("participant", "subscriber_trial", []),
+]
+
+
+@pytest.mark.parametrize(("entitled", "owner", "sites"), THROUGH_OTHERS, ids=str)
+def test_nobody_has_made_for_others_what_is_closed_to_themselves(
+    world: World, entitled: str, owner: str, sites: list[str]
+) -> None:
+    """To a mailbox of an allowed domain that is no user's, which nobody could ask for its rights."""
+    filters = {"trials": ["T1"], **({"sites": sites} if sites else {})}
+    body = {
+        "name": "x",
+        "userId": f"usr_{owner}",
+        "reportType": "weekly",
+        "filters": filters,
+        "recipients": [{"type": "email", "value": "mailbox@default.example"}],
+    }
+    answer = world.person("manager", entitled).post("/api/subscriptions", json=body)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["pointer"].startswith("#/filters/trials")
+
+
+def test_what_both_see_is_made_for_others(world: World) -> None:
+    for entitled, owner, sites in (("site", "subscriber_trial", ["701"]), ("all", "subscriber_site", [])):
+        filters = {"trials": ["T1"], **({"sites": sites} if sites else {})}
+        body = {"name": "x", "userId": f"usr_{owner}", "reportType": "weekly", "filters": filters}
+        made = world.person("manager", entitled).post("/api/subscriptions", json=body)
+        assert made.status_code == 201, made.text
+        found = made.json()["subscriptionId"]
+        assert world.person("manager", "all").delete(f"/api/subscriptions/{found}").status_code == 204
+
+
+def test_nobody_pushes_their_own_onto_somebody_else(world: World) -> None:
+    mine, other = (users.get_user(world.database, f"usr_{name}_all") for name in ("subscriber", "analyst"))
+    assert mine is not None
+    assert other is not None
+    api = world.person("subscriber", "all")
+    body = {"name": "x", "userId": mine.id, "reportType": "weekly", "filters": {"trials": ["T1"]}}
+    made = api.post("/api/subscriptions", json=body).json()["subscriptionId"]
+    parts: Any = SimpleNamespace(settings=api.settings, database=world.database, now=datetime.now(UTC))
+    with pytest.raises(Problem) as refused:
+        subscribing.transfer(parts, mine, made, other)
+    assert refused.value.status == 404
+    assert api.delete(f"/api/subscriptions/{made}").status_code == 204
 
 
 @pytest.mark.parametrize("role", ["manager", "admin", "service"])

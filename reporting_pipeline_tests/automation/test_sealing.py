@@ -62,7 +62,7 @@ def test_each_report_is_sealed_for_its_owner_and_arrives(sealing: Crank, tmp_pat
     assert made.database.person_keys.count_documents({}) == 2, "the body is one, the seals are two"
     assert made.mailed() == ["one@example.org", "two@example.org"]
     (attached,) = [part for mail in made.mails() for part in mail.iter_attachments()]
-    assert attached.get_content().startswith(b"%PDF")  # type: ignore[attr-defined]
+    assert attached.get_content().startswith(b"%PDF")
 
 
 def test_without_the_secret_nothing_is_stored_open(empty: Crank) -> None:

@@ -35,6 +35,7 @@ ORGANISATION = {
     "on_restatement": "send",
     "content_gate": "hold",
     "release": "by_person",
+    "sealing": "off",
     "report_colour": "#5B2A86",
     "report_footer": "Third. Confidential.",
     "mail_subject_prefix": "[Third]",
@@ -211,7 +212,7 @@ def test_the_home_organisation_registers_others_and_says_where_their_reports_may
     assert stored["allowed_domains"] == ["mail.third.example", "third.example"]
     policies = [stored[name] for name in (*ORGANISATION,)[4:]]
     assert policies == [
-        *("never", "hold", "send", "hold", "by_person", "#5b2a86", "Third. Confidential."),
+        *("never", "hold", "send", "hold", "by_person", "off", "#5b2a86", "Third. Confidential."),
         *("[Third]", "Dear colleague,", "Questions: trials@third.example"),
     ]
     bad = browser.post(

@@ -24,7 +24,7 @@ from reporting_pipeline.domain.access import (
     outside_trials,
     visible_trials,
 )
-from reporting_pipeline.domain.entitlements import Extent
+from reporting_pipeline.domain.entitlements import Extent, refusal
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.masked_recipients import restored
 from reporting_pipeline.domain.schedules import Schedule, next_occurrences
@@ -228,6 +228,8 @@ def transfer(deployment: Context, caller: User, subscription_id: str, owner: Use
 
     Who had it is replaced among its recipients. Refuses (422) an owner to whom its trials are not open.
     """
+    resource = Resource(Kind.SUBSCRIPTION, owner.organisation, owner=owner.id)
+    require(caller, Action.CREATE, resource, "user")  # nobody pushes their own onto somebody else
     for _ in range(_TRIES):
         current = find(deployment, caller, subscription_id, Action.CHANGE)
         if current.owner == owner.id:
@@ -489,11 +491,28 @@ def _wrong_trials(
     if foreign and not filters.trials:
         return [FieldError(pointers.trials, "name the trials: not all of them are open to you")]
     outside = set(outside_trials(caller, filters.trials)) if foreign else set()
-    return [
+    found = [
         FieldError(f"{pointers.trials}/{position}", "there is no such trial open to the owner")
         for position, trial in enumerate(filters.trials)
         if trial not in visible or trial in outside
     ]
+    return found or ([] if not foreign else _closed_to(caller, owner, filters, pointers))
+
+
+def _closed_to(caller: User, owner: User, filters: Filters, pointers: Pointers) -> list[FieldError]:
+    """The trials of which a report made for the owner shows what is closed to the caller: sites, an arm.
+
+    Whoever may make it for somebody else names its recipients, too, and could have it so.
+    """
+    own = owner.entitlements
+    found = []
+    for position, trial in enumerate(filters.trials):
+        # A participant's own record is of no site as such.
+        sites = () if own.own_record_only else own.effective_sites(trial, filters.sites)
+        closed = refusal(caller.entitlements, Extent({trial: sites}, own.subject, own.audience))
+        if closed is not None:
+            found.append(FieldError(f"{pointers.trials}/{position}", f"for its owner, {closed}"))
+    return found
 
 
 def _without_right(
