@@ -1,19 +1,21 @@
 """A report before there is a subscription: what a draft would have given for the newest closed period.
 
 It is rendered by the renderer of the pipeline from the datasets that stand, for the person who asks
-alone, and kept nowhere.
+alone, and kept nowhere. Of the period that is still open it is made from the documents, and preliminary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from reporting_pipeline import __version__
 from reporting_pipeline.domain.access import Action, Kind, User, reach_of, visible_trials
 from reporting_pipeline.domain.content_gate import Policy, Release, concerning, stricter
+from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.participation import progress_of
@@ -24,12 +26,14 @@ from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.reports.types import spoken_to
+from reporting_pipeline.reports.types.base import ReportType
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.organisations import branding_of, gate_of
 from reporting_pipeline.stores.results import AssetResult, results_of
+from reporting_pipeline.usecases.open_period import TooMuchToRead, open_datasets
 from reporting_pipeline.usecases.report_types import report_types
 
 
@@ -44,6 +48,7 @@ class PreviewedReport:
     report: RenderedReport
     period: Period
     omissions: tuple[Omission, ...]
+    preliminary: bool = False  # the period is still open
 
 
 def preview_report(
@@ -54,40 +59,30 @@ def preview_report(
     now: datetime,
     timezone: str,
     cache: Path,
+    *,
+    preliminary: bool = False,
 ) -> PreviewedReport:
-    """Render `draft` for `reader`, from the newest closed period of its window in `timezone`.
+    """Render `draft` for `reader`, from the newest closed period of its window in `timezone`; `preliminary`:
+    from the one that is still open, as it stands now, and marked so.
 
     Only trials open to the reader are read, and only rows that are open to them are shown.
     Raises NothingToShow, or ReportError of the renderer.
     """
-    period = Period.last_closed(draft.window, now, timezone)
     wanted = set(draft.filters.trials)
     visible = visible_trials(reader, users.trials_of(database, reader.organisation))
     trials = [trial for trial in visible if not wanted or trial in wanted]
-    cadence = period.cadence.value
-    made = results_of(database, f"{cadence}/trial_dataset", period.key, trials)
-    media = results_of(database, f"{cadence}/trial_media", period.key, trials)
-    standing = [trial for trial in trials if trial in made and made[trial].done]
     own = reader.entitlements
     subject = own.subject if own.own_record_only else ""
     if own.own_record_only and not subject:
         raise NothingToShow("Your own record is not known here; ask whoever manages your reports.")
-    if not standing:
-        raise NothingToShow(
-            f"No data of the {period.cadence.noun} from {period.start} has been prepared yet; "
-            "it is there once the first edition of that time has run."
-        )
-    so_far = {
-        trial: load_dataset(objects, status.detail["prefix"])
-        for trial, status in _statuses(database, draft, period, standing).items()
-    }
+    if preliminary:
+        prepared = _open(database, draft, Period.containing(draft.window, now, timezone), trials, now)
+    else:
+        prepared = _closed(database, objects, draft, Period.last_closed(draft.window, now, timezone), trials)
+    period, so_far = prepared.period, prepared.so_far
+    until = period.last_day_by(now if preliminary else None)
     organisation = users.get_organisation(database, reader.organisation)
-    missing = tuple(
-        Omission(trial, WHOLE_TRIAL, made[trial].reason if trial in made else "its data is not prepared yet")
-        for trial in trials
-        if trial not in standing
-    )
-    waits = _waits_for_release(organisation, draft, [made[trial] for trial in standing], missing)
+    waits = _waits_for_release(organisation, draft, prepared)
     if waits and reach_of(reader, Action.RELEASE, Kind.REPORT) is None:
         raise NothingToShow("A report of this time waits until somebody has looked at it and released it.")
     request = ReportRequest(
@@ -99,41 +94,93 @@ def preview_report(
         branding=branding_of(organisation, objects),
         period=period,
         datasets=tuple(
-            restricted(
-                load_dataset(
-                    objects,
-                    made[trial].detail["prefix"],
-                    media[trial].detail["key"] if trial in media and media[trial].done else None,
-                ),
-                own.effective_sites(trial, draft.filters.sites),
-                subject,
-            )
-            for trial in standing
+            restricted(dataset, own.effective_sites(trial, draft.filters.sites), subject)
+            for trial, dataset in prepared.datasets.items()
         ),
         statuses=tuple(
             restricted(status, own.effective_sites(trial, draft.filters.sites), subject)
             for trial, status in so_far.items()
         ),
-        medians={trial: site_medians(status, period.last_day) for trial, status in so_far.items()},
+        medians={trial: site_medians(status, until) for trial, status in so_far.items()},
         progress={trial: progress_of(status) for trial, status in so_far.items()} if subject else {},
         audience=own.audience,
         document_id=report_id(period.cadence, period.key, draft.id),
         code_version=__version__,
-        omissions=missing,
+        omissions=prepared.missing,
+        preliminary_at=now if preliminary else None,
     )
     report = ReportRenderer(objects.get, cache).render(request)
-    return PreviewedReport(report, period, missing)
+    return PreviewedReport(report, period, prepared.missing, preliminary)
 
 
-def _waits_for_release(
-    organisation: Record, draft: Subscription, datasets: Sequence[AssetResult], missing: Sequence[Omission]
-) -> bool:
-    """Whether the pipeline would have let such a report await a release: what waits is not had this way."""
+@dataclass(frozen=True)
+class _Prepared:
+    """What a report is made from."""
+
+    period: Period
+    datasets: Mapping[str, TrialDataset]
+    so_far: Mapping[str, TrialDataset]  # of types that need it
+    missing: tuple[Omission, ...] = ()
+    unusual: tuple[Mapping[str, Any], ...] | None = None  # None: nobody looked whether anything is
+
+
+def _closed(
+    database: Database, objects: ObjectStore, draft: Subscription, period: Period, trials: list[str]
+) -> _Prepared:
+    """The datasets that the pipeline made. Raises NothingToShow where none of them stands."""
+    cadence = period.cadence.value
+    made = results_of(database, f"{cadence}/trial_dataset", period.key, trials)
+    media = results_of(database, f"{cadence}/trial_media", period.key, trials)
+    standing = [trial for trial in trials if trial in made and made[trial].done]
+    if not standing:
+        raise NothingToShow(
+            f"No data of the {period.cadence.noun} from {period.start} has been prepared yet; "
+            "it is there once the first edition of that time has run."
+        )
+    pictures = {trial: one.detail["key"] for trial, one in media.items() if one.done}
+    return _Prepared(
+        period,
+        {
+            trial: load_dataset(objects, made[trial].detail["prefix"], pictures.get(trial))
+            for trial in standing
+        },
+        {
+            trial: load_dataset(objects, status.detail["prefix"])
+            for trial, status in _statuses(database, draft, period, standing).items()
+        },
+        tuple(
+            Omission(
+                trial, WHOLE_TRIAL, made[trial].reason if trial in made else "its data is not prepared yet"
+            )
+            for trial in trials
+            if trial not in standing
+        ),
+        tuple(one for trial in standing for one in made[trial].detail.get("unusual", ())),
+    )
+
+
+def _open(
+    database: Database, draft: Subscription, period: Period, trials: list[str], now: datetime
+) -> _Prepared:
+    """What had arrived by now. Raises NothingToShow for more than is read while somebody waits."""
+    kind = report_types().get(draft.report_type)
+    try:
+        so_far = open_datasets(database, trials, period, now, so_far=True) if _needs_status(kind) else {}
+        return _Prepared(period, open_datasets(database, trials, period, now), so_far)
+    except TooMuchToRead as reason:
+        raise NothingToShow(str(reason)) from None
+
+
+def _waits_for_release(organisation: Record, draft: Subscription, prepared: _Prepared) -> bool:
+    """Whether the pipeline would let such a report await a release: what waits is not had this way.
+
+    Where nobody looked whether something is out of the usual, it may be.
+    """
     gate, release = gate_of(organisation)
-    unusual = concerning(
-        [one for dataset in datasets for one in dataset.detail.get("unusual", ())],
+    unusual = prepared.unusual is None or concerning(
+        prepared.unusual,
         restates=False,
-        omissions=[{"trial": one.trial, "part": one.part} for one in missing],
+        omissions=[{"trial": one.trial, "part": one.part} for one in prepared.missing],
     )
     holds = stricter(gate, draft.parameters.get("content_gate")) is Policy.HOLD
     return release is Release.BY_PERSON or (holds and bool(unusual))
@@ -143,8 +190,11 @@ def _statuses(
     database: Database, draft: Subscription, period: Period, trials: list[str]
 ) -> dict[str, AssetResult]:
     """What stands of the trials so far, where the type needs it; the report says what is not known."""
-    kind = report_types().get(draft.report_type)
-    if kind is None or not kind.needs_status:
+    if not _needs_status(report_types().get(draft.report_type)):
         return {}
     found = results_of(database, f"{period.cadence.value}/trial_status", period.key, trials)
     return {trial: status for trial, status in found.items() if status.done}
+
+
+def _needs_status(kind: ReportType | None) -> bool:
+    return kind is not None and kind.needs_status

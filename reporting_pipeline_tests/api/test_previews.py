@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.tidying import tidy_documents
+from reporting_pipeline.stores import documents
 from reporting_pipeline.stores.datasets import save_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -81,6 +83,73 @@ def test_previews_are_limited_as_runs_of_now_are(serve: Callable[..., Api]) -> N
     subscriber = serve(clock=lambda: NOW, run_now_per_hour=1).as_("usr_default_subscriber")
     assert subscriber.post(PREVIEW, json=BODY).status_code == 409
     assert subscriber.post(PREVIEW, json=BODY).status_code == 429
+
+
+def arrive(database: Database, objects: ObjectStore, trial: str, received_at: datetime, **more: Any) -> str:
+    """One serious adverse event of subject 1; the id of its document."""
+    identifier = documents.document_id(trial, received_at.isoformat())
+    record = {
+        "_id": identifier,
+        "organisation": "default",
+        "trial": trial,
+        "site": "701",
+        "subject": "1",
+        "kind": "adverse_event",
+        "title": "Fall",
+        "received_at": received_at,
+        "data": {"term": "FALL", "serious": True},
+        **more,
+    }
+    documents.ingest(database, objects, record, b"a file" if "file" in more else None, NOW)
+    return identifier
+
+
+JSON = {**BODY, "output_format": "json"}
+EARLY = f"{PREVIEW}?preliminary=true"
+
+
+def test_the_period_that_is_still_open_is_reported_as_it_stands_and_says_so(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    arrive(database, objects, "T1", NOW - timedelta(days=2))  # in the week before
+    arrive(database, objects, "T1", NOW - timedelta(hours=1))
+    arrive(database, objects, "T1", NOW + timedelta(hours=1))  # not there yet
+    api = serve(clock=lambda: NOW)
+    shown = api.as_("usr_default_subscriber").post(EARLY, json=JSON)
+    assert shown.status_code == 200, shown.text
+    made = shown.json()
+    assert made["preliminary_as_of"] == NOW.isoformat()
+    assert made["figures"]["T1"]["serious_adverse_events"]["value"] == 1
+    assert "preliminary" in shown.headers["Content-Disposition"]
+    assert database.asset_results.count_documents({}) == database.reports.count_documents({}) == 0
+
+
+def test_files_of_an_open_period_are_told_not_to_have_been_looked_at(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    arrive(database, objects, "T1", NOW - timedelta(hours=1), file={"name": "a.txt"})
+    made = serve(clock=lambda: NOW).as_("usr_default_subscriber").post(EARLY, json=JSON).json()
+    assert [one["part"] for one in made["omissions"]] == ["files"]
+
+
+def test_more_than_can_be_read_at_once_is_refused_with_what_to_do(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(database, objects, "T1", NOW - timedelta(hours=1))
+    monkeypatch.setattr("reporting_pipeline.usecases.open_period.MOST_DOCUMENTS", 0)
+    refused = serve(clock=lambda: NOW).as_("usr_default_subscriber").post(EARLY, json=JSON)
+    assert (refused.status_code, "Choose fewer trials" in refused.json()["detail"]) == (409, True)
+
+
+@pytest.mark.parametrize("policy", [{"release": "by_person"}, {"content_gate": "hold"}], ids=str)
+def test_an_open_period_nobody_has_looked_at_is_shown_to_those_alone_who_may_release(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore, policy: dict[str, str]
+) -> None:
+    arrive(database, objects, "T1", NOW - timedelta(hours=1))
+    database.organisations.update_one({"_id": "default"}, {"$set": policy})
+    api = serve(clock=lambda: NOW)
+    assert api.as_("usr_default_subscriber").post(EARLY, json=JSON).status_code == 409
+    assert api.as_("usr_default_manager").post(EARLY, json=JSON).status_code == 200
 
 
 UNUSUAL = {"concern": "total_fell", "trial": "T1", "said": "visits were 12 and are 3 now"}

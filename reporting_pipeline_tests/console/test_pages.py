@@ -89,6 +89,14 @@ def test_a_preview_without_data_says_so_and_keeps_the_form(person: Callable[[str
     assert 'formaction="/console/subscribe#shown"' in page
 
 
+def test_how_the_open_period_stands_is_shown_as_preliminary(person: Callable[[str], Browser]) -> None:
+    fields = {name: value for name, value in WEEKLY.items() if name != "save"} | {"look_now": "1"}
+    page = unescape(person("subscriber").post("/console/subscribe", fields).text)
+    assert "preliminary, it is not over yet" in page
+    assert 'alt="Page 1 of the preview"' in page
+    assert 'value="My trial"' in page
+
+
 def test_pause_resume_and_end(person: Callable[[str], Browser], database: Database) -> None:
     browser = person("subscriber")
     address = subscribe(browser)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import WRITE
@@ -15,6 +17,9 @@ from reporting_pipeline.usecases.callers.subscribing import SNAKE
 from reporting_pipeline.usecases.preview import NothingToShow
 
 router = APIRouter(prefix="/api", tags=["scheduled reports"])
+
+
+Preliminary = Annotated[bool, Query(description="Of the period that is still open, as it stands now.")]
 
 
 class FileResponse(Response):
@@ -33,15 +38,19 @@ class FileResponse(Response):
     },
     dependencies=[may(Action.CREATE, Kind.SUBSCRIPTION)],
 )
-def preview_a_report(body: ScheduledReportRequest, caller: Caller, deployment: Deployment) -> Response:
+def preview_a_report(
+    body: ScheduledReportRequest, caller: Caller, deployment: Deployment, preliminary: Preliminary = False
+) -> Response:
     """What this would have given for the newest closed period, for the caller alone; nothing is kept.
 
-    It counts as a run of now. 409 where no data of that period has been prepared yet.
+    It counts as a run of now. 409 where no data of that period has been prepared yet. With `preliminary` it
+    is the period that is still open, as it stands now, marked so in the file and its name; 409 where that is
+    more than can be read at once.
     """
     deployment.limits.run_now(caller.id)
     draft = draft_of(body)
     try:
-        report = preview_draft(deployment, caller, draft, draft.format, SNAKE).report
+        report = preview_draft(deployment, caller, draft, draft.format, SNAKE, preliminary=preliminary).report
     except NothingToShow as nothing:
         raise Problem("conflict", str(nothing)) from None
     name = f'attachment; filename="{report.file_name}"'

@@ -295,8 +295,8 @@ def subscribe(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     if draft is None:
         return _form(parts, visitor, wish, status=422)
     try:
-        if form.has("look") or form.has("send_to_me"):
-            return _looked(parts, visitor, wish, draft, send=form.has("send_to_me"))
+        if _wants_a_look(form):
+            return _looked(parts, visitor, wish, draft, form)
         stored = subscribing.create(parts, visitor.user, visitor.user, draft, SNAKE)
     except Problem as problem:
         wish.refuse(problem)
@@ -320,9 +320,9 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
     draft = wish.draft(found.owner)
     if draft is None:
         return _form(parts, visitor, wish, found, status=422)
-    if form.has("look") or form.has("send_to_me"):
+    if _wants_a_look(form):
         try:
-            return _looked(parts, visitor, wish, draft, found, send=form.has("send_to_me"))
+            return _looked(parts, visitor, wish, draft, form, found)
         except Problem as problem:
             wish.refuse(problem)
             return _form(parts, visitor, wish, found, status=problem.status)
@@ -496,22 +496,27 @@ def _draft_of(visitor: Visitor, schedule: Schedule, now: datetime, **more: Any) 
     )
 
 
+def _wants_a_look(form: OwnForm) -> bool:
+    return any(form.has(name) for name in ("look", "look_now", "send_to_me"))
+
+
 def _looked(
     parts: Context,
     visitor: Visitor,
     wish: Wish,
     draft: subscribing.Draft,
+    form: OwnForm,
     standing: Subscription | None = None,
-    *,
-    send: bool = False,
 ) -> Response:
-    """The form again, with the report of the newest closed period below it, or mailed to who asks."""
-    if send:
+    """The form again, with the report of the newest closed period below it, or of the one that is still open,
+    or mailed to who asks."""
+    send, early = form.has("send_to_me"), form.has("look_now")
+    if send or early:
         parts.limits.run_now(visitor.user.id)
     now, settings = parts.now, parts.settings
-    form = draft.format if send else Format.PDF  # a picture is what can be looked at here
+    made_in = draft.format if send else Format.PDF  # a picture is what can be looked at here
     try:
-        shown = preview_draft(parts, visitor.user, draft, form, SNAKE)
+        shown = preview_draft(parts, visitor.user, draft, made_in, SNAKE, preliminary=early)
     except NothingToShow as nothing:
         return _form(parts, visitor, wish, standing, nothing=str(nothing))
     if send:

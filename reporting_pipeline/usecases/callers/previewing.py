@@ -16,9 +16,16 @@ from reporting_pipeline.usecases.preview import PreviewedReport, preview_report
 
 
 def preview_draft(
-    deployment: Context, caller: User, draft: Draft, form: Format, pointers: Pointers
+    deployment: Context,
+    caller: User,
+    draft: Draft,
+    form: Format,
+    pointers: Pointers,
+    *,
+    preliminary: bool = False,
 ) -> PreviewedReport:
-    """Render `draft` in `form` for `caller`, from the newest closed period. Nothing is kept.
+    """Render `draft` in `form` for `caller`, from the newest closed period, or (`preliminary`) from the one
+    that is still open. Nothing is kept.
 
     Refused (422) as it would be when it is saved. Raises NothingToShow where no data stands.
     """
@@ -32,5 +39,12 @@ def preview_draft(
     settings = deployment.settings
     cache = settings.home / "cache" / "thumbnails"
     return preview_report(
-        deployment.database, deployment.objects, shown, caller, now, settings.timezone, cache
+        deployment.database,
+        deployment.objects,
+        shown,
+        caller,
+        now,
+        settings.timezone,
+        cache,
+        preliminary=preliminary,
     )
