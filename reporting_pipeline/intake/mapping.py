@@ -22,6 +22,7 @@ Dates must be ISO 8601. What the mapping names and no table has is an error that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from fnmatch import fnmatch
@@ -104,7 +105,7 @@ def mapped(
     mapping: TableMapping, path: Path, files: Sequence[Path], understanding: Understanding
 ) -> tuple[list[Table], set[Path]]:
     """The tables that the mapping makes of `files`, and which of them it used. Raises MappingProblem."""
-    reference = _reference_dates(mapping.reference, files)
+    reference = _reference_dates(mapping.reference, files, understanding)
     used: set[Path] = {file for file in files if mapping.reference and _is(file, mapping.reference.file)}
     tables: list[Table] = []
     for one in mapping.tables:
@@ -173,7 +174,8 @@ class _Taker:
         codes = self._one.codes.get(field)
         if codes is not None:
             given = [codes.get(value, value) for value in given]
-        if self._one.decimal == ",":
+        written = self._source.frame[name.strip().upper()].dtype == pl.String  # a number has its sign
+        if written and self._one.decimal == ",":
             given = [_with_point(value) for value in given]
         return given
 
@@ -208,14 +210,17 @@ class _Taker:
                 self._understanding.unplaced[f"{self._source.source}.{name}"] += values
 
 
-def _reference_dates(reference: Reference | None, files: Sequence[Path]) -> dict[str, date]:
+def _reference_dates(
+    reference: Reference | None, files: Sequence[Path], understanding: Understanding
+) -> dict[str, date]:
+    """The reference date by subject; none of a subject of whom the file has several."""
     if reference is None:
         return {}
     found = next((file for file in files if _is(file, reference.file)), None)
     if found is None:
         raise MappingProblem(f"reference: there is no file {reference.file!r}")
     table = read_table(found)
-    dates: dict[str, date] = {}
+    dates: dict[str, set[date]] = {}
     for name in (reference.subject, reference.date):
         if name.upper() not in table.columns:
             raise MappingProblem(f"reference: {table.source} has no column {name!r}")
@@ -224,8 +229,13 @@ def _reference_dates(reference: Reference | None, files: Sequence[Path]) -> dict
             day = date.fromisoformat(text(row[reference.date.upper()])[:10])
         except ValueError:
             continue
-        dates[text(row[reference.subject.upper()])] = day
-    return dates
+        dates.setdefault(text(row[reference.subject.upper()]), set()).add(day)
+    for subject, days in dates.items():
+        if len(days) > 1:
+            listed = ", ".join(day.isoformat() for day in sorted(days)[:4])
+            detail = f"{subject}: has several reference dates ({listed}); none was taken."
+            understanding.finding(table.source, "no_arrival", reference.date, detail)
+    return {subject: day for subject, (day, *others) in dates.items() if not others}
 
 
 def _domain_of(kind: Kind) -> Domain:
@@ -246,6 +256,11 @@ def _column_of(domain: Domain, field: str) -> str:
     raise MappingProblem(f"documents of kind {domain.kind} have no field {field!r}; they have {known}")
 
 
+#: Where the comma is the decimal sign, points stand between thousands: 1.234 and 12.345.678,9.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?", re.ASCII)
+
+
 def _with_point(value: str) -> str:
-    pointed = value.replace(",", ".")
+    ungrouped = value.replace(".", "") if _GROUPED.fullmatch(value.strip()) else value
+    pointed = ungrouped.replace(",", ".")
     return pointed if isinstance(number(pointed), float) else value

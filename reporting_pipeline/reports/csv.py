@@ -37,6 +37,7 @@ from reporting_pipeline.reports.rows import (
     table_of_listings,
 )
 from reporting_pipeline.reports.sections import filter_rows, omission_text
+from reporting_pipeline.reports.sections.assessed import SITE_FIGURES
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 #: Excel and LibreOffice take the full-width signs for the plain ones.
@@ -137,11 +138,18 @@ def columns_of(name: str, content: ReportContent) -> list[str]:
 
 def _table(name: str, trial: TrialFigures, content: ReportContent) -> pd.DataFrame:
     if name == "site_activity":
-        return trial.site_activity.rename_axis("site").reset_index()
+        return _site_activity(trial)
     frame = _listing(name, trial).frame
     if name in TABLES:
         return frame[columns_of(name, content)].copy()
     return frame.drop(columns=["window"])
+
+
+def _site_activity(trial: TrialFigures) -> pd.DataFrame:
+    """The counts by site; what the filters leave out is not known, and no 0."""
+    frame = trial.site_activity.rename_axis("site").reset_index()
+    absent = [column for column, figure in SITE_FIGURES.items() if trial.values[figure] is None]
+    return frame.assign(**dict.fromkeys(absent, math.nan))
 
 
 def _listing(name: str, trial: TrialFigures) -> Listing:

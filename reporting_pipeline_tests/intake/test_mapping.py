@@ -76,6 +76,32 @@ def test_mapped_tables_become_documents(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "value"),
+    [("5,1", 5.1), ("1.234", 1234), ("12.345.678,9", 12345678.9), ("0.123", 0.123), ("12.5", 12.5), ("7", 7)],
+)
+def test_where_the_comma_is_decimal_a_point_stands_between_thousands(
+    folder: Path, written: str, value: float
+) -> None:
+    (folder / "labs_1.csv").write_text(LABS.replace("5,1", written))
+    documents, _ = read(folder, MAPPING)
+    values = [one["value"] for document in documents for one in document.data.get("results", ())]
+    assert value in values
+
+
+def test_of_several_reference_dates_none_is_taken(folder: Path) -> None:
+    (folder / "subjects.csv").write_text(SUBJECTS + "001,2026-11-16\n")
+    assert {one.collected for one in read(folder, MAPPING)[0] if one.kind == "lab"} == {
+        "2026-11-15",
+        "2026-11-16",
+    }
+    (folder / "subjects.csv").write_text(SUBJECTS + "001,2026-12-24\n")
+    documents, understanding = read(folder, MAPPING)
+    assert {one.collected for one in documents if one.kind == "lab"} == {""}
+    told = [one.detail for one in understanding.findings if one.code == "no_arrival"]
+    assert "001: has several reference dates (2026-11-16, 2026-12-24); none was taken." in told
+
+
+@pytest.mark.parametrize(
     ("before", "after", "words"),
     [
         ("kind: lab", "kind: blood", "tables.0.kind"),

@@ -182,6 +182,20 @@ def test_line_ends_of_a_note_are_line_ends_in_a_cell(renderer: ReportRenderer) -
     assert sheet.cell(2, column).value == "one\ntwo\nthree"
 
 
+def test_what_the_filters_leave_out_is_empty_and_not_a_zero(renderer: ReportRenderer) -> None:
+    request = make_request(format=Format.CSV, filters=Filters(kinds=("visit",)))
+    (row, *_) = csv_tables(renderer.render(request).content)["site_activity"]
+    assert (row["documents"], row["visits"], row["bad_files"]) == ("1", "0", "0")
+    for column in ("adverse_events", "serious", "results", "out_of_range"):
+        assert row[column] == ""
+
+
+@pytest.mark.parametrize("format", list(Format))
+def test_every_format_can_be_made_of_what_filters_leave(renderer: ReportRenderer, format: Format) -> None:
+    request = make_request(format=format, filters=Filters(kinds=("visit",)))
+    assert renderer.render(request).content
+
+
 @pytest.mark.parametrize("format", [Format.CSV, Format.XLSX, Format.PARQUET, Format.DATASET_JSON])
 def test_tables_are_the_same_bytes_again(new_renderer: NewRenderer, format: Format) -> None:
     first, second = (new_renderer().render(make_request(format=format)) for _ in range(2))

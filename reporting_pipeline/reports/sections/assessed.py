@@ -197,7 +197,7 @@ _SITE_COLUMNS = (
 
 
 #: Columns of `TrialFigures.site_activity` as shown, and the figure without which one means nothing.
-_SITE_FIGURES = {
+SITE_FIGURES = {
     "documents": Figure.DOCUMENTS,
     "subjects": Figure.SUBJECTS,
     "visits": Figure.VISITS,
@@ -213,13 +213,13 @@ def site_activity(flow: Flow, trial: TrialFigures, content: ReportContent) -> No
     flow.heading("Activity by site", bookmark=f"Sites ({trial.trial})")
     flow.space(4)
     sites = trial.site_activity
-    shown = [trial.values[figure] is not None for figure in _SITE_FIGURES.values()]
+    shown = [trial.values[figure] is not None for figure in SITE_FIGURES.values()]
     rows = [
         (
             str(site) or "No site",
             *(wording.count(n) if known else "–" for n, known in zip(counts, shown, strict=True)),
         )
-        for site, counts in zip(sites.index, sites[list(_SITE_FIGURES)].to_numpy().tolist(), strict=True)
+        for site, counts in zip(sites.index, sites[list(SITE_FIGURES)].to_numpy().tolist(), strict=True)
     ]
     flow.table(_SITE_COLUMNS, rows[: CAPS["sites"]])
     note_rest(flow, len(rows), "sites", "site")
