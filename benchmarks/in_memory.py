@@ -11,12 +11,12 @@ from PIL import Image
 
 from benchmarks import synthetic
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.documents import FileVerdict
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.domain.tidying import tidy_documents
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.stores.documents import validated
-from reporting_pipeline.stores.snapshots import FileVerdict
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 WIDTH, HEIGHT = 640, 480

@@ -22,7 +22,7 @@ from dagster import (
 from reporting_pipeline import __version__
 from reporting_pipeline.assets.batch import Batch, Made, PartitionFailed, finish, run_batch
 from reporting_pipeline.assets.scope import DOCUMENTS, FETCH, BatchConfig, Scope
-from reporting_pipeline.domain.documents import file_type_of
+from reporting_pipeline.domain.documents import FileVerdict, file_type_of
 from reporting_pipeline.media.sandbox import MediaFile, MediaWorkers
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
@@ -36,7 +36,7 @@ from reporting_pipeline.stores.documents import (
 )
 from reporting_pipeline.stores.mongo import Database, Record, read_from
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore, ObjectTooLarge
-from reporting_pipeline.stores.snapshots import FileVerdict, Snapshot, save_snapshot
+from reporting_pipeline.stores.snapshots import Snapshot, save_snapshot
 
 #: Raise it when the verdicts or the snapshot's form change: every snapshot is then made again.
 CODE_VERSION = "2"

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reporting_pipeline.intake.understanding import SourceFinding, Understanding
+from reporting_pipeline.domain.clinical.findings import SourceFinding
+from reporting_pipeline.intake.understanding import Understanding
 
 _LISTED = 12  # entries of a list that are shown; the JSON format of `try` holds all of them
 _SHOWN_OF_A_CODE = 5

@@ -19,6 +19,7 @@ file          dict | None: {key, name, size, sha256, content_type}; key is the S
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -70,6 +71,15 @@ _LABELS = {
 
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 _SAME_TYPE = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "text": "txt", "dicom": "dcm", "heif": "heic"}
+
+
+@dataclass(frozen=True)
+class FileVerdict:
+    """What became of one document's file."""
+
+    status: str  # ok, not_inspected, missing or corrupt
+    reason: str  # for a person
+    file_type: str  # lower-case extension without the dot
 
 
 def file_type_of(name: str) -> str:

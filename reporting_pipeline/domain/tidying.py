@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -38,7 +38,7 @@ from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, rows
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE, is_one_person
 from reporting_pipeline.domain.clinical.units import unit_key
 from reporting_pipeline.domain.datasets import TABLES, table_from_rows
-from reporting_pipeline.domain.documents import Kind, file_type_of
+from reporting_pipeline.domain.documents import FileVerdict, Kind, file_type_of
 from reporting_pipeline.domain.periods import Period
 
 MALFORMED_SHARE = 0.20  # of the current documents of a table; above it the table is named as incomplete
@@ -49,16 +49,6 @@ _ROWS_AT_ONCE = 50_000
 _KINDS = frozenset(kind.value for kind in Kind)
 #: What tells one test from another.
 TEST_IDENTITY = ("test_code", "specimen", "category", "method")
-
-
-class FileVerdict(Protocol):
-    """What became of a file: `status` is ok, not_inspected, missing or corrupt, `reason` is for a person."""
-
-    @property
-    def status(self) -> str: ...
-
-    @property
-    def reason(self) -> str: ...
 
 
 def tidy_documents(

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reporting_pipeline.domain.clinical.findings import SourceFinding
+
 Record = dict[str, Any]
 
 #: What each code of a `SourceFinding` means. Codes are stable.
@@ -46,19 +48,6 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "withdrawn": "The document says that it was withdrawn, or corrected by a later version; it was left out.",
     "not_sdtm": "The file is no table of SDTM; it was left out.",
 }
-
-
-@dataclass(frozen=True)
-class SourceFinding:
-    """Something odd about the source itself. `document` is the caller's id, or file and line."""
-
-    document: str
-    code: str  # of SOURCE_FINDING_CODES
-    field: str
-    detail: str  # for a person
-
-    def as_json(self) -> dict[str, str]:
-        return {"document": self.document, "code": self.code, "field": self.field, "detail": self.detail}
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import IO
 from weakref import finalize
 
 from reporting_pipeline.domain.branding import UNBRANDED, Branding
+from reporting_pipeline.domain.clinical.findings import SourceFinding
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import POLICIES, Policy
 from reporting_pipeline.domain.entitlements import Audience
@@ -21,16 +22,6 @@ from reporting_pipeline.domain.subscriptions import Format, Subscription
 
 class ReportError(ValueError):
     """This report cannot be made from its request, however often it is tried; the message says why."""
-
-
-@dataclass(frozen=True, order=True)
-class SourceFinding:
-    """Something odd about a document that is in no dataset: one that could not be placed or read at all."""
-
-    document: str  # the caller's own id, or where it stood in its source
-    code: str
-    field: str
-    detail: str
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,13 @@ from dataclasses import asdict, dataclass
 
 import bson
 
+from reporting_pipeline.domain.documents import FileVerdict
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.trial_keys import trial_key
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.objects import ObjectStore
 
 _DECODING: bson.CodecOptions[Record] = bson.CodecOptions(tz_aware=True)
-
-
-@dataclass(frozen=True)
-class FileVerdict:
-    """What became of one document's file."""
-
-    status: str  # ok, missing or corrupt
-    reason: str  # for a person
-    file_type: str  # lower-case extension without the dot
 
 
 @dataclass(frozen=True)

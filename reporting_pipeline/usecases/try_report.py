@@ -32,7 +32,7 @@ from reporting_pipeline.intake.dates import collected_at
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.reports.renderer import ReportRenderer
-from reporting_pipeline.reports.request import ReportRequest, SourceFinding
+from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.usecases.report_types import checked_parameters
 
 Record = dict[str, Any]
@@ -211,9 +211,7 @@ def _request(
         datasets=datasets,
         document_id=f"rep_{inputs[:24]}",
         code_version=__version__,
-        source_findings=tuple(
-            SourceFinding(one.document, one.code, one.field, one.detail) for one in understanding.findings
-        ),
+        source_findings=tuple(understanding.findings),
     )
 
 

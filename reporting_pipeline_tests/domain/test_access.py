@@ -162,6 +162,7 @@ def test_what_was_withdrawn_stops_the_report(owner: User | None, wanted: Subscri
     decision = may_receive(owner, wanted, TRIALS)
 
     assert (decision.allowed, decision.reason) == (not reason, reason)
+    assert not decision.hidden, "the owner may know why"
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,15 @@ def test_the_lateness_limit_bounds_every_rule(catch_up: CatchUp) -> None:
     assert skipped == "it came up 72 hours late; the subscription's limit is 24 hours"
 
 
+@pytest.mark.parametrize(("minutes", "words"), [(119, "119 minutes"), (120, "2 hours"), (150, "2 hours")])
+def test_how_late_it_was_is_said_in_whole_words(minutes: int, words: str) -> None:
+    limited = subscription(Schedule(time="07:00"), lateness_hours=1)
+
+    ((_, _, skipped),) = planned(limited, CLOSED.replace(hour=7) + timedelta(minutes=minutes))
+
+    assert skipped.startswith(f"it came up {words} late; ")
+
+
 def test_after_three_lost_weeks_only_the_last_one_is_sent() -> None:
     now = datetime(2026, 12, 7, 8, tzinfo=UTC)
     weekly = subscription(Schedule())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 #: What each code means, for a report's appendix. Codes are stable.
@@ -59,3 +60,16 @@ class Finding(NamedTuple):
     code: str  # of FINDING_CODES
     field: str
     detail: str
+
+
+@dataclass(frozen=True, order=True)
+class SourceFinding:
+    """Something odd about a source, or about a document of it that could not be placed or read at all."""
+
+    document: str  # the caller's own id, or file and line
+    code: str  # of `intake.understanding.SOURCE_FINDING_CODES`
+    field: str
+    detail: str  # for a person
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
