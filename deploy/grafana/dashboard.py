@@ -151,6 +151,8 @@ ROWS: dict[str, list[Panel]] = {
             ],
         ),
         ("Since the last reconciliation", "s", [("reporting_reconciliation_age_seconds", "age")]),
+        ("Since the last upkeep", "s", [("reporting_upkeep_age_seconds", "{{work}}")]),
+        ("Upkeep that failed", "short", [("reporting_upkeep_failed", "{{work}}")]),
         (
             "S3 traffic",
             "Bps",

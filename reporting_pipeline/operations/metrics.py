@@ -85,6 +85,9 @@ OWN = ("reporting_figures_age_seconds", "reporting_stored_bytes", "reporting_sto
 CAPACITY = "reporting_worker_capacity"
 #: Of the last reconciliation.
 DIFFERENCES = ("reporting_reconciliation_findings", "reporting_reconciliation_age_seconds")
+#: Of the last upkeep of each kind that there was, by the names under which it is kept.
+UPKEEP = ("reporting_upkeep_age_seconds", "reporting_upkeep_failed")
+WORKS = ("backup", "restore_drill", "retention")
 
 
 def exposition(database: Database, settings: Settings, now: datetime) -> bytes:
@@ -98,12 +101,14 @@ def exposition(database: Database, settings: Settings, now: datetime) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Figures(figures, settings, now))
     registry.register(_Differences(last_upkeep(database, "reconciliation"), now))
+    last = {work: record for work in WORKS if (record := last_upkeep(database, work)) is not None}
+    registry.register(_Upkeep(last, now))
     return generate_latest(registry)
 
 
 def metric_names() -> set[str]:
     """Every metric that may be exposed, as Prometheus names its series."""
-    names = {name for name, _, _ in GAUGES.values()} | {*OWN, CAPACITY, *DIFFERENCES}
+    names = {name for name, _, _ in GAUGES.values()} | {*OWN, CAPACITY, *DIFFERENCES, *UPKEEP}
     names |= {f"{name}_total" for name, _, _ in ENDED.values()} | {
         f"{name}_total" for name, _ in COUNTS.values()
     }
@@ -208,6 +213,22 @@ class _Differences(Collector):
         yield family
         age = max(0.0, (self._now - self._last["at"]).total_seconds())
         yield GaugeMetricFamily(DIFFERENCES[1], "Since the last reconciliation.", value=age)
+
+
+class _Upkeep(Collector):
+    """When each kind of upkeep was done last, and whether it failed; nothing of what never was."""
+
+    def __init__(self, last: Mapping[str, Record], now: datetime) -> None:
+        self._last, self._now = last, now
+
+    def collect(self) -> Iterable[Metric]:
+        age = GaugeMetricFamily(UPKEEP[0], "Since the last backup, drill, retention.", labels=["work"])
+        failed = GaugeMetricFamily(UPKEEP[1], "1 where the last one did not do all.", labels=["work"])
+        for work, record in self._last.items():
+            age.add_metric([work], max(0.0, (self._now - record["at"]).total_seconds()))
+            failed.add_metric([work], float(not record.get("ok")))
+        yield age
+        yield failed
 
 
 def _of(counts: Mapping[str, float], prefix: str, labels: int) -> Iterator[tuple[list[str], float]]:

@@ -19,6 +19,7 @@ from reporting_pipeline.stores.alerts import raise_alert
 from reporting_pipeline.stores.measures import BOUNDS, Measures
 from reporting_pipeline.stores.metrics import error_kind, refresh
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.upkeep import save_upkeep
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -250,3 +251,22 @@ def test_no_metric_is_exposed_that_is_not_named_and_none_names_anybody(
 )
 def test_errors_are_counted_by_a_short_word(error: str | None, kind: str) -> None:
     assert error_kind(error) == kind
+
+
+def test_a_backup_that_was_never_taken_has_no_age_and_one_that_was_has(
+    database: Database, settings: Settings
+) -> None:
+    def upkeep(now: datetime) -> list[str]:
+        lines = exposition(database, settings, now).decode().splitlines()
+        return [line for line in lines if line.startswith("reporting_upkeep_")]
+
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    assert upkeep(at) == []
+    save_upkeep(database, "backup", {"ok": True}, at)
+    save_upkeep(database, "restore_drill", {"ok": False}, at)
+    assert upkeep(at + timedelta(hours=1)) == [
+        'reporting_upkeep_age_seconds{work="backup"} 3600.0',
+        'reporting_upkeep_age_seconds{work="restore_drill"} 3600.0',
+        'reporting_upkeep_failed{work="backup"} 0.0',
+        'reporting_upkeep_failed{work="restore_drill"} 1.0',
+    ]
