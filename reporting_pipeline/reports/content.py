@@ -21,6 +21,7 @@ from reporting_pipeline.domain.restatements import FigureChange, Restated
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.domain.thumbnails import Thumbnail
 from reporting_pipeline.languages import ENGLISH
+from reporting_pipeline.reports.rows import RowTable
 
 #: Whom a report was written for, as it says itself.
 AUDIENCE_NAMES: Mapping[Audience, str] = {
@@ -55,6 +56,8 @@ class ReportContent:
     medians: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     #: The tables of CSV, XLSX and JSON where the type has its own; None: those of the period.
     own_tables: Mapping[str, pd.DataFrame] | None = None
+    #: The same in batches of rows, where the format is written so: `own_tables` are not made then.
+    own_rows: tuple[RowTable, ...] | None = None
     #: Tables of CSV, XLSX and JSON beside those: what the report says of the trials so far.
     more_tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     progress: Mapping[str, Progress] = field(default_factory=dict)  # totals for participants, by trial

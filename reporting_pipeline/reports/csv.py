@@ -228,7 +228,10 @@ def key_figures(content: ReportContent) -> pd.DataFrame:
 
 def row_tables(content: ReportContent, request: ReportRequest) -> list[RowTable]:
     """All tables of a report in order, in batches. Raises ReportError for more rows than are allowed."""
-    if content.own_tables is not None:
+    if content.own_rows is not None:
+        changed = [] if content.restates is None else [table_of_frame("what_changed", _what_changed(content))]
+        tables = [*changed, *content.own_rows, table_of_frame("omissions", _omissions(content))]
+    elif content.own_tables is not None:
         tables = [table_of_frame(name, frame) for name, frame in tables_of(content).items()]
     else:
         tables = _common_tables(content)

@@ -39,12 +39,13 @@ from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts
 from reporting_pipeline.reports.pdf.layout import PageFlow
 from reporting_pipeline.reports.request import RenderedReport, ReportError, ReportRequest
 from reporting_pipeline.reports.restating import what_changed
+from reporting_pipeline.reports.rows import RowTable
 from reporting_pipeline.reports.sections import appendix
 from reporting_pipeline.reports.types import report_type
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Changes with anything that changes the bytes of a report for the same data.
-LAYOUT_VERSION = "18"
+LAYOUT_VERSION = "19"
 
 _DISCLOSED_KEPT = 16
 
@@ -73,6 +74,8 @@ _WRITERS: Mapping[Format, Callable[[ReportContent, ReportRequest, IO[bytes]], No
     Format.PARQUET: parquet.write,
     Format.DATASET_JSON: dataset_json.write,
 }
+#: Formats that take the rows of a table in batches; a workbook, where they are many.
+_IN_BATCHES = frozenset({Format.CSV, Format.XLSX, Format.PARQUET, Format.DATASET_JSON})
 #: A file up to so many bytes is kept in memory; a larger one lies on disk without a name.
 KEPT_IN_MEMORY = 8 << 20
 _READ_AT_ONCE = 1 << 20
@@ -259,11 +262,22 @@ def content_of(
         traced=bool(request.console_url),
         branding=request.branding,
     )
+    rows = _in_batches(kind, content, request.subscription.format)
     return replace(
         content,
-        own_tables=None if kind.tables is None else kind.tables(content),
+        own_tables=None if kind.tables is None or rows is not None else kind.tables(content),
+        own_rows=rows,
         more_tables={} if kind.more_tables is None else kind.more_tables(content),
     )
+
+
+def _in_batches(kind: ReportType, content: ReportContent, form: Format) -> tuple[RowTable, ...] | None:
+    """A type's own tables in batches, where it gives them so and the format is written so."""
+    if kind.row_tables is None or form not in _IN_BATCHES:
+        return None
+    tables = tuple(kind.row_tables(content))
+    few = form is Format.XLSX and sum(table.rows for table in tables) <= xlsx.FEW_ROWS
+    return None if few else tables
 
 
 def _refuse_others(request: ReportRequest) -> None:

@@ -51,9 +51,14 @@ class RowTable:
 
 
 def table_of_frame(name: str, frame: pd.DataFrame) -> RowTable:
-    """A small table that stands in memory."""
+    """A table that stands in memory as a frame."""
     schema = pa.schema([(str(column), _type(frame[column])) for column in frame.columns])
-    return RowTable(name, schema, len(frame), lambda: iter([batch_of(frame, schema)]))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, max(len(frame), 1), BATCH_ROWS):
+            yield batch_of(frame.iloc[start : start + BATCH_ROWS], schema)
+
+    return RowTable(name, schema, len(frame), batches)
 
 
 def table_of_listings(name: str, columns: list[str], listings: list[tuple[str, Listing]]) -> RowTable:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO, StringIO
+from typing import Any
 from zipfile import ZipFile, ZipInfo
 from zlib import DEFLATED, compressobj
 
@@ -20,11 +21,13 @@ from openpyxl import load_workbook
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.domain.subscriptions import Filters, Format
 from reporting_pipeline.reports import csv as csv_tables_of_reports
+from reporting_pipeline.reports import rows as row_batches
 from reporting_pipeline.reports import xlsx, xlsx_rows
 from reporting_pipeline.reports.csv import harmless
 from reporting_pipeline.reports.renderer import ReportRenderer
-from reporting_pipeline.reports.request import ReportError
+from reporting_pipeline.reports.request import ReportError, ReportRequest
 from reporting_pipeline.reports.rows import CellNotes, RowTable
+from reporting_pipeline.reports.types import data_listing
 from reporting_pipeline_tests.reports.conftest import make_dataset, make_request
 
 NewRenderer = Callable[[], ReportRenderer]
@@ -322,3 +325,47 @@ def test_the_files_of_a_zip_are_packed_quickly() -> None:
     usual = compressobj(6, DEFLATED, -15)
     assert packed(deepcopy(entry)) == len(quick.compress(rows) + quick.flush())
     assert packed(deepcopy(entry)) != len(usual.compress(rows) + usual.flush())
+
+
+LISTING: dict[str, Any] = {
+    "table": "adverse_events",
+    "columns": ["subject", "term", "severity"],
+    "where": {"severity": ["MILD", "SEVERE", "MODERATE"]},
+}
+
+
+def listing_request(form: Format, parameters: dict[str, Any]) -> ReportRequest:
+    request = make_request(make_dataset(events=25), make_dataset("T2", events=7), format=form)
+    changed = {"report_type": "data_listing", "parameters": parameters}
+    return replace(request, subscription=request.subscription.model_copy(update=changed))
+
+
+@pytest.mark.parametrize("form", [Format.CSV, Format.XLSX, Format.PARQUET, Format.DATASET_JSON])
+@pytest.mark.parametrize("parameters", [LISTING, {"table": "adverse_events"}, {"table": "exposures"}])
+def test_a_listing_is_never_copied_as_a_whole(
+    renderer: ReportRenderer, form: Format, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million rows would stand in memory several times."""
+
+    def whole(*_: object) -> None:
+        raise AssertionError("the table stands in memory as a whole")
+
+    monkeypatch.setattr(data_listing, "listing", whole)
+    monkeypatch.setattr(xlsx, "FEW_ROWS", -1)
+    monkeypatch.setattr(row_batches, "BATCH_ROWS", 4)
+    assert renderer.render(listing_request(form, parameters)).size > 0
+
+
+@pytest.mark.parametrize("parameters", [LISTING, {"table": "adverse_events"}, {"table": "labs"}])
+def test_a_listing_holds_the_same_rows_in_batches_and_as_a_whole(
+    renderer: ReportRenderer, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_batches, "BATCH_ROWS", 4)
+    name = parameters["table"]
+    found = csv_tables(renderer.render(listing_request(Format.CSV, parameters)).content)[name]
+    written = json.loads(renderer.render(listing_request(Format.JSON, parameters)).content)
+    trials = {trial: tables[name] for trial, tables in written["listings"].items()}
+    assert [row["trial"] for row in found] == [trial for trial, some in trials.items() for _ in some]
+    column = "test" if name == "labs" else "term"
+    assert [row[column] for row in found] == [row[column] for some in trials.values() for row in some]
+    assert len(found) > 4

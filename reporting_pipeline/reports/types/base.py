@@ -12,6 +12,7 @@ from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.parameters import Parameters
 from reporting_pipeline.reports.blocks import Flow
 from reporting_pipeline.reports.content import ReportContent
+from reporting_pipeline.reports.rows import RowTable
 
 Section = Callable[[Flow, TrialFigures, ReportContent], None]
 
@@ -32,6 +33,8 @@ class ReportType:
     audiences: tuple[Audience, ...] = tuple(Audience)  # who may have it
     #: The tables of CSV, XLSX and JSON, by name, where they are others than those of the period.
     tables: Callable[[ReportContent], Mapping[str, pd.DataFrame]] | None = None
+    #: The same in batches of rows, for formats that are written so; None: as `tables` gives them.
+    row_tables: Callable[[ReportContent], list[RowTable]] | None = None
     #: Tables that come beside those of the period: what the report says of the trial so far.
     more_tables: Callable[[ReportContent], Mapping[str, pd.DataFrame]] | None = None
     #: Whether it stands on the trial so far (`trial_status`) beside the period's dataset.

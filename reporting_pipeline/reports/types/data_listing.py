@@ -12,12 +12,14 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from reporting_pipeline.domain.datasets import RESTRICTED, TABLES
+from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.parameters import Parameters
 from reporting_pipeline.reports import sections, wording
 from reporting_pipeline.reports.blocks import Column, Flow
 from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import columns_of
+from reporting_pipeline.reports.rows import RowTable, table_of_listings
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Rows of a trial in PDF and HTML; more are for a machine.
@@ -98,16 +100,36 @@ class ListingParameters(Parameters):
 
 def listing(trial: TrialFigures, content: ReportContent) -> pd.DataFrame:
     """The rows of the period, in a reader's order, with the chosen columns that the audience may see."""
+    chosen, columns = _rows(trial, content), _columns(content)
+    return chosen.facts.frame[columns].take(chosen.places).reset_index(drop=True)
+
+
+def _rows(trial: TrialFigures, content: ReportContent) -> Listing:
+    """Where the rows of the period that are asked for stand, in a reader's order."""
     asked = _asked(content)
     table = trial.findings if asked.table == "findings" else trial.tables.get(asked.table, trial.documents)
     allowed = columns_of(asked.table, content)
-    frame = table.frame
     for column, values in asked.where.items():
         if column not in allowed:  # a row that is there or not would tell what the column says
-            return frame.iloc[:0][[]]
-        frame = frame[_as_text(frame[column]).isin(values)]
-    chosen = [column for column in (asked.columns or allowed) if column in allowed]
-    return frame[chosen].reset_index(drop=True)
+            return table.only([False] * len(table))
+        cells = table.facts.frame[column].take(table.places)
+        table = table.only(_as_text(cells).isin(values).tolist())
+    return table
+
+
+def _columns(content: ReportContent) -> list[str]:
+    """The columns that are asked for and may be seen; none where a row's being there would tell too much."""
+    asked = _asked(content)
+    allowed = columns_of(asked.table, content)
+    if not set(asked.where) <= set(allowed):
+        return []
+    return [column for column in (asked.columns or allowed) if column in allowed]
+
+
+def row_tables(content: ReportContent) -> list[RowTable]:
+    """The one table of all trials, in batches: its rows are never copied as a whole."""
+    rows = [(trial.trial, _rows(trial, content)) for trial in content.trials]
+    return [table_of_listings(_asked(content).table, _columns(content), rows)]
 
 
 def _as_text(column: pd.Series) -> pd.Series:
@@ -193,4 +215,5 @@ REPORT_TYPE = ReportType(
     sections=(sections.trial_title, _section),
     parameters=ListingParameters,
     tables=tables,
+    row_tables=row_tables,
 )
