@@ -14,7 +14,7 @@ import sys
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email import message_from_bytes
@@ -48,7 +48,7 @@ SENDGRID_PLACES = (
     "worker.jobs_settled",
 )
 # Reached once a draw, or once a batch of the outbox; the others once a request or a file.
-ONCE = ("worker.drawn", "worker.jobs_settled")
+ONCE = ("worker.drawn", "worker.gathered", "worker.jobs_settled")
 OUTBOX_ONCE = ("worker.sending", "worker.answered", "worker.settled")
 OUTBOX_PLACES = (
     "worker.drawn",
@@ -145,7 +145,16 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
     }
 
 
-def sendgrid_trial(database: Database, settings: Settings, count: int, number: int, *, events: bool) -> Trial:
+def sendgrid_trial(
+    database: Database,
+    settings: Settings,
+    count: int,
+    number: int,
+    *,
+    events: bool,
+    seeded: Callable[[Database, int, Random], None] | None = None,
+    places: Sequence[str] = SENDGRID_PLACES,
+) -> Trial:
     """Kill workers at every place over `count` deliveries to a SendGrid-shaped server, then finish.
 
     With `events`, what the server took is told by signed events, as SendGrid does, before an unknown
@@ -156,7 +165,7 @@ def sendgrid_trial(database: Database, settings: Settings, count: int, number: i
     signer = Signer()
     # So many attempts that only a killed worker could lose a delivery, and not a provider's bad day.
     settings = settings.model_copy(update={"sendgrid_webhook_key": signer.public, "max_attempts": 20})
-    seed_mixed(database, count, rng)
+    (seeded or seed_mixed)(database, count, rng)
     faults = [rng.choice(["none"] * 12 + ["reset", "502", "503", "truncated"]) for _ in range(count * 3)]
     with provider(faults) as server:
         environment = environment_of(
@@ -166,7 +175,7 @@ def sendgrid_trial(database: Database, settings: Settings, count: int, number: i
             SENDGRID_URL=server.url,
         )
         kills, now = 0, NOW
-        for place in SENDGRID_PLACES:
+        for place in places:
             kills += run_worker(place, _hits(place, rng), now, rng.randint(1, 10**6), environment)
             now = _later(database, settings, signer, server, now, events)
         for _ in range(MOST_ROUNDS):
@@ -175,7 +184,7 @@ def sendgrid_trial(database: Database, settings: Settings, count: int, number: i
             run_worker("none", 0, now, rng.randint(1, 10**6), environment)
             now = _later(database, settings, signer, server, now, events)
         run_worker("none", 0, now, 1, environment)
-        return verdict(database, Counter(server.accepted), kills, time.monotonic() - began)
+        return verdict(database, by_delivery(database, server.accepted), kills, time.monotonic() - began)
 
 
 def outbox_trial(database: Database, settings: Settings, count: int, number: int) -> Trial:
@@ -217,6 +226,13 @@ def seed_mixed(database: Database, count: int, rng: Random) -> None:
         own = rng.random() < 0.5
         name = f"Report {position}" if own else f"Shared {position % 4}"
         database["subscriptions"].update_one({"_id": f"sub_{position:05d}"}, {"$set": {"name": name}})
+
+
+def by_delivery(database: Database, accepted: Sequence[str]) -> Counter[str]:
+    """How often each delivery was taken, alone or in the mail that it bears the id of."""
+    taken = Counter(accepted)
+    rows = database["deliveries"].find({}, {"mail": 1})
+    return Counter({row["_id"]: taken[row["_id"]] + taken[row.get("mail", "")] for row in rows})
 
 
 def verdict(database: Database, taken: Counter[str], kills: int, seconds: float) -> Trial:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -26,11 +27,13 @@ from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.killing import (
     COMBINED_PLACES,
     OUTBOX_ONCE,
+    SENDGRID_PLACES,
     Signer,
     environment_of,
     event,
     reports_in,
     run_worker,
+    sendgrid_trial,
 )
 from reporting_pipeline_tests.delivery.seeds import NOW, Clock, seed_combining
 from reporting_pipeline_tests.delivery.test_outbox import deliver, mails, part
@@ -228,6 +231,22 @@ def test_killed_workers_leave_each_report_in_the_outbox_exactly_once(
     assert (len(found), set(found.values())) == (60, {1})
     assert states(database) == {"sent": 60}
     assert database["jobs"].count_documents({"state": {"$ne": "completed"}}) == 0
+
+
+def _three_each(database: Database, count: int, _rng: Random) -> None:
+    seed_combining(database, None, readers=count // 3, each=3)
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_killed_workers_repeat_a_mail_only_where_its_outcome_was_unknown(
+    database: Database, settings: Settings, events: bool
+) -> None:
+    places = ("worker.drawn", "worker.gathered", *SENDGRID_PLACES[1:])
+    trial = sendgrid_trial(database, settings, 60, 7, events=events, seeded=_three_each, places=places)
+    assert trial.kills >= 3, "few mails are there to be killed over"
+    assert (trial.deliveries, trial.settled, trial.lost, trial.jobs_open) == (60, 60, 0, 0)
+    assert trial.duplicates_never_unknown == 0
+    assert trial.duplicates == 0 or not events
 
 
 def test_two_workers_at_once_put_each_report_in_one_mail(database: Database, settings: Settings) -> None:
