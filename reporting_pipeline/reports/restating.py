@@ -33,8 +33,10 @@ def what_changed(flow: Flow, content: ReportContent) -> None:
     )
     if not before.complete:
         flow.note("Data of the earlier report is kept no longer; its figures are not compared.")
+    if content.statuses:
+        flow.note("What this report says of the trial so far is not compared; it may have changed.")
     if not content.changes:
-        flow.paragraph("No figure of this report changed; rows of its tables may have.", 9)
+        flow.paragraph("No figure of the period changed; rows of its tables may have.", 9)
         return
     flow.space(4)
     flow.table(_COLUMNS, [_row(change) for change in content.changes[:_SHOWN]])

@@ -32,6 +32,17 @@ def test_what_changed_stands_after_the_cover_with_figures_old_and_new(renderer: 
     assert "Visits done" not in pages[1], "a figure that is as it was"
 
 
+def test_a_report_on_the_trial_so_far_does_not_say_that_nothing_of_it_changed(
+    renderer: ReportRenderer,
+) -> None:
+    same = make_dataset(events=2)
+    asked = make_request(same, report_type="medical_review")
+    page = page_texts(renderer.render(replace(asked, restates=BEFORE, statuses=(same,))).content)[1]
+    said = " ".join(page.split())
+    assert "What this report says of the trial so far is not compared; it may have changed." in said
+    assert "No figure of this report changed" not in said
+
+
 def test_json_has_the_changes_with_their_documents(renderer: ReportRenderer) -> None:
     request = replace(make_request(make_dataset(events=5), format=Format.JSON), restates=BEFORE)
     restates = json.loads(renderer.render(request).content)["restates"]
