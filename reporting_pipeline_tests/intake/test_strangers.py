@@ -256,6 +256,8 @@ def lab(**cells: Any) -> tuple[dict[str, Any], set[str]]:
         *((high, "HIGH") for high in ("12,5", "1,234.5", "1.234,5", "1 234", "1'234", "1.2E3", "1.2x10^3")),
         *((censored, "HIGH") for censored in ("> 1,000.0", ">1 000", "Greater than 500")),
         *((low, "LOW") for low in ("\u22125", "<0.1", "LESS THAN 0.5")),
+        *((low, "LOW") for low in ("below 0.5", "LT 0.5", "\u22660.5", "</= 0.5", "&lt;0.5", "At most 0.5")),
+        *((high, "HIGH") for high in ("above 200", "GT 200", "\u2267200", ">/=200", "&gt; 200", "over 200")),
         ("5", "NORMAL"),
     ],
 )

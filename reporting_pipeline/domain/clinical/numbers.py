@@ -11,11 +11,14 @@ from decimal import Decimal, InvalidOperation
 _DIGITS = 15
 _TOLERANCE = 10.0 ** (1 - _DIGITS)
 _SPELLINGS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">=",
-              "＜": "<", "＞": ">", "⩽": "<=", "⩾": ">="}  # fmt: skip
+              "＜": "<", "＞": ">", "⩽": "<=", "⩾": ">=", "≦": "<=", "≧": ">=", "</=": "<=", ">/=": ">=",
+              "&LT;": "<", "&GT;": ">", "&LT;=": "<=", "&GT;=": ">="}  # fmt: skip
 COMPARATORS = ("<", "<=", ">", ">=")
-_WORDS = {"LESS THAN": "<", "LOWER THAN": "<", "GREATER THAN": ">", "MORE THAN": ">", "HIGHER THAN": ">"}
+_WORDS = {"LESS THAN": "<", "LOWER THAN": "<", "GREATER THAN": ">", "MORE THAN": ">", "HIGHER THAN": ">",
+          "BELOW": "<", "UNDER": "<", "LT": "<", "ABOVE": ">", "OVER": ">", "GT": ">",
+          "AT LEAST": ">=", "AT MOST": "<=", "NOT MORE THAN": "<=", "NOT LESS THAN": ">="}  # fmt: skip
 _CENSORED = re.compile(
-    rf"\s*(<=|>=|=<|=>|[<>≤≥⩽⩾＜＞]|(?:{'|'.join(_WORDS)})\b)\s*"
+    rf"\s*(</=|>/=|<=|>=|=<|=>|&[lg]t;=?|[<>≤≥⩽⩾＜＞≦≧]|(?:{'|'.join(_WORDS)})\b)\s*"
     r"([+\-\u2212]?(?=[.,]?\d)[.,\d][\d.,'\u2019 \u00a0\u2009\u202f]*?"
     r"(?:[eE][+-]?\d+|\s*[x×*]\s*10\^?[+-]?\d+)?)\s*",
     re.IGNORECASE,

@@ -278,7 +278,7 @@ def _tell_same_rows(domain: Domain, table: Table, understanding: Understanding) 
     if sequence not in table.columns or len(table) < 2:
         return
     said = table.frame.drop(sequence)
-    if more := len(said) - said.n_unique():
+    if more := table.frame.n_unique() - said.n_unique():  # what shares its --SEQ, too, is told as that
         first = table.frame.row(said.is_duplicated().arg_true()[0], named=True)
         detail = (
             f"{more:,} rows of {domain.code} repeat another one in everything but {sequence}, first of "
