@@ -70,7 +70,7 @@ def test_a_manager_adds_a_person_who_sees_what_was_given(
 
 
 WRONG_PEOPLE: list[tuple[dict[str, str], str, str]] = [
-    ({"name": ""}, "name", "at least 1"),
+    ({"name": ""}, "name", "the least is 1"),
     ({"email": "ada"}, "email", "one @"),
     ({"email": "subscriber@default.example"}, "email", "has this address"),
     ({"roles": ""}, "roles", ""),
