@@ -15,6 +15,7 @@ from reporting_pipeline.domain.deliveries import (
     Outcome,
     SendResult,
     after_attempt,
+    delivery_id,
     from_wire_id,
     is_address,
     job_state,
@@ -147,3 +148,34 @@ def test_a_forced_copy_has_an_id_of_its_own() -> None:
     for strange in ("", delivery + ".1", delivery + ".", delivery + ".-2", delivery.upper(), delivery + "\n"):
         with pytest.raises(ValueError, match="not a delivery id"):
             from_wire_id(strange)
+
+
+def test_what_is_not_known_goes_again_after_the_time_that_is_set_and_never_before() -> None:
+    after = timedelta(minutes=90)
+
+    change = after_attempt(
+        SendResult(Outcome.UNKNOWN), 0, NOW, Random(1), max_attempts=4, unknown_resend=after
+    )
+
+    assert change.next_attempt_at == NOW + after
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("a@example.org", True), ("A@EXAMPLE.org", False), ("no address", False), ("", False)],
+)
+def test_only_the_one_spelling_is_a_plain_address(text: str, plain: bool) -> None:
+    assert is_address(text) is plain
+
+
+def test_an_error_keeps_its_words_and_its_length() -> None:
+    assert short_error("535 authentication\nfailed\x00") == "535 authentication failed "
+    assert short_error("x" * 501) == "x" * 499 + "…"
+
+
+def test_ids_of_deliveries_and_of_their_first_copies_are_of_one_form() -> None:
+    """The other side knows a delivery by it: a ledger that was lost is planned again with the same."""
+    identifier = delivery_id("job_1", "email", "a@example.org")
+
+    assert identifier == "dlv_09eb7ff72d90cac64f693380"
+    assert [wire_id(identifier, copy) for copy in (0, 1, 2)] == [identifier, identifier, f"{identifier}.2"]
