@@ -398,10 +398,18 @@ class ReportBatch:
         return [
             replace(
                 one,
-                awaiting_release=kept.get(decided.get((one.id, one.sha256)), one.awaiting_release),
+                awaiting_release=kept.get(
+                    decided.get((one.id, one.sha256)), () if self._went_out(one) else one.awaiting_release
+                ),
             )
             for one in looked
         ]
+
+    def _went_out(self, report: StoredReport) -> bool:
+        """Whether people have this very file. A stricter policy takes it from nobody: no job waits for it
+        any more, so nobody could release it."""
+        sent = self._sent.get(report.id)
+        return sent is not None and sent.sha256 == report.sha256 and not sent.awaiting_release
 
     def _judged(self, report: StoredReport) -> StoredReport:
         order = self._orders.get(report.subscription)

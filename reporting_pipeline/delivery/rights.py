@@ -17,7 +17,7 @@ from reporting_pipeline.domain.deliveries import (
     mailbox,
 )
 from reporting_pipeline.domain.entitlements import Extent
-from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.domain.mail_words import MailWords
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.deliveries.moved import names_address
@@ -30,6 +30,7 @@ from reporting_pipeline.stores.delivery_reads import (
     trials_of_organisations,
     user_records,
 )
+from reporting_pipeline.stores.jobs.states import WAITING
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.suppressions import (
     Mailbox,
@@ -81,6 +82,11 @@ class DeliveryContext:
         """Why a delivery cannot be written, as the attempt's result."""
         if self.report_of(delivery) not in self.reports:
             return SendResult(Outcome.RETRY, error="no report stands for it")
+        job = self.jobs.get(delivery["job"])
+        if job is not None and job["state"] in WAITING:
+            return SendResult(Outcome.THROTTLED, error="its report is made again, as it is asked for by now")
+        if job is not None and job["state"] == JobState.FAILED and job.get("failed_in") == "rendering":
+            return SendResult(Outcome.RETRY, error="its report could not be made again")
         report = self.reports[self.report_of(delivery)]
         if report.get("awaiting_release") and report.get("revoked"):
             return SendResult(Outcome.PERMANENT, error="the release of its report was refused")

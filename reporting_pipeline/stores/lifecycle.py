@@ -98,7 +98,23 @@ def change(
         _fit_owner(database, changed)
     if _recipients(changed) != _recipients(current):
         _fit_recipients(database, current, changed, now)
+    if _content(changed) != _content(current):  # last: what stands is planned for those who came
+        _make_anew(database, changed)
     return changed
+
+
+def _content(subscription: Subscription) -> tuple[object, ...]:
+    """What of it decides what a report shows."""
+    one = subscription
+    return one.owner, one.name, one.report_type, one.format, one.filters, one.parameters
+
+
+def _make_anew(database: Database, changed: Subscription) -> None:
+    """What was made and is not due yet waits to be made again: else it would be sent as it was asked for
+    before, for up to a whole window. Its deliveries stay as they are planned."""
+    made = {"$in": [JobState.RENDERED.value, JobState.AWAITING_RELEASE.value]}
+    waits = {"state": JobState.PENDING.value, "rendered_at": None, "awaiting_release": None}
+    database.jobs.update_many({"subscription": changed.id, "state": made}, {"$set": waits})
 
 
 def _fit_owner(database: Database, changed: Subscription) -> None:
@@ -106,7 +122,7 @@ def _fit_owner(database: Database, changed: Subscription) -> None:
     query = {
         "organisation": changed.organisation,
         "subscription": changed.id,
-        "state": {"$in": [JobState.PENDING.value, JobState.RENDERED.value, JobState.AWAITING_RELEASE.value]},
+        "state": {"$in": UNSENT},
     }
     waiting = [job["_id"] for job in job_records(database).find(query, {"_id": 1})]
     mine = {"$set": {"owner": changed.owner}}
@@ -398,6 +414,7 @@ def _reschedule(database: Database, subscription: Subscription, now: datetime, t
     query = {
         "subscription": subscription.id,
         "requested_by": {"$exists": False},
+        "follows": {"$exists": False},  # due at once, and of no occurrence
         "$or": [
             {"state": {"$in": UNSENT}},
             {"state": JobState.SKIPPED.value, "skipped_for": {"$in": ["paused", "schedule"]}},
@@ -411,8 +428,19 @@ def _reschedule(database: Database, subscription: Subscription, now: datetime, t
     changed = 0
     for job in waiting:
         due_at = held.get((job["period"], job["occurrence"]))
-        changed += _fit(database, job, due_at, now)
+        changed += _fit_as_it_stands(database, job, due_at, now)
     return changed
+
+
+def _fit_as_it_stands(database: Database, job: JobRecord, due_at: datetime | None, now: datetime) -> int:
+    """`_fit`, again where a run took the job up or ended with it meanwhile. 1 when it changed."""
+    standing: JobRecord | None = job
+    while standing is not None and standing["state"] in (*UNSENT, job["state"]):
+        changed = _fit(database, standing, due_at, now)
+        if changed is not None:
+            return changed
+        standing = job_records(database).find_one({"_id": job["_id"]})
+    return 0
 
 
 def _occurrences_of(
@@ -428,8 +456,9 @@ def _occurrences_of(
     return held
 
 
-def _fit(database: Database, job: JobRecord, due_at: datetime | None, now: datetime) -> int:
-    """Move one waiting job to `due_at`, or skip it when that is None or past. 1 when it changed."""
+def _fit(database: Database, job: JobRecord, due_at: datetime | None, now: datetime) -> int | None:
+    """Move one waiting job to `due_at`, or skip it when that is None or past. 1 when it changed; None when
+    it is in another state by now."""
     was_skipped = job["state"] == JobState.SKIPPED.value
     if due_at is None or due_at <= now:
         if was_skipped:
@@ -445,9 +474,11 @@ def _fit(database: Database, job: JobRecord, due_at: datetime | None, now: datet
     else:
         return 0
     answer = database.jobs.update_one({"_id": job["_id"], "state": job["state"]}, {"$set": change})
-    if change["state"] == JobState.SKIPPED.value and answer.modified_count:
+    if not answer.matched_count:
+        return None
+    if change["state"] == JobState.SKIPPED.value:
         suppress_waiting(database, {"job": job["_id"]}, OLD_SCHEDULE, now)
-    return answer.modified_count
+    return 1
 
 
 def _move_deliveries(database: Database, job: JobRecord, due_at: datetime) -> None:

@@ -70,7 +70,8 @@ def another_copy(database: Database, delivery: DeliveryRecord, now: datetime) ->
     if delivery["state"] not in _SENT_BEFORE + _NOT_ARRIVED:
         return False
     # Who asks for this one names whom it goes to, whomever the subscription names by now.
-    by_name: Record = {**_another_copy(now), "$unset": {"of_recipients": ""}}
+    by_name = _another_copy(now)
+    by_name["$unset"]["of_recipients"] = ""
     if not database.deliveries.update_one(asked, by_name).modified_count:
         return False
     deliver_again(database, delivery["job"])

@@ -156,6 +156,24 @@ def test_what_was_sent_stays_open_while_its_correction_waits(empty: Crank) -> No
     assert found.standing is Standing.GENUINE, "what waits took nobody's place"
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_was_sent_is_not_taken_back_when_it_is_confirmed_under_a_stricter_policy(
+    empty: Crank, force: bool
+) -> None:
+    organisation(empty)
+    empty.add_trial("T-ALPHA")
+    empty.arrive(*usual_documents("T-ALPHA", empty.period()))
+    empty.subscribe("one", ALPHA)
+    empty.complete()
+    _, sent = waiting(empty, "one")
+    organisation(empty, release="by_person")
+    assert empty.by_hand("subscriber_reports", "sub_one", force=force).success
+    job, again = waiting(empty, "one")
+    assert (job["state"], again.sha256, list(again.awaiting_release)) == ("completed", sent.sha256, [])
+    empty.settle()
+    assert empty.mailed() == ["one@example.org"]
+
+
 def period_awaiting(awaiting: Crank) -> str:
     first = awaiting.database.jobs.find_one({"subscription": "sub_two"}, sort=[("created_at", 1)])
     assert first is not None

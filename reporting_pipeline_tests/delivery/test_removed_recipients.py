@@ -64,7 +64,9 @@ def test_who_is_sent_a_report_by_name_need_not_be_a_recipient(
     database.subscriptions.update_one({}, {"$set": {"recipients": [{"type": "email", "value": STAYS}]}})
     (planned,) = delivery_records(database).find()
     database.deliveries.update_one({}, {"$set": {"state": "sent", "next_attempt_at": None}})
+    database.deliveries.update_one({}, {"$set": {"mail": "mal_1"}})  # it went in one mail with others
     assert another_copy(database, {**planned, "state": "sent"}, NOW)
+    assert database.deliveries.count_documents({"mail": {"$exists": True}}) == 0
     target = Target("email", "added@example.org")
     assert add_delivery(database, new_delivery(job, subscription, target, NOW))
     list(deliver_due(open_deliverer(settings), database, objects, settings, Clock(), 100))
