@@ -293,7 +293,13 @@ class Scoped:
 
         Whose roles reach no further than their own things has what was made for them, or sent to them.
         """
-        reach = reach_of(self.caller, Action.READ, Kind.REPORT)
+        return self._report(identifier, reach_of(self.caller, Action.READ, Kind.REPORT))
+
+    def report_to_send(self, identifier: str) -> StoredReport | None:
+        """The same for who may send it: an outside worker sends what it does not open."""
+        return self._report(identifier, reach_of(self.caller, Action.CREATE, Kind.DELIVERY))
+
+    def _report(self, identifier: str, reach: str | None) -> StoredReport | None:
         if reach is None:
             return None
         found = reports_by_id(self.database, [identifier]).get(identifier)

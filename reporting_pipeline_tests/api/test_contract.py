@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.documents import upsert_trial
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.registrations import register
 from reporting_pipeline.stores.results import AssetResult, results_of, save_results
 from reporting_pipeline_tests.api.conftest import Api
-from reporting_pipeline_tests.api.world import EDITION, populate
+from reporting_pipeline_tests.api.world import EDITION, NOW, OWNER, REGISTERED, populate
 
 SUBSCRIPTION = {
     "userId": "123456",
@@ -274,6 +276,34 @@ def test_003_79_the_workers_flow(serve: Callable[..., Api], database: Database, 
     assert again.json()["sendingAt"] == sending_at
     assert [row["_id"] for row in database.deliveries.find()] == planned
     assert worker.get(path).json()["path"] == key
+
+
+def test_003_62_a_worker_notes_the_mail_of_a_registered_user(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    """It knows the report and the address, and no job of ours."""
+    ids = populate(database, objects)
+    register(database, "default", REGISTERED, Cadence.WEEKLY, OWNER, ids["subscription"], NOW)
+    worker, path = serve().as_("usr_default_service"), "/api/reports/emails"
+    body = {"reportId": EDITION, "email": REGISTERED}
+    noted = worker.post(path, json=body)
+    assert noted.status_code == 201, noted.text
+    told = {name: noted.json()[name] for name in ("jobId", "reportId", "recipient")}
+    assert told == {"jobId": ids["job"], "reportId": EDITION, "recipient": REGISTERED}
+    again = worker.post(path, json=body)
+    assert (again.status_code, again.json()["existing"]) == (409, noted.json()["deliveryId"])
+    wrong = [
+        ({**body, "email": "stranger@default.example"}, "#/email"),
+        ({**body, "email": "nonsense"}, "#/email"),
+        ({**body, "reportId": "weekly:2020-01-06"}, "#/email"),
+        ({**body, "jobId": ids["job"]}, "#"),
+        ({"email": REGISTERED}, "#"),
+        ({}, "#"),
+    ]
+    for given, pointer in wrong:
+        refused = worker.post(path, json=given)
+        assert refused.status_code == 422, given
+        assert refused.json()["errors"][0]["pointer"] == pointer, given
 
 
 def test_a_sending_that_was_cut_off_is_started_by_the_next_result(

@@ -94,6 +94,7 @@ CHANGES: dict[str, Call] = {
     "release_or_refuse": lambda d, c, w: releases.release_or_refuse(
         d, c, w.awaiting, w.awaiting_sha256, "review", "looked at it", NOW
     ),
+    "job_of_registered": lambda d, c, w: reports.job_of_registered(d, c, w.edition, w.email),
     "send_to": lambda d, c, w: reports.send_to(d, c, w.job, "x@default.example"),
     "send_again": lambda d, c, w: reports.send_again(d, c, w.job, "b@default.example"),
     "hand_in": lambda d, c, w: submitting.hand_in(d, c, DOCUMENT_FIELDS, None),

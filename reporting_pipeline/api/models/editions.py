@@ -182,16 +182,21 @@ class SendAnswer(CamelShape):
 
 
 class DeliveryRequest(CamelShape):
-    """A delivery of a job's report to one more recipient."""
+    """A delivery of a job's report to one more recipient, or of an edition's to a registered user."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"jobId": "job_0d5a3c1e7b9f42a6c8e01357", "recipient": "reader@example.org"}]
+            "examples": [
+                {"jobId": "job_0d5a3c1e7b9f42a6c8e01357", "recipient": "reader@example.org"},
+                {"reportId": "weekly:2026-11-16", "email": "registered@example.org"},
+            ]
         }
     )
 
-    job_id: Identifier
-    recipient: Address
+    job_id: Identifier | None = None
+    recipient: Address | None = None
+    report_id: Identifier | None = Field(None, description="An edition, in the place of a job.")
+    email: Address | None = Field(None, description="Of a registered user, whose job of it is meant.")
 
 
 class ResendRequest(CamelShape):

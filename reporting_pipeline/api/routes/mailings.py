@@ -40,7 +40,12 @@ from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.people import rights_changed
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid, not_found
-from reporting_pipeline.usecases.callers.reports import allowed_address, send_again, send_to
+from reporting_pipeline.usecases.callers.reports import (
+    allowed_address,
+    job_of_registered,
+    send_again,
+    send_to,
+)
 from reporting_pipeline.usecases.callers.subscribing import Pointers
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
@@ -190,9 +195,16 @@ def send_edition(
 
 @router.post("/emails", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.DELIVERY)])
 def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deployment) -> DeliveryAnswer:
-    """Deliver a job's report to one more address; 409 when it has a delivery of it already."""
-    record = send_to(deployment, caller, body.job_id, body.recipient)
-    return DeliveryAnswer.of(record)
+    """Deliver a job's report to one more address; 409 with the one that stands when it has one already.
+
+    With `reportId` and `email`: the report that a registered user gets of that edition, to them.
+    """
+    if body.job_id and body.recipient and not (body.report_id or body.email):
+        return DeliveryAnswer.of(send_to(deployment, caller, body.job_id, body.recipient))
+    if body.report_id and body.email and not (body.job_id or body.recipient):
+        job = job_of_registered(deployment, caller, body.report_id, body.email)
+        return DeliveryAnswer.of(send_to(deployment, caller, job, body.email))
+    raise invalid("#", "name jobId and recipient, or reportId and the email of a registered user")
 
 
 @resend_router.post(

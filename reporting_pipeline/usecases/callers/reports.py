@@ -8,13 +8,16 @@ from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.subscriptions import Recipient
-from reporting_pipeline.stores import audit, mailings, subscriptions, users
+from reporting_pipeline.stores import audit, jobs, mailings, registrations, subscriptions, users
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.deliveries import deliveries_of_job
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id, went_out
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, invalid, not_found
+
+#: So many of a subscription's jobs are looked through for one of an edition.
+RECENT_JOBS = 200
 
 
 def find_job(deployment: Context, caller: User, job_id: str) -> JobRecord:
@@ -80,6 +83,22 @@ def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> D
     return record
 
 
+def job_of_registered(deployment: Context, caller: User, edition: str, email: str) -> str:
+    """The newest job (its id) that a registered address has of an edition. Problem (422) without one."""
+    require(caller, Action.CREATE, Resource(Kind.DELIVERY, caller.organisation), "delivery")
+    try:
+        address = normal_address(email)
+    except ValueError as error:
+        raise invalid("#/email", str(error)) from None
+    registered = registrations.find_registrations(deployment.database, caller.organisation, address)
+    for one in registered:
+        recent = jobs.jobs_of(deployment.database, caller.organisation, one.subscription, limit=RECENT_JOBS)
+        found = next((job["_id"] for job in recent if job["edition"] == edition), None)
+        if found is not None:
+            return found
+    raise invalid("#/email", "is not registered, or no report of this edition was planned for it")
+
+
 def send_again(deployment: Context, caller: User, job_id: str, recipient: str) -> DeliveryRecord:
     """A delivery that was made, or given up on, once more. `recipient` as deliveries tell it.
 
@@ -118,7 +137,7 @@ def _to_send(deployment: Context, caller: User, job_id: str) -> tuple[JobRecord,
         raise not_found("subscription")
     resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
     require(caller, Action.CREATE, resource, "job")
-    report = scoped(deployment, caller).report(str(job.get("report") or ""))
+    report = scoped(deployment, caller).report_to_send(str(job.get("report") or ""))
     if report is None or not job.get("rendered_at"):
         raise not_found("report")  # not made yet, or of more than is open to the caller
     if report.awaiting_release:
