@@ -52,7 +52,7 @@ from reporting_pipeline.stores.heartbeats import forget_heartbeat, has_heartbeat
 from reporting_pipeline.stores.lifecycle import end_unserved
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.results import AssetResult, failed_results_of, results_of
-from reporting_pipeline.stores.subscriptions import trials_followed
+from reporting_pipeline.stores.trials import trials_followed
 
 UNDER_WAY = [
     DagsterRunStatus.QUEUED,

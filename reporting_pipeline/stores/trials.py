@@ -120,3 +120,23 @@ __all__ = [
     "put_site",
     "reopen_trial",
 ]
+
+
+def trials_followed(database: Database, window: str, report_types: Collection[str]) -> frozenset[str]:
+    """The trials of which an active subscription of these types reports; one that names none follows all."""
+    wanted = {"report_type": {"$in": sorted(report_types)}, "window": window, "status": "active"}
+    shown = {"filters.trials": 1, "organisation": 1}
+    named: set[str] = set()
+    whole: set[str] = set()
+    for record in database.subscriptions.find(wanted, shown) if report_types else ():
+        filters, organisation = record.get("filters"), record.get("organisation")
+        trials = filters.get("trials") if isinstance(filters, Mapping) else None
+        # A record that somebody broke by hand follows nothing, and stops nobody's tick.
+        if isinstance(trials, list) and trials:
+            named.update(trial for trial in trials if isinstance(trial, str))
+        elif not trials and isinstance(organisation, str):
+            whole.add(organisation)
+    if whole:
+        query = {"organisation": {"$in": sorted(whole)}}
+        named.update(trial["_id"] for trial in database.trials.find(query, {"_id": 1}))
+    return frozenset(named)

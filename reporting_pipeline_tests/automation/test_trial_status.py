@@ -10,7 +10,8 @@ from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.lifecycle import run_now
-from reporting_pipeline.stores.subscriptions import get_subscription, trials_followed
+from reporting_pipeline.stores.subscriptions import get_subscription
+from reporting_pipeline.stores.trials import trials_followed
 from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank, document, event, usual_documents
 from reporting_pipeline_tests.reports.reading import page_texts
 
