@@ -70,6 +70,19 @@ def test_thirty_weeks_of_two_hundred_reports_do_not_grow(ledger: Ledger, setting
     assert audit.verify(ledger.database).ok
 
 
+@pytest.mark.parametrize("field", ["cadence", "period", "subscription"])
+@pytest.mark.parametrize("name", ["reports", "deliveries", "jobs", "editions"])
+def test_one_record_that_somebody_broke_by_hand_keeps_no_other(
+    ledger: Ledger, settings: Settings, name: str, field: str
+) -> None:
+    ledger.week(0, reports=2)
+    collection: Any = ledger.database[name]
+    broken = collection.find_one({})
+    collection.update_one({"_id": broken["_id"]}, {"$unset": {field: ""}})
+    retained(ledger, settings.model_copy(update=SHORT), LONG_AFTER)
+    assert [one["_id"] for one in collection.find({})] in ([], [broken["_id"]])
+
+
 def test_a_dry_run_says_what_a_real_one_does_and_changes_nothing(ledger: Ledger, settings: Settings) -> None:
     ledger.week(0)
     ledger.week(1)

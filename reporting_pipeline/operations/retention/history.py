@@ -67,8 +67,11 @@ def editions(retention: Retention) -> Removed:
     for some in pages(retention.database.editions, query, {"cadence": 1, "period": 1}):
         going = []
         for one in some:
-            ended = period_end(Cadence(one["cadence"]), one["period"], retention.settings.timezone)
-            if ended is None or ended >= _oldest(retention):
+            ended = _ended(one, retention.settings.timezone)
+            if ended is None:
+                removed.keep("its record names no period")
+                continue
+            if ended >= _oldest(retention):
                 continue
             if (one["cadence"], one["period"]) in retention.held_periods:
                 removed.keep("a report of the period is held")
@@ -76,6 +79,14 @@ def editions(retention: Retention) -> Removed:
             going.append(one["_id"])
         removed.records += len(going) if retention.dry_run else delete_ids(retention.database.editions, going)
     return removed
+
+
+def _ended(edition: Record, timezone: str) -> datetime | None:
+    """When its period ended; None for a record that somebody broke by hand, which holds up no other."""
+    cadence, period = edition.get("cadence"), edition.get("period")
+    if cadence not in set(Cadence) or not isinstance(period, str):
+        return None
+    return period_end(Cadence(cadence), period, timezone)
 
 
 def alerts(retention: Retention) -> Removed:
@@ -109,7 +120,7 @@ def _not_held(retention: Retention, some: list[Record], removed: Removed) -> lis
     going = []
     for one in some:
         cadence = one.get("cadence") or str(one.get("edition") or "").partition(":")[0]
-        if (cadence, one["period"], one["subscription"]) in retention.held_reports:
+        if (cadence, one.get("period"), one.get("subscription")) in retention.held_reports:
             removed.keep("its report is held")
         else:
             going.append(one["_id"])

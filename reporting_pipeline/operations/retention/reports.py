@@ -12,6 +12,8 @@ from reporting_pipeline.stores.holds import report_folder
 from reporting_pipeline.stores.mongo import Record, find_any
 
 _SHOWN = {"key": 1, "cadence": 1, "period": 1, "subscription": 1, "size": 1}
+#: Without these nobody knows which report a record is: one that somebody broke by hand holds up no other.
+_NAMING = ("key", "cadence", "period", "subscription")
 _UNDER_WAY = [
     JobState.PENDING,
     JobState.PROCESSING,
@@ -26,7 +28,9 @@ def reports(retention: Retention) -> Removed:
     """Report records and every rendering of them; none that is held, linked to or under way."""
     removed = Removed("reports")
     query = {"rendered_at": {"$lt": retention.rules.before(retention.rules.reports, retention.now)}}
-    for some in pages(retention.database.reports, query, _SHOWN):
+    for found in pages(retention.database.reports, query, _SHOWN):
+        some = [one for one in found if all(isinstance(one.get(field), str) for field in _NAMING)]
+        removed.keep("its record is broken", len(found) - len(some))
         needed = _needed(retention, some)
         going = []
         for report in some:
@@ -60,18 +64,19 @@ def _needed(retention: Retention, some: Iterable[Record]) -> dict[tuple[str, str
     }
     shown = {"period": 1, "subscription": 1}
     for one in find_any(retention.database.deliveries, "subscription", subscriptions, live, shown):
-        needed[one["period"], one["subscription"]] = "a link to it works"
+        needed[one.get("period", ""), one["subscription"]] = "a link to it works"
     waiting = {"state": {"$in": [state.value for state in _UNDER_WAY]}}
     for one in find_any(retention.database.jobs, "subscription", subscriptions, waiting, shown):
-        needed[one["period"], one["subscription"]] = "its job is under way"
+        needed[one.get("period", ""), one["subscription"]] = "its job is under way"
     return needed
 
 
 def _forgotten_renderings(retention: Retention, removed: Removed) -> None:
     """Renderings that were superseded lie beside the newest one; with their period they go."""
     for cadence, period, folder in closed_folders(retention, "reports/", retention.rules.reports):
-        standing = {
-            row["subscription"]
+        held = {one for *of, one in retention.held_reports if of == [cadence, period]}
+        standing = held | {
+            row.get("subscription")
             for row in retention.database.reports.find(
                 {"cadence": cadence, "period": period}, {"subscription": 1}
             )
