@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from reporting_pipeline.cli.deploy_files import deploy_file
 from reporting_pipeline.cli.migrating import migrate_and_note
 from reporting_pipeline.embedded import servers
+from reporting_pipeline.embedded.processes import prepare_folder
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import (
     Settings,
@@ -56,12 +59,34 @@ class Deployment:
 
 @contextmanager
 def running_deployment(settings: Settings) -> Iterator[Deployment]:
-    """A deployment for the length of a block; what was started for it stops at the end."""
+    """A deployment for the length of a block; what was started for it stops at the end.
+
+    Raises SettingsError where another command has the home: the first to end would stop the other's servers.
+    """
+    with _alone(settings.home):
+        try:
+            yield open_deployment(settings)
+        finally:
+            servers.stop(settings)
+            forget_servers(settings)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Nobody else's home meanwhile. However this process ends, the system takes the lock back."""
+    prepare_folder(home)
+    lock = FileLock(home / "in-use.lock", mode=0o600)
     try:
-        yield open_deployment(settings)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SettingsError(
+            f"{home} is in use by another `dev` or `demo`: end that one first, use it as it is, "
+            "or set REPORTING_HOME to a home of your own"
+        ) from None
+    try:
+        yield
     finally:
-        servers.stop(settings)
-        forget_servers(settings)
+        lock.release()
 
 
 def open_deployment(settings: Settings) -> Deployment:
