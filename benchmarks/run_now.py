@@ -65,6 +65,8 @@ def measure(at_once: int, during: int, repeats: int, trials: int, patience: floa
         synthetic.load_subscriptions(deployment.database, during + count, datetime.now(UTC), trials)
         people = People(deployment)
         asked_for = _leave_to_people(deployment.database, count)
+        if during:  # else the edition has them, too, and makes most of them before they are asked for
+            _set_status(deployment.database, asked_for, "paused")
         with (
             dagster(
                 deployment, sensor_seconds=None, REPORTING_WEEKLY_OPENS="* * * * *" if during else NEVER
@@ -114,6 +116,7 @@ def _beside_an_edition(
                 and _is_open(deployment.database, period)
                 and now >= _next_asked_at(began, ids, waiting)
             ):
+                _set_status(deployment.database, waiting[:1], "active")
                 asked[people.ask(waiting.pop(0), session)] = now
             for job in _completed(deployment.database, asked):
                 waited.append(time.monotonic() - asked.pop(job))
@@ -125,6 +128,11 @@ def _beside_an_edition(
         "worst_s": max(waited),
         "edition_s": time.monotonic() - began,
     }
+
+
+def _set_status(database: Database, ids: Sequence[str], status: str) -> None:
+    for one in ids:
+        database.subscriptions.update_one({"_id": one}, {"$set": {"status": status}})
 
 
 def _next_asked_at(began: float, ids: Sequence[str], waiting: Sequence[str]) -> float:
