@@ -60,12 +60,17 @@ class DeliveryContext:
         return _report_of(delivery, self.jobs)
 
     def attached_bytes(self, delivery: DeliveryRecord) -> int:
-        """How much of a file this delivery carries; 0 when it is linked only."""
+        """How much of a file this delivery carries; 0 when it is linked only, or its records cannot be read:
+        what is wrong with them is told where it is written, and holds up nobody else's."""
         report = self.reports.get(self.report_of(delivery))
         subscription = self.subscriptions.get(delivery["subscription"])
         if delivery["channel"] != Channel.EMAIL or report is None or subscription is None:
             return 0
-        return int(report["size"]) if wants_attachment(subscription, report, self.policy_of(delivery)) else 0
+        try:
+            attached = wants_attachment(subscription, report, self.policy_of(delivery))
+            return int(report["size"]) if attached else 0
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return 0
 
     def policy_of(self, delivery: DeliveryRecord) -> str:
         """Whether its organisation lets reports be attached; see `wants_attachment`."""

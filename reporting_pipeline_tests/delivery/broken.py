@@ -8,6 +8,7 @@ from typing import Any
 BROKEN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("subscriptions", "sub_00000", {"$set": {"schedule": 7}}),
     ("subscriptions", "sub_00000", {"$set": {"filters": "x"}}),
+    ("subscriptions", "sub_00000", {"$set": {"parameters": 7}}),
     ("subscriptions", "sub_00000", {"$unset": {"owner": ""}}),
     ("subscriptions", "sub_00000", {"$set": {"owner": 7}}),
     ("subscriptions", "sub_00000", {"$set": {"owner": ["x"]}}),

@@ -130,3 +130,19 @@ def test_records_broken_by_hand_hold_up_nobody_elses_mail(
     list(_loop(database, objects, settings))
     states = {row["subscription"]: row["state"] for row in database.deliveries.find()}
     assert states == {"sub_00000": "suppressed", "sub_00001": "sent", "sub_00002": "sent"}
+
+
+def test_a_report_whose_size_cannot_be_read_holds_up_nobody_elses_mail(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed(database, objects, 3)
+    job = database["jobs"].find_one({"subscription": "sub_00000"})
+    assert job is not None
+    database.reports.update_one({"_id": job["report"]}, {"$set": {"size": "x"}})
+    list(_loop(database, objects, settings))
+    states = {row["subscription"]: row["state"] for row in database.deliveries.find()}
+    assert {one: states[one] for one in ("sub_00001", "sub_00002")} == {
+        "sub_00001": "sent",
+        "sub_00002": "sent",
+    }
+    assert states["sub_00000"] != "sent"
