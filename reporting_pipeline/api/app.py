@@ -1,7 +1,7 @@
 """The application: its layers, its routes, and what they share.
 
-From outside in: guard (sizes, headers, last catch), authentication and the request limit, idempotency,
-routes. `create_app` needs no environment; `app_from_environment` is what uvicorn's workers call.
+From outside in: guard (sizes, headers, last catch), HEAD as GET, authentication and the request limit,
+idempotency, routes. `create_app` needs no environment; `app_from_environment` is what uvicorn's workers call.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
+from starlette.routing import BaseRoute
 
 from reporting_pipeline import tracing
 from reporting_pipeline.api import errors, openapi
 from reporting_pipeline.api.auth import AuthenticationMiddleware, Authenticator
-from reporting_pipeline.api.deps import known_parameters, no_surplus_body, role_check, unambiguous_body
+from reporting_pipeline.api.deps import (
+    known_parameters,
+    no_surplus_body,
+    no_vain_condition,
+    role_check,
+    unambiguous_body,
+)
 from reporting_pipeline.api.guard import GuardMiddleware
 from reporting_pipeline.api.idempotency import IdempotencyMiddleware
+from reporting_pipeline.api.methods import HeadMiddleware
 from reporting_pipeline.api.refusals import note_refusal
 from reporting_pipeline.api.routes import ROUTERS
 from reporting_pipeline.api.strangers import Strangers
@@ -90,7 +98,7 @@ def create_app(
     app = _bare_app()
     app.state.context = context
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
     def openapi_json() -> JSONResponse:
         return JSONResponse(openapi_document())
 
@@ -128,11 +136,17 @@ def _bare_app() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
-    errors.install(app)
-    strict = [Depends(each) for each in (known_parameters, unambiguous_body, no_surplus_body)]
+    errors.install(app, _routes())
+    strict = [
+        Depends(each) for each in (known_parameters, unambiguous_body, no_surplus_body, no_vain_condition)
+    ]
     for router in ROUTERS:
         app.include_router(router, dependencies=strict)
     return app
+
+
+def _routes() -> list[BaseRoute]:
+    return [route for router in ROUTERS for route in router.routes]
 
 
 def _add_layers(app: FastAPI, context: Context) -> None:
@@ -142,7 +156,7 @@ def _add_layers(app: FastAPI, context: Context) -> None:
     def admit(caller: User) -> None:
         context.limits.request(caller.id)
 
-    routes = [route for router in ROUTERS for route in router.routes]
+    routes = _routes()
     app.add_middleware(IdempotencyMiddleware, database=context.database, clock=context.clock)
     app.add_middleware(
         AuthenticationMiddleware,
@@ -155,6 +169,7 @@ def _add_layers(app: FastAPI, context: Context) -> None:
         ).admit,
         note_refusal=lambda caller, scope, status: note_refusal(context, scope, caller, status, routes),
     )
+    app.add_middleware(HeadMiddleware, routes=routes)
     app.add_middleware(
         GuardMiddleware,
         upload_limit=settings.upload_limit_bytes,

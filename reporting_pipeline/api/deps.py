@@ -6,6 +6,7 @@ Dependencies that wait for nothing are `async`: FastAPI hands the others to a th
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_origin
@@ -139,26 +140,41 @@ def role_check(routes: Sequence[BaseRoute]) -> Callable[[User, Scope], None]:
     return check
 
 
+async def no_vain_condition(request: Request) -> None:
+    """Refuse (422) `If-Match` where nothing is held against it: who sends it counts on a 412."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or "if-match" not in request.headers or request.method == "GET":
+        return
+    if not any(field.alias.lower() == "if-match" for field in get_flat_params(route.dependant)):
+        detail = "this address has no ETag to hold it against; leave it out"
+        raise Problem("validation", f"If-Match: {detail}", [FieldError("header:If-Match", detail)])
+
+
+#: One tag or `*`; a list of tags (RFC 9110, 13.1.1) is no use where a record has one version at a time.
+_ENTITY_TAG = re.compile(r'^(\*|(W/)?"[^"]*")$')
+
+
 async def _expected_version(
     if_match: Annotated[
         str | None,
         Header(
-            description="The ETag last read; 412 when it changed since.",
+            description="The ETag last read, one; 412 when it changed since.",
             max_length=200,
+            json_schema_extra={"pattern": _ENTITY_TAG.pattern},
             examples=['"3"'],
         ),
     ] = None,
 ) -> int | None:
-    if if_match is None or if_match.strip() == "*":
+    tag = "*" if if_match is None else if_match.strip()
+    if not _ENTITY_TAG.match(tag):
+        detail = 'one entity tag such as "3"'
+        raise Problem("validation", f"If-Match: {detail}", [FieldError("header:If-Match", detail)])
+    if tag == "*":
         return None
-    tag = if_match.strip()
     # Versions are compared strongly; a weak tag never matches (RFC 9110, 13.1.1).
-    if len(tag) > 2 and tag[0] == tag[-1] == '"' and tag[1:-1].isdecimal() and tag.isascii():
+    if len(tag) > 2 and tag[0] == '"' and tag[1:-1].isdecimal() and tag.isascii():
         return int(tag[1:-1][:18])
-    if tag.startswith(('"', "W/")):
-        return -1  # some other tag: it cannot be the current one
-    detail = 'an entity tag such as "3"'
-    raise Problem("validation", f"If-Match: {detail}", [FieldError("header:If-Match", detail)])
+    return -1  # some other tag: it cannot be the current one
 
 
 ExpectedVersion = Annotated[int | None, Depends(_expected_version)]

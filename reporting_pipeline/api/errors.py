@@ -6,14 +6,16 @@ What there are of them is in `usecases.callers.problems`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
+from reporting_pipeline.api.methods import allowed
 from reporting_pipeline.domain.wrong_values import told_once, words_of
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem
 
@@ -67,8 +69,8 @@ def from_validation(error: RequestValidationError) -> Problem:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Turn every exception a route may raise into a problem."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Turn every exception a route may raise into a problem. `routes` are what a 405 says in `Allow`."""
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)  # noqa: S101 - what it is registered for
@@ -81,7 +83,10 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
         slug = _BY_STATUS.get(error.status_code, "bad-request" if error.status_code < 500 else "internal")
-        return problem_response(Problem(slug, headers=error.headers), request.url.path)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # the router names the methods of the first route alone
+            headers["Allow"] = allowed(routes, request.url.path) or headers.get("Allow", "")
+        return problem_response(Problem(slug, headers=headers), request.url.path)
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)

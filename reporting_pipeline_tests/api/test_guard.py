@@ -128,6 +128,49 @@ def test_a_401_says_how_to_come_in(api: Api) -> None:
     assert slug(answer) == "unauthenticated"
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/subscriptions", "GET, HEAD, POST"),  # the router knows one route of an address
+        ("/api/scheduled-reports/sub_x", "DELETE, GET, HEAD, PUT"),
+        ("/api/reports/emails/weekly:2026-11-16", "GET, HEAD, PATCH"),
+        ("/api/report-executions/job_x/download", "GET"),
+        ("/healthz", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+    ],
+)
+def test_a_405_names_every_method_of_the_address(subscriber: Api, path: str, methods: str) -> None:
+    for method in ("OPTIONS", "TRACE"):
+        answer = subscriber.call(method, path)
+        assert (slug(answer), answer.headers["Allow"]) == ("method-not-allowed", methods)
+
+
+def test_head_is_get_without_the_body(subscriber: Api) -> None:
+    made = subscriber.post("/api/subscriptions", json=weekly())
+    for path in (made.headers["Location"], "/api/subscriptions?limit=5", "/api/subscriptions/sub_none"):
+        asked, read = (subscriber.call(method, path) for method in ("HEAD", "GET"))
+        assert (asked.status_code, asked.content) == (read.status_code, b"")
+        told = ("Content-Type", "Content-Length", "ETag", "X-Content-Type-Options")
+        assert [asked.headers.get(one) for one in told] == [read.headers.get(one) for one in told]
+    assert subscriber.with_token(None).call("HEAD", "/api/subscriptions").status_code == 401
+    assert subscriber.call("HEAD", "/api/subscriptions?limit=0").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/api/events", "/api/report-executions/job_x/download", "/r/x"])
+def test_what_would_be_noted_as_a_download_or_never_ends_has_no_head(subscriber: Api, path: str) -> None:
+    assert subscriber.call("HEAD", path).status_code == 405
+
+
+def test_a_condition_where_nothing_is_held_against_it_is_refused(api: Api) -> None:
+    """Who sends If-Match counts on a 412 when somebody else was faster."""
+    admin = api.as_("usr_default_admin")
+    body = {"name": "Other"}
+    refused = admin.put("/api/organisations/other", json=body, headers={"If-Match": '"1"'})
+    assert refused.json()["errors"][0]["parameter"] == "If-Match"
+    assert admin.put("/api/organisations/other", json=body).status_code == 200
+    assert admin.get("/api/organisations/other", headers={"If-Match": '"1"'}).status_code == 200
+
+
 def test_health_ready_and_metrics(api: Api, database: Database) -> None:
     assert api.get("/healthz").json() == {"status": "ok"}
     for path in ("/healthz", "/readyz"):  # as some load balancers probe

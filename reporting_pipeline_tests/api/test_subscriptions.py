@@ -127,6 +127,8 @@ def test_a_lost_update_is_a_412_and_changes_nothing(subscriber: Api) -> None:
     assert subscriber.delete(path, headers={"If-Match": tag}).status_code == 412
     assert subscriber.patch(path, json={"name": "x"}, headers={"If-Match": "nonsense"}).status_code == 422
     assert subscriber.patch(path, json={"name": "x"}, headers={"If-Match": 'W/"2"'}).status_code == 412
+    several = subscriber.patch(path, json={"name": "x"}, headers={"If-Match": '"1", "2"'})
+    assert several.json()["errors"][0]["detail"] == 'one entity tag such as "3"'
 
 
 def test_of_many_writers_with_one_etag_one_wins(subscriber: Api) -> None:

@@ -25,15 +25,12 @@ STORE_TIMEOUT_SECONDS = 2
 SCRAPE_TIMEOUT_SECONDS = 8  # Prometheus waits ten
 
 
-# Some load balancers probe with HEAD; it is GET without the body (RFC 9110, 9.3.2).
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 def health() -> Health:
     """The process answers. Says nothing about the stores."""
     return Health(status="ok")
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "A store does not answer."}})
 def readiness(deployment: Deployment, response: Response) -> Readiness:
     """The stores answer: send requests here."""
