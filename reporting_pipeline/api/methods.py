@@ -16,7 +16,7 @@ def allowed(routes: Sequence[BaseRoute], path: str) -> str:
     """The methods of all routes of `path`, as the header `Allow` names them (RFC 9110, 10.2.1)."""
     found: set[str] = set()
     for route in _at(routes, path):
-        found |= route.methods
+        found |= route.methods or set()
         if _answers_head(route):
             found.add("HEAD")
     return ", ".join(sorted(found))
@@ -49,4 +49,4 @@ def _at(routes: Sequence[BaseRoute], path: str) -> Iterator[APIRoute]:
 
 
 def _answers_head(route: APIRoute) -> bool:
-    return "GET" in route.methods and route.response_field is not None
+    return "GET" in (route.methods or ()) and route.response_field is not None
