@@ -1,6 +1,8 @@
 """Write the Grafana dashboard beside this file: `python deploy/grafana/dashboard.py`.
 
-One row a question; a panel is a title, a unit and its queries. Nothing but the standard library.
+One row a question; a panel is a title, a unit and its queries. Every API tells the numbers of its whole
+deployment, so where several are scraped a panel shows one of them and never their sum. Nothing but the
+standard library.
 """
 
 from __future__ import annotations
@@ -10,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 TARGET = Path(__file__).with_name("dashboard.json")
-BY_TYPE = "by (report_type, format)"
+BY_TYPE = ("report_type", "format")
 ENDED = "reporting_jobs_ended_total"
 PROMISED = "reporting_deliveries_promised_total"
+SETTLED = "reporting_deliveries_settled_total"
+KEPT, COMPLETED, FAILED = '{promise="kept"}', '{state="completed"}', '{state="failed"}'
+MADE = '{state=~"completed|failed"}'
 Query = tuple[str, str]  # expression, legend
 Panel = tuple[str, str, list[Query]]  # title, unit, queries
 
@@ -21,54 +26,71 @@ def quantile(share: float, metric: str, labels: str, window: str = "15m") -> str
     return f"histogram_quantile({share}, sum by (le, {labels}) (rate({metric}_bucket[{window}])))"
 
 
+def gauge(metric: str, *labels: str) -> str:
+    """What a gauge tells of each of `labels`, by whichever API."""
+    return f"max by ({', '.join(labels)}) ({metric})" if labels else f"max({metric})"
+
+
+def grown(counter: str, window: str, *labels: str, by: str = "increase") -> str:
+    """How much a counter grew in `window`, for each of `labels`, by whichever API."""
+    return gauge(f"sum by ({', '.join((*labels, 'instance'))}) ({by}({counter}[{window}]))", *labels)
+
+
 ROWS: dict[str, list[Panel]] = {
     "Is the promise kept?": [
         (
             "Delivered within 30 minutes of due, 30 days (99.5 % is promised)",
             "percentunit",
-            [(f'sum(increase({PROMISED}{{promise="kept"}}[30d])) / sum(increase({PROMISED}[30d]))', "kept")],
+            [(f"{grown(PROMISED + KEPT, '30d')} / {grown(PROMISED, '30d')}", "kept")],
         ),
         (
             "Success of reports",
             "percentunit",
             [
-                (
-                    f'sum(increase({ENDED}{{state="completed"}}[{window}])) '
-                    f'/ sum(increase({ENDED}{{state=~"completed|failed"}}[{window}]))',
-                    window,
-                )
+                (f"{grown(ENDED + COMPLETED, window)} / {grown(ENDED + MADE, window)}", window)
                 for window in ("1h", "24h")
             ],
         ),
         (
             "Waits for a person",
             "short",
-            [("reporting_alerts_open", "alerts"), ("reporting_dead_letters", "{{kind}}")],
+            [
+                (gauge("reporting_alerts_open"), "alerts"),
+                (gauge("reporting_dead_letters", "kind"), "{{kind}}"),
+            ],
         ),
         (
             "Reports that took the place of others, a day",
             "short",
-            [("sum by (state) (increase(reporting_restatements_ended_total[1d]))", "{{state}}")],
+            [(grown("reporting_restatements_ended_total", "1d", "state"), "{{state}}")],
         ),
-        ("Age of these counts", "s", [("reporting_figures_age_seconds", "age")]),
+        ("Age of these counts", "s", [(gauge("reporting_figures_age_seconds"), "age")]),
     ],
     "What waits, and who works?": [
-        ("Queue depth", "short", [("reporting_queue_depth", "{{stage}}")]),
-        ("Oldest in the queue", "s", [("reporting_queue_oldest_seconds", "{{stage}}")]),
+        ("Queue depth", "short", [(gauge("reporting_queue_depth", "stage"), "{{stage}}")]),
+        ("Oldest in the queue", "s", [(gauge("reporting_queue_oldest_seconds", "stage"), "{{stage}}")]),
         (
             "Runs at work",
             "short",
-            [("reporting_workers", "{{stage}}"), ("reporting_worker_capacity", "{{stage}} at most")],
+            [
+                (gauge("reporting_workers", "stage"), "{{stage}}"),
+                (gauge("reporting_worker_capacity", "stage"), "{{stage}} at most"),
+            ],
         ),
         (
             "Utilisation",
             "percentunit",
-            [("reporting_workers / on (stage) reporting_worker_capacity", "{{stage}}")],
+            [
+                (
+                    f"{gauge('reporting_workers', 'stage')} / {gauge('reporting_worker_capacity', 'stage')}",
+                    "{{stage}}",
+                )
+            ],
         ),
-        ("Since the last sign of life", "s", [("reporting_heartbeat_age_seconds", "any run")]),
-        ("Jobs", "short", [("reporting_jobs", "{{state}}")]),
-        ("Editions", "short", [("reporting_editions", "{{state}}")]),
-        ("Subscriptions", "short", [("reporting_subscriptions", "{{status}}")]),
+        ("Since the last sign of life", "s", [(gauge("reporting_heartbeat_age_seconds"), "any run")]),
+        ("Jobs", "short", [(gauge("reporting_jobs", "state"), "{{state}}")]),
+        ("Editions", "short", [(gauge("reporting_editions", "state"), "{{state}}")]),
+        ("Subscriptions", "short", [(gauge("reporting_subscriptions", "status"), "{{status}}")]),
     ],
     "How long does it take?": [
         *(
@@ -93,70 +115,62 @@ ROWS: dict[str, list[Panel]] = {
         (
             "Reports a day",
             "short",
-            [(f'sum {BY_TYPE} (increase({ENDED}{{state="completed"}}[1d]))', "{{report_type}} {{format}}")],
+            [(grown(ENDED + COMPLETED, "1d", *BY_TYPE), "{{report_type}} {{format}}")],
         ),
         (
             "Failures an hour by kind of error",
             "short",
-            [
-                (
-                    f'sum by (report_type, error) (increase({ENDED}{{state="failed"}}[1h]))',
-                    "{{report_type}} {{error}}",
-                )
-            ],
+            [(grown(ENDED + FAILED, "1h", "report_type", "error"), "{{report_type}} {{error}}")],
         ),
         (
             "Recipients of a report, a day's mean",
             "short",
-            [
-                (
-                    f"sum(increase(reporting_deliveries_settled_total[1d])) "
-                    f'/ sum(increase({ENDED}{{state=~"completed|failed"}}[1d]))',
-                    "recipients",
-                )
-            ],
+            [(f"{grown(SETTLED, '1d')} / {grown(ENDED + MADE, '1d')}", "recipients")],
         ),
         (
             "Deliveries an hour",
             "short",
-            [
-                (
-                    "sum by (channel, state) (increase(reporting_deliveries_settled_total[1h]))",
-                    "{{channel}} {{state}}",
-                )
-            ],
+            [(grown(SETTLED, "1h", "channel", "state"), "{{channel}} {{state}}")],
         ),
-        ("Open deliveries", "short", [("reporting_deliveries", "{{state}}")]),
-        ("Bounces an hour", "short", [("sum by (kind) (increase(reporting_bounces_total[1h]))", "{{kind}}")]),
-        ("Oldest dead letter", "s", [("reporting_dead_letters_oldest_seconds", "delivery")]),
+        ("Open deliveries", "short", [(gauge("reporting_deliveries", "state"), "{{state}}")]),
+        ("Bounces an hour", "short", [(grown("reporting_bounces_total", "1h", "kind"), "{{kind}}")]),
+        ("Oldest dead letter", "s", [(gauge("reporting_dead_letters_oldest_seconds"), "delivery")]),
         (
             "Stored",
             "bytes",
-            [("reporting_stored_bytes", "{{kind}}"), ("reporting_storage_limit_bytes", "limit")],
+            [
+                (gauge("reporting_stored_bytes", "kind"), "{{kind}}"),
+                (gauge("reporting_storage_limit_bytes"), "limit"),
+            ],
         ),
         (
             "Records and bucket differ",
             "short",
-            [("reporting_reconciliation_findings", "{{kind}} {{source}}")],
+            [(gauge("reporting_reconciliation_findings", "kind", "source"), "{{kind}} {{source}}")],
         ),
         (
             "CPU of a report",
             "s",
             [
                 (
-                    "sum by (stage) (increase(reporting_cpu_seconds_total[1h]))"
-                    ' / scalar(sum(increase(reporting_jobs_ended_total{state="completed"}[1h])))',
+                    f"{grown('reporting_cpu_seconds_total', '1h', 'stage')}"
+                    f" / scalar({grown(ENDED + COMPLETED, '1h')})",
                     "{{stage}}",
                 )
             ],
         ),
-        ("Since the last reconciliation", "s", [("reporting_reconciliation_age_seconds", "age")]),
-        ("Since the last upkeep", "s", [("reporting_upkeep_age_seconds", "{{work}}")]),
-        ("Upkeep that failed", "short", [("reporting_upkeep_failed", "{{work}}")]),
+        ("Since the last reconciliation", "s", [(gauge("reporting_reconciliation_age_seconds"), "age")]),
+        ("Since the last upkeep", "s", [(gauge("reporting_upkeep_age_seconds", "work"), "{{work}}")]),
+        ("Upkeep that failed", "short", [(gauge("reporting_upkeep_failed", "work"), "{{work}}")]),
         (
             "S3 traffic",
             "Bps",
-            [("sum by (direction, kind) (rate(reporting_s3_bytes_total[5m]))", "{{direction}} {{kind}}")],
+            [
+                (
+                    grown("reporting_s3_bytes_total", "5m", "direction", "kind", by="rate"),
+                    "{{direction}} {{kind}}",
+                )
+            ],
         ),
     ],
 }

@@ -131,15 +131,22 @@ def test_prometheus_answers_as_the_scaling_is_meant(tmp_path: Path) -> None:
     assert trigger["metricType"] == "Value"
     assert trigger["metadata"]["threshold"] == "1"
     query = trigger["metadata"]["query"]
+    # As Prometheus's operator labels what a ServiceMonitor finds.
+    ours = 'namespace="reporting",job="rp-api"'
 
     def case(depth: str, minute: int, expected: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "interval": "30s",
             "input_series": [
                 # Two APIs tell the same number; another stage's is not this one's.
-                {"series": 'reporting_queue_depth{stage="render",pod="a"}', "values": depth},
-                {"series": 'reporting_queue_depth{stage="render",pod="b"}', "values": depth},
-                {"series": 'reporting_queue_depth{stage="fetch",pod="a"}', "values": "5000x80"},
+                {"series": f'reporting_queue_depth{{stage="render",pod="a",{ours}}}', "values": depth},
+                {"series": f'reporting_queue_depth{{stage="render",pod="b",{ours}}}', "values": depth},
+                {"series": f'reporting_queue_depth{{stage="fetch",pod="a",{ours}}}', "values": "5000x80"},
+                # Nor is that of another release, or of another namespace's.
+                *(
+                    {"series": f'reporting_queue_depth{{stage="render",{labels}}}', "values": "5000x80"}
+                    for labels in ('namespace="reporting",job="two-api"', 'namespace="other",job="rp-api"')
+                ),
             ],
             "promql_expr_test": [{"expr": query, "eval_time": f"{minute}m", "exp_samples": expected}],
         }
@@ -231,8 +238,17 @@ def test_instance_and_rules_are_those_that_are_tested_elsewhere() -> None:
     server = yaml.safe_load(data["workspace.yaml"])["load_from"][0]["grpc_server"]
     service = of_kind(objects, "Service")[server["host"]]
     assert service["spec"]["ports"][0]["port"] == server["port"]
-    rules = yaml.safe_load((artefacts.DEPLOY / "prometheus/alerts.yaml").read_text())
+    text = (artefacts.DEPLOY / "prometheus/alerts.yaml").read_text()
+    # That another release is scraped says nothing of this one.
+    own = 'absent(reporting_figures_age_seconds{namespace="reporting",job="rp-api"})'
+    rules = yaml.safe_load(text.replace("absent(reporting_figures_age_seconds)", own))
+    assert own in str(rules)
     assert of_kind(objects, "PrometheusRule")["rp"]["spec"] == rules
+
+
+def test_without_the_operator_s_scrape_nothing_is_asked_of_its_labels() -> None:
+    scaler = of_kind(rendered({"monitoring": {"enabled": False}}), "ScaledObject")["rp-render-workers"]
+    assert 'reporting_queue_depth{stage="render"}' in scaler["spec"]["triggers"][0]["metadata"]["query"]
 
 
 def test_the_scrape_finds_the_api_and_signs_in() -> None:

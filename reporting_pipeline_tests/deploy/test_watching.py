@@ -28,8 +28,18 @@ GENERATOR = DEPLOY / "grafana" / "dashboard.py"
 NAME = re.compile(r"\breporting_[a-z0-9_]+")
 
 
-def rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+def _rules(kind: str) -> list[dict[str, Any]]:
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if kind in rule]
+
+
+def alerts() -> list[dict[str, Any]]:
+    return _rules("alert")
+
+
+def totals() -> list[dict[str, Any]]:
+    """Rules that record a deployment's totals, which alerts ask."""
+    return _rules("record")
 
 
 def generator() -> ModuleType:
@@ -58,9 +68,22 @@ def promtool(*arguments: str, stdin: bytes | None = None) -> str:
 
 
 def test_every_metric_of_an_alert_or_a_panel_is_one_that_is_exposed() -> None:
-    for expression in [*(rule["expr"] for rule in rules()), *queries()]:
-        assert NAME.findall(expression)
+    for expression in [*(rule["expr"] for rule in [*alerts(), *totals()]), *queries()]:
         assert set(NAME.findall(expression)) <= metric_names(), expression
+
+
+def test_every_total_that_an_alert_asks_is_recorded_and_none_in_vain() -> None:
+    asked = {name for rule in alerts() for name in re.findall(r"\breporting:\w+:total", rule["expr"])}
+    assert asked == {rule["record"] for rule in totals()}
+
+
+def test_a_panel_shows_the_deployment_and_not_the_sum_of_its_apis() -> None:
+    """Each API tells the numbers of all: only shares of them, as quantiles, may be made of sums."""
+    for query in queries():
+        summed = re.findall(r"sum( by \(([^)]*)\))?", query)
+        assert all({"instance", "le"} & set(labels.split(", ")) for _, labels in summed), query
+        first = re.match(r"max( by \([^)]*\))? ?\(|histogram_quantile\(", query)
+        assert first is not None, query
 
 
 def test_every_metric_that_is_exposed_is_on_the_dashboard() -> None:
@@ -74,7 +97,7 @@ def test_the_dashboard_is_what_its_generator_writes() -> None:
 
 
 def test_every_alert_says_what_to_do_and_whom_it_wakes() -> None:
-    for rule in rules():
+    for rule in alerts():
         assert set(rule["annotations"]) == {"summary", "runbook", "runbook_url"}, rule["alert"]
         assert rule["labels"]["severity"] in ("page", "ticket")
 
@@ -82,7 +105,7 @@ def test_every_alert_says_what_to_do_and_whom_it_wakes() -> None:
 def test_each_alert_leads_to_its_own_chapter_of_the_runbooks() -> None:
     text = (DEPLOY.parent / "docs" / "runbooks.md").read_text()
     chapters = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
-    for rule in rules():
+    for rule in alerts():
         path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         assert path == "docs/runbooks.md"
         assert anchor == rule["alert"].lower()
@@ -113,7 +136,7 @@ def test_each_alert_has_a_case_in_which_it_speaks() -> None:
         for expected in case["alert_rule_test"]
         if expected["exp_alerts"]
     }
-    assert {rule["alert"] for rule in rules()} - spoken == set()
+    assert {rule["alert"] for rule in alerts()} - spoken == set()
 
 
 def test_prometheus_takes_the_rules_and_they_speak_when_they_should() -> None:
