@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from reporting_pipeline.domain.access import Action, Kind, User, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, User, reach_of
 from reporting_pipeline.intake.checking import pointer_of, strict_json
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid
@@ -104,7 +104,7 @@ def _takes_a_body(route: APIRoute) -> bool:
     return route.body_field is not None or "requestBody" in (route.openapi_extra or {})
 
 
-def may(action: Action, kind: Kind) -> Any:
+def may(action: Action, kind: ResourceKind) -> Any:
     """A dependency that refuses (403) callers none of whose roles may do `action` to any `kind`.
 
     It comes before the body is looked at. Whether *this* object is theirs is `require`'s question.
@@ -120,7 +120,7 @@ def may(action: Action, kind: Kind) -> Any:
 _NEEDS = "needs"
 
 
-def _check_role(caller: User, action: Action, kind: Kind) -> None:
+def _check_role(caller: User, action: Action, kind: ResourceKind) -> None:
     if reach_of(caller, action, kind) is None:
         raise Problem("forbidden", f"None of your roles may {action} a {kind}.")
 

@@ -29,7 +29,7 @@ class Role(StrEnum):
     SERVICE = "service"  # an outside worker: states, results, documents, deliveries
 
 
-class Kind(StrEnum):
+class ResourceKind(StrEnum):
     """What a rule is about."""
 
     SUBSCRIPTION = "subscription"
@@ -105,7 +105,7 @@ class User:
 class Resource:
     """The thing a decision is about."""
 
-    kind: Kind
+    kind: ResourceKind
     organisation: str | None = None  # None: shared by all organisations, such as an edition
     owner: str | None = None  # user id; for a user, the user's own id
     extent: Extent = field(default_factory=Extent)  # whose data it shows
@@ -124,78 +124,84 @@ class Decision:
 
 
 _OWN, _ORG = _Reach.OWN, _Reach.ORGANISATION
-_Rules = Mapping[tuple[Kind, Action], _Reach]
+_Rules = Mapping[tuple[ResourceKind, Action], _Reach]
 
 _SUBSCRIBER: _Rules = {
     **{
-        (Kind.SUBSCRIPTION, action): _OWN
+        (ResourceKind.SUBSCRIPTION, action): _OWN
         for action in (Action.READ, Action.CREATE, Action.CHANGE, Action.DELETE, Action.RUN)
     },
-    (Kind.JOB, Action.READ): _OWN,
-    (Kind.REPORT, Action.READ): _OWN,
-    (Kind.DELIVERY, Action.READ): _OWN,
-    (Kind.USER, Action.READ): _OWN,
-    (Kind.USER, Action.CHANGE): _OWN,
-    (Kind.USER, Action.EXPORT): _OWN,
-    (Kind.USER, Action.ERASE): _OWN,
-    (Kind.TRIAL, Action.READ): _ORG,
-    (Kind.DOCUMENT, Action.READ): _ORG,
-    (Kind.EDITION, Action.READ): _ORG,
+    (ResourceKind.JOB, Action.READ): _OWN,
+    (ResourceKind.REPORT, Action.READ): _OWN,
+    (ResourceKind.DELIVERY, Action.READ): _OWN,
+    (ResourceKind.USER, Action.READ): _OWN,
+    (ResourceKind.USER, Action.CHANGE): _OWN,
+    (ResourceKind.USER, Action.EXPORT): _OWN,
+    (ResourceKind.USER, Action.ERASE): _OWN,
+    (ResourceKind.TRIAL, Action.READ): _ORG,
+    (ResourceKind.DOCUMENT, Action.READ): _ORG,
+    (ResourceKind.EDITION, Action.READ): _ORG,
 }
 _ANALYST: _Rules = {
     **_SUBSCRIBER,
     **{
         (kind, Action.READ): _ORG
-        for kind in (Kind.SUBSCRIPTION, Kind.JOB, Kind.REPORT, Kind.DELIVERY, Kind.DEAD_LETTER)
+        for kind in (
+            ResourceKind.SUBSCRIPTION,
+            ResourceKind.JOB,
+            ResourceKind.REPORT,
+            ResourceKind.DELIVERY,
+            ResourceKind.DEAD_LETTER,
+        )
     },
 }
 _MANAGER: _Rules = {
     **_ANALYST,
     **{
-        (Kind.SUBSCRIPTION, action): _ORG
+        (ResourceKind.SUBSCRIPTION, action): _ORG
         for action in (Action.READ, Action.CHANGE, Action.CREATE, Action.DELETE, Action.RUN)
     },
-    (Kind.EDITION, Action.CREATE): _ORG,
-    (Kind.EDITION, Action.RUN): _ORG,
-    (Kind.JOB, Action.REQUEUE): _ORG,
-    (Kind.REPORT, Action.RELEASE): _ORG,
-    (Kind.DEAD_LETTER, Action.REQUEUE): _ORG,
-    **{(Kind.HOLD, action): _ORG for action in (Action.READ, Action.CREATE, Action.DELETE)},
-    (Kind.DELIVERY, Action.CREATE): _ORG,
-    (Kind.DELIVERY, Action.CHANGE): _ORG,
-    (Kind.DOCUMENT, Action.CREATE): _ORG,
-    (Kind.DOCUMENT, Action.CHANGE): _ORG,
-    (Kind.DOCUMENT, Action.DELETE): _ORG,
-    (Kind.TRIAL, Action.CHANGE): _ORG,
-    (Kind.USER, Action.READ): _ORG,
-    (Kind.USER, Action.CREATE): _ORG,
-    (Kind.USER, Action.CHANGE): _ORG,
-    (Kind.AUDIT, Action.READ): _ORG,
+    (ResourceKind.EDITION, Action.CREATE): _ORG,
+    (ResourceKind.EDITION, Action.RUN): _ORG,
+    (ResourceKind.JOB, Action.REQUEUE): _ORG,
+    (ResourceKind.REPORT, Action.RELEASE): _ORG,
+    (ResourceKind.DEAD_LETTER, Action.REQUEUE): _ORG,
+    **{(ResourceKind.HOLD, action): _ORG for action in (Action.READ, Action.CREATE, Action.DELETE)},
+    (ResourceKind.DELIVERY, Action.CREATE): _ORG,
+    (ResourceKind.DELIVERY, Action.CHANGE): _ORG,
+    (ResourceKind.DOCUMENT, Action.CREATE): _ORG,
+    (ResourceKind.DOCUMENT, Action.CHANGE): _ORG,
+    (ResourceKind.DOCUMENT, Action.DELETE): _ORG,
+    (ResourceKind.TRIAL, Action.CHANGE): _ORG,
+    (ResourceKind.USER, Action.READ): _ORG,
+    (ResourceKind.USER, Action.CREATE): _ORG,
+    (ResourceKind.USER, Action.CHANGE): _ORG,
+    (ResourceKind.AUDIT, Action.READ): _ORG,
 }
 _ADMIN: _Rules = {
     **_MANAGER,
-    (Kind.TRIAL, Action.CREATE): _ORG,
-    (Kind.TRIAL, Action.DELETE): _ORG,  # close
-    **{(Kind.ORGANISATION, action): _ORG for action in (Action.READ, Action.CREATE, Action.CHANGE)},
-    (Kind.EDITION, Action.SET_STATE): _ORG,
-    (Kind.USER, Action.EXPORT): _ORG,
-    (Kind.USER, Action.ERASE): _ORG,
+    (ResourceKind.TRIAL, Action.CREATE): _ORG,
+    (ResourceKind.TRIAL, Action.DELETE): _ORG,  # close
+    **{(ResourceKind.ORGANISATION, action): _ORG for action in (Action.READ, Action.CREATE, Action.CHANGE)},
+    (ResourceKind.EDITION, Action.SET_STATE): _ORG,
+    (ResourceKind.USER, Action.EXPORT): _ORG,
+    (ResourceKind.USER, Action.ERASE): _ORG,
 }
 _SERVICE: _Rules = {
-    (Kind.EDITION, Action.READ): _ORG,
-    (Kind.EDITION, Action.CREATE): _ORG,
-    (Kind.EDITION, Action.RUN): _ORG,
-    (Kind.EDITION, Action.SET_STATE): _ORG,
-    (Kind.JOB, Action.READ): _ORG,
-    (Kind.SUBSCRIPTION, Action.READ): _ORG,
-    (Kind.DELIVERY, Action.READ): _ORG,
-    (Kind.DELIVERY, Action.CREATE): _ORG,
-    (Kind.DELIVERY, Action.CHANGE): _ORG,
-    (Kind.DOCUMENT, Action.READ): _ORG,
-    (Kind.DOCUMENT, Action.CREATE): _ORG,
-    (Kind.DOCUMENT, Action.CHANGE): _ORG,
-    (Kind.DOCUMENT, Action.DELETE): _ORG,
-    (Kind.TRIAL, Action.READ): _ORG,
+    (ResourceKind.EDITION, Action.READ): _ORG,
+    (ResourceKind.EDITION, Action.CREATE): _ORG,
+    (ResourceKind.EDITION, Action.RUN): _ORG,
+    (ResourceKind.EDITION, Action.SET_STATE): _ORG,
+    (ResourceKind.JOB, Action.READ): _ORG,
+    (ResourceKind.SUBSCRIPTION, Action.READ): _ORG,
+    (ResourceKind.DELIVERY, Action.READ): _ORG,
+    (ResourceKind.DELIVERY, Action.CREATE): _ORG,
+    (ResourceKind.DELIVERY, Action.CHANGE): _ORG,
+    (ResourceKind.DOCUMENT, Action.READ): _ORG,
+    (ResourceKind.DOCUMENT, Action.CREATE): _ORG,
+    (ResourceKind.DOCUMENT, Action.CHANGE): _ORG,
+    (ResourceKind.DOCUMENT, Action.DELETE): _ORG,
+    (ResourceKind.TRIAL, Action.READ): _ORG,
 }
 _RULES: Mapping[Role, _Rules] = {
     Role.SUBSCRIBER: _SUBSCRIBER,
@@ -224,18 +230,18 @@ def allowed(user: User, action: Action, resource: Resource) -> Decision:
     return Decision(True)
 
 
-def reach_of(user: User, action: Action, kind: Kind) -> str | None:
+def reach_of(user: User, action: Action, kind: ResourceKind) -> str | None:
     """How far `action` reaches for lists: "own", "organisation", or None for nothing."""
     reach = _reach(user.roles, action, kind)
     return reach.value if reach else None
 
 
-def roles_that_may(action: Action, kind: Kind) -> frozenset[str]:
+def roles_that_may(action: Action, kind: ResourceKind) -> frozenset[str]:
     """The roles that may do `action` to any `kind` of their organisation, not only to their own."""
     return frozenset(role.value for role, rules in _RULES.items() if rules.get((kind, action)) is _ORG)
 
 
-def _reach(roles: Iterable[str], action: Action, kind: Kind) -> _Reach | None:
+def _reach(roles: Iterable[str], action: Action, kind: ResourceKind) -> _Reach | None:
     reaches = {_RULES[Role(role)].get((kind, action)) for role in roles if role in Role.__members__.values()}
     return _ORG if _ORG in reaches else _OWN if _OWN in reaches else None
 

@@ -25,7 +25,7 @@ class Source(StrEnum):
     MEDIA_LIST = "media_list"
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """How a record and the bucket differ."""
 
     MISSING = "missing"  # a record names an object that is not there
@@ -92,14 +92,14 @@ def paired(named: Iterable[Named], stored: Iterable[Stored]) -> Iterator[Pair]:
         name = next(names, None)
 
 
-def suspicion(pair: Pair, orphans_before: datetime) -> Kind | None:
+def suspicion(pair: Pair, orphans_before: datetime) -> DifferenceKind | None:
     """How the two differ; None where they do not, or where the object is younger than `orphans_before`."""
     name, standing = pair
     if standing is None:
-        return Kind.MISSING
+        return DifferenceKind.MISSING
     if name is None:
-        return Kind.ORPHAN if standing.modified_at < orphans_before else None
-    return Kind.WRONG_SIZE if name.size is not None and name.size != standing.size else None
+        return DifferenceKind.ORPHAN if standing.modified_at < orphans_before else None
+    return DifferenceKind.WRONG_SIZE if name.size is not None and name.size != standing.size else None
 
 
 def _in_order(entries: Iterable[_Entry], what: str) -> Iterator[_Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reporting_pipeline.domain.access import Action, Kind, Role, User, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, Role, User, reach_of
 from reporting_pipeline.domain.entitlements import Audience, Entitlements, problem_of
 
 _RANKS = {
@@ -29,7 +29,7 @@ def refused_change(caller: User, before: User | None, after: User) -> tuple[str,
         return problem
     if before is not None and before.id == caller.id:
         return _refused_own(caller, before, after)
-    if reach_of(caller, Action.CHANGE, Kind.USER) != "organisation":
+    if reach_of(caller, Action.CHANGE, ResourceKind.USER) != "organisation":
         return _refused_own(caller, before, after)
     if before is not None and _unchanged(before, after):
         return None
@@ -80,7 +80,7 @@ def _refused_own(caller: User, before: User | None, after: User) -> tuple[str, s
         before = replace(before, roles=after.roles if rank(after) <= rank(before) else before.roles)
     changed = {
         "email": after.email not in (before.email, before.email_asked)
-        and reach_of(caller, Action.CHANGE, Kind.USER) != "organisation",
+        and reach_of(caller, Action.CHANGE, ResourceKind.USER) != "organisation",
         "roles": before.roles != after.roles,
         "trials": before.entitlements != after.entitlements,
         "active": before.active != after.active,

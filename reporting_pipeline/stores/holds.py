@@ -18,7 +18,7 @@ from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import HELD, STANDARD, ObjectMissing, ObjectStore
 
-Kind = Literal["legal_hold", "critical"]
+HoldKind = Literal["legal_hold", "critical"]
 
 
 class ReportMissing(KeyError):
@@ -32,7 +32,7 @@ def place_hold(
     database: Database,
     objects: ObjectStore,
     report: str,
-    kind: Kind,
+    kind: HoldKind,
     reason: str,
     by: str,
     now: datetime,

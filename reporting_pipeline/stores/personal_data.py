@@ -22,7 +22,7 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
-from reporting_pipeline.domain.access import Kind, User, may_have
+from reporting_pipeline.domain.access import ResourceKind, User, may_have
 from reporting_pipeline.domain.addresses import ERASED, holds, same_mailbox, without
 from reporting_pipeline.domain.entitlements import Entitlements, Extent
 from reporting_pipeline.domain.keyring import Keyring
@@ -149,10 +149,10 @@ def _readable(reports: Sequence[Record], readers: Sequence[User]) -> tuple[list[
 
 #: What somebody else's export holds as far as its reader may read it anyway.
 _SCOPED = {
-    "subscriptions": Kind.SUBSCRIPTION,
-    "received_from": Kind.SUBSCRIPTION,
-    "jobs": Kind.JOB,
-    "deliveries": Kind.DELIVERY,
+    "subscriptions": ResourceKind.SUBSCRIPTION,
+    "received_from": ResourceKind.SUBSCRIPTION,
+    "jobs": ResourceKind.JOB,
+    "deliveries": ResourceKind.DELIVERY,
 }
 
 

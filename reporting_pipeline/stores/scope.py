@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import cast
 
-from reporting_pipeline.domain.access import Action, Decision, Kind, User, may_have, reach_of
+from reporting_pipeline.domain.access import Action, Decision, ResourceKind, User, may_have, reach_of
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.disclosure import document_shown
 from reporting_pipeline.domain.entitlements import ALL, Entitlements, Extent
@@ -126,12 +126,12 @@ class Scoped:
         return subscriptions.list_subscriptions(
             self.database,
             self.caller.organisation,
-            owner=self._owner(Kind.SUBSCRIPTION, owner),
+            owner=self._owner(ResourceKind.SUBSCRIPTION, owner),
             status=status,
             after=after,
             skip=skip,
             limit=limit,
-            within=narrowed(chosen, self._of(Kind.SUBSCRIPTION)),
+            within=narrowed(chosen, self._of(ResourceKind.SUBSCRIPTION)),
         )
 
     def subscriptions_named(
@@ -149,21 +149,21 @@ class Scoped:
             self.database,
             self.caller.organisation,
             typed,
-            owner=self._owner(Kind.SUBSCRIPTION, owner),
+            owner=self._owner(ResourceKind.SUBSCRIPTION, owner),
             owners=None if owners is None else frozenset(owners),
             status=status,
             after=after,
             limit=limit,
-            within=self._of(Kind.SUBSCRIPTION),
+            within=self._of(ResourceKind.SUBSCRIPTION),
         )
 
     def count_subscriptions(self, *, owner: str | None = None, status: str | None = None) -> int:
         return subscriptions.count_subscriptions(
             self.database,
             self.caller.organisation,
-            owner=self._owner(Kind.SUBSCRIPTION, owner),
+            owner=self._owner(ResourceKind.SUBSCRIPTION, owner),
             status=status,
-            within=self._of(Kind.SUBSCRIPTION),
+            within=self._of(ResourceKind.SUBSCRIPTION),
         )
 
     def subscription(self, identifier: str) -> Subscription | None:
@@ -172,13 +172,13 @@ class Scoped:
             self.database,
             self.caller.organisation,
             identifier,
-            within={**self._own(Kind.SUBSCRIPTION), **self._of(Kind.SUBSCRIPTION)},
+            within={**self._own(ResourceKind.SUBSCRIPTION), **self._of(ResourceKind.SUBSCRIPTION)},
         )
 
     # --- jobs, deliveries, dead letters
 
     def job(self, identifier: str) -> JobRecord | None:
-        found = job_records(self.database).find_one({"_id": identifier, **self._query(Kind.JOB)})
+        found = job_records(self.database).find_one({"_id": identifier, **self._query(ResourceKind.JOB)})
         return None if found is None else self.told(found)
 
     def told(self, job: JobRecord) -> JobRecord:
@@ -195,7 +195,7 @@ class Scoped:
     def _may_weigh(self, reason: Mapping[str, str]) -> bool:
         """Whether the caller may read one reason of those for which a report awaits its release."""
         mine, trial = self.caller.entitlements, reason.get("trial", "")
-        if reach_of(self.caller, Action.RELEASE, Kind.REPORT) is None or mine.own_record_only:
+        if reach_of(self.caller, Action.RELEASE, ResourceKind.REPORT) is None or mine.own_record_only:
             return False
         return not trial or (mine.covers_trial(trial) and mine.sites_of(trial) is None)
 
@@ -212,15 +212,17 @@ class Scoped:
             self.database,
             self.caller.organisation,
             edition,
-            owner=self._owner(Kind.DELIVERY, None),
+            owner=self._owner(ResourceKind.DELIVERY, None),
             state=state,
             after=after,
             limit=limit,
-            within=self._of(Kind.DELIVERY),
+            within=self._of(ResourceKind.DELIVERY),
         )
 
     def delivery(self, identifier: str) -> DeliveryRecord | None:
-        return delivery_records(self.database).find_one({"_id": identifier, **self._query(Kind.DELIVERY)})
+        return delivery_records(self.database).find_one(
+            {"_id": identifier, **self._query(ResourceKind.DELIVERY)}
+        )
 
     def dead_letters(
         self, filters: Mapping[str, str] | None = None, *, limit: int = 50, after: str | None = None
@@ -232,12 +234,12 @@ class Scoped:
             filters,
             limit,
             after,
-            within=self._of(Kind.DEAD_LETTER),
+            within=self._of(ResourceKind.DEAD_LETTER),
         )
 
     def requeue(self, identifier: str, now: datetime) -> bool:
         """`stores.dead_letters.requeue` of a delivery that is open to the caller, who may give it back."""
-        if reach_of(self.caller, Action.REQUEUE, Kind.DEAD_LETTER) is None:
+        if reach_of(self.caller, Action.REQUEUE, ResourceKind.DEAD_LETTER) is None:
             return False
         return dead_letters.requeue(
             self.database,
@@ -245,12 +247,12 @@ class Scoped:
             identifier,
             self.caller.id,
             now,
-            within=self._of(Kind.DEAD_LETTER),
+            within=self._of(ResourceKind.DEAD_LETTER),
         )
 
     def requeue_matching(self, filters: Mapping[str, str], now: datetime, limit: int) -> int:
         """`stores.dead_letters.requeue_matching` among what is open to the caller, who may give it back."""
-        if reach_of(self.caller, Action.REQUEUE, Kind.DEAD_LETTER) is None:
+        if reach_of(self.caller, Action.REQUEUE, ResourceKind.DEAD_LETTER) is None:
             return 0
         return dead_letters.requeue_matching(
             self.database,
@@ -259,29 +261,29 @@ class Scoped:
             self.caller.id,
             now,
             limit,
-            within=self._of(Kind.DEAD_LETTER),
+            within=self._of(ResourceKind.DEAD_LETTER),
         )
 
     def failed_renderings(self, *, after: str | None, limit: int) -> list[JobRecord]:
         """`stores.jobs.failed_renderings` of what is open to the caller."""
         found = jobs.failed_renderings(
-            self.database, self.caller.organisation, after, limit, within=self._of(Kind.DEAD_LETTER)
+            self.database, self.caller.organisation, after, limit, within=self._of(ResourceKind.DEAD_LETTER)
         )
         return [self.told(one) for one in found]
 
     def jobs_awaiting_release(self, *, after: str | None, limit: int) -> list[JobRecord]:
         """Jobs whose report waits for its release, of what is open to the caller, by their ids."""
-        query: Record = {"state": JobState.AWAITING_RELEASE.value, **self._query(Kind.JOB)}
+        query: Record = {"state": JobState.AWAITING_RELEASE.value, **self._query(ResourceKind.JOB)}
         if after is not None:
             query = {"$and": [query, {"_id": {"$gt": after}}]}
         return [self.told(one) for one in job_records(self.database).find(query).sort("_id", 1).limit(limit)]
 
-    def among(self, kind: Kind, identifiers: Sequence[str]) -> set[str]:
+    def among(self, kind: ResourceKind, identifiers: Sequence[str]) -> set[str]:
         """Those of some subscriptions, jobs or deliveries that are open to the caller."""
         collections = {
-            Kind.SUBSCRIPTION: self.database.subscriptions,
-            Kind.JOB: self.database.jobs,
-            Kind.DELIVERY: self.database.deliveries,
+            ResourceKind.SUBSCRIPTION: self.database.subscriptions,
+            ResourceKind.JOB: self.database.jobs,
+            ResourceKind.DELIVERY: self.database.deliveries,
         }
         found = find_any(collections[kind], "_id", identifiers, self._query(kind), {"_id": 1})
         return {one["_id"] for one in found}
@@ -293,11 +295,11 @@ class Scoped:
 
         Whose roles reach no further than their own things has what was made for them, or sent to them.
         """
-        return self._report(identifier, reach_of(self.caller, Action.READ, Kind.REPORT))
+        return self._report(identifier, reach_of(self.caller, Action.READ, ResourceKind.REPORT))
 
     def report_to_send(self, identifier: str) -> StoredReport | None:
         """The same for who may send it: an outside worker sends what it does not open."""
-        return self._report(identifier, reach_of(self.caller, Action.CREATE, Kind.DELIVERY))
+        return self._report(identifier, reach_of(self.caller, Action.CREATE, ResourceKind.DELIVERY))
 
     def _report(self, identifier: str, reach: str | None) -> StoredReport | None:
         if reach is None:
@@ -343,24 +345,24 @@ class Scoped:
 
     def may_have(self, report: StoredReport) -> Decision:
         """By what it was made from; one that awaits its release is only for those who may release it."""
-        if report.awaiting_release and reach_of(self.caller, Action.RELEASE, Kind.REPORT) is None:
+        if report.awaiting_release and reach_of(self.caller, Action.RELEASE, ResourceKind.REPORT) is None:
             return Decision(False, "it waits until somebody releases it", hidden=True)
         return may_have(self.caller, report.organisation, report.extent)
 
     # --- what is added to every query
 
-    def _query(self, kind: Kind) -> Record:
+    def _query(self, kind: ResourceKind) -> Record:
         return {"organisation": self.caller.organisation, **self._own(kind), **self._of(kind)}
 
-    def _own(self, kind: Kind) -> Record:
+    def _own(self, kind: ResourceKind) -> Record:
         owner = self._owner(kind, None)
         return {"owner": owner} if owner is not None else {}
 
-    def _owner(self, kind: Kind, wanted: str | None) -> str | None:
+    def _owner(self, kind: ResourceKind, wanted: str | None) -> str | None:
         """Whose things are read: the wanted owner's, or one's own where the roles reach no further."""
         return self.caller.id if reach_of(self.caller, Action.READ, kind) == "own" else wanted
 
-    def _of(self, kind: Kind) -> Record:
+    def _of(self, kind: ResourceKind) -> Record:
         """What is open of the organisation's subscriptions, and of the jobs and deliveries made from them."""
         reach = reach_of(self.caller, Action.READ, kind)
         if reach is None:
@@ -369,7 +371,7 @@ class Scoped:
             return {}
         if self.caller.entitlements.unlimited:
             return {}
-        field = "filters." if kind is Kind.SUBSCRIPTION else ""
+        field = "filters." if kind is ResourceKind.SUBSCRIPTION else ""
         return {"$or": [{"owner": self.caller.id}, *self._by_trials(field), *self._by_owner(field)]}
 
     def _by_trials(self, field: str) -> list[Record]:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from reporting_pipeline.domain.access import Action, Kind, Resource, Role, User, allowed
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, Role, User, allowed
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.intake.checking import (
     DocumentProblem,
@@ -279,7 +279,9 @@ def _check_trial(caller: Caller, trial: str) -> None:
 def _check_rights(caller: Caller, action: Action, trial: str, site: str, subject: str) -> None:
     """One answer for what is not there and what is not theirs."""
     shown = Extent({trial: (site,)}, subject)
-    if not allowed(caller.user, action, Resource(Kind.DOCUMENT, caller.user.organisation, extent=shown)):
+    if not allowed(
+        caller.user, action, Resource(ResourceKind.DOCUMENT, caller.user.organisation, extent=shown)
+    ):
         raise refused("#/trial", NO_TRIAL)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from reporting_pipeline.domain.access import Action, Kind, User, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, User, reach_of
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.settings import Settings
@@ -53,7 +53,7 @@ def failed_stages(
     edition: str | None = None,
 ) -> list[FailedStage]:
     """By id, of the trials that are wholly open to `caller`; none for who reads no dead letters."""
-    if reach_of(caller, Action.READ, Kind.DEAD_LETTER) is None:
+    if reach_of(caller, Action.READ, ResourceKind.DEAD_LETTER) is None:
         return []
     wanted = [
         f"{cadence.value}/{asset}"
@@ -85,7 +85,7 @@ def try_again(
 
 def give_back(database: Database, caller: User, one: FailedStage, now: datetime) -> bool | None:
     """`try_again` of one that was just found for the caller; None for who gives nothing back."""
-    if reach_of(caller, Action.REQUEUE, Kind.DEAD_LETTER) is None:
+    if reach_of(caller, Action.REQUEUE, ResourceKind.DEAD_LETTER) is None:
         return None
     named = name_of(one.id)
     if named is None or not results.forget_result(database, *named):

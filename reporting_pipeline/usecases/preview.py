@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reporting_pipeline import __version__
-from reporting_pipeline.domain.access import Action, Kind, User, reach_of, visible_trials
+from reporting_pipeline.domain.access import Action, ResourceKind, User, reach_of, visible_trials
 from reporting_pipeline.domain.content_gate import Policy, Release, concerning, stricter
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
@@ -83,7 +83,7 @@ def preview_report(
     until = period.last_day_by(now if preliminary else None)
     organisation = users.get_organisation(database, reader.organisation)
     waits = _waits_for_release(organisation, draft, prepared)
-    if waits and reach_of(reader, Action.RELEASE, Kind.REPORT) is None:
+    if waits and reach_of(reader, Action.RELEASE, ResourceKind.REPORT) is None:
         raise NothingToShow("A report of this time waits until somebody has looked at it and released it.")
     request = ReportRequest(
         subscription=draft.model_copy(

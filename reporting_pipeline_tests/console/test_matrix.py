@@ -8,7 +8,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from reporting_pipeline.console.pages import ROUTERS
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, allowed, reach_of
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User, allowed, reach_of
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.mongo import Database
@@ -28,7 +28,7 @@ class Right:
     method: str
     path: str
     action: Action | None
-    kind: Kind | None = None
+    kind: ResourceKind | None = None
     of: str = ""  # "": a page; "whole": of the organisation; "home": of the deployment; else the thing
     answers: tuple[int, ...] = (200, 303)
 
@@ -36,8 +36,20 @@ class Right:
         return f"{self.method} {self.path}"
 
 
-S, J, D, T, U = Kind.SUBSCRIPTION, Kind.JOB, Kind.DOCUMENT, Kind.TRIAL, Kind.USER
-ORGANISATION, A, L, E, M = Kind.ORGANISATION, Kind.AUDIT, Kind.DEAD_LETTER, Kind.EDITION, Kind.DELIVERY
+S, J, D, T, U = (
+    ResourceKind.SUBSCRIPTION,
+    ResourceKind.JOB,
+    ResourceKind.DOCUMENT,
+    ResourceKind.TRIAL,
+    ResourceKind.USER,
+)
+ORGANISATION, A, L, E, M = (
+    ResourceKind.ORGANISATION,
+    ResourceKind.AUDIT,
+    ResourceKind.DEAD_LETTER,
+    ResourceKind.EDITION,
+    ResourceKind.DELIVERY,
+)
 READ, CREATE, CHANGE, DELETE = Action.READ, Action.CREATE, Action.CHANGE, Action.DELETE
 REPORT, JOB, DOC = (
     "/console/reports/{subscription_id}",
@@ -64,12 +76,12 @@ RIGHTS = (
     Right("GET", JOB + "/manifest", READ, J, "job"),
     Right("POST", JOB + "/again", Action.REQUEUE, L, "job"),
     Right(
-        "GET", "/console/trace/{report_id}/{figure}", READ, Kind.REPORT, "report", (410,)
+        "GET", "/console/trace/{report_id}/{figure}", READ, ResourceKind.REPORT, "report", (410,)
     ),  # its data is not there
-    Right("POST", JOB + "/release", Action.RELEASE, Kind.REPORT, "job", (422,)),  # no reason is given
+    Right("POST", JOB + "/release", Action.RELEASE, ResourceKind.REPORT, "job", (422,)),  # no reason is given
     Right("POST", JOB + "/send", CREATE, M, "job"),
-    Right("POST", JOB + "/hold", CREATE, Kind.HOLD, "job", (422,)),  # without a reason
-    Right("POST", JOB + "/let-go", DELETE, Kind.HOLD, "job"),
+    Right("POST", JOB + "/hold", CREATE, ResourceKind.HOLD, "job", (422,)),  # without a reason
+    Right("POST", JOB + "/let-go", DELETE, ResourceKind.HOLD, "job"),
     Right("GET", "/console/changes", READ, J, "job"),
     Right("GET", "/console/subscribe", ANY),
     Right("POST", "/console/subscribe", ANY),

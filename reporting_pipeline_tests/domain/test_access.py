@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from reporting_pipeline.domain.access import (
     Action,
-    Kind,
     Resource,
+    ResourceKind,
     Role,
     User,
     allowed,
@@ -33,9 +33,9 @@ TRIALS = [
     {"_id": "X1", "organisation": "org_2"},
 ]
 ORGANISATION = {"_id": "org_1", "allowed_domains": ["example.org", "xn--mnchen-3ya.de"]}
-OWN = Resource(Kind.SUBSCRIPTION, "org_1", "usr_1")
-OTHERS = Resource(Kind.SUBSCRIPTION, "org_1", "usr_2")
-FOREIGN = Resource(Kind.SUBSCRIPTION, "org_2", "usr_1")
+OWN = Resource(ResourceKind.SUBSCRIPTION, "org_1", "usr_1")
+OTHERS = Resource(ResourceKind.SUBSCRIPTION, "org_1", "usr_2")
+FOREIGN = Resource(ResourceKind.SUBSCRIPTION, "org_2", "usr_1")
 
 
 def user(*roles: str, trials: Trials = ALL, **fields: Any) -> User:
@@ -81,7 +81,7 @@ def test_a_role_reaches_as_far_as_the_table_says(
 def test_nobody_reaches_into_another_organisation() -> None:
     for role in Role:
         for action in Action:
-            for kind in Kind:
+            for kind in ResourceKind:
                 decision = allowed(user(role), action, Resource(kind, "org_2", "usr_1"))
                 assert not decision
                 assert decision.hidden
@@ -90,42 +90,46 @@ def test_nobody_reaches_into_another_organisation() -> None:
 def test_a_deactivated_user_may_do_nothing() -> None:
     for role in Role:
         for action in Action:
-            for kind in Kind:
+            for kind in ResourceKind:
                 assert not allowed(user(role, active=False), action, Resource(kind, "org_1", "usr_1"))
 
 
 @pytest.mark.parametrize(
     ("action", "kind", "roles"),
     [
-        (Action.SET_STATE, Kind.EDITION, {Role.SERVICE, Role.ADMIN}),
-        (Action.CREATE, Kind.EDITION, {Role.SERVICE, Role.MANAGER, Role.ADMIN}),
-        (Action.READ, Kind.AUDIT, {Role.MANAGER, Role.ADMIN}),
-        (Action.REQUEUE, Kind.DEAD_LETTER, {Role.MANAGER, Role.ADMIN}),
-        (Action.READ, Kind.DEAD_LETTER, {Role.ANALYST, Role.MANAGER, Role.ADMIN}),
-        (Action.CREATE, Kind.DOCUMENT, {Role.SERVICE, Role.MANAGER, Role.ADMIN}),
-        (Action.DELETE, Kind.AUDIT, set()),
-        (Action.CHANGE, Kind.AUDIT, set()),
+        (Action.SET_STATE, ResourceKind.EDITION, {Role.SERVICE, Role.ADMIN}),
+        (Action.CREATE, ResourceKind.EDITION, {Role.SERVICE, Role.MANAGER, Role.ADMIN}),
+        (Action.READ, ResourceKind.AUDIT, {Role.MANAGER, Role.ADMIN}),
+        (Action.REQUEUE, ResourceKind.DEAD_LETTER, {Role.MANAGER, Role.ADMIN}),
+        (Action.READ, ResourceKind.DEAD_LETTER, {Role.ANALYST, Role.MANAGER, Role.ADMIN}),
+        (Action.CREATE, ResourceKind.DOCUMENT, {Role.SERVICE, Role.MANAGER, Role.ADMIN}),
+        (Action.DELETE, ResourceKind.AUDIT, set()),
+        (Action.CHANGE, ResourceKind.AUDIT, set()),
     ],
 )
 def test_organisation_wide_rights_are_those_of_the_table(
-    action: Action, kind: Kind, roles: set[Role]
+    action: Action, kind: ResourceKind, roles: set[Role]
 ) -> None:
     assert {role for role in Role if reach_of(user(role), action, kind) == "organisation"} == roles
 
 
 def test_only_an_admin_erases_somebody_else() -> None:
-    other = Resource(Kind.USER, "org_1", "usr_2")
+    other = Resource(ResourceKind.USER, "org_1", "usr_2")
 
     assert {role for role in Role if allowed(user(role), Action.ERASE, other)} == {Role.ADMIN}
-    assert allowed(user(Role.SUBSCRIBER), Action.ERASE, Resource(Kind.USER, "org_1", "usr_1"))
+    assert allowed(user(Role.SUBSCRIBER), Action.ERASE, Resource(ResourceKind.USER, "org_1", "usr_1"))
 
 
 def test_a_trial_that_is_not_open_to_a_manager_stays_closed() -> None:
     manager = user(Role.MANAGER, trials=("T1",))
 
-    assert allowed(manager, Action.READ, Resource(Kind.DOCUMENT, "org_1", extent=Extent({"T1": None})))
+    assert allowed(
+        manager, Action.READ, Resource(ResourceKind.DOCUMENT, "org_1", extent=Extent({"T1": None}))
+    )
     decision = allowed(
-        manager, Action.READ, Resource(Kind.DOCUMENT, "org_1", extent=Extent({"T1": None, "T2": None}))
+        manager,
+        Action.READ,
+        Resource(ResourceKind.DOCUMENT, "org_1", extent=Extent({"T1": None, "T2": None})),
     )
     assert (decision.allowed, decision.hidden) == (False, True)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reporting_pipeline.domain.reconciliation import (
-    Kind,
+    DifferenceKind,
     Named,
     OutOfOrder,
     Source,
@@ -83,12 +83,12 @@ def test_a_stream_out_of_order_is_refused_and_gives_no_false_finding(side: str) 
     [
         (named("k", size=1), stored("k", 1), None),
         (named("k", size=None), stored("k", 1), None),
-        (named("k", size=2), stored("k", 1), Kind.WRONG_SIZE),
-        (named("k", size=0), stored("k", 1), Kind.WRONG_SIZE),
-        (named("k"), None, Kind.MISSING),
-        (None, stored("k", age_days=9), Kind.ORPHAN),
+        (named("k", size=2), stored("k", 1), DifferenceKind.WRONG_SIZE),
+        (named("k", size=0), stored("k", 1), DifferenceKind.WRONG_SIZE),
+        (named("k"), None, DifferenceKind.MISSING),
+        (None, stored("k", age_days=9), DifferenceKind.ORPHAN),
         (None, stored("k", age_days=1), None),
     ],
 )
-def test_what_is_suspected(name: Named | None, one: Stored | None, kind: Kind | None) -> None:
+def test_what_is_suspected(name: Named | None, one: Stored | None, kind: DifferenceKind | None) -> None:
     assert suspicion((name, one), NOW - timedelta(days=2)) is kind

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from reporting_pipeline.stores.holds import Kind
+from reporting_pipeline.stores.holds import HoldKind
 from reporting_pipeline.usecases.callers.shapes.base import Shape
 
 
@@ -18,7 +18,7 @@ class HoldRequest(Shape):
         json_schema_extra={"examples": [{"kind": "legal_hold", "reason": "Inspection of November"}]}
     )
 
-    kind: Kind = Field(
+    kind: HoldKind = Field(
         "legal_hold",
         description="`legal_hold` (a duty: whoever placed it or an admin lifts it) or `critical` (kept "
         "because it is needed: any manager lifts it).",
@@ -44,7 +44,7 @@ class Hold(Shape):
     )
 
     report: str
-    kind: Kind
+    kind: HoldKind
     reason: str
     edition: str
     subscription: str

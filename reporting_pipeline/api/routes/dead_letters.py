@@ -19,7 +19,7 @@ from reporting_pipeline.api.models.operations import (
     Stage,
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.domain.access import Action, Kind, User
+from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.stores import dead_letters
@@ -48,7 +48,7 @@ _KINDS: Mapping[Stage, Literal["trial", "job", "delivery"]] = {
 }
 
 
-@router.get("/dead-letters", responses=READ, dependencies=[may(Action.READ, Kind.DEAD_LETTER)])
+@router.get("/dead-letters", responses=READ, dependencies=[may(Action.READ, ResourceKind.DEAD_LETTER)])
 def list_dead_letters(
     caller: Caller,
     deployment: Deployment,
@@ -76,7 +76,7 @@ def list_dead_letters(
 @router.post(
     "/dead-letters/{letter_id}/requeue",
     responses=WRITE,
-    dependencies=[may(Action.REQUEUE, Kind.DEAD_LETTER)],
+    dependencies=[may(Action.REQUEUE, ResourceKind.DEAD_LETTER)],
 )
 def requeue_dead_letter(letter_id: DeadLetterId, caller: Caller, deployment: Deployment) -> Requeued:
     """Give one dead letter back to work, with all its attempts anew."""
@@ -96,7 +96,9 @@ def requeue_dead_letter(letter_id: DeadLetterId, caller: Caller, deployment: Dep
     return Requeued(requeued=requeued, waiting=waiting)
 
 
-@router.post("/dead-letters/requeue", responses=WRITE, dependencies=[may(Action.REQUEUE, Kind.DEAD_LETTER)])
+@router.post(
+    "/dead-letters/requeue", responses=WRITE, dependencies=[may(Action.REQUEUE, ResourceKind.DEAD_LETTER)]
+)
 def requeue_dead_letters(body: RequeueRequest, caller: Caller, deployment: Deployment) -> Requeued:
     """Give the dead letters that match back to work; so many per hour and organisation."""
     if not body.model_dump(exclude={"limit"}, exclude_none=True):

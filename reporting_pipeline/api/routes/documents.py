@@ -56,7 +56,7 @@ batch_router = APIRouter(tags=["documents"])
 DocumentId = Annotated[str, Path(pattern=r"^doc_[0-9a-f]{24}$", examples=["doc_0a1b2c3d4e5f60718293a4b5"])]
 
 
-@router.get("", responses=READ, dependencies=[may(Action.READ, access.Kind.DOCUMENT)])
+@router.get("", responses=READ, dependencies=[may(Action.READ, access.ResourceKind.DOCUMENT)])
 def list_documents(
     caller: Caller,
     deployment: Deployment,
@@ -91,7 +91,7 @@ def list_documents(
     )
 
 
-@router.get("/{document_id}", responses=READ, dependencies=[may(Action.READ, access.Kind.DOCUMENT)])
+@router.get("/{document_id}", responses=READ, dependencies=[may(Action.READ, access.ResourceKind.DOCUMENT)])
 def get_document(document_id: DocumentId, caller: Caller, deployment: Deployment) -> DocumentAnswer:
     """One document's record."""
     shown = _shown(find_document(deployment, caller, document_id))
@@ -111,7 +111,7 @@ def get_document(document_id: DocumentId, caller: Caller, deployment: Deployment
         },
         **READ,
     },
-    dependencies=[may(Action.READ, access.Kind.DOCUMENT)],
+    dependencies=[may(Action.READ, access.ResourceKind.DOCUMENT)],
 )
 def get_document_file(document_id: DocumentId, caller: Caller, deployment: Deployment) -> Response:
     """The document's file: a redirect to a URL that is good for one minute."""
@@ -125,7 +125,7 @@ def get_document_file(document_id: DocumentId, caller: Caller, deployment: Deplo
         200: {"model": StoredDocument, "description": "It stood already, with this content."},
         **WRITE,
     },
-    dependencies=[may(Action.CREATE, access.Kind.DOCUMENT), Depends(known_form_fields)],
+    dependencies=[may(Action.CREATE, access.ResourceKind.DOCUMENT), Depends(known_form_fields)],
 )
 def create_document(
     caller: Caller,
@@ -186,7 +186,7 @@ def create_document(
             "content": {NDJSON: {"schema": {"type": "string"}, "example": LINE_REQUEST}},
         }
     },
-    dependencies=[may(Action.CREATE, access.Kind.DOCUMENT)],
+    dependencies=[may(Action.CREATE, access.ResourceKind.DOCUMENT)],
 )
 async def create_documents(request: Request, caller: Caller, deployment: Deployment) -> StreamingResponse:
     """Take in up to 10,000 documents as newline-delimited JSON; each line has an answer of its own.
@@ -208,7 +208,7 @@ async def create_documents(request: Request, caller: Caller, deployment: Deploym
 @router.put(
     "/{document_id}",
     responses=CHANGE,
-    dependencies=[may(Action.CHANGE, access.Kind.DOCUMENT)],
+    dependencies=[may(Action.CHANGE, access.ResourceKind.DOCUMENT)],
 )
 def correct_document(
     document_id: DocumentId, body: Correction, caller: Caller, deployment: Deployment
@@ -230,7 +230,7 @@ def correct_document(
     "/{document_id}",
     status_code=204,
     responses=CHANGE,
-    dependencies=[may(Action.DELETE, access.Kind.DOCUMENT)],
+    dependencies=[may(Action.DELETE, access.ResourceKind.DOCUMENT)],
 )
 def withdraw_document(
     document_id: DocumentId,
@@ -242,7 +242,9 @@ def withdraw_document(
     withdraw(deployment, caller, document_id, reason)
 
 
-@router.get("/{document_id}/versions", responses=READ, dependencies=[may(Action.READ, access.Kind.DOCUMENT)])
+@router.get(
+    "/{document_id}/versions", responses=READ, dependencies=[may(Action.READ, access.ResourceKind.DOCUMENT)]
+)
 def list_document_versions(
     document_id: DocumentId, caller: Caller, deployment: Deployment
 ) -> DocumentVersions:

@@ -17,7 +17,7 @@ from reporting_pipeline.api.models.editions import (
     StateChange,
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.domain.access import Action, Kind, User
+from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.domain.editions import Edition, result_key
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.domain.periods import Cadence
@@ -33,7 +33,7 @@ EDITION_PATTERN = r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 EditionId = Annotated[str, Path(pattern=EDITION_PATTERN, examples=["weekly:2026-11-16"])]
 
 
-@router.post("", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.EDITION)])
+@router.post("", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, ResourceKind.EDITION)])
 def open_edition(
     caller: Caller, deployment: Deployment, response: Response, body: EditionRequest | None = None
 ) -> EditionAnswer:
@@ -70,7 +70,7 @@ def open_edition(
     return edition_answer(deployment, caller, edition)
 
 
-@router.get("", responses=READ, dependencies=[may(Action.READ, Kind.EDITION)])
+@router.get("", responses=READ, dependencies=[may(Action.READ, ResourceKind.EDITION)])
 def list_editions(
     caller: Caller,
     deployment: Deployment,
@@ -94,13 +94,15 @@ def list_editions(
     )
 
 
-@router.get("/{edition_id}", responses=READ, dependencies=[may(Action.READ, Kind.EDITION)])
+@router.get("/{edition_id}", responses=READ, dependencies=[may(Action.READ, ResourceKind.EDITION)])
 def get_edition(edition_id: EditionId, caller: Caller, deployment: Deployment) -> EditionAnswer:
     """One edition: state, counts by job state, progress."""
     return edition_answer(deployment, caller, find_edition(deployment, edition_id))
 
 
-@router.patch("/{edition_id}/state", responses=WRITE, dependencies=[may(Action.SET_STATE, Kind.EDITION)])
+@router.patch(
+    "/{edition_id}/state", responses=WRITE, dependencies=[may(Action.SET_STATE, ResourceKind.EDITION)]
+)
 def set_edition_state(
     edition_id: EditionId, body: StateChange, caller: Caller, deployment: Deployment
 ) -> EditionAnswer:
@@ -120,7 +122,9 @@ def set_edition_state(
     return edition_answer(deployment, caller, edition)
 
 
-@router.patch("/{edition_id}/result", responses=WRITE, dependencies=[may(Action.SET_STATE, Kind.EDITION)])
+@router.patch(
+    "/{edition_id}/result", responses=WRITE, dependencies=[may(Action.SET_STATE, ResourceKind.EDITION)]
+)
 def set_edition_result(
     edition_id: EditionId, body: ResultChange, caller: Caller, deployment: Deployment
 ) -> EditionAnswer:

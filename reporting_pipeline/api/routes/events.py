@@ -16,7 +16,7 @@ from reporting_pipeline.api.models.base import problems
 from reporting_pipeline.api.models.subscriptions import JobAnswer
 from reporting_pipeline.api.routes.editions import EDITION_PATTERN, edition_answer
 from reporting_pipeline.api.routes.subscriptions import report_url
-from reporting_pipeline.domain.access import Action, Kind, User
+from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.stores import editions, users
 from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline.usecases.callers.context import Context, scoped
@@ -74,7 +74,7 @@ async def _feed(caller: Caller, deployment: Deployment) -> AsyncIterator[ChangeF
     "/events",
     response_class=EventSourceResponse,
     responses={200: _STREAM, **problems(400, 401, 403, 404, 422, 429, 503)},
-    dependencies=[may(Action.READ, Kind.JOB)],
+    dependencies=[may(Action.READ, ResourceKind.JOB)],
 )
 async def follow_events(
     caller: Caller,

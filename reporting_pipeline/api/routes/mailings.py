@@ -25,7 +25,7 @@ from reporting_pipeline.api.models.subscriptions import default_schedule
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.api.routes.editions import EDITION_PATTERN, EditionId, find_edition, require_whole
 from reporting_pipeline.api.routes.subscriptions import JobId
-from reporting_pipeline.domain.access import Action, Kind, User, normal_address, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, User, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.domain.periods import Cadence
@@ -78,7 +78,7 @@ DeliveryIdHere = Annotated[
     "/registered-users",
     status_code=201,
     responses={200: {"model": RegistrationAnswer, "description": "Registered before."}, **WRITE},
-    dependencies=[may(Action.CREATE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.CREATE, ResourceKind.SUBSCRIPTION)],
 )
 def register_user(
     body: RegistrationRequest, caller: Caller, deployment: Deployment, response: Response
@@ -121,7 +121,7 @@ def register_user(
     return _registration(deployment, made)
 
 
-@router.get("/registered-users", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
+@router.get("/registered-users", responses=READ, dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)])
 def list_registered_users(
     caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None
 ) -> RegistrationPage:
@@ -145,7 +145,7 @@ def list_registered_users(
     "/registered-users/{email}",
     status_code=204,
     responses=WRITE,
-    dependencies=[may(Action.DELETE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.DELETE, ResourceKind.SUBSCRIPTION)],
 )
 def remove_registered_user(
     email: Email,
@@ -177,7 +177,7 @@ def remove_registered_user(
     "/emails/send/{edition_id}",
     status_code=202,
     responses=WRITE,
-    dependencies=[may(Action.RUN, Kind.EDITION)],
+    dependencies=[may(Action.RUN, ResourceKind.EDITION)],
 )
 def send_edition(
     edition_id: EditionId, caller: Caller, deployment: Deployment, body: SendRequest | None = None
@@ -193,7 +193,9 @@ def send_edition(
     return SendAnswer(report_id=edition.id, planned=started.planned, skipped=started.skipped, force=force)
 
 
-@router.post("/emails", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.DELIVERY)])
+@router.post(
+    "/emails", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, ResourceKind.DELIVERY)]
+)
 def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deployment) -> DeliveryAnswer:
     """Deliver a job's report to one more address; 409 with the one that stands when it has one already.
 
@@ -211,7 +213,7 @@ def create_delivery(body: DeliveryRequest, caller: Caller, deployment: Deploymen
     "/{job_id}/resend",
     status_code=202,
     responses=WRITE,
-    dependencies=[may(Action.CREATE, Kind.DELIVERY)],
+    dependencies=[may(Action.CREATE, ResourceKind.DELIVERY)],
 )
 def resend_report(
     job_id: JobId, body: ResendRequest, caller: Caller, deployment: Deployment
@@ -224,7 +226,7 @@ def resend_report(
     return DeliveryAnswer.of(send_again(deployment, caller, job_id, body.recipient))
 
 
-@router.get("/emails/{id}", responses=READ, dependencies=[may(Action.READ, Kind.DELIVERY)])
+@router.get("/emails/{id}", responses=READ, dependencies=[may(Action.READ, ResourceKind.DELIVERY)])
 def list_deliveries(
     edition_id: EditionIdHere,
     caller: Caller,
@@ -250,7 +252,7 @@ def list_deliveries(
     )
 
 
-@router.patch("/emails/{id}", responses=WRITE, dependencies=[may(Action.CHANGE, Kind.DELIVERY)])
+@router.patch("/emails/{id}", responses=WRITE, dependencies=[may(Action.CHANGE, ResourceKind.DELIVERY)])
 def change_delivery(
     delivery_id: DeliveryIdHere, body: DeliveryChange, caller: Caller, deployment: Deployment
 ) -> DeliveryAnswer:
@@ -284,7 +286,7 @@ def change_delivery(
 
 def _require_own_or_manager(caller: User, address: str) -> None:
     """One's own address is everybody's to register and to remove; others' are for who may add people."""
-    if reach_of(caller, Action.CREATE, Kind.USER) == "organisation":
+    if reach_of(caller, Action.CREATE, ResourceKind.USER) == "organisation":
         return
     try:
         own = bool(caller.email) and normal_address(address) == normal_address(caller.email)
@@ -295,8 +297,8 @@ def _require_own_or_manager(caller: User, address: str) -> None:
 
 
 def _sees_all_registered(caller: User) -> bool:
-    manages = reach_of(caller, Action.CREATE, Kind.USER) == "organisation"
-    return manages or reach_of(caller, Action.SET_STATE, Kind.EDITION) == "organisation"
+    manages = reach_of(caller, Action.CREATE, ResourceKind.USER) == "organisation"
+    return manages or reach_of(caller, Action.SET_STATE, ResourceKind.EDITION) == "organisation"
 
 
 def _stored(deployment: Context, caller: User, owner: User, draft: subscribing.Draft) -> Subscription:

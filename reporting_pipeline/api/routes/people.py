@@ -10,7 +10,7 @@ from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.models.operations import AuditEvent, AuditPage
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.domain.access import Action, Kind, User
+from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Record
@@ -33,7 +33,7 @@ UserId = Annotated[
 # --- audit -------------------------------------------------------------------------------------
 
 
-@router.get("/audit", responses=READ, dependencies=[may(Action.READ, Kind.AUDIT)])
+@router.get("/audit", responses=READ, dependencies=[may(Action.READ, ResourceKind.AUDIT)])
 def list_audit(
     caller: Caller,
     deployment: Deployment,
@@ -65,7 +65,7 @@ def list_audit(
 # --- users -------------------------------------------------------------------------------------
 
 
-@router.get("/users", responses=READ, dependencies=[may(Action.READ, Kind.USER)])
+@router.get("/users", responses=READ, dependencies=[may(Action.READ, ResourceKind.USER)])
 def list_users(caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None) -> UserPage:
     """The organisation's people by id, deactivated ones too; oneself for who manages nobody."""
     scope = f"users:{caller.organisation}"
@@ -78,7 +78,7 @@ def list_users(caller: Caller, deployment: Deployment, limit: Limit = 50, cursor
     )
 
 
-@router.get("/users/{user_id}", responses=READ, dependencies=[may(Action.READ, Kind.USER)])
+@router.get("/users/{user_id}", responses=READ, dependencies=[may(Action.READ, ResourceKind.USER)])
 def get_user(user_id: UserId, caller: Caller, deployment: Deployment) -> UserAnswer:
     """One user: oneself, or of the organisation for managers."""
     return _user(find_user(deployment, caller, user_id, Action.READ))
@@ -87,7 +87,7 @@ def get_user(user_id: UserId, caller: Caller, deployment: Deployment) -> UserAns
 @router.put(
     "/users/{user_id}",
     responses={201: {"model": UserAnswer, "description": "Added."}, **WRITE},
-    dependencies=[may(Action.CHANGE, Kind.USER)],
+    dependencies=[may(Action.CHANGE, ResourceKind.USER)],
 )
 def replace_user(
     user_id: UserId, body: UserRequest, caller: Caller, deployment: Deployment, response: Response

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.routes.people import UserId
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.domain.user_changes import refused_erasure
 from reporting_pipeline.stores import audit, idempotency, personal_data, registrations
 from reporting_pipeline.usecases.callers.people import find_user
@@ -32,7 +32,7 @@ class ZipResponse(Response):
         },
         **READ,
     },
-    dependencies=[may(Action.EXPORT, Kind.USER)],
+    dependencies=[may(Action.EXPORT, ResourceKind.USER)],
 )
 def export_user(user_id: UserId, caller: Caller, deployment: Deployment) -> Response:
     """All that is kept about a user, as a zip of JSON files and their reports."""
@@ -60,7 +60,7 @@ def export_user(user_id: UserId, caller: Caller, deployment: Deployment) -> Resp
     "/users/{user_id}",
     status_code=204,
     responses=WRITE,
-    dependencies=[may(Action.ERASE, Kind.USER)],
+    dependencies=[may(Action.ERASE, ResourceKind.USER)],
 )
 def erase_user(user_id: UserId, caller: Caller, deployment: Deployment) -> None:
     """Erase a user: subscriptions end, personal data goes from every collection and object."""

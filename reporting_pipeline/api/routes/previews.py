@@ -10,7 +10,7 @@ from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import WRITE
 from reporting_pipeline.api.models.scheduled import ScheduledReportRequest
 from reporting_pipeline.api.routes.scheduled_reports import draft_of
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.usecases.callers.previewing import preview_draft
 from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.callers.subscribing import SNAKE
@@ -36,7 +36,7 @@ class FileResponse(Response):
         },
         **WRITE,
     },
-    dependencies=[may(Action.CREATE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.CREATE, ResourceKind.SUBSCRIPTION)],
 )
 def preview_a_report(
     body: ScheduledReportRequest, caller: Caller, deployment: Deployment, preliminary: Preliminary = False

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Response
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.usecases.callers import registering
 from reporting_pipeline.usecases.callers.shapes.base import Identifier
 from reporting_pipeline.usecases.callers.shapes.registry import (
@@ -33,7 +33,7 @@ TrialId = Annotated[Identifier, Path(examples=["CDISCPILOT01"])]
 OrganisationId = Annotated[Identifier, Path(examples=["default"])]
 
 
-@router.get("/trials", responses=READ, dependencies=[may(Action.READ, Kind.TRIAL)])
+@router.get("/trials", responses=READ, dependencies=[may(Action.READ, ResourceKind.TRIAL)])
 def list_trials(
     caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None
 ) -> TrialPage:
@@ -41,7 +41,9 @@ def list_trials(
     return registering.list_trials(deployment, caller, limit, cursor)
 
 
-@router.post("/trials", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, Kind.TRIAL)])
+@router.post(
+    "/trials", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, ResourceKind.TRIAL)]
+)
 def register_trial(
     body: TrialRequest, caller: Caller, deployment: Deployment, response: Response
 ) -> TrialAnswer:
@@ -51,31 +53,35 @@ def register_trial(
     return answer
 
 
-@router.get("/trials/{trial_id}", responses=READ, dependencies=[may(Action.READ, Kind.TRIAL)])
+@router.get("/trials/{trial_id}", responses=READ, dependencies=[may(Action.READ, ResourceKind.TRIAL)])
 def get_trial(trial_id: TrialId, caller: Caller, deployment: Deployment) -> TrialAnswer:
     """One trial."""
     return registering.get_trial(deployment, caller, trial_id)
 
 
-@router.put("/trials/{trial_id}", responses=WRITE, dependencies=[may(Action.CHANGE, Kind.TRIAL)])
+@router.put("/trials/{trial_id}", responses=WRITE, dependencies=[may(Action.CHANGE, ResourceKind.TRIAL)])
 def change_trial(trial_id: TrialId, body: TrialChange, caller: Caller, deployment: Deployment) -> TrialAnswer:
     """Put other fields in the place of a trial's own."""
     return registering.change_trial(deployment, caller, trial_id, body)
 
 
-@router.post("/trials/{trial_id}/close", responses=WRITE, dependencies=[may(Action.DELETE, Kind.TRIAL)])
+@router.post(
+    "/trials/{trial_id}/close", responses=WRITE, dependencies=[may(Action.DELETE, ResourceKind.TRIAL)]
+)
 def close_trial(trial_id: TrialId, caller: Caller, deployment: Deployment) -> TrialAnswer:
     """Close a trial: no document is taken in any more; what was reported stays."""
     return registering.close_trial(deployment, caller, trial_id)
 
 
-@router.post("/trials/{trial_id}/reopen", responses=WRITE, dependencies=[may(Action.DELETE, Kind.TRIAL)])
+@router.post(
+    "/trials/{trial_id}/reopen", responses=WRITE, dependencies=[may(Action.DELETE, ResourceKind.TRIAL)]
+)
 def reopen_trial(trial_id: TrialId, caller: Caller, deployment: Deployment) -> TrialAnswer:
     """Open a closed trial again."""
     return registering.reopen_trial(deployment, caller, trial_id)
 
 
-@router.get("/trials/{trial_id}/sites", responses=READ, dependencies=[may(Action.READ, Kind.TRIAL)])
+@router.get("/trials/{trial_id}/sites", responses=READ, dependencies=[may(Action.READ, ResourceKind.TRIAL)])
 def list_sites(trial_id: TrialId, caller: Caller, deployment: Deployment) -> SiteList:
     """The trial's sites that are open to the caller."""
     return SiteList(items=registering.get_trial(deployment, caller, trial_id).sites)
@@ -85,7 +91,7 @@ def list_sites(trial_id: TrialId, caller: Caller, deployment: Deployment) -> Sit
     "/trials/{trial_id}/sites",
     status_code=201,
     responses=WRITE,
-    dependencies=[may(Action.CHANGE, Kind.TRIAL)],
+    dependencies=[may(Action.CHANGE, ResourceKind.TRIAL)],
 )
 def add_site(trial_id: TrialId, body: Site, caller: Caller, deployment: Deployment) -> SiteList:
     """Add a site, or name one anew."""
@@ -95,7 +101,7 @@ def add_site(trial_id: TrialId, body: Site, caller: Caller, deployment: Deployme
 # --- organisations -------------------------------------------------------------------------------
 
 
-@router.get("/organisations", responses=READ, dependencies=[may(Action.READ, Kind.ORGANISATION)])
+@router.get("/organisations", responses=READ, dependencies=[may(Action.READ, ResourceKind.ORGANISATION)])
 def list_organisations(
     caller: Caller, deployment: Deployment, limit: Limit = 50, cursor: Cursor = None
 ) -> OrganisationPage:
@@ -107,7 +113,7 @@ def list_organisations(
     "/organisations",
     status_code=201,
     responses=WRITE,
-    dependencies=[may(Action.CREATE, Kind.ORGANISATION)],
+    dependencies=[may(Action.CREATE, ResourceKind.ORGANISATION)],
 )
 def register_organisation(
     body: OrganisationRequest, caller: Caller, deployment: Deployment, response: Response
@@ -119,7 +125,9 @@ def register_organisation(
 
 
 @router.get(
-    "/organisations/{organisation_id}", responses=READ, dependencies=[may(Action.READ, Kind.ORGANISATION)]
+    "/organisations/{organisation_id}",
+    responses=READ,
+    dependencies=[may(Action.READ, ResourceKind.ORGANISATION)],
 )
 def get_organisation(
     organisation_id: OrganisationId, caller: Caller, deployment: Deployment
@@ -131,7 +139,7 @@ def get_organisation(
 @router.put(
     "/organisations/{organisation_id}",
     responses=WRITE,
-    dependencies=[may(Action.CHANGE, Kind.ORGANISATION)],
+    dependencies=[may(Action.CHANGE, ResourceKind.ORGANISATION)],
 )
 def change_organisation(
     organisation_id: OrganisationId, body: OrganisationChange, caller: Caller, deployment: Deployment
@@ -143,7 +151,7 @@ def change_organisation(
 @router.put(
     "/organisations/{organisation_id}/logo",
     responses=WRITE,
-    dependencies=[may(Action.CHANGE, Kind.ORGANISATION)],
+    dependencies=[may(Action.CHANGE, ResourceKind.ORGANISATION)],
 )
 def set_logo(
     organisation_id: OrganisationId, body: LogoRequest, caller: Caller, deployment: Deployment
@@ -155,7 +163,7 @@ def set_logo(
 @router.delete(
     "/organisations/{organisation_id}/logo",
     responses=WRITE,
-    dependencies=[may(Action.CHANGE, Kind.ORGANISATION)],
+    dependencies=[may(Action.CHANGE, ResourceKind.ORGANISATION)],
 )
 def remove_logo(
     organisation_id: OrganisationId, caller: Caller, deployment: Deployment
@@ -167,7 +175,7 @@ def remove_logo(
 @router.post(
     "/organisations/{organisation_id}/close",
     responses=WRITE,
-    dependencies=[may(Action.CHANGE, Kind.ORGANISATION)],
+    dependencies=[may(Action.CHANGE, ResourceKind.ORGANISATION)],
 )
 def close_organisation(
     organisation_id: OrganisationId, caller: Caller, deployment: Deployment

@@ -16,14 +16,14 @@ from reporting_pipeline.api.models.releases import (
     ReportsAwaitingRelease,
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.usecases.callers.context import scoped
 from reporting_pipeline.usecases.callers.releases import release_or_refuse
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
 JobId = Annotated[str, Path(min_length=1, max_length=64, examples=["job_0d5a3c1e7b9f42a6c8e01357"])]
-RELEASE = may(Action.RELEASE, Kind.REPORT)
+RELEASE = may(Action.RELEASE, ResourceKind.REPORT)
 
 
 @router.get("/reports-awaiting-release", responses=READ, dependencies=[RELEASE])

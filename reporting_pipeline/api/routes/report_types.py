@@ -7,14 +7,14 @@ from fastapi import APIRouter
 from reporting_pipeline.api.deps import may
 from reporting_pipeline.api.models.base import READ
 from reporting_pipeline.api.models.report_types import ReportTypeAnswer, ReportTypeList
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.usecases.report_types import parameter_schema, report_types
 
 router = APIRouter(prefix="/api", tags=["scheduled reports"])
 
 
-@router.get("/report-types", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
+@router.get("/report-types", responses=READ, dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)])
 def list_report_types() -> ReportTypeList:
     """The report types: the names that `report_type` takes, and what each holds."""
     return ReportTypeList(

@@ -28,7 +28,7 @@ from reporting_pipeline.api.models.scheduled import (
 from reporting_pipeline.api.models.subscriptions import Status
 from reporting_pipeline.api.pagination import Limit, Page
 from reporting_pipeline.api.routes.subscriptions import JobId, SubscriptionId, report_url
-from reporting_pipeline.domain.access import Action, Kind, Resource, User
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User
 from reporting_pipeline.domain.schedules import next_occurrences, window_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import audit, jobs, lifecycle
@@ -49,7 +49,7 @@ PREVIEWED = 5
     "/scheduled-reports",
     status_code=201,
     responses=WRITE,
-    dependencies=[may(Action.CREATE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.CREATE, ResourceKind.SUBSCRIPTION)],
 )
 def create_scheduled_report(
     body: ScheduledReportRequest, caller: Caller, deployment: Deployment, response: Response
@@ -61,7 +61,7 @@ def create_scheduled_report(
     return answer.model_copy(update={"first_mail": _first_mail(deployment, stored)})
 
 
-@router.get("/scheduled-reports", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
+@router.get("/scheduled-reports", responses=READ, dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)])
 def list_scheduled_reports(
     caller: Caller,
     deployment: Deployment,
@@ -81,7 +81,7 @@ def list_scheduled_reports(
 
 
 @router.post(
-    "/scheduled-reports/preview", responses=WRITE, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)]
+    "/scheduled-reports/preview", responses=WRITE, dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)]
 )
 def preview_schedule(body: PreviewRequest, deployment: Deployment) -> Preview:
     """The next five occurrences in local time and UTC, from the function that plans them."""
@@ -106,7 +106,9 @@ def preview_schedule(body: PreviewRequest, deployment: Deployment) -> Preview:
 
 
 @router.get(
-    "/scheduled-reports/{report_id}", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)]
+    "/scheduled-reports/{report_id}",
+    responses=READ,
+    dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)],
 )
 def get_scheduled_report(
     report_id: SubscriptionId, caller: Caller, deployment: Deployment, response: Response
@@ -116,7 +118,9 @@ def get_scheduled_report(
 
 
 @router.put(
-    "/scheduled-reports/{report_id}", responses=CHANGE, dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)]
+    "/scheduled-reports/{report_id}",
+    responses=CHANGE,
+    dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def replace_scheduled_report(
     report_id: SubscriptionId,
@@ -151,7 +155,7 @@ def replace_scheduled_report(
     "/scheduled-reports/{report_id}",
     status_code=204,
     responses=CHANGE,
-    dependencies=[may(Action.DELETE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.DELETE, ResourceKind.SUBSCRIPTION)],
 )
 def delete_scheduled_report(
     report_id: SubscriptionId, caller: Caller, deployment: Deployment, expected: ExpectedVersion
@@ -163,7 +167,7 @@ def delete_scheduled_report(
 @router.post(
     "/scheduled-reports/{report_id}/pause",
     responses=CHANGE,
-    dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def pause_scheduled_report(
     report_id: SubscriptionId,
@@ -182,7 +186,7 @@ def pause_scheduled_report(
 @router.post(
     "/scheduled-reports/{report_id}/resume",
     responses=CHANGE,
-    dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def resume_scheduled_report(
     report_id: SubscriptionId,
@@ -200,7 +204,7 @@ def resume_scheduled_report(
     "/scheduled-reports/{report_id}/run",
     status_code=202,
     responses=WRITE,
-    dependencies=[may(Action.RUN, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.RUN, ResourceKind.SUBSCRIPTION)],
 )
 def run_scheduled_report(
     report_id: SubscriptionId,
@@ -217,7 +221,7 @@ def run_scheduled_report(
     "/report-executions/{job_id}/replay",
     status_code=202,
     responses=WRITE,
-    dependencies=[may(Action.RUN, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.RUN, ResourceKind.SUBSCRIPTION)],
 )
 def replay_execution(job_id: JobId, caller: Caller, deployment: Deployment, response: Response) -> Execution:
     """Make and send the report of an execution's period once more, by today's data, filters and rights."""
@@ -228,12 +232,12 @@ def replay_execution(job_id: JobId, caller: Caller, deployment: Deployment, resp
 @router.post(
     "/jobs/{job_id}/cancel",
     responses=WRITE,
-    dependencies=[may(Action.RUN, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.RUN, ResourceKind.SUBSCRIPTION)],
 )
 def cancel_job(job_id: JobId, caller: Caller, deployment: Deployment) -> Execution:
     """Stop a job that waits or is being made, for good; 409 once it is being sent."""
     job = find_job(deployment, caller, job_id)
-    resource = Resource(Kind.SUBSCRIPTION, job["organisation"], owner=job.get("owner"))
+    resource = Resource(ResourceKind.SUBSCRIPTION, job["organisation"], owner=job.get("owner"))
     require(caller, Action.RUN, resource, "job")
     try:
         job = usecase.cancel_job(deployment.database, job, caller.id, deployment.now)
@@ -255,7 +259,9 @@ def _run(
 
 
 @router.get(
-    "/scheduled-reports/{report_id}/executions", responses=READ, dependencies=[may(Action.READ, Kind.JOB)]
+    "/scheduled-reports/{report_id}/executions",
+    responses=READ,
+    dependencies=[may(Action.READ, ResourceKind.JOB)],
 )
 def list_executions(
     report_id: SubscriptionId, caller: Caller, deployment: Deployment, page: Page = 1, limit: Limit = 50
@@ -273,7 +279,7 @@ def list_executions(
     return ExecutionPage(items=items, page=page, limit=limit, total=total)
 
 
-@router.get("/report-executions/{job_id}", responses=READ, dependencies=[may(Action.READ, Kind.JOB)])
+@router.get("/report-executions/{job_id}", responses=READ, dependencies=[may(Action.READ, ResourceKind.JOB)])
 def get_execution(job_id: JobId, caller: Caller, deployment: Deployment) -> Execution:
     """One execution, as the list tells it."""
     job = find_job(deployment, caller, job_id)
@@ -292,7 +298,7 @@ def get_execution(job_id: JobId, caller: Caller, deployment: Deployment) -> Exec
         },
         **READ,
     },
-    dependencies=[may(Action.READ, Kind.REPORT)],
+    dependencies=[may(Action.READ, ResourceKind.REPORT)],
 )
 def download_report(job_id: JobId, caller: Caller, deployment: Deployment) -> Response:
     """The report of an execution: a redirect to a URL that is good for one minute."""

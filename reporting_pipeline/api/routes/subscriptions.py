@@ -27,7 +27,7 @@ from reporting_pipeline.api.models.subscriptions import (
     fitting_schedule,
 )
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
@@ -54,7 +54,7 @@ JobId = Annotated[str, Path(pattern=r"^job_[0-9A-Za-z_-]{1,60}$", examples=["job
     "/subscriptions",
     status_code=201,
     responses=WRITE,
-    dependencies=[may(Action.CREATE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.CREATE, ResourceKind.SUBSCRIPTION)],
 )
 def create_subscription(
     body: SubscriptionRequest, caller: Caller, deployment: Deployment, response: Response
@@ -82,7 +82,7 @@ def create_subscription(
     return answer.model_copy(update={"first_mail": FirstMail(period=first.period.key, due_at=first.due_at)})
 
 
-@router.get("/subscriptions", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)])
+@router.get("/subscriptions", responses=READ, dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)])
 def list_subscriptions(
     caller: Caller,
     deployment: Deployment,
@@ -93,7 +93,7 @@ def list_subscriptions(
 ) -> SubscriptionPage:
     """One's own subscriptions; analysts and managers see their organisation's."""
     owner = user_id
-    if reach_of(caller, Action.READ, Kind.SUBSCRIPTION) == "own":
+    if reach_of(caller, Action.READ, ResourceKind.SUBSCRIPTION) == "own":
         if user_id not in (None, caller.id):
             return SubscriptionPage(items=[])
         owner = caller.id
@@ -113,7 +113,9 @@ def list_subscriptions(
 
 
 @router.get(
-    "/subscriptions/{subscription_id}", responses=READ, dependencies=[may(Action.READ, Kind.SUBSCRIPTION)]
+    "/subscriptions/{subscription_id}",
+    responses=READ,
+    dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)],
 )
 def get_subscription(
     subscription_id: SubscriptionId, caller: Caller, deployment: Deployment, response: Response
@@ -123,7 +125,9 @@ def get_subscription(
 
 
 @router.patch(
-    "/subscriptions/{subscription_id}", responses=CHANGE, dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)]
+    "/subscriptions/{subscription_id}",
+    responses=CHANGE,
+    dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def change_subscription(
     subscription_id: SubscriptionId,
@@ -145,7 +149,7 @@ def change_subscription(
 @router.post(
     "/subscriptions/{subscription_id}/confirm",
     responses=CHANGE,
-    dependencies=[may(Action.CHANGE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def confirm_subscription(
     subscription_id: SubscriptionId, caller: Caller, deployment: Deployment, response: Response
@@ -158,7 +162,7 @@ def confirm_subscription(
     "/subscriptions/{subscription_id}",
     status_code=204,
     responses=CHANGE,
-    dependencies=[may(Action.DELETE, Kind.SUBSCRIPTION)],
+    dependencies=[may(Action.DELETE, ResourceKind.SUBSCRIPTION)],
 )
 def delete_subscription(
     subscription_id: SubscriptionId, caller: Caller, deployment: Deployment, expected: ExpectedVersion
@@ -168,7 +172,7 @@ def delete_subscription(
 
 
 @router.get(
-    "/subscriptions/{subscription_id}/jobs", responses=READ, dependencies=[may(Action.READ, Kind.JOB)]
+    "/subscriptions/{subscription_id}/jobs", responses=READ, dependencies=[may(Action.READ, ResourceKind.JOB)]
 )
 def list_subscription_jobs(
     subscription_id: SubscriptionId,
@@ -199,7 +203,7 @@ def list_subscription_jobs(
     )
 
 
-@router.get("/jobs/{job_id}", responses=READ, dependencies=[may(Action.READ, Kind.JOB)])
+@router.get("/jobs/{job_id}", responses=READ, dependencies=[may(Action.READ, ResourceKind.JOB)])
 def get_job(job_id: JobId, caller: Caller, deployment: Deployment) -> JobAnswer:
     """One job. `reportUrl` as soon as its report stands."""
     job = find_job(deployment, caller, job_id)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, problems
 from reporting_pipeline.api.models.trace import ChangedFigure, Rendering, Restatement, Trace, TracedTrial
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.usecases.callers.context import scoped
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
@@ -23,7 +23,9 @@ ReportId = Annotated[str, Path(pattern=r"^rep_[0-9a-f]{20}$", examples=["rep_0a1
 
 
 @router.get(
-    "/{report_id}/{figure}", responses={**READ, **problems(410)}, dependencies=[may(Action.READ, Kind.REPORT)]
+    "/{report_id}/{figure}",
+    responses={**READ, **problems(410)},
+    dependencies=[may(Action.READ, ResourceKind.REPORT)],
 )
 def trace(
     report_id: ReportId,
@@ -50,7 +52,9 @@ def trace(
     )
 
 
-@router.get("/{report_id}", responses={**READ, **problems(410)}, dependencies=[may(Action.READ, Kind.REPORT)])
+@router.get(
+    "/{report_id}", responses={**READ, **problems(410)}, dependencies=[may(Action.READ, ResourceKind.REPORT)]
+)
 def restatement(
     report_id: ReportId,
     caller: Caller,

@@ -23,7 +23,7 @@ from reporting_pipeline.delivery.links.verification import (
     verify_code,
     written_code,
 )
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.domain.proof import PAYLOAD_TYPE, key_set
 from reporting_pipeline.stores.proof_keys import signing_keys
 from reporting_pipeline.stores.reports import envelope_of
@@ -127,7 +127,7 @@ def report_keys(deployment: Deployment) -> dict[str, Any]:
     "/api/report-manifests/{report_id}",
     responses={200: {"content": {"application/json": {"example": _MANIFEST}}}, **READ},
     response_class=JSONResponse,
-    dependencies=[may(Action.READ, Kind.REPORT)],
+    dependencies=[may(Action.READ, ResourceKind.REPORT)],
 )
 def report_manifest(report_id: ReportId, caller: Caller, deployment: Deployment) -> Response:
     """The signed manifest of a report as it stands: what it was made from, to be verified."""

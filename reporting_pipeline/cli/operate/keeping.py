@@ -17,7 +17,7 @@ from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.retention.rules import retention_days
 from reporting_pipeline.stores.audit import Action, named
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules, write_rules
-from reporting_pipeline.stores.holds import Kind, holds, lift_hold, place_hold
+from reporting_pipeline.stores.holds import HoldKind, holds, lift_hold, place_hold
 from reporting_pipeline.usecases.keeping import COMMAND, note, note_deleted
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def hold_place(
     """Keep a report, all its renderings and what they were made from, whatever its age."""
     with plain_errors():
         stores = open_stores()
-        kind: Kind = "critical" if critical else "legal_hold"
+        kind: HoldKind = "critical" if critical else "legal_hold"
         now = datetime.now(UTC)
         hold = place_hold(stores.database, stores.objects, report, kind, reason, "system", now)
         console.print(f"{hold['_id']} is held ({kind}): {hold['cadence']} {hold['period']}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.usecases.callers.context import Context, scoped
@@ -36,7 +36,7 @@ def later_arrival(
     kind, trials = report_types().get(report_type), filters.trials
     if kind is None or kind.needs_status or filters.sites or filters.kinds:
         return None
-    reads = reach_of(visitor.user, Action.READ, Kind.DOCUMENT) is not None
+    reads = reach_of(visitor.user, Action.READ, ResourceKind.DOCUMENT) is not None
     if not reads or len(trials) > MOST_TRIALS:
         return None
     handle = scoped(parts, visitor.user)

@@ -14,7 +14,7 @@ from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind
+from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.stores import audit, users
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem
@@ -34,14 +34,14 @@ def audit_page(
     actor: Annotated[str, Query(max_length=80)] = "",
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
-    opened(visitor, Action.READ, Kind.AUDIT)
+    opened(visitor, Action.READ, ResourceKind.AUDIT)
     return _audit_page(parts, visitor, action, actor, before)
 
 
 @router.post("/audit/verify")
 def verify(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Read the whole chain, of all organisations, and hold it to its anchors."""
-    opened(visitor, Action.READ, Kind.AUDIT)
+    opened(visitor, Action.READ, ResourceKind.AUDIT)
     if visitor.user.organisation != parts.settings.organisation:
         raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
     verdict = audit.verify(parts.database, parts.objects)
@@ -57,7 +57,7 @@ def export(
     actor: Annotated[str, Query(max_length=80)] = "",
 ) -> Response:
     """The events that match as JSON lines, the newest first."""
-    opened(visitor, Action.READ, Kind.AUDIT)
+    opened(visitor, Action.READ, ResourceKind.AUDIT)
     known = action if action in _KNOWN else ""
     _note(parts, visitor, audit.Action.AUDIT_EXPORTED, {"only": known, "by_one": bool(actor)})
     lines = _lines(parts, visitor.user.organisation, known or None, actor or None)

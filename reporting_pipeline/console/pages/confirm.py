@@ -11,7 +11,7 @@ from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import users
@@ -44,14 +44,14 @@ def _may(parts: Context, visitor: Visitor, identifier: str) -> bool:
 def confirm_page(
     visitor: Person, parts: Parts, everybody: Annotated[str, Query(pattern="^(|1)$")] = ""
 ) -> Response:
-    opened(visitor, Action.CHANGE, Kind.SUBSCRIPTION)
+    opened(visitor, Action.CHANGE, ResourceKind.SUBSCRIPTION)
     return _page(parts, visitor, bool(everybody))
 
 
 @router.post("/confirm")
 def confirm(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Say of the chosen ones that they are still needed."""
-    opened(visitor, Action.CHANGE, Kind.SUBSCRIPTION)
+    opened(visitor, Action.CHANGE, ResourceKind.SUBSCRIPTION)
     confirmed, refused = 0, []
     for identifier in form.all("chosen")[:A_PAGE]:
         try:
@@ -65,7 +65,7 @@ def confirm(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 def _page(
     parts: Context, visitor: Visitor, everybody: bool, confirmed: int = 0, refused: list[str] | None = None
 ) -> Response:
-    whole = reach_of(visitor.user, Action.CHANGE, Kind.SUBSCRIPTION) == "organisation"
+    whole = reach_of(visitor.user, Action.CHANGE, ResourceKind.SUBSCRIPTION) == "organisation"
     found = waiting(parts, visitor, everybody and whole)
     owners = users.users_by_id(parts.database, {one.owner for one in found})
     return html(

@@ -43,7 +43,7 @@ class CorrectionForm(Entries):
 
 @router.get("/documents/{document_id}/correct")
 def correction_page(document_id: DocumentId, visitor: Person, parts: Parts) -> Response:
-    opened(visitor, Action.CHANGE, access.Kind.DOCUMENT)
+    opened(visitor, Action.CHANGE, access.ResourceKind.DOCUMENT)
     standing = _standing(parts, visitor, document_id)
     return _page(visitor, standing, CorrectionForm.of(standing))
 
@@ -51,7 +51,7 @@ def correction_page(document_id: DocumentId, visitor: Person, parts: Parts) -> R
 @router.post("/documents/{document_id}/correct")
 def correct_document(document_id: DocumentId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Put the new content in its place; what it said before is kept as a version with the reason."""
-    opened(visitor, Action.CHANGE, access.Kind.DOCUMENT)
+    opened(visitor, Action.CHANGE, access.ResourceKind.DOCUMENT)
     standing = _standing(parts, visitor, document_id)
     entries, reason = CorrectionForm.posted(form), form.text("reason")
     shown = CorrectionForm.of(standing)

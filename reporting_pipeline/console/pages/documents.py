@@ -56,7 +56,7 @@ def documents_page(
     after: Annotated[str, Query(max_length=100, pattern=r"^(|[^|]{1,40}\|doc_[0-9a-f]{24})$")] = "",
 ) -> Response:
     """What arrived, the newest first."""
-    opened(visitor, Action.READ, access.Kind.DOCUMENT)
+    opened(visitor, Action.READ, access.ResourceKind.DOCUMENT)
     found = scoped(parts, visitor.user).documents(
         trial=trial or None, after=_position(after), limit=A_PAGE + 1
     )
@@ -68,7 +68,7 @@ def documents_page(
         found=[(one, oddities(one, acting.zone)) for one in found[:A_PAGE]],
         trial=trial,
         next_after=f"{last['received_at'].isoformat()}|{last['_id']}" if last else "",
-        may_add=reach_of(visitor.user, Action.CREATE, access.Kind.DOCUMENT) is not None,
+        may_add=reach_of(visitor.user, Action.CREATE, access.ResourceKind.DOCUMENT) is not None,
     )
 
 
@@ -84,14 +84,14 @@ def _position(after: str) -> tuple[datetime, str] | None:
 def new_document_page(
     visitor: Person, parts: Parts, trial: Annotated[str, Query(max_length=64)] = ""
 ) -> Response:
-    opened(visitor, Action.CREATE, access.Kind.DOCUMENT)
+    opened(visitor, Action.CREATE, access.ResourceKind.DOCUMENT)
     return _form(parts, visitor, DocumentForm.fresh(trial))
 
 
 @router.post("/documents/new")
 async def hand_in(request: Request, visitor: Person, parts: Parts) -> Response:
     """Take a document in by the rules of the API, and show what is odd about it."""
-    opened(visitor, Action.CREATE, access.Kind.DOCUMENT)
+    opened(visitor, Action.CREATE, access.ResourceKind.DOCUMENT)
     async with request.form(max_files=1, max_fields=MOST_FIELDS) as data:
         form = Form(data)
         if not visitor.sent_by_us(form.text("csrf")):
@@ -129,14 +129,14 @@ def _take_in(parts: Context, visitor: Visitor, entries: DocumentForm, file: Uplo
 @router.get("/documents/{document_id}")
 def document_page(document_id: DocumentId, visitor: Person, parts: Parts) -> Response:
     """One document: what it says, what is odd about it, and what it said before."""
-    opened(visitor, Action.READ, access.Kind.DOCUMENT)
+    opened(visitor, Action.READ, access.ResourceKind.DOCUMENT)
     return _document_page(parts, visitor, document_id)
 
 
 @router.post("/documents/{document_id}/withdraw")
 def withdraw(document_id: DocumentId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Withdraw it, with a reason: it counts in no report any more, and its versions stay."""
-    opened(visitor, Action.DELETE, access.Kind.DOCUMENT)
+    opened(visitor, Action.DELETE, access.ResourceKind.DOCUMENT)
     reason = form.text("reason")
     if not 1 <= len(reason) <= 500:
         wrong = Problem("validation", "Say why, in 500 characters at most.")
@@ -159,11 +159,11 @@ def _document_page(
         record=record,
         findings=oddities(record, caller_of(parts, visitor.user).zone) if record else [],
         may_withdraw=record is not None
-        and reach_of(visitor.user, Action.DELETE, access.Kind.DOCUMENT) is not None,
+        and reach_of(visitor.user, Action.DELETE, access.ResourceKind.DOCUMENT) is not None,
         may_correct=record is not None
         and not set(record.get("withheld", ())) - {"file"}
-        and reach_of(visitor.user, Action.CHANGE, access.Kind.DOCUMENT) is not None,
-        may_add=reach_of(visitor.user, Action.CREATE, access.Kind.DOCUMENT) is not None,
+        and reach_of(visitor.user, Action.CHANGE, access.ResourceKind.DOCUMENT) is not None,
+        may_add=reach_of(visitor.user, Action.CREATE, access.ResourceKind.DOCUMENT) is not None,
         problem=problem,
         versions=versions,
         payload=json.dumps(told, indent=2, ensure_ascii=False, default=str) if told else "",
@@ -173,7 +173,7 @@ def _document_page(
 @router.get("/documents/{document_id}/file")
 def document_file(document_id: DocumentId, visitor: Person, parts: Parts) -> Response:
     """The file, for a minute; the reading is in the audit log."""
-    opened(visitor, Action.READ, access.Kind.DOCUMENT)
+    opened(visitor, Action.READ, access.ResourceKind.DOCUMENT)
     return RedirectResponse(file_address(parts, visitor.user, document_id), 303)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of, visible_trials
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of, visible_trials
 from reporting_pipeline.domain.entitlements import ALL
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores import organisations, users
@@ -36,7 +36,7 @@ def first_steps(parts: Context, visitor: Visitor) -> FirstSteps:
     trials = users.trials_of(parts.database, user.organisation)
     seen = set(visible_trials(user, trials))
     opened = [one["_id"] for one in trials if one["_id"] in seen and not one.get("closed_at")]
-    reads = reach_of(user, Action.READ, Kind.DOCUMENT) is not None
+    reads = reach_of(user, Action.READ, ResourceKind.DOCUMENT) is not None
     return FirstSteps(
         described=organisations.get(parts.database, user.organisation) is not None,
         may_describe=may_describe_home(parts, visitor),
@@ -44,19 +44,19 @@ def first_steps(parts: Context, visitor: Visitor) -> FirstSteps:
         may_register=may_register_trials(visitor),
         # Who may read no document cannot tell, and is asked to do nothing about it.
         arrived=bool(scoped(parts, user).documents(limit=1)) if reads else True,
-        may_hand_in=reach_of(user, Action.CREATE, Kind.DOCUMENT) is not None,
+        may_hand_in=reach_of(user, Action.CREATE, ResourceKind.DOCUMENT) is not None,
         closes_at=Period.containing(Cadence.WEEKLY, parts.now, parts.settings.timezone).end_at,
     )
 
 
 def may_register_trials(visitor: Visitor) -> bool:
     """A new trial is open to nobody but those who may see all."""
-    create = reach_of(visitor.user, Action.CREATE, Kind.TRIAL) is not None
+    create = reach_of(visitor.user, Action.CREATE, ResourceKind.TRIAL) is not None
     return create and visitor.user.entitlements.trials == ALL
 
 
 def may_describe_home(parts: Context, visitor: Visitor) -> bool:
     """Organisations are registered by the admins of the home organisation."""
     user = visitor.user
-    create = reach_of(user, Action.CREATE, Kind.ORGANISATION) is not None
+    create = reach_of(user, Action.CREATE, ResourceKind.ORGANISATION) is not None
     return create and user.organisation == parts.settings.organisation

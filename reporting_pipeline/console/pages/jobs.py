@@ -16,13 +16,12 @@ from reporting_pipeline.console.pages.reports import UNDER_WAY
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.proof import BESIDE
 from reporting_pipeline.stores import audit, subscriptions
 from reporting_pipeline.stores.deliveries import deliveries_of_job
-from reporting_pipeline.stores.holds import Kind as HoldKind
-from reporting_pipeline.stores.holds import hold_of
+from reporting_pipeline.stores.holds import HoldKind, hold_of
 from reporting_pipeline.stores.releases import Meaning, decision_on
 from reporting_pipeline.stores.reports import StoredReport
 from reporting_pipeline.usecases.callers import holds
@@ -85,12 +84,12 @@ def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem
         pictures=min(report.pages, PREVIEW_PAGES) if report else 0,
         deliveries=deliveries_of_job(parts.database, visitor.user.organisation, job["_id"]),
         own=job.get("owner") == visitor.user.id,
-        sees_addresses=reach_of(visitor.user, Action.READ, Kind.DELIVERY) == "organisation",
+        sees_addresses=reach_of(visitor.user, Action.READ, ResourceKind.DELIVERY) == "organisation",
         moving=job["state"] in UNDER_WAY,
         lost=("failed", "bounced", "unknown"),
-        may_requeue=reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None,
-        may_send=reach_of(visitor.user, Action.CREATE, Kind.DELIVERY) is not None,
-        may_hold=reach_of(visitor.user, Action.CREATE, Kind.HOLD) is not None
+        may_requeue=reach_of(visitor.user, Action.REQUEUE, ResourceKind.DEAD_LETTER) is not None,
+        may_send=reach_of(visitor.user, Action.CREATE, ResourceKind.DELIVERY) is not None,
+        may_hold=reach_of(visitor.user, Action.CREATE, ResourceKind.HOLD) is not None
         and scoped(parts, visitor.user).report(_report_id(job)) is not None,
         hold=hold_of(parts.database, _report_id(job), visitor.user.organisation),
         problem=problem,
@@ -105,7 +104,7 @@ def _why_not(parts: Context, visitor: Visitor, job: JobRecord) -> NotReleasable 
     """Why this person may not decide of the report's release; None where they may, or it awaits none."""
     if job["state"] != "awaiting_release":
         return None
-    if reach_of(visitor.user, Action.RELEASE, Kind.REPORT) is None:
+    if reach_of(visitor.user, Action.RELEASE, ResourceKind.REPORT) is None:
         return NotReleasable("a manager or an admin of your organisation looks at it")
     return refusal_to_decide(parts.database, job, visitor.user, visitor.session.authenticated_at, parts.now)
 
@@ -118,7 +117,7 @@ def _report_id(job: JobRecord) -> str:
 def _in_dagster(parts: Context, visitor: Visitor, job: JobRecord) -> str:
     """The job's partition in Dagster's UI, for those who operate; "" where none is known."""
     home = visitor.user.organisation == parts.settings.organisation
-    operates = reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None
+    operates = reach_of(visitor.user, Action.REQUEUE, ResourceKind.DEAD_LETTER) is not None
     if not parts.settings.dagster_url or not home or not operates:
         return ""
     cadence = str(job["edition"]).partition(":")[0]
@@ -130,7 +129,7 @@ def _in_dagster(parts: Context, visitor: Visitor, job: JobRecord) -> str:
 @router.post("/console/jobs/{job_id}/again")
 def send_again(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Try one recipient's delivery once more."""
-    opened(visitor, Action.REQUEUE, Kind.DEAD_LETTER)
+    opened(visitor, Action.REQUEUE, ResourceKind.DEAD_LETTER)
     job = find_job(parts, visitor.user, job_id)
     mine = scoped(parts, visitor.user)
     delivery = mine.delivery(form.text("delivery")[:64])
@@ -146,7 +145,7 @@ def send_again(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> R
 @router.post("/console/jobs/{job_id}/send")
 def send_to_one_more(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Send the report that stands to one more address, by the rules of `POST /api/reports/emails`."""
-    opened(visitor, Action.CREATE, Kind.DELIVERY)
+    opened(visitor, Action.CREATE, ResourceKind.DELIVERY)
     job = find_job(parts, visitor.user, job_id)
     try:
         send_to(parts, visitor.user, job_id, form.text("recipient"))
@@ -158,7 +157,7 @@ def send_to_one_more(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts
 @router.post("/console/jobs/{job_id}/release")
 def decide_of_release(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Release a report, or refuse it, by the rules of `POST /api/report-executions/{id}/release`."""
-    opened(visitor, Action.RELEASE, Kind.REPORT)
+    opened(visitor, Action.RELEASE, ResourceKind.REPORT)
     job = find_job(parts, visitor.user, job_id)
     reason = form.text("reason")
     chosen: Meaning | None = next((one for one in get_args(Meaning) if one == form.text("meaning")), None)
@@ -180,7 +179,7 @@ def decide_of_release(job_id: JobId, form: OwnForm, visitor: Person, parts: Part
 @router.post("/console/jobs/{job_id}/hold")
 def hold(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Keep the report and what it was made from, whatever its age."""
-    opened(visitor, Action.CREATE, Kind.HOLD)
+    opened(visitor, Action.CREATE, ResourceKind.HOLD)
     job = find_job(parts, visitor.user, job_id)
     kind: HoldKind = "legal_hold" if form.text("kind") == "legal_hold" else "critical"
     try:
@@ -193,7 +192,7 @@ def hold(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Respons
 @router.post("/console/jobs/{job_id}/let-go")
 def let_go(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Let retention have the report again."""
-    opened(visitor, Action.DELETE, Kind.HOLD)
+    opened(visitor, Action.DELETE, ResourceKind.HOLD)
     job = find_job(parts, visitor.user, job_id)
     try:
         holds.lift(parts, visitor.user, _report_id(job))

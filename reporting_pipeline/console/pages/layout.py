@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.usecases.callers.problems import Problem
 
 
@@ -29,25 +29,25 @@ class Page:
         """(address, words) of the pages this person may open."""
         user = self.visitor.user
         links = [("/console/", "My reports")]
-        if reach_of(user, Action.CREATE, Kind.SUBSCRIPTION):
+        if reach_of(user, Action.CREATE, ResourceKind.SUBSCRIPTION):
             links.append(("/console/subscribe", "Subscribe"))
-        if reach_of(user, Action.READ, Kind.SUBSCRIPTION) == "organisation":
+        if reach_of(user, Action.READ, ResourceKind.SUBSCRIPTION) == "organisation":
             links.append(("/console/schedules", "Schedules"))
-        if reach_of(user, Action.READ, Kind.DEAD_LETTER):
+        if reach_of(user, Action.READ, ResourceKind.DEAD_LETTER):
             links.append(("/console/operate", "Operate"))
-        if reach_of(user, Action.READ, Kind.TRIAL):
+        if reach_of(user, Action.READ, ResourceKind.TRIAL):
             links.append(("/console/trials", "Trials"))
-        if reach_of(user, Action.READ, Kind.USER) == "organisation":
+        if reach_of(user, Action.READ, ResourceKind.USER) == "organisation":
             links.append(("/console/people", "People"))
-        if reach_of(user, Action.READ, Kind.AUDIT):
+        if reach_of(user, Action.READ, ResourceKind.AUDIT):
             links.append(("/console/audit", "Audit"))
         return links
 
-    def may(self, action: Action, kind: Kind) -> bool:
+    def may(self, action: Action, kind: ResourceKind) -> bool:
         return reach_of(self.visitor.user, action, kind) is not None
 
 
-def opened(visitor: Visitor, action: Action, kind: Kind, reach: str | None = None) -> None:
+def opened(visitor: Visitor, action: Action, kind: ResourceKind, reach: str | None = None) -> None:
     """Refuse (403) a page to people whose roles do not open it; with `reach`, not that far."""
     found = reach_of(visitor.user, action, kind)
     if found is None or (reach is not None and found != reach):

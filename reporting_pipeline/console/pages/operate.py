@@ -12,7 +12,7 @@ from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.stores import alerts, editions, users
 from reporting_pipeline.stores.dead_letters import RequeueLimited
@@ -49,7 +49,7 @@ def _operate(
     channel: str = "",
     edition: str = "",
 ) -> Response:
-    opened(visitor, Action.READ, Kind.DEAD_LETTER)
+    opened(visitor, Action.READ, ResourceKind.DEAD_LETTER)
     organisation = visitor.user.organisation
     found = editions.list_editions(parts.database, limit=EDITIONS_SHOWN)
     progress = editions.progress_of(parts.database, found, organisation, parts.now)
@@ -61,8 +61,8 @@ def _operate(
     awaiting = mine.jobs_awaiting_release(after=None, limit=A_PAGE)
     left = users.who_left(parts.database, organisation)
     orphaned = mine.subscriptions(owners=left, status="active", limit=COUNTED_AT_MOST) if left else []
-    holds_open = reach_of(visitor.user, Action.READ, Kind.HOLD) is not None
-    manages = reach_of(visitor.user, Action.CHANGE, Kind.DELIVERY) is not None
+    holds_open = reach_of(visitor.user, Action.READ, ResourceKind.HOLD) is not None
+    manages = reach_of(visitor.user, Action.CHANGE, ResourceKind.DELIVERY) is not None
     return html(
         "operate.html",
         page=Page(visitor, "/console/operate"),
@@ -82,7 +82,7 @@ def _operate(
         failed=failed,
         kept=mine.holds(after=None, limit=A_PAGE) if holds_open else [],
         may_resume=_operates(visitor, parts),
-        may_requeue=reach_of(visitor.user, Action.REQUEUE, Kind.DEAD_LETTER) is not None,
+        may_requeue=reach_of(visitor.user, Action.REQUEUE, ResourceKind.DEAD_LETTER) is not None,
         done=done,
         refused=refused,
     )
@@ -95,7 +95,7 @@ def _filters(channel: str, edition: str) -> dict[str, str]:
 @router.post("/operate/requeue-all")
 def requeue_matching(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Try all dead letters that match again: first it says how many, then it acts."""
-    opened(visitor, Action.REQUEUE, Kind.DEAD_LETTER)
+    opened(visitor, Action.REQUEUE, ResourceKind.DEAD_LETTER)
     channel, edition = form.text("channel"), form.text("edition")[:64]
     filters, mine = _filters(channel, edition), scoped(parts, visitor.user)
     if not form.has("sure"):
@@ -119,7 +119,7 @@ def requeue_matching(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 @router.post("/operate/resume")
 def resume(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Let a channel send again whose credentials were mended; for those who operate this deployment."""
-    opened(visitor, Action.CHANGE, Kind.DELIVERY)
+    opened(visitor, Action.CHANGE, ResourceKind.DELIVERY)
     if not _operates(visitor, parts):
         raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
     channel = form.text("channel")[:20]
@@ -131,13 +131,13 @@ def resume(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 
 def _operates(visitor: Visitor, parts: Context) -> bool:
     home = visitor.user.organisation == parts.settings.organisation
-    return home and reach_of(visitor.user, Action.CHANGE, Kind.ORGANISATION) is not None
+    return home and reach_of(visitor.user, Action.CHANGE, ResourceKind.ORGANISATION) is not None
 
 
 @router.post("/operate/lift")
 def lift(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Write to an address of this organisation again."""
-    opened(visitor, Action.CHANGE, Kind.DELIVERY)
+    opened(visitor, Action.CHANGE, ResourceKind.DELIVERY)
     address = form.text("address")[:400]
     own, home = visitor.user.organisation, parts.settings.organisation
     if not lift_suppression(parts.database, address, visitor.user.id, home, parts.now, own):
@@ -148,7 +148,7 @@ def lift(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 @router.post("/operate/requeue")
 def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Try the chosen dead letters and failed renderings again."""
-    opened(visitor, Action.REQUEUE, Kind.DEAD_LETTER)
+    opened(visitor, Action.REQUEUE, ResourceKind.DEAD_LETTER)
     parts.limits.requeue(visitor.user.organisation)
     mine, now = scoped(parts, visitor.user), parts.now
     again = sum(mine.requeue(one, now) for one in form.all("delivery")[:A_PAGE])
@@ -167,7 +167,7 @@ def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 @router.get("/editions/{edition_id}")
 def edition_page(edition_id: Annotated[str, Path(max_length=64)], visitor: Person, parts: Parts) -> Response:
     """One edition as this organisation sees it."""
-    opened(visitor, Action.READ, Kind.EDITION)
+    opened(visitor, Action.READ, ResourceKind.EDITION)
     try:
         found = editions.get_edition(parts.database, edition_id)
     except editions.EditionMissing:

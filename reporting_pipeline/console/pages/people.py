@@ -10,7 +10,7 @@ from starlette.responses import Response
 from reporting_pipeline.console.deployment import Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.stores import users
 from reporting_pipeline.usecases.callers.people import list_people
 
@@ -21,8 +21,8 @@ A_PAGE = 100
 
 @router.get("/people")
 def people_page(visitor: Person, parts: Parts, after: Annotated[str, Query(max_length=64)] = "") -> Response:
-    opened(visitor, Action.READ, Kind.USER, "organisation")
-    reads_organisation = reach_of(visitor.user, Action.READ, Kind.ORGANISATION) is not None
+    opened(visitor, Action.READ, ResourceKind.USER, "organisation")
+    reads_organisation = reach_of(visitor.user, Action.READ, ResourceKind.ORGANISATION) is not None
     found = list_people(parts, visitor.user, after or None, A_PAGE + 1)
     return html(
         "people.html",
@@ -30,7 +30,7 @@ def people_page(visitor: Person, parts: Parts, after: Annotated[str, Query(max_l
         people=found[:A_PAGE],
         next_after=found[A_PAGE - 1].id if len(found) > A_PAGE else "",
         organisation=users.get_organisation(parts.database, visitor.user.organisation),
-        may_add=reach_of(visitor.user, Action.CREATE, Kind.USER) is not None,
+        may_add=reach_of(visitor.user, Action.CREATE, ResourceKind.USER) is not None,
         reads_organisation=reads_organisation,
         home=reads_organisation and visitor.user.organisation == parts.settings.organisation,
     )

@@ -15,7 +15,7 @@ from reporting_pipeline.console.forms import Entries, as_lines, named_lists
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, Role, User, reach_of, visible_trials
+from reporting_pipeline.domain.access import Action, ResourceKind, Role, User, reach_of, visible_trials
 from reporting_pipeline.domain.entitlements import ALL, Audience
 from reporting_pipeline.domain.schedules import known_timezones
 from reporting_pipeline.reports.types import LANGUAGES
@@ -124,14 +124,14 @@ class PersonForm(Entries):
 
 @router.get("/people/new")
 def new_person_page(visitor: Person, parts: Parts) -> Response:
-    opened(visitor, Action.CREATE, Kind.USER)
+    opened(visitor, Action.CREATE, ResourceKind.USER)
     return _form(parts, visitor, PersonForm.fresh(visitor))
 
 
 @router.post("/people/new")
 def add_person(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Add a person; an id is given by the deployment where none is chosen."""
-    opened(visitor, Action.CREATE, Kind.USER)
+    opened(visitor, Action.CREATE, ResourceKind.USER)
     entries = PersonForm.posted(form, None, whole=True)
     wanted = entries.values["id"] or users.new_user_id()
     if len(wanted) > 64 or not _ID.fullmatch(wanted):
@@ -184,7 +184,7 @@ def _saved(
 
 
 def _changes_all(visitor: Visitor) -> bool:
-    return reach_of(visitor.user, Action.CHANGE, Kind.USER) == "organisation"
+    return reach_of(visitor.user, Action.CHANGE, ResourceKind.USER) == "organisation"
 
 
 def _form(

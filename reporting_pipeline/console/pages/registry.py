@@ -16,7 +16,7 @@ from reporting_pipeline.console.pages.first_steps import may_register_trials
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.omissions import OnOmission
 from reporting_pipeline.domain.restatements import OnRestatement
 from reporting_pipeline.domain.schedules import known_timezones
@@ -139,7 +139,7 @@ def trials_page(
     visitor: Person, parts: Parts, after: Annotated[str, Query(max_length=2_000)] = ""
 ) -> Response:
     """The trials open to this person, closed ones included."""
-    opened(visitor, Action.READ, Kind.TRIAL)
+    opened(visitor, Action.READ, ResourceKind.TRIAL)
     found = registering.list_trials(parts, visitor.user, A_PAGE, after or None)
     return html(
         "trials.html",
@@ -152,13 +152,13 @@ def trials_page(
 
 @router.get("/trials/new")
 def new_trial_page(visitor: Person) -> Response:
-    opened(visitor, Action.CREATE, Kind.TRIAL)
+    opened(visitor, Action.CREATE, ResourceKind.TRIAL)
     return _trial_form(visitor, TrialForm.fresh())
 
 
 @router.post("/trials/new")
 def register_trial(form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    opened(visitor, Action.CREATE, Kind.TRIAL)
+    opened(visitor, Action.CREATE, ResourceKind.TRIAL)
     entries = TrialForm.posted(form)
     status = entries.attempt(
         lambda: registering.register_trial(parts, visitor.user, TrialRequest.model_validate(entries.body()))
@@ -177,7 +177,7 @@ def trial_page(trial_id: TrialId, visitor: Person, parts: Parts) -> Response:
 
 @router.post("/trials/{trial_id}")
 def change_trial(trial_id: TrialId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    opened(visitor, Action.CHANGE, Kind.TRIAL)
+    opened(visitor, Action.CHANGE, ResourceKind.TRIAL)
     standing = registering.get_trial(parts, visitor.user, trial_id)
     shown, entries = TrialForm.of(standing), TrialForm.posted(form, trial_id)
     if form.text("seen") != shown.mark:
@@ -195,7 +195,7 @@ def change_trial(trial_id: TrialId, form: OwnForm, visitor: Person, parts: Parts
 @router.get("/trials/{trial_id}/close")
 def ask_before_closing(trial_id: TrialId, visitor: Person, parts: Parts) -> Response:
     """Say first how many schedules end with it."""
-    opened(visitor, Action.DELETE, Kind.TRIAL)
+    opened(visitor, Action.DELETE, ResourceKind.TRIAL)
     found = registering.get_trial(parts, visitor.user, trial_id)
     ending = sum(1 for _ in subscriptions.naming_only(parts.database, visitor.user.organisation, [trial_id]))
     return html(
@@ -205,14 +205,14 @@ def ask_before_closing(trial_id: TrialId, visitor: Person, parts: Parts) -> Resp
 
 @router.post("/trials/{trial_id}/close")
 def close_trial(trial_id: TrialId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    opened(visitor, Action.DELETE, Kind.TRIAL)
+    opened(visitor, Action.DELETE, ResourceKind.TRIAL)
     registering.close_trial(parts, visitor.user, trial_id)
     return RedirectResponse(f"/console/trials/{quote(trial_id, safe='')}", 303)
 
 
 @router.post("/trials/{trial_id}/reopen")
 def reopen_trial(trial_id: TrialId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
-    opened(visitor, Action.DELETE, Kind.TRIAL)
+    opened(visitor, Action.DELETE, ResourceKind.TRIAL)
     registering.reopen_trial(parts, visitor.user, trial_id)
     return RedirectResponse(f"/console/trials/{quote(trial_id, safe='')}", 303)
 
@@ -235,11 +235,11 @@ def _trial_form(
         standing=standing,
         seen=TrialForm.of(standing).mark if standing else "",
         theirs=theirs,
-        may_change=reach_of(visitor.user, Action.CHANGE, Kind.TRIAL) is not None and not limited,
-        may_close=reach_of(visitor.user, Action.DELETE, Kind.TRIAL) is not None and not limited,
+        may_change=reach_of(visitor.user, Action.CHANGE, ResourceKind.TRIAL) is not None and not limited,
+        may_close=reach_of(visitor.user, Action.DELETE, ResourceKind.TRIAL) is not None and not limited,
         may_hand_in=standing is not None
         and not standing.closed_at
-        and reach_of(visitor.user, Action.CREATE, Kind.DOCUMENT) is not None,
+        and reach_of(visitor.user, Action.CREATE, ResourceKind.DOCUMENT) is not None,
     )
 
 
@@ -287,7 +287,7 @@ def register_organisation(form: OwnForm, visitor: Person, parts: Parts) -> Respo
 @router.get("/organisations/{organisation_id}")
 def organisation_page(organisation_id: OrganisationId, visitor: Person, parts: Parts) -> Response:
     """One organisation: one's own to read, any in a form for the home organisation's admins."""
-    opened(visitor, Action.READ, Kind.ORGANISATION)
+    opened(visitor, Action.READ, ResourceKind.ORGANISATION)
     found = registering.get_organisation(parts, visitor.user, organisation_id)
     return _organisation_form(parts, visitor, OrganisationForm.of(found), found)
 
@@ -343,7 +343,7 @@ def _take_logo(parts: Context, visitor: Visitor, organisation_id: str, content: 
 @router.get("/organisations/{organisation_id}/logo.jpg")
 def logo_picture(organisation_id: OrganisationId, visitor: Person, parts: Parts) -> Response:
     """The logo as it stands on reports."""
-    opened(visitor, Action.READ, Kind.ORGANISATION)
+    opened(visitor, Action.READ, ResourceKind.ORGANISATION)
     picture = registering.logo_of(parts, visitor.user, organisation_id)
     return Response(picture, media_type="image/jpeg")
 
@@ -374,7 +374,7 @@ def close_organisation(
 
 
 def _opened_to_home(visitor: Visitor, parts: Context, action: Action) -> None:
-    opened(visitor, action, Kind.ORGANISATION)
+    opened(visitor, action, ResourceKind.ORGANISATION)
     if visitor.user.organisation != parts.settings.organisation:
         raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
 
@@ -398,7 +398,7 @@ def _organisation_form(
         seen=OrganisationForm.of(standing).mark if standing else "",
         theirs=theirs,
         may_change=visitor.user.organisation == home
-        and reach_of(visitor.user, Action.CHANGE, Kind.ORGANISATION) is not None,
+        and reach_of(visitor.user, Action.CHANGE, ResourceKind.ORGANISATION) is not None,
         may_close=standing is not None and standing.id != home,
         omissions=list(OnOmission),
         restatements=list(OnRestatement),

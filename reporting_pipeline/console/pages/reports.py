@@ -14,8 +14,7 @@ from reporting_pipeline.console.pages.arrivals import Later, later_arrival
 from reporting_pipeline.console.pages.first_steps import first_steps
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.domain.access import Action, Resource, allowed
-from reporting_pipeline.domain.access import Kind as ResourceKind
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, allowed
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.masked_recipients import shown

@@ -13,7 +13,7 @@ from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, Kind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import jobs, users
 from reporting_pipeline.stores.subscription_search import LOOKED_THROUGH
@@ -41,7 +41,7 @@ def schedules_page(
     done: Annotated[str, Query(max_length=80)] = "",
 ) -> Response:
     """The organisation's subscriptions; filters stand in the address, so that a list can be passed on."""
-    opened(visitor, Action.READ, Kind.SUBSCRIPTION, "organisation")
+    opened(visitor, Action.READ, ResourceKind.SUBSCRIPTION, "organisation")
     mine, typed = scoped(parts, visitor.user), q.replace("\0", "").strip()
     owners = users.who_left(parts.database, visitor.user.organisation) if left else None
     of, state, behind = owner or None, status or None, after or None
@@ -65,7 +65,7 @@ def schedules_page(
         next_after=next_after,
         is_cut=is_cut,
         looked_through=LOOKED_THROUGH,
-        may_change=reach_of(visitor.user, Action.CHANGE, Kind.SUBSCRIPTION) == "organisation",
+        may_change=reach_of(visitor.user, Action.CHANGE, ResourceKind.SUBSCRIPTION) == "organisation",
         done=done,
     )
 
@@ -83,7 +83,7 @@ def _rows(parts: Context, shown: list[Subscription]) -> list[tuple[object, ...]]
 @router.post("/schedules")
 def change_many(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Pause, resume or pass on the chosen ones: first it says how many, then it acts."""
-    opened(visitor, Action.CHANGE, Kind.SUBSCRIPTION, "organisation")
+    opened(visitor, Action.CHANGE, ResourceKind.SUBSCRIPTION, "organisation")
     wanted, chosen = form.text("action"), form.all("chosen")[:A_PAGE]
     if wanted == TRANSFER and chosen:
         return _pass_on(form, visitor, parts, chosen)

@@ -19,7 +19,7 @@ from reporting_pipeline.delivery.message import Message, one_line
 from reporting_pipeline.delivery.notices import mail
 from reporting_pipeline.delivery.notices.mail import LISTED
 from reporting_pipeline.domain.access import Action as Deed
-from reporting_pipeline.domain.access import Kind, roles_that_may
+from reporting_pipeline.domain.access import ResourceKind, roles_that_may
 from reporting_pipeline.domain.confirmation import GRACE, to_be_asked, to_be_paused
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
@@ -147,7 +147,7 @@ class _Work:
         found = mail.addresses_of(self.database, _of(self.organisation, named.values()))
         if found:
             return found
-        roles = roles_that_may(Deed.CHANGE, Kind.SUBSCRIPTION)
+        roles = roles_that_may(Deed.CHANGE, ResourceKind.SUBSCRIPTION)
         managers = notice_reads.active_with_roles(self.database, self.organisation, roles, TOLD_AT_MOST)
         return mail.addresses_of(self.database, managers)
 

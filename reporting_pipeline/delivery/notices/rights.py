@@ -17,7 +17,7 @@ from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import Message, one_line, period_words
 from reporting_pipeline.delivery.notices import mail
 from reporting_pipeline.delivery.notices.mail import LISTED, LONGEST_REASON, LOOK_BACK
-from reporting_pipeline.domain.access import Action, Kind, User, outside_trials, roles_that_may
+from reporting_pipeline.domain.access import Action, ResourceKind, User, outside_trials, roles_that_may
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import notice_reads
 from reporting_pipeline.stores.mongo import Database, Record
@@ -30,7 +30,9 @@ TOLD_AT_MOST = 100  # people of one organisation
 LONGEST_WAIT = timedelta(days=1)
 
 #: Both would mend it: the owner's rights, or the subscription.
-MENDING_ROLES = roles_that_may(Action.CHANGE, Kind.USER) & roles_that_may(Action.CHANGE, Kind.SUBSCRIPTION)
+MENDING_ROLES = roles_that_may(Action.CHANGE, ResourceKind.USER) & roles_that_may(
+    Action.CHANGE, ResourceKind.SUBSCRIPTION
+)
 
 
 @dataclass(frozen=True)

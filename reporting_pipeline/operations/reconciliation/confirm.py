@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from reporting_pipeline.domain.reconciliation import Kind, Named, Source, Stored
+from reporting_pipeline.domain.reconciliation import DifferenceKind, Named, Source, Stored
 from reporting_pipeline.operations.reconciliation.findings import Finding
 from reporting_pipeline.operations.reconciliation.names import belonging, names_now
 from reporting_pipeline.stores.mongo import Database
@@ -66,15 +66,16 @@ def confirmed_orphans(database: Database, suspects: Sequence[Stored]) -> list[St
 
 
 def _difference(named: Named, standing: Standing | None) -> Finding | None:
-    def finding(kind: Kind, told: str) -> Finding:
+    def finding(kind: DifferenceKind, told: str) -> Finding:
         return Finding(kind, named.source, named.key, named.record, told)
 
     if standing is None:
-        return finding(Kind.MISSING, "the object is not there")
+        return finding(DifferenceKind.MISSING, "the object is not there")
     if named.size is not None and named.size != standing.size:
-        return finding(Kind.WRONG_SIZE, f"{standing.size:,} bytes, the record says {named.size:,}")
+        return finding(DifferenceKind.WRONG_SIZE, f"{standing.size:,} bytes, the record says {named.size:,}")
     if named.sha256 and standing.sha256 and named.sha256 != standing.sha256:
         return finding(
-            Kind.WRONG_HASH, f"SHA-256 {standing.sha256[:16]}…, the record says {named.sha256[:16]}…"
+            DifferenceKind.WRONG_HASH,
+            f"SHA-256 {standing.sha256[:16]}…, the record says {named.sha256[:16]}…",
         )
     return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reporting_pipeline.domain.reconciliation import IRREPLACEABLE, Kind, Source
+from reporting_pipeline.domain.reconciliation import IRREPLACEABLE, DifferenceKind, Source
 from reporting_pipeline.stores.mongo import Record
 
 #: So many of a kind are named; the others are counted.
@@ -20,7 +20,7 @@ NOBODY = "nobody"
 class Finding:
     """One difference that was there when it was looked at again."""
 
-    kind: Kind
+    kind: DifferenceKind
     source: Source | None  # None: no record names the object
     key: str
     record: str = ""

@@ -8,7 +8,7 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pymongo import UpdateOne
 
-from reporting_pipeline.domain.reconciliation import Kind, Source, Stored
+from reporting_pipeline.domain.reconciliation import DifferenceKind, Source, Stored
 from reporting_pipeline.operations.reconciliation.findings import Finding, Findings
 from reporting_pipeline.operations.reconciliation.names import belonging, collection_of, period_of
 from reporting_pipeline.stores.alerts import close_alert, open_alerts, raise_alert
@@ -36,7 +36,7 @@ _FORGOTTEN_BY: Mapping[Source, str] = {
 
 def forget_what_is_gone(database: Database, finding: Finding) -> bool:
     """Forget a record whose object is gone and can be made again; the next look asks for it. True: done."""
-    if finding.kind is not Kind.MISSING or finding.source is None:
+    if finding.kind is not DifferenceKind.MISSING or finding.source is None:
         return False
     if finding.source is Source.DATASET:
         condition = {"detail.prefix": finding.key.rpartition("/")[0]}

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from reporting_pipeline.domain.reconciliation import Kind, Named, Stored, paired, suspicion
+from reporting_pipeline.domain.reconciliation import DifferenceKind, Named, Stored, paired, suspicion
 from reporting_pipeline.operations.reconciliation import mend
 from reporting_pipeline.operations.reconciliation.confirm import confirmed_names, confirmed_orphans
 from reporting_pipeline.operations.reconciliation.findings import Finding, Findings
@@ -81,14 +81,14 @@ class _Run:
                 yield one
             else:
                 told = "the record does not say which object is its own"
-                self.findings.add(Finding(Kind.UNREADABLE, one.source, "", one.record, told))
+                self.findings.add(Finding(DifferenceKind.UNREADABLE, one.source, "", one.record, told))
 
     def look(
         self, names: Iterable[Named], stored: Iterable[Stored], orphans_before: datetime, hashes: bool
     ) -> None:
         for name, standing in paired(names, stored):
             kind = suspicion((name, standing), orphans_before)
-            if kind is Kind.ORPHAN and standing is not None:
+            if kind is DifferenceKind.ORPHAN and standing is not None:
                 self.orphans.append(standing)
             elif name is not None and (kind is not None or (hashes and name.sha256)):
                 self.names.append(name)
@@ -121,7 +121,7 @@ class _Run:
                 self.findings.left[reason] += 1
                 continue
             finding = Finding(
-                Kind.ORPHAN, None, orphan.key, told=f"{orphan.size:,} bytes that no record names"
+                DifferenceKind.ORPHAN, None, orphan.key, told=f"{orphan.size:,} bytes that no record names"
             )
             self.findings.add(finding)
             self.findings.bytes_orphaned += orphan.size

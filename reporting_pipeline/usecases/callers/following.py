@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from reporting_pipeline.domain.access import Action, Kind, User, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, User, reach_of
 from reporting_pipeline.domain.jobs import EditionState
 from reporting_pipeline.stores import editions, jobs, users
 from reporting_pipeline.usecases.callers.context import Context, scoped
@@ -23,7 +23,7 @@ def watched_by(
     chosen, shared = set(job_ids), set(edition_ids)
     if any(mine.job(one) is None for one in chosen):
         raise not_found("job")
-    if shared and reach_of(caller, Action.READ, Kind.EDITION) is None:
+    if shared and reach_of(caller, Action.READ, ResourceKind.EDITION) is None:
         raise Problem("forbidden", "Your roles do not open this.")
     for one in shared:
         try:
@@ -59,7 +59,7 @@ def under_way_for(deployment: Context, caller: User) -> frozenset[Watched]:
     shared = [
         Watched("edition", one.id, caller.organisation)
         for one in editions.list_editions(deployment.database, None, EditionState.OPEN, None, 10)
-        if reach_of(caller, Action.READ, Kind.EDITION) is not None
+        if reach_of(caller, Action.READ, ResourceKind.EDITION) is not None
     ]
     own = scoped(deployment, caller).subscriptions(owner=caller.id, limit=MOST_WATCHED - len(shared))
     newest = (jobs.jobs_of(deployment.database, caller.organisation, one.id, limit=1) for one in own)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from reporting_pipeline.domain.access import Action, Resource, Role, User
-from reporting_pipeline.domain.access import Kind as ResourceKind
-from reporting_pipeline.stores.holds import Kind, hold_of, lift_hold, place_hold
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, Role, User
+from reporting_pipeline.stores.holds import HoldKind, hold_of, lift_hold, place_hold
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, invalid, not_found
 
 
-def hold(deployment: Context, caller: User, report_id: str, kind: Kind, reason: str) -> Record:
+def hold(deployment: Context, caller: User, report_id: str, kind: HoldKind, reason: str) -> Record:
     """Keep a report that is open to the caller; again with another kind or reason changes the hold.
 
     Raises Problem: no such report, a reason that says nothing, somebody else's legal hold.

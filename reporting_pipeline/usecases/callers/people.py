@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, normal_address, reach_of
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.user_changes import refused_change
@@ -33,7 +33,9 @@ def replace_person(
     if user_id in _NOBODY:
         raise Problem("validation", f"user_id: {user_id!r} is no id of a person; choose another.")
     before = _wish_that_stands(users.get_user(deployment.database, user_id), deployment.now)
-    resource = Resource(Kind.USER, before.organisation if before else caller.organisation, owner=user_id)
+    resource = Resource(
+        ResourceKind.USER, before.organisation if before else caller.organisation, owner=user_id
+    )
     require(caller, Action.CHANGE if before else Action.CREATE, resource, "user")
     after = _wanted(deployment, caller, before, user_id, body)
     refusal = refused_change(caller, before, after)
@@ -109,7 +111,7 @@ def _move(deployment: Context, caller: User, user: User, timezone: str) -> tuple
 
 def list_people(deployment: Context, caller: User, after: str | None, limit: int) -> list[User]:
     """People of the caller's organisation behind the id `after`, by id; oneself for who reads no others."""
-    reach = reach_of(caller, Action.READ, Kind.USER)
+    reach = reach_of(caller, Action.READ, ResourceKind.USER)
     if reach is None:
         raise Problem("forbidden", "None of your roles may read a user.")
     if reach == "own":
@@ -119,7 +121,7 @@ def list_people(deployment: Context, caller: User, after: str | None, limit: int
 
 def find_user(deployment: Context, caller: User, user_id: str, action: Action) -> User:
     found = users.get_user(deployment.database, user_id, caller.organisation)
-    resource = Resource(Kind.USER, caller.organisation, owner=user_id)
+    resource = Resource(ResourceKind.USER, caller.organisation, owner=user_id)
     require(caller, action, resource, "user")
     if found is None:
         raise not_found("user")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reporting_pipeline.domain.access import Action, Kind, Resource, User
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User
 from reporting_pipeline.domain.subscriptions import Format, Recipient
 from reporting_pipeline.usecases.callers.context import Context, require
 from reporting_pipeline.usecases.callers.subscribing import (
@@ -29,7 +29,12 @@ def preview_draft(
 
     Refused (422) as it would be when it is saved. Raises NothingToShow where no data stands.
     """
-    require(caller, Action.CREATE, Resource(Kind.SUBSCRIPTION, caller.organisation, owner=caller.id), "user")
+    require(
+        caller,
+        Action.CREATE,
+        Resource(ResourceKind.SUBSCRIPTION, caller.organisation, owner=caller.id),
+        "user",
+    )
     parameters = check_report_type(draft.report_type, draft.parameters, caller)
     check(deployment, caller, caller, draft.filters, draft.recipients, pointers)
     now = deployment.now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from reporting_pipeline.domain.access import Action, Kind, Resource, User
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User
 from reporting_pipeline.domain.branding import Branding
 from reporting_pipeline.domain.entitlements import ALL, Extent
 from reporting_pipeline.intake.checking import pointer_of
@@ -35,7 +35,7 @@ from reporting_pipeline.usecases.timezones import move_people
 
 def list_trials(deployment: Context, caller: User, limit: int, cursor: str | None) -> TrialPage:
     """The trials open to the caller, closed ones included, by id."""
-    require(caller, Action.READ, Resource(Kind.TRIAL, caller.organisation), "trial")
+    require(caller, Action.READ, Resource(ResourceKind.TRIAL, caller.organisation), "trial")
     scope = f"trials:{caller.organisation}"
     after = deployment.cursors.read(scope, cursor)
     own = caller.entitlements.trials
@@ -57,7 +57,7 @@ def list_trials(deployment: Context, caller: User, limit: int, cursor: str | Non
 
 def register_trial(deployment: Context, caller: User, body: TrialRequest) -> TrialAnswer:
     """Register a trial. Documents can be taken in from then on."""
-    require(caller, Action.CREATE, Resource(Kind.TRIAL, caller.organisation), "trial")
+    require(caller, Action.CREATE, Resource(ResourceKind.TRIAL, caller.organisation), "trial")
     if caller.entitlements.trials != ALL:
         raise Problem("forbidden", "Only somebody to whom all trials are open may register one.")
     fields = body.model_dump()
@@ -121,7 +121,7 @@ def register_organisation(deployment: Context, caller: User, body: OrganisationR
 def get_organisation(deployment: Context, caller: User, organisation_id: str) -> OrganisationAnswer:
     """One organisation: one's own, or any for the home organisation's admins."""
     if organisation_id == caller.organisation:
-        require(caller, Action.READ, Resource(Kind.ORGANISATION, organisation_id), "organisation")
+        require(caller, Action.READ, Resource(ResourceKind.ORGANISATION, organisation_id), "organisation")
     else:
         _require_home(deployment, caller, Action.READ)
     record = organisations.get(deployment.database, organisation_id)
@@ -222,7 +222,7 @@ def _saved(
 
 
 def _require_home(deployment: Context, caller: User, action: Action) -> None:
-    require(caller, action, Resource(Kind.ORGANISATION, caller.organisation), "organisation")
+    require(caller, action, Resource(ResourceKind.ORGANISATION, caller.organisation), "organisation")
     if caller.organisation != deployment.settings.organisation:
         raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
 
@@ -233,7 +233,7 @@ def _find(deployment: Context, caller: User, trial: str, action: Action) -> Reco
         raise not_found("trial")
     # Who sees a part of a trial may read of it, and changes nothing that is the whole trial's.
     shown = Extent() if action is Action.READ else Extent({trial: None})
-    require(caller, action, Resource(Kind.TRIAL, caller.organisation, extent=shown), "trial")
+    require(caller, action, Resource(ResourceKind.TRIAL, caller.organisation, extent=shown), "trial")
     return record
 
 

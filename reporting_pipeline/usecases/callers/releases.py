@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reporting_pipeline.domain.access import Action, Kind, Resource, User
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.releases import DecidedAlready, Meaning
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
@@ -33,7 +33,9 @@ def release_or_refuse(
     report = handle.report(str(job.get("report") or "")) if job else None
     if job is None or report is None:
         raise not_found("report")
-    resource = Resource(Kind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent)
+    resource = Resource(
+        ResourceKind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent
+    )
     require(caller, Action.RELEASE, resource, "report")
     if report.sha256 != sha256:
         raise Problem("conflict", "It was made again since you looked at it; look at the new one.")

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from reporting_pipeline.delivery.links.files import file_url
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, may_have, normal_address, reach_of
+from reporting_pipeline.domain.access import (
+    Action,
+    Resource,
+    ResourceKind,
+    User,
+    may_have,
+    normal_address,
+    reach_of,
+)
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.masked_recipients import shown
@@ -25,7 +33,9 @@ def find_job(deployment: Context, caller: User, job_id: str) -> JobRecord:
     job = scoped(deployment, caller).job(job_id)
     if job is None:
         raise not_found("job")
-    require(caller, Action.READ, Resource(Kind.JOB, job["organisation"], owner=job.get("owner")), "job")
+    require(
+        caller, Action.READ, Resource(ResourceKind.JOB, job["organisation"], owner=job.get("owner")), "job"
+    )
     return job
 
 
@@ -36,9 +46,11 @@ def readable_report(deployment: Context, caller: User, job: JobRecord) -> Stored
     if report is None or report.organisation != caller.organisation:
         raise not_found("report")
     # A trial that was withdrawn since is not shown any more.
-    resource = Resource(Kind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent)
+    resource = Resource(
+        ResourceKind.REPORT, report.organisation, owner=job.get("owner"), extent=report.extent
+    )
     require(caller, Action.READ, resource, "report")
-    if report.awaiting_release and reach_of(caller, Action.RELEASE, Kind.REPORT) is None:
+    if report.awaiting_release and reach_of(caller, Action.RELEASE, ResourceKind.REPORT) is None:
         before = went_out(report)  # what was sent is not taken away while another waits
         if before is None:
             raise Problem("conflict", "It waits until somebody has looked at it and released it.")
@@ -85,7 +97,7 @@ def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> D
 
 def job_of_registered(deployment: Context, caller: User, edition: str, email: str) -> str:
     """The newest job (its id) that a registered address has of an edition. Problem (422) without one."""
-    require(caller, Action.CREATE, Resource(Kind.DELIVERY, caller.organisation), "delivery")
+    require(caller, Action.CREATE, Resource(ResourceKind.DELIVERY, caller.organisation), "delivery")
     try:
         address = normal_address(email)
     except ValueError as error:
@@ -135,7 +147,7 @@ def _to_send(deployment: Context, caller: User, job_id: str) -> tuple[JobRecord,
     subscription = found.get(job["subscription"])
     if subscription is None or subscription["organisation"] != caller.organisation:
         raise not_found("subscription")
-    resource = Resource(Kind.DELIVERY, caller.organisation, owner=subscription["owner"])
+    resource = Resource(ResourceKind.DELIVERY, caller.organisation, owner=subscription["owner"])
     require(caller, Action.CREATE, resource, "job")
     report = scoped(deployment, caller).report_to_send(str(job.get("report") or ""))
     if report is None or not job.get("rendered_at"):

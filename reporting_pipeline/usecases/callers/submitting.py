@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
-from reporting_pipeline.domain.access import Action, Kind, Resource, User, allowed
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User, allowed
 from reporting_pipeline.domain.disclosure import WITHHELD
 from reporting_pipeline.domain.entitlements import Extent
 from reporting_pipeline.intake.checking import DocumentProblem, DocumentRefused, checked, strict_json
@@ -35,7 +35,9 @@ def hand_in(
 ) -> usecase.Outcome:
     """Take in one document, its file first. `fields` are those of a document, `data` as JSON text."""
     extent = Extent({fields["trial"]: (fields["site"],)}, fields.get("subject") or "")
-    require(caller, Action.CREATE, Resource(Kind.DOCUMENT, caller.organisation, extent=extent), "trial")
+    require(
+        caller, Action.CREATE, Resource(ResourceKind.DOCUMENT, caller.organisation, extent=extent), "trial"
+    )
     given = {**fields, "data": _payload(fields["data"])}
     content = _content(deployment, file)
     named = {"name": file.name, "content_type": _content_type(file)} if file else None
@@ -136,7 +138,7 @@ def _version_shown(mine: Scoped, version: Record) -> Record:
 
 def _resource(record: Record) -> Resource:
     shown = Extent({record["trial"]: (record["site"],)}, record.get("subject") or "")
-    return Resource(Kind.DOCUMENT, record["organisation"], extent=shown)
+    return Resource(ResourceKind.DOCUMENT, record["organisation"], extent=shown)
 
 
 def _content(deployment: Context, file: HandedFile | None) -> bytes | None:

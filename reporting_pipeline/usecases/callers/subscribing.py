@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from reporting_pipeline.domain.access import (
     Action,
     Decision,
-    Kind,
     Resource,
+    ResourceKind,
     User,
     outside_trials,
     visible_trials,
@@ -87,7 +87,7 @@ class Draft:
 
 def owner_of(deployment: Context, caller: User, user_id: str, action: Action, pointers: Pointers) -> User:
     """The user a subscription is for: the caller, or another of the organisation when roles allow it."""
-    resource = Resource(Kind.SUBSCRIPTION, caller.organisation, owner=user_id)
+    resource = Resource(ResourceKind.SUBSCRIPTION, caller.organisation, owner=user_id)
     require(caller, action, resource, "user")
     owner = (
         caller if user_id == caller.id else users.get_user(deployment.database, user_id, caller.organisation)
@@ -119,7 +119,7 @@ def find(
     # The owner sees their own subscription even when a trial was withdrawn: only they can mend it.
     trials = () if found.owner == caller.id else found.filters.trials
     extent = Extent({trial: found.filters.sites or None for trial in trials})
-    resource = Resource(Kind.SUBSCRIPTION, found.organisation, owner=found.owner, extent=extent)
+    resource = Resource(ResourceKind.SUBSCRIPTION, found.organisation, owner=found.owner, extent=extent)
     require(caller, action, resource, "subscription")
     return found
 
@@ -150,7 +150,9 @@ def subscription_of(
 
 def create(deployment: Context, caller: User, owner: User, draft: Draft, pointers: Pointers) -> Subscription:
     """Check and store a new subscription."""
-    require(caller, Action.CREATE, Resource(Kind.SUBSCRIPTION, owner.organisation, owner=owner.id), "user")
+    require(
+        caller, Action.CREATE, Resource(ResourceKind.SUBSCRIPTION, owner.organisation, owner=owner.id), "user"
+    )
     parameters = check_report_type(draft.report_type, draft.parameters or {}, owner)
     check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
     _check_dates(deployment, draft.schedule, pointers)
@@ -228,7 +230,7 @@ def transfer(deployment: Context, caller: User, subscription_id: str, owner: Use
 
     Who had it is replaced among its recipients. Refuses (422) an owner to whom its trials are not open.
     """
-    resource = Resource(Kind.SUBSCRIPTION, owner.organisation, owner=owner.id)
+    resource = Resource(ResourceKind.SUBSCRIPTION, owner.organisation, owner=owner.id)
     require(caller, Action.CREATE, resource, "user")  # nobody pushes their own onto somebody else
     for _ in range(_TRIES):
         current = find(deployment, caller, subscription_id, Action.CHANGE)
