@@ -88,7 +88,7 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield bytes(rest)
 
 
-def _answer(number: int, outcome: usecase.Outcome) -> bytes:
+def _answer(number: int, outcome: usecase.DocumentOutcome) -> bytes:
     return _line(
         line=number,
         state=outcome.state,

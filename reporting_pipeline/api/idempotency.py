@@ -60,14 +60,14 @@ class IdempotencyMiddleware:
         except Problem as problem:
             await problem_response(problem, scope["path"])(scope, receive, send)
             return
-        if isinstance(first, idempotency.Answer):
+        if isinstance(first, idempotency.StoredResponse):
             await _replay(first, send)
             return
         await self._run(first, scope, body, receive, send)
 
     async def _claim(
         self, principal: str, key: str, fingerprint: str
-    ) -> idempotency.Claim | idempotency.Answer:
+    ) -> idempotency.Claim | idempotency.StoredResponse:
         deadline = time.monotonic() + WAIT_SECONDS
         pause = 0.02
         while True:
@@ -164,15 +164,15 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _answer(sent: list[Message]) -> idempotency.Answer:
+def _answer(sent: list[Message]) -> idempotency.StoredResponse:
     start = next(message for message in sent if message["type"] == "http.response.start")
     headers = Headers(raw=start["headers"])
     body = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
     kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
-    return idempotency.Answer(start["status"], kept, body)
+    return idempotency.StoredResponse(start["status"], kept, body)
 
 
-async def _replay(answer: idempotency.Answer, send: Send) -> None:
+async def _replay(answer: idempotency.StoredResponse, send: Send) -> None:
     start: Message = {"type": "http.response.start", "status": answer.status, "headers": []}
     headers = MutableHeaders(scope=start)
     for name, value in answer.headers.items():

@@ -44,7 +44,7 @@ from reporting_pipeline.dagster_instance.events import log_materializations, mat
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.operations import logs
 from reporting_pipeline.stores.away import AWAY, away
-from reporting_pipeline.stores.heartbeats import Progress, beating
+from reporting_pipeline.stores.heartbeats import RunProgress, beating
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.results import DONE, FAILED, SKIPPED, AssetResult, results_of, save_results
@@ -147,7 +147,7 @@ class Batch(Generic[P]):
 
 
 @dataclass
-class Outcome(Generic[P]):
+class BatchOutcome(Generic[P]):
     """What a run came to, partition by partition."""
 
     asset_key: AssetKey
@@ -187,10 +187,10 @@ def run_batch(
     force: bool = False,
     heartbeat_seconds: float = 5.0,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Outcome[P]:
+) -> BatchOutcome[P]:
     """Make every partition, each on its own, and record what came of it. Never raises for a partition."""
-    progress = Progress(total=len(partitions))
-    outcome: Outcome[P] = Outcome(batch.asset_key)
+    progress = RunProgress(total=len(partitions))
+    outcome: BatchOutcome[P] = BatchOutcome(batch.asset_key)
     times, keep_all = batch.times, _later_steps_wait(context)
     cpu_before = time.process_time()
     with (
@@ -236,7 +236,7 @@ def run_batch(
     return outcome
 
 
-def finish(context: AssetExecutionContext, outcome: Outcome[P]) -> Iterator[Output[None]]:
+def finish(context: AssetExecutionContext, outcome: BatchOutcome[P]) -> Iterator[Output[None]]:
     """Raise Failure that names what failed; yield the Output only where a later step waits for it."""
     failed = outcome.failed
     if failed:
@@ -370,7 +370,7 @@ def _settle(
     database: Database,
     batch: Batch[P],
     pending: Sequence[_Tried[P]],
-    outcome: Outcome[P],
+    outcome: BatchOutcome[P],
     keep_all: bool,
     now: Callable[[], datetime],
 ) -> None:

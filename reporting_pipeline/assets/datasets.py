@@ -29,7 +29,7 @@ from reporting_pipeline.assets.scope import (
     BatchConfig,
     Scope,
 )
-from reporting_pipeline.domain.content_gate import PERIODS_BEFORE, Concern, Shape, unusual_in
+from reporting_pipeline.domain.content_gate import PERIODS_BEFORE, Concern, ContentShape, unusual_in
 from reporting_pipeline.partitions import TrialPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.stores.mongo import Database
@@ -168,7 +168,7 @@ class _Earlier:
         self._database, self._asset, self._trials = database, asset, sorted(set(trials))
         self._known: dict[str, Mapping[str, AssetResult]] = {}
 
-    def of(self, partition: TrialPartition) -> list[Shape | None]:
+    def of(self, partition: TrialPartition) -> list[ContentShape | None]:
         """The newest first."""
         period, found = partition.period, []
         for _ in range(PERIODS_BEFORE):
@@ -177,7 +177,7 @@ class _Earlier:
                 results = results_of(self._database, self._asset, period.key, self._trials)
                 self._known[period.key] = results
             result = self._known[period.key].get(partition.trial)
-            found.append(Shape.of_record(result.detail.get("shape")) if result else None)
+            found.append(ContentShape.of_record(result.detail.get("shape")) if result else None)
         return found
 
 
@@ -225,7 +225,7 @@ def _aggregate(
     objects: ObjectStore,
     partition: TrialPartition,
     documents: AssetResult,
-    earlier: Sequence[Shape | None],
+    earlier: Sequence[ContentShape | None],
 ) -> Made:
     # Here, as Dagster loads this module into every process and only this one needs pandas.
     from reporting_pipeline.domain.content_shape import rowless, shape_of

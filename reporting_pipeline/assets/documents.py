@@ -243,8 +243,7 @@ def _verify_files(
             yield MediaFile(content, file["name"], file["sha256"], file["size"])
 
     verdicts = list(workers.verify(items()))
-    for record, verdict in zip(readable, verdicts, strict=True):
-        found[record["_id"]] = FileVerdict(verdict.status, verdict.reason, verdict.file_type)
+    found.update(zip((record["_id"] for record in readable), verdicts, strict=True))
     return found
 
 

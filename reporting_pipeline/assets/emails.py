@@ -39,7 +39,7 @@ from reporting_pipeline.operations import logs
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.stores.deliveries import Due, plan_for_jobs
-from reporting_pipeline.stores.heartbeats import Progress, beating
+from reporting_pipeline.stores.heartbeats import RunProgress, beating
 from reporting_pipeline.stores.jobs import jobs_with_report
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -152,7 +152,7 @@ def _deliver(
     from reporting_pipeline.delivery.sender.worker import deliver_at_once, deliver_due
     from reporting_pipeline.usecases.changed_addresses import finish_confirmed
 
-    progress = Progress(total=0)
+    progress = RunProgress(total=0)
 
     def now() -> datetime:
         return datetime.now(UTC)

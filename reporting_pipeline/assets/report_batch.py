@@ -37,11 +37,11 @@ from reporting_pipeline.domain.branding import UNBRANDED
 from reporting_pipeline.domain.content_gate import (
     ASKED,
     REFUSED,
+    GatePolicy,
     Release,
     concerning,
     stricter,
 )
-from reporting_pipeline.domain.content_gate import Policy as GatePolicy
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.omissions import (
     WHOLE_TRIAL,
@@ -55,7 +55,7 @@ from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer, shows_what_was_sent
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.reports.types import REPORT_TYPES
-from reporting_pipeline.stores.audit import Action, Event, record_many
+from reporting_pipeline.stores.audit import AuditAction, Event, record_many
 from reporting_pipeline.stores.dataset_keys import dataset_prefix
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.jobs import (
@@ -371,10 +371,10 @@ class ReportBatch:
         subject = report_id(self._scope.cadence, result.period, result.item)
         if result.state == DONE:
             details |= {"sha256": result.detail["sha256"], "subscription": result.item}
-            yield Event(Action.REPORT_RENDERED, "system", subject, organisation, details)
+            yield Event(AuditAction.REPORT_RENDERED, "system", subject, organisation, details)
         elif result.state == FAILED:
             details |= {"subscription": result.item}
-            yield Event(Action.REPORT_FAILED, "system", subject, organisation, details)
+            yield Event(AuditAction.REPORT_FAILED, "system", subject, organisation, details)
 
     def _stored(self, result: AssetResult) -> StoredReport:
         """The record of a report, with its manifest signed: by whom it is stored, and in the same write."""

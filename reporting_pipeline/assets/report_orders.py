@@ -16,9 +16,9 @@ from reporting_pipeline.domain.branding import UNBRANDED, Branding
 from reporting_pipeline.domain.content_gate import (
     DEFAULT_POLICY,
     DEFAULT_RELEASE,
+    GatePolicy,
     Release,
 )
-from reporting_pipeline.domain.content_gate import Policy as GatePolicy
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.omissions import (
     DEFAULT_ON_OMISSION,

@@ -15,7 +15,7 @@ from reporting_pipeline.assets.scope import (
 )
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
-from reporting_pipeline.domain.participation import Progress, progress_of
+from reporting_pipeline.domain.participation import TrialProgress, progress_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.trial_keys import usable_trial_key
 from reporting_pipeline.domain.trial_so_far import site_medians
@@ -49,7 +49,7 @@ class TrialsOfRun:
         self.media = _results(database, scope.name(TRIAL_MEDIA), periods, trials)
         self.statuses = _results(database, scope.name(TRIAL_STATUS), periods, trials)
         self._known_medians: dict[tuple[str, str], Mapping[str, float | None]] = {}
-        self._known_progress: dict[tuple[str, str], Progress] = {}
+        self._known_progress: dict[tuple[str, str], TrialProgress] = {}
         self.load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
 
     def load_so_far(
@@ -96,7 +96,7 @@ class TrialsOfRun:
             self._known_medians[period.key, trial] = site_medians(whole, period.last_day)
         return self._known_medians[period.key, trial]
 
-    def progress(self, period: Period, trial: str) -> Progress:
+    def progress(self, period: Period, trial: str) -> TrialProgress:
         """The whole trial's totals, as far as somebody who takes part may know them."""
         if (period.key, trial) not in self._known_progress:
             self._known_progress[period.key, trial] = progress_of(

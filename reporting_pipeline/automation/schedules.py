@@ -17,7 +17,7 @@ from reporting_pipeline.automation.jobs import job_name
 from reporting_pipeline.automation.subscription_sync import synchronize
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.resources import MongoResource
-from reporting_pipeline.stores.audit import Action, record
+from reporting_pipeline.stores.audit import AuditAction, record
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import EditionExists, open_edition
 
@@ -53,7 +53,12 @@ def edition_schedule(scope: Scope) -> ScheduleDefinition:
         except EditionExists as error:
             return SkipReason(f"edition {error.edition.id} is already {error.edition.state.value}")
         record(
-            database, Action.EDITION_OPENED, "schedule", edition.id, now, organisation=settings.organisation
+            database,
+            AuditAction.EDITION_OPENED,
+            "schedule",
+            edition.id,
+            now,
+            organisation=settings.organisation,
         )
         synchronize(database, context.instance)
         controller = Controller(scope, period, database, context.instance, now)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from reporting_pipeline.operations.migrations import Moved, migrate, moves
-from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.stores.audit import AuditAction
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.schema import schema_version
 from reporting_pipeline.usecases.keeping import COMMAND, note
@@ -30,4 +30,4 @@ def migrate_and_note(database: Database, by: str, home: str, to: int | None = No
 
 def _note(database: Database, before: int, to: int | None, home: str) -> None:
     details = {"from": before, "to": to}
-    note(database, Action.DATABASE_MIGRATED, "schema", COMMAND, home, datetime.now(UTC), details)
+    note(database, AuditAction.DATABASE_MIGRATED, "schema", COMMAND, home, datetime.now(UTC), details)

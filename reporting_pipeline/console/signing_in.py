@@ -97,7 +97,7 @@ def signed_in(
     token = sessions.begin_session(parts.database, user, parts.now, authenticated_at)
     audit.record(
         parts.database,
-        audit.Action.SIGNED_IN,
+        audit.AuditAction.SIGNED_IN,
         user,
         user,
         parts.now,
@@ -186,7 +186,7 @@ def sign_out(form: OwnForm, visitor: Person, parts: Parts, cookies: Jar) -> Resp
     user = visitor.user
     audit.record(
         parts.database,
-        audit.Action.SIGNED_OUT,
+        audit.AuditAction.SIGNED_OUT,
         user.id,
         user.id,
         parts.now,

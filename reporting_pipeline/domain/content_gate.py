@@ -25,7 +25,7 @@ JUMP_SHARE, JUMP_LEAST = 1.5, 10.0
 FALL_SHARE, FALL_LEAST = 0.9, 3.0
 
 
-class Policy(StrEnum):
+class GatePolicy(StrEnum):
     """What becomes of a report about data that is out of the usual (`content_gate`)."""
 
     OFF = "off"  # it goes out
@@ -33,7 +33,7 @@ class Policy(StrEnum):
     HOLD = "hold"  # it waits until a person releases it
 
 
-DEFAULT_POLICY = Policy.NOTICE
+DEFAULT_POLICY = GatePolicy.NOTICE
 
 
 class Release(StrEnum):
@@ -48,7 +48,7 @@ DEFAULT_RELEASE = Release.AUTOMATIC
 ASKED = {"concern": "release_by_person", "trial": "", "said": "the organisation releases each report"}
 #: Why a file that somebody refused goes out no sooner when it comes out the same again, whatever the policy.
 REFUSED = {"concern": "refused", "trial": "", "said": "somebody refused to release this very file"}
-_STRICTNESS = (Policy.OFF, Policy.NOTICE, Policy.HOLD)
+_STRICTNESS = (GatePolicy.OFF, GatePolicy.NOTICE, GatePolicy.HOLD)
 
 
 class Concern(StrEnum):
@@ -74,7 +74,7 @@ class Unusual:
 
 
 @dataclass(frozen=True)
-class Shape:
+class ContentShape:
     """What is remembered of a trial's period: `totals` now and of the period before as counted now, and by
     table, of tables with enough rows, the columns that hold anything, and those that do in most rows."""
 
@@ -92,7 +92,7 @@ class Shape:
         }
 
     @classmethod
-    def of_record(cls, record: object) -> Shape | None:
+    def of_record(cls, record: object) -> ContentShape | None:
         """From what `record` gave; None for what is none, which says nothing of its period."""
         if not isinstance(record, Mapping):
             return None
@@ -112,10 +112,10 @@ def _numbers(found: Any) -> dict[str, float]:
     return {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
-def policy_of(value: object) -> Policy:
+def policy_of(value: object) -> GatePolicy:
     """The policy that a record names; the default where it names none that there is."""
     try:
-        return Policy(str(value))
+        return GatePolicy(str(value))
     except ValueError:
         return DEFAULT_POLICY
 
@@ -128,7 +128,7 @@ def release_of(value: object) -> Release:
         return DEFAULT_RELEASE
 
 
-def stricter(organisation: object, subscription: object) -> Policy:
+def stricter(organisation: object, subscription: object) -> GatePolicy:
     """A subscription may ask for more care than its organisation, never for less."""
     own = policy_of(organisation)
     if subscription is None:
@@ -137,7 +137,7 @@ def stricter(organisation: object, subscription: object) -> Policy:
 
 
 def unusual_in(
-    trial: str, now: Shape, earlier: Sequence[Shape | None], rowless: str = ""
+    trial: str, now: ContentShape, earlier: Sequence[ContentShape | None], rowless: str = ""
 ) -> Iterator[Unusual]:
     """What is out of the usual. `earlier`: the periods before, the newest first; None where one is not known.
 
@@ -152,7 +152,7 @@ def unusual_in(
         yield from _lost_columns(trial, now, known)
 
 
-def _fallen(trial: str, now: Shape, last: Shape | None) -> Iterator[Unusual]:
+def _fallen(trial: str, now: ContentShape, last: ContentShape | None) -> Iterator[Unusual]:
     """The period before, as counted now, against what its own dataset counted: what was corrected since is in
     that dataset by now, for it was made again."""
     for name, value in (last.totals if last else {}).items():
@@ -162,7 +162,7 @@ def _fallen(trial: str, now: Shape, last: Shape | None) -> Iterator[Unusual]:
             yield Unusual(Concern.FELL, trial, told)
 
 
-def _jumped(trial: str, now: Shape, known: Sequence[Shape]) -> Iterator[Unusual]:
+def _jumped(trial: str, now: ContentShape, known: Sequence[ContentShape]) -> Iterator[Unusual]:
     for name, value in now.totals.items():
         seen = [one.totals[name] for one in known if name in one.totals]
         if len(seen) < LEAST_BEFORE:
@@ -173,7 +173,7 @@ def _jumped(trial: str, now: Shape, known: Sequence[Shape]) -> Iterator[Unusual]
             yield Unusual(Concern.JUMPED, trial, told)
 
 
-def _lost_columns(trial: str, now: Shape, known: Sequence[Shape]) -> Iterator[Unusual]:
+def _lost_columns(trial: str, now: ContentShape, known: Sequence[ContentShape]) -> Iterator[Unusual]:
     for table, columns in now.columns.items():
         before = [one for one in known if table in one.columns and table in one.mostly]
         if len(before) < LEAST_BEFORE:

@@ -5,7 +5,7 @@ Apart from `content_gate`, which every process loads: only aggregating needs tab
 
 from __future__ import annotations
 
-from reporting_pipeline.domain.content_gate import Shape
+from reporting_pipeline.domain.content_gate import ContentShape
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.figures import Figure, figures_for
@@ -29,7 +29,7 @@ ROWS_FOR_A_COLUMN = 10
 _WITHOUT_ROWS = frozenset({Kind.NOTE.value, Kind.LAB_SHEET.value, Kind.IMAGING.value, Kind.ECG.value})
 
 
-def shape_of(dataset: TrialDataset) -> Shape:
+def shape_of(dataset: TrialDataset) -> ContentShape:
     """What of a dataset is remembered: counts over the whole trial, and which columns say anything."""
     values = figures_for(dataset, Filters()).values
     counted = {figure: value for figure in TOTALS if (value := values.get(figure)) is not None}
@@ -41,7 +41,7 @@ def shape_of(dataset: TrialDataset) -> Shape:
         shares = {str(one): float((current[one].notna() & (current[one] != "")).mean()) for one in current}
         columns[name] = sorted(one for one, share in shares.items() if share > 0)
         mostly[name] = sorted(one for one, share in shares.items() if share >= 0.5)
-    return Shape(
+    return ContentShape(
         {figure.value: float(value.current) for figure, value in counted.items()},
         {figure.value: float(value.previous) for figure, value in counted.items()},
         columns,

@@ -26,7 +26,7 @@ WITHHELD = "Not shown to this audience."
 
 
 @dataclass(frozen=True)
-class Policy:
+class DisclosurePolicy:
     """What one audience may see of a trial; which rows are theirs is their entitlement's."""
 
     arm: bool  # who gets which treatment (`domain.datasets.RESTRICTED`)
@@ -35,12 +35,12 @@ class Policy:
 
 
 #: audience -> what it may see. Blinding: ICH E6(R3) 4.1; what could unblind is left out, not masked.
-POLICIES: Mapping[Audience, Policy] = {
-    Audience.PARTICIPANT: Policy(arm=False, free_text=False, images=False),
-    Audience.SITE: Policy(arm=False, free_text=True, images=True),
-    Audience.MONITOR: Policy(arm=False, free_text=True, images=True),
-    Audience.SPONSOR: Policy(arm=False, free_text=False, images=False),
-    Audience.SAFETY_BOARD: Policy(arm=True, free_text=True, images=True),
+POLICIES: Mapping[Audience, DisclosurePolicy] = {
+    Audience.PARTICIPANT: DisclosurePolicy(arm=False, free_text=False, images=False),
+    Audience.SITE: DisclosurePolicy(arm=False, free_text=True, images=True),
+    Audience.MONITOR: DisclosurePolicy(arm=False, free_text=True, images=True),
+    Audience.SPONSOR: DisclosurePolicy(arm=False, free_text=False, images=False),
+    Audience.SAFETY_BOARD: DisclosurePolicy(arm=True, free_text=True, images=True),
 }
 
 #: Columns that hold a person's own words, or may: table -> columns.

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class Kind(StrEnum):
@@ -77,9 +78,9 @@ _SAME_TYPE = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "text": "txt", "dicom"
 class FileVerdict:
     """What became of one document's file."""
 
-    status: str  # ok, not_inspected, missing or corrupt
-    reason: str  # for a person
-    file_type: str  # lower-case extension without the dot
+    status: Literal["ok", "not_inspected", "missing", "corrupt"]
+    reason: str  # for a clinician: what is wrong and what to do, or why it was not opened; a remark when ok
+    file_type: str  # lower-case extension without the dot, "" without one
 
 
 def file_type_of(name: str) -> str:

@@ -23,7 +23,7 @@ class Generation(StrEnum):
     SKIPPED = "skipped"
 
 
-class Arrival(StrEnum):
+class DeliverySummary(StrEnum):
     """Whether a job's report reached its recipients."""
 
     NONE = "none"  # no delivery is planned yet, or ever will be
@@ -55,7 +55,7 @@ class JobHistory:
     """What a job tells, from its record, its report's and its deliveries'. Times are UTC, sizes bytes."""
 
     generation: Generation
-    delivery: Arrival
+    delivery: DeliverySummary
     started_at: datetime | None
     completed_at: datetime | None
     execution_time_ms: int | None  # from when a run took it up until its report stood
@@ -121,21 +121,21 @@ def generation_of(job: JobRecord) -> Generation:
     }.get(state, Generation.COMPLETED)
 
 
-def arrival_of(states: Sequence[DeliveryState]) -> Arrival:
+def arrival_of(states: Sequence[DeliveryState]) -> DeliverySummary:
     """What became of all deliveries of a job together."""
     if not states:
-        return Arrival.NONE
+        return DeliverySummary.NONE
     if any(state in (DeliveryState.SENDING, DeliveryState.UNKNOWN) for state in states):
-        return Arrival.UNDER_WAY
+        return DeliverySummary.UNDER_WAY
     reached = sum(state in (DeliveryState.SENT, DeliveryState.DELIVERED) for state in states)
     if any(state is DeliveryState.PENDING for state in states):
-        return Arrival.UNDER_WAY if reached else Arrival.WAITING
+        return DeliverySummary.UNDER_WAY if reached else DeliverySummary.WAITING
     if all(state is DeliveryState.SUPPRESSED for state in states):
-        return Arrival.SUPPRESSED
+        return DeliverySummary.SUPPRESSED
     wanted = sum(state is not DeliveryState.SUPPRESSED for state in states)
     if reached == wanted:
-        return Arrival.DELIVERED
-    return Arrival.PARTLY_DELIVERED if reached else Arrival.FAILED
+        return DeliverySummary.DELIVERED
+    return DeliverySummary.PARTLY_DELIVERED if reached else DeliverySummary.FAILED
 
 
 def _arrived(row: DeliveryRecord) -> Arrived:

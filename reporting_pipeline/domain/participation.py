@@ -16,7 +16,7 @@ STEP = 20
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrialProgress:
     """Totals of a trial, rounded down to `STEP`; None: not told, because too few or not known."""
 
     joined: int | None = None
@@ -27,7 +27,7 @@ class Progress:
         return asdict(self)
 
 
-def progress_of(status: TrialDataset) -> Progress:
+def progress_of(status: TrialDataset) -> TrialProgress:
     """The totals of a whole trial so far.
 
     Joined is who has an enrolment date, however exact, that is not after the period; ended is who of them has
@@ -48,12 +48,12 @@ def progress_of(status: TrialDataset) -> Progress:
             ended.add(people[site, subject])
     ended &= joined
     if len(joined) < SMALLEST_CELL:
-        return Progress()
+        return TrialProgress()
     visits = status.tables["visits"]
     done = visits[visits["visit_status"] == "done"]
     visitors = {people[pair] for pair in zip(done["site"], done["subject"], strict=True)}
     both = min(len(ended), len(joined) - len(ended)) >= SMALLEST_CELL
-    return Progress(
+    return TrialProgress(
         _step(len(joined)),
         _step(len(ended)) if both else None,
         _step(len(done)) if len(visitors) >= SMALLEST_CELL else None,

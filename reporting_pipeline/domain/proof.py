@@ -30,7 +30,7 @@ class ProofUnreadable(ValueError):
     """What should be an envelope or a set of keys is none; the message says what is wrong."""
 
 
-class Verdict(StrEnum):
+class ProofVerdict(StrEnum):
     """What is known of a file and its envelope."""
 
     GENUINE = "genuine"
@@ -188,19 +188,21 @@ def read_key_set(text: bytes | str) -> dict[str, Ed25519PublicKey]:
     return {key_name(key): key for key in keys}
 
 
-def verdict_on(digest: str, size: int, envelope: Envelope, keys: Mapping[str, Ed25519PublicKey]) -> Verdict:
+def verdict_on(
+    digest: str, size: int, envelope: Envelope, keys: Mapping[str, Ed25519PublicKey]
+) -> ProofVerdict:
     """Whether a file (its SHA-256 in hexadecimal, its bytes) is the one of the envelope, and ours."""
     key = keys.get(envelope.key)
     if key is None:
-        return Verdict.UNKNOWN_KEY
+        return ProofVerdict.UNKNOWN_KEY
     try:
         key.verify(envelope.signature, _signed_bytes(envelope.payload))
     except InvalidSignature:
-        return Verdict.FORGED
+        return ProofVerdict.FORGED
     manifest = envelope.manifest
     if manifest["sha256"] != digest or manifest.get("size") != size:
-        return Verdict.ALTERED
-    return Verdict.GENUINE
+        return ProofVerdict.ALTERED
+    return ProofVerdict.GENUINE
 
 
 def manifest_of(report: Mapping[str, Any], layout_version: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ REGION = "us-east-1"
 
 
 @dataclass(frozen=True)
-class Keys:
+class SeaweedKeys:
     """The secrets of one home, made once: without them its objects cannot be read."""
 
     access_key_id: str
@@ -44,11 +44,11 @@ class Keys:
     encryption_key: str = field(repr=False)  # 32 bytes, hex: wraps the keys of SSE-S3 objects
 
 
-def keys(folder: Path) -> Keys:
+def keys(folder: Path) -> SeaweedKeys:
     """The keys of this home, made at the first call. Raises HomeNotUsable when data outlived its keys."""
     path = folder / "keys.json"
     try:
-        return Keys(**json.loads(path.read_text(encoding="utf-8")))
+        return SeaweedKeys(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         pass
     except (OSError, ValueError, TypeError) as error:
@@ -58,7 +58,7 @@ def keys(folder: Path) -> Keys:
             f"{folder} holds objects but {path.name} is gone, so they cannot be decrypted: "
             "bring the file back, or remove the folder to start empty."
         )
-    made = Keys(
+    made = SeaweedKeys(
         access_key_id="AK" + secrets.token_hex(9).upper(),
         secret_access_key=secrets.token_urlsafe(30),
         encryption_key=secrets.token_hex(32),

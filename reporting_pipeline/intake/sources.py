@@ -36,7 +36,7 @@ class SourceProblem(ValueError):
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportSource:
     """What stands at a path, sorted out but not yet read as documents."""
 
     path: Path
@@ -93,7 +93,7 @@ def open_source(
     understanding: Understanding,
     progress: Callable[[str], None] = lambda name: None,
     mapping: TableMapping | None = None,
-) -> Source:
+) -> ImportSource:
     """What stands at `path`. `progress` is called with the name of each file before it is read; `mapping`
     says how tables that are not SDTM are read.
 
@@ -116,7 +116,7 @@ def open_source(
         named = ", ".join(file.name for file in lines[:5])
         understanding.note(f"The folder holds tables of SDTM and documents as lines; {named} were left out.")
         lines = []
-    return Source(path, sdtm.by_name(tables), tuple(lines))
+    return ImportSource(path, sdtm.by_name(tables), tuple(lines))
 
 
 def _files(path: Path) -> list[Path]:

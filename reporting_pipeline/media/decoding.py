@@ -99,7 +99,7 @@ def check_dicom(content: bytes) -> str:
         raise NotInspected("it has no signature of DICOM, so whether it can be read is not known.")
     try:
         picture = dicom.first_picture(content, PIXEL_LIMIT)
-    except dicom.Unreadable as error:
+    except dicom.UnreadableDicom as error:
         raise NotInspected(f"it is DICOM, but {error}.") from error
     if picture.private:
         return "No preview: the picture may show who it is of."

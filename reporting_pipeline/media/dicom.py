@@ -20,12 +20,12 @@ _PREAMBLE = 128
 _MAGIC = b"DICM"
 
 
-class Unreadable(ValueError):
+class UnreadableDicom(ValueError):
     """The file is DICOM as far as can be told, but holds no picture that can be shown; says why."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class DicomFrame:
     """The first frame as 8-bit grey or RGB; `private`: it may name a person and must not be shown."""
 
     image: Image.Image
@@ -37,8 +37,8 @@ def is_dicom(content: bytes) -> bool:
     return content[_PREAMBLE : _PREAMBLE + len(_MAGIC)] == _MAGIC
 
 
-def first_picture(content: bytes, most_pixels: int) -> Picture:
-    """Raises Unreadable, and MemoryError for the worker to report."""
+def first_picture(content: bytes, most_pixels: int) -> DicomFrame:
+    """Raises UnreadableDicom, and MemoryError for the worker to report."""
     import pydicom  # 0.3 seconds that only these files cost
 
     try:
@@ -46,23 +46,23 @@ def first_picture(content: bytes, most_pixels: int) -> Picture:
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(io.BytesIO(content))
             return _picture(dataset, most_pixels)
-    except (MemoryError, Unreadable):
+    except (MemoryError, UnreadableDicom):
         raise
     except Exception as error:  # what the library raises depends on the transfer syntax
-        raise Unreadable(
+        raise UnreadableDicom(
             f"its pixel data are damaged, or packed in a way that is not read here ({type(error).__name__})"
         ) from error
 
 
-def _picture(dataset: Any, most_pixels: int) -> Picture:
+def _picture(dataset: Any, most_pixels: int) -> DicomFrame:
     from pydicom.pixels.processing import apply_voi_lut
     from pydicom.pixels.utils import pixel_array
 
     rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
     if "PixelData" not in dataset or rows < 1 or columns < 1:
-        raise Unreadable("it holds no picture")
+        raise UnreadableDicom("it holds no picture")
     if rows * columns > most_pixels:
-        raise Unreadable(f"its picture has too many pixels ({columns} x {rows})")
+        raise UnreadableDicom(f"its picture has too many pixels ({columns} x {rows})")
     pixels = pixel_array(dataset, index=0)
     samples = int(dataset.get("SamplesPerPixel", 1) or 1)
     grey = samples == 1
@@ -71,7 +71,7 @@ def _picture(dataset: Any, most_pixels: int) -> Picture:
     image = Image.fromarray(_eight_bits(pixels), "L" if grey else "RGB")
     if grey and str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1":
         image = image.point(lambda value: 255 - value)
-    return Picture(image, int(dataset.get("NumberOfFrames", 1) or 1), _may_name_a_person(dataset))
+    return DicomFrame(image, int(dataset.get("NumberOfFrames", 1) or 1), _may_name_a_person(dataset))
 
 
 def _eight_bits(pixels: Any) -> Any:

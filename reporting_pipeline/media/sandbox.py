@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from reporting_pipeline.domain.documents import file_type_of
+from reporting_pipeline.domain.documents import FileVerdict, file_type_of
 from reporting_pipeline.media.thumbnails import MAX_SIDE, ThumbnailImage
-from reporting_pipeline.media.verdicts import Verdict, check_envelope
+from reporting_pipeline.media.verdicts import check_envelope
 from reporting_pipeline.media.worker import LENGTHS, frame_head
 
 DECODE_LIMIT = 256 << 20  # bytes of a file; larger ones are held by their hash alone
@@ -61,7 +61,7 @@ class MediaFile(NamedTuple):
 class Inspection:
     """A verdict, and the file made small when it is ok and can be shown."""
 
-    verdict: Verdict
+    verdict: FileVerdict
     thumbnail: ThumbnailImage | None = None
 
 
@@ -115,7 +115,7 @@ class MediaWorkers:
         """The workers that run now; each starts with the first file that needs it."""
         return [process.pid for slot in self._all if (process := slot.process) is not None]
 
-    def verify(self, items: Iterable[MediaFile]) -> Iterator[Verdict]:
+    def verify(self, items: Iterable[MediaFile]) -> Iterator[FileVerdict]:
         """A verdict for each file, in order; at most two files a worker are held at a time."""
         return self._in_order(lambda item: self._examined(item, 0).verdict, items)
 
@@ -147,12 +147,12 @@ class MediaWorkers:
     def _examined(self, item: MediaFile, max_side: int) -> Inspection:
         verdict = check_envelope(item.content, item.name, item.sha256, item.size)
         if verdict is not None or item.content is None:
-            return Inspection(verdict or Verdict("missing", "", file_type_of(item.name)))
+            return Inspection(verdict or FileVerdict("missing", "", file_type_of(item.name)))
         file_type = file_type_of(item.name)
         limit = min(DECODE_LIMIT, self.limits.memory_bytes // 2)
         if len(item.content) > limit:
             remark = f"Not inspected: larger than {limit >> 20} MB; size and SHA-256 are right."
-            return Inspection(Verdict("not_inspected", remark, file_type))
+            return Inspection(FileVerdict("not_inspected", remark, file_type))
         slot = self._slots.get()
         try:
             return slot.examine(item.content, file_type, max_side)
@@ -180,7 +180,7 @@ class _Slot:
         self._confined: tuple[str, ...] = ()
 
     def examine(self, content: bytes, file_type: str, max_side: int) -> Inspection:
-        """Verdict and thumbnail of `content`; tried once more when the worker dies."""
+        """A verdict and thumbnail of `content`; tried once more when the worker dies."""
         try:
             return self._attempt(content, file_type, max_side)
         except _WorkerDied as death:
@@ -229,7 +229,7 @@ class _Slot:
             raise _WorkerDied(self._too_much_memory(), final=True)
         if header["status"] not in ("ok", "not_inspected", "corrupt"):
             raise ValueError("no such status")
-        verdict = Verdict(header["status"], str(header["reason"])[:_REASON_LIMIT], file_type)
+        verdict = FileVerdict(header["status"], str(header["reason"])[:_REASON_LIMIT], file_type)
         if not body:
             return Inspection(verdict)
         sizes = [int(header[name]) for name in ("width", "height", "pages")]
@@ -308,7 +308,9 @@ class _Slot:
 
 
 def _corrupt(why: str, file_type: str) -> Inspection:
-    return Inspection(Verdict("corrupt", f"The file cannot be opened safely: {why}. {_ASK_AGAIN}", file_type))
+    return Inspection(
+        FileVerdict("corrupt", f"The file cannot be opened safely: {why}. {_ASK_AGAIN}", file_type)
+    )
 
 
 def _send(connection: socket.socket, header: dict[str, Any], body: bytes, deadline: float) -> None:

@@ -78,7 +78,7 @@ def _of_image(content: bytes, file_type: str, max_side: int) -> ThumbnailImage:
 def _of_dicom(content: bytes, max_side: int) -> ThumbnailImage:
     try:
         picture = dicom.first_picture(content, PIXEL_LIMIT)
-    except dicom.Unreadable as error:
+    except dicom.UnreadableDicom as error:
         raise Undecodable(f"The DICOM file cannot be shown: {error}.") from error
     if picture.private:
         raise Undecodable("The picture may show who it is of.")

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import Literal
 
-from reporting_pipeline.domain.documents import file_type_of
+from reporting_pipeline.domain.documents import FileVerdict, file_type_of
 from reporting_pipeline.media.decoding import (
     AGAIN,
     NotInspected,
@@ -22,21 +20,10 @@ from reporting_pipeline.media.decoding import (
 )
 from reporting_pipeline.media.file_types import DECODED_TYPES, IMAGE_FORMATS, TEXT_TYPES, mismatch
 
-Status = Literal["ok", "not_inspected", "missing", "corrupt"]
-
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one file."""
-
-    status: Status
-    reason: str  # for a clinician: what is wrong and what to do, or why it was not opened; a remark when ok
-    file_type: str  # lower-case extension without the dot, "" without one
-
-
-def verify_file(content: bytes | None, name: str, declared_sha256: str, declared_size: int) -> Verdict:
+def verify_file(content: bytes | None, name: str, declared_sha256: str, declared_size: int) -> FileVerdict:
     """The verdict on `content` (None: nothing is stored) against its record. Sizes in bytes.
 
     Decodes in this process: use `sandbox.MediaWorkers` for files from outside. Never raises for the
@@ -55,7 +42,7 @@ def needs_decoder(file_type: str) -> bool:
 
 def check_envelope(
     content: bytes | None, name: str, declared_sha256: str, declared_size: int
-) -> Verdict | None:
+) -> FileVerdict | None:
     """The verdict as far as it needs no decoder; None when an image or PDF must still be opened."""
     if content is None:
         return _missing(name)
@@ -64,22 +51,22 @@ def check_envelope(
     if problem is None and (found := mismatch(content, file_type)) is not None:
         problem = f"The name says {file_type.upper()}, but the content is {found}. {AGAIN}"
     if problem is not None:
-        return Verdict("corrupt", problem, file_type)
+        return FileVerdict("corrupt", problem, file_type)
     return None if needs_decoder(file_type) else check_content(content, file_type)
 
 
-def check_content(content: bytes, file_type: str) -> Verdict:
+def check_content(content: bytes, file_type: str) -> FileVerdict:
     """The verdict on bytes whose size, hash and signature are already right."""
     try:
-        return Verdict("ok", _decode(content, file_type), file_type)
+        return FileVerdict("ok", _decode(content, file_type), file_type)
     except NotInspected as error:
-        return Verdict("not_inspected", f"Not inspected: {error}", file_type)
+        return FileVerdict("not_inspected", f"Not inspected: {error}", file_type)
     except Undecodable as error:
-        return Verdict("corrupt", str(error), file_type)
+        return FileVerdict("corrupt", str(error), file_type)
 
 
-def _missing(name: str) -> Verdict:
-    return Verdict("missing", f"The file is not in the store. {AGAIN}", file_type_of(name))
+def _missing(name: str) -> FileVerdict:
+    return FileVerdict("missing", f"The file is not in the store. {AGAIN}", file_type_of(name))
 
 
 def _identity_problem(content: bytes, declared_sha256: str, declared_size: int) -> str | None:

@@ -50,7 +50,7 @@ DKIM_SELECTORS = ("s1", "s2", "default", "mail", "selector1", "selector2", "k1")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One answer. `todo` says what to do about a warning or a failure."""
 
     part: str  # mongodb, s3, dagster, mail, sign-in, media
@@ -59,9 +59,9 @@ class Finding:
     todo: str = ""
 
 
-def examine(database: Database, objects: ObjectStore, settings: Settings) -> Iterator[Finding]:
+def examine(database: Database, objects: ObjectStore, settings: Settings) -> Iterator[Diagnosis]:
     """Every finding, part by part; a part that does not answer fails and the next is asked."""
-    parts: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+    parts: tuple[tuple[str, Callable[[], Iterable[Diagnosis]]], ...] = (
         ("mongodb", lambda: _mongodb(database)),
         ("s3", lambda: _s3(objects, settings)),
         ("dagster", lambda: _dagster(settings)),
@@ -73,10 +73,10 @@ def examine(database: Database, objects: ObjectStore, settings: Settings) -> Ite
         try:
             yield from ask()
         except (NoCredentialsError, PartialCredentialsError):
-            yield Finding(part, "failed", "there are no credentials for the bucket", _KEYS)
+            yield Diagnosis(part, "failed", "there are no credentials for the bucket", _KEYS)
         except _UNANSWERED as error:
             kind = type(error).__name__
-            yield Finding(part, "failed", f"does not answer as it should: {kind}", _TODO[part])
+            yield Diagnosis(part, "failed", f"does not answer as it should: {kind}", _TODO[part])
 
 
 _UNANSWERED = (PyMongoError, BotoCoreError, ClientError, OSError, smtplib.SMTPException, yaml.YAMLError)
@@ -91,7 +91,7 @@ _TODO = {
 }
 
 
-def _mongodb(database: Database) -> Iterator[Finding]:
+def _mongodb(database: Database) -> Iterator[Diagnosis]:
     version = database.client.server_info()["version"]
     numbers = tuple(int(part) for part in version.split(".")[:2])
     yield _either(
@@ -121,9 +121,9 @@ def _mongodb(database: Database) -> Iterator[Finding]:
     yield _indexes(database)
 
 
-def _schema(database: Database) -> Finding:
+def _schema(database: Database) -> Diagnosis:
     if is_new(database):
-        return Finding(
+        return Diagnosis(
             "mongodb", "warning", "the database is empty", "run `reporting-pipeline bootstrap EMAIL`"
         )
     standing = schema_version(database)
@@ -131,7 +131,7 @@ def _schema(database: Database) -> Finding:
     return _either("mongodb", standing == SCHEMA_VERSION, text, "run `reporting-pipeline migrate`")
 
 
-def _indexes(database: Database) -> Finding:
+def _indexes(database: Database) -> Diagnosis:
     missing = []
     for collection, wanted in INDEXES.items():
         standing = {index["name"] for index in database[collection].list_indexes()}
@@ -145,15 +145,15 @@ def _indexes(database: Database) -> Finding:
     return _either("mongodb", not missing, text, "run `reporting-pipeline migrate`")
 
 
-def _skew(theirs: datetime | None, ours: datetime) -> Finding:
+def _skew(theirs: datetime | None, ours: datetime) -> Diagnosis:
     if theirs is None:
-        return Finding("mongodb", "warning", "the server tells no time", "")
+        return Diagnosis("mongodb", "warning", "the server tells no time", "")
     apart = abs((theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - ours)
     text = f"its clock and ours are {apart.total_seconds():.1f} s apart"
     return _either("mongodb", apart <= SKEW, text, "run a time service (chrony) on both machines")
 
 
-def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Finding]:
+def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Diagnosis]:
     key, body = f"doctor/{uuid4().hex}", b"written by reporting-pipeline doctor"
     objects.put(key, body, "text/plain")
     try:
@@ -178,7 +178,7 @@ def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Finding]:
     yield _lifecycle(objects, settings)
 
 
-def _lifecycle(objects: ObjectStore, settings: Settings) -> Finding:
+def _lifecycle(objects: ObjectStore, settings: Settings) -> Diagnosis:
     """Whether the bucket's rules are those that `bucket-rules` writes, and none of others' does harm."""
     problems = rule_problems(wanted_rules(settings, retention_days(settings)), standing_rules(objects))
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
@@ -188,12 +188,12 @@ def _lifecycle(objects: ObjectStore, settings: Settings) -> Finding:
     )
 
 
-def _dagster(settings: Settings) -> Iterator[Finding]:
+def _dagster(settings: Settings) -> Iterator[Diagnosis]:
     home = settings.dagster_home
     path = (home or Path("DAGSTER_HOME")) / "dagster.yaml"
     if home is None or not path.is_file():
         text = "DAGSTER_HOME is not set" if home is None else f"{path} is missing"
-        yield Finding("dagster", "failed", text, f"run `reporting-pipeline files dagster.yaml > {path}`")
+        yield Diagnosis("dagster", "failed", text, f"run `reporting-pipeline files dagster.yaml > {path}`")
         return
     config = _mapping(yaml.safe_load(path.read_text(encoding="utf-8", errors="replace")))
     remote = settings.environment in ("staging", "production")
@@ -233,9 +233,9 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _mail(settings: Settings) -> Iterator[Finding]:
+def _mail(settings: Settings) -> Iterator[Diagnosis]:
     if settings.email_backend == "outbox":
-        yield Finding("mail", "warning", f"mails go to {settings.outbox}", "set REPORTING_EMAIL_BACKEND")
+        yield Diagnosis("mail", "warning", f"mails go to {settings.outbox}", "set REPORTING_EMAIL_BACKEND")
         return
     if settings.email_backend == "smtp" and settings.smtp_url is not None:
         yield _relay(settings.smtp_url.get_secret_value())
@@ -255,7 +255,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     yield from _domain(settings.email_from.rpartition("@")[2])
 
 
-def _relay(url: str) -> Finding:
+def _relay(url: str) -> Diagnosis:
     """Sign in at the relay, over TLS wherever it offers that."""
     parts, context = urlsplit(url), ssl.create_default_context()
     host, port = str(parts.hostname), parts.port or SMTP_PORTS[parts.scheme]
@@ -270,13 +270,13 @@ def _relay(url: str) -> Finding:
             relay.ehlo()
         elif parts.scheme != "smtps":
             todo = "use a relay that offers STARTTLS, or smtps://"
-            return Finding("mail", "failed", "the relay offers no encryption", todo)
+            return Diagnosis("mail", "failed", "the relay offers no encryption", todo)
         if parts.username:
             relay.login(unquote(parts.username), unquote(parts.password or ""))
-    return Finding("mail", "ok", f"the relay takes {'our sign-in' if parts.username else 'us'} over TLS")
+    return Diagnosis("mail", "ok", f"the relay takes {'our sign-in' if parts.username else 'us'} over TLS")
 
 
-def _domain(domain: str) -> Iterator[Finding]:
+def _domain(domain: str) -> Iterator[Diagnosis]:
     """SPF, DMARC and DKIM of the sender's domain, where DNS answers."""
     wanted = (
         ("SPF", [domain], _SPF, "publish a TXT record v=spf1 that names your relay"),
@@ -292,10 +292,10 @@ def _domain(domain: str) -> Iterator[Finding]:
         answers = [_txt(place) for place in places]
         texts = [text for answer in answers for text in answer or () if sign.match(text)]
         if name == "SPF" and len(texts) > 1:  # RFC 7208, 4.5: receivers take none of them
-            yield Finding("mail", "warning", f"SPF of {domain} is published {len(texts)} times", "keep one")
+            yield Diagnosis("mail", "warning", f"SPF of {domain} is published {len(texts)} times", "keep one")
             continue
         if not texts and any(answer is None for answer in answers):
-            yield Finding(
+            yield Diagnosis(
                 "mail", "warning", f"DNS does not answer for {name} of {domain}", "ask from elsewhere"
             )
             continue
@@ -314,12 +314,12 @@ def _txt(name: str) -> list[str] | None:
         return None
 
 
-def _sign_in(settings: Settings) -> Iterator[Finding]:
+def _sign_in(settings: Settings) -> Iterator[Diagnosis]:
     if settings.jwks_url is None:
         text = (
             "keys come from a file" if settings.jwks_file else "tokens are signed by this deployment's secret"
         )
-        yield Finding("sign-in", "ok", text)
+        yield Diagnosis("sign-in", "ok", text)
         return
     answer = requests.get(settings.jwks_url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
     try:
@@ -330,13 +330,13 @@ def _sign_in(settings: Settings) -> Iterator[Finding]:
     yield _either("sign-in", keys > 0, text, _TODO["sign-in"])
 
 
-def _media() -> Iterator[Finding]:
+def _media() -> Iterator[Diagnosis]:
     """Whether the kernel of this machine confines the processes that open uploaded files."""
     try:
         with MediaWorkers(workers=1) as workers:
             held = workers.confinement()
     except WorkerStartError:
-        yield Finding("media", "failed", "no process that opens files can be started", _TODO["media"])
+        yield Diagnosis("media", "failed", "no process that opens files can be started", _TODO["media"])
         return
     missing = [name for name in confinement.ALL if name not in held]
     text = (
@@ -348,5 +348,5 @@ def _media() -> Iterator[Finding]:
 
 def _either(
     part: str, good: bool, text: str, todo: str, otherwise: Literal["warning", "failed"] = "failed"
-) -> Finding:
-    return Finding(part, "ok", text) if good else Finding(part, otherwise, text, todo)
+) -> Diagnosis:
+    return Diagnosis(part, "ok", text) if good else Diagnosis(part, otherwise, text, todo)

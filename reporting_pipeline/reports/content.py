@@ -10,12 +10,12 @@ import pandas as pd
 
 from reporting_pipeline.domain.branding import UNBRANDED, Branding
 from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.disclosure import POLICIES, Policy
+from reporting_pipeline.domain.disclosure import POLICIES, DisclosurePolicy
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure, TrialFigures, Value
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.parameters import Parameters
-from reporting_pipeline.domain.participation import Progress
+from reporting_pipeline.domain.participation import TrialProgress
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.restatements import FigureChange, Restated
 from reporting_pipeline.domain.subscriptions import Filters
@@ -60,7 +60,7 @@ class ReportContent:
     own_rows: tuple[RowTable, ...] | None = None
     #: Tables of CSV, XLSX and JSON beside those: what the report says of the trials so far.
     more_tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    progress: Mapping[str, Progress] = field(default_factory=dict)  # totals for participants, by trial
+    progress: Mapping[str, TrialProgress] = field(default_factory=dict)  # totals for participants, by trial
     new_documents: Mapping[str, frozenset[str]] = field(default_factory=dict)  # ids of the period's, by trial
     language: str = ENGLISH
     plain: bool = False  # written for people who are no professionals
@@ -71,7 +71,7 @@ class ReportContent:
     branding: Branding = UNBRANDED
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> DisclosurePolicy:
         return POLICIES[self.audience]
 
     @property

@@ -17,7 +17,7 @@ import pandas as pd
 from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.numbers import digits
 from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.participation import Progress
+from reporting_pipeline.domain.participation import TrialProgress
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.languages import Words, words_of
 from reporting_pipeline.languages.marking import N_
@@ -185,7 +185,7 @@ def compose(flow: Flow, content: ReportContent) -> None:
             continue
         _visits(flow, own_visits(status, last_day_over(content.period, content.preliminary_at)), say)
         _results(flow, own_results(status, _new(content, trial.trial)), say)
-        _progress(flow, content.progress.get(trial.trial, Progress()), say)
+        _progress(flow, content.progress.get(trial.trial, TrialProgress()), say)
     flow.heading(say("Do you have questions?"))
     flow.paragraph(
         say(
@@ -287,7 +287,7 @@ def _range(one: OwnResult, say: Words) -> str:
     return say("from {low}", low=low) if low is not None else "–"
 
 
-def _progress(flow: Flow, progress: Progress, say: Words) -> None:
+def _progress(flow: Flow, progress: TrialProgress, say: Words) -> None:
     flow.heading(say("How the trial is going"), bookmark=say("How the trial is going"))
     told = list(_told(progress, say))
     if not told:
@@ -300,7 +300,7 @@ def _progress(flow: Flow, progress: Progress, say: Words) -> None:
     )
 
 
-def _told(progress: Progress, say: Words) -> Iterator[str]:
+def _told(progress: TrialProgress, say: Words) -> Iterator[str]:
     if progress.joined is not None:
         yield say("At least {count} people have joined the trial.", count=say.count(progress.joined))
     if progress.ended is not None:
@@ -366,5 +366,5 @@ def _result_rows(content: ReportContent) -> Iterator[dict[str, Any]]:
 
 def _progress_rows(content: ReportContent) -> Iterator[dict[str, Any]]:
     for trial in content.trials:
-        for what, count in content.progress.get(trial.trial, Progress()).said().items():
+        for what, count in content.progress.get(trial.trial, TrialProgress()).said().items():
             yield {"trial": trial.trial, "what": what, "at_least": count}

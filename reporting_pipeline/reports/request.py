@@ -11,10 +11,10 @@ from weakref import finalize
 from reporting_pipeline.domain.branding import UNBRANDED, Branding
 from reporting_pipeline.domain.clinical.findings import SourceFinding
 from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.disclosure import POLICIES, Policy
+from reporting_pipeline.domain.disclosure import POLICIES, DisclosurePolicy
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.omissions import Omission
-from reporting_pipeline.domain.participation import Progress
+from reporting_pipeline.domain.participation import TrialProgress
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.restatements import Restated
 from reporting_pipeline.domain.subscriptions import Format, Subscription
@@ -43,7 +43,7 @@ class ReportRequest:
     medians: Mapping[str, Mapping[str, float | None]] = field(
         default_factory=dict
     )  # over all sites, by trial
-    progress: Mapping[str, Progress] = field(default_factory=dict)  # totals for participants, by trial
+    progress: Mapping[str, TrialProgress] = field(default_factory=dict)  # totals for participants, by trial
     restates: Restated | None = None  # the report that was sent and whose place this one takes
     preliminary_at: datetime | None = None  # the period is still open: what stood at this moment
     verify_at: tuple[str, str] | None = None  # (address up to the code, code) that opens what is known of it
@@ -51,7 +51,7 @@ class ReportRequest:
     branding: Branding = UNBRANDED  # the organisation's own
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> DisclosurePolicy:
         return POLICIES[self.audience]
 
 

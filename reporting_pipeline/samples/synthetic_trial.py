@@ -36,15 +36,15 @@ FILES_PER_WEEK = 14
 
 
 @dataclass(frozen=True)
-class Site:
+class SyntheticSite:
     id: str
     name: str
     conventional_units: bool  # reports mg/dL and g/dL; the standard units are SI
     notes: Sequence[str]
 
 
-SITES: Sequence[Site] = (
-    Site(
+SITES: Sequence[SyntheticSite] = (
+    SyntheticSite(
         "BER-1",
         "Studienzentrum Spreebogen, Berlin",
         True,
@@ -53,7 +53,7 @@ SITES: Sequence[Site] = (
             "Größe und Gewicht überprüft; Dosis unverändert.",
         ),
     ),
-    Site(
+    SyntheticSite(
         "CAI-1",
         "مركز وادي النيل للأورام، القاهرة",
         False,
@@ -62,7 +62,7 @@ SITES: Sequence[Site] = (
             "تم سحب عينة الدم الساعة 09:30 وإرسالها إلى المختبر المركزي.",
         ),
     ),
-    Site(
+    SyntheticSite(
         "HFA-1",
         "מרכז הכרמל לאונקולוגיה, חיפה",
         False,
@@ -71,7 +71,7 @@ SITES: Sequence[Site] = (
             "בדיקת הדם נדחתה ליום שלישי בשל חג.",
         ),
     ),
-    Site(
+    SyntheticSite(
         "TYO-1",
         "東京みなと腫瘍センター",
         False,
@@ -80,7 +80,7 @@ SITES: Sequence[Site] = (
             "採血は左腕から実施。検体は正午に中央検査室へ送付した。",
         ),
     ),
-    Site(
+    SyntheticSite(
         "SEL-1",
         "한강종양연구센터, 서울",
         False,
@@ -89,7 +89,7 @@ SITES: Sequence[Site] = (
             "심전도는 10분 휴식 후 다시 측정함.",
         ),
     ),
-    Site(
+    SyntheticSite(
         "DEL-1",
         "यमुना कैंसर अनुसंधान केंद्र, दिल्ली",
         True,
@@ -98,7 +98,7 @@ SITES: Sequence[Site] = (
             "दवा की खुराक में कोई बदलाव नहीं; डायरी पूरी है।",
         ),
     ),
-    Site(
+    SyntheticSite(
         "ATH-1",
         "Κέντρο Ογκολογίας Αιγαίου, Αθήνα",
         False,
@@ -107,7 +107,7 @@ SITES: Sequence[Site] = (
             "Η επίσκεψη μετατέθηκε κατά δύο ημέρες, εντός του παραθύρου.",
         ),
     ),
-    Site(
+    SyntheticSite(
         "BUE-1",
         "Centro Oncológico del Río de la Plata, Buenos Aires",
         True,
@@ -267,18 +267,18 @@ def _record(organisation: str, kind: Kind, monday: date, number: int, zone: Zone
     }
 
 
-def _laboratory(chance: Random, site: Site, subject: str, collected: date) -> Payload:
+def _laboratory(chance: Random, site: SyntheticSite, subject: str, collected: date) -> Payload:
     tests = [test for test in LABS if test.category == "HEMATOLOGY" or chance.random() < 0.75]
     results = [_result(chance, test, site, subject) for test in tests]
     return f"Laboratory results, {_cycle(subject, collected)}", {"results": results}
 
 
-def _vital_signs(chance: Random, site: Site, subject: str, collected: date) -> Payload:
+def _vital_signs(chance: Random, site: SyntheticSite, subject: str, collected: date) -> Payload:
     results = [_result(chance, test, site, subject) for test in VITALS]
     return f"Vital signs, {_cycle(subject, collected)}", {"results": results}
 
 
-def _result(chance: Random, test: Test, site: Site, subject: str) -> dict[str, Any]:
+def _result(chance: Random, test: Test, site: SyntheticSite, subject: str) -> dict[str, Any]:
     usual = seeded(TRIAL, subject, test.code).gauss(test.mean, test.spread * 0.7)
     value = round(max(test.mean * 0.06, chance.gauss(usual, test.spread * 0.5)), 1)
     conventional = site.conventional_units and bool(test.conventional_unit)
@@ -303,7 +303,7 @@ def _result(chance: Random, test: Test, site: Site, subject: str) -> dict[str, A
     }
 
 
-def _adverse_event(chance: Random, site: Site, subject: str, collected: date) -> Payload:
+def _adverse_event(chance: Random, site: SyntheticSite, subject: str, collected: date) -> Payload:
     term, organ_class, _, serious_share = chance.choices(EVENTS, [event[2] for event in EVENTS])[0]
     serious = chance.random() * 100 < serious_share
     severity = "SEVERE" if serious else chance.choices(("MILD", "MODERATE", "SEVERE"), (62, 31, 7))[0]
@@ -323,7 +323,7 @@ def _adverse_event(chance: Random, site: Site, subject: str, collected: date) ->
     }
 
 
-def _visit(chance: Random, site: Site, subject: str, collected: date) -> Payload:
+def _visit(chance: Random, site: SyntheticSite, subject: str, collected: date) -> Payload:
     planned = chance.random() < 0.85
     name = _cycle(subject, collected) if planned else "Unscheduled visit"
     day = collected.isoformat()
@@ -331,7 +331,7 @@ def _visit(chance: Random, site: Site, subject: str, collected: date) -> Payload
     return name, {"visit": name, "visit_number": number, "start": day, "end": day, "planned": planned}
 
 
-def _disposition(chance: Random, site: Site, subject: str, collected: date) -> Payload:
+def _disposition(chance: Random, site: SyntheticSite, subject: str, collected: date) -> Payload:
     decoded, category = chance.choice(
         (
             ("RANDOMIZED", "PROTOCOL MILESTONE"),
@@ -345,7 +345,7 @@ def _disposition(chance: Random, site: Site, subject: str, collected: date) -> P
     return decoded.capitalize(), data
 
 
-_PAYLOADS: dict[Kind, Callable[[Random, Site, str, date], Payload]] = {
+_PAYLOADS: dict[Kind, Callable[[Random, SyntheticSite, str, date], Payload]] = {
     Kind.LAB: _laboratory,
     Kind.VITALS: _vital_signs,
     Kind.ADVERSE_EVENT: _adverse_event,

@@ -118,7 +118,9 @@ def _requeue(database: Database, query: Record, actor: str, now: datetime) -> in
         if not _revive(database, row, actor, now):
             continue
         details = {"was": row["state"]}
-        events.append(audit.Event(audit.Action.REQUEUED, actor, row["_id"], row["organisation"], details))
+        events.append(
+            audit.Event(audit.AuditAction.REQUEUED, actor, row["_id"], row["organisation"], details)
+        )
         deliver_again(database, row["job"])
     audit.record_many(database, events, now)
     return len(events)

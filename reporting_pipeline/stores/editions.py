@@ -244,7 +244,7 @@ def job_counts(database: Database, edition: str, organisation: str | None = None
 
 
 @dataclass(frozen=True)
-class Progress:
+class EditionProgress:
     """How many jobs of an organisation are in which state: now, or when they were counted last."""
 
     counts: Mapping[str, int]
@@ -253,13 +253,13 @@ class Progress:
 
 def progress_of(
     database: Database, found: Sequence[Edition], organisation: str, now: datetime, at_most: int = COUNTED_NOW
-) -> dict[str, Progress]:
+) -> dict[str, EditionProgress]:
     """{edition: its progress for an organisation}, in bounded time.
 
     Open editions are counted first, and at most about `at_most` jobs in all; of the others the edition
     sensor's last count is taken. One that nobody has counted for each organisation yet is counted once.
     """
-    progress: dict[str, Progress] = {}
+    progress: dict[str, EditionProgress] = {}
     left = at_most
     kept_ones = []
     for edition in sorted(found, key=lambda one: one.state is not EditionState.OPEN):
@@ -268,7 +268,7 @@ def progress_of(
             kept_ones.append(edition.id)
             continue
         left -= jobs
-        progress[edition.id] = Progress(job_counts(database, edition.id, organisation))
+        progress[edition.id] = EditionProgress(job_counts(database, edition.id, organisation))
     of_own = {"counts_of": {"$elemMatch": {"organisation": organisation}}, "counted_at": 1}
     is_kept = {"_id": {"$in": kept_ones}, "counts_of": {"$exists": True}}
     kept = {row["_id"]: row for row in database.editions.find(is_kept, of_own)} if kept_ones else {}
@@ -278,7 +278,7 @@ def progress_of(
             keep_counts(database, wanted, now)
             row = database.editions.find_one({"_id": wanted}, of_own) or {}
         own = row.get("counts_of") or [{"counts": {}}]
-        progress[wanted] = Progress(own[0]["counts"], row.get("counted_at"))
+        progress[wanted] = EditionProgress(own[0]["counts"], row.get("counted_at"))
     return progress
 
 

@@ -22,7 +22,7 @@ from reporting_pipeline.stores.mongo import Database
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """How far a run is; the heartbeat publishes it."""
 
     total: int
@@ -35,7 +35,7 @@ def beating(
     database: Database,
     run_id: str,
     stage: str,
-    progress: Progress,
+    progress: RunProgress,
     seconds: float,
     now: Callable[[], datetime],
 ) -> Iterator[None]:

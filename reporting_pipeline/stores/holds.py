@@ -58,7 +58,7 @@ def place_hold(
     }
     database.holds.replace_one({"_id": report}, hold, upsert=True)
     _mark(objects, found, HELD)
-    _audited(database, audit.Action.REPORT_HELD, hold | {"_id": report}, by, now)
+    _audited(database, audit.AuditAction.REPORT_HELD, hold | {"_id": report}, by, now)
     return {"_id": report, **hold}
 
 
@@ -76,7 +76,7 @@ def lift_hold(
     if hold is None:
         return False
     _mark(objects, hold, STANDARD)
-    _audited(database, audit.Action.REPORT_RELEASED, hold, by, now)
+    _audited(database, audit.AuditAction.REPORT_RELEASED, hold, by, now)
     return True
 
 
@@ -119,7 +119,7 @@ def _mark(objects: ObjectStore, report: Record, value: str) -> None:
             continue
 
 
-def _audited(database: Database, action: audit.Action, hold: Record, by: str, now: datetime) -> None:
+def _audited(database: Database, action: audit.AuditAction, hold: Record, by: str, now: datetime) -> None:
     audit.record(
         database,
         action,

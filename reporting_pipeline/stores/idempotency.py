@@ -30,7 +30,7 @@ class InProgress(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     """The answer of the first request, as it went out."""
 
     status: int
@@ -49,7 +49,9 @@ class Claim:
     token: str
 
 
-def claim(database: Database, principal: str, key: str, fingerprint: str, now: datetime) -> Claim | Answer:
+def claim(
+    database: Database, principal: str, key: str, fingerprint: str, now: datetime
+) -> Claim | StoredResponse:
     """The right to run the request, or the answer it had.
 
     `fingerprint` is a hash of method, path and body. Raises KeyReused, InProgress.
@@ -73,7 +75,7 @@ def claim(database: Database, principal: str, key: str, fingerprint: str, now: d
     return Claim(record_id, token)
 
 
-def keep_answer(database: Database, claim: Claim, answer: Answer) -> bool:
+def keep_answer(database: Database, claim: Claim, answer: StoredResponse) -> bool:
     """Keep the answer for the key's lifetime. False when the claim had been taken over."""
     kept = database.idempotency.update_one(
         _mine(claim),
@@ -101,7 +103,7 @@ def forget_principal(database: Database, principal: str) -> int:
 
 def _second(
     database: Database, principal: str, key: str, fingerprint: str, token: str, now: datetime
-) -> Claim | Answer:
+) -> Claim | StoredResponse:
     record = database.idempotency.find_one({"principal": principal, "key": key})
     if record is None:  # released between the insert and this look
         raise InProgress(key)
@@ -111,7 +113,7 @@ def _second(
     if record["fingerprint"] != fingerprint:
         raise KeyReused(key)
     if "status" in record:
-        return Answer(record["status"], record["headers"], bytes(record["body"]))
+        return StoredResponse(record["status"], record["headers"], bytes(record["body"]))
     taken = database.idempotency.update_one(
         {"_id": record["_id"], "token": record["token"], "lease_until": {"$lte": now}},
         {"$set": {"token": token, "lease_until": now + LEASE}},

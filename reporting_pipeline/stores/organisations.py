@@ -20,7 +20,7 @@ from reporting_pipeline.domain.branding import Branding, checked_colour
 from reporting_pipeline.domain.content_gate import (
     DEFAULT_POLICY,
     DEFAULT_RELEASE,
-    Policy,
+    GatePolicy,
     Release,
     policy_of,
     release_of,
@@ -113,7 +113,7 @@ class OrganisationFields(BaseModel):
         description="When documents of a closed period came late, were corrected or withdrawn: off, tell "
         "whoever got the report with a link to the one that took its place, or send it as the first was.",
     )
-    content_gate: Policy = Field(
+    content_gate: GatePolicy = Field(
         DEFAULT_POLICY,
         description="What becomes of a report about data out of the usual (a total that fell, a jump beyond "
         "the last twelve periods, documents without a row, columns that came or went) or that leaves "
@@ -207,7 +207,7 @@ def restatement_policy_of(record: Mapping[str, Any] | None) -> OnRestatement:
     return on_restatement_of((record or {}).get("on_restatement"))
 
 
-def gate_of(record: Mapping[str, Any] | None) -> tuple[Policy, Release]:
+def gate_of(record: Mapping[str, Any] | None) -> tuple[GatePolicy, Release]:
     """(content_gate, release) of a record; the defaults where it names none that there is."""
     return policy_of((record or {}).get("content_gate")), release_of((record or {}).get("release"))
 

@@ -55,7 +55,7 @@ class Most:
 
 
 @dataclass(frozen=True)
-class Place:
+class SubscriptionPlace:
     """Room for one subscription of an owner. The id must not have been used before."""
 
     organisation: str
@@ -64,7 +64,7 @@ class Place:
     asks: str = ""  # equal for those that ask for the same; "" is like no other
 
 
-def take_place(database: Database, place: Place, most: Most, now: datetime) -> str | None:
+def take_place(database: Database, place: SubscriptionPlace, most: Most, now: datetime) -> str | None:
     """Take a place for a subscription that is stored next. Raises QuotaFull.
 
     Returns the id of one that asks for the same, took its place before and is not stored yet, if there is
@@ -80,7 +80,7 @@ def take_place(database: Database, place: Place, most: Most, now: datetime) -> s
 
 
 def _asking_the_same(
-    database: Database, place: Place, pending: Mapping[str, Any], now: datetime
+    database: Database, place: SubscriptionPlace, pending: Mapping[str, Any], now: datetime
 ) -> str | None:
     since = now - PENDING_FOR
     same = {
@@ -96,7 +96,7 @@ def _asking_the_same(
     return next((one for one in same if one not in stored), None)  # the first taken stands first
 
 
-def take_owners_place(database: Database, place: Place, most: int, now: datetime) -> None:
+def take_owners_place(database: Database, place: SubscriptionPlace, most: int, now: datetime) -> None:
     """Take one of the `most` places of an owner for a subscription that stands and is given to them next.
 
     Raises QuotaFull, and Moving while it is given to another. Afterwards, whatever came of it:
@@ -123,7 +123,7 @@ def take_owners_place(database: Database, place: Place, most: int, now: datetime
         raise QuotaFull("user", most)
 
 
-def give_owners_place_back(database: Database, place: Place) -> None:
+def give_owners_place_back(database: Database, place: SubscriptionPlace) -> None:
     """The subscription is its new owner's, or is not given to them after all."""
     own = f"pending.{place.subscription}"
     database.subscription_counts.update_one(
@@ -132,7 +132,7 @@ def give_owners_place_back(database: Database, place: Place) -> None:
     )
 
 
-def give_back(database: Database, place: Place) -> None:
+def give_back(database: Database, place: SubscriptionPlace) -> None:
     """The place that was taken is not used after all."""
     pending = f"pending.{place.subscription}"
     database.subscription_counts.update_one(
@@ -144,7 +144,9 @@ def give_back(database: Database, place: Place) -> None:
 # --- the organisation ----------------------------------------------------------------------------
 
 
-def _of_organisation(database: Database, place: Place, most: int, now: datetime) -> Mapping[str, Any]:
+def _of_organisation(
+    database: Database, place: SubscriptionPlace, most: int, now: datetime
+) -> Mapping[str, Any]:
     """Take a place of the organisation; returns what was pending then, this place among it."""
     for _ in range(MAX_RACES):
         taken = _take(database, place, most, now)
@@ -157,7 +159,7 @@ def _of_organisation(database: Database, place: Place, most: int, now: datetime)
     raise RuntimeError(f"{MAX_RACES} times in a row another request was faster")
 
 
-def _take(database: Database, place: Place, most: int, now: datetime) -> Record | None:
+def _take(database: Database, place: SubscriptionPlace, most: int, now: datetime) -> Record | None:
     return database.subscription_counts.find_one_and_update(
         {"_id": place.organisation, "count": {"$lt": most}, "counted_at": {"$gt": now - COUNTED_EVERY}},
         {
@@ -229,7 +231,7 @@ def _stored(database: Database, ids: Mapping[str, Any]) -> set[str]:
 # --- the user ------------------------------------------------------------------------------------
 
 
-def _of_owner(database: Database, place: Place, pending: Mapping[str, Any], most: int) -> int:
+def _of_owner(database: Database, place: SubscriptionPlace, pending: Mapping[str, Any], most: int) -> int:
     """How many the owner has with this place and those that were taken before it."""
     waiting = {one for one, other in pending.items() if other["owner"] == place.owner}
     stored = live_ids(database, place.organisation, place.owner, min(most + 1, _MOST_READ))

@@ -9,7 +9,7 @@ from datetime import datetime
 from reporting_pipeline.domain.access import Role, normal_address
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
 from reporting_pipeline.stores import organisations
-from reporting_pipeline.stores.audit import Action, record
+from reporting_pipeline.stores.audit import AuditAction, record
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.users import (
     create_user,
@@ -56,7 +56,9 @@ def bootstrap(
         )
     if organisations.get(database, organisation) is None:
         save_organisation(database, organisation, name, domains)
-        record(database, Action.ORGANISATION_CREATED, "system", organisation, now, organisation=organisation)
+        record(
+            database, AuditAction.ORGANISATION_CREATED, "system", organisation, now, organisation=organisation
+        )
     admin = create_user(
         database,
         organisation,
@@ -66,5 +68,5 @@ def bootstrap(
         entitlements=Entitlements(ALL) if sees_all_trials else None,
         timezone=timezone,
     )
-    record(database, Action.USER_CREATED, "system", admin.id, now, organisation=organisation)
+    record(database, AuditAction.USER_CREATED, "system", admin.id, now, organisation=organisation)
     return Bootstrapped(organisation, admin.id, made=True)

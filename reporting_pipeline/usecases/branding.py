@@ -54,7 +54,7 @@ def set_logo(
     kept = organisations.keep_logo(database, organisation, logo)
     told = {"sha256": logo["sha256"] if logo else None}
     audit.record(
-        database, audit.Action.LOGO_CHANGED, actor, organisation, now, organisation=home, details=told
+        database, audit.AuditAction.LOGO_CHANGED, actor, organisation, now, organisation=home, details=told
     )
     return kept
 

@@ -127,7 +127,7 @@ def _note_confirmed(
     database: Database, user: str, organisation: str, confirmed: Record, told: bool, now: datetime
 ) -> None:
     link = str(confirmed["digest"])[:16]
-    rows = audit.events_of(database, organisation, action=audit.Action.ADDRESS_CONFIRMED, subject=user)
+    rows = audit.events_of(database, organisation, action=audit.AuditAction.ADDRESS_CONFIRMED, subject=user)
     if any(row["details"].get("link") == link for row in rows):
         return
     marks = {
@@ -136,7 +136,13 @@ def _note_confirmed(
     }
     details = {**marks, "asked_by": confirmed["by"], "told": told, "link": link}
     audit.record(
-        database, audit.Action.ADDRESS_CONFIRMED, user, user, now, organisation=organisation, details=details
+        database,
+        audit.AuditAction.ADDRESS_CONFIRMED,
+        user,
+        user,
+        now,
+        organisation=organisation,
+        details=details,
     )
 
 
@@ -150,7 +156,7 @@ def _note(database: Database, user: User, actor: str, now: datetime, *, address:
     asked = audit.address_mark(database, user.organisation, address) if address else ""
     audit.record(
         database,
-        audit.Action.ADDRESS_ASKED,
+        audit.AuditAction.ADDRESS_ASKED,
         actor,
         user.id,
         now,

@@ -64,7 +64,7 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DocumentOutcome:
     """What became of one document. `record` is as it stands; {} when it was refused."""
 
     state: str  # stored, unchanged or refused
@@ -78,7 +78,7 @@ def submit(
     submitted: SubmittedDocument,
     file: dict[str, Any] | None = None,
     content: bytes | None = None,
-) -> Outcome:
+) -> DocumentOutcome:
     """Take in one document. The same id with the same content changes nothing.
 
     Raises DocumentRefused that names the field; nothing is stored then.
@@ -90,14 +90,14 @@ def submit(
     return _outcome(caller, prepared)
 
 
-def submit_lines(caller: Caller, lines: Iterable[bytes]) -> Iterator[Outcome]:
+def submit_lines(caller: Caller, lines: Iterable[bytes]) -> Iterator[DocumentOutcome]:
     """Take in documents, one JSON object a line; one outcome for each line, in order."""
     waiting = iter(lines)
     while some := list(islice(waiting, CHUNK)):
         yield from _submit_some(caller, some)
 
 
-def correct(caller: Caller, before: Record, submitted: SubmittedDocument, reason: str) -> Outcome:
+def correct(caller: Caller, before: Record, submitted: SubmittedDocument, reason: str) -> DocumentOutcome:
     """Put another content in the place of a document; what it said before is kept as a version.
 
     Trial, arrival and file stay: a correction belongs to the period in which the document arrived.
@@ -118,10 +118,10 @@ def correct(caller: Caller, before: Record, submitted: SubmittedDocument, reason
     after["file"] = before.get("file")
     valid = _valid(after, None, caller.now)
     if documents.same_document(before, valid):
-        return Outcome("unchanged", before, findings_of(valid, caller.zone))
+        return DocumentOutcome("unchanged", before, findings_of(valid, caller.zone))
     stored = document_versions.correct(caller.database, before, valid, caller.user.id, reason, caller.now)
-    _audit(caller, audit.Action.DOCUMENT_CORRECTED, stored["_id"], {"version": stored["version"]})
-    return Outcome("stored", stored, findings_of(stored, caller.zone))
+    _audit(caller, audit.AuditAction.DOCUMENT_CORRECTED, stored["_id"], {"version": stored["version"]})
+    return DocumentOutcome("stored", stored, findings_of(stored, caller.zone))
 
 
 def withdraw(caller: Caller, before: Record, reason: str) -> None:
@@ -131,25 +131,25 @@ def withdraw(caller: Caller, before: Record, reason: str) -> None:
     _check_rights(caller, Action.DELETE, before["trial"], before["site"], before.get("subject") or "")
     document_versions.withdraw(caller.database, before, caller.user.id, reason, caller.now)
     version = document_versions.version_of(before)
-    _audit(caller, audit.Action.DOCUMENT_WITHDRAWN, before["_id"], {"version": version})
+    _audit(caller, audit.AuditAction.DOCUMENT_WITHDRAWN, before["_id"], {"version": version})
 
 
 # --- many -----------------------------------------------------------------------------------------
 
 
-def _submit_some(caller: Caller, lines: Sequence[bytes]) -> Iterator[Outcome]:
-    answers: list[Outcome | None] = [None] * len(lines)
+def _submit_some(caller: Caller, lines: Sequence[bytes]) -> Iterator[DocumentOutcome]:
+    answers: list[DocumentOutcome | None] = [None] * len(lines)
     sound: list[tuple[int, SubmittedDocument]] = []
     for position, line in enumerate(lines):
         try:
             sound.append((position, checked(parsed_line(line))))
         except DocumentRefused as error:
-            answers[position] = Outcome("refused", problems=error.problems)
+            answers[position] = DocumentOutcome("refused", problems=error.problems)
     prepared = _prepare(caller, [submitted for _, submitted in sound])
     _store(caller, [one for one in prepared if isinstance(one, _Prepared)])
     for (position, _), one in zip(sound, prepared, strict=True):
         answers[position] = (
-            Outcome("refused", problems=one.problems)
+            DocumentOutcome("refused", problems=one.problems)
             if isinstance(one, DocumentRefused)
             else _outcome(caller, one)
         )
@@ -224,7 +224,7 @@ def _store(caller: Caller, prepared: Sequence[_Prepared]) -> None:
         details = {"received_at": one.record["received_at"].isoformat()} if given else {}
         events.append(
             audit.Event(
-                audit.Action.DOCUMENT_CREATED,
+                audit.AuditAction.DOCUMENT_CREATED,
                 caller.user.id,
                 one.record["_id"],
                 caller.user.organisation,
@@ -234,10 +234,10 @@ def _store(caller: Caller, prepared: Sequence[_Prepared]) -> None:
     audit.record_many(caller.database, events, caller.now)
 
 
-def _outcome(caller: Caller, prepared: _Prepared) -> Outcome:
+def _outcome(caller: Caller, prepared: _Prepared) -> DocumentOutcome:
     findings = findings_of(prepared.record, caller.zone)
     record = {"version": 1, "updated_at": caller.now, **prepared.record}
-    return Outcome("unchanged" if prepared.standing else "stored", record, findings)
+    return DocumentOutcome("unchanged" if prepared.standing else "stored", record, findings)
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ def _check_reason(reason: str) -> None:
         raise refused("#/reason", "say why")
 
 
-def _audit(caller: Caller, action: audit.Action, subject: str, details: dict[str, Any]) -> None:
+def _audit(caller: Caller, action: audit.AuditAction, subject: str, details: dict[str, Any]) -> None:
     audit.record(
         caller.database,
         action,

@@ -34,7 +34,7 @@ def open_edition(
     edition = editions.open_edition(database, cadence, window.key, opened_by, now, force)
     audit.record(
         database,
-        audit.Action.EDITION_OPENED,
+        audit.AuditAction.EDITION_OPENED,
         "system" if opened_by == COMMAND_LINE else opened_by,
         edition.id,
         now,

@@ -93,7 +93,7 @@ def give_back(database: Database, caller: User, one: FailedStage, now: datetime)
     details = {"stage": one.stage, "edition": one.edition}
     audit.record(
         database,
-        audit.Action.REQUEUED,
+        audit.AuditAction.REQUEUED,
         caller.id,
         audit.named(one.trial),
         now,

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from reporting_pipeline.intake.checking import stored_id
 from reporting_pipeline.intake.dates import NOON, collected_at
 from reporting_pipeline.intake.documents import SourceDocument
-from reporting_pipeline.intake.sources import Source
+from reporting_pipeline.intake.sources import ImportSource
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.stores import audit, document_versions, documents, trials
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid
@@ -60,7 +60,7 @@ def import_documents(
     database: Database,
     objects: ObjectStore,
     found: Iterable[SourceDocument],
-    source: Source,
+    source: ImportSource,
     options: ImportOptions,
     understanding: Understanding,
     progress: Callable[[int], None] = lambda done: None,
@@ -119,7 +119,7 @@ def _seen(found: Iterable[SourceDocument], understanding: Understanding) -> Iter
 
 
 def _register(
-    database: Database, source: Source, trial: str, options: ImportOptions, understanding: Understanding
+    database: Database, source: ImportSource, trial: str, options: ImportOptions, understanding: Understanding
 ) -> str:
     standing = trials.get_trial(database, options.organisation, trial)
     if standing is not None and trials.is_closed(standing):
@@ -143,7 +143,9 @@ def _register(
     if not options.dry_run:
         trials.add_trial(database, record)
         subject, home = audit.named(trial), options.organisation
-        audit.record(database, audit.Action.TRIAL_CREATED, ACTOR, subject, options.now, organisation=home)
+        audit.record(
+            database, audit.AuditAction.TRIAL_CREATED, ACTOR, subject, options.now, organisation=home
+        )
     return "registered"
 
 
@@ -238,7 +240,7 @@ def _audit(database: Database, done: Imported, options: ImportOptions) -> None:
     details = {"created": done.created, "changed": done.changed, "refused": done.refused}
     audit.record(
         database,
-        audit.Action.DOCUMENTS_IMPORTED,
+        audit.AuditAction.DOCUMENTS_IMPORTED,
         ACTOR,
         "documents",
         options.now,

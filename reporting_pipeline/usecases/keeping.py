@@ -25,13 +25,15 @@ def note_deleted(
     """Retention deleted so many records, objects and files of each kind; none is no row."""
     counts = {kind: count for kind, count in sorted(removed.items()) if count}
     if counts:
-        note(database, audit.Action.RETENTION_DELETED, "retention", actor, home, now, counts)
+        note(database, audit.AuditAction.RETENTION_DELETED, "retention", actor, home, now, counts)
 
 
 def note_mended(database: Database, mended: int, actor: str, home: str, now: datetime) -> None:
     """A reconciliation tagged orphans or forgot records of what is gone; none is no row."""
     if mended:
-        note(database, audit.Action.RECORDS_MENDED, "reconciliation", actor, home, now, {"mended": mended})
+        note(
+            database, audit.AuditAction.RECORDS_MENDED, "reconciliation", actor, home, now, {"mended": mended}
+        )
 
 
 def decide_after_restore(
@@ -41,7 +43,7 @@ def decide_after_restore(
     jobs = release_after_restore(database, send=send, edition=edition, now=now)
     settle_jobs(database, jobs, now)
     details = {"send": send, "edition": edition or "all", "jobs": len(jobs)}
-    note(database, audit.Action.AFTER_RESTORE_DECIDED, "restore", actor, home, now, details)
+    note(database, audit.AuditAction.AFTER_RESTORE_DECIDED, "restore", actor, home, now, details)
     return jobs
 
 
@@ -67,7 +69,7 @@ def note_restored(
     Returns what the anchor says. Raises AuditBroken where the anchors speak of another log; the row stands.
     """
     kept, known = audit.restart_log(database)
-    note(database, audit.Action.BACKUP_RESTORED, backup, actor, home, now, details)
+    note(database, audit.AuditAction.BACKUP_RESTORED, backup, actor, home, now, details)
     return audit.anchor_restored(
         database, objects, now, by=actor, backup=backup, backup_at=backup_at, kept=kept, known=known
     )
@@ -75,7 +77,7 @@ def note_restored(
 
 def note(
     database: Database,
-    action: audit.Action,
+    action: audit.AuditAction,
     subject: str,
     actor: str,
     home: str,

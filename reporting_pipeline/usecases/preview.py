@@ -14,7 +14,7 @@ from typing import Any
 
 from reporting_pipeline import __version__
 from reporting_pipeline.domain.access import Action, ResourceKind, User, reach_of, visible_trials
-from reporting_pipeline.domain.content_gate import Policy, Release, concerning, stricter
+from reporting_pipeline.domain.content_gate import GatePolicy, Release, concerning, stricter
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
@@ -182,7 +182,7 @@ def _waits_for_release(organisation: Record, draft: Subscription, prepared: _Pre
         restates=False,
         omissions=[{"trial": one.trial, "part": one.part} for one in prepared.missing],
     )
-    holds = stricter(gate, draft.parameters.get("content_gate")) is Policy.HOLD
+    holds = stricter(gate, draft.parameters.get("content_gate")) is GatePolicy.HOLD
     return release is Release.BY_PERSON or (holds and bool(unusual))
 
 

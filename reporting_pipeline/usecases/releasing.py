@@ -146,7 +146,7 @@ def _follow(database: Database, report: StoredReport, decision: Record, now: dat
 
 def _note(database: Database, report: StoredReport, decision: Record, now: datetime) -> None:
     released = decision["decision"] == "released"
-    action = audit.Action.RELEASE_GIVEN if released else audit.Action.RELEASE_REFUSED
+    action = audit.AuditAction.RELEASE_GIVEN if released else audit.AuditAction.RELEASE_REFUSED
     rows = audit.events_of(database, report.organisation, action=action, subject=report.id)
     if any(row["details"].get("sha256") == report.sha256 for row in rows):
         return

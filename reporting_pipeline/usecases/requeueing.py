@@ -35,7 +35,7 @@ def requeue_job(database: Database, settings: Settings, job: JobRecord, actor: s
     lifecycle.end_unserved(database, job["edition"], [job["subscription"]], now)
     audit.record(
         database,
-        audit.Action.REQUEUED,
+        audit.AuditAction.REQUEUED,
         actor,
         job["_id"],
         now,

@@ -59,7 +59,7 @@ def send_to_oneself(
     _send(settings, replace(message, attachment=attached), now)
     audit.record(
         database,
-        audit.Action.PREVIEW_SENT,
+        audit.AuditAction.PREVIEW_SENT,
         reader.id,
         reader.id,
         now,

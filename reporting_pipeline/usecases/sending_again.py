@@ -20,7 +20,7 @@ def resume_channel(database: Database, channel: str, actor: str, home: str, now:
     if not let_send(database, channel, now):
         return False
     alerts.close_alert(database, f"channel-halted:{channel}", actor, now)
-    audit.record(database, audit.Action.CHANNEL_RESUMED, actor, channel, now, organisation=home)
+    audit.record(database, audit.AuditAction.CHANNEL_RESUMED, actor, channel, now, organisation=home)
     return True
 
 
@@ -50,7 +50,7 @@ def lift_suppression(
     told = organisation or home
     audit.record(
         database,
-        audit.Action.SUPPRESSION_LIFTED,
+        audit.AuditAction.SUPPRESSION_LIFTED,
         actor,
         audit.address_mark(database, told, address),
         now,

@@ -17,7 +17,7 @@ from reporting_pipeline.domain.schedules import window_of
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, lifecycle, subscriptions
-from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.stores.audit import AuditAction
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
 
@@ -46,9 +46,9 @@ def subscribe(
 ) -> Subscription:
     """Store a new subscription and plan its first job. Raises SubscriptionExists."""
     stored = lifecycle.create(database, fresh, now, settings.timezone)
-    events = [_event(Action.SUBSCRIPTION_CREATED, actor, stored)]
+    events = [_event(AuditAction.SUBSCRIPTION_CREATED, actor, stored)]
     events += [
-        _event(Action.RECIPIENT_ADDED, actor, stored, **_whom(database, stored, one))
+        _event(AuditAction.RECIPIENT_ADDED, actor, stored, **_whom(database, stored, one))
         for one in stored.recipients
     ]
     audit.record_many(database, events, now)
@@ -96,7 +96,7 @@ def pause(
     paused = lifecycle.pause(database, current.organisation, current.id, now, version, until)
     if paused.version != current.version:
         said = {"until": until.isoformat()} if until else {}
-        audit.record_many(database, [_event(Action.SUBSCRIPTION_PAUSED, actor, paused, **said)], now)
+        audit.record_many(database, [_event(AuditAction.SUBSCRIPTION_PAUSED, actor, paused, **said)], now)
     return paused
 
 
@@ -132,7 +132,7 @@ def resume(
     timezone = settings.timezone
     resumed = lifecycle.resume(database, current.organisation, current.id, now, timezone, version)
     if resumed.version != current.version:
-        audit.record_many(database, [_event(Action.SUBSCRIPTION_RESUMED, actor, resumed)], now)
+        audit.record_many(database, [_event(AuditAction.SUBSCRIPTION_RESUMED, actor, resumed)], now)
     return resumed
 
 
@@ -141,7 +141,7 @@ def end(
 ) -> Subscription:
     """End it for good, with what is scheduled."""
     ended = lifecycle.end(database, current.organisation, current.id, now, version)
-    audit.record_many(database, [_event(Action.SUBSCRIPTION_DELETED, actor, ended)], now)
+    audit.record_many(database, [_event(AuditAction.SUBSCRIPTION_DELETED, actor, ended)], now)
     return ended
 
 
@@ -155,7 +155,7 @@ def confirm(database: Database, current: Subscription, actor: str, now: datetime
         now,
         current.version,
     )
-    audit.record_many(database, [_event(Action.SUBSCRIPTION_CONFIRMED, actor, confirmed)], now)
+    audit.record_many(database, [_event(AuditAction.SUBSCRIPTION_CONFIRMED, actor, confirmed)], now)
     return confirmed
 
 
@@ -176,30 +176,34 @@ def run_now(
     cadence = window_of(current.schedule)
     period = closed_period(cadence, period_key, now, settings.timezone, settings.retention_days)
     job = lifecycle.run_now(database, current, period, actor, now)
-    audit.record_many(database, [_event(Action.SUBSCRIPTION_RUN, actor, current, job=job["_id"])], now)
+    audit.record_many(database, [_event(AuditAction.SUBSCRIPTION_RUN, actor, current, job=job["_id"])], now)
     return job
 
 
 def cancel_job(database: Database, job: JobRecord, actor: str, now: datetime) -> JobRecord:
     """Stop a job that is not being sent yet. Raises `lifecycle.JobUnderWay`."""
     cancelled = lifecycle.cancel_job(database, job, now)
-    event = audit.Event(Action.JOB_CANCELLED, actor, job["_id"], job["organisation"], {"was": job["state"]})
+    event = audit.Event(
+        AuditAction.JOB_CANCELLED, actor, job["_id"], job["organisation"], {"was": job["state"]}
+    )
     audit.record_many(database, [event], now)
     return cancelled
 
 
 def _changes(database: Database, actor: str, before: Subscription, after: Subscription) -> list[audit.Event]:
     events = []
-    turned = {"paused": Action.SUBSCRIPTION_PAUSED, "active": Action.SUBSCRIPTION_RESUMED}
+    turned = {"paused": AuditAction.SUBSCRIPTION_PAUSED, "active": AuditAction.SUBSCRIPTION_RESUMED}
     if before.status != after.status and after.status in turned:
         events.append(_event(turned[after.status], actor, after))
     fields = sorted(name for name in _AUDITED if getattr(before, name) != getattr(after, name))
     if fields:
-        events.append(_event(Action.SUBSCRIPTION_CHANGED, actor, after, fields=fields, version=after.version))
+        events.append(
+            _event(AuditAction.SUBSCRIPTION_CHANGED, actor, after, fields=fields, version=after.version)
+        )
     for came in set(after.recipients) - set(before.recipients):
-        events.append(_event(Action.RECIPIENT_ADDED, actor, after, **_whom(database, after, came)))
+        events.append(_event(AuditAction.RECIPIENT_ADDED, actor, after, **_whom(database, after, came)))
     for left in set(before.recipients) - set(after.recipients):
-        events.append(_event(Action.RECIPIENT_REMOVED, actor, after, **_whom(database, after, left)))
+        events.append(_event(AuditAction.RECIPIENT_REMOVED, actor, after, **_whom(database, after, left)))
     return events
 
 
@@ -213,5 +217,5 @@ def _whom(database: Database, subscription: Subscription, recipient: Recipient) 
     }
 
 
-def _event(action: Action, actor: str, subscription: Subscription, **details: Any) -> audit.Event:
+def _event(action: AuditAction, actor: str, subscription: Subscription, **details: Any) -> audit.Event:
     return audit.Event(action, actor, subscription.id, subscription.organisation, details)

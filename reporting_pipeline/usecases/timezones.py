@@ -23,7 +23,7 @@ _ATTEMPTS = 3  # a schedule that somebody else changes meanwhile is read again
 
 
 @dataclass(frozen=True)
-class Moved:
+class TimezoneMove:
     people: int
     schedules: int
 
@@ -35,7 +35,7 @@ def move_people(
     zones: tuple[str, str],
     actor: str,
     now: datetime,
-) -> Moved | None:
+) -> TimezoneMove | None:
     """Move everybody of an organisation who is in the first of `zones` to the second, with their schedules.
 
     May be repeated after a crash. None when the zones are one.
@@ -48,7 +48,7 @@ def move_people(
         schedules += len(move_schedules(database, settings, organisation, user.id, zones, actor, now))
         users.change_user(database, organisation, user.id, {"timezone": after}, now)
         people += 1
-    return Moved(people, schedules)
+    return TimezoneMove(people, schedules)
 
 
 def _people_in(database: Database, organisation: str, timezone: str) -> list[User]:

@@ -21,7 +21,7 @@ def register_trial(
     """Register a trial. Raises TrialExists, or TrialInvalid that names the field."""
     _refuse_doubles(fields)
     kept = store.add_trial(database, {**fields, "organisation": organisation})
-    _note(database, audit.Action.TRIAL_CREATED, actor, kept["_id"], organisation, {}, now)
+    _note(database, audit.AuditAction.TRIAL_CREATED, actor, kept["_id"], organisation, {}, now)
     return kept
 
 
@@ -35,7 +35,13 @@ def change_trial(
     if changed:
         details = {"fields": changed}
         _note(
-            database, audit.Action.TRIAL_CHANGED, actor, before["_id"], before["organisation"], details, now
+            database,
+            audit.AuditAction.TRIAL_CHANGED,
+            actor,
+            before["_id"],
+            before["organisation"],
+            details,
+            now,
         )
     return kept
 
@@ -47,7 +53,7 @@ def put_site(
     kept = store.put_site(database, before, site)
     _note(
         database,
-        audit.Action.TRIAL_CHANGED,
+        audit.AuditAction.TRIAL_CHANGED,
         actor,
         before["_id"],
         before["organisation"],
@@ -76,7 +82,7 @@ def close_trial(database: Database, before: Record, actor: str, now: datetime) -
     if store.is_closed(before):
         return before
     kept = store.close_trial(database, before, now)
-    _note(database, audit.Action.TRIAL_CLOSED, actor, before["_id"], before["organisation"], {}, now)
+    _note(database, audit.AuditAction.TRIAL_CLOSED, actor, before["_id"], before["organisation"], {}, now)
     return kept
 
 
@@ -85,7 +91,7 @@ def reopen_trial(database: Database, before: Record, actor: str, now: datetime) 
     if not store.is_closed(before):
         return before
     kept = store.reopen_trial(database, before)
-    _note(database, audit.Action.TRIAL_REOPENED, actor, before["_id"], before["organisation"], {}, now)
+    _note(database, audit.AuditAction.TRIAL_REOPENED, actor, before["_id"], before["organisation"], {}, now)
     return kept
 
 
@@ -105,7 +111,7 @@ def save_organisation(
     """
     write = organisations.add if new else organisations.change
     kept = write(database, organisation, fields)
-    action = audit.Action.ORGANISATION_CREATED if new else audit.Action.ORGANISATION_CHANGED
+    action = audit.AuditAction.ORGANISATION_CREATED if new else audit.AuditAction.ORGANISATION_CHANGED
     _note(database, action, actor, organisation, home, {"fields": sorted(fields)}, now)
     return kept
 
@@ -126,13 +132,13 @@ def close_organisation(
     ended = lifecycle.end_for_organisation(database, organisation, now)
     if before is None or before.get("closed_at") is None:
         details = {"subscriptions": ended, "users": people}
-        _note(database, audit.Action.ORGANISATION_CLOSED, actor, organisation, home, details, now)
+        _note(database, audit.AuditAction.ORGANISATION_CLOSED, actor, organisation, home, details, now)
     return closed
 
 
 def _note(
     database: Database,
-    action: audit.Action,
+    action: audit.AuditAction,
     actor: str,
     subject: str,
     organisation: str,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reporting_pipeline.stores import idempotency
-from reporting_pipeline.stores.idempotency import LEASE, Answer, Claim, InProgress, KeyReused
+from reporting_pipeline.stores.idempotency import LEASE, Claim, InProgress, KeyReused, StoredResponse
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.api.conftest import Api, weekly
 
@@ -125,10 +125,10 @@ def test_a_claim_of_a_dead_worker_is_taken_over_and_fenced(database: Database) -
         idempotency.claim(database, "usr", "k", "f", NOW + LEASE - timedelta(seconds=1))
     second = idempotency.claim(database, "usr", "k", "f", NOW + LEASE)
     assert isinstance(second, Claim)
-    assert not idempotency.keep_answer(database, first, Answer(500))
+    assert not idempotency.keep_answer(database, first, StoredResponse(500))
     idempotency.release(database, first)
-    assert idempotency.keep_answer(database, second, Answer(201, {"etag": '"1"'}, b"{}"))
-    assert idempotency.claim(database, "usr", "k", "f", NOW + 2 * LEASE) == Answer(
+    assert idempotency.keep_answer(database, second, StoredResponse(201, {"etag": '"1"'}, b"{}"))
+    assert idempotency.claim(database, "usr", "k", "f", NOW + 2 * LEASE) == StoredResponse(
         201, {"etag": '"1"'}, b"{}"
     )
     with pytest.raises(KeyReused):
@@ -138,6 +138,6 @@ def test_a_claim_of_a_dead_worker_is_taken_over_and_fenced(database: Database) -
 def test_a_key_is_free_again_after_a_day(database: Database) -> None:
     first = idempotency.claim(database, "usr", "k", "f", NOW)
     assert isinstance(first, Claim)
-    idempotency.keep_answer(database, first, Answer(201))
+    idempotency.keep_answer(database, first, StoredResponse(201))
     later = NOW + idempotency.KEPT_FOR
     assert isinstance(idempotency.claim(database, "usr", "k", "other", later), Claim)

@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 
 from reporting_pipeline.delivery.links.verification import verification_code, written_code
-from reporting_pipeline.domain.proof import Envelope, Verdict, key_set, read_key_set, verdict_on
+from reporting_pipeline.domain.proof import Envelope, ProofVerdict, key_set, read_key_set, verdict_on
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.proof_keys import signing_keys
@@ -104,7 +104,7 @@ def test_a_manifest_is_good_with_the_published_keys(nobody: Api, database: Datab
     analyst = nobody.as_("usr_default_analyst").get(f"/api/report-manifests/{record['_id']}")
     envelope = Envelope.read(analyst.content)
     world = read_key_set(json.dumps(key_set({SIGNING.name: SIGNING.private.public_key()})))
-    assert verdict_on(record["sha256"], record["size"], envelope, world) is Verdict.GENUINE
+    assert verdict_on(record["sha256"], record["size"], envelope, world) is ProofVerdict.GENUINE
     published = nobody.get("/.well-known/report-keys.json").content
     assert set(read_key_set(published)) == {signing_keys(nobody.settings).current.name}
 

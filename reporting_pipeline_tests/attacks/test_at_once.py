@@ -98,7 +98,7 @@ def test_of_several_who_release_one_does_and_one_mail_goes(
     (winner,) = [one for one in came if one.startswith("usr_")]
     assert set(came) - {winner} <= {"NotReleasable", "DecidedAlready"}
     (decision,) = database.releases.find()
-    (row,) = audit.events_of(database, "default", action=audit.Action.RELEASE_GIVEN)
+    (row,) = audit.events_of(database, "default", action=audit.AuditAction.RELEASE_GIVEN)
     assert decision["by"] == row["actor"] == winner
     assert "lease_until" not in decision, "nothing is left to do"
     job = database.jobs.find_one({"subscription": "sub_awaiting"}) or {}
@@ -136,7 +136,7 @@ def test_what_a_killed_process_left_of_a_release_is_done_by_whoever_decides_next
         with pytest.raises(releases.DecidedAlready):
             releasing.refuse(database, job, report, bob, at, "I disagree", at)
         assert (database.jobs.find_one({"_id": job["_id"]}) or {})["state"] == state
-    (row,) = audit.events_of(database, "default", subject=report.id, action=audit.Action.RELEASE_GIVEN)
+    (row,) = audit.events_of(database, "default", subject=report.id, action=audit.AuditAction.RELEASE_GIVEN)
     assert row["actor"] == ada.id
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from reporting_pipeline.assets.scope import PRODUCT
 from reporting_pipeline.cli import app
 from reporting_pipeline.delivery.links.verification import Standing, verify_code
-from reporting_pipeline.domain.proof import Verdict, key_set, verdict_on
+from reporting_pipeline.domain.proof import ProofVerdict, key_set, verdict_on
 from reporting_pipeline.domain.subscriptions import Filters, Format
 from reporting_pipeline.stores.document_versions import withdraw
 from reporting_pipeline.stores.documents import document_id
@@ -66,7 +66,7 @@ def test_every_report_is_signed_has_a_code_and_is_made_again_to_the_byte(made: C
     for subscription, report in found.items():
         assert report.envelope is not None
         verdict = verdict_on(report.sha256, report.size, report.envelope, keys.public)
-        assert verdict is Verdict.GENUINE, subscription
+        assert verdict is ProofVerdict.GENUINE, subscription
         manifest = report.envelope.manifest
         assert [one["trial"] for one in manifest["inputs"]] == ["T-ALPHA"]
         assert manifest["inputs"][0]["dataset"] == report.dataset_versions["T-ALPHA"]

@@ -63,7 +63,7 @@ def look(url: str, **headers: str) -> requests.Response:
 
 
 def opened(crank: Crank) -> list[dict[str, str]]:
-    rows = audit.events_of(crank.database, ORGANISATION, action=audit.Action.REPORT_DOWNLOADED)
+    rows = audit.events_of(crank.database, ORGANISATION, action=audit.AuditAction.REPORT_DOWNLOADED)
     return [row["details"] for row in rows]
 
 

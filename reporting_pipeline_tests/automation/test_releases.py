@@ -11,7 +11,7 @@ from reporting_pipeline.assets.datasets import CONTENT_CHECKS
 from reporting_pipeline.automation.report_email_sensor import SWEEP_EVERY
 from reporting_pipeline.delivery.links.verification import Standing, verify_code
 from reporting_pipeline.domain.access import User
-from reporting_pipeline.domain.content_gate import AWAITED_AT_MOST, Concern, Shape
+from reporting_pipeline.domain.content_gate import AWAITED_AT_MOST, Concern, ContentShape
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.stores import lifecycle
@@ -197,7 +197,7 @@ def test_data_out_of_the_usual_holds_where_asked_is_told_else_and_fails_its_chec
     empty.subscribe("told", ALPHA)
     empty.subscribe("careful", ALPHA, parameters={"content_gate": "hold"})
     period = empty.period().previous()
-    shape = Shape({"adverse_events": 40.0}, {}, {}, {}).record()
+    shape = ContentShape({"adverse_events": 40.0}, {}, {}, {}).record()
     empty.database.asset_results.insert_one(
         {
             "_id": f"weekly/trial_dataset/{period.key}|T-ALPHA",

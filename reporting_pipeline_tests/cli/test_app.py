@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from reporting_pipeline.cli import app
 from reporting_pipeline.settings import current_settings
 from reporting_pipeline.stores.alerts import open_alerts, raise_alert
-from reporting_pipeline.stores.audit import Action, record
+from reporting_pipeline.stores.audit import AuditAction, record
 from reporting_pipeline.stores.deliveries import closed_channels, halt_channel
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.suppressions import suppress_address, suppressed_among
@@ -42,7 +42,14 @@ def test_a_period_that_cannot_be_is_refused_with_its_reason(deployment: Database
 def test_the_audit_log_is_verified_and_a_changed_row_is_named(deployment: Database) -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     for number in range(3):
-        record(deployment, Action.EDITION_OPENED, "schedule", f"weekly:{number}", now, organisation="default")
+        record(
+            deployment,
+            AuditAction.EDITION_OPENED,
+            "schedule",
+            f"weekly:{number}",
+            now,
+            organisation="default",
+        )
     missing = runner.invoke(app, ["audit", "verify"])
     assert missing.exit_code == 2
     assert "there is no anchor" in missing.output

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from reporting_pipeline.console.audit_words import EVENTS, detail_words, event_words, page_of
-from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.stores.audit import AuditAction
 
 
 def test_every_event_has_words_of_its_own() -> None:
-    assert set(EVENTS) == set(Action)
+    assert set(EVENTS) == set(AuditAction)
     assert len(set(EVENTS.values())) == len(EVENTS)
     assert event_words("of.a_newer_version") == "of.a_newer_version"
 

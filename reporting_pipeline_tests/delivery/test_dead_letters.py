@@ -60,7 +60,7 @@ def test_a_requeued_one_is_delivered_and_mends_its_job(
     assert not dead_letters.requeue(database, "default", letter, "usr_ops", NOW)
     assert [outcome.state for outcome in deliver(database, objects, settings)] == ["sent"]
     assert (database["jobs"].find_one() or {})["state"] == "completed"
-    (event,) = audit.events_of(database, "default", action=audit.Action.REQUEUED)
+    (event,) = audit.events_of(database, "default", action=audit.AuditAction.REQUEUED)
     assert (event["actor"], event["subject"]) == ("usr_ops", letter)
 
 

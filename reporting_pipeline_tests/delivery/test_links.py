@@ -66,7 +66,7 @@ def test_a_link_downloads_the_report_under_its_name_and_is_audited(
     with urllib.request.urlopen(url) as answer:  # noqa: S310 - a URL of the embedded server
         assert answer.read() == FILE
         assert 'filename="weekly-2026-11-16.pdf"' in answer.headers["Content-Disposition"]
-    (event,) = audit.events_of(database, "default", action=audit.Action.REPORT_DOWNLOADED)
+    (event,) = audit.events_of(database, "default", action=audit.AuditAction.REPORT_DOWNLOADED)
     assert (event["subject"], event["details"]["delivery"]) == ("rep_00000", delivery["_id"])
 
 
@@ -156,7 +156,7 @@ def test_unsubscribing_twice_is_once(database: Database, objects: ObjectStore, s
     assert (row["state"], row["error"]) == ("suppressed", "the recipient unsubscribed")
     assert (database["jobs"].find_one() or {})["state"] == "skipped"
     assert (database["subscriptions"].find_one() or {})["status"] == "ended"
-    assert len(audit.events_of(database, "default", action=audit.Action.RECIPIENT_REMOVED)) == 1
+    assert len(audit.events_of(database, "default", action=audit.AuditAction.RECIPIENT_REMOVED)) == 1
     assert open_link(database, objects, settings, token_of(settings, delivery), NOW) is None
     assert deliver(database, objects, settings) == []
 

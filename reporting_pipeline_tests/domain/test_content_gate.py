@@ -9,8 +9,8 @@ import pytest
 
 from reporting_pipeline.domain.content_gate import (
     Concern,
-    Policy,
-    Shape,
+    ContentShape,
+    GatePolicy,
     concerning,
     policy_of,
     stricter,
@@ -19,15 +19,15 @@ from reporting_pipeline.domain.content_gate import (
 from reporting_pipeline.domain.content_shape import rowless, shape_of
 from reporting_pipeline_tests.reports.conftest import make_dataset
 
-USUAL = Shape({"visits": 40.0}, {"visits": 40.0}, {"labs": ["grade", "unit"]}, {"labs": ["unit"]})
+USUAL = ContentShape({"visits": 40.0}, {"visits": 40.0}, {"labs": ["grade", "unit"]}, {"labs": ["unit"]})
 BEFORE = [USUAL] * 12
 
 
-def concerns(now: Shape, before: list[Shape | None] | None = None) -> list[str]:
+def concerns(now: ContentShape, before: list[ContentShape | None] | None = None) -> list[str]:
     return [one.concern.value for one in unusual_in("T1", now, BEFORE if before is None else before)]
 
 
-def shape(**changes: Mapping[str, object]) -> Shape:
+def shape(**changes: Mapping[str, object]) -> ContentShape:
     return replace(USUAL, **changes)  # type: ignore[arg-type]
 
 
@@ -72,14 +72,14 @@ def test_columns_that_went_or_came_are_told_and_those_that_come_and_go_are_not()
 
 def test_a_shape_is_kept_and_read_and_what_is_none_says_nothing() -> None:
     made = shape_of(make_dataset())
-    assert Shape.of_record(made.record()) == made
+    assert ContentShape.of_record(made.record()) == made
     assert made.totals["documents"] == 9
     assert made.before["documents"] == 3
     none: tuple[object, ...] = (None, [], {}, {"totals": 3, "before": {}, "columns": {}, "mostly": {}})
     for broken in none:
-        assert Shape.of_record(broken) is None
+        assert ContentShape.of_record(broken) is None
     odd = {"totals": {"visits": "x"}, "before": {}, "columns": {"labs": "unit"}, "mostly": {}}
-    assert Shape.of_record(odd) == Shape({}, {}, {}, {})
+    assert ContentShape.of_record(odd) == ContentShape({}, {}, {}, {})
 
 
 def test_documents_that_gave_no_row_are_told() -> None:
@@ -100,7 +100,7 @@ def test_a_fall_that_the_restatement_explains_is_none_and_an_omission_is_one() -
 
 
 def test_a_subscription_asks_for_more_care_never_for_less() -> None:
-    assert stricter("notice", "hold") is Policy.HOLD
-    assert stricter("hold", "off") is Policy.HOLD
-    assert stricter("off", None) is Policy.OFF
-    assert policy_of("something") is Policy.NOTICE
+    assert stricter("notice", "hold") is GatePolicy.HOLD
+    assert stricter("hold", "off") is GatePolicy.HOLD
+    assert stricter("off", None) is GatePolicy.OFF
+    assert policy_of("something") is GatePolicy.NOTICE

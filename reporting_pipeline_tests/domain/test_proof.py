@@ -12,8 +12,8 @@ import pytest
 from reporting_pipeline.domain.proof import (
     Envelope,
     ProofUnreadable,
+    ProofVerdict,
     SigningKeys,
-    Verdict,
     key_set,
     manifest_of,
     read_key_set,
@@ -46,7 +46,9 @@ def envelope() -> Envelope:
 
 def test_what_was_signed_is_genuine_with_the_published_keys_alone() -> None:
     published = read_key_set(json.dumps(key_set(KEYS.public)))
-    assert verdict_on(DIGEST, len(FILE), Envelope.read(envelope().written()), published) is Verdict.GENUINE
+    assert (
+        verdict_on(DIGEST, len(FILE), Envelope.read(envelope().written()), published) is ProofVerdict.GENUINE
+    )
 
 
 def test_the_same_report_is_signed_alike_whenever() -> None:
@@ -55,19 +57,19 @@ def test_the_same_report_is_signed_alike_whenever() -> None:
 
 def test_another_file_is_altered_and_another_manifest_forged() -> None:
     other = sha256(FILE + b" ").hexdigest()
-    assert verdict_on(other, len(FILE) + 1, envelope(), KEYS.public) is Verdict.ALTERED
+    assert verdict_on(other, len(FILE) + 1, envelope(), KEYS.public) is ProofVerdict.ALTERED
     signed = envelope()
     changed = signed.payload.replace(DIGEST.encode(), other.encode())
     forged = Envelope(changed, signed.key, signed.signature)
-    assert verdict_on(other, len(FILE), forged, KEYS.public) is Verdict.FORGED
+    assert verdict_on(other, len(FILE), forged, KEYS.public) is ProofVerdict.FORGED
 
 
 def test_a_key_that_is_not_ours_is_unknown_even_under_our_name() -> None:
     stranger = SigningKeys.of([b"s" * 32])
     signed = stranger.current.sign(manifest_of(REPORT, "11"))
-    assert verdict_on(DIGEST, len(FILE), signed, KEYS.public) is Verdict.UNKNOWN_KEY
+    assert verdict_on(DIGEST, len(FILE), signed, KEYS.public) is ProofVerdict.UNKNOWN_KEY
     under_our_name = Envelope(signed.payload, KEYS.current.name, signed.signature)
-    assert verdict_on(DIGEST, len(FILE), under_our_name, KEYS.public) is Verdict.FORGED
+    assert verdict_on(DIGEST, len(FILE), under_our_name, KEYS.public) is ProofVerdict.FORGED
 
 
 def test_what_an_earlier_key_signed_stays_genuine_also_once_its_secret_is_gone() -> None:
@@ -75,7 +77,7 @@ def test_what_an_earlier_key_signed_stays_genuine_also_once_its_secret_is_gone()
     assert new.current.name != KEYS.current.name
     (raw,) = (key.public_bytes_raw() for key in KEYS.public.values())
     for keys in (new, SigningKeys.of([b"n" * 32], retired=[raw])):
-        assert verdict_on(DIGEST, len(FILE), envelope(), keys.public) is Verdict.GENUINE
+        assert verdict_on(DIGEST, len(FILE), envelope(), keys.public) is ProofVerdict.GENUINE
 
 
 def test_a_set_of_keys_names_each_by_what_it_is_and_not_by_what_it_says() -> None:

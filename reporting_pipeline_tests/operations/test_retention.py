@@ -13,7 +13,7 @@ from dagster import DagsterInstance, DagsterRunStatus, job, op
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
-from reporting_pipeline.operations.doctor import Finding, examine
+from reporting_pipeline.operations.doctor import Diagnosis, examine
 from reporting_pipeline.operations.retention.rules import keep_rules, retention_days
 from reporting_pipeline.operations.retention.run import KINDS, RetentionReport, retain
 from reporting_pipeline.settings import Settings
@@ -330,7 +330,7 @@ def test_the_doctor_holds_the_bucket_s_rules_against_those_that_it_would_write(
 ) -> None:
     simple = settings.model_copy(update={"archive_class": "none"})
 
-    def told() -> list[Finding]:
+    def told() -> list[Diagnosis]:
         return [
             one for one in examine(database, objects, simple) if "rule" in one.text or "ended" in one.text
         ]

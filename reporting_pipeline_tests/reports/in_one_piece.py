@@ -12,7 +12,7 @@ from reportlab import rl_config
 from reportlab.pdfbase import pdfdoc
 from reportlab.pdfgen.canvas import Canvas
 
-from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, PAGE_WIDTH, Page, Personal
+from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, PAGE_WIDTH, BodyPage, Personal
 from reporting_pipeline.reports.pdf.faces import ALL_FACES
 from reporting_pipeline.reports.pdf.objects import font_objects
 from reporting_pipeline.reports.pdf.surface import number
@@ -27,7 +27,7 @@ class _Raw(pdfdoc.PDFObject):  # type: ignore[misc]  # reportlab has no types
         return self.data
 
 
-def bind_whole(pages: list[Page], personal: Personal) -> bytes:
+def bind_whole(pages: list[BodyPage], personal: Personal) -> bytes:
     canvas = Canvas(BytesIO(), pagesize=(PAGE_WIDTH, PAGE_HEIGHT), pageCompression=1, invariant=1)
     for index, page in enumerate(pages):
         own = personal.header if index else personal.cover
@@ -37,7 +37,7 @@ def bind_whole(pages: list[Page], personal: Personal) -> bytes:
     return bytes(canvas.getpdfdata())
 
 
-def _draw(canvas: Canvas, page: Page) -> None:
+def _draw(canvas: Canvas, page: BodyPage) -> None:
     for image in page.surface.images:
         name = f"picture{len(canvas._doc.idToObject)}"
         canvas._doc.addForm(name, pdfdoc.PDFImageXObject(name, image.path))

@@ -21,7 +21,7 @@ from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
 from reporting_pipeline.domain.disclosure import SMALLEST_CELL, restricted
 from reporting_pipeline.domain.entitlements import Audience
-from reporting_pipeline.domain.participation import STEP, Progress, progress_of
+from reporting_pipeline.domain.participation import STEP, TrialProgress, progress_of
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.languages import known_languages, words_of
 from reporting_pipeline.reports.participation import last_day_over, own_results, own_visits
@@ -198,7 +198,7 @@ def test_it_is_made_of_one_persons_record_alone(renderer: ReportRenderer) -> Non
 
 def test_languages_share_no_body(renderer: ReportRenderer) -> None:
     assert renderer.body_key(request_for("de")) != renderer.body_key(request_for("fr"))
-    other = replace(request_for("de"), progress={"T1": Progress()})
+    other = replace(request_for("de"), progress={"T1": TrialProgress()})
     assert renderer.body_key(request_for("de")) != renderer.body_key(other)
 
 

@@ -15,7 +15,7 @@ from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit
-from reporting_pipeline.stores.audit import Action, AuditBroken, Event, chain
+from reporting_pipeline.stores.audit import AuditAction, AuditBroken, Event, chain
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectExists, ObjectStore
 from reporting_pipeline_tests.stores.commands import CommandsSeen
@@ -28,7 +28,7 @@ STOLEN_NAME = Keyring("0", {"0": b"a guess"})
 
 def fill(database: Database, rows: int) -> None:
     events = [
-        Event(Action.REPORT_RENDERED, "system", f"rep_{n}", "org_1", {"pages": n, "share": 0.1})
+        Event(AuditAction.REPORT_RENDERED, "system", f"rep_{n}", "org_1", {"pages": n, "share": 0.1})
         for n in range(rows)
     ]
     audit.record_many(database, events, NOW)
@@ -47,7 +47,7 @@ def test_what_was_appended_verifies_and_is_found(database: Database, objects: Ob
     )
     audit.write_anchor(database, objects, NOW)
 
-    assert audit.verify(database, objects) == audit.Verdict(True, 6)
+    assert audit.verify(database, objects) == audit.AuditCheck(True, 6)
     assert [row["seq"] for row in audit.events_of(database, "org_1", limit=2)] == [5, 4]
     assert [row["seq"] for row in audit.events_of(database, "org_1", before=4)] == [3, 2, 1]
     (row,) = audit.events_of(database, "org_2", subject="weekly:2026-11-16", action="edition.opened")
@@ -57,7 +57,7 @@ def test_what_was_appended_verifies_and_is_found(database: Database, objects: Ob
 def test_an_empty_log_is_whole_once_it_is_anchored(database: Database, objects: ObjectStore) -> None:
     assert not audit.verify(database, objects).ok
     assert audit.anchor_when_due(database, objects, NOW) is not None
-    assert audit.verify(database, objects) == audit.Verdict(True, 0)
+    assert audit.verify(database, objects) == audit.AuditCheck(True, 0)
 
 
 def edit(database: Database) -> None:
@@ -230,7 +230,7 @@ def test_nothing_is_cut_unnoticed(
         fill(database, rows)
         audit.write_anchor(database, objects, NOW)
     fill(database, 5)
-    assert audit.verify(database, objects) == audit.Verdict(True, 15)
+    assert audit.verify(database, objects) == audit.AuditCheck(True, 15)
     tamper(database, objects)
 
     verdict = audit.verify(database, objects)
@@ -244,7 +244,7 @@ def test_a_chain_made_anew_is_not_anchored_over(database: Database, objects: Obj
     audit.write_anchor(database, objects, NOW)
     database.audit.delete_many({})
     fill(database, 9)
-    audit.record(database, Action.REQUEUED, "usr_1", "job_1", NOW, organisation="org_1")
+    audit.record(database, AuditAction.REQUEUED, "usr_1", "job_1", NOW, organisation="org_1")
 
     assert audit.verify(database, objects).first_bad == 10
     with pytest.raises(AuditBroken):
@@ -270,7 +270,7 @@ def test_a_log_of_the_first_form_goes_on_with_keys(database: Database, objects: 
     objects.put(audit.FIRST_ANCHOR_KEY, json.dumps({"seq": 4, "hash": previous}).encode())
     fill(database, 3)
     assert (audit.anchor_when_due(database, objects, NOW) or audit.Anchor(0, "")).unkeyed == 4
-    assert audit.verify(database, objects) == audit.Verdict(True, 7)
+    assert audit.verify(database, objects) == audit.AuditCheck(True, 7)
     recompute_in_the_first_form(database, objects)
     assert not audit.verify(database, objects).ok
 
@@ -285,7 +285,7 @@ def test_a_key_is_followed_by_another_and_still_verifies(database: Database, obj
         fill(database, 3)
         audit.write_anchor(database, objects, NOW)
         assert [row["key"] for row in database.audit.find().sort("seq", 1)] == ["a"] * 3 + ["b"] * 3
-        assert audit.verify(database, objects) == audit.Verdict(True, 6)
+        assert audit.verify(database, objects) == audit.AuditCheck(True, 6)
         audit.use_keys(Keyring.read("b:second"))
         assert not audit.verify(database, objects).ok
     finally:
@@ -316,7 +316,7 @@ def append_five_batches(database: Database, name: str) -> list[int]:
     return [
         audit.record_many(
             database,
-            [Event(Action.REPORT_RENDERED, f"w{name}", f"rep_{batch}_{n}", "org_1") for n in range(3)],
+            [Event(AuditAction.REPORT_RENDERED, f"w{name}", f"rep_{batch}_{n}", "org_1") for n in range(3)],
             NOW,
         )
         for batch in range(5)
@@ -326,7 +326,7 @@ def append_five_batches(database: Database, name: str) -> list[int]:
 def test_appenders_at_once_make_one_whole_chain(database: Database, settings: Settings) -> None:
     ends = race(settings, append_five_batches, processes=3, threads=4)
 
-    assert audit.verify(database) == audit.Verdict(True, 3 * 4 * 5 * 3)
+    assert audit.verify(database) == audit.AuditCheck(True, 3 * 4 * 5 * 3)
     for process in range(3):
         for thread in range(4):
             rows = list(database.audit.find({"actor": f"w{process}-{thread}"}).sort("seq", 1))
@@ -353,7 +353,7 @@ def test_who_waits_for_a_turn_is_appended_with_the_others(endpoints: Endpoints, 
         watched = client.get_database(database.name, codec_options=database.codec_options)
         ends = [end for one in appended_at_once(pool, watched, 8) for end in one.result()]
 
-    assert audit.verify(database) == audit.Verdict(True, 8 * 5 * 3)
+    assert audit.verify(database) == audit.AuditCheck(True, 8 * 5 * 3)
     assert len(set(ends)) == 40
     assert commands.count("insert") <= 40 - 7  # the first turn alone appends eight batches
 
@@ -384,15 +384,15 @@ def test_pages_of_a_log_shared_with_others_hold_each_row_once(database: Database
     audit.record_many(
         database,
         [
-            Event(Action.REPORT_RENDERED, "system", f"rep_{n}", "org_1" if n % 97 == 5 else "org_2")
+            Event(AuditAction.REPORT_RENDERED, "system", f"rep_{n}", "org_1" if n % 97 == 5 else "org_2")
             for n in range(1_000)
         ],
         NOW,
     )
     for organisation, action, expected in (
         ("org_1", None, [n for n in range(999, -1, -1) if n % 97 == 5]),
-        ("org_2", Action.REPORT_RENDERED, [n for n in range(999, -1, -1) if n % 97 != 5]),
-        ("org_2", Action.USER_ERASED, []),
+        ("org_2", AuditAction.REPORT_RENDERED, [n for n in range(999, -1, -1) if n % 97 != 5]),
+        ("org_2", AuditAction.USER_ERASED, []),
         ("org_3", None, []),
     ):
         found: list[str] = []
@@ -406,20 +406,20 @@ def test_pages_of_a_log_shared_with_others_hold_each_row_once(database: Database
 def test_ten_thousand_events_are_ten_requests_and_one_chain(database: Database) -> None:
     fill(database, 10_000)
 
-    assert audit.verify(database) == audit.Verdict(True, 10_000)
+    assert audit.verify(database) == audit.AuditCheck(True, 10_000)
 
 
 @pytest.mark.parametrize(
     "event",
     [
         Event("nonsense", "usr_1", "sub_1", "org_1"),
-        Event(Action.USER_CHANGED, "ann@example.org", "sub_1", "org_1"),
-        Event(Action.USER_CHANGED, "usr_1", "Ann Smith", "org_1"),
-        Event(Action.USER_CHANGED, "usr_1", "sub_1", "org_1", {"email": "ann@example.org"}),
-        Event(Action.USER_CHANGED, "usr_1", "sub_1", "org_1", {"list": [{"deep": "ann@example.org"}]}),
-        Event(Action.USER_CHANGED, "usr_1", "sub_1", "org_1", {"$set": 1}),
-        Event(Action.USER_CHANGED, "usr_1", "sub_1", "org_1", {"at": NOW}),
-        Event(Action.USER_CHANGED, "usr_1", "sub_1", "org_1", {"share": float("nan")}),
+        Event(AuditAction.USER_CHANGED, "ann@example.org", "sub_1", "org_1"),
+        Event(AuditAction.USER_CHANGED, "usr_1", "Ann Smith", "org_1"),
+        Event(AuditAction.USER_CHANGED, "usr_1", "sub_1", "org_1", {"email": "ann@example.org"}),
+        Event(AuditAction.USER_CHANGED, "usr_1", "sub_1", "org_1", {"list": [{"deep": "ann@example.org"}]}),
+        Event(AuditAction.USER_CHANGED, "usr_1", "sub_1", "org_1", {"$set": 1}),
+        Event(AuditAction.USER_CHANGED, "usr_1", "sub_1", "org_1", {"at": NOW}),
+        Event(AuditAction.USER_CHANGED, "usr_1", "sub_1", "org_1", {"share": float("nan")}),
     ],
 )
 def test_what_must_not_be_kept_for_ever_is_refused(database: Database, event: Event) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reporting_pipeline.stores import audit
-from reporting_pipeline.stores.audit import Action, AuditBroken
+from reporting_pipeline.stores.audit import AuditAction, AuditBroken
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.usecases.keeping import note_restored
@@ -66,11 +66,11 @@ def test_a_restored_log_verifies_and_the_verdict_names_what_is_gone(
     (anchor,) = verdict.restored
     assert (anchor.seq, anchor.restored) == (8, said)
     assert "rows 8 to 11 at least, which came after it, are not in the log" in said.told
-    (row,) = audit.events_of(again, "org_1", action=Action.BACKUP_RESTORED)
+    (row,) = audit.events_of(again, "org_1", action=AuditAction.BACKUP_RESTORED)
     assert (row["seq"], row["actor"], row["subject"]) == (8, "usr_ann", "b1")
 
     anchored(again, objects, 6)
-    assert audit.verify(again, objects) == audit.Verdict(True, 14, restored=(anchor,))
+    assert audit.verify(again, objects) == audit.AuditCheck(True, 14, restored=(anchor,))
     again.audit.delete_many({"seq": {"$gt": 12}})
     assert audit.verify(again, objects).first_bad == 13, "it is held to its anchors as before"
 
@@ -127,7 +127,7 @@ def test_what_is_no_older_state_of_this_log_is_refused(
     anchored(database, objects, 5)
     backup = copied(database)
     fill(again, 2)
-    audit.record(again, Action.REQUEUED, "usr_2", "job_1", NOW, organisation="org_1")
+    audit.record(again, AuditAction.REQUEUED, "usr_2", "job_1", NOW, organisation="org_1")
     fill(again, 4)
     with pytest.raises(AuditBroken, match="row 5 is not the one that was anchored"):
         restored(again, copied(again), objects)

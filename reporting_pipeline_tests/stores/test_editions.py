@@ -170,10 +170,10 @@ def test_a_large_edition_shows_its_last_count_and_a_small_one_what_stands(databa
     both = [editions.get_edition(database, one.id) for one in (large, small)]
     assert both[0].counts == {"completed": 3, "pending": 1, "failed": 1}
     of_a = editions.progress_of(database, both, "a", NOW, at_most=4)
-    assert of_a[large.id] == editions.Progress({"completed": 3, "failed": 1}, NOW)
-    assert of_a[small.id] == editions.Progress({"completed": 1})
+    assert of_a[large.id] == editions.EditionProgress({"completed": 3, "failed": 1}, NOW)
+    assert of_a[small.id] == editions.EditionProgress({"completed": 1})
     of_b = editions.progress_of(database, both, "b", NOW, at_most=4)
-    assert of_b[large.id] == editions.Progress({"pending": 1}, NOW)
+    assert of_b[large.id] == editions.EditionProgress({"pending": 1}, NOW)
     assert editions.progress_of(database, both, "c", NOW, at_most=4)[large.id].counts == {}
 
 
@@ -184,7 +184,7 @@ def test_an_edition_counted_before_organisations_were_is_counted_once(database: 
     later = NOW + timedelta(minutes=1)
     for now in (later, later + timedelta(minutes=1)):
         progress = editions.progress_of(database, [found], "a", now, at_most=1)
-        assert progress[edition.id] == editions.Progress({"completed": 1}, later)
+        assert progress[edition.id] == editions.EditionProgress({"completed": 1}, later)
 
 
 def test_a_period_that_is_not_over_is_refused() -> None:

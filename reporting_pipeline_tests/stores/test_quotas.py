@@ -13,7 +13,7 @@ from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import quotas, subscriptions
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.quotas import Most, Place, QuotaFull, give_back, take_place
+from reporting_pipeline.stores.quotas import Most, QuotaFull, SubscriptionPlace, give_back, take_place
 from reporting_pipeline_tests.stores.racing import race
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ def create(
 ) -> bool:
     """As the API creates: a place, then the subscription."""
     try:
-        take_place(database, Place("org_1", owner, identifier), most, now)
+        take_place(database, SubscriptionPlace("org_1", owner, identifier), most, now)
     except QuotaFull:
         return False
     stored(database, identifier, owner)
@@ -66,21 +66,21 @@ def test_of_sixty_at_once_exactly_twenty_have_a_place(
 
 def test_places_that_were_taken_and_not_used_yet_are_counted(database: Database) -> None:
     most = Most(MANY, 2)
-    take_place(database, Place("org_1", "usr_1", "sub_1"), most, NOW)
-    take_place(database, Place("org_1", "usr_2", "sub_2"), most, NOW)
+    take_place(database, SubscriptionPlace("org_1", "usr_1", "sub_1"), most, NOW)
+    take_place(database, SubscriptionPlace("org_1", "usr_2", "sub_2"), most, NOW)
 
     with pytest.raises(QuotaFull, match="organisation") as refused:
-        take_place(database, Place("org_1", "usr_3", "sub_3"), most, NOW)
+        take_place(database, SubscriptionPlace("org_1", "usr_3", "sub_3"), most, NOW)
 
     assert (refused.value.whose, refused.value.most) == ("organisation", 2)
-    take_place(database, Place("org_2", "usr_4", "sub_4"), most, NOW)
+    take_place(database, SubscriptionPlace("org_2", "usr_4", "sub_4"), most, NOW)
 
 
 def test_a_user_is_refused_and_takes_no_place_of_the_organisation(database: Database) -> None:
     most = Most(1, 2)
     assert create(database, "sub_1", most)
     with pytest.raises(QuotaFull) as refused:
-        take_place(database, Place("org_1", "usr_1", "sub_2"), most, NOW)
+        take_place(database, SubscriptionPlace("org_1", "usr_1", "sub_2"), most, NOW)
 
     assert (refused.value.whose, refused.value.most) == ("user", 1)
     assert create(database, "sub_3", most, "usr_2")
@@ -89,7 +89,7 @@ def test_a_user_is_refused_and_takes_no_place_of_the_organisation(database: Data
 def test_a_place_given_back_is_free_once(database: Database) -> None:
     most = Most(MANY, 2)
     assert create(database, "sub_1", most)
-    place = Place("org_1", "usr_1", "sub_2")
+    place = SubscriptionPlace("org_1", "usr_1", "sub_2")
     take_place(database, place, most, NOW)
     for _ in range(2):
         give_back(database, place)
@@ -117,7 +117,7 @@ def test_what_others_have_stored_is_counted_in_time(database: Database) -> None:
 
 def test_a_place_of_a_killed_worker_is_free_again(database: Database) -> None:
     most = Most(MANY, 1)
-    take_place(database, Place("org_1", "usr_1", "sub_1"), most, NOW)
+    take_place(database, SubscriptionPlace("org_1", "usr_1", "sub_1"), most, NOW)
     soon, late = NOW + timedelta(seconds=1), NOW + quotas.PENDING_FOR
 
     assert not create(database, "sub_2", most, "usr_2", soon)
@@ -144,19 +144,21 @@ def test_a_count_of_an_older_release_is_taken_up(database: Database) -> None:
 
 def test_of_those_who_ask_for_the_same_the_first_alone_finds_nobody_before_it(database: Database) -> None:
     most = Most(MANY, MANY)
-    first, second, other = (Place("org_1", "usr_1", f"sub_{n}", asks) for n, asks in enumerate("aab"))
+    first, second, other = (
+        SubscriptionPlace("org_1", "usr_1", f"sub_{n}", asks) for n, asks in enumerate("aab")
+    )
 
     assert take_place(database, first, most, NOW) is None
     assert take_place(database, second, most, NOW) == "sub_0"
     assert take_place(database, other, most, NOW) is None
-    assert take_place(database, Place("org_1", "usr_1", "sub_9"), most, NOW) is None
+    assert take_place(database, SubscriptionPlace("org_1", "usr_1", "sub_9"), most, NOW) is None
 
 
 def test_a_place_that_was_given_back_left_behind_or_stored_keeps_nobody_from_the_same(
     database: Database,
 ) -> None:
     most = Most(MANY, MANY)
-    given, left, kept, last = (Place("org_1", "usr_1", f"sub_{n}", "a") for n in range(4))
+    given, left, kept, last = (SubscriptionPlace("org_1", "usr_1", f"sub_{n}", "a") for n in range(4))
     take_place(database, given, most, NOW)
     give_back(database, given)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.job_history import Arrival, Arrived, Generation, JobHistory
+from reporting_pipeline.domain.job_history import Arrived, DeliverySummary, Generation, JobHistory
 from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.schedules import Occurrence, Schedule
@@ -337,7 +337,7 @@ class Execution(Shape):
         description="As soon as the report stands, whatever became of its recipients."
     )
     generation_status: Generation
-    delivery_status: Arrival
+    delivery_status: DeliverySummary
     started_at: datetime | None = None
     expected_by: datetime | None = Field(
         None,

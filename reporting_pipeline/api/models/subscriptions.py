@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.job_history import Arrival, Generation, JobHistory
+from reporting_pipeline.domain.job_history import DeliverySummary, Generation, JobHistory
 from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.periods import Cadence
@@ -326,7 +326,7 @@ class JobAnswer(CamelShape):
     )
     error: str | None
     generation_status: Generation
-    delivery_status: Arrival
+    delivery_status: DeliverySummary
     started_at: datetime | None = None
     expected_by: datetime | None = Field(
         None,

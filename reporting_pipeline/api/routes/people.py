@@ -38,7 +38,7 @@ def list_audit(
     caller: Caller,
     deployment: Deployment,
     actor: Annotated[Identifier | None, Query()] = None,
-    action: audit.Action | None = None,
+    action: audit.AuditAction | None = None,
     subject: Annotated[Identifier | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,

@@ -47,7 +47,7 @@ def export_user(user_id: UserId, caller: Caller, deployment: Deployment) -> Resp
     )
     audit.record(
         deployment.database,
-        audit.Action.USER_EXPORTED,
+        audit.AuditAction.USER_EXPORTED,
         caller.id,
         user_id,
         deployment.now,
@@ -76,7 +76,7 @@ def erase_user(user_id: UserId, caller: Caller, deployment: Deployment) -> None:
     erased = personal_data.erase_user(deployment.database, deployment.objects, user_id, deployment.now)
     audit.record(
         deployment.database,
-        audit.Action.USER_ERASED,
+        audit.AuditAction.USER_ERASED,
         caller.id,
         user_id,
         deployment.now,

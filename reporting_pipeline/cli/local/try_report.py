@@ -21,7 +21,7 @@ from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.intake.dates import instant_of
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import read_mapping
-from reporting_pipeline.intake.sources import Source, open_source
+from reporting_pipeline.intake.sources import ImportSource, open_source
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.reports.types.base import ReportType
 from reporting_pipeline.usecases.report_types import checked_parameters, report_types
@@ -135,7 +135,7 @@ def _as_of(given: str | None, zone: ZoneInfo, now: datetime) -> datetime:
 
 
 def _named(
-    documents: Iterable[SourceDocument], source: Source, understanding: Understanding
+    documents: Iterable[SourceDocument], source: ImportSource, understanding: Understanding
 ) -> Iterator[SourceDocument]:
     """Every document with a trial: where none of the source names one, the file's name stands for it."""
     waiting: list[SourceDocument] = []

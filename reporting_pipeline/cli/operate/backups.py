@@ -15,7 +15,7 @@ from reporting_pipeline.operations.backup.drill import RECOVERY_POINT, RECOVERY_
 from reporting_pipeline.operations.backup.restore import read_manifest, restore_backup, verify_backup
 from reporting_pipeline.operations.backup.take import take_backup
 from reporting_pipeline.operations.backup.vault import backup_key, open_place
-from reporting_pipeline.stores.audit import Action, Restored
+from reporting_pipeline.stores.audit import AuditAction, Restored
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import mongo_client
 from reporting_pipeline.stores.objects import open_object_store
@@ -54,7 +54,7 @@ def take(target: Target) -> None:
             rewrap_all(stores.database, ring)
         manifest = take_backup(stores.database, stores.objects, place, key, now)
         details = {"records": sum(manifest.records.values())}
-        note(stores.database, Action.BACKUP_TAKEN, manifest.backup, COMMAND, home, now, details)
+        note(stores.database, AuditAction.BACKUP_TAKEN, manifest.backup, COMMAND, home, now, details)
         moment = "of one moment" if manifest.snapshot else "each collection as it was read"
         console.print(
             f"{manifest.backup}: {sum(manifest.records.values()):,} records ({moment}), "

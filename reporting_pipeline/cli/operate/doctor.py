@@ -11,7 +11,7 @@ from rich.console import Console
 
 from reporting_pipeline.cli.operate.stores import deployment_settings, named_mongodb
 from reporting_pipeline.cli.plain import plain_errors
-from reporting_pipeline.operations.doctor import Finding, examine
+from reporting_pipeline.operations.doctor import Diagnosis, examine
 from reporting_pipeline.settings import SettingsError
 from reporting_pipeline.stores.mongo import unprepared_database
 from reporting_pipeline.stores.objects import open_object_store
@@ -36,13 +36,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _findings() -> list[Finding]:
+def _findings() -> list[Diagnosis]:
     try:
         settings = deployment_settings()
         uri = named_mongodb(settings)
     except SettingsError as error:
-        return [Finding("settings", "failed", str(error), "mend the variable that is named")]
+        return [Diagnosis("settings", "failed", str(error), "mend the variable that is named")]
     with plain_errors():
         database = unprepared_database(uri, settings.mongodb_database)
-        good = Finding("settings", "ok", f"valid for {settings.environment}")
+        good = Diagnosis("settings", "ok", f"valid for {settings.environment}")
         return [good, *examine(database, open_object_store(settings), settings)]

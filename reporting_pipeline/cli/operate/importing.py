@@ -19,7 +19,7 @@ from reporting_pipeline.cli.understood import say_findings, say_what_was_read
 from reporting_pipeline.intake.dates import instant_of
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import read_mapping
-from reporting_pipeline.intake.sources import Source, SourceProblem, open_source
+from reporting_pipeline.intake.sources import ImportSource, SourceProblem, open_source
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.usecases.import_documents import (
     COLLECTED,
@@ -68,7 +68,11 @@ def run(
 
 
 def _imported(
-    stores: Stores, source: Source, trial: str | None, options: ImportOptions, understanding: Understanding
+    stores: Stores,
+    source: ImportSource,
+    trial: str | None,
+    options: ImportOptions,
+    understanding: Understanding,
 ) -> Imported:
     found = _with_trial(source.documents(understanding, options.zone, trial), understanding)
     with Progress(

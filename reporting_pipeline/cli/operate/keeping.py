@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.retention.rules import retention_days
-from reporting_pipeline.stores.audit import Action, named
+from reporting_pipeline.stores.audit import AuditAction, named
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules, write_rules
 from reporting_pipeline.stores.holds import HoldKind, holds, lift_hold, place_hold
 from reporting_pipeline.usecases.keeping import COMMAND, note, note_deleted
@@ -131,7 +131,12 @@ def bucket_rules(
             write_rules(stores.objects, wanted)
             bucket, home = stores.objects.bucket, stores.settings.organisation
             note(
-                stores.database, Action.BUCKET_RULES_WRITTEN, named(bucket), COMMAND, home, datetime.now(UTC)
+                stores.database,
+                AuditAction.BUCKET_RULES_WRITTEN,
+                named(bucket),
+                COMMAND,
+                home,
+                datetime.now(UTC),
             )
         problems = rule_problems(wanted, standing_rules(stores.objects))
         for problem in problems:

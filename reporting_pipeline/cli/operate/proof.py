@@ -16,7 +16,7 @@ from reporting_pipeline.domain.proof import (
     BESIDE,
     Envelope,
     ProofUnreadable,
-    Verdict,
+    ProofVerdict,
     read_key_set,
     verdict_on,
 )
@@ -26,14 +26,19 @@ from reporting_pipeline.stores.proof_keys import signing_keys
 
 console = Console()
 #: The exit code of each answer.
-EXIT = {Verdict.GENUINE: 0, Verdict.ALTERED: 2, Verdict.FORGED: 2, Verdict.UNKNOWN_KEY: 3}
+EXIT = {
+    ProofVerdict.GENUINE: 0,
+    ProofVerdict.ALTERED: 2,
+    ProofVerdict.FORGED: 2,
+    ProofVerdict.UNKNOWN_KEY: 3,
+}
 NO_MANIFEST = 4
 NOT_EQUAL = 2
 _SAID = {
-    Verdict.GENUINE: "[bold green]genuine:[/] the file is the one that was made and signed",
-    Verdict.ALTERED: "[bold red]altered:[/] the manifest is signed, and speaks of another file",
-    Verdict.FORGED: "[bold red]altered:[/] the manifest is not the one that was signed",
-    Verdict.UNKNOWN_KEY: "[bold yellow]unknown key:[/] signed with a key that is not among those given",
+    ProofVerdict.GENUINE: "[bold green]genuine:[/] the file is the one that was made and signed",
+    ProofVerdict.ALTERED: "[bold red]altered:[/] the manifest is signed, and speaks of another file",
+    ProofVerdict.FORGED: "[bold red]altered:[/] the manifest is not the one that was signed",
+    ProofVerdict.UNKNOWN_KEY: "[bold yellow]unknown key:[/] signed with a key that is not among those given",
 }
 _SHOWN = ("report", "cadence", "period", "report_type", "audience", "data_as_of", "rendered_at", "product")
 
@@ -63,14 +68,14 @@ def verify(
         digest, size = _digest(file)
         verdict = verdict_on(digest, size, envelope, _keys(keys))
         console.print(_SAID[verdict], highlight=False, soft_wrap=True)
-        if verdict is Verdict.UNKNOWN_KEY:
+        if verdict is ProofVerdict.UNKNOWN_KEY:
             console.print(f"its key is {envelope.key}; rely on nothing that it says", highlight=False)
-        elif verdict is not Verdict.FORGED:
+        elif verdict is not ProofVerdict.FORGED:
             told = envelope.manifest
             for name in _SHOWN:
                 if told.get(name):
                     console.print(f"  {name.replace('_', ' ')}: {told[name]}", highlight=False, markup=False)
-            if verdict is Verdict.ALTERED:
+            if verdict is ProofVerdict.ALTERED:
                 console.print(f"  the manifest's SHA-256: {told['sha256']}", highlight=False, markup=False)
                 console.print(f"  the file's SHA-256: {digest}", highlight=False, markup=False)
         if EXIT[verdict]:

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/console")
 
 A_PAGE = 50
 EXPORTED_AT_ONCE = 500
-_KNOWN = tuple(one.value for one in audit.Action)
+_KNOWN = tuple(one.value for one in audit.AuditAction)
 
 
 @router.get("/audit")
@@ -45,7 +45,7 @@ def verify(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     if visitor.user.organisation != parts.settings.organisation:
         raise Problem("forbidden", "Only the home organisation of this deployment may do this.")
     verdict = audit.verify(parts.database, parts.objects)
-    _note(parts, visitor, audit.Action.AUDIT_VERIFIED, {"ok": verdict.ok, "rows": verdict.rows})
+    _note(parts, visitor, audit.AuditAction.AUDIT_VERIFIED, {"ok": verdict.ok, "rows": verdict.rows})
     return _audit_page(parts, visitor, verdict=verdict)
 
 
@@ -59,13 +59,13 @@ def export(
     """The events that match as JSON lines, the newest first."""
     opened(visitor, Action.READ, ResourceKind.AUDIT)
     known = action if action in _KNOWN else ""
-    _note(parts, visitor, audit.Action.AUDIT_EXPORTED, {"only": known, "by_one": bool(actor)})
+    _note(parts, visitor, audit.AuditAction.AUDIT_EXPORTED, {"only": known, "by_one": bool(actor)})
     lines = _lines(parts, visitor.user.organisation, known or None, actor or None)
     headers = {"content-disposition": 'attachment; filename="audit.jsonl"'}
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
-def _note(parts: Context, visitor: Visitor, action: audit.Action, details: dict[str, Any]) -> None:
+def _note(parts: Context, visitor: Visitor, action: audit.AuditAction, details: dict[str, Any]) -> None:
     own = visitor.user.organisation
     audit.record(
         parts.database, action, visitor.user.id, "audit", parts.now, organisation=own, details=details
@@ -95,7 +95,7 @@ def _audit_page(
     action: str = "",
     actor: str = "",
     before: int | None = None,
-    verdict: audit.Verdict | None = None,
+    verdict: audit.AuditCheck | None = None,
 ) -> Response:
     found = audit.events_of(
         parts.database,

@@ -222,7 +222,7 @@ def download(job_id: JobId, visitor: Person, parts: Parts) -> Response:
     report = readable_report(parts, visitor.user, job)
     audit.record(
         parts.database,
-        audit.Action.REPORT_DOWNLOADED,
+        audit.AuditAction.REPORT_DOWNLOADED,
         visitor.user.id,
         report.id,
         parts.now,

@@ -87,7 +87,7 @@ def note_opened(
     """One use of a link, in the audit log. `details`: what of the report was given out, and how."""
     audit.record(
         database,
-        audit.Action.REPORT_DOWNLOADED,
+        audit.AuditAction.REPORT_DOWNLOADED,
         delivery.get("user") or _reader(database, delivery),
         report["_id"],
         now,

@@ -63,7 +63,7 @@ def _act(database: Database, delivery: DeliveryRecord, subscription: Record, now
     if first:
         audit.record(
             database,
-            audit.Action.RECIPIENT_REMOVED,
+            audit.AuditAction.RECIPIENT_REMOVED,
             delivery.get("user")
             or audit.address_mark(database, delivery["organisation"], delivery["recipient"]),
             delivery["subscription"],

@@ -18,8 +18,7 @@ from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import Message, one_line
 from reporting_pipeline.delivery.notices import mail
 from reporting_pipeline.delivery.notices.mail import LISTED
-from reporting_pipeline.domain.access import Action as Deed
-from reporting_pipeline.domain.access import ResourceKind, roles_that_may
+from reporting_pipeline.domain.access import Action, ResourceKind, roles_that_may
 from reporting_pipeline.domain.confirmation import GRACE, to_be_asked, to_be_paused
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
@@ -31,7 +30,7 @@ from reporting_pipeline.stores import (
     organisations,
     subscriptions,
 )
-from reporting_pipeline.stores.audit import Action
+from reporting_pipeline.stores.audit import AuditAction
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.notices import Notice, claim, was_accepted
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
@@ -137,7 +136,7 @@ class _Work:
         except (VersionConflict, SubscriptionEnded, SubscriptionMissing):
             return False
         details = {"reason": UNCONFIRMED}
-        event = audit.Event(Action.SUBSCRIPTION_PAUSED, ACTOR, paused.id, paused.organisation, details)
+        event = audit.Event(AuditAction.SUBSCRIPTION_PAUSED, ACTOR, paused.id, paused.organisation, details)
         audit.record_many(self.database, [event], self.now)
         return True
 
@@ -147,7 +146,7 @@ class _Work:
         found = mail.addresses_of(self.database, _of(self.organisation, named.values()))
         if found:
             return found
-        roles = roles_that_may(Deed.CHANGE, ResourceKind.SUBSCRIPTION)
+        roles = roles_that_may(Action.CHANGE, ResourceKind.SUBSCRIPTION)
         managers = notice_reads.active_with_roles(self.database, self.organisation, roles, TOLD_AT_MOST)
         return mail.addresses_of(self.database, managers)
 

@@ -42,7 +42,7 @@ _NUMBERS = re.compile(r"\s*([+-]?[\d.,]+)\s*(?:-|–|\bTO\b)\s*([\d.,]+)\s*", re
 
 
 @dataclass(frozen=True)
-class Limits:
+class RangeLimits:
     """Of a range in one text; NaN is "none". A limit that is excluded is itself outside."""
 
     low: float = math.nan
@@ -52,17 +52,17 @@ class Limits:
 
 
 @lru_cache(maxsize=4_096)
-def limits_in(text: str) -> Limits | None:
+def limits_in(text: str) -> RangeLimits | None:
     """The limits that a range in one text has: "3-10", "3.5 to 5", "<10", ">= 4"; None for any other."""
     if (told := censored(text)) is not None and told.limit == told.limit:
         excluded = len(told.comparator) == 1
         if told.comparator[0] == "<":
-            return Limits(high=told.limit, high_excluded=excluded)
-        return Limits(low=told.limit, low_excluded=excluded)
+            return RangeLimits(high=told.limit, high_excluded=excluded)
+        return RangeLimits(low=told.limit, low_excluded=excluded)
     if match := _NUMBERS.fullmatch(text):
         low, high = plain(match[1]), plain(match[2])
         if low is not None and high is not None:
-            return Limits(low, high)
+            return RangeLimits(low, high)
     return None
 
 

@@ -108,7 +108,7 @@ def _result(reading: Reading, result: object, where: str) -> Row | None:
     return row
 
 
-def _filled(row: Row, limits: qualitative.Limits) -> qualitative.Limits:
+def _filled(row: Row, limits: qualitative.RangeLimits) -> qualitative.RangeLimits:
     """Each limit that is missing is taken from the range in one text; what of it is excluded is kept."""
     no_low, no_high = row["low"] != row["low"], row["high"] != row["high"]
     row["low"] = limits.low if no_low else row["low"]
@@ -206,7 +206,7 @@ def _judge(
     row: Row,
     where: str,
     reference: str,
-    limits: qualitative.Limits | None,
+    limits: qualitative.RangeLimits | None,
 ) -> None:
     """The columns of an `Assessment`, and findings on ranges and flags that do not agree.
 

@@ -58,7 +58,7 @@ def grade(value: Any) -> float | str | None:
 
 
 @dataclass(frozen=True)
-class Column:
+class DomainColumn:
     """One field of a payload: the first of `names` that has a value, read by `read`."""
 
     field: str
@@ -66,8 +66,8 @@ class Column:
     read: Callable[[Any], Any] = text
 
 
-def column(field_name: str, *names: str, read: Callable[[Any], Any] = text) -> Column:
-    return Column(field_name, names, read)
+def column(field_name: str, *names: str, read: Callable[[Any], Any] = text) -> DomainColumn:
+    return DomainColumn(field_name, names, read)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Domain:
 
     code: str
     kind: str  # of Kind
-    columns: tuple[Column, ...]
+    columns: tuple[DomainColumn, ...]
     collected: tuple[str, ...]  # the first that has a value says when the row was collected
     title: Callable[[Payload, str], str]  # of the payload, and the visit of the row
     grouped: bool = False

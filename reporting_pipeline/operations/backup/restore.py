@@ -37,7 +37,7 @@ class NotEmpty(ValueError):
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoreResult:
     manifest: Manifest
     records: int
     awaiting_release: int  # deliveries that may have been sent since the backup
@@ -78,7 +78,7 @@ def restore_backup(
     now: datetime,
     backup: str | None = None,
     objects: ObjectStore | None = None,
-) -> Restored:
+) -> RestoreResult:
     """Fill the empty `database` from a backup and mark it restored. Raises NotEmpty, BackupDamaged.
 
     `objects` is the bucket as it is now; what the backup lists and it lacks is counted.
@@ -97,7 +97,7 @@ def restore_backup(
     # Last: until then every process refuses the database, also where a restore was cut off.
     _fill(database, SCHEMA, vault, manifest)
     missing = _missing(vault, manifest, objects) if objects is not None else 0
-    return Restored(manifest, records, awaiting, missing)
+    return RestoreResult(manifest, records, awaiting, missing)
 
 
 def _fill(database: Database, collection: str, vault: Vault, manifest: Manifest) -> None:

@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from reporting_pipeline.domain.reconciliation import DifferenceKind, Named, Source, Stored
-from reporting_pipeline.operations.reconciliation.findings import Finding
+from reporting_pipeline.operations.reconciliation.findings import Difference
 from reporting_pipeline.operations.reconciliation.names import belonging, names_now
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ASKED_AT_ONCE, ObjectStore
 
 
 @dataclass(frozen=True)
-class Standing:
+class ObjectHead:
     """An object as the store itself describes it."""
 
     size: int  # bytes
     sha256: str  # hex; "" where the store keeps none
 
 
-def standing_object(objects: ObjectStore, key: str) -> Standing | None:
+def standing_object(objects: ObjectStore, key: str) -> ObjectHead | None:
     """The object under `key`, or None."""
     try:
         answer = objects.client.head_object(Bucket=objects.bucket, Key=key, ChecksumMode="ENABLED")
@@ -38,10 +38,12 @@ def standing_object(objects: ObjectStore, key: str) -> Standing | None:
         raise
     checksum = answer.get("ChecksumSHA256", "")
     whole = checksum and "-" not in checksum  # that of parts is no hash of the content
-    return Standing(answer["ContentLength"], base64.b64decode(checksum).hex() if whole else "")
+    return ObjectHead(answer["ContentLength"], base64.b64decode(checksum).hex() if whole else "")
 
 
-def confirmed_names(database: Database, objects: ObjectStore, suspects: Sequence[Named]) -> Iterator[Finding]:
+def confirmed_names(
+    database: Database, objects: ObjectStore, suspects: Sequence[Named]
+) -> Iterator[Difference]:
     """What of these names is wrong now: the object is missing, or has another size or hash."""
     by_source: dict[Source, list[Named]] = {}
     for one in suspects:
@@ -65,9 +67,9 @@ def confirmed_orphans(database: Database, suspects: Sequence[Stored]) -> list[St
     return [one for one in suspects if one.key not in standing]
 
 
-def _difference(named: Named, standing: Standing | None) -> Finding | None:
-    def finding(kind: DifferenceKind, told: str) -> Finding:
-        return Finding(kind, named.source, named.key, named.record, told)
+def _difference(named: Named, standing: ObjectHead | None) -> Difference | None:
+    def finding(kind: DifferenceKind, told: str) -> Difference:
+        return Difference(kind, named.source, named.key, named.record, told)
 
     if standing is None:
         return finding(DifferenceKind.MISSING, "the object is not there")

@@ -17,7 +17,7 @@ NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Difference:
     """One difference that was there when it was looked at again."""
 
     kind: DifferenceKind
@@ -46,10 +46,10 @@ class Findings:
     mended: Counter[tuple[str, str]] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)  # why an object that nothing names stays
     bytes_orphaned: int = 0
-    examples: dict[tuple[str, str], list[Finding]] = field(default_factory=dict)
+    examples: dict[tuple[str, str], list[Difference]] = field(default_factory=dict)
     for_a_person: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: Difference) -> None:
         self.found[finding.group] += 1
         examples = self.examples.setdefault(finding.group, [])
         if len(examples) < NAMED:

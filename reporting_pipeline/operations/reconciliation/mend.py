@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from pymongo import UpdateOne
 
 from reporting_pipeline.domain.reconciliation import DifferenceKind, Source, Stored
-from reporting_pipeline.operations.reconciliation.findings import Finding, Findings
+from reporting_pipeline.operations.reconciliation.findings import Difference, Findings
 from reporting_pipeline.operations.reconciliation.names import belonging, collection_of, period_of
 from reporting_pipeline.stores.alerts import close_alert, open_alerts, raise_alert
 from reporting_pipeline.stores.holds import holds
@@ -34,7 +34,7 @@ _FORGOTTEN_BY: Mapping[Source, str] = {
 }
 
 
-def forget_what_is_gone(database: Database, finding: Finding) -> bool:
+def forget_what_is_gone(database: Database, finding: Difference) -> bool:
     """Forget a record whose object is gone and can be made again; the next look asks for it. True: done."""
     if finding.kind is not DifferenceKind.MISSING or finding.source is None:
         return False

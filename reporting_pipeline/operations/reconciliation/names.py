@@ -27,7 +27,7 @@ _ASSETS = {"snapshots": "documents", "datasets": "trial_dataset", "media/manifes
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableRecord:
     """A record that should name an object and does not say which."""
 
     source: Source
@@ -81,7 +81,7 @@ _READS: Mapping[Source, _Read] = {
 }
 
 
-def all_names(database: Database) -> Iterator[Named | Unreadable]:
+def all_names(database: Database) -> Iterator[Named | UnreadableRecord]:
     """Every object that any record names, in no order; what cannot be read in its place."""
     for source, read in _READS.items():
         for record in database[read.collection].find(dict(read.query), dict(read.shown)):
@@ -131,12 +131,12 @@ def period_of(key: str) -> tuple[str, str] | None:
     return (parts[0], parts[1]) if len(parts) > 2 and parts[0] in set(Cadence) else None
 
 
-def _names_of(source: Source, record: Record) -> Iterator[Named | Unreadable]:
+def _names_of(source: Source, record: Record) -> Iterator[Named | UnreadableRecord]:
     identifier = record["_id"]
     for file in _READS[source].files(record):
         key = file.get("key") if isinstance(file, dict) else None
         if not isinstance(identifier, str) or not isinstance(key, str) or not _can_be_key(key):
-            yield Unreadable(source, str(identifier)[:100])
+            yield UnreadableRecord(source, str(identifier)[:100])
             continue
         size, digest = file.get("size"), file.get("sha256")
         known = isinstance(size, int) and not isinstance(size, bool)

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from reporting_pipeline.domain.reconciliation import DifferenceKind, Named, Stored, paired, suspicion
 from reporting_pipeline.operations.reconciliation import mend
 from reporting_pipeline.operations.reconciliation.confirm import confirmed_names, confirmed_orphans
-from reporting_pipeline.operations.reconciliation.findings import Finding, Findings
+from reporting_pipeline.operations.reconciliation.findings import Difference, Findings
 from reporting_pipeline.operations.reconciliation.inventory import inventory_objects
-from reporting_pipeline.operations.reconciliation.names import PREFIXES, Unreadable, all_names
+from reporting_pipeline.operations.reconciliation.names import PREFIXES, UnreadableRecord, all_names
 from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -74,14 +74,14 @@ class _Run:
     names: list[Named] = field(default_factory=list)  # suspected
     orphans: list[Stored] = field(default_factory=list)  # suspected
 
-    def readable(self, names: Iterable[Named | Unreadable]) -> Iterator[Named]:
+    def readable(self, names: Iterable[Named | UnreadableRecord]) -> Iterator[Named]:
         """The names, without the records that cannot be read: these are found at once."""
         for one in names:
             if isinstance(one, Named):
                 yield one
             else:
                 told = "the record does not say which object is its own"
-                self.findings.add(Finding(DifferenceKind.UNREADABLE, one.source, "", one.record, told))
+                self.findings.add(Difference(DifferenceKind.UNREADABLE, one.source, "", one.record, told))
 
     def look(
         self, names: Iterable[Named], stored: Iterable[Stored], orphans_before: datetime, hashes: bool
@@ -120,7 +120,7 @@ class _Run:
             if reason:
                 self.findings.left[reason] += 1
                 continue
-            finding = Finding(
+            finding = Difference(
                 DifferenceKind.ORPHAN, None, orphan.key, told=f"{orphan.size:,} bytes that no record names"
             )
             self.findings.add(finding)

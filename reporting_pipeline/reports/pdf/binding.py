@@ -79,7 +79,7 @@ class Link:
 
 
 @dataclass
-class Page:
+class BodyPage:
     """One page of a body."""
 
     surface: Surface = field(default_factory=Surface)
@@ -200,7 +200,7 @@ class _TaggedLink(pdfdoc.LinkAnnotation):  # type: ignore[misc]
     permitted = (*pdfdoc.LinkAnnotation.permitted, "StructParent")
 
 
-def bind_body(pages: Sequence[Page], structure: Structure, language: str = "en") -> SharedBody:
+def bind_body(pages: Sequence[BodyPage], structure: Structure, language: str = "en") -> SharedBody:
     """The body that all readers of these pages share."""
     canvas = Canvas(
         BytesIO(),
@@ -237,7 +237,7 @@ def _number(document: Any, reference: Any) -> int:
     return numbered
 
 
-def _draw(canvas: Canvas, page: Page, place: int) -> Any:
+def _draw(canvas: Canvas, page: BodyPage, place: int) -> Any:
     """A page of the document; reportlab's reference to it."""
     document = canvas._doc
     own = _HEADER if place else _COVER
@@ -270,7 +270,7 @@ def _draw(canvas: Canvas, page: Page, place: int) -> Any:
     return document.Reference(written)
 
 
-def _add_links(document: Any, pages: Sequence[Page], drawn: Sequence[Any]) -> list[int]:
+def _add_links(document: Any, pages: Sequence[BodyPage], drawn: Sequence[Any]) -> list[int]:
     """Every page's links, in order; their object numbers."""
     targets = {
         bookmark.title: f"[{_number(document, page)} 0 R /XYZ 0 {number(bookmark.top)} null]"
@@ -346,7 +346,7 @@ def _tag_catalog(document: Any, holes: Mapping[str, Any]) -> None:
 
 def _serialise(
     canvas: Canvas,
-    pages: Sequence[Page],
+    pages: Sequence[BodyPage],
     structure: Structure,
     fonts: Mapping[str, int],
     drawn: Sequence[Any],
@@ -419,7 +419,7 @@ def _put_fonts(
     return numbers
 
 
-def _tree(pages: Sequence[Page], elements: Sequence[int], branch_marks: int) -> str:
+def _tree(pages: Sequence[BodyPage], elements: Sequence[int], branch_marks: int) -> str:
     """The root of the structure, with the way from content back to its element."""
     links = [link for page in pages for link in page.links]
     ways = [

@@ -13,7 +13,7 @@ from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.cover import trace_address
 from reporting_pipeline.reports.palette import FAINT, INK, MUTED
-from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, Page, Personal
+from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, BodyPage, Personal
 from reporting_pipeline.reports.pdf.layout import CODE_ROOM, HALF, LEFT, RIGHT, WHO_TOP, WIDTH
 from reporting_pipeline.reports.pdf.qr import square
 from reporting_pipeline.reports.pdf.structure import Content, Structure
@@ -26,7 +26,7 @@ _CODE, _CODE_GROUND = 66.0, CODE_ROOM
 _CODE_LEFT, _CODE_BOTTOM = RIGHT - _CODE_GROUND, PAGE_HEIGHT - 114.0
 
 
-def number_pages(pages: list[Page], content: ReportContent) -> None:
+def number_pages(pages: list[BodyPage], content: ReportContent) -> None:
     """The shared half of every footer: "Page x of y" and the age of the data."""
     say = words_of(content.language)
     english = content.language == ENGLISH and not content.plain

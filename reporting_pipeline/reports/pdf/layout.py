@@ -22,8 +22,8 @@ from reporting_pipeline.reports.palette import (
     Colour,
 )
 from reporting_pipeline.reports.pdf import tables
-from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, PAGE_WIDTH, Bookmark, Link, Page
-from reporting_pipeline.reports.pdf.structure import PERSONAL, Content, Structure, Target
+from reporting_pipeline.reports.pdf.binding import PAGE_HEIGHT, PAGE_WIDTH, BodyPage, Bookmark, Link
+from reporting_pipeline.reports.pdf.structure import PERSONAL, Content, LinkAnnotation, Structure
 from reporting_pipeline.reports.pdf.surface import Surface, number
 from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
 
@@ -45,13 +45,13 @@ class PageFlow:
 
     def __init__(self, letterhead: Letterhead | None = None) -> None:
         self._letterhead = letterhead or Letterhead()
-        self.pages: list[Page] = [Page()]
+        self.pages: list[BodyPage] = [BodyPage()]
         self.structure = Structure()
         self.y = TOP
         self._links = 0
 
     @property
-    def page(self) -> Page:
+    def page(self) -> BodyPage:
         return self.pages[-1]
 
     @property
@@ -64,7 +64,7 @@ class PageFlow:
         return self.y - BOTTOM
 
     def new_page(self) -> None:
-        self.pages.append(Page())
+        self.pages.append(BodyPage())
         self.y = TOP
 
     def need(self, height: float) -> None:
@@ -111,7 +111,7 @@ class PageFlow:
     ) -> None:
         """A link to a bookmark (`outside`: an address) over `box` on the page; `element` is a Link."""
         self.page.links.append(Link(box, target, says, element, outside))
-        self.structure.add_kid(element, Target(len(self.pages) - 1, self._links))
+        self.structure.add_kid(element, LinkAnnotation(len(self.pages) - 1, self._links))
         self._links += 1
 
     def _list(self) -> int:

@@ -25,14 +25,14 @@ class Content(NamedTuple):
     number: int
 
 
-class Target(NamedTuple):
+class LinkAnnotation(NamedTuple):
     """A link annotation: its place among all links of the document."""
 
     page: int
     link: int
 
 
-Kid = int | Content | Target
+Kid = int | Content | LinkAnnotation
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ def _kids(
         if isinstance(kid, Content):
             inside = f"/Stm {stream} 0 R" if stream else ""
             parts.append(f"<</Type/MCR/Pg {pages[kid.page]} 0 R{inside}/MCID {kid.number}>>")
-        elif isinstance(kid, Target):
+        elif isinstance(kid, LinkAnnotation):
             parts.append(f"<</Type/OBJR/Pg {pages[kid.page]} 0 R/Obj {links[kid.link]} 0 R>>")
         else:
             parts.append(f"{personal if kid == PERSONAL else numbers[kid]} 0 R")

@@ -40,8 +40,8 @@ from reporting_pipeline.stores.audit.chain import (
     record_many,
     row_hash,
 )
-from reporting_pipeline.stores.audit.checking import Verdict, verify
-from reporting_pipeline.stores.audit.events import Action, Event, address_mark, named
+from reporting_pipeline.stores.audit.checking import AuditCheck, verify
+from reporting_pipeline.stores.audit.events import AuditAction, Event, address_mark, named
 from reporting_pipeline.stores.audit.keys import audit_keys, process_keys, use_keys
 from reporting_pipeline.stores.audit.reading import events_of
 from reporting_pipeline.stores.audit.restoring import anchor_restored, restart_log
@@ -50,12 +50,12 @@ __all__ = [
     "ANCHORS",
     "FIRST_ANCHOR_KEY",
     "GENESIS",
-    "Action",
     "Anchor",
+    "AuditAction",
     "AuditBroken",
+    "AuditCheck",
     "Event",
     "Restored",
-    "Verdict",
     "address_mark",
     "anchor_restored",
     "anchor_when_due",

@@ -17,7 +17,7 @@ from pymongo import DESCENDING
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from reporting_pipeline.domain.keyring import Keyring
-from reporting_pipeline.stores.audit.events import Action, Event, checked, milliseconds
+from reporting_pipeline.stores.audit.events import AuditAction, Event, checked, milliseconds
 from reporting_pipeline.stores.audit.keys import process_keys
 from reporting_pipeline.stores.mongo import DUPLICATE_KEY, Database, Record
 
@@ -122,7 +122,7 @@ class Anchor:
 
 def record(
     database: Database,
-    action: Action | str,
+    action: AuditAction | str,
     actor: str,
     subject: str,
     now: datetime,

@@ -17,7 +17,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AuditCheck:
     """The outcome of a check. `first_bad` is the seq of the first row that is wrong or missing."""
 
     ok: bool
@@ -27,7 +27,7 @@ class Verdict:
     restored: tuple[Anchor, ...] = ()  # where the log went on from a backup, the oldest first
 
 
-def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
+def verify(database: Database, objects: ObjectStore | None = None) -> AuditCheck:
     """Read the whole chain and name the first bad row. With `objects`, also hold it to its anchors.
 
     Streams: memory does not grow with the log, but with its anchors. A log that went on from an older backup
@@ -39,7 +39,7 @@ def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
         anchors, broken = whole_anchors(objects, ring)
         if broken:
             first = anchors[-1].seq + 1 if anchors else 1
-            return Verdict(False, 0, first, f"row {first}: {broken}")
+            return AuditCheck(False, 0, first, f"row {first}: {broken}")
     head, unfit = _head(database, ring)
     restored = tuple(anchor for anchor in anchors if anchor.restored is not None)
     former = [anchor for anchor in anchors if restored and anchor.number < restored[-1].number]
@@ -55,7 +55,7 @@ def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
         if problem is None and head is not None and head.seq == expected and head.hash != row["hash"]:
             problem = "the head has another hash"
         if problem is not None:
-            return Verdict(False, expected - 1, expected, f"row {expected}: {problem}")
+            return AuditCheck(False, expected - 1, expected, f"row {expected}: {problem}")
         agreeing |= before.get((expected, row["hash"]), set())
         keyed = keyed or "key" in row
         expected, previous = expected + 1, row["hash"]
@@ -64,14 +64,14 @@ def verify(database: Database, objects: ObjectStore | None = None) -> Verdict:
         reason = (
             f"row {bad.seq}: the anchor has another hash, though the backup that was restored had the row"
         )
-        return Verdict(False, expected - 1, bad.seq, reason)
+        return AuditCheck(False, expected - 1, bad.seq, reason)
     known = max([*marks, head.seq if head else 0])
     if known >= expected:
         reason = f"row {expected}: the tail is cut off; there were rows up to {known} at least"
-        return Verdict(False, expected - 1, expected, reason)
+        return AuditCheck(False, expected - 1, expected, reason)
     if unfit and (keyed or known):
-        return Verdict(False, expected - 1, expected, f"row {expected}: {unfit}")
-    return Verdict(True, expected - 1, restored=restored)
+        return AuditCheck(False, expected - 1, expected, f"row {expected}: {unfit}")
+    return AuditCheck(True, expected - 1, restored=restored)
 
 
 def _by_row(anchors: Sequence[Anchor]) -> dict[tuple[int, str], set[int]]:

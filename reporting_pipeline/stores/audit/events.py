@@ -21,7 +21,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,199}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     SUBSCRIPTION_CREATED = "subscription.created"
     SUBSCRIPTION_CHANGED = "subscription.changed"
     SUBSCRIPTION_PAUSED = "subscription.paused"
@@ -87,7 +87,7 @@ class Action(StrEnum):
 class Event:
     """What is to be noted. Ids only: no name and no address."""
 
-    action: Action | str
+    action: AuditAction | str
     actor: str  # a user id, "schedule", "system", or an address mark
     subject: str  # the id of what it happened to
     organisation: str
@@ -134,7 +134,7 @@ def checked(event: Event, at: datetime) -> Record:
         "at": at,
         "organisation": event.organisation,
         "actor": event.actor,
-        "action": str(Action(event.action)),
+        "action": str(AuditAction(event.action)),
         "subject": event.subject,
         "details": plain,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymongo import DESCENDING
 
 from reporting_pipeline.stores.audit.chain import chain_tail
-from reporting_pipeline.stores.audit.events import Action
+from reporting_pipeline.stores.audit.events import AuditAction
 from reporting_pipeline.stores.index_pages import IndexPages
 from reporting_pipeline.stores.mongo import Database, Record
 
@@ -16,7 +16,7 @@ def events_of(
     database: Database,
     organisation: str,
     *,
-    action: Action | str | None = None,
+    action: AuditAction | str | None = None,
     actor: str | None = None,
     subject: str | None = None,
     before: int | None = None,
@@ -25,7 +25,7 @@ def events_of(
     """Rows of an organisation, newest first; `before` is the seq of the last one already read."""
     filters: Record = {"organisation": organisation}
     if action is not None:
-        filters["action"] = str(Action(action))
+        filters["action"] = str(AuditAction(action))
     if actor is not None:
         filters["actor"] = actor
     if subject is not None:  # few have the same

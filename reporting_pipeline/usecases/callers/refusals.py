@@ -33,7 +33,7 @@ def note_refusal(
             return
         audit.record(
             context.database,
-            audit.Action.ACCESS_REFUSED,
+            audit.AuditAction.ACCESS_REFUSED,
             caller.id if caller else STRANGER,
             subject,
             context.now,

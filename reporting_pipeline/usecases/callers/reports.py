@@ -81,7 +81,7 @@ def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> D
         )
     audit.record(
         deployment.database,
-        audit.Action.DELIVERY_ADDED,
+        audit.AuditAction.DELIVERY_ADDED,
         caller.id,
         record["_id"],
         deployment.now,
@@ -127,7 +127,7 @@ def send_again(deployment: Context, caller: User, job_id: str, recipient: str) -
         raise Problem("conflict", f"It is {delivery['state']}; what {_NOT_REPEATED}.")
     audit.record(
         deployment.database,
-        audit.Action.DELIVERY_REPEATED,
+        audit.AuditAction.DELIVERY_REPEATED,
         caller.id,
         delivery["_id"],
         deployment.now,

@@ -32,7 +32,7 @@ class HandedFile:
 
 def hand_in(
     deployment: Context, caller: User, fields: Mapping[str, Any], file: HandedFile | None
-) -> usecase.Outcome:
+) -> usecase.DocumentOutcome:
     """Take in one document, its file first. `fields` are those of a document, `data` as JSON text."""
     extent = Extent({fields["trial"]: (fields["site"],)}, fields.get("subject") or "")
     require(
@@ -47,7 +47,7 @@ def hand_in(
 
 def correct(
     deployment: Context, caller: User, document_id: str, fields: Mapping[str, Any], reason: str
-) -> usecase.Outcome:
+) -> usecase.DocumentOutcome:
     """Put another content in its place, whole, `fields` as `hand_in` takes them; the file stays."""
     before = find_to_change(deployment, caller, document_id, Action.CHANGE)
     given = {**fields, "data": _payload(fields["data"])}
@@ -83,7 +83,7 @@ def file_address(deployment: Context, caller: User, document_id: str) -> str:
         raise not_found("file")
     audit.record(
         deployment.database,
-        audit.Action.DOCUMENT_DOWNLOADED,
+        audit.AuditAction.DOCUMENT_DOWNLOADED,
         caller.id,
         document_id,
         deployment.now,

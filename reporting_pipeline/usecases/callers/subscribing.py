@@ -165,7 +165,7 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
             _refuse_duplicate(deployment, fresh, before)
         return usecase.subscribe(deployment.database, deployment.settings, fresh, caller.id, now)
     except BaseException:
-        place = quotas.Place(fresh.organisation, fresh.owner, fresh.id)
+        place = quotas.SubscriptionPlace(fresh.organisation, fresh.owner, fresh.id)
         if subscriptions.get_subscription(deployment.database, fresh.organisation, fresh.id) is None:
             quotas.give_back(deployment.database, place)
         raise
@@ -259,7 +259,7 @@ def _give(
 ) -> Subscription:
     """Change the owner of `current`, for whom a place is taken first. Raises Problem (429) without one."""
     most = deployment.settings.subscriptions_per_user
-    place = quotas.Place(current.organisation, owner.id, current.id)
+    place = quotas.SubscriptionPlace(current.organisation, owner.id, current.id)
     changes = {"owner": owner.id, "recipients": recipients}
     try:
         quotas.take_owners_place(deployment.database, place, most, deployment.now)
@@ -549,7 +549,7 @@ def _take_place(deployment: Context, fresh: Subscription, *, allow_duplicate: bo
     """
     settings = deployment.settings
     asks = "" if allow_duplicate else fresh.mark_of_asked()
-    place = quotas.Place(fresh.organisation, fresh.owner, fresh.id, asks)
+    place = quotas.SubscriptionPlace(fresh.organisation, fresh.owner, fresh.id, asks)
     most = quotas.Most(settings.subscriptions_per_user, settings.subscriptions_per_organisation)
     try:
         return quotas.take_place(deployment.database, place, most, deployment.now)

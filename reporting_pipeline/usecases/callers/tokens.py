@@ -88,5 +88,5 @@ def local_user(database: Database, settings: Settings, role: str, now: datetime)
                 timezone=settings.timezone,
                 user_id=user_id,
             )
-            audit.record(database, audit.Action.USER_CREATED, "system", user_id, now, organisation=home)
+            audit.record(database, audit.AuditAction.USER_CREATED, "system", user_id, now, organisation=home)
     return user_id

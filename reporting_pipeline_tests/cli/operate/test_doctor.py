@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
 from reporting_pipeline.operations import doctor
-from reporting_pipeline.operations.doctor import Finding, examine
+from reporting_pipeline.operations.doctor import Diagnosis, examine
 from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -141,7 +141,7 @@ def test_clocks_that_disagree_are_told() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
     assert doctor._skew(now + timedelta(seconds=1), now).state == "ok"
     apart = doctor._skew(now - timedelta(hours=1), now)
-    assert apart == Finding("mongodb", "failed", "its clock and ours are 3600.0 s apart", apart.todo)
+    assert apart == Diagnosis("mongodb", "failed", "its clock and ours are 3600.0 s apart", apart.todo)
 
 
 def test_a_sendgrid_key_of_another_shape_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ def test_what_mongorestore_brought_back_is_said_and_verifies(
     waiting = {"state": "pending", "settled_at": None, "due_at": NOW - timedelta(days=1)}
     deployment.deliveries.update_many({}, {"$set": waiting})
     for row in range(6):
-        audit.record(deployment, audit.Action.SIGNED_IN, "usr_x", f"usr_{row}", NOW, organisation="default")
+        audit.record(
+            deployment, audit.AuditAction.SIGNED_IN, "usr_x", f"usr_{row}", NOW, organisation="default"
+        )
     audit.write_anchor(deployment, objects, NOW)
     newest = int(deployment.audit.count_documents({}))
     deployment.audit.delete_many({"seq": {"$gt": newest - 2}})
@@ -58,7 +60,7 @@ def test_whoever_looks_at_the_new_database_first_may_still_restore_into_it(
 ) -> None:
     monkeypatch.setenv("REPORTING_BACKUP_KEY", base64.b64encode(bytes(range(32))).decode())
     current_settings.cache_clear()
-    audit.record(deployment, audit.Action.SIGNED_IN, "usr_x", "usr_x", NOW, organisation="default")
+    audit.record(deployment, audit.AuditAction.SIGNED_IN, "usr_x", "usr_x", NOW, organisation="default")
     said("backup", "take", str(tmp_path))
     name = f"{deployment.name}_r"
     monkeypatch.setenv("REPORTING_MONGODB_DATABASE", name)

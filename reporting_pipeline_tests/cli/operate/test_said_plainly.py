@@ -30,7 +30,7 @@ def test_a_report_that_is_not_there(deployment: Database) -> None:
 
 def test_a_log_that_does_not_continue_from_its_anchor(deployment: Database, objects: ObjectStore) -> None:
     for _ in range(2):
-        audit.record(deployment, audit.Action.SIGNED_IN, "usr_x", "usr_x", NOW, organisation="default")
+        audit.record(deployment, audit.AuditAction.SIGNED_IN, "usr_x", "usr_x", NOW, organisation="default")
     audit.write_anchor(deployment, objects, NOW)
     deployment.audit.delete_one({"seq": 2})
     assert "`audit verify` says why" in said("audit", "anchor")

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from reporting_pipeline.intake.checking import SubmittedDocument
 from reporting_pipeline.usecases.callers.shapes.base import Shape
-from reporting_pipeline.usecases.documents import Outcome
+from reporting_pipeline.usecases.documents import DocumentOutcome
 
 
 class FileAnswer(Shape):
@@ -121,7 +121,7 @@ class StoredDocument(DocumentAnswer):
     findings: list[PayloadFinding] = Field(default_factory=list)
 
     @classmethod
-    def of_outcome(cls, outcome: Outcome) -> StoredDocument:
+    def of_outcome(cls, outcome: DocumentOutcome) -> StoredDocument:
         answer = DocumentAnswer.of(outcome.record)
         findings = [PayloadFinding(**one) for one in outcome.findings]
         return cls(**answer.model_dump(), findings=findings)

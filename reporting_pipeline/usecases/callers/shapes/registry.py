@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from reporting_pipeline.domain.branding import Branding
-from reporting_pipeline.domain.content_gate import DEFAULT_POLICY, DEFAULT_RELEASE, Policy, Release
+from reporting_pipeline.domain.content_gate import DEFAULT_POLICY, DEFAULT_RELEASE, GatePolicy, Release
 from reporting_pipeline.domain.mail_words import MailWords
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement
@@ -24,7 +24,7 @@ from reporting_pipeline.stores.organisations import (
     timezone_of,
 )
 from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, Shape, one_line
-from reporting_pipeline.usecases.timezones import Moved
+from reporting_pipeline.usecases.timezones import TimezoneMove
 
 Title = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(one_line)]
 Attachments = Literal["always", "on_request", "never"]
@@ -139,7 +139,7 @@ class OrganisationRequest(Shape):
     attachments: Attachments = "on_request"
     on_omission: OnOmission = DEFAULT_ON_OMISSION
     on_restatement: OnRestatement = DEFAULT_ON_RESTATEMENT
-    content_gate: Policy = DEFAULT_POLICY
+    content_gate: GatePolicy = DEFAULT_POLICY
     release: Release = DEFAULT_RELEASE
     sealing: Sealing = NOT_SEALED
     report_colour: Annotated[str, Field(max_length=20)] = ""
@@ -191,7 +191,7 @@ class OrganisationAnswer(Shape):
     attachments: Attachments = Field(description="Whether reports under 10 MB go with their mails.")
     on_omission: OnOmission
     on_restatement: OnRestatement
-    content_gate: Policy
+    content_gate: GatePolicy
     release: Release
     sealing: Sealing = Field(description="Whether the files of its new reports are sealed by person.")
     report_colour: str = Field(description="Of the title of its reports; empty: the product's own.")
@@ -209,7 +209,7 @@ class OrganisationAnswer(Shape):
     closed_at: datetime | None = Field(None, description="Since then nothing is made for it any more.")
 
     @classmethod
-    def of(cls, record: dict[str, Any], moved: Moved | None = None) -> OrganisationAnswer:
+    def of(cls, record: dict[str, Any], moved: TimezoneMove | None = None) -> OrganisationAnswer:
         attachments, on_omission = policies_of(record)
         content_gate, release = gate_of(record)
         branding = Branding.of(record)
