@@ -36,7 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.intake.sdtm.domains import DOMAINS, Domain, number, text
-from reporting_pipeline.intake.sdtm.tables import Table, read_table
+from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables
 from reporting_pipeline.intake.understanding import Understanding
 
 
@@ -113,9 +113,18 @@ def mapped(
         if not found:
             raise MappingProblem(f"there is no file {one.file!r} at {path}")
         for file in found:
-            tables.append(_table(one, read_table(file), mapping.trial, reference, understanding))
+            tables += (
+                _table(one, table, mapping.trial, reference, understanding) for table in _tables_of(file)
+            )
             used.add(file)
     return tables, used
+
+
+def _tables_of(file: Path) -> list[Table]:
+    try:
+        return read_tables(file)
+    except KeyError:
+        raise MappingProblem(f"{file.name} is no table: give one of {', '.join(FORMATS)}") from None
 
 
 def _is(file: Path, pattern: str) -> bool:
@@ -219,7 +228,7 @@ def _reference_dates(
     found = next((file for file in files if _is(file, reference.file)), None)
     if found is None:
         raise MappingProblem(f"reference: there is no file {reference.file!r}")
-    table = read_table(found)
+    (table, *_) = _tables_of(found)
     dates: dict[str, set[date]] = {}
     for name in (reference.subject, reference.date):
         if name.upper() not in table.columns:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.intake import ndjson
+from reporting_pipeline.intake.content import UnreadableFile, content_of, text_of
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import TableMapping, mapped
 from reporting_pipeline.intake.sdtm import documents as sdtm
+from reporting_pipeline.intake.sdtm.copies import FromFile, without_copies
 from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS, domain_of
-from reporting_pipeline.intake.sdtm.tables import (
-    Table,
-    UnreadableTable,
-    content_of,
-    read_table,
-    stem_of,
-    suffix_of,
-    text_of,
-)
+from reporting_pipeline.intake.sdtm.formats import dataset_json
+from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables, stem_of, suffix_of
 from reporting_pipeline.intake.sdtm.trial import TrialFacts, trial_facts
 from reporting_pipeline.intake.understanding import Understanding
 
-_TABLES = (".xpt", ".json", ".ndjson", ".csv")  # in the order in which one of several formats is chosen
+_TABLES = tuple(FORMATS)
 _LINES = (".ndjson", ".jsonl", ".json")
+#: What people keep beside such files, and what to do with it.
+_ADVICE = {
+    **dict.fromkeys((".zip", ".7z", ".tar", ".rar", ".tgz"), "unpack it first"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save each of its sheets as CSV"),
+    **dict.fromkeys((".sas7bdat", ".cpt", ".rda", ".rds", ".sav", ".dta"), "save it as XPT or CSV"),
+    **dict.fromkeys((".txt", ".dat"), "a table is read as .csv or .tsv"),
+    ".parquet": "save it as CSV",
+}
 _NAMED = 20  # trials that a message names
-_HEAD = 65_536  # characters that tell a table from documents
 
 
 class SourceProblem(ValueError):
@@ -102,6 +103,7 @@ def open_source(
     files = _files(path)
     tables: list[Table] = []
     lines: list[Path] = []
+    found: list[FromFile] = []
     if mapping is not None:
         tables, used = mapped(mapping, path, files, understanding)
         files = [file for file in files if file not in used]
@@ -110,11 +112,12 @@ def open_source(
         if _holds_documents(file):
             lines.append(file)
         elif suffix_of(file) in _TABLES:
-            _read(file, tables, understanding)
+            found += (FromFile(file, table) for table in _read(file, understanding))
+    tables += without_copies(found, path, understanding)
     _refuse_nothing(path, files, tables, lines, understanding)
     if tables and lines:
         named = ", ".join(file.name for file in lines[:5])
-        understanding.note(f"The folder holds tables of SDTM and documents as lines; {named} were left out.")
+        understanding.note(f"The folder holds tables of SDTM and documents as lines; left out was {named}.")
         lines = []
     return ImportSource(path, sdtm.by_name(tables), tuple(lines))
 
@@ -124,6 +127,8 @@ def _files(path: Path) -> list[Path]:
         raise SourceProblem(f"there is nothing at {path}")
     if path.is_file():
         return [path]
+    if not path.is_dir():
+        raise SourceProblem(f"{path} is neither a file nor a folder")
     found = sorted(
         (one for one in path.rglob("*") if one.is_file() and not _hidden(one, path)),
         key=lambda one: str(one.relative_to(path)).lower(),
@@ -138,19 +143,18 @@ def _hidden(file: Path, root: Path) -> bool:
 
 
 def _one_of_each_format(files: list[Path], understanding: Understanding) -> list[Path]:
-    """The files that can be read; of one table in several formats the first of `_TABLES`."""
+    """The files that can be read; of one table in several formats in a folder the first of `FORMATS`."""
     chosen: dict[tuple[Path, str], Path] = {}
     rest: list[Path] = []
     for file in files:
         suffix = suffix_of(file)
         if suffix not in (*_TABLES, *_LINES):
-            understanding.note(f"{file.name} was not read: it is none of {', '.join(_TABLES)}, .jsonl (.gz).")
+            understanding.note(_not_read(file))
             continue
         if suffix not in _TABLES or _holds_documents(file):
             rest.append(file)
             continue
-        table = stem_of(file).upper()
-        key = (Path(), table) if table in DOMAINS or table.startswith("SUPP") else (file.parent, table)
+        key = (file.parent, stem_of(file).upper())
         before = chosen.get(key)
         if before is None:
             chosen[key] = file
@@ -166,6 +170,13 @@ def _one_of_each_format(files: list[Path], understanding: Understanding) -> list
     return sorted([*chosen.values(), *rest], key=lambda one: str(one).lower())
 
 
+def _not_read(file: Path) -> str:
+    advice = _ADVICE.get(suffix_of(file))
+    if advice is None:
+        return f"{file.name} was not read: it is none of {', '.join(_TABLES)}, .jsonl (.gz)."
+    return f"{file.name} was not read: {advice}."
+
+
 def _holds_documents(file: Path) -> bool:
     """Whether a file of JSON holds documents rather than a table (Dataset-JSON)."""
     if suffix_of(file) not in _LINES:
@@ -173,40 +184,33 @@ def _holds_documents(file: Path) -> bool:
     if suffix_of(file) == ".jsonl":
         return True
     try:
-        head = text_of(content_of(file))[0][:_HEAD].lstrip("\ufeff \t\r\n")
-    except UnreadableTable:
+        return not dataset_json.looks_like_one(text_of(content_of(file))[0])
+    except UnreadableFile:
         return False
-    first = head.split("\n", 1)[0]
-    table_words = ('"datasetJSONVersion"', '"itemGroupOID"', '"clinicalData"', '"itemGroupData"')
-    try:
-        line = json.loads(first)
-        if isinstance(line, dict):
-            return not {word.strip('"') for word in table_words} & line.keys() and "columns" not in line
-    except (ValueError, RecursionError):
-        pass
-    return not any(word in head for word in table_words)
 
 
-def _read(file: Path, tables: list[Table], understanding: Understanding) -> None:
+def _read(file: Path, understanding: Understanding) -> Iterator[Table]:
+    """The tables of SDTM that a file holds; what it holds else is told."""
     try:
-        table = read_table(file)
-    except UnreadableTable as error:
+        found = read_tables(file)
+    except UnreadableFile as error:
         understanding.finding(file.name, "unreadable_file", "", f"{error}.")
         return
-    for code, sentence in table.notes:
-        understanding.finding(file.name, code, "", f"{file.name}: {sentence}.")
-    if table.is_analysis:
-        detail = f"{file.name} is analysis data (ADaM): it has rows of SDTM once more, and derived ones."
-        understanding.finding(file.name, "not_sdtm", table.name, detail)
-    elif _names_a_domain(table):
-        tables.append(table)
-    elif domain := domain_of(table.columns, stem_of(file)):
-        detail = f"{file.name} names no domain; by its columns or its name it was read as {domain}."
-        understanding.finding(file.name, "assumed_domain", "DOMAIN", detail)
-        tables.append(table.called(domain))
-    else:
-        detail = f"{file.name} is no table of SDTM: neither its name nor a column DOMAIN names one."
-        understanding.finding(file.name, "not_sdtm", table.name, detail)
+    for table in found:
+        for code, sentence in table.notes:
+            understanding.finding(file.name, code, "", f"{file.name}: {sentence}.")
+        if table.is_analysis:
+            detail = f"{file.name} is analysis data (ADaM): it has rows of SDTM once more, and derived ones."
+            understanding.finding(file.name, "not_sdtm", table.name, detail)
+        elif _names_a_domain(table):
+            yield table
+        elif domain := domain_of(table.columns, stem_of(file)):
+            detail = f"{file.name} names no domain; by its columns or its name it was read as {domain}."
+            understanding.finding(file.name, "assumed_domain", "DOMAIN", detail)
+            yield table.called(domain)
+        else:
+            detail = f"{file.name} is no table of SDTM: neither its name nor a column DOMAIN names one."
+            understanding.finding(file.name, "not_sdtm", table.name, detail)
 
 
 def _names_a_domain(table: Table) -> bool:
@@ -217,7 +221,11 @@ def _names_a_domain(table: Table) -> bool:
 
 
 def _refuse_nothing(
-    path: Path, files: list[Path], tables: list[Table], lines: list[Path], understanding: Understanding
+    path: Path,
+    files: Sequence[Path],
+    tables: Sequence[Table],
+    lines: Sequence[Path],
+    understanding: Understanding,
 ) -> None:
     if tables or lines:
         return

@@ -105,6 +105,61 @@ def test_the_pilot_beside_its_analysis_data_counts_as_without(tmp_path: Path) ->
     assert tried(tmp_path, week)["figures"] == alone
 
 
+def test_studies_in_folders_of_their_own_are_all_read(tmp_path: Path) -> None:
+    for study in ("S1", "S2"):
+        (tmp_path / study).mkdir()
+        (tmp_path / study / "ae.csv").write_text(AE.replace("S1", study))
+    made = tried(tmp_path)
+    assert [figure(made, "adverse_events", study) for study in ("S1", "S2")] == [1, 1]
+
+
+def test_parts_of_a_domain_in_folders_of_their_own_are_all_read(tmp_path: Path) -> None:
+    for site in ("701", "702"):
+        (tmp_path / site).mkdir()
+        (tmp_path / site / "ae.csv").write_text(AE.replace("S1,A", f"S1,{site}"))
+    assert figure(tried(tmp_path), "adverse_events") == 2
+
+
+@pytest.mark.parametrize("name", ["ae copy.csv", "old/ae.csv", "old/ae.json"])
+def test_a_copy_counts_no_row_twice_and_is_told(name: str, tmp_path: Path) -> None:
+    later = "S1,AE,B,1,RASH,N,2026-11-18\n"
+    (tmp_path / "ae.csv").write_text(AE_WITH_DOMAIN + later)
+    copy = tmp_path / name
+    copy.parent.mkdir(exist_ok=True)
+    rows_of_copy = AE_WITH_DOMAIN if copy.parent != tmp_path else AE_WITH_DOMAIN + later
+    if copy.suffix == ".json":
+        written.dataset_json(pl.read_csv(rows_of_copy.encode()), copy, "AE")
+    else:
+        copy.write_text(rows_of_copy)
+    made = tried(tmp_path)
+    assert figure(made, "adverse_events") == 2
+    (finding,) = [one for one in made["findings"] if one["code"] == "same_table"]
+    assert finding["document"] in (copy.name, "ae.csv")
+    assert "ae.csv" in finding["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("sdtm.zip", "unpack it first"),
+        ("ae.xlsx", "save each of its sheets as CSV"),
+        ("ae.sas7bdat", "as XPT or CSV"),
+    ],
+)
+def test_what_cannot_be_read_says_what_to_do(name: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(SourceProblem, match=advice):
+        tried(tmp_path)
+
+
+def test_a_table_is_one_however_its_json_is_laid_out(tmp_path: Path) -> None:
+    """What tells a table from documents may stand behind all of its rows."""
+    path = written.dataset_json(pl.read_csv(AE_WITH_DOMAIN.encode()), tmp_path / "ae.json", "AE")
+    head = json.loads(path.read_text())
+    path.write_text(json.dumps({"rows": head.pop("rows") * 300, **head}, indent=1))
+    assert figure(tried(tmp_path), "adverse_events") == 300
+
+
 # --- rows --------------------------------------------------------------------------------------------
 
 
