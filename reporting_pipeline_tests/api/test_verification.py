@@ -44,6 +44,28 @@ def test_a_code_tells_that_a_report_stands_and_nothing_of_it(nobody: Api) -> Non
     assert not [secret for secret in SECRETS if secret in page.text]
 
 
+@pytest.mark.parametrize(
+    ("language", "title", "stands", "problem"),
+    [
+        ("de-CH,de;q=0.9", "Ist dieser Bericht echt?", "Er gilt noch.", "Wählen Sie eine Datei"),
+        ("fr", "Ce rapport est-il vrai", "Il vaut toujours.", "Choisissez un fichier"),
+        ("es-MX", "¿Es auténtico este informe?", "Aún vale.", "Elija un archivo"),
+        ("xx, *;q=0.1", "Is this report genuine?", "It still stands.", "choose a file"),
+    ],
+)
+def test_the_page_speaks_the_language_of_the_browser(
+    nobody: Api, language: str, title: str, stands: str, problem: str
+) -> None:
+    asked = {**BROWSER, "Accept-Language": language}
+    page = nobody.get(f"/v/{CODE}", headers=asked).text
+    assert title in page
+    assert stands in page
+    assert problem in nobody.call("POST", f"/v/{CODE}", files={"sha256": (None, "")}, headers=asked).text
+    spoken = language[:2] if language[:2] != "xx" else "en"
+    assert f'<html lang="{spoken}">' in page
+    assert f'<html lang="{spoken}">' in nobody.get("/v/0189", headers=asked).text
+
+
 def test_every_other_code_gets_one_answer(nobody: Api) -> None:
     answers = {(nobody.get(f"/v/{code}").status_code) for code in ("a" * 16, "b" * 15, "0189", "rep_x")}
     assert answers == {404}
@@ -86,7 +108,7 @@ def test_superseded_and_revoked_are_told_with_their_day(nobody: Api, database: D
     revoked = {"superseded.0.revoked": {"by": "usr_x", "at": NOW, "reason": "secret reason"}}
     database.reports.update_one({"_id": record["_id"]}, {"$set": revoked})
     page = nobody.get(f"/v/{CODE}", headers=BROWSER).text
-    assert "on 2026-11-23 and must not be relied on" in page
+    assert "on 23 November 2026. Do not rely on it." in page
     assert "secret reason" not in page
 
 

@@ -18,6 +18,9 @@ from reporting_pipeline.api.models.verification import Verified
 from reporting_pipeline.delivery.links.pages import PAGE_HEADERS
 from reporting_pipeline.delivery.links.verification import (
     DIGEST,
+    NO_DIGEST,
+    NOTHING_SENT,
+    UNREADABLE,
     Verification,
     verification_page,
     verify_code,
@@ -54,6 +57,7 @@ _MANIFEST = {
 Code = Annotated[
     str, Path(min_length=1, max_length=64, description="As printed.", examples=["k7q2m4tzw6xa5b3c"])
 ]
+Languages = Annotated[str, Header(alias="Accept-Language", max_length=1000)]
 ReportId = Annotated[str, Path(pattern=r"^rep_[0-9a-f]{20}$", examples=["rep_0a1b2c3d4e5f60718293"])]
 
 
@@ -62,12 +66,13 @@ def verify_report(
     code: Code,
     deployment: Deployment,
     accept: Annotated[str, Header(max_length=1000)] = "",
+    accept_language: Languages = "",
 ) -> Verified:
     """Whether a report with this code was made here and still stands. No content, no name, no sign-in.
 
     A page for a browser, JSON for everybody else.
     """
-    return _answer(code, _looked_up(deployment, code, None), accept)
+    return _answer(code, _looked_up(deployment, code, None), accept, accept_language)
 
 
 @router.post(
@@ -96,21 +101,22 @@ async def compare_report(
     request: Request,
     deployment: Deployment,
     accept: Annotated[str, Header(max_length=1000)] = "",
+    accept_language: Languages = "",
 ) -> Verified:
     """Compare a file, or its SHA-256, with the report of the code. Nothing of it is kept."""
     # Before the body is read: whoever has no code sends us no file.
     found = await run_in_threadpool(_looked_up, deployment, code, None)
     if found is None:
-        return _answer(code, None, accept)
+        return _answer(code, None, accept, accept_language)
     try:
         digest = await _digest_sent(request)
     except ValueError as error:
         if "text/html" in accept:
-            page = verification_page(written_code(code) or "", found, str(error))
+            page = verification_page(written_code(code) or "", found, str(error), accept_language)
             return HTMLResponse(page, 422, PAGE_HEADERS)  # type: ignore[return-value]
         raise invalid("#/file", str(error)) from None
     compared = await run_in_threadpool(verify_code, deployment.database, written_code(code) or "", digest)
-    return _answer(code, compared, accept)
+    return _answer(code, compared, accept, accept_language)
 
 
 @router.get(
@@ -162,17 +168,17 @@ async def _digest_sent(request: Request) -> str:
     except (MultiPartException, HTTPException) as error:
         if isinstance(error, HTTPException) and error.status_code != 400:
             raise  # too large
-        raise ValueError("the form could not be read; send multipart/form-data") from None
+        raise ValueError(UNREADABLE) from None
     if not written:
-        raise ValueError("choose a file, or write its SHA-256")
+        raise ValueError(NOTHING_SENT)
     if not DIGEST.fullmatch(written):
-        raise ValueError("sha256: a SHA-256 has 64 hexadecimal digits")
+        raise ValueError(NO_DIGEST)
     return written
 
 
-def _answer(code: str, found: Verification | None, accept: str) -> Verified:
+def _answer(code: str, found: Verification | None, accept: str, languages: str) -> Verified:
     if "text/html" in accept:
-        page = verification_page(written_code(code) or "", found)
+        page = verification_page(written_code(code) or "", found, browser=languages)
         return HTMLResponse(page, 200 if found else 404, PAGE_HEADERS)  # type: ignore[return-value]
     if found is None:
         raise not_found("report")

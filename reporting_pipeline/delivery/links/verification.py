@@ -17,6 +17,8 @@ from enum import StrEnum
 from typing import Any
 
 from reporting_pipeline.domain.keyring import Keyring
+from reporting_pipeline.languages import words_for
+from reporting_pipeline.languages.marking import N_
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.reports import StoredReport, report_with_code
@@ -24,6 +26,11 @@ from reporting_pipeline.stores.reports import StoredReport, report_with_code
 CODE_CHARACTERS = 16  # of 32: 80 bits
 _CODE = re.compile(r"[a-z2-7]{16}", re.ASCII)
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+#: What may be wrong with a file or hash that somebody sends to have it compared.
+UNREADABLE = N_("the form could not be read; send multipart/form-data")
+NOTHING_SENT = N_("choose a file, or write its SHA-256")
+NO_DIGEST = N_("sha256: a SHA-256 has 64 hexadecimal digits")
 
 
 class Standing(StrEnum):
@@ -95,8 +102,12 @@ def _later_ones(report: StoredReport, rendering: Mapping[str, Any]) -> list[date
     return later[::-1]
 
 
-def verification_page(code: str, found: Verification | None, problem: str = "") -> str:
-    """HTML for a person. `problem`: what was wrong with what they sent."""
+def verification_page(code: str, found: Verification | None, problem: str = "", browser: str = "") -> str:
+    """HTML for a person, in the language of the `browser` (its Accept-Language).
+
+    `problem`: what was wrong with what they sent, one of `UNREADABLE`, `NOTHING_SENT` and `NO_DIGEST`.
+    """
     from reporting_pipeline.delivery.message import templates  # who draws reports needs no template
 
-    return templates().get_template("verify.html.j2").render(code=code, found=found, problem=problem)
+    template = templates().get_template("verify.html.j2")
+    return template.render(code=code, found=found, problem=problem, say=words_for(browser=browser))
