@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Lock, Timer
 
+from reporting_pipeline.delivery.links.pages import PAGE_HEADERS
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.reports.renderer import ReportRenderer
@@ -36,6 +37,12 @@ KEPT = timedelta(minutes=10)
 #: So many wait for the one that is being made; who comes then is told to come again.
 MOST_WAITING = 8
 PATIENCE = timedelta(seconds=20)
+#: What an edition may do in a browser: show itself. Its style sheet is inside.
+EDITION_HEADERS = PAGE_HEADERS | {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "sandbox allow-popups allow-top-navigation-by-user-activation"
+}
 
 
 class NotReadable(Exception):

@@ -25,6 +25,7 @@ from reporting_pipeline.usecases.callers import (
     holds,
     people,
     previewing,
+    reading,
     registering,
     releases,
     reports,
@@ -49,7 +50,7 @@ from reporting_pipeline_tests.api.world import NOW, OWNER, populate
 
 #: Parts of use cases: what they are given was asked for before, or they answer a question about it.
 PARTS = {"scoped", "require", "caller_of", "allowed_address", "check", "refused_recipients"}
-PARTS |= {"subscription_of", "rights_changed", "admitted", "under_way_for"}
+PARTS |= {"subscription_of", "rights_changed", "admitted", "under_way_for", "note_read"}
 DOCUMENT_FIELDS = {"trial": "T1", "site": "701", "subject": "", "kind": "note", "title": "x", "data": "{}"}
 Call = Callable[[Context, Any, SimpleNamespace], object]
 READS: dict[str, Call] = {
@@ -62,6 +63,7 @@ READS: dict[str, Call] = {
     "logo_of": lambda d, c, w: registering.logo_of(d, c, "default"),
     "watched_by": lambda d, c, w: following.watched_by(d, c, [w.job], []),
     "find_job": lambda d, c, w: reports.find_job(d, c, w.job),
+    "edition_to_read": lambda d, c, w: reading.edition_to_read(d, c, w.job),
     "readable_report": lambda d, c, w: reports.readable_report(d, c, w.whole_job),
     "versions_of": lambda d, c, w: submitting.versions_of(d, c, w.document),
     "file_address": lambda d, c, w: submitting.file_address(d, c, w.document),

@@ -73,6 +73,7 @@ RIGHTS = (
     Right("GET", JOB, READ, J, "job"),
     Right("GET", JOB + "/page/{number}.png", READ, J, "job", (404,)),  # a file that is no PDF has no page
     Right("GET", JOB + "/file", READ, J, "job"),
+    Right("GET", JOB + "/read", READ, J, "job", (409,)),  # its data is not there
     Right("GET", JOB + "/manifest", READ, J, "job"),
     Right("POST", JOB + "/again", Action.REQUEUE, L, "job"),
     Right(

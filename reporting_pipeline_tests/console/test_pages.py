@@ -203,6 +203,7 @@ def test_nobody_of_another_organisation_learns_that_it_exists(
         f"/console/jobs/{ids['job']}",
         f"/console/jobs/{ids['job']}/file",
         f"/console/jobs/{ids['job']}/page/1.png",
+        f"/console/jobs/{ids['job']}/read",
     ):
         unknown = path.replace(ids["subscription"], "sub_none").replace(ids["job"], "job_none")
         there, nowhere = browser.get(path), browser.get(unknown)

@@ -38,7 +38,7 @@ from reporting_pipeline.stores.objects import ObjectMissing
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
 from reporting_pipeline.usecases.changed_addresses import confirm_address
-from reporting_pipeline.usecases.html_edition import NotReadable
+from reporting_pipeline.usecases.html_edition import EDITION_HEADERS, NotReadable
 from reporting_pipeline.usecases.reading_by_link import read_by_link
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,6 @@ router = APIRouter(tags=["service"])
 Token = Annotated[str, Path(min_length=1, max_length=1024)]
 Accepted = Annotated[str, Header(alias="Accept", max_length=1000)]
 Languages = Annotated[str, Header(alias="Accept-Language", max_length=1000)]
-
-
-#: What an edition for the browser may do there: show itself. Its style sheet is inside.
-EDITION_HEADERS = PAGE_HEADERS | {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "sandbox allow-popups allow-top-navigation-by-user-activation"
-}
 
 
 @router.get(

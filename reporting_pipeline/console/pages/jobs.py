@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, get_args
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.proof import BESIDE
-from reporting_pipeline.stores import audit, subscriptions
+from reporting_pipeline.stores import subscriptions
 from reporting_pipeline.stores.deliveries import deliveries_of_job
 from reporting_pipeline.stores.holds import HoldKind, hold_of
 from reporting_pipeline.stores.releases import Meaning, decision_on
@@ -27,9 +28,11 @@ from reporting_pipeline.stores.reports import StoredReport
 from reporting_pipeline.usecases.callers import holds
 from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.problems import Problem, not_found
+from reporting_pipeline.usecases.callers.reading import edition_to_read, note_read
 from reporting_pipeline.usecases.callers.releases import release_or_refuse
 from reporting_pipeline.usecases.callers.reports import find_job, readable_report, report_file_url, send_to
 from reporting_pipeline.usecases.expecting import expected_of
+from reporting_pipeline.usecases.html_edition import EDITION_HEADERS, NotReadable
 from reporting_pipeline.usecases.releasing import NotReleasable, SignInAgain, refusal_to_decide
 
 router = APIRouter()
@@ -212,7 +215,20 @@ def page_picture(job_id: JobId, number: PageNumber, visitor: Person, parts: Part
         picture = page_as_png(parts.files.get(report.key), number)
     except pypdfium2.PdfiumError:
         raise not_found("page") from None
+    note_read(parts, visitor.user, report, job_id, page=str(number))
     return Response(picture, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
+
+
+@router.get("/console/jobs/{job_id}/read")
+def read_in_browser(job_id: JobId, visitor: Person, parts: Parts) -> Response:
+    """A PDF report as a page of its own; the page of the job says so where there is none."""
+    parts.limits.link(sha256(f"{visitor.user.id} {job_id}".encode()).hexdigest()[:32])
+    try:
+        return Response(edition_to_read(parts, visitor.user, job_id), headers=EDITION_HEADERS)
+    except NotReadable as why:
+        what_next = "Open it again in a minute." if why.later else "Download the file instead."
+        problem = Problem("conflict", f"It cannot be read in the browser: {why}. {what_next}")
+        return _job_page(parts, visitor, find_job(parts, visitor.user, job_id), problem)
 
 
 @router.get("/console/jobs/{job_id}/file")
@@ -220,15 +236,7 @@ def download(job_id: JobId, visitor: Person, parts: Parts) -> Response:
     """The file itself, from this host; the reading is in the audit log."""
     job = find_job(parts, visitor.user, job_id)
     report = readable_report(parts, visitor.user, job)
-    audit.record(
-        parts.database,
-        audit.AuditAction.REPORT_DOWNLOADED,
-        visitor.user.id,
-        report.id,
-        parts.now,
-        organisation=report.organisation,
-        details={"job": job_id, "by": "console"},
-    )
+    note_read(parts, visitor.user, report, job_id)
     return RedirectResponse(report_file_url(parts, report), 303)
 
 
