@@ -24,7 +24,7 @@ from reporting_pipeline.reports.blocks import Picture
 from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts
 from reporting_pipeline.reports.pdf.layout import PageFlow
-from reporting_pipeline.reports.pdf.typesetting import shape
+from reporting_pipeline.reports.pdf.typesetting import shape, width_of, wrap
 from reporting_pipeline.reports.renderer import ReportRenderer, compose, content_of
 from reporting_pipeline.reports.request import ReportError, ReportRequest
 from reporting_pipeline.reports.types import report_type
@@ -421,3 +421,20 @@ def test_each_figure_of_a_shared_body_leads_to_its_reader_s_own_report(renderer:
 
 def test_without_a_console_no_figure_leads_anywhere(renderer: ReportRenderer) -> None:
     assert outward(renderer.render(make_request()).content) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("STRANGE-9-001-018", "STRANGE-9-"),
+        ("dr.long.name@hospital.example", "dr.long.name@"),
+        ("scan_2026_10_14_final.dcm", "scan_2026_10_"),
+        ("X-ABCDEFGHIJKLMNOPQR", "X-ABCDEFGHI"),  # a joint that leaves the line nearly empty is none
+    ],
+)
+def test_a_number_of_parts_is_parted_between_its_parts(text: str, first: str) -> None:
+    width = width_of(first, 8) + 2
+    lines = wrap(text, width, 8)
+    assert lines[0] == first
+    assert "".join(lines) == text
+    assert all(width_of(line, 8) <= width for line in lines)

@@ -354,7 +354,11 @@ def _breakable(text: str) -> Iterable[str]:
 
 
 def _longest_prefix(word: str, width: float, size: float, bold: bool) -> int:
-    """How many characters of an overlong word fit; at least one, so that wrapping always ends."""
+    """How many characters of an overlong word go on this line; at least one, so that wrapping always ends.
+
+    As many as fit; a number of parts (STUDY-001-004, a file's name, an address) is parted between its parts,
+    where that leaves no line nearly empty.
+    """
     low, high = 1, len(word)
     while low < high:
         middle = (low + high + 1) // 2
@@ -362,4 +366,9 @@ def _longest_prefix(word: str, width: float, size: float, bold: bool) -> int:
             low = middle
         else:
             high = middle - 1
-    return max(1, _whole_letters(word, low))
+    joint = max(word.rfind(sign, 0, low) for sign in _JOINTS) + 1
+    return joint if joint > low // 3 else max(1, _whole_letters(word, low))
+
+
+#: After these an overlong word is parted rather than anywhere.
+_JOINTS = "-_.:@"
