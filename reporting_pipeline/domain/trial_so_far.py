@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from reporting_pipeline.domain.clinical.codes import ends_participation
 from reporting_pipeline.domain.datasets import TrialDataset
 
 BLOOD = frozenset({"", "BLOOD", "SERUM", "PLASMA", "SERUM OR PLASMA"})
@@ -45,13 +46,14 @@ class Followed:
     subject: str
     arm: str  # "" where the audience must not know, or nobody said
     enrolled: date | None  # None: not said, or not to the day
-    ended: date | None
+    ended: date | None  # the last day of observation; None: still under it, or `end_unknown`
     died: bool
     known_as: tuple[Person, ...] = ()  # (site, subject) as rows name them
+    end_unknown: bool = False  # died or left the trial, on a day that nobody said
 
     def days(self, until: date) -> int | None:
-        """Days from enrolment to the end or `until`; None while it is not known since when."""
-        if self.enrolled is None:
+        """Days from enrolment to the end or `until`; None while it is not known since when or until when."""
+        if self.enrolled is None or self.end_unknown:
             return None
         last = min(self.ended or until, until)
         return (last - self.enrolled).days + 1 if last >= self.enrolled else None
@@ -67,33 +69,69 @@ def followed(status: TrialDataset) -> list[Followed]:
     for site, subject in zip(documents["site"], documents["subject"], strict=True):
         if subject:
             people.setdefault(status.people[site, subject], {})
-    columns = ("site", "subject", "actual_arm", "arm", "enrolled", "ended", "died")
+    columns = ("site", "subject", "actual_arm", "arm", "enrolled", "ended", "died", "death")
     for row in status.tables["subjects"][list(columns)].to_dict("records"):
         if row["subject"]:
             known = people.setdefault(status.people[row["site"], row["subject"]], {})
             known.update({str(name): value for name, value in row.items() if value})
-    dead = _dead(status)
-    return [
-        Followed(
-            site,
-            subject,
-            said.get("actual_arm") or said.get("arm") or "",
-            full_date(said.get("enrolled", "")),  # who consented may never have been enrolled
-            full_date(said.get("ended", "")),
-            said.get("died") == "yes" or (site, subject) in dead,
-            tuple(sorted(names[site, subject])),
+    deaths, exits = _deaths(status), _exits(status)
+    found = []
+    for person, said in sorted(people.items()):
+        died = said.get("died") == "yes" or person in deaths
+        deathdays = [full_date(said.get("death", "")), *deaths.get(person, ())] if died else []
+        ended, unknown = _end(full_date(said.get("ended", "")), deathdays, exits.get(person, []))
+        found.append(
+            Followed(
+                *person,
+                said.get("actual_arm") or said.get("arm") or "",
+                full_date(said.get("enrolled", "")),  # who consented may never have been enrolled
+                ended,
+                died,
+                tuple(sorted(names[person])),
+                unknown,
+            )
         )
-        for (site, subject), said in sorted(people.items())
-    ]
-
-
-def _dead(status: TrialDataset) -> set[Person]:
-    found: set[Person] = set()
-    for name, column in (("adverse_events", "fatal"), ("dispositions", "death")):
-        table = status.tables[name]
-        rows = table[table[column].astype(bool)]
-        found |= {status.people[pair] for pair in zip(rows["site"], rows["subject"], strict=True)}
     return found
+
+
+def _end(
+    ended: date | None, deathdays: list[date | None], exits: list[date | None]
+) -> tuple[date | None, bool]:
+    """(the last day of observation, whether there is one that nobody said).
+
+    The day that is stated as the end of participation, else that of the disposition that ended it; nobody is
+    observed after the day of their death.
+    """
+    left = min((day for day in exits if day), default=None) if ended is None else ended
+    death = min((day for day in deathdays if day), default=None)
+    last = min((day for day in (left, death) if day), default=None)
+    return last, last is None and bool(deathdays or exits)
+
+
+def _deaths(status: TrialDataset) -> dict[Person, list[date | None]]:
+    """Whom an event or a disposition says to be dead, with the days that dispositions have for it."""
+    events, dispositions = status.tables["adverse_events"], status.tables["dispositions"]
+    found: dict[Person, list[date | None]] = {
+        person: [] for person in _persons(status, events[events["fatal"].astype(bool)])
+    }
+    _add_days(status, dispositions[dispositions["death"].astype(bool)], found)
+    return found
+
+
+def _exits(status: TrialDataset) -> dict[Person, list[date | None]]:
+    """Who left the trial before its end or came to it, with the days that are said."""
+    rows = status.tables["dispositions"]
+    said = zip(rows["category"], rows["subcategory"], rows["decoded"], rows["term"], strict=True)
+    completed = [ends_participation(group, part, code.strip() or term) for group, part, code, term in said]
+    ended = rows["discontinued"].astype(bool) | pd.Series(completed, index=rows.index, dtype=bool)
+    found: dict[Person, list[date | None]] = {}
+    _add_days(status, rows[ended], found)
+    return found
+
+
+def _add_days(status: TrialDataset, rows: pd.DataFrame, found: dict[Person, list[date | None]]) -> None:
+    for person, start in zip(_persons(status, rows), rows["start"], strict=True):
+        found.setdefault(person, []).append(full_date(start))
 
 
 def full_date(text: str) -> date | None:

@@ -249,3 +249,50 @@ def test_the_trial_so_far_holds_what_came_before_and_is_the_same_in_any_order() 
     assert len(whole["adverse_events"]) == 4
     assert all(whole[name].equals(again[name]) for name in TABLES)
     assert len(tidy_documents(records, {}, WEEK)["adverse_events"]) == 2
+
+
+def left(subject: str, start: str, **said: Any) -> dict[str, Any]:
+    given = {"decoded": "WITHDRAWAL BY SUBJECT", "category": "DISPOSITION EVENT", "start": start} | said
+    (made,) = rows_of("disposition", given, Reading())
+    return {**made, "subject": subject}
+
+
+@pytest.mark.parametrize(
+    ("said", "dispositions", "days"),
+    [
+        ({}, [], 32),
+        ({"ended": "2026-10-31"}, [], 10),
+        ({"died": "yes", "death": "2026-10-31"}, [], 10),  # nobody is observed after their death
+        ({"ended": "2026-11-20", "died": "yes", "death": "2026-10-31"}, [], 10),
+        ({"died": "yes", "death": "2026-10"}, [], None),  # at risk until a day that nobody said
+        ({"died": "yes"}, [], None),
+        ({"died": "yes", "ended": "2026-10-31"}, [], 10),
+        ({}, [{"decoded": "DEATH", "start": "2026-10-31"}], 10),
+        ({}, [{"start": "2026-10-31"}], 10),
+        ({}, [{"start": "2026-10"}], None),
+        ({}, [{"start": "2026-10-31", "subcategory": "STUDY TREATMENT"}], 32),  # still followed
+        ({"ended": "2026-11-10"}, [{"start": "2026-10-31"}], 20),  # what is stated as the end is the end
+        ({}, [{"decoded": "COMPLETED", "start": "2026-10-31"}], 32),  # of an epoch, perhaps
+        ({}, [{"decoded": "COMPLETED", "start": "2026-10-31", "subcategory": "STUDY PARTICIPATION"}], 10),
+        ({}, [{"decoded": "SCREEN FAILURE", "start": "2026-10-31"}], 32),
+    ],
+)
+def test_who_died_or_left_is_observed_no_longer(
+    said: dict[str, str], dispositions: list[dict[str, Any]], days: int | None
+) -> None:
+    status = status_of(
+        subjects=[enrolled("1", "a", "2026-10-22", **said)],
+        dispositions=[left("a", **{"start": "", **one}) for one in dispositions],
+    )
+    (person,) = so_far.followed(status)
+    assert person.days(UNTIL) == days
+
+
+def test_events_and_time_of_a_rate_are_of_the_same_persons_where_a_death_has_no_day() -> None:
+    status = status_of(
+        subjects=[enrolled("1", "a", "2026-01-01"), enrolled("1", "b", "2026-01-01", died="yes")],
+        adverse_events=[{"subject": "b", "serious": "yes"}],
+    )
+    (rate,) = so_far.site_rates(status, so_far.followed(status), UNTIL, "Adverse events")
+    assert rate.count == 0
+    assert so_far.in_no_rate(status, [rate], "Adverse events") == 1

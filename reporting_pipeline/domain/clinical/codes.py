@@ -527,6 +527,14 @@ def is_of_treatment(subcategory: str) -> bool:
     return _TREATMENT.search(code) is not None and _PARTICIPATION.search(code) is None
 
 
+def ends_participation(category: str, subcategory: str, decoded: str) -> bool:
+    """Whether a disposition says that somebody came to the end of the trial; the end of an epoch, of which
+    there is one each, is none."""
+    if disposition_category(category, decoded) != DISPOSITION or folded(decoded) not in _REACHED_THE_END:
+        return False
+    return _PARTICIPATION.search(folded(subcategory)) is not None
+
+
 _TREATMENT = re.compile(r"\b(?:TREATMENT|DRUG|MEDICATION|PRODUCT|DOSING)\b")
 _PARTICIPATION = re.compile(r"\bPARTICIPATION\b|\b(?:END OF|AND) (?:THE )?(?:STUDY|TRIAL)$")
 
