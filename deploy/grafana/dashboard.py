@@ -106,16 +106,30 @@ ROWS: dict[str, list[Panel]] = {
             )
             for share in (0.5, 0.95, 0.99)
         ),
+        (
+            "Making a report, mean",
+            "s",
+            [
+                (
+                    f"{grown('reporting_generation_seconds_sum', '1h', 'report_type', by='rate')}"
+                    f" / {grown('reporting_generation_seconds_count', '1h', 'report_type', by='rate')}",
+                    "{{report_type}}",
+                )
+            ],
+        ),
         ("A partition, P95", "s", [(quantile(0.95, "reporting_partition_seconds", "stage"), "{{stage}}")]),
         ("S3, P95", "s", [(quantile(0.95, "reporting_s3_seconds", "operation"), "{{operation}}")]),
         ("MongoDB, P95", "s", [(quantile(0.95, "reporting_mongodb_seconds", "command"), "{{command}}")]),
         ("Sending, P95", "s", [(quantile(0.95, "reporting_send_seconds", "channel"), "{{channel}}")]),
     ],
     "What was made and sent?": [
-        (
-            "Reports a day",
-            "short",
-            [(grown(ENDED + COMPLETED, "1d", *BY_TYPE), "{{report_type}} {{format}}")],
+        *(
+            (
+                f"Reports a {name}",
+                "short",
+                [(grown(ENDED + COMPLETED, window, *BY_TYPE), "{{report_type}} {{format}}")],
+            )
+            for name, window in (("day", "1d"), ("week", "7d"))
         ),
         (
             "Failures an hour by kind of error",

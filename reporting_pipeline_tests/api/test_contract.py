@@ -7,7 +7,7 @@ worker flow, `004` scheduled reports; then the line.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.registrations import register
 from reporting_pipeline.stores.results import AssetResult, results_of, save_results
 from reporting_pipeline_tests.api.conftest import Api
-from reporting_pipeline_tests.api.world import EDITION, NOW, OWNER, REGISTERED, populate
+from reporting_pipeline_tests.api.world import EDITION, FILE, NOW, OWNER, REGISTERED, populate
 
 SUBSCRIPTION = {
     "userId": "123456",
@@ -84,6 +84,7 @@ OF_A_DELIVERY = {
     "004:80": "status",
     "004:81": "delivered_at",
     "004:82": "error_message",
+    "004:83": "metadata",
     "002:228": "sent_at",
     "002:450": "delivered_at",
 }
@@ -153,10 +154,10 @@ def test_004_47_the_third_vocabularys_recipients_are_ours(manager: Api, schedule
     assert scheduled["is_active"] is True
     paused = manager.post(f"/api/scheduled-reports/{scheduled['id']}/pause").json()
     assert paused["is_active"] is False
-    # A channel's name is taken; that this organisation has none allowed is another matter.
     channel = {**SCHEDULED, "recipients": [{"type": "slack_channel", "value": "#safety"}]}
-    refused = manager.post("/api/scheduled-reports", json=channel)
-    assert refused.status_code == 201 or refused.json()["errors"][0]["pointer"] == "#/recipients/0/value"
+    made = manager.post("/api/scheduled-reports", json=channel)
+    assert made.status_code == 201, made.text
+    assert made.json()["recipients"] == [{"type": "slack", "value": "#safety"}]
 
 
 def test_004_63_executions_jobs_and_deliveries_say(
@@ -165,28 +166,58 @@ def test_004_63_executions_jobs_and_deliveries_say(
     ids = populate(database, objects)
     manager = api.as_("usr_default_manager")
     path = f"/api/scheduled-reports/{ids['subscription']}/executions"
+    began, arrived = NOW - timedelta(milliseconds=740), NOW + timedelta(minutes=1)
+    database.jobs.update_one({"_id": ids["job"]}, {"$set": {"started_at": began}})
+    way = {"sent_at": NOW, "delivered_at": arrived, "provider_id": "msg-1", "attempt": 2}
+    database.deliveries.update_one({"_id": ids["delivery"]}, {"$set": {**way, "state": "delivered"}})
     (execution,) = [one for one in manager.get(path).json()["items"] if one["id"] == ids["job"]]
     assert not set(OF_AN_EXECUTION.values()) - set(execution)
     assert execution["status"] == "completed"
     assert execution["generation_status"] == "completed"
     assert execution["delivery_status"] == "partly_delivered"
-    assert execution["file_size"] > 0
+    assert execution["file_size"] == len(FILE)
+    assert (execution["started_at"], execution["completed_at"]) == (written(began), written(NOW))
+    assert (execution["execution_time_ms"], execution["error_message"]) == (740, None)
+    assert execution["file_url"].endswith(f"/api/report-executions/{ids['job']}/download")
     assert execution["metadata"]["filters_applied"] == {"trials": ["T1"]}
-    assert not set(OF_A_DELIVERY.values()) - set(execution["deliveries"][0])
-    assert execution["deliveries"][0]["report_execution_id"] == ids["job"]
+    (delivery,) = [one for one in execution["deliveries"] if one["id"] == ids["delivery"]]
+    assert not set(OF_A_DELIVERY.values()) - set(delivery)
+    assert delivery["report_execution_id"] == ids["job"]
+    assert (delivery["recipient_type"], delivery["recipient_value"]) == ("email", "a@default.example")
+    assert (delivery["sent_at"], delivery["delivered_at"]) == (written(NOW), written(arrived))
+    assert delivery["metadata"] == {"attempts": 2, "provider_id": "msg-1"}
+    (scheduled,) = manager.get("/api/scheduled-reports").json()["items"][:1]
+    assert scheduled["last_run_at"] == written(NOW)
     assert manager.get(f"/api/report-executions/{ids['job']}").json() == execution
     (told,) = manager.get(f"/api/reports/emails/{EDITION}?limit=1").json()["items"]
     assert {"sentAt", "deliveredAt"} <= set(told)
     job = manager.get(f"/api/jobs/{ids['job']}").json()
     assert not set(OF_A_JOB.values()) - set(job)
+    assert job["reportUrl"] == execution["file_url"]
     assert (execution["attempts"], execution["retry_count"]) == (1, 0)
-    for state, word in (("processing", "running"), ("pending", "pending"), ("skipped", "failed")):
+    database.jobs.update_one({"_id": ids["job"]}, {"$set": {"error": "it broke", "attempts": 2}})
+    for state, word, of_a_job in (
+        ("processing", "running", "processing"),
+        ("delivering", "running", "processing"),
+        ("failed", "failed", "failed"),
+        ("skipped", "failed", "failed"),
+        ("pending", "pending", "pending"),
+    ):
         database.jobs.update_one({"_id": ids["job"]}, {"$set": {"state": state}})
         (execution,) = [one for one in manager.get(path).json()["items"] if one["id"] == ids["job"]]
-        assert execution["status"] == word
+        assert (execution["status"], manager.get(f"/api/jobs/{ids['job']}").json()["status"]) == (
+            word,
+            of_a_job,
+        )
+        assert (execution["error_message"], execution["retry_count"]) == ("it broke", 2)
     # History stays when the subscription has ended.
     assert manager.delete(f"/api/scheduled-reports/{ids['subscription']}").status_code == 204
     assert manager.get(path).json()["total"] > 0
+
+
+def written(moment: datetime) -> str:
+    """As the API writes a time: UTC, with Z."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 @pytest.mark.parametrize(

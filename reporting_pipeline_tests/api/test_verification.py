@@ -84,7 +84,15 @@ def test_a_file_or_its_hash_is_compared_to_the_byte_and_not_kept(nobody: Api, da
     assert set(database.list_collection_names()) - set(names) <= {"rate_counters", "rate_windows"}
 
 
-@pytest.mark.parametrize("parts", [{"sha256": (None, "abc")}, {"file": ("x", b"")}, {"other": (None, "x")}])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"sha256": (None, "abc")},
+        {"file": ("x", b"")},
+        {"other": (None, "x")},
+        {"file": ("x", FILE), "sha256": (None, "abc")},
+    ],
+)
 def test_what_cannot_be_compared_is_refused_with_what_to_do(nobody: Api, parts: dict[str, object]) -> None:
     answer = nobody.call("POST", f"/v/{CODE}", files=parts)
     assert answer.status_code == 422

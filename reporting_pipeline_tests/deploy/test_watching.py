@@ -80,7 +80,7 @@ def test_every_total_that_an_alert_asks_is_recorded_and_none_in_vain() -> None:
 def test_a_panel_shows_the_deployment_and_not_the_sum_of_its_apis() -> None:
     """Each API tells the numbers of all: only shares of them, as quantiles, may be made of sums."""
     for query in queries():
-        summed = re.findall(r"sum( by \(([^)]*)\))?", query)
+        summed = re.findall(r"\bsum( by \(([^)]*)\))?", query)
         assert all({"instance", "le"} & set(labels.split(", ")) for _, labels in summed), query
         first = re.match(r"max( by \([^)]*\))? ?\(|histogram_quantile\(", query)
         assert first is not None, query
@@ -137,6 +137,56 @@ def test_each_alert_has_a_case_in_which_it_speaks() -> None:
         if expected["exp_alerts"]
     }
     assert {rule["alert"] for rule in alerts()} - spoken == set()
+
+
+#: The figures that the first readers named for each alert (docs/decisions/0019), and for how long.
+ASKED_ALERTS = {
+    "002:527": (
+        "ReportingWorkersDown",
+        r"unless \(sum by \(namespace, job\) \(reporting_workers\) > 0\)$",
+        "5m",
+    ),
+    "002:528": ("ReportingQueueDeep", r"\(reporting_queue_depth\) > 500$", "5m"),
+    "002:529": ("ReportingFailuresMany", r"jobs_failed:total.*jobs_completed:total.* > 0\.10$", "15m"),
+    "002:530": ("ReportingGenerationSlow", r"histogram_quantile\(0\.95,.* > 300$", "5m"),
+    "002:531": ("ReportingStorageFull", r"reporting_stored_bytes.* > 0\.80$", "1h"),
+    "002:532": ("ReportingBouncesMany", r"bounces:total.*mails_settled:total.* > 0\.05$", "10m"),
+    "002:646": ("ReportingCostSpike", r"cpu_seconds:total\[1d\].* > 3 \* ", "1h"),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED_ALERTS)
+def test_an_alert_speaks_at_the_figure_that_was_asked_for(asked: str) -> None:
+    name, expression, lasting = ASKED_ALERTS[asked]
+    (rule,) = (rule for rule in alerts() if rule["alert"] == name)
+    assert re.search(expression, " ".join(rule["expr"].split()))
+    assert rule["for"] == lasting
+
+
+#: What the dashboard of the first readers shows (docs/decisions/0019), as queries of ours.
+ASKED_PANELS = {
+    "002:507": [r"\(reporting_queue_depth\)$"],
+    "002:508": [r"\(reporting_workers\) / .*\(reporting_worker_capacity\)$"],
+    "002:509": [r"by \(report_type\) .*reporting_generation_seconds_sum.*reporting_generation_seconds_count"],
+    "002:510": [rf'state="completed".*\[{time}\].* / .*completed\|failed' for time in ("1h", "24h")],
+    "002:511": [r'by \(report_type, error\) .*state="failed"'],
+    "002:515": [r"reporting_jobs_ended_total.*\[1d\]", r"reporting_jobs_ended_total.*\[7d\]"],
+    "002:516": [r"by \(report_type, format\) .*increase\(reporting_jobs_ended_total"],
+    "002:517": [r"reporting_deliveries_settled_total.* / .*reporting_jobs_ended_total"],
+    "002:518": [r"\(reporting_stored_bytes\)$"],
+    "002:521": [
+        rf"histogram_quantile\({share}, .*reporting_generation_seconds_bucket" for share in (0.5, 0.95, 0.99)
+    ],
+    "002:522": [r"reporting_mongodb_seconds_bucket"],
+    "002:523": [r"by \(le, operation\) .*reporting_s3_seconds_bucket"],
+    "002:524": [r"by \(le, channel\) .*reporting_send_seconds_bucket"],
+}
+
+
+@pytest.mark.parametrize("asked", ASKED_PANELS)
+def test_the_dashboard_shows_what_was_asked_for(asked: str) -> None:
+    for wanted in ASKED_PANELS[asked]:
+        assert any(re.search(wanted, query) for query in queries()), wanted
 
 
 def test_prometheus_takes_the_rules_and_they_speak_when_they_should() -> None:

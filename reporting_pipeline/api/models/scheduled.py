@@ -236,6 +236,13 @@ class ExecutionOmission(Shape):
     reason: str
 
 
+class DeliveryMetadata(Shape):
+    """What the way of a delivery says of it."""
+
+    attempts: int
+    provider_id: str | None = Field(description="The provider's own id of the message.")
+
+
 class ExecutionDelivery(Shape):
     """One recipient's part of an execution."""
 
@@ -254,6 +261,7 @@ class ExecutionDelivery(Shape):
     provider_id: str | None
     error: str | None
     error_message: str | None = Field(description="The same as `error`.")
+    metadata: DeliveryMetadata = Field(description="The same as `attempts` and `provider_id`.")
 
     @classmethod
     def of(cls, job: str, one: Arrived) -> ExecutionDelivery:
@@ -263,6 +271,7 @@ class ExecutionDelivery(Shape):
             recipient_type=one.channel,
             recipient_value=one.recipient,
             error_message=one.error,
+            metadata=DeliveryMetadata(attempts=one.attempts, provider_id=one.provider_id),
         )
 
 

@@ -161,6 +161,8 @@ async def _digest_sent(request: Request) -> str:
         async with request.form(max_files=1, max_fields=4) as form:
             file, written = form.get("file"), str(form.get("sha256") or "").strip().lower()
             if isinstance(file, UploadFile) and file.size:
+                if written:
+                    raise ValueError("send the file or its SHA-256, not both")
                 digest = sha256()
                 while part := await file.read(_READ_AT_ONCE):
                     digest.update(part)
