@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.domain.editions import closed_period
 from reporting_pipeline.domain.jobs import JobRecord
-from reporting_pipeline.domain.planning import Planned, plan_first
-from reporting_pipeline.domain.schedules import window_of
+from reporting_pipeline.domain.planning import Planned, plan_due, plan_first
+from reporting_pipeline.domain.schedules import Occurrence, window_of
 from reporting_pipeline.domain.subscriptions import Recipient, Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, lifecycle, subscriptions
@@ -23,6 +23,8 @@ from reporting_pipeline.stores.subscriptions import SubscriptionEnded, Subscript
 
 LONGEST_PAUSE = timedelta(days=731)
 RESUMED_AT_ONCE = 1_000
+#: How long after the last of the shown dates an imagined outage ends: late for who skips what was missed.
+OUTAGE = timedelta(hours=2)
 #: Who stands in the audit log where nobody did it.
 BY_ITSELF = "schedule"
 
@@ -63,6 +65,20 @@ def first_mail(subscription: Subscription, now: datetime, timezone: str) -> Plan
     made_now = subscription.model_copy(update={"created_at": now, "updated_at": now, "status": "active"})
     served = (each for each in plan_first(made_now, now, timezone) if not each.skipped)
     return min(served, key=lambda each: each.due_at, default=None)
+
+
+def missed(
+    subscription: Subscription, found: Sequence[Occurrence], now: datetime, timezone: str
+) -> list[Planned]:
+    """What would become of each next occurrence if nothing ran from `now` until OUTAGE after the last.
+
+    From the function that plans what was missed. `timezone` is the deployment's.
+    """
+    if not found:
+        return []
+    planned = plan_due(subscription, now, found[-1].due_at + OUTAGE, timezone)
+    by_key = {each.occurrence.key: each for each in planned}
+    return [by_key[one.key] for one in found]
 
 
 def change(

@@ -406,6 +406,26 @@ def test_002_126_catch_up_and_lateness_are_set_and_told(manager: Api) -> None:
     assert manager.patch(path, json={"latenessHours": 0}).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("asked", "caught_up"),
+    [
+        ({}, [False, False, False, False, True]),
+        ({"catch_up": "all"}, [True] * 5),
+        ({"catch_up": "all", "lateness_hours": 30}, [False, False, False, True, True]),
+        ({"catch_up": "skip"}, [False] * 5),
+    ],
+)
+def test_002_126_the_preview_says_what_catch_up_would_do(
+    manager: Api, asked: dict[str, Any], caught_up: list[bool]
+) -> None:
+    schedule = {"cadence": "daily", "time": "07:00", "timezone": "Europe/Zurich"}
+    shown = manager.post("/api/scheduled-reports/preview", json={"schedule_config": schedule, **asked})
+    assert shown.status_code == 200, shown.text
+    told = shown.json()["occurrences"]
+    assert [one["caught_up"] for one in told] == caught_up
+    assert [not one["catch_up_note"] for one in told] == caught_up
+
+
 def test_004_255_every_second_week_between_two_dates(serve: Callable[..., Api]) -> None:
     manager = serve(clock=lambda: datetime(2026, 11, 20, tzinfo=UTC)).as_("usr_default_manager")
     schedule = {

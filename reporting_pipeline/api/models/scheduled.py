@@ -12,6 +12,7 @@ from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.job_history import Arrived, DeliverySummary, Generation, JobHistory
 from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.domain.masked_recipients import shown
+from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Occurrence, Schedule
 from reporting_pipeline.domain.subscriptions import CatchUp, Filters, Format, Recipient, Subscription
 from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, RecipientType, Shape
@@ -36,6 +37,11 @@ _EXAMPLE: dict[str, Any] = {
     "output_format": "pdf",
 }
 
+
+LatenessHours = Annotated[
+    Annotated[int, Field(ge=1, le=8_760, strict=True)] | None,
+    Field(description="What would come later than this is not sent at all."),
+]
 
 OptionValue = (
     bool
@@ -96,9 +102,7 @@ class ScheduledReportChange(Shape):
         CatchUp.LATEST,
         description="What was missed while nothing ran: the latest is sent, all are, or it is skipped.",
     )
-    lateness_hours: Annotated[int, Field(ge=1, le=8_760, strict=True)] | None = Field(
-        None, description="What would come later than this is not sent at all."
-    )
+    lateness_hours: LatenessHours = None
 
 
 class ScheduledReportRequest(ScheduledReportChange):
@@ -440,6 +444,8 @@ class PreviewRequest(Shape):
     )
 
     schedule_config: Schedule
+    catch_up: CatchUp = CatchUp.LATEST
+    lateness_hours: LatenessHours = None
 
 
 class PreviewedOccurrence(Shape):
@@ -451,9 +457,15 @@ class PreviewedOccurrence(Shape):
     moved: bool = Field(description="True when a clock change, a short month or a day off moved it.")
     clock_change: bool = Field(description="True when the UTC offset differs from the occurrence before.")
     note: str = Field(description="Why it was moved, for a reader.")
+    caught_up: bool = Field(
+        description="Whether it would be sent if nothing ran from now until two hours after the last of these."
+    )
+    catch_up_note: str = Field(description="Why it would not be, for a reader.")
 
     @classmethod
-    def of(cls, occurrence: Occurrence, local: datetime, clock_change: bool) -> PreviewedOccurrence:
+    def of(
+        cls, occurrence: Occurrence, local: datetime, clock_change: bool, missed: Planned
+    ) -> PreviewedOccurrence:
         return cls(
             local_date=occurrence.local_date,
             local=local,
@@ -461,6 +473,8 @@ class PreviewedOccurrence(Shape):
             moved=bool(occurrence.note),
             clock_change=clock_change,
             note=occurrence.note,
+            caught_up=not missed.skipped,
+            catch_up_note=missed.skipped,
         )
 
 
@@ -481,6 +495,8 @@ class Preview(Shape):
                             "moved": False,
                             "clock_change": False,
                             "note": "",
+                            "caught_up": True,
+                            "catch_up_note": "",
                         }
                     ],
                 }

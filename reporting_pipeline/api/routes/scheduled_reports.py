@@ -84,19 +84,28 @@ def list_scheduled_reports(
     "/scheduled-reports/preview", responses=WRITE, dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)]
 )
 def preview_schedule(body: PreviewRequest, deployment: Deployment) -> Preview:
-    """The next five occurrences in local time and UTC, from the function that plans them."""
-    schedule = body.schedule_config
+    """The next five occurrences, local and UTC, and what catch-up would do: by the functions that plan."""
+    schedule, now = body.schedule_config, deployment.now
+    draft = Subscription(
+        id="draft",
+        organisation="",
+        owner="",
+        name="draft",
+        schedule=schedule,
+        catch_up=body.catch_up,
+        lateness_hours=body.lateness_hours,
+        created_at=now,
+        updated_at=now,
+    )
     zone = ZoneInfo(schedule.timezone)
     found = []
-    offset = deployment.now.astimezone(zone).utcoffset()
-    for occurrence in next_occurrences(schedule, deployment.now, PREVIEWED):
+    offset = now.astimezone(zone).utcoffset()
+    coming = next_occurrences(schedule, now, PREVIEWED)
+    missed = usecase.missed(draft, coming, now, deployment.settings.timezone)
+    for occurrence, if_missed in zip(coming, missed, strict=True):
         local = occurrence.due_at.astimezone(zone)
-        found.append(PreviewedOccurrence.of(occurrence, local, local.utcoffset() != offset))
+        found.append(PreviewedOccurrence.of(occurrence, local, local.utcoffset() != offset, if_missed))
         offset = local.utcoffset()
-    now = deployment.now
-    draft = Subscription(
-        id="draft", organisation="", owner="", name="draft", schedule=schedule, created_at=now, updated_at=now
-    )
     return Preview(
         timezone=schedule.timezone,
         window=window_of(schedule).value,
