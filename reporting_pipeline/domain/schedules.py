@@ -36,7 +36,7 @@ from reporting_pipeline.domain.periods import Cadence, local_midnight
 MAX_RANGE_DAYS = 3_700
 # No calendar of the `holidays` library has this many days off in a row.
 MAX_MOVE_DAYS = 31
-_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+_TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _WINDOWS = {"day": Cadence.DAILY, "week": Cadence.WEEKLY, "month": Cadence.MONTHLY}
 _CADENCE_WINDOWS = {"daily": "day", "weekly": "week", "monthly": "month"}
 # Where rules that must hold "ever" are tried out; any long stretch with leap years does.
@@ -90,7 +90,11 @@ class Schedule(BaseModel):
 
     # The order matters: a field's check may look at the fields before it.
     cadence: Literal["daily", "weekly", "monthly", "cron"] = "weekly"
-    time: str = Field("07:00", description="Local time, HH:MM, 00:00 to 23:59.")
+    time: str = Field(
+        "07:00",
+        description="Local time, HH:MM, 00:00 to 23:59.",
+        json_schema_extra={"pattern": f"^{_TIME.pattern}$"},
+    )
     timezone: str = Field("UTC", description="IANA name such as Europe/Zurich.")
     day_of_week: int | None = Field(None, ge=1, le=7, description="1 is Monday; for weekly.")
     day_of_month: int | None = Field(

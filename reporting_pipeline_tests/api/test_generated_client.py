@@ -28,13 +28,33 @@ import sys
 
 from client import AuthenticatedClient
 from client.api.documents import list_documents
-from client.api.scheduled_reports import create_scheduled_report, preview_schedule
-from client.api.subscriptions import create_subscription, get_subscription, list_subscription_jobs
-from client.models import Problem, SubscriptionRequest
-from client.models.subscription_answer import SubscriptionAnswer
+from client.api.editions import list_registered_users, register_user, remove_registered_user
+from client.api.scheduled_reports import (
+    cancel_job,
+    create_scheduled_report,
+    delete_scheduled_report,
+    get_scheduled_report,
+    list_executions,
+    list_scheduled_reports,
+    pause_scheduled_report,
+    preview_schedule,
+    replay_execution,
+    resume_scheduled_report,
+    run_scheduled_report,
+)
+from client.api.subscriptions import (
+    create_subscription,
+    get_job,
+    get_subscription,
+    list_subscription_jobs,
+    list_subscriptions,
+)
+from client.models import PreviewRequest, Problem, RegistrationRequest, ScheduledReportRequest
+from client.models import SubscriptionAnswer, SubscriptionRequest
 
 service = AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2], raise_on_unexpected_status=True)
-body = SubscriptionRequest.from_dict({"userId": sys.argv[3], "reportType": "weekly"})
+person, address = sys.argv[3:]
+body = SubscriptionRequest.from_dict({"userId": person, "reportType": "weekly"})
 made = create_subscription.sync(client=service, body=body)
 assert isinstance(made, SubscriptionAnswer), made
 read = get_subscription.sync(made.subscription_id, client=service)
@@ -45,6 +65,39 @@ refused = create_subscription.sync(client=service, body=body)
 assert isinstance(refused, Problem), refused
 assert refused.status == 409, refused
 assert list_documents.sync(client=service).items == []
+
+schedule = {"cadence": "weekly", "day_of_week": 2, "time": "09:00", "timezone": "America/New_York"}
+shown = preview_schedule.sync(client=service, body=PreviewRequest.from_dict({"schedule_config": schedule}))
+wish = ScheduledReportRequest.from_dict(
+    {"name": "Of a client", "schedule_config": schedule, "recipients": [{"type": "user", "value": person}]}
+)
+report = create_scheduled_report.sync(client=service, body=wish, idempotency_key="once")
+again = create_scheduled_report.sync(client=service, body=wish, idempotency_key="once")
+assert again.id == report.id, again
+assert shown.occurrences[0].utc == report.next_run, (shown, report)
+assert pause_scheduled_report.sync(report.id, client=service, if_match='"9"').status == 412
+assert pause_scheduled_report.sync(report.id, client=service).next_run is None
+assert resume_scheduled_report.sync(report.id, client=service).next_run == report.next_run
+run = run_scheduled_report.sync(report.id, client=service)
+assert run.status == "pending", run
+assert get_job.sync(run.id, client=service).subscription_id == report.id
+stopped = cancel_job.sync(run.id, client=service)
+assert (stopped.id, stopped.error) == (run.id, "it was cancelled"), stopped
+replayed = replay_execution.sync(run.id, client=service)
+assert replayed.period == run.period, replayed
+listed = list_executions.sync(report.id, client=service, limit=50)
+assert {run.id, replayed.id} <= {one.id for one in listed.items}, listed
+assert report.id in {one.id for one in list_scheduled_reports.sync(client=service).items}
+first = list_subscriptions.sync(client=service, limit=1)
+second = list_subscriptions.sync(client=service, limit=1, cursor=first.next_cursor)
+assert {first.items[0].subscription_id, second.items[0].subscription_id} == {report.id, made.subscription_id}
+assert delete_scheduled_report.sync_detailed(report.id, client=service).status_code == 204
+assert get_scheduled_report.sync(report.id, client=service).status == 404
+
+registered = register_user.sync(client=service, body=RegistrationRequest.from_dict({"email": address}))
+assert registered.status == "active", registered
+assert [one.email for one in list_registered_users.sync(client=service).items] == [address]
+assert remove_registered_user.sync_detailed(address, client=service).status_code == 204
 print("served")
 """
 
@@ -95,5 +148,6 @@ def test_a_client_is_generated_and_works(environment: Path, api: Api, tmp_path: 
     (tmp_path / "use.py").write_text(SCRIPT)
     person = "usr_default_subscriber"
     token = api.as_(person).token or ""
-    used = _run(str(environment / "python"), "use.py", api.base, token, person, cwd=tmp_path)
+    address = "subscriber@default.example"
+    used = _run(str(environment / "python"), "use.py", api.base, token, person, address, cwd=tmp_path)
     assert used.strip() == "served"

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 from reporting_pipeline.api.app import openapi_document
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.api.conftest import ROLES, Api, weekly
 from reporting_pipeline_tests.api.world import populate
 from reporting_pipeline_tests.waiting import PATIENCE
 
@@ -82,6 +83,26 @@ def test_every_example_is_what_its_schema_says() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_document_says_how_what_it_takes_is_written() -> None:
+    """So that a client knows before it asks: cursors, conditions, ids, addresses, times."""
+    document = openapi_document()
+    schemas = document["components"]["schemas"]
+    parameters = [
+        parameter
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", ())
+    ]
+    for name in ("cursor", "If-Match", "Idempotency-Key"):
+        found = [one["schema"] for one in parameters if one["name"].lower() == name.lower()]
+        assert found
+        assert all("pattern" in json.dumps(schema) for schema in found), name
+    assert "pattern" in schemas["SubscriptionRequest"]["properties"]["userId"]
+    assert "pattern" in schemas["ReportParameters"]["properties"]["trials"]["items"]
+    assert "pattern" in schemas["Schedule"]["properties"]["time"]
+    assert schemas["RegistrationRequest"]["properties"]["email"]["format"] == "email"
+
+
 def test_no_address_stands_twice_and_every_operation_says_its_security() -> None:
     document = openapi_document()
     assert document["servers"]
@@ -124,8 +145,42 @@ def test_every_error_is_a_problem() -> None:
     for path, operations in openapi_document()["paths"].items():
         for method, operation in operations.items():
             for status, answer in operation["responses"].items():
-                if status[0] == "4":
+                if status[0] in "45" and path != "/readyz":
                     assert list(answer["content"]) == ["application/problem+json"], (path, method, status)
+
+
+def test_every_operation_of_people_says_what_may_be_our_own_fault_and_when_to_come_back() -> None:
+    for path, operations in openapi_document()["paths"].items():
+        for method, operation in operations.items():
+            if operation["security"]:
+                assert {"401", "403", "429", "500", "503"} <= set(operation["responses"]), (path, method)
+                for status, header in (
+                    ("401", "WWW-Authenticate"),
+                    ("429", "Retry-After"),
+                    ("503", "Retry-After"),
+                ):
+                    assert header in operation["responses"][status]["headers"], (path, method, status)
+
+
+def test_the_document_names_the_headers_of_what_is_made_and_changed(manager: Api) -> None:
+    paths = openapi_document()["paths"]
+    made = manager.post("/api/subscriptions", json=weekly("usr_default_manager"))
+    one, many = paths["/api/subscriptions/{subscription_id}"], paths["/api/subscriptions"]
+    told = many["post"]["responses"]["201"]["headers"]
+    assert set(told) == {"Location", "ETag"}
+    assert all(made.headers[name] for name in told)
+    for method in ("get", "patch"):
+        assert set(one[method]["responses"]["200"]["headers"]) == {"ETag"}
+    for path in (
+        "/api/scheduled-reports",
+        "/api/reports",
+        "/api/documents",
+        "/api/trials",
+        "/api/organisations",
+    ):
+        assert "Location" in paths[path]["post"]["responses"]["201"]["headers"], path
+    for path in ("/api/scheduled-reports/{report_id}/run", "/api/report-executions/{job_id}/replay"):
+        assert "Location" in paths[path]["post"]["responses"]["202"]["headers"], path
 
 
 def test_the_document_is_plain_json_and_the_same_each_time() -> None:
@@ -138,11 +193,14 @@ def test_the_document_is_plain_json_and_the_same_each_time() -> None:
 def test_schemathesis_finds_nothing(
     mode: GenerationMode, api: Api, database: Database, objects: ObjectStore
 ) -> None:
-    """For every operation, as an admin of an organisation with one of everything."""
+    """For every operation, in an organisation with one of everything: as its admin and as each role."""
     populate(database, objects)
     schema = schemathesis.openapi.from_dict(openapi_document())
     schema.config.update(base_url=api.base)
-    token = api.as_("usr_default_admin").token or ""
+    admin, *others = (
+        api.as_(f"usr_default_{role}").token for role in ("admin", *sorted({*ROLES} - {"admin"}))
+    )
+    tokens = cycle(token for other in others for token in (admin, other))
     tried: Counter[str] = Counter()
     failures: list[str] = []
     for result in schema.get_all_operations():
@@ -156,7 +214,7 @@ def test_schemathesis_finds_nothing(
             tried[operation.label] += 1
             try:
                 case.call_and_validate(
-                    headers={"Authorization": f"Bearer {token}"},
+                    headers={"Authorization": f"Bearer {next(tokens)}"},
                     checks=list(CHECKS),
                     timeout=PATIENCE,
                 )

@@ -60,8 +60,17 @@ _SAID = {
     415: "The content type is not one of this address.",
     422: "The request does not describe something valid.",
     429: "A limit is used up; Retry-After says when to come back.",
+    500: "It went wrong on our side; `request_id` finds it in the log.",
     503: "A store does not answer.",
 }
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds to wait; not where a quota is used up.",
+        "schema": {"type": "integer"},
+    }
+}
+_CHALLENGE = {"WWW-Authenticate": {"description": "How to come in.", "schema": {"type": "string"}}}
+_HEADERS = {401: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -69,16 +78,28 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _documented(status) for status in sorted(statuses)}
 
 
+_LOCATION = {"Location": {"description": "Where it is read.", "schema": {"type": "string"}}}
+_ETAG = {"ETag": {"description": "Its version, for `If-Match`.", "schema": {"type": "string"}}}
+
+
+def located(status: int, *, versioned: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The good answer of a route that says where what it made is read, for the OpenAPI document."""
+    return {status: {"headers": _LOCATION | (_ETAG if versioned else {})}}
+
+
 def _documented(status: int) -> dict[str, Any]:
     slug = next(slug for slug, (number, _) in PROBLEMS.items() if number == status)
     example = {"type": PROBLEM_TYPE + slug, "title": PROBLEMS[slug][1], "status": status}
     return {
         "description": _SAID[status],
+        **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
     }
 
 
-READ = problems(400, 401, 403, 404, 422, 429)
-WRITE = problems(400, 401, 403, 404, 409, 413, 415, 422, 429)
-CHANGE = problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429)
-OPEN = problems(400, 404, 422, 429)
+READ = problems(400, 401, 403, 404, 422, 429, 500, 503)
+WRITE = problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
+CHANGE = problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503)
+OPEN = problems(400, 404, 422, 429, 500, 503)
+#: The good answer of a route that tells a version.
+VERSIONED: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}}

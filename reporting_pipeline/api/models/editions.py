@@ -14,7 +14,7 @@ from reporting_pipeline.usecases.callers.shapes.base import CamelShape, Identifi
 
 ReportType = Literal["daily", "weekly", "monthly"]
 PeriodKey = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="First local date.")]
-Address = Annotated[str, Field(min_length=3, max_length=254)]
+Address = Annotated[str, Field(min_length=3, max_length=254, json_schema_extra={"format": "email"})]
 
 _EDITION: dict[str, Any] = {
     "reportId": "weekly:2026-11-16",

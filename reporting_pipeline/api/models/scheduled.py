@@ -458,7 +458,7 @@ class PreviewedOccurrence(Shape):
     clock_change: bool = Field(description="True when the UTC offset differs from the occurrence before.")
     note: str = Field(description="Why it was moved, for a reader.")
     caught_up: bool = Field(
-        description="Whether it would be sent if nothing ran from now until two hours after the last of these."
+        description="Whether it would be sent if nothing ran until two hours after the last of these."
     )
     catch_up_note: str = Field(description="Why it would not be, for a reader.")
 

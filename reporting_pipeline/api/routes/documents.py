@@ -20,7 +20,7 @@ from reporting_pipeline.api.document_lines import (
     grouped_lines,
 )
 from reporting_pipeline.api.intake import known_form_fields
-from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
+from reporting_pipeline.api.models.base import CHANGE, READ, WRITE, located
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain import access
 from reporting_pipeline.domain.access import Action
@@ -123,6 +123,7 @@ def get_document_file(document_id: DocumentId, caller: Caller, deployment: Deplo
     status_code=201,
     responses={
         200: {"model": StoredDocument, "description": "It stood already, with this content."},
+        **located(201),
         **WRITE,
     },
     dependencies=[may(Action.CREATE, access.ResourceKind.DOCUMENT), Depends(known_form_fields)],

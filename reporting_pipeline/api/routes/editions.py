@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 
 from reporting_pipeline.api.deps import Caller, Deployment, may
-from reporting_pipeline.api.models.base import READ, WRITE
+from reporting_pipeline.api.models.base import READ, WRITE, located
 from reporting_pipeline.api.models.editions import (
     EditionAnswer,
     EditionPage,
@@ -33,7 +33,12 @@ EDITION_PATTERN = r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 EditionId = Annotated[str, Path(pattern=EDITION_PATTERN, examples=["weekly:2026-11-16"])]
 
 
-@router.post("", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, ResourceKind.EDITION)])
+@router.post(
+    "",
+    status_code=201,
+    responses={**located(201), **WRITE},
+    dependencies=[may(Action.CREATE, ResourceKind.EDITION)],
+)
 def open_edition(
     caller: Caller, deployment: Deployment, response: Response, body: EditionRequest | None = None
 ) -> EditionAnswer:

@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from reporting_pipeline.api.deps import Caller, Deployment, may
-from reporting_pipeline.api.models.base import problems
+from reporting_pipeline.api.models.base import READ
 from reporting_pipeline.api.models.subscriptions import JobAnswer
 from reporting_pipeline.api.routes.editions import EDITION_PATTERN, edition_answer
 from reporting_pipeline.api.routes.subscriptions import report_url
@@ -73,7 +73,7 @@ async def _feed(caller: Caller, deployment: Deployment) -> AsyncIterator[ChangeF
 @router.get(
     "/events",
     response_class=EventSourceResponse,
-    responses={200: _STREAM, **problems(400, 401, 403, 404, 422, 429, 503)},
+    responses={200: _STREAM, **READ},
     dependencies=[may(Action.READ, ResourceKind.JOB)],
 )
 async def follow_events(

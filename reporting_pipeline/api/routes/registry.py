@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Response
 
 from reporting_pipeline.api.deps import Caller, Deployment, may
-from reporting_pipeline.api.models.base import READ, WRITE
+from reporting_pipeline.api.models.base import READ, WRITE, located
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.usecases.callers import registering
@@ -42,7 +42,10 @@ def list_trials(
 
 
 @router.post(
-    "/trials", status_code=201, responses=WRITE, dependencies=[may(Action.CREATE, ResourceKind.TRIAL)]
+    "/trials",
+    status_code=201,
+    responses={**located(201), **WRITE},
+    dependencies=[may(Action.CREATE, ResourceKind.TRIAL)],
 )
 def register_trial(
     body: TrialRequest, caller: Caller, deployment: Deployment, response: Response
@@ -112,7 +115,7 @@ def list_organisations(
 @router.post(
     "/organisations",
     status_code=201,
-    responses=WRITE,
+    responses={**located(201), **WRITE},
     dependencies=[may(Action.CREATE, ResourceKind.ORGANISATION)],
 )
 def register_organisation(

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from reporting_pipeline.api.deps import Caller, Deployment, ExpectedVersion, etag, may
-from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
+from reporting_pipeline.api.models.base import CHANGE, READ, VERSIONED, WRITE, located
 from reporting_pipeline.api.models.scheduled import (
     Execution,
     ExecutionPage,
@@ -48,7 +48,7 @@ PREVIEWED = 5
 @router.post(
     "/scheduled-reports",
     status_code=201,
-    responses=WRITE,
+    responses={**located(201, versioned=True), **WRITE},
     dependencies=[may(Action.CREATE, ResourceKind.SUBSCRIPTION)],
 )
 def create_scheduled_report(
@@ -116,7 +116,7 @@ def preview_schedule(body: PreviewRequest, deployment: Deployment) -> Preview:
 
 @router.get(
     "/scheduled-reports/{report_id}",
-    responses=READ,
+    responses={**VERSIONED, **READ},
     dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)],
 )
 def get_scheduled_report(
@@ -128,7 +128,7 @@ def get_scheduled_report(
 
 @router.put(
     "/scheduled-reports/{report_id}",
-    responses=CHANGE,
+    responses={**VERSIONED, **CHANGE},
     dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def replace_scheduled_report(
@@ -175,7 +175,7 @@ def delete_scheduled_report(
 
 @router.post(
     "/scheduled-reports/{report_id}/pause",
-    responses=CHANGE,
+    responses={**VERSIONED, **CHANGE},
     dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def pause_scheduled_report(
@@ -194,7 +194,7 @@ def pause_scheduled_report(
 
 @router.post(
     "/scheduled-reports/{report_id}/resume",
-    responses=CHANGE,
+    responses={**VERSIONED, **CHANGE},
     dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def resume_scheduled_report(
@@ -212,7 +212,7 @@ def resume_scheduled_report(
 @router.post(
     "/scheduled-reports/{report_id}/run",
     status_code=202,
-    responses=WRITE,
+    responses={**located(202), **WRITE},
     dependencies=[may(Action.RUN, ResourceKind.SUBSCRIPTION)],
 )
 def run_scheduled_report(
@@ -229,7 +229,7 @@ def run_scheduled_report(
 @router.post(
     "/report-executions/{job_id}/replay",
     status_code=202,
-    responses=WRITE,
+    responses={**located(202), **WRITE},
     dependencies=[may(Action.RUN, ResourceKind.SUBSCRIPTION)],
 )
 def replay_execution(job_id: JobId, caller: Caller, deployment: Deployment, response: Response) -> Execution:

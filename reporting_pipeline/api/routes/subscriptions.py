@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import ValidationError
 
 from reporting_pipeline.api.deps import Caller, Deployment, ExpectedVersion, etag, may
-from reporting_pipeline.api.models.base import CHANGE, READ, WRITE
+from reporting_pipeline.api.models.base import CHANGE, READ, VERSIONED, WRITE, located
 from reporting_pipeline.api.models.subscriptions import (
     DATE_RANGES,
     FiltersShape,
@@ -53,7 +53,7 @@ JobId = Annotated[str, Path(pattern=r"^job_[0-9A-Za-z_-]{1,60}$", examples=["job
 @router.post(
     "/subscriptions",
     status_code=201,
-    responses=WRITE,
+    responses={**located(201, versioned=True), **WRITE},
     dependencies=[may(Action.CREATE, ResourceKind.SUBSCRIPTION)],
 )
 def create_subscription(
@@ -114,7 +114,7 @@ def list_subscriptions(
 
 @router.get(
     "/subscriptions/{subscription_id}",
-    responses=READ,
+    responses={**VERSIONED, **READ},
     dependencies=[may(Action.READ, ResourceKind.SUBSCRIPTION)],
 )
 def get_subscription(
@@ -126,7 +126,7 @@ def get_subscription(
 
 @router.patch(
     "/subscriptions/{subscription_id}",
-    responses=CHANGE,
+    responses={**VERSIONED, **CHANGE},
     dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def change_subscription(
@@ -148,7 +148,7 @@ def change_subscription(
 
 @router.post(
     "/subscriptions/{subscription_id}/confirm",
-    responses=CHANGE,
+    responses={**VERSIONED, **CHANGE},
     dependencies=[may(Action.CHANGE, ResourceKind.SUBSCRIPTION)],
 )
 def confirm_subscription(

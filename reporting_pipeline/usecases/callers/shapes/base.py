@@ -48,4 +48,9 @@ def identifier(value: str) -> str:
 #: Ours, and the words of the third vocabulary for two of them.
 RecipientType = Literal["email", "user", "slack", "webhook", "user_id", "slack_channel"]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
-Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(identifier)]
+#: The pattern is for clients: what it lets through is looked at again.
+Identifier = Annotated[
+    str,
+    Field(min_length=1, max_length=64, json_schema_extra={"pattern": r"^[^|,\\\x00-\x1f\x7f-\x9f]+$"}),
+    AfterValidator(identifier),
+]
