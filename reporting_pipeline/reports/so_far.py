@@ -49,7 +49,8 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
     if len(known) < len(people):
         flow.note(
             "Who has no enrolment date known to the day, or one after the end of their time or of the "
-            "period, or who died or left on a day that nobody said, is in no rate over time, but in every count."
+            "period, or who died or left on a day that nobody said, is in no rate over time, but in "
+            "every count."
         )
 
 
