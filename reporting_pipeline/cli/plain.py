@@ -13,6 +13,7 @@ from rich.console import Console
 from reporting_pipeline.settings import SettingsError
 from reporting_pipeline.stores.audit import AuditBroken
 from reporting_pipeline.stores.holds import ReportMissing
+from reporting_pipeline.stores.objects import ObjectMissing
 from reporting_pipeline.stores.schema import MigrationLocked, SchemaMismatch
 
 #: Modules that only an extra brings, and the extra that does.
@@ -34,6 +35,12 @@ def plain_errors() -> Iterator[None]:
             f"MongoDB does not answer: {_first_sentence(str(error))}. Look at MONGODB_URI; for the servers "
             "of this machine: `reporting-pipeline servers status`"
         )
+    except ObjectMissing as error:
+        _fail(f"the bucket has no object {error.args[0]}. Look at REPORTING_S3_BUCKET and S3_ENDPOINT_URL")
+    except OSError as error:  # a file or folder that was named
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}. Give another, or the rights to it")
     except (BotoCoreError, ClientError) as error:
         _fail(f"S3 refused or did not answer: {error}. Look at S3_ENDPOINT_URL, the keys and the bucket")
 

@@ -63,6 +63,7 @@ EVENTS: Mapping[str, str] = {
     AuditAction.RECORDS_MENDED: "Records mended",
     AuditAction.BACKUP_TAKEN: "Backup taken",
     AuditAction.BACKUP_RESTORED: "Backup restored",
+    AuditAction.BACKUPS_PRUNED: "Old backups deleted",
     AuditAction.AFTER_RESTORE_DECIDED: "Decided what was sent before a restore",
     AuditAction.DATABASE_MIGRATED: "Database migrated",
     AuditAction.BUCKET_RULES_WRITTEN: "Rules of the bucket written",

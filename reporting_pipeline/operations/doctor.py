@@ -31,7 +31,13 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.schema import SCHEMA_VERSION, is_new, schema_version
+from reporting_pipeline.stores.schema import (
+    SCHEMA_VERSION,
+    SchemaMismatch,
+    is_new,
+    refuse_half_restored,
+    schema_version,
+)
 
 OLDEST_MONGODB = (6, 0)
 SKEW = timedelta(seconds=2)
@@ -122,6 +128,11 @@ def _mongodb(database: Database) -> Iterator[Diagnosis]:
 
 
 def _schema(database: Database) -> Diagnosis:
+    try:
+        refuse_half_restored(database)
+    except SchemaMismatch as error:
+        text, _, todo = str(error).partition(". ")
+        return Diagnosis("mongodb", "failed", text, todo)
     if is_new(database):
         return Diagnosis(
             "mongodb", "warning", "the database is empty", "run `reporting-pipeline bootstrap EMAIL`"
@@ -175,7 +186,19 @@ def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Diagnosis]:
         )
     finally:
         objects.delete(key)
+    yield _versioning(objects)
     yield _lifecycle(objects, settings)
+
+
+def _versioning(objects: ObjectStore) -> Diagnosis:
+    """Backups only list the bucket's objects: what is deleted or written over is kept by its versions."""
+    todo = "switch the bucket's versioning on: backups rely on it for files that were deleted"
+    try:
+        status = str(objects.client.get_bucket_versioning(Bucket=objects.bucket).get("Status", "off"))
+    except ClientError as error:
+        status = f"not told ({error.response['Error']['Code']})"
+        todo = "allow s3:GetBucketVersioning, or look by hand whether the bucket keeps versions"
+    return _either("s3", status == "Enabled", f"versioning is {status}", todo, otherwise="warning")
 
 
 def _lifecycle(objects: ObjectStore, settings: Settings) -> Diagnosis:

@@ -207,6 +207,7 @@ def _prepare_once(uri: str, name: str) -> None:
 
 def prepare(database: Database) -> None:
     """Make a new database this version's own, refuse another version's, and make missing indexes."""
+    schema.refuse_half_restored(database)
     if schema.is_new(database):
         schema.record_step(
             database, schema.SCHEMA_VERSION, "made new", "first connection", 0, datetime.now(UTC)

@@ -2,7 +2,8 @@
 
 The steps themselves are `operations/migrations/`; only their numbers are known here, because every
 process asks when it opens the database. Collection `schema`: one record a step
-(`_id` its number, `name`, `applied_at`, `by`, `changed`), and the lock of who migrates (`_id: "lock"`).
+(`_id` its number, `name`, `applied_at`, `by`, `changed`), the lock of who migrates (`_id: "lock"`), and while
+a restore fills the database the backup's name (`_id: "restoring"`, `backup`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SCHEMA_VERSION = 4
 #: A migration that showed no sign of life for so long is taken for dead; its step is begun again.
 LOCK_FOR = timedelta(minutes=10)
 _LOCK = "lock"
+_RESTORING = "restoring"
 #: Where one of these holds something the database is no empty one.
 _TELLING = ("subscriptions", "users", "documents", "jobs", "trials", "audit")
 
@@ -49,8 +51,31 @@ def is_new(database: Database) -> bool:
     )
 
 
+def begin_restore(database: Database, backup: str) -> None:
+    """From here on every process and migration refuses the database, until `end_restore`."""
+    database.schema.delete_many({})
+    database.schema.insert_one({"_id": _RESTORING, "backup": backup})
+
+
+def end_restore(database: Database) -> None:
+    """All that a restore has to do is done."""
+    database.schema.delete_one({"_id": _RESTORING})
+
+
+def refuse_half_restored(database: Database) -> None:
+    """Raise SchemaMismatch where a restore fills this database or was cut off: nobody knows what it lacks."""
+    restoring = database.schema.find_one({"_id": _RESTORING})
+    if restoring is not None:
+        raise SchemaMismatch(
+            f"a restore of the backup {restoring['backup']} into the database {database.name!r} is under way "
+            "or was cut off. Wait for its end; if it is not running any more, drop the database and restore "
+            "again, into this name or another (REPORTING_MONGODB_DATABASE)"
+        )
+
+
 def refuse_other_schema(database: Database) -> None:
-    """Raise SchemaMismatch when the database is not at SCHEMA_VERSION."""
+    """Raise SchemaMismatch when the database is not at SCHEMA_VERSION, or half restored."""
+    refuse_half_restored(database)
     standing = schema_version(database)
     if standing > SCHEMA_VERSION:
         raise SchemaMismatch(

@@ -35,7 +35,10 @@ VALUES: dict[str, Any] = {
         "dagsterReadHost": "look.trials.test",
     },
 }
-CRONS = {"retention": {"enabled": True}, "backup": {"enabled": True, "target": "s3://backups/reporting"}}
+CRONS = {
+    "retention": {"enabled": True},
+    "backup": {"enabled": True, "target": "s3://backups/reporting", "keepDays": 35},
+}
 
 
 def dockerfile() -> str:

@@ -193,6 +193,11 @@ def test_nothing_comes_in_that_no_policy_names() -> None:
     default = policies["rp-default"]["spec"]
     assert set(default["policyTypes"]) == {"Ingress", "Egress"}
     assert "ingress" not in default
+    (outside,) = [rule["to"] for rule in default["egress"] if "ipBlock" in rule.get("to", [{}])[0]]
+    assert [one["ipBlock"] for one in outside] == [
+        {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]},
+        {"cidr": "::/0", "except": ["fd00:ec2::254/128"]},
+    ], "by both protocols, but not to the machine's metadata"
     opened = {
         name: [port["port"] for rule in one["spec"].get("ingress", []) for port in rule["ports"]]
         for name, one in policies.items()

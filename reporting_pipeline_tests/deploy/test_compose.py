@@ -68,6 +68,20 @@ def test_every_service_is_hardened(name: str) -> None:
     assert "privileged" not in service
 
 
+def test_nobody_is_root_but_who_opens_the_ports_below_1024() -> None:
+    """An image that begins as root to change its user later needs capabilities that nobody has here."""
+    root = [name for name, one in SERVICES.items() if one.get("user", "0").split(":")[0] == "0"]
+    assert root == ["caddy"]
+    assert SERVICES["caddy"]["cap_add"] == ["NET_BIND_SERVICE"]
+
+
+def test_every_setting_can_be_given_and_none_that_stands_here_is_lost() -> None:
+    """In a file that need not be there; an S3 without storage classes is said to be one."""
+    for name, service in artefacts.own_services().items():
+        assert service["env_file"] == [{"path": "../settings.env", "required": False}], name
+        assert service["environment"]["REPORTING_ARCHIVE_CLASS"] == "none", name
+
+
 def test_no_secret_is_written_down() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():

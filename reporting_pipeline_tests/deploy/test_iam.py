@@ -30,6 +30,7 @@ NEEDED: dict[str, set[str]] = {
     "delete_object": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "delete_objects": {"s3:DeleteObject"},
     "get_bucket_lifecycle_configuration": {"s3:GetLifecycleConfiguration"},
+    "get_bucket_versioning": {"s3:GetBucketVersioning"},
     "get_object": {"s3:GetObject"},
     "get_object_lock_configuration": {"s3:GetBucketObjectLockConfiguration"},
     "get_object_tagging": {"s3:GetObjectTagging"},
@@ -116,6 +117,7 @@ def test_actions_on_the_bucket_stand_apart_from_those_on_objects(name: str) -> N
         "s3:ListBucket",
         "s3:ListBucketVersions",
         "s3:GetBucketObjectLockConfiguration",
+        "s3:GetBucketVersioning",
         "s3:GetLifecycleConfiguration",
         "s3:PutLifecycleConfiguration",
     }

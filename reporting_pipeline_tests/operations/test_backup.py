@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 
 from reporting_pipeline.domain.deliveries import DeliveryRecord
-from reporting_pipeline.operations.backup import restore
+from reporting_pipeline.operations.backup import restore, take
 from reporting_pipeline.operations.backup.drill import drill_restore
+from reporting_pipeline.operations.backup.prune import kept_backups, outlived, prune_backups
 from reporting_pipeline.operations.backup.restore import (
+    BackupTooNew,
     NotEmpty,
     read_manifest,
     restore_backup,
     verify_backup,
 )
-from reporting_pipeline.operations.backup.take import take_backup
-from reporting_pipeline.operations.backup.vault import BackupDamaged, Folder, backup_key, open_place
+from reporting_pipeline.operations.backup.take import MANIFEST, take_backup
+from reporting_pipeline.operations.backup.vault import (
+    BackupDamaged,
+    Folder,
+    Place,
+    Prefix,
+    Vault,
+    backup_key,
+    open_place,
+)
+from reporting_pipeline.operations.migrations import migrate
 from reporting_pipeline.settings import Settings, SettingsError
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, prepare
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.restores import (
     await_release_after_restore,
@@ -30,8 +44,15 @@ from reporting_pipeline.stores.restores import (
     learn_what_was_sent,
     release_after_restore,
 )
-from reporting_pipeline.stores.schema import SchemaMismatch, refuse_other_schema
+from reporting_pipeline.stores.schema import (
+    SCHEMA_VERSION,
+    SchemaMismatch,
+    forget_step,
+    record_step,
+    refuse_other_schema,
+)
 from reporting_pipeline.stores.upkeep import last_upkeep
+from reporting_pipeline_tests.delivery.seeds import NOW
 from reporting_pipeline_tests.operations.ledger import Ledger
 from reporting_pipeline_tests.spare_databases import drop
 
@@ -168,8 +189,78 @@ def test_a_restore_that_was_cut_off_leaves_a_database_that_every_process_refuses
     with pytest.raises(KeyboardInterrupt):
         restore_backup(empty, Folder(tmp_path), KEY, end + timedelta(days=1))
     assert empty.deliveries.count_documents({"state": "pending"}) > 0, "it was cut off in the middle"
-    with pytest.raises(SchemaMismatch):
+    with pytest.raises(SchemaMismatch, match="cut off"):
         refuse_other_schema(empty)
+    with pytest.raises(SchemaMismatch, match="cut off"):  # which would have made it look whole
+        migrate(empty, lambda: end, "test")
+    with pytest.raises(SchemaMismatch, match="cut off"):
+        prepare(empty)
+
+
+def test_a_backup_of_a_newer_version_is_refused_before_anything_is_written_and_an_older_one_is_told(
+    database: Database, objects: ObjectStore, empty: Database, tmp_path: Path
+) -> None:
+    end = Ledger(database, objects).week(0).end_at
+    place = Folder(tmp_path)
+    record_step(database, SCHEMA_VERSION + 1, "of tomorrow", "test", 0, end)
+    take_backup(database, objects, place, KEY, end)
+    with pytest.raises(BackupTooNew, match=f"know migration {SCHEMA_VERSION + 1}.*restore it with that"):
+        restore_backup(empty, place, KEY, end)
+    assert empty.list_collection_names() == []
+
+    for step in (SCHEMA_VERSION + 1, SCHEMA_VERSION):
+        forget_step(database, step)
+    record_step(database, SCHEMA_VERSION - 1, "of yesterday", "test", 0, end)
+    manifest = take_backup(database, objects, place, KEY, end)
+    assert restore_backup(empty, place, KEY, end).migration == SCHEMA_VERSION - 1
+    with pytest.raises(SchemaMismatch, match="run `reporting-pipeline migrate`"):
+        refuse_other_schema(empty)
+    migrate(empty, lambda: end, "test")
+    refuse_other_schema(empty)
+
+    vault = Vault(place, KEY, manifest.backup)
+    vault.write(MANIFEST, json.dumps({**manifest.__dict__, "version": "9.0.0", "volumes": 3}).encode())
+    with pytest.raises(BackupTooNew, match=r"version 9\.0\.0.*does not know volumes"):
+        read_manifest(place, KEY)
+
+
+def test_a_database_that_takes_longer_than_the_server_keeps_a_moment_is_backed_up_all_the_same(
+    database: Database, objects: ObjectStore, empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MongoDB refuses a snapshot that is older than minSnapshotHistoryWindowInSeconds (code 239)."""
+    end = Ledger(database, objects).week(0, reports=2).end_at
+    read = take._collection
+
+    def too_late(store: Database, name: str, session: ClientSession | None, *rest: Any) -> None:
+        if session is not None and name == "jobs":
+            raise OperationFailure("Read timestamp is older than the oldest available timestamp", 239)
+        read(store, name, session, *rest)
+
+    monkeypatch.setattr(take, "_collection", too_late)
+    manifest = take_backup(database, objects, Folder(tmp_path), KEY, end)
+    assert manifest.snapshot is False
+    assert restore_backup(empty, Folder(tmp_path), KEY, end).records == sum(manifest.records.values())
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_old_backups_and_what_was_cut_off_go_and_the_newest_whole_one_never(
+    database: Database, objects: ObjectStore, tmp_path: Path, where: str
+) -> None:
+    place: Place = Folder(tmp_path) if where == "folder" else Prefix(objects, "kept/")
+    days = [
+        take_backup(database, objects, place, KEY, NOW - timedelta(days=age)).backup for age in (90, 40, 36)
+    ]
+    cut_off = f"{NOW - timedelta(days=2):%Y%m%dT%H%M%SZ}-0123abcd"
+    at_work = f"{NOW - timedelta(hours=2):%Y%m%dT%H%M%SZ}-0123abcd"
+    for name in (cut_off, at_work, "of-another-tool", "20261399T000000Z-0123abcd"):
+        place.write(f"{name}/database/jobs.00000.bson.gz", b"some")
+    gone = [days[0], days[1], cut_off]
+    assert [one.name for one in outlived(kept_backups(place), timedelta(days=35), NOW)] == gone
+    assert [one.name for one in prune_backups(place, timedelta(days=35), NOW)] == gone
+    assert [(one.name, one.whole) for one in kept_backups(place)] == [(days[2], True), (at_work, False)]
+    assert {"of-another-tool", "20261399T000000Z-0123abcd"} < set(place.folders())
+    assert prune_backups(place, timedelta(days=35), NOW) == []
+    assert verify_backup(*read_manifest(place, KEY)) > 0
 
 
 def _killed(*_: object) -> int:

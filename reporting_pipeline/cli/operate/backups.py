@@ -12,6 +12,7 @@ from rich.console import Console
 from reporting_pipeline.cli.operate.stores import deployment_settings, named_mongodb, open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.backup.drill import RECOVERY_POINT, RECOVERY_TIME, drill_restore
+from reporting_pipeline.operations.backup.prune import Kept, kept_backups, outlived, prune_backups
 from reporting_pipeline.operations.backup.restore import read_manifest, restore_backup, verify_backup
 from reporting_pipeline.operations.backup.take import take_backup
 from reporting_pipeline.operations.backup.vault import backup_key, open_place
@@ -25,6 +26,7 @@ from reporting_pipeline.stores.restores import (
     learn_what_was_sent,
     mark_restored,
 )
+from reporting_pipeline.stores.schema import SCHEMA_VERSION
 from reporting_pipeline.usecases.keeping import (
     COMMAND,
     decide_after_restore,
@@ -88,6 +90,13 @@ def restore(target: Target, backup: Name = None, by: By = COMMAND) -> None:
         now, objects = datetime.now(UTC), open_object_store(settings)
         done = restore_backup(database, place, key, now, backup, objects)
         console.print(f"{done.records:,} records of {done.manifest.at} stand again", highlight=False)
+        if done.migration < SCHEMA_VERSION:
+            console.print(
+                f"they are of migration {done.migration}, this version needs {SCHEMA_VERSION}: run "
+                "`reporting-pipeline migrate` before anything starts",
+                highlight=False,
+                soft_wrap=True,
+            )
         _tell_awaiting(done.awaiting_release)
         if done.missing_objects:
             console.print(f"{done.missing_objects:,} objects that the backup lists are not in the bucket")
@@ -131,6 +140,38 @@ def _tell_awaiting(number: int) -> None:
 
 def _tell_audit(restored: Restored) -> None:
     console.print(f"the audit log goes on: {restored.told}", highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_backups(target: Target) -> None:
+    """The backups of a place, the oldest first."""
+    with plain_errors():
+        for one in kept_backups(open_place(target, deployment_settings())):
+            console.print(_line(one), highlight=False)
+
+
+@app.command("prune")
+def prune(
+    target: Target,
+    keep_days: Annotated[int, typer.Option(min=1, help="Those taken longer ago go.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+) -> None:
+    """Delete backups that are older than they need be, and what was cut off. The newest whole one stays."""
+    with plain_errors():
+        stores, now, keep = open_stores(), datetime.now(UTC), timedelta(days=keep_days)
+        place = open_place(target, stores.settings)
+        gone = outlived(kept_backups(place), keep, now) if dry_run else prune_backups(place, keep, now)
+        if gone and not dry_run:
+            details, home = {"backups": len(gone), "keep_days": keep_days}, stores.settings.organisation
+            note(stores.database, AuditAction.BACKUPS_PRUNED, "backups", COMMAND, home, now, details)
+        for one in gone:
+            console.print(f"{'would go' if dry_run else 'deleted'}: {_line(one)}", highlight=False)
+        if not gone:
+            console.print("nothing is older than that")
+
+
+def _line(one: Kept) -> str:
+    return f"{one.name} of {one.taken_at:%Y-%m-%d %H:%M:%S} UTC{'' if one.whole else ', not whole'}"
 
 
 @app.command("drill")

@@ -11,13 +11,14 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions
 
+from reporting_pipeline import __version__
 from reporting_pipeline.domain.reconciliation import Stored
 from reporting_pipeline.operations.backup.person_keys import kept_person_keys, restore_person_keys
 from reporting_pipeline.operations.backup.take import LATEST, MANIFEST, Manifest
@@ -26,6 +27,7 @@ from reporting_pipeline.operations.reconciliation.sorting import SortedOnDisk
 from reporting_pipeline.stores.mongo import Database, Record, ensure_indexes
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.restores import let_nothing_go, note_restore
+from reporting_pipeline.stores.schema import SCHEMA_VERSION, begin_restore, end_restore
 
 _DECODING: CodecOptions[Record] = CodecOptions(tz_aware=True)
 INSERTED_AT_ONCE = 1_000
@@ -36,23 +38,40 @@ class NotEmpty(ValueError):
     """The database holds records already; a restore never mixes two histories."""
 
 
+class BackupTooNew(ValueError):
+    """The backup was written by a newer version of the product, which alone can restore it."""
+
+
 @dataclass(frozen=True)
 class RestoreResult:
     manifest: Manifest
+    migration: int  # at which the restored records stand; below SCHEMA_VERSION they are to be migrated
     records: int
     awaiting_release: int  # deliveries that may have been sent since the backup
     missing_objects: int  # listed in the backup, not in the bucket now
 
 
 def read_manifest(place: Place, key: bytes, backup: str | None = None) -> tuple[Vault, Manifest]:
-    """The backup of that name, or the latest. Raises BackupDamaged, also for a wrong key."""
+    """The backup of that name, or the latest. Raises BackupDamaged (also for a wrong key), BackupTooNew."""
     if backup is None:
         try:
             backup = place.read(LATEST).decode("ascii").strip()
         except (KeyError, UnicodeDecodeError):
             raise BackupDamaged("there is no backup here: nothing is named latest") from None
     vault = Vault(place, key, backup)
-    return vault, Manifest(**json.loads(vault.read(MANIFEST)))
+    written = json.loads(vault.read(MANIFEST))
+    if unknown := written.keys() - {field.name for field in fields(Manifest)}:
+        raise BackupTooNew(
+            _too_new(backup, str(written.get("version")), f"know {', '.join(sorted(unknown))}")
+        )
+    return vault, Manifest(**written)
+
+
+def _too_new(backup: str, version: str, lacks: str) -> str:
+    return (
+        f"the backup {backup} was written by version {version}, and this one ({__version__}) does not "
+        f"{lacks}: restore it with that version"
+    )
 
 
 def verify_backup(vault: Vault, manifest: Manifest) -> int:
@@ -79,14 +98,16 @@ def restore_backup(
     backup: str | None = None,
     objects: ObjectStore | None = None,
 ) -> RestoreResult:
-    """Fill the empty `database` from a backup and mark it restored. Raises NotEmpty, BackupDamaged.
+    """Fill the empty `database` from a backup and mark it restored.
 
+    Raises NotEmpty, BackupDamaged, BackupTooNew; nothing is written then.
     `objects` is the bucket as it is now; what the backup lists and it lacks is counted.
     """
     vault, manifest = read_manifest(place, key, backup)
     _refuse_filled(database)
     records = verify_backup(vault, manifest)
-    database[SCHEMA].delete_many({})
+    migration = _migration(vault, manifest)
+    begin_restore(database, manifest.backup)
     restore = note_restore(database, manifest.taken_at, now)
     ensure_indexes(database)
     for collection in manifest.parts:
@@ -94,15 +115,27 @@ def restore_backup(
             _fill(database, collection, vault, manifest)
     restore_person_keys(database, place, key)
     awaiting = let_nothing_go(database, restore, now)
-    # Last: until then every process refuses the database, also where a restore was cut off.
     _fill(database, SCHEMA, vault, manifest)
+    end_restore(database)
     missing = _missing(vault, manifest, objects) if objects is not None else 0
-    return RestoreResult(manifest, records, awaiting, missing)
+    return RestoreResult(manifest, migration, records, awaiting, missing)
+
+
+def _migration(vault: Vault, manifest: Manifest) -> int:
+    """The migration at which the backup's records stand. Raises BackupTooNew."""
+    rows = [row for name in manifest.parts.get(SCHEMA, ()) for row in _rows(vault, name)]
+    standing = max((int(row["_id"]) for row in rows if isinstance(row["_id"], int)), default=0)
+    if standing > SCHEMA_VERSION:
+        lacks = f"know migration {standing}, at which its records stand"
+        raise BackupTooNew(_too_new(manifest.backup, manifest.version, lacks))
+    return standing
 
 
 def _fill(database: Database, collection: str, vault: Vault, manifest: Manifest) -> None:
     for name in manifest.parts.get(collection, ()):
         rows: list[Any] = _rows(vault, name)
+        if collection == SCHEMA:  # a lock that was held at that moment
+            rows = [row for row in rows if isinstance(row["_id"], int)]
         for start in range(0, len(rows), INSERTED_AT_ONCE):
             database[collection].insert_many(rows[start : start + INSERTED_AT_ONCE], ordered=False)
 

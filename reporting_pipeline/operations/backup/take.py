@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.upkeep import save_upkeep
 
+log = logging.getLogger(__name__)
+#: MongoDB's code for a read of a moment that the server does not keep any more, after five minutes as a rule.
+SNAPSHOT_TOO_OLD = 239
 #: Plain bytes of one part: what is in memory at a time.
 PART_BYTES = 8_000_000
 #: Not worth keeping: made again by themselves, and wrong after a restore.
@@ -63,18 +67,31 @@ def take_backup(
     """Write a backup into `place`; its name there is `{at}-{random}`, and `latest` names it at the end."""
     name = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
     vault = Vault(place, key, name)
-    with _one_moment(database) as session:
-        manifest = Manifest(name, now.isoformat(), database.name, __version__, session is not None)
-        for collection in sorted(database.list_collection_names()):
-            if collection.startswith("system.") or collection in {*LEFT_OUT, APART}:
-                continue
-            _collection(database, collection, session, vault, manifest)
+    try:
+        with _one_moment(database) as session:
+            manifest = _collections(database, session, vault, now)
+    except OperationFailure as error:
+        if error.code != SNAPSHOT_TOO_OLD:
+            raise
+        log.warning(
+            "the database is too large to be read as of one moment: each collection is taken as it is read; "
+            "raise minSnapshotHistoryWindowInSeconds of MongoDB to have one moment"
+        )
+        manifest = _collections(database, None, vault, now)
     _object_list(objects, vault, manifest)
     vault.write(MANIFEST, json.dumps(manifest.__dict__, sort_keys=True).encode())
     place.write(LATEST, name.encode())
     keep_person_keys(database, place, key)
     figures = {"ok": True, "backup": name, "records": sum(manifest.records.values())}
     save_upkeep(database, "backup", figures | {"objects": manifest.objects}, now)
+    return manifest
+
+
+def _collections(database: Database, session: ClientSession | None, vault: Vault, now: datetime) -> Manifest:
+    manifest = Manifest(vault.backup, now.isoformat(), database.name, __version__, session is not None)
+    for collection in sorted(database.list_collection_names()):
+        if not collection.startswith("system.") and collection not in {*LEFT_OUT, APART}:
+            _collection(database, collection, session, vault, manifest)
     return manifest
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 from binascii import Error as Base64Error
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +36,20 @@ class Place(Protocol):
         """Raises KeyError when there is no such part."""
         ...
 
+    def has(self, name: str) -> bool: ...
+
+    def folders(self) -> Iterable[str]:
+        """The first parts of names that have a slash, each once."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete a part, where there is one."""
+        ...
+
+    def delete_all(self, folder: str) -> None:
+        """Delete every part whose name begins with `folder` and a slash."""
+        ...
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -55,6 +71,20 @@ class Folder:
         except FileNotFoundError:
             raise KeyError(name) from None
 
+    def has(self, name: str) -> bool:
+        return (self.root / name).is_file()
+
+    def folders(self) -> Iterable[str]:
+        if not self.root.is_dir():
+            raise ValueError(f"there is no folder {self.root}")
+        return [path.name for path in self.root.iterdir() if path.is_dir() and not path.is_symlink()]
+
+    def delete(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def delete_all(self, folder: str) -> None:
+        shutil.rmtree(self.root / folder)
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -66,6 +96,21 @@ class Prefix:
 
     def read(self, name: str) -> bytes:
         return self.objects.get(self.prefix + name)
+
+    def has(self, name: str) -> bool:
+        return self.objects.exists(self.prefix + name)
+
+    def folders(self) -> Iterable[str]:
+        """Some stores tell of folders in which nothing is left."""
+        for folder in self.objects.folders(self.prefix):
+            if next(self.objects.keys(folder), None) is not None:
+                yield folder.removeprefix(self.prefix).rstrip("/")
+
+    def delete(self, name: str) -> None:
+        self.objects.delete(self.prefix + name)
+
+    def delete_all(self, folder: str) -> None:
+        self.objects.delete_many(list(self.objects.keys(f"{self.prefix}{folder}/")))
 
 
 def open_place(target: str, settings: Settings) -> Place:

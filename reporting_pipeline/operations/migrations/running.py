@@ -14,6 +14,7 @@ from reporting_pipeline.stores.schema import (
     forget_step,
     migration_lock,
     record_step,
+    refuse_half_restored,
     schema_version,
 )
 
@@ -71,10 +72,12 @@ def migrate(
 ) -> list[Moved]:
     """Take the steps to version `to`, make missing indexes, and return what was done.
 
-    Raises MigrationLocked when another process migrates, and what `moves` raises; nothing is touched then.
+    Raises MigrationLocked when another process migrates, SchemaMismatch where a restore was cut off, and what
+    `moves` raises; nothing is touched then.
     `begun` is called under the lock, before the first step, where there is any. A step that fails leaves the
     steps before it taken and recorded, and is begun again by the next call.
     """
+    refuse_half_restored(database)
     with migration_lock(database, clock()) as lock:
 
         def beat() -> None:

@@ -77,6 +77,7 @@ class AuditAction(StrEnum):
     RECORDS_MENDED = "records.mended"
     BACKUP_TAKEN = "backup.taken"
     BACKUP_RESTORED = "backup.restored"
+    BACKUPS_PRUNED = "backups.pruned"
     #: Deliveries after a restore: sent, or taken as sent. The word is that of the rows that stand.
     AFTER_RESTORE_DECIDED = "held.decided"
     DATABASE_MIGRATED = "database.migrated"

@@ -58,6 +58,7 @@ AUDITED: dict[str, tuple[str, str]] = {
     "retention": ("", "retention.deleted"),
     "bucket-rules": ("--write", "bucket_rules.written"),
     "backup take": ("{folder}/backups", "backup.taken"),
+    "backup prune": ("{folder}/backups --keep-days 30", "backups.pruned"),
     "backup release": ("--was-sent", "held.decided"),
     "backup restore": ("{folder}/backups", "backup.restored"),
     "backup mark-restored": ("--taken 2026-11-16T09:55:00 --name mongodump-1", "backup.restored"),
@@ -71,6 +72,7 @@ UNAUDITED: dict[str, str] = {
     "backup drill": "a database of its own, dropped again; `upkeep` says what it showed",
     "backup awaiting-release": "lists; what the outbox shows is settled by that, as a provider's event is",
     "backup held": "its former name",
+    "backup list": "reads",
     "backup verify": "reads",
     "code-server": "a process",
     "cost": "reads",
@@ -137,6 +139,7 @@ def place(
         {"state": "sent"}, {"$set": {"state": "unknown", "awaiting_release_after": "rst_1"}}
     )
     deployment.media.insert_one({"_id": "a" * 64, "key": f"media/aa/{'a' * 64}-2.jpg", "code_version": "2"})
+    (tmp_path / "backups" / "20260101T000000Z-0123abcd").mkdir(parents=True)
     (tmp_path / "lines.ndjson").write_text(json.dumps(LINE) + "\n")
     (tmp_path / "sdtm").mkdir()
     (tmp_path / "sdtm" / "dm.csv").write_text(

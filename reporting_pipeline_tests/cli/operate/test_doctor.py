@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 import dns.resolver
@@ -21,6 +22,10 @@ from reporting_pipeline.operations.doctor import Diagnosis, examine
 from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.schema import begin_restore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import VersioningConfigurationTypeDef
 
 runner = CliRunner()
 ROOT = Path(__file__).parents[3]
@@ -64,6 +69,26 @@ def test_a_fit_deployment_passes_and_nothing_is_left_behind(fit: Database, objec
     plain = runner.invoke(app, ["doctor"])
     assert plain.exit_code == 0
     assert "Traceback" not in plain.output
+
+
+def test_a_bucket_that_keeps_no_versions_is_looked_at(fit: Database, objects: ObjectStore) -> None:
+    """The backup's list of objects is worth what the versions are."""
+    statuses: tuple[tuple[Literal["Enabled", "Suspended"], str], ...] = (
+        ("Enabled", "ok"),
+        ("Suspended", "warning"),
+    )
+    for status, state in statuses:
+        kept: VersioningConfigurationTypeDef = {"Status": status}
+        objects.client.put_bucket_versioning(Bucket=objects.bucket, VersioningConfiguration=kept)
+        assert f"versioning is {status}" in texts(findings()[1], state)
+
+
+def test_a_database_that_a_restore_left_half_filled_is_said_to_be(fit: Database) -> None:
+    begin_restore(fit, "20261116T095500Z-0123abcd")
+    code, found = findings()
+    assert code == 1
+    assert "restore of the backup 20261116T095500Z-0123abcd" in texts(found, "failed")
+    assert "drop the database and restore again" in texts(found, "failed")
 
 
 def test_each_fault_is_named_with_what_to_do(fit: Database, tmp_path: Path) -> None:

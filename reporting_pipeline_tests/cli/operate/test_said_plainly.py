@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ def said(*command: str) -> str:
 
 def test_a_report_that_is_not_there(deployment: Database) -> None:
     assert "no report has the id" in said("hold", "place", "rep_0123456789abcdef0123", "--reason", "why")
+
+
+def test_a_place_for_backups_that_cannot_be_written(
+    deployment: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPORTING_BACKUP_KEY", base64.b64encode(bytes(range(32))).decode())
+    current_settings.cache_clear()
+    file = tmp_path / "file"
+    file.touch()
+    assert "Not a directory. Give another" in said("backup", "take", str(file))
+    assert f"there is no folder {tmp_path}/none" in said("backup", "list", f"{tmp_path}/none")
+    assert "there is no folder" in said("backup", "prune", f"{tmp_path}/none", "--keep-days", "30")
 
 
 def test_a_log_that_does_not_continue_from_its_anchor(deployment: Database, objects: ObjectStore) -> None:
