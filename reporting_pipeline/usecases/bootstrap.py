@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reporting_pipeline.domain.access import Role, normal_address
@@ -12,6 +12,7 @@ from reporting_pipeline.stores import organisations
 from reporting_pipeline.stores.audit import AuditAction, record
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.users import (
+    change_user,
     create_user,
     has_admin,
     save_organisation,
@@ -24,6 +25,7 @@ class Bootstrapped:
     organisation: str
     admin: str  # user id
     made: bool  # False: both were there already
+    sees_trials: bool  # False: can show none to anybody either, until `bootstrap` is told to open them
 
 
 def bootstrap(
@@ -39,6 +41,8 @@ def bootstrap(
 ) -> Bootstrapped:
     """Make `organisation` and its first admin with address `email`; the same call again changes nothing.
 
+    Who sees no trial can open none to others, and nobody opens them to themselves. So an admin who was made
+    without may be given all trials by a later call.
     Raises ValueError where the organisation has another admin, who is the one to make more, or where the
     address belongs to somebody without that role.
     """
@@ -49,7 +53,18 @@ def bootstrap(
             raise ValueError(
                 f"{address} is a user of {organisation}, and no active admin; an admin of it changes roles"
             )
-        return Bootstrapped(organisation, standing.id, made=False)
+        if sees_all_trials and not standing.entitlements.trials:
+            opened = {"entitlements": replace(standing.entitlements, trials=ALL)}
+            change_user(database, organisation, standing.id, opened, now)
+            record(
+                *(database, AuditAction.USER_CHANGED, "system", standing.id, now),
+                organisation=organisation,
+                details={"fields": ["trials"]},
+            )
+            return Bootstrapped(organisation, standing.id, made=False, sees_trials=True)
+        return Bootstrapped(
+            organisation, standing.id, made=False, sees_trials=bool(standing.entitlements.trials)
+        )
     if has_admin(database, organisation):
         raise ValueError(
             f"{organisation} has an admin already, who makes further users (PUT /api/users/{{user_id}})"
@@ -69,4 +84,4 @@ def bootstrap(
         timezone=timezone,
     )
     record(database, AuditAction.USER_CREATED, "system", admin.id, now, organisation=organisation)
-    return Bootstrapped(organisation, admin.id, made=True)
+    return Bootstrapped(organisation, admin.id, made=True, sees_trials=sees_all_trials)

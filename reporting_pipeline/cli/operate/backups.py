@@ -12,7 +12,7 @@ from rich.console import Console
 from reporting_pipeline.cli.operate.stores import deployment_settings, named_mongodb, open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.backup.drill import RECOVERY_POINT, RECOVERY_TIME, drill_restore
-from reporting_pipeline.operations.backup.prune import Kept, kept_backups, outlived, prune_backups
+from reporting_pipeline.operations.backup.prune import KeptBackup, kept_backups, outlived, prune_backups
 from reporting_pipeline.operations.backup.restore import read_manifest, restore_backup, verify_backup
 from reporting_pipeline.operations.backup.take import take_backup
 from reporting_pipeline.operations.backup.vault import backup_key, open_place
@@ -170,7 +170,7 @@ def prune(
             console.print("nothing is older than that")
 
 
-def _line(one: Kept) -> str:
+def _line(one: KeptBackup) -> str:
     return f"{one.name} of {one.taken_at:%Y-%m-%d %H:%M:%S} UTC{'' if one.whole else ', not whole'}"
 
 

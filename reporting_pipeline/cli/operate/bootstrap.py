@@ -25,10 +25,10 @@ def bootstrap(
         list[str] | None, typer.Option(help="A domain that reports may be mailed to; may be repeated.")
     ] = None,
     all_trials: Annotated[
-        bool, typer.Option("--all-trials", help="The admin may see the data of all trials.")
+        bool, typer.Option("--all-trials", help="The admin may see the data of all trials; also later.")
     ] = False,
 ) -> None:
-    """Make the first organisation and admin. Called again it changes nothing."""
+    """Make the first organisation and admin. Called again it changes nothing, but for --all-trials."""
     with plain_errors():
         stores = open_stores()
         chosen = organisation or stores.settings.organisation
@@ -61,6 +61,13 @@ def _say(done: Bootstrapped, settings: Settings) -> None:
         "docs/api.md",
     ):
         console.print(f"  {step}", highlight=False, soft_wrap=True, markup=False)
+    if not done.sees_trials:
+        console.print(
+            "The admin sees no trial's data and can open none to others: call this again with --all-trials, "
+            "before there are readers",
+            highlight=False,
+            soft_wrap=True,
+        )
     if done.organisation != settings.organisation:
         console.print(
             f"Commands are for the organisation {settings.organisation} where they name none: set "

@@ -20,7 +20,7 @@ CUT_OFF_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptBackup:
     """A backup that lies in a place."""
 
     name: str
@@ -28,12 +28,12 @@ class Kept:
     whole: bool  # else it is being written, or was cut off
 
 
-def kept_backups(place: Place) -> list[Kept]:
+def kept_backups(place: Place) -> list[KeptBackup]:
     """Those in `place`, the oldest first. What has another's name is not ours."""
     return sorted(_backups(place), key=lambda one: (one.taken_at, one.name))
 
 
-def outlived(backups: Iterable[Kept], keep: timedelta, now: datetime) -> list[Kept]:
+def outlived(backups: Iterable[KeptBackup], keep: timedelta, now: datetime) -> list[KeptBackup]:
     """Those that may go: taken longer than `keep` ago, or cut off. The newest whole one always stays."""
     standing = list(backups)
     newest = max((one for one in standing if one.whole), key=lambda one: one.taken_at, default=None)
@@ -44,7 +44,7 @@ def outlived(backups: Iterable[Kept], keep: timedelta, now: datetime) -> list[Ke
     ]
 
 
-def prune_backups(place: Place, keep: timedelta, now: datetime) -> list[Kept]:
+def prune_backups(place: Place, keep: timedelta, now: datetime) -> list[KeptBackup]:
     """Delete what is outlived, and return it. Where it was killed, the next call ends what it began."""
     gone = outlived(kept_backups(place), keep, now)
     for one in gone:
@@ -53,7 +53,7 @@ def prune_backups(place: Place, keep: timedelta, now: datetime) -> list[Kept]:
     return gone
 
 
-def _backups(place: Place) -> Iterator[Kept]:
+def _backups(place: Place) -> Iterator[KeptBackup]:
     for name in place.folders():
         named = _NAME.fullmatch(name)
         if named is None:
@@ -62,4 +62,4 @@ def _backups(place: Place) -> Iterator[Kept]:
             taken_at = datetime.strptime(named[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         except ValueError:  # no such day
             continue
-        yield Kept(name, taken_at, place.has(f"{name}/{MANIFEST}"))
+        yield KeptBackup(name, taken_at, place.has(f"{name}/{MANIFEST}"))

@@ -43,6 +43,28 @@ def test_the_first_organisation_and_admin_are_made_once(deployment: Database) ->
     assert deployment.audit.count_documents({"action": "user.created", "subject": admin["_id"]}) == 1
 
 
+def test_an_admin_who_was_made_without_a_trial_is_told_so_and_given_all_by_a_later_call(
+    deployment: Database,
+) -> None:
+    """Else nobody of the deployment could ever open a trial to anybody."""
+    command = ["bootstrap", "ann@x.org"]
+    assert "can open none to others: call this again with --all-trials" in runner.invoke(app, command).output
+    again = runner.invoke(app, [*command, "--all-trials"])
+    assert again.exit_code == 0, again.output
+    assert "--all-trials" not in again.output
+    (admin,) = deployment.users.find({})
+    assert (admin["trials"], admin["roles"]) == ("all", ["admin"])
+    changes = {"action": "user.changed", "subject": admin["_id"]}
+    assert deployment.audit.count_documents(changes) == 1
+    for _ in range(2):
+        runner.invoke(app, [*command, "--all-trials"])
+    assert deployment.audit.count_documents(changes) == 1
+
+    deployment.users.update_one({}, {"$set": {"trials": ["T1"]}})
+    runner.invoke(app, [*command, "--all-trials"])
+    assert deployment.users.find_one({})["trials"] == ["T1"], "what somebody said stays"  # type: ignore[index]
+
+
 def test_an_organisation_with_an_admin_gets_no_second_one_this_way(deployment: Database) -> None:
     assert runner.invoke(app, ["bootstrap", "ann@x.org", "--all-trials"]).exit_code == 0
     assert deployment.users.find_one({"email": "ann@x.org"})["trials"] == "all"  # type: ignore[index]
