@@ -13,12 +13,16 @@ withdrawn                 True: nothing came after it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pymongo import ASCENDING, DESCENDING, ReplaceOne
+import bson
+from pymongo import ASCENDING, DESCENDING, InsertOne, ReplaceOne
+from pymongo.errors import BulkWriteError
 
 from reporting_pipeline.stores.mongo import Database, Record, find_any
+
+_DUPLICATE_KEY = 11000
 
 
 class DocumentChanged(ValueError):
@@ -37,7 +41,10 @@ def keep(
     now: datetime,
     withdrawn: bool = False,
 ) -> None:
-    """Keep `records` as they stand, before they are replaced or removed."""
+    """Keep `records` as they stand, before they are replaced or removed.
+
+    One that somebody else withdrew meanwhile stays kept as withdrawn.
+    """
     writes = []
     for record in records:
         version = version_of(record)
@@ -53,9 +60,14 @@ def keep(
             "reason": reason,
             "withdrawn": withdrawn,
         }
-        writes.append(ReplaceOne({"_id": kept["_id"]}, kept, upsert=True))
-    if writes:
+        own = {"_id": kept["_id"]} if withdrawn else {"_id": kept["_id"], "withdrawn": {"$ne": True}}
+        writes.append(ReplaceOne(own, kept, upsert=True))
+    if not writes:
+        return
+    try:
         database.document_versions.bulk_write(writes, ordered=False)
+    except BulkWriteError as error:
+        _raise_unless_taken(error)
 
 
 def correct(
@@ -79,6 +91,40 @@ def withdraw(database: Database, before: Record, actor: str, reason: str, now: d
     keep(database, [before], actor, reason, now, withdrawn=True)
     if not database.documents.delete_one(_as_it_was(before)).deleted_count:
         raise DocumentChanged(f"{before['_id']} was changed meanwhile; read it again")
+
+
+def put_all(database: Database, kept: Mapping[str, Record], standing: Mapping[str, Record]) -> set[str]:
+    """Put each of `kept` (id -> document) in the place of what stands; the ids of those that are not there.
+
+    These were added, changed or withdrawn since `standing` was read, and stay as they are.
+    """
+    writes: list[InsertOne[Record] | ReplaceOne[Record]] = [
+        ReplaceOne(_as_it_was(standing[identifier]), record) if identifier in standing else InsertOne(record)
+        for identifier, record in kept.items()
+    ]
+    if not writes:
+        return set()
+    try:
+        done = database.documents.bulk_write(writes, ordered=False)
+    except BulkWriteError as error:
+        _raise_unless_taken(error)
+    else:
+        if done.inserted_count + done.matched_count == len(writes):
+            return set()
+    found = {one["_id"]: one for one in find_any(database.documents, "_id", kept)}
+    return {one for one, record in kept.items() if one not in found or not _is_same(found[one], record)}
+
+
+def _raise_unless_taken(error: BulkWriteError) -> None:
+    """Raise `error`, unless all that is wrong is that ids are taken."""
+    if any(one.get("code") != _DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ())):
+        raise error
+
+
+def _is_same(found: Record, record: Record) -> bool:
+    """Compared as BSON, in which NaN equals itself and instants are cut to milliseconds."""
+    first, second = (bson.encode(dict(sorted(one.items()))) for one in (found, record))
+    return first == second
 
 
 def versions_of(database: Database, organisation: str, document: str) -> list[Record]:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import bson
 from bson.errors import BSONError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pymongo import ASCENDING, DESCENDING, ReplaceOne
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.documents import Kind
@@ -38,6 +38,7 @@ MAX_DEPTH = 50  # of a payload; MongoDB takes 100 of the whole record
 OLDEST_ARRIVAL = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_TOLERANCE = timedelta(days=1)  # of the clock of whoever says when a document arrived
 BATCH_SIZE = 500
+_ATTEMPTS = 5  # to write a document that somebody else writes to at the same time
 
 _ID_LENGTH = 64
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
@@ -281,20 +282,24 @@ def ingest_many(
     now: datetime,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] = lambda done: None,
+    *,
+    replace: bool = True,
 ) -> Ingested:
     """Take in many documents in batches; `progress` is called with the number done so far.
 
     In each batch all files are stored before the first record is written. `updated_at` becomes `now`
     for what is new or differs from what stands, and stays for the rest; what a change replaces is kept as
-    an older version. A document that was withdrawn is not taken in again. An invalid record stops the
-    work with DocumentInvalid; the batches before it stand, and a second call goes on from there.
+    an older version. Without `replace` what stands stays, and counts as unchanged. A document that was
+    withdrawn is not taken in again; what somebody else writes meanwhile is looked at anew, and never
+    overwritten unseen. An invalid record stops the work with DocumentInvalid; the batches before it stand,
+    and a second call goes on from there. Raises DocumentChanged when somebody else writes all the time.
     """
     total = Ingested()
     known_trials: dict[str, str | None] = {}
     waiting = iter(arrivals)
     done = 0
     while batch := list(islice(waiting, batch_size)):
-        _ingest_batch(database, objects, batch, now, known_trials, total)
+        _ingest_batch(database, objects, batch, now, known_trials, total, replace)
         done += len(batch)
         progress(done)
     return total
@@ -307,6 +312,7 @@ def _ingest_batch(
     now: datetime,
     known_trials: dict[str, str | None],
     total: Ingested,
+    replace: bool,
 ) -> None:
     records: dict[str, Record] = {}
     contents: dict[str, tuple[bytes, str]] = {}  # S3 key -> bytes, content type
@@ -316,31 +322,56 @@ def _ingest_batch(
         records[record["_id"]] = record  # the last of several with one id is kept
         if arrival.content is not None and record["file"]:
             contents[record["file"]["key"]] = (arrival.content, record["file"]["content_type"])
-    standing = {found["_id"]: found for found in find_any(database.documents, "_id", records)}
+    standing = _standing(database, records, total)
+    for key, (content, content_type) in contents.items():
+        objects.put(key, content, content_type)
+    for _ in range(_ATTEMPTS):
+        _write(database, records, standing, now, total, replace)
+        if not records:
+            return
+        standing = _standing(database, records, total)  # of those that somebody else wrote meanwhile
+    raise document_versions.DocumentChanged(
+        f"{next(iter(records))} is written to by somebody else all the time; try again later"
+    )
+
+
+def _standing(database: Database, records: dict[str, Record], total: Ingested) -> dict[str, Record]:
+    """What stands of `records`, by id; those that were withdrawn leave `records`."""
+    standing = documents_by_id(database, records)
     withdrawn = document_versions.withdrawn_of(database, [one for one in records if one not in standing])
     total.withdrawn += len(withdrawn)
     for identifier in withdrawn:
         del records[identifier]
     for identifier, record in records.items():
         _refuse_theft(record, standing.get(identifier))
-    for key, (content, content_type) in contents.items():
-        objects.put(key, content, content_type)
-    writes, replaced = [], []
+    return standing
+
+
+def _write(
+    database: Database,
+    records: dict[str, Record],
+    standing: Mapping[str, Record],
+    now: datetime,
+    total: Ingested,
+    replace: bool,
+) -> None:
+    """Write `records` in the place of what stands; what stays in `records` was changed by somebody else
+    since it was read, and nothing of theirs is overwritten."""
+    kept: dict[str, Record] = {}
     for identifier, record in records.items():
         before = standing.get(identifier)
-        if before is not None and same_document(before, record):
+        if before is not None and (not replace or same_document(before, record)):
             total.unchanged += 1
             continue
-        version = 1
-        if before is not None:
-            replaced.append(before)
-            version = document_versions.version_of(before) + 1
-        kept = {**record, "version": version, "updated_at": now}
-        writes.append(ReplaceOne({"_id": identifier}, kept, upsert=True))
-        (total.created if before is None else total.changed).append(identifier)
+        version = document_versions.version_of(before) + 1 if before else 1
+        kept[identifier] = {**record, "version": version, "updated_at": now}
+    replaced = [standing[one] for one in kept if one in standing]
     document_versions.keep(database, replaced, "import", "taken in again with other content", now)
-    if writes:
-        database.documents.bulk_write(writes, ordered=False)
+    others = document_versions.put_all(database, kept, standing)
+    for identifier in kept.keys() - others:
+        (total.changed if identifier in standing else total.created).append(identifier)
+    for identifier in records.keys() - others:
+        del records[identifier]
 
 
 def _require_trial(database: Database, record: Record, known: dict[str, str | None]) -> None:

@@ -83,10 +83,9 @@ def submit(
 
     Raises DocumentRefused that names the field; nothing is stored then.
     """
-    (prepared,) = _prepare(caller, [submitted], file, content)
+    (prepared,) = _stored(caller, [submitted], file, content)
     if isinstance(prepared, DocumentRefused):
         raise prepared
-    _store(caller, [prepared])
     return _outcome(caller, prepared)
 
 
@@ -145,8 +144,7 @@ def _submit_some(caller: Caller, lines: Sequence[bytes]) -> Iterator[DocumentOut
             sound.append((position, checked(parsed_line(line))))
         except DocumentRefused as error:
             answers[position] = DocumentOutcome("refused", problems=error.problems)
-    prepared = _prepare(caller, [submitted for _, submitted in sound])
-    _store(caller, [one for one in prepared if isinstance(one, _Prepared)])
+    prepared = _stored(caller, [submitted for _, submitted in sound])
     for (position, _), one in zip(sound, prepared, strict=True):
         answers[position] = (
             DocumentOutcome("refused", problems=one.problems)
@@ -163,6 +161,35 @@ class _Prepared:
     record: Record
     content: bytes | None
     standing: bool
+
+
+def _stored(
+    caller: Caller,
+    submitted: Sequence[SubmittedDocument],
+    file: dict[str, Any] | None = None,
+    content: bytes | None = None,
+) -> list[_Prepared | DocumentRefused]:
+    """Each of `submitted` as it stands now, or why it does not.
+
+    Where somebody else took in one with the same id meanwhile, theirs stands, and this is held against it.
+    """
+    prepared = _prepare(caller, submitted, file, content)
+    new = [one for one in prepared if isinstance(one, _Prepared) and not one.standing]
+    created = _store(caller, new)
+    late = [
+        place
+        for place, one in enumerate(prepared)
+        if isinstance(one, _Prepared) and not one.standing and one.record["_id"] not in created
+    ]
+    again = _prepare(caller, [submitted[place] for place in late], file, content) if late else []
+    for place, one in zip(late, again, strict=True):
+        prepared[place] = one if isinstance(one, DocumentRefused) or one.standing else _CHANGING
+    return prepared
+
+
+_CHANGING = DocumentRefused(
+    [DocumentProblem("#/id", "was taken in and withdrawn meanwhile; give a new id")], conflict=True
+)
 
 
 def _prepare(
@@ -212,14 +239,15 @@ def _identifier(caller: Caller, submitted: SubmittedDocument) -> str:
     return stored_id(organisation, submitted.trial, submitted.id)
 
 
-def _store(caller: Caller, prepared: Sequence[_Prepared]) -> None:
-    new = [one for one in prepared if not one.standing]
+def _store(caller: Caller, new: Sequence[_Prepared]) -> set[str]:
+    """Take in `new`; the ids of those that were: what stands meanwhile is not replaced."""
     if not new:
-        return
+        return set()
     arrivals = [Arrival(one.record, one.content, is_valid=True) for one in new]
-    documents.ingest_many(caller.database, caller.objects, arrivals, caller.now)
+    done = documents.ingest_many(caller.database, caller.objects, arrivals, caller.now, replace=False)
+    created = set(done.created)
     events = []
-    for one in new:
+    for one in (one for one in new if one.record["_id"] in created):
         given = one.record["received_at"] != caller.now
         details = {"received_at": one.record["received_at"].isoformat()} if given else {}
         events.append(
@@ -232,6 +260,7 @@ def _store(caller: Caller, prepared: Sequence[_Prepared]) -> None:
             )
         )
     audit.record_many(caller.database, events, caller.now)
+    return created
 
 
 def _outcome(caller: Caller, prepared: _Prepared) -> DocumentOutcome:
