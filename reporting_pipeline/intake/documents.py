@@ -24,8 +24,15 @@ class SourceDocument:
     received_at: datetime | None = None  # None: the source does not say
     note: str | None = None
     synthetic: bool = False
+    stored_id: str = ""  # of a document that was read from the API: what it is called there
+    version: int | None = None  # as the source numbers it
+    shortened: bool = False  # parts of it were withheld from whoever read it from the API
     withdrawn: bool = False  # it says so itself, or that a later version took its place
     from_table: bool = False  # its `key` was made from a row, not given by the caller
+
+    def is_older_than(self, version: int | None) -> bool:
+        """Whether another one with the same id, of this version, is a later one by both their numbers."""
+        return self.version is not None and version is not None and self.version < version
 
     def of_trial(self, trial: str) -> SourceDocument:
         """The same document, of `trial`."""

@@ -10,6 +10,7 @@ payload holds is not judged here: `domain` does that, when it is reported.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,8 +42,13 @@ FIELDS: Mapping[str, str] = {
 }
 #: Of a document that was read from the API; what they say is not needed here.
 _ANSWERED = frozenset(
-    {"_id", "source_id", "updated_at", "organisation", "file", "findings", "version", "state", "withdrawn"}
+    {
+        *("_id", "source_id", "external_id", "updated_at", "organisation", "file", "findings", "version"),
+        *("state", "withdrawn", "withheld"),
+    }
 )
+_STORED_ID = re.compile(r"doc_[0-9a-f]{24}")
+_OF_A_PAGE = frozenset({"items", "next_cursor", "skipped"})
 #: What the state of a version is called that is no document any more.
 _GONE = frozenset({"withdrawn", "corrected", "superseded", "deleted"})
 _SHOWN = 60
@@ -122,15 +128,41 @@ def documents_of(
         for name in dict.fromkeys(twice.names):
             told = f"The field {_shown(name)} stands twice; the later value was read."
             understanding.finding(line.where, "duplicate_field", _storable(name)[:_SHOWN], told)
-        yield _document(source, line, understanding, zone, trial)
+        if not _is_page(source):
+            yield _document(source, line, understanding, zone, trial)
+            continue
+        for one in _of_page(source, line, understanding):
+            yield _document(one, line, understanding, zone, trial)
+
+
+def _is_page(source: Mapping[str, Any]) -> bool:
+    """Whether it is a page of documents, as `GET /api/documents` answers it."""
+    return isinstance(source.get("items"), list) and source.keys() <= _OF_A_PAGE
+
+
+def _of_page(
+    source: Mapping[str, Any], line: Line, understanding: Understanding
+) -> Iterator[Mapping[str, Any]]:
+    understanding.rows[line.file] += len(source["items"]) - 1
+    if source.get("next_cursor"):
+        understanding.note(f"{line.where} is a page of documents, and not the last: it has a next_cursor.")
+    for number, one in enumerate(source["items"], 1):
+        if isinstance(one, Mapping):
+            yield one
+        else:
+            told = f"Item {number} of the page is {_shown(one)}, where an object is expected."
+            understanding.finding(line.where, "unreadable_line", f"items[{number - 1}]", told)
 
 
 def _document(
     source: Mapping[str, Any], line: Line, understanding: Understanding, zone: ZoneInfo, trial: str | None
 ) -> SourceDocument:
-    identifier = _identifier(source, line, understanding)
+    stored_id = _stored_id(source)
+    identifier = _own_id(source) if stored_id else ""
+    identifier = identifier or _identifier(source, line, understanding)
     reader = _Fields(source, identifier, understanding)
     reader.tell_unknown()
+    shortened = reader.is_shortened()
     kind = _kind(reader.text("kind"))
     collected = reader.text("collected")
     data = source.get("data", {})
@@ -150,8 +182,11 @@ def _document(
         data=data if isinstance(data, Mapping) else {},
         key=(identifier,),
         received_at=_received_at(reader, zone),
-        note=reader.text("note") or None,
+        note=reader.note(),
         synthetic=reader.flag("synthetic"),
+        stored_id=stored_id,
+        version=_version(source),
+        shortened=shortened,
         withdrawn=bool(gone),
     )
 
@@ -187,6 +222,18 @@ class _Fields:
         self.finding("wrong_type", name, f"Expected text, found {_shown(value)}; it was left out.")
         return ""
 
+    def note(self) -> str | None:
+        """As it was written: blanks and line ends at its ends are part of it."""
+        value = self.source.get("note")
+        return (_storable(value) if isinstance(value, str) and value.strip() else self.text("note")) or None
+
+    def is_shortened(self) -> bool:
+        withheld = self.source.get("withheld")
+        if not withheld:
+            return False
+        self.finding("withheld", "withheld", "Is not whole: its reader must not see some of its fields.")
+        return True
+
     def state_of_one_that_is_gone(self) -> str:
         """ "" for a document that stands; a flag `withdrawn` is read like the state."""
         state = self.source.get("state")
@@ -209,6 +256,23 @@ class _Fields:
                 self.finding("unknown_field", _storable(name)[:_SHOWN], "A document has no such field.")
         if self.source.get("file"):
             self.understanding.unplaced["file"] += 1
+
+
+def _stored_id(source: Mapping[str, Any]) -> str:
+    """What the API calls the document, where it was read from there; else ""."""
+    given = (source.get("id"), source.get("_id"))
+    return next((one for one in given if isinstance(one, str) and _STORED_ID.fullmatch(one)), "")
+
+
+def _own_id(source: Mapping[str, Any]) -> str:
+    """The caller's own id in an answer of the API; "" when it gave none."""
+    own = source.get("external_id")
+    return _storable(own).strip() if isinstance(own, str) else ""
+
+
+def _version(source: Mapping[str, Any]) -> int | None:
+    version = source.get("version")
+    return version if isinstance(version, int) and not isinstance(version, bool) else None
 
 
 def _identifier(source: Mapping[str, Any], line: Line, understanding: Understanding) -> str:

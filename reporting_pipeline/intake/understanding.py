@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reporting_pipeline.domain.clinical.findings import SourceFinding
+from reporting_pipeline.intake.documents import SourceDocument
 
 Record = dict[str, Any]
 
@@ -23,7 +24,8 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "no_arrival": "The document says neither when it arrived nor when it was collected; it is in no period.",
     "assumed_timezone": "An instant without an offset; it was read in the report's timezone.",
     "refused": "The document cannot be taken in; the field says why.",
-    "duplicate_id": "Two documents have one id; the later one in the source stands.",
+    "duplicate_id": "Two documents have one id; the later version stands, else the later one in the source.",
+    "withheld": "The document was read by somebody who must not see all of it; what is withheld is missing.",
     "duplicate_key": "Two rows of a table have one key, as --SEQ; both are kept and counted.",
     "no_site": "The subject's site is not known; the document stands at the site 'unknown'.",
     "no_kind": "The table is of a domain that no kind of document holds; its rows were left out.",
@@ -101,6 +103,12 @@ class Understanding:
         for (_, kind), count in self.documents.items():
             counts[kind] += count
         yield from counts.most_common()
+
+
+def tell_older(document: SourceDocument, understanding: Understanding) -> None:
+    """That a later version of the document stood before it in the source."""
+    detail = f"Version {document.version} stands behind a later one, which counts."
+    understanding.finding(document.source_id, "duplicate_id", "version", detail)
 
 
 def _shown(value: object) -> str:

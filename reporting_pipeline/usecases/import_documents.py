@@ -19,7 +19,7 @@ from reporting_pipeline.intake.checking import stored_id
 from reporting_pipeline.intake.dates import NOON, collected_at
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.sources import ImportSource
-from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.intake.understanding import Understanding, tell_older
 from reporting_pipeline.stores import audit, document_versions, documents, trials
 from reporting_pipeline.stores.documents import Arrival, DocumentInvalid
 from reporting_pipeline.stores.mongo import Database, Record
@@ -96,9 +96,14 @@ def _last_of_each(
     memory holds.
     """
     last: dict[str, int] = {}  # id -> place in the file
+    versions: dict[str, int | None] = {}
     with TemporaryFile() as waiting:
         for document in found:
             identifier = _identifier(document, options)
+            if document.is_older_than(versions.get(identifier)):
+                tell_older(document, understanding)
+                continue
+            versions[identifier] = document.version
             before = last.pop(identifier, None)
             if document.withdrawn:
                 continue
@@ -173,13 +178,16 @@ def _take_in(
     """The records that are sound; they stand then, unless this is a dry run."""
     taken = [document for document in some if done.trials[document.trial] != CLOSED]
     done.refused += len(some) - len(taken)
-    ids = {_identifier(document, options): document for document in taken}
+    taken = [one for one in taken if not _is_left_out(one, understanding, done)]
+    ids = _identified(database, taken, options)
     standing = documents.documents_by_id(database, ids)
     valid: list[Record] = []
     for identifier, document in ids.items():
         before = standing.get(identifier)
         at = before["received_at"] if before else _arrival(document, options, understanding)
         record = {**document.record(identifier, at, options.organisation), "external_id": document.source_id}
+        if before and document.stored_id:
+            record["external_id"] = before.get("external_id", "")
         record["file"] = before.get("file") if before else None  # a source says nothing of files
         try:
             valid.append(documents.validated(record, None, options.now))
@@ -214,7 +222,38 @@ def _count(database: Database, valid: Sequence[Record], standing: dict[str, Reco
             done.changed += 1
 
 
+def _is_left_out(document: SourceDocument, understanding: Understanding, done: Imported) -> bool:
+    """Whether its reader must not see all of the document: what they must not would be emptied."""
+    if document.shortened:
+        done.refused += 1
+        detail = "Some of its fields were withheld from whoever read it, and would be lost."
+        understanding.finding(document.source_id, "refused", "withheld", detail)
+    return document.shortened
+
+
+def _identified(
+    database: Database, taken: Sequence[SourceDocument], options: ImportOptions
+) -> dict[str, SourceDocument]:
+    """`taken` by the ids that they are stored under.
+
+    A document that was read from the API has its id here where it stands here or was withdrawn; what
+    was read from another deployment is a document by the caller's own id.
+    """
+    answered = {one.stored_id: one for one in taken if one.stored_id}
+    known = {
+        identifier
+        for identifier, record in documents.documents_by_id(database, answered).items()
+        if (record["organisation"], record["trial"]) == (options.organisation, answered[identifier].trial)
+    }
+    known |= document_versions.withdrawn_of(database, answered.keys() - known)
+    return {one.stored_id if one.stored_id in known else _own_identifier(one, options): one for one in taken}
+
+
 def _identifier(document: SourceDocument, options: ImportOptions) -> str:
+    return document.stored_id or _own_identifier(document, options)
+
+
+def _own_identifier(document: SourceDocument, options: ImportOptions) -> str:
     if document.from_table:
         return documents.document_id(document.trial, document.kind, *document.key)
     return stored_id(options.organisation, document.trial, document.source_id)

@@ -30,7 +30,7 @@ from reporting_pipeline.domain.tidying import tidy_documents
 from reporting_pipeline.domain.trial_so_far import site_medians
 from reporting_pipeline.intake.dates import collected_at
 from reporting_pipeline.intake.documents import SourceDocument
-from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.intake.understanding import Understanding, tell_older
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.usecases.report_types import checked_parameters
@@ -78,7 +78,8 @@ def arrivals_of(
     trials: Iterable[str] = (),
     until: datetime | None = None,
 ) -> Arrivals:
-    """`documents` placed by their arrival; of two with one id the later in the source stands.
+    """`documents` placed by their arrival; of two with one id the later version stands, else the
+    later in the source.
 
     `trials` are in the report whether they have a document or not. `until`: the report holds what had
     arrived by then; None: all of the period.
@@ -89,17 +90,20 @@ def arrivals_of(
     start_at = first if so_far else period.previous().start_at
     end_at = min(until, period.end_at) if until else period.end_at
     given: dict[tuple[str, str], Period | None] = {}
+    versions: dict[tuple[str, str], int | None] = {}
     for document in documents:
+        key = (document.trial, document.source_id)
+        if document.is_older_than(versions.get(key)):
+            tell_older(document, understanding)
+            continue
+        versions[key] = document.version
         if document.withdrawn:
-            arrivals.drop(
-                document.trial, document.source_id, given.pop((document.trial, document.source_id), None)
-            )
+            arrivals.drop(document.trial, document.source_id, given.pop(key, None))
             continue
         received_at = _arrival(document, zone, understanding)
         record = document.record(document.source_id, received_at, "")
         understanding.saw(record)
         of_trial = arrivals.records.setdefault(document.trial, {})
-        key = (document.trial, document.source_id)
         if key in given:
             _tell_duplicate(record, of_trial.pop(document.source_id, None), understanding)
             before = given[key]

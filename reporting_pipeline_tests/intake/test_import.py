@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -21,6 +23,7 @@ from reporting_pipeline.stores.documents import document_id, ingest, upsert_tria
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.trials import TrialExists
+from reporting_pipeline.usecases.callers.shapes.documents import DocumentAnswer
 from reporting_pipeline.usecases.import_documents import Imported, ImportOptions, import_documents
 from reporting_pipeline_tests.intake import written
 
@@ -184,6 +187,78 @@ def test_of_several_with_one_id_the_last_stands_however_far_apart_and_again_chan
     assert (again.created, again.changed, again.unchanged) == (0, 0, 6)
     assert (database.documents.find_one({"external_id": "a"}) or {})["title"] == "New"
     assert database.documents.find_one({"external_id": "gone"}) is None
+
+
+def answered(database: Database) -> list[dict[str, Any]]:
+    """The documents as the API answers them."""
+    found = database.documents.find().sort("_id")
+    return [json.loads(DocumentAnswer.of(record).model_dump_json()) for record in found]
+
+
+@pytest.mark.parametrize("shape", ["lines", "a page"])
+def test_what_was_read_from_the_api_is_found_again(
+    shape: str, folder: Path, take: Take, database: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    """Whether it came from tables, from lines with the caller's id, or without any."""
+    for name in ("lb", "vs", "cm", "mh", "ex", "sv"):
+        (folder / f"{name}.xpt").unlink()
+    take(folder)
+    take(
+        written.ndjson([{"id": "n-1", "site": "701", "kind": "note", "title": "A"}], tmp_path / "own.ndjson")
+    )
+    nameless = {
+        "organisation": "default", "trial": "T9", "site": "701", "kind": "note", "title": "No id",
+        "received_at": NOW, "note": "  line\n",
+    }  # fmt: skip
+    ingest(database, objects, {"_id": document_id("random"), **nameless}, None, NOW)
+    answers = answered(database)
+    lines: list[Any] = (
+        answers if shape == "lines" else [{"items": answers, "next_cursor": None, "skipped": []}]
+    )
+    again = take(written.ndjson(lines, tmp_path / "answers.ndjson"))
+    assert (again.created, again.changed, again.refused, again.unchanged) == (0, 0, 0, len(answers))
+    corrected = [{**one, "title": "Corrected"} for one in answers if one["title"] in ("A", "No id")]
+    assert take(written.ndjson(corrected, tmp_path / "corrected.ndjson")).changed == 2
+    assert len(answered(database)) == len(answers)
+
+
+def test_what_was_read_from_another_deployment_is_a_document_by_the_callers_id(
+    take: Take, database: Database, tmp_path: Path
+) -> None:
+    theirs = {
+        "id": document_id("elsewhere"),
+        "external_id": "n-1",
+        "site": "701",
+        "kind": "note",
+        "title": "A",
+    }
+    assert take(written.ndjson([theirs], tmp_path / "theirs.ndjson")).created == 1
+    again = take(written.ndjson([{**theirs, "id": "n-1"}], tmp_path / "own.ndjson"))
+    assert (again.created, again.unchanged) == (0, 1)
+
+
+def test_an_answer_of_which_parts_were_withheld_changes_nothing(
+    take: Take, database: Database, tmp_path: Path
+) -> None:
+    take(
+        written.ndjson([{"id": "n-1", "site": "701", "kind": "note", "note": "all"}], tmp_path / "own.ndjson")
+    )
+    (answer,) = answered(database)
+    shortened = {**answer, "note": None, "withheld": ["note"]}
+    done = take(written.ndjson([shortened], tmp_path / "shortened.ndjson"))
+    assert (done.changed, done.refused) == (0, 1)
+    assert database.documents.find_one({})["note"] == "all"  # type: ignore[index]
+
+
+def test_of_several_versions_the_highest_stands_wherever_it_is(
+    take: Take, database: Database, tmp_path: Path
+) -> None:
+    versions = [
+        {"id": "n-1", "site": "701", "kind": "note", "title": f"version {number}", "version": number}
+        for number in (3, 2, 1)
+    ]
+    assert take(written.ndjson(versions, tmp_path / "newest first.ndjson")).created == 1
+    assert database.documents.find_one({})["title"] == "version 3"  # type: ignore[index]
 
 
 def test_an_import_leaves_a_document_s_file_where_it_is(

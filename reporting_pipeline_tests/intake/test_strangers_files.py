@@ -271,6 +271,29 @@ def test_a_document_that_says_it_is_gone_is_in_no_report_and_told(
     assert ("2", "withdrawn") in {(one["document"], one["code"]) for one in made["findings"]}
 
 
+@pytest.mark.parametrize(
+    ("states", "standing"),
+    [(["", "", ""], 1), (["withdrawn", "", ""], 0), (["", "withdrawn", ""], 1)],
+    ids=["three versions", "withdrawn at last", "withdrawn before"],
+)
+def test_the_highest_version_counts_wherever_it_stands(
+    states: list[str], standing: int, tmp_path: Path
+) -> None:
+    """As a list of versions has them: the newest first."""
+    lines: list[dict[str, Any]] = [
+        {
+            "id": "ae-1", "trial": "S1", "kind": "adverse_event", "received_at": "2026-11-17T09:30:00Z",
+            "version": 3 - place, "state": state, "data": {"term": "FALL", "serious": "N" if place else "Y"},
+        }
+        for place, state in enumerate(states)
+    ]  # fmt: skip
+    made = tried(
+        written.ndjson([{**lines[0], "id": "other", "data": {"term": "X"}}, *lines], tmp_path / "d.ndjson")
+    )
+    assert figure(made, "serious_adverse_events") == standing
+    assert "duplicate_id" in told(made)
+
+
 def test_a_later_line_withdraws_the_document_of_an_earlier_one(tmp_path: Path) -> None:
     written.ndjson([event("1"), event("2"), event("1", state="withdrawn")], tmp_path / "in.ndjson")
     assert figure(tried(tmp_path), "documents") == 1
