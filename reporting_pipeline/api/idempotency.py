@@ -49,12 +49,12 @@ class IdempotencyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = scope.get("state", {}).get("caller")
-        key = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
-        if caller is None or key is None or scope["method"] not in WRITES:
+        keys = Headers(scope=scope).getlist("idempotency-key") if scope["type"] == "http" else []
+        if caller is None or not keys or scope["method"] not in WRITES:
             await self._app(scope, receive, send)
             return
         try:
-            _check_key(key)
+            key = _one_key(keys)
             body = await _read(receive)
             first = await self._claim(caller.id, key, _fingerprint(scope, body, rights_mark(caller)))
         except Problem as problem:
@@ -111,12 +111,12 @@ class IdempotencyMiddleware:
             await send(message)
 
 
-def _check_key(key: str) -> None:
-    if not _KEY.fullmatch(key):
-        detail = f"1 to {LONGEST_KEY} printable ASCII characters without blanks"
-        raise Problem(
-            "validation", f"Idempotency-Key: {detail}", [FieldError("header:Idempotency-Key", detail)]
-        )
+def _one_key(keys: list[str]) -> str:
+    """The key of a request. Problem (422) for what is none, and for several."""
+    if len(keys) == 1 and _KEY.fullmatch(keys[0]):
+        return keys[0]
+    detail = f"one key of 1 to {LONGEST_KEY} printable ASCII characters without blanks"
+    raise Problem("validation", f"Idempotency-Key: {detail}", [FieldError("header:Idempotency-Key", detail)])
 
 
 def _fingerprint(scope: Scope, body: bytes, rights: str) -> str:

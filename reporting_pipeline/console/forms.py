@@ -74,6 +74,11 @@ class Entries:
         return parts[0] if parts and parts[0] in self.values else "form"
 
 
+def number(text: str) -> int | str:
+    """A field's whole number; what is none stays as it was typed, to be refused in words."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text
+
+
 def lines_of(text: str) -> list[str]:
     """One entry a line, without the empty ones."""
     return [line.strip() for line in text.splitlines() if line.strip()]

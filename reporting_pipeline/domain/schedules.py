@@ -96,13 +96,21 @@ class Schedule(BaseModel):
         json_schema_extra={"pattern": f"^{_TIME.pattern}$"},
     )
     timezone: str = Field("UTC", description="IANA name such as Europe/Zurich.")
-    day_of_week: int | None = Field(None, ge=1, le=7, description="1 is Monday; for weekly.")
+    day_of_week: int | None = Field(None, ge=1, le=7, strict=True, description="1 is Monday; for weekly.")
     day_of_month: int | None = Field(
-        None, ge=1, le=31, description="For monthly; a shorter month's last day stands for 29 to 31."
+        None,
+        ge=1,
+        le=31,
+        strict=True,
+        description="For monthly; a shorter month's last day stands for 29 to 31.",
     )
     cron_expression: str | None = Field(None, description="Five fields, at most hourly; for cron.")
     every_weeks: int | None = Field(
-        None, ge=1, le=52, description="For weekly: every n-th week, counted from starts_on; default each."
+        None,
+        ge=1,
+        le=52,
+        strict=True,
+        description="For weekly: every n-th week, counted from starts_on; default each.",
     )
     starts_on: date | None = Field(None, description="First local date that counts, before any move.")
     ends_on: date | None = Field(None, description="Last local date that counts, before any move.")

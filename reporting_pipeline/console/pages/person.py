@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
-from reporting_pipeline.console.forms import Entries, as_lines, named_lists
+from reporting_pipeline.console.forms import Entries, as_lines, named_lists, number
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
@@ -107,7 +107,7 @@ class PersonForm(Entries):
             return UserRequest.model_validate(
                 {
                     **{name: self.values[name] for name in named},
-                    "combine_minutes": self.values["combine_minutes"] or 0,
+                    "combine_minutes": number(self.values["combine_minutes"]) or 0,
                     "trials": ALL if self.values["all_trials"] else self.values["trials"],
                     "sites": sites,
                     "active": bool(self.values["active"]),

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import MOST_FIELDS, Form, FormRefused, OwnForm, Parts, Person
-from reporting_pipeline.console.forms import Entries, lines_of
+from reporting_pipeline.console.forms import Entries, lines_of, number
 from reporting_pipeline.console.pages.first_steps import may_register_trials
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
@@ -108,7 +108,7 @@ class OrganisationForm(Entries):
 
     def body(self) -> dict[str, Any]:
         listed = {name: lines_of(self.values[name]) for name in ("allowed_domains", "allowed_hosts")}
-        days = self.values["confirm_after_days"] or None
+        days = number(self.values["confirm_after_days"]) or None
         return {**self.values, **listed, "confirm_after_days": days}
 
 

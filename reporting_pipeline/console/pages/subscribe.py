@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from reporting_pipeline.console import parameters
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
-from reporting_pipeline.console.forms import Entries
+from reporting_pipeline.console.forms import Entries, number
 from reporting_pipeline.console.pages.arrivals import later_arrival
 from reporting_pipeline.console.pages.first_steps import may_register_trials
 from reporting_pipeline.console.pages.layout import Page
@@ -196,6 +196,7 @@ class Wish(Entries):
     def schedule(self) -> Schedule | None:
         """The schedule of the form; None, and errors by field, when it is none."""
         given = {name: self.values[name] for name in _fields_of(self.values["cadence"]) if self.values[name]}
+        given |= {name: number(given[name]) for name in _NUMBERS if name in given}
         try:
             return Schedule.model_validate(given)
         except ValidationError as error:
@@ -249,6 +250,9 @@ class Wish(Entries):
 def _first_type(visitor: Visitor) -> str:
     """What is chosen at first: for who sees their own record alone, the report of one person."""
     return next(iter(offered_to(visitor.user.entitlements)))
+
+
+_NUMBERS = ("day_of_week", "day_of_month", "every_weeks")
 
 
 def _fields_of(cadence: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class UserRequest(Shape):
         description="Of their reports that are in several languages, such as `my_participation`, and of "
         "the mails of these, where a subscription names none. Empty: none. Left out: as it is.",
     )
-    combine_minutes: Annotated[int, Field(ge=0, le=LONGEST_WINDOW_MINUTES)] | None = Field(
+    combine_minutes: Annotated[int, Field(ge=0, le=LONGEST_WINDOW_MINUTES, strict=True)] | None = Field(
         None,
         description="Their reports that are due within so many minutes go in one mail; 0: each in its own. "
         "Left out: as it is.",

@@ -148,7 +148,7 @@ class OrganisationRequest(Shape):
     mail_greeting: MaybeEmpty = ""
     mail_footer: MaybeEmpty = ""
     timezone: Annotated[str, Field(max_length=64)] | None = None
-    confirm_after_days: Annotated[int, Field(ge=30, le=3_650)] | None = None
+    confirm_after_days: Annotated[int, Field(ge=30, le=3_650, strict=True)] | None = None
 
 
 class OrganisationChange(OrganisationFields):
