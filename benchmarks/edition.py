@@ -315,6 +315,7 @@ def _limit(edition: Edition, processes: int) -> dict[str, Any]:
         started = time.perf_counter()
         done = pool.map(_render_part, parts, chunksize=1)
         wall = time.perf_counter() - started
+        measuring.end_by_itself(pool)
     return {
         "wall_s": wall,
         "processes": processes,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.pool import Pool
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,15 @@ def show(name: str, figures: Mapping[str, Any]) -> None:
 def end_cleanly() -> None:
     """Let SIGTERM (a time limit) end the program as Ctrl-C does: with its servers and folders."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def end_by_itself(pool: Pool) -> None:
+    """Wait for the processes of a pool that has done its work.
+
+    Leaving its `with` sends them SIGTERM and waits for ever where that is ignored, which is inherited.
+    """
+    pool.close()
+    pool.join()
 
 
 def machine() -> dict[str, Any]:

@@ -51,7 +51,9 @@ def measure(bodies: int, sample: int) -> dict[str, Any]:
 def _in_a_process_of_its_own(trials: int, filter_sets: int, readers: int) -> dict[str, float]:
     """What one measurement draws once and keeps must not serve the next one."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (trials, filter_sets, readers))
+        measured = pool.apply(_measured, (trials, filter_sets, readers))
+        measuring.end_by_itself(pool)
+    return measured
 
 
 def _measured(trials: int, filter_sets: int, readers: int) -> dict[str, float]:
