@@ -30,7 +30,17 @@ _INCLUDES: Mapping[Audience, frozenset[Audience]] = {
     Audience.PARTICIPANT: frozenset({Audience.PARTICIPANT}),
     Audience.SITE: frozenset({Audience.SITE, Audience.PARTICIPANT}),
     Audience.MONITOR: frozenset({Audience.MONITOR, Audience.SITE, Audience.SPONSOR, Audience.PARTICIPANT}),
-    Audience.SPONSOR: frozenset({Audience.SPONSOR, Audience.MONITOR, Audience.SITE, Audience.PARTICIPANT}),
+    Audience.SPONSOR: frozenset({Audience.SPONSOR, Audience.PARTICIPANT}),
+    Audience.SAFETY_BOARD: frozenset(Audience),
+}
+_BLINDED = frozenset(Audience) - {Audience.SAFETY_BOARD}
+#: Whose reports an audience may have: those that show nothing which is closed to itself (words as somebody
+#: wrote them, pictures, an arm). It follows from `disclosure.POLICIES`; a test holds the two together.
+_OPEN_TO: Mapping[Audience, frozenset[Audience]] = {
+    Audience.PARTICIPANT: _BLINDED,  # of their own record alone, whenever it was made
+    Audience.SITE: _BLINDED,
+    Audience.MONITOR: _BLINDED,
+    Audience.SPONSOR: frozenset({Audience.PARTICIPANT, Audience.SPONSOR}),
     Audience.SAFETY_BOARD: frozenset(Audience),
 }
 
@@ -132,11 +142,15 @@ class Entitlements:
 
 @dataclass(frozen=True)
 class Extent:
-    """What something shows: trials with their sites (None: all), a subject's record, for which audience."""
+    """What something shows: trials with their sites (None: all), a subject's record, for which audience.
+
+    `rows_alone`: what is told of the rows goes by the reader's own audience (a document), not by this one.
+    """
 
     sites: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     subject: str = ""
     audience: Audience = Audience.MONITOR
+    rows_alone: bool = False
 
     @classmethod
     def of_report(cls, record: Mapping[str, Any]) -> Extent:
@@ -155,8 +169,10 @@ def refusal(entitlements: Entitlements, extent: Extent) -> str | None:
     """Why a person must not have what shows `extent`, in words for them; None when they may."""
     if entitlements.own_record_only and (not entitlements.subject or extent.subject != entitlements.subject):
         return "a participant has reports of their own record only"
-    if extent.audience is Audience.SAFETY_BOARD and entitlements.audience is not Audience.SAFETY_BOARD:
-        return "it was made for the safety board"
+    if not extent.rows_alone and extent.audience not in _OPEN_TO[entitlements.audience]:
+        if extent.audience is Audience.SAFETY_BOARD:
+            return "it was made for the safety board"
+        return f"it shows words and pictures that are closed to the audience {entitlements.audience.value}"
     for trial, shown in sorted(extent.sites.items()):
         if not entitlements.covers_trial(trial):
             return f"trial {trial} is not among the trials open to you"

@@ -307,7 +307,7 @@ def _check_trial(caller: Caller, trial: str) -> None:
 
 def _check_rights(caller: Caller, action: Action, trial: str, site: str, subject: str) -> None:
     """One answer for what is not there and what is not theirs."""
-    shown = Extent({trial: (site,)}, subject)
+    shown = Extent({trial: (site,)}, subject, rows_alone=True)
     if not allowed(
         caller.user, action, Resource(ResourceKind.DOCUMENT, caller.user.organisation, extent=shown)
     ):

@@ -141,6 +141,58 @@ def test_a_correction_answers_what_was_sent_and_no_file_of_before(telling: World
     )
 
 
+# --- reports
+
+
+def test_what_is_closed_to_the_sponsor_comes_by_no_report_of_a_monitor(telling: World) -> None:
+    """Reports hold words as somebody wrote them, which no document tells the sponsor."""
+    job = telling.jobs["whole"]
+    report = (telling.database.jobs.find_one({"_id": job}) or {})["report"]
+    analyst, manager = (telling.api.as_(f"usr_{role}_of_sponsor") for role in ("analyst", "manager"))
+    monitor = telling.person("manager", "all")
+    for path in (
+        f"/api/report-executions/{job}/download",
+        f"/api/trace/{report}",
+        f"/api/trace/{report}/documents",
+    ):
+        assert analyst.get(path).status_code == 404, path
+        assert monitor.get(path).status_code != 404, path
+    sent = {"jobId": job, "recipient": "mailbox@default.example"}
+    assert manager.post("/api/reports/emails", json=sent).status_code == 404
+    to_sponsor = {"jobId": job, "recipient": "telling-analyst-sponsor@default.example"}
+    assert monitor.post("/api/reports/emails", json=to_sponsor).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        {"type": "user", "value": "usr_analyst_of_sponsor"},
+        {"type": "email", "value": "Telling-Analyst-Sponsor@Default.Example"},
+    ],
+    ids=str,
+)
+def test_no_monitor_has_a_report_sent_to_the_sponsor(telling: World, recipient: dict[str, str]) -> None:
+    body = {
+        "userId": "usr_manager_all",
+        "name": "x",
+        "reportType": "weekly",
+        "filters": {"trials": ["T1"]},
+        "recipients": [recipient],
+    }
+    refused = telling.person("manager", "all").post("/api/subscriptions", json=body)
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["errors"][0]["pointer"] == "#/recipients/0/value"
+
+
+@pytest.mark.parametrize("audience", ["monitor", "site", "safety_board"])
+def test_the_sponsor_gives_nobody_a_view_that_shows_more(telling: World, audience: str) -> None:
+    person = {"name": "New", "email": "fresh@default.example", "roles": ["subscriber"]}
+    body = {**person, "trials": ["T1"], "audience": audience}
+    refused = telling.api.as_("usr_manager_of_sponsor").put("/api/users/usr_fresh", json=body)
+    assert refused.status_code == 403, refused.text
+    assert telling.database.users.find_one({"_id": "usr_fresh"}) is None
+
+
 # --- registering, erasing, exporting
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting_pipeline.domain.disclosure import SMALLEST_CELL, suppressed, suppressed_table
+from reporting_pipeline.domain.disclosure import (
+    POLICIES,
+    SMALLEST_CELL,
+    Policy,
+    suppressed,
+    suppressed_table,
+)
 from reporting_pipeline.domain.entitlements import (
     ALL,
     Audience,
@@ -79,6 +86,21 @@ def test_a_report_is_had_by_what_it_was_made_from(who: Entitlements, may: tuple[
         Extent({"T1": None}, audience=Audience.SAFETY_BOARD),
     )
     assert tuple(refusal(who, each) is None for each in reports) == may
+
+
+@pytest.mark.parametrize("reader", [one for one in Audience if one is not Audience.PARTICIPANT])
+@pytest.mark.parametrize("audience", Audience)
+def test_nobody_has_a_report_that_shows_what_is_closed_to_their_audience(
+    reader: Audience, audience: Audience
+) -> None:
+    """Nor gives away an audience that sees more than their own."""
+    own, shown = POLICIES[reader], POLICIES[audience]
+    open_to_them = all(getattr(own, each.name) >= getattr(shown, each.name) for each in fields(Policy))
+    who = Entitlements(("T1",), audience=reader)
+    assert (refusal(who, Extent({"T1": None}, audience=audience)) is None) is open_to_them
+    assert refusal(who, Extent({"T1": None}, audience=audience, rows_alone=True)) is None
+    if who.includes(Entitlements(("T1",), audience=audience)):
+        assert open_to_them
 
 
 def test_a_report_that_does_not_say_its_sites_shows_all_of_them() -> None:

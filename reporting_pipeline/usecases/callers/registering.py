@@ -232,7 +232,7 @@ def _find(deployment: Context, caller: User, trial: str, action: Action) -> Reco
     if record is None or not caller.entitlements.covers_trial(trial):
         raise not_found("trial")
     # Who sees a part of a trial may read of it, and changes nothing that is the whole trial's.
-    shown = Extent() if action is Action.READ else Extent({trial: None})
+    shown = Extent() if action is Action.READ else Extent({trial: None}, rows_alone=True)
     require(caller, action, Resource(ResourceKind.TRIAL, caller.organisation, extent=shown), "trial")
     return record
 

@@ -34,7 +34,7 @@ def hand_in(
     deployment: Context, caller: User, fields: Mapping[str, Any], file: HandedFile | None
 ) -> usecase.DocumentOutcome:
     """Take in one document, its file first. `fields` are those of a document, `data` as JSON text."""
-    extent = Extent({fields["trial"]: (fields["site"],)}, fields.get("subject") or "")
+    extent = Extent({fields["trial"]: (fields["site"],)}, fields.get("subject") or "", rows_alone=True)
     require(
         caller, Action.CREATE, Resource(ResourceKind.DOCUMENT, caller.organisation, extent=extent), "trial"
     )
@@ -137,7 +137,7 @@ def _version_shown(mine: Scoped, version: Record) -> Record:
 
 
 def _resource(record: Record) -> Resource:
-    shown = Extent({record["trial"]: (record["site"],)}, record.get("subject") or "")
+    shown = Extent({record["trial"]: (record["site"],)}, record.get("subject") or "", rows_alone=True)
     return Resource(ResourceKind.DOCUMENT, record["organisation"], extent=shown)
 
 
