@@ -27,6 +27,7 @@ from reporting_pipeline.domain.content_gate import (
 )
 from reporting_pipeline.domain.mail_words import LONGEST_PREFIX, LONGEST_WORDS, checked_words
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission, on_omission_of
+from reporting_pipeline.domain.plain_text import one_line, one_line_or_none
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement, on_restatement_of
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.wrong_values import words_of
@@ -60,7 +61,8 @@ NOT_SEALED: Sealing = "off"
 
 Domain = Annotated[str, AfterValidator(normal_domain)]
 Timezone = Annotated[str, Field(max_length=64), AfterValidator(checked_timezone)]
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
+MaybeLine = Annotated[str, Field(max_length=200), AfterValidator(one_line_or_none)]
 
 MailPrefix = Annotated[str, Field(max_length=LONGEST_PREFIX), AfterValidator(checked_words)]
 MailLine = Annotated[str, Field(max_length=LONGEST_WORDS), AfterValidator(checked_words)]
@@ -135,7 +137,7 @@ class OrganisationFields(BaseModel):
         "#f2f6f9 (WCAG 2.2); empty: the product's own.",
         examples=["#5b2a86"],
     )
-    report_footer: Line | Literal[""] = Field(
+    report_footer: MaybeLine = Field(
         "",
         description="Words at the foot of each page of its reports, such as “Confidential”.",
         examples=["Example Pharma. Confidential."],

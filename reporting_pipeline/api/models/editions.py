@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.masked_recipients import shown
-from reporting_pipeline.usecases.callers.shapes.base import CamelShape, Identifier, Line
+from reporting_pipeline.usecases.callers.shapes.base import CamelShape, Identifier, Line, Lines
 
 ReportType = Literal["daily", "weekly", "monthly"]
 PeriodKey = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="First local date.")]
@@ -102,7 +102,7 @@ class StateChange(CamelShape):
     state: Literal["started", "running", "open", "completed", "failed"] = Field(
         description="`started` and `running`: a worker has begun; the report stays open."
     )
-    reason: Annotated[str, Field(max_length=500)] = ""
+    reason: Annotated[Lines, Field(max_length=500)] = ""
 
 
 class ResultChange(CamelShape):
@@ -112,13 +112,13 @@ class ResultChange(CamelShape):
         json_schema_extra={"examples": [{"reports": 60, "failed": 0, "note": "rendered outside"}]}
     )
 
-    path: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+    path: Annotated[Lines, Field(min_length=1, max_length=1024)] | None = Field(
         None,
         description="Where the file was put: a key below `editions/{cadence}/{period}/`, or s3://bucket/key.",
     )
     reports: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = 0
     failed: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = 0
-    note: Annotated[str, Field(max_length=1000)] = ""
+    note: Annotated[Lines, Field(max_length=1000)] = ""
 
 
 class RegistrationRequest(CamelShape):
@@ -217,8 +217,8 @@ class DeliveryChange(CamelShape):
     )
 
     status: Literal["sent", "delivered", "bounced", "failed"]
-    provider_id: Annotated[str, Field(max_length=200)] | None = None
-    error: Annotated[str, Field(max_length=500)] | None = None
+    provider_id: Annotated[Lines, Field(max_length=200)] | None = None
+    error: Annotated[Lines, Field(max_length=500)] | None = None
 
 
 class DeliveryAnswer(CamelShape):

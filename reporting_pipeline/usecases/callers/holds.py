@@ -6,7 +6,7 @@ from reporting_pipeline.domain.access import Action, Resource, ResourceKind, Rol
 from reporting_pipeline.stores.holds import HoldKind, hold_of, lift_hold, place_hold
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
-from reporting_pipeline.usecases.callers.problems import Problem, invalid, not_found
+from reporting_pipeline.usecases.callers.problems import Problem, checked_lines, invalid, not_found
 
 
 def hold(deployment: Context, caller: User, report_id: str, kind: HoldKind, reason: str) -> Record:
@@ -16,6 +16,7 @@ def hold(deployment: Context, caller: User, report_id: str, kind: HoldKind, reas
     """
     _open_report(deployment, caller, report_id, Action.CREATE)
     _may_change(caller, hold_of(deployment.database, report_id, caller.organisation))
+    checked_lines(reason, "#/reason")
     try:
         return place_hold(
             deployment.database,

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reporting_pipeline.domain.plain_text import several_lines
+
 #: slug -> (status, title)
 PROBLEMS: Mapping[str, tuple[int, str]] = {
     "bad-request": (400, "The request is malformed"),
@@ -73,6 +75,14 @@ class Problem(Exception):
 def invalid(pointer: str, detail: str) -> Problem:
     """A 422 about one field."""
     return Problem("validation", f"{pointer.rpartition('/')[2]}: {detail}", [FieldError(pointer, detail)])
+
+
+def checked_lines(text: str, pointer: str) -> str:
+    """A reason or description as it was written; a Problem (422) where it holds what nobody writes."""
+    try:
+        return several_lines(text)
+    except ValueError as error:
+        raise invalid(pointer, str(error)) from None
 
 
 def not_found(what: str) -> Problem:

@@ -8,7 +8,7 @@ from reporting_pipeline.domain.access import Action, Resource, ResourceKind, Use
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.releases import DecidedAlready, Meaning
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
-from reporting_pipeline.usecases.callers.problems import Problem, not_found
+from reporting_pipeline.usecases.callers.problems import Problem, checked_lines, not_found
 from reporting_pipeline.usecases.releasing import NotReleasable, SignInAgain, refuse, release
 
 
@@ -28,6 +28,7 @@ def release_or_refuse(
     Raises Problem: 404 for what is not open to the caller, 403 where the sign-in is too long ago, 409 where
     it is not theirs to decide, was decided, or was made again since.
     """
+    checked_lines(reason, "#/reason")
     handle = scoped(deployment, caller)
     job = handle.job(job_id)
     report = handle.report(str(job.get("report") or "")) if job else None

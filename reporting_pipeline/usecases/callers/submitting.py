@@ -18,7 +18,13 @@ from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.scope import Scoped
 from reporting_pipeline.usecases import documents as usecase
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
-from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid, not_found
+from reporting_pipeline.usecases.callers.problems import (
+    FieldError,
+    Problem,
+    checked_lines,
+    invalid,
+    not_found,
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ def correct(
 ) -> usecase.DocumentOutcome:
     """Put another content in its place, whole, `fields` as `hand_in` takes them; the file stays."""
     before = find_to_change(deployment, caller, document_id, Action.CHANGE)
+    checked_lines(reason, "#/reason")
     given = {**fields, "data": _payload(fields["data"])}
     with refusals():
         return usecase.correct(caller_of(deployment, caller), before, checked(given), reason)
@@ -58,6 +65,7 @@ def correct(
 def withdraw(deployment: Context, caller: User, document_id: str, reason: str) -> None:
     """Withdraw a document: it counts in no report any more. Its versions stay."""
     before = find_to_change(deployment, caller, document_id, Action.DELETE)
+    checked_lines(reason, "#/reason")
     with refusals():
         usecase.withdraw(caller_of(deployment, caller), before, reason)
 

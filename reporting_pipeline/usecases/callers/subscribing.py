@@ -35,7 +35,13 @@ from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
 from reporting_pipeline.usecases import subscriptions as usecase
 from reporting_pipeline.usecases.callers.context import Context, require, scoped
-from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid, not_found
+from reporting_pipeline.usecases.callers.problems import (
+    FieldError,
+    Problem,
+    checked_lines,
+    invalid,
+    not_found,
+)
 from reporting_pipeline.usecases.report_types import (
     ParametersInvalid,
     checked_parameters,
@@ -118,7 +124,7 @@ def find(
         raise not_found("subscription")
     # The owner sees their own subscription even when a trial was withdrawn: only they can mend it.
     trials = () if found.owner == caller.id else found.filters.trials
-    extent = Extent({trial: found.filters.sites or None for trial in trials})
+    extent = Extent({trial: found.filters.sites or None for trial in trials}, rows_alone=True)
     resource = Resource(ResourceKind.SUBSCRIPTION, found.organisation, owner=found.owner, extent=extent)
     require(caller, action, resource, "subscription")
     return found
@@ -153,6 +159,7 @@ def create(deployment: Context, caller: User, owner: User, draft: Draft, pointer
     require(
         caller, Action.CREATE, Resource(ResourceKind.SUBSCRIPTION, owner.organisation, owner=owner.id), "user"
     )
+    checked_lines(draft.description, "#/description")
     parameters = check_report_type(draft.report_type, draft.parameters or {}, owner)
     check(deployment, caller, owner, draft.filters, draft.recipients, pointers)
     _check_dates(deployment, draft.schedule, pointers)
@@ -194,6 +201,7 @@ def change(
             changes["recipients"] = restored(changes["recipients"], current.recipients)
         if not changes:
             return current
+        checked_lines(changes.get("description", ""), "#/description")
         _check_pause(deployment, current, changes)
         if changes.get("schedule", current.schedule) != current.schedule:
             _check_dates(deployment, changes["schedule"], pointers)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from reporting_pipeline.domain.plain_text import one_line, one_line_or_none, several_lines
 
 
 class Shape(BaseModel):
@@ -23,21 +24,6 @@ class CamelShape(BaseModel):
     )
 
 
-#: Embeddings, overrides and isolates: with them a name can be read as another.
-_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-
-
-def one_line(value: str) -> str:
-    """`value` without outer blanks. ValueError for line breaks, control characters and what nobody sees."""
-    if any(unicodedata.category(each) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp") for each in value):
-        raise ValueError("no line breaks or control characters")
-    if any(unicodedata.bidirectional(each) in _TURNING for each in value):
-        raise ValueError("no characters that turn the direction of the text around them")
-    if not any(unicodedata.category(character)[0] in "LNPS" for character in value):
-        raise ValueError("must not be empty: it holds nothing that is seen")
-    return value.strip()
-
-
 def identifier(value: str) -> str:
     """An opaque id. ValueError for what no id of ours holds."""
     if any(character in "|,\\" or not character.isprintable() for character in value) or ".." in value:
@@ -48,6 +34,8 @@ def identifier(value: str) -> str:
 #: Ours, and the words of the third vocabulary for two of them.
 RecipientType = Literal["email", "user", "slack", "webhook", "user_id", "slack_channel"]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
+MaybeEmpty = Annotated[str, Field(max_length=200), AfterValidator(one_line_or_none)]
+Lines = Annotated[str, AfterValidator(several_lines)]
 #: The pattern is for clients: what it lets through is looked at again.
 Identifier = Annotated[
     str,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from reporting_pipeline.intake.checking import SubmittedDocument
-from reporting_pipeline.usecases.callers.shapes.base import Shape
+from reporting_pipeline.usecases.callers.shapes.base import Lines, Shape
 from reporting_pipeline.usecases.documents import DocumentOutcome
 
 
@@ -131,7 +131,7 @@ class Correction(Shape):
     """A document's new content, whole, and why."""
 
     document: SubmittedDocument
-    reason: str = Field(min_length=1, max_length=500, examples=["Unit corrected by the laboratory"])
+    reason: Lines = Field(min_length=1, max_length=500, examples=["Unit corrected by the laboratory"])
 
 
 class DocumentVersion(Shape):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from reporting_pipeline.domain.combining import LONGEST_WINDOW_MINUTES
 from reporting_pipeline.domain.entitlements import Audience
-from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, Shape
+from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, MaybeEmpty, Shape
 
 
 class UserRequest(Shape):
@@ -45,7 +45,7 @@ class UserRequest(Shape):
     sites: dict[Identifier, Annotated[tuple[Identifier, ...], Field(max_length=1000)]] = Field(
         default_factory=dict, max_length=500, description="Per trial, where not all its sites are open."
     )
-    subject: Annotated[str, Field(max_length=200)] = Field("", description="Of a participant: their own id.")
+    subject: MaybeEmpty = Field("", description="Of a participant: their own id.")
     audience: Audience = Field(Audience.MONITOR, description="Whom their reports are written for.")
     timezone: Annotated[str, Field(max_length=64)] | None = Field(
         None,

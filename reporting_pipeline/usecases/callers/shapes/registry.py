@@ -12,6 +12,7 @@ from reporting_pipeline.domain.branding import Branding
 from reporting_pipeline.domain.content_gate import DEFAULT_POLICY, DEFAULT_RELEASE, GatePolicy, Release
 from reporting_pipeline.domain.mail_words import MailWords
 from reporting_pipeline.domain.omissions import DEFAULT_ON_OMISSION, OnOmission
+from reporting_pipeline.domain.plain_text import one_line
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement
 from reporting_pipeline.stores.organisations import (
     NOT_SEALED,
@@ -23,14 +24,11 @@ from reporting_pipeline.stores.organisations import (
     sealing_of,
     timezone_of,
 )
-from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, Shape, one_line
+from reporting_pipeline.usecases.callers.shapes.base import Identifier, Line, MaybeEmpty, Shape
 from reporting_pipeline.usecases.timezones import TimezoneMove
 
 Title = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(one_line)]
 Attachments = Literal["always", "on_request", "never"]
-MaybeEmpty = Annotated[
-    str, Field(max_length=200), AfterValidator(lambda text: one_line(text) if text else "")
-]
 
 #: A picture of one dot.
 EXAMPLE_LOGO = (
