@@ -58,7 +58,15 @@ def sign_in_page(
         token=token,
         single_sign_on=request.app.state.provider is not None,
     )
-    page.set_cookie(_PRE, token, max_age=3600, httponly=True, samesite="strict", path="/console/sign-in")
+    page.set_cookie(
+        _PRE,
+        token,
+        max_age=3600,
+        httponly=True,
+        secure=parts.settings.public_url.startswith("https:"),
+        samesite="strict",
+        path="/console/sign-in",
+    )
     return page
 
 

@@ -38,7 +38,7 @@ from reporting_pipeline.stores.suppressions import (
     suppressed_among,
     unsubscribed_among,
 )
-from reporting_pipeline.stores.users import users_behind
+from reporting_pipeline.stores.users import readers_behind
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> De
     }
     mailboxes = [_mailbox(row) for row in deliveries]
     organisations = {row["organisation"] for row in deliveries}
-    by_address = users_behind(
+    by_address = readers_behind(
         database, ((row["organisation"], row["recipient"]) for row in deliveries if _is_mail(row))
     )
     people |= set(by_address.values())

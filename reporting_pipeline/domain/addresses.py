@@ -29,6 +29,12 @@ def same_mailbox(value: str) -> str | None:
         return None
 
 
+def without_detail(address: str) -> str:
+    """A normal address without a `+detail` before the @ (RFC 5233): most servers have one mailbox."""
+    local, at, domain = address.partition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
+
+
 def holds(text: str, addresses: Collection[str]) -> bool:
     """Whether one of `addresses` (normal spelling) stands in `text` as a whole address."""
     return any(same_mailbox(found.group()) in addresses for found in _CANDIDATE.finditer(text))

@@ -77,7 +77,9 @@ def _refused_own(caller: User, before: User | None, after: User) -> tuple[str, s
     if before is None:
         return "roles", "only a manager adds users"
     if Role.ADMIN.value in caller.roles and before.id == caller.id:
-        before = replace(before, roles=after.roles if rank(after) <= rank(before) else before.roles)
+        # An outside worker's is no part of an admin's.
+        given_up = after.roles <= {*before.roles, Role.SUBSCRIBER, Role.ANALYST, Role.MANAGER}
+        before = replace(before, roles=after.roles if given_up else before.roles)
     changed = {
         "email": after.email not in (before.email, before.email_asked)
         and reach_of(caller, Action.CHANGE, ResourceKind.USER) != "organisation",

@@ -27,6 +27,7 @@ from reporting_pipeline.domain.addresses import ERASED, holds, same_mailbox, wit
 from reporting_pipeline.domain.entitlements import Entitlements, Extent
 from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.masked_recipients import shown
+from reporting_pipeline.domain.own_records import event_shown, rights_shown
 from reporting_pipeline.domain.sealing import SealBroken
 from reporting_pipeline.domain.subscriptions import name_key
 from reporting_pipeline.stores.lifecycle import cancel_jobs
@@ -89,6 +90,8 @@ def export_user(
     records["reports"], withheld = _readable(records["reports"], readers)
     if caller is not None and caller.id != user_id:
         withheld += _keep_open_ones(Scoped(database, caller), records)
+        records["user"] = [rights_shown(caller, one, user_id) for one in records["user"]]
+        records["audit"] = [event_shown(caller, one) for one in records["audit"]]
     files = ReportFiles(database, objects, ring)
     missing: list[str] = []
     buffer = io.BytesIO()

@@ -24,6 +24,7 @@ from reporting_pipeline.domain.access import (
     may_have,
     normal_address,
 )
+from reporting_pipeline.domain.addresses import without_detail
 from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements, Extent
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.subscriptions import Recipient
@@ -122,6 +123,21 @@ def users_behind(database: Database, addresses: Iterable[tuple[str, str]]) -> di
                 for user in database.users.find(query, {"email": 1})
             }
     return found
+
+
+def readers_behind(database: Database, addresses: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Whose rights are asked of what goes to these addresses; as `users_behind`, and of name+detail, name's.
+
+    Of somebody who has that very address it is theirs.
+    """
+    wanted: dict[tuple[str, str], tuple[str, str]] = {}
+    for organisation, address in addresses:
+        with suppress(ValueError):
+            written = normal_address(address)
+            wanted[organisation, written] = organisation, without_detail(written)
+    found = users_behind(database, {*wanted, *wanted.values()})
+    reader = {written: found.get(written) or found.get(mailbox) for written, mailbox in wanted.items()}
+    return {written: user for written, user in reader.items() if user is not None}
 
 
 def create_user(
@@ -324,7 +340,7 @@ def without_right(
     """
     named = {place: one.value for place, one in enumerate(recipients) if one.type == "user"}
     written = {place: address for place, one in enumerate(recipients) if (address := _address_or_none(one))}
-    behind = users_behind(database, ((organisation, address) for address in written.values()))
+    behind = readers_behind(database, ((organisation, address) for address in written.values()))
     for place, address in written.items():
         if (organisation, address) in behind:
             named[place] = behind[organisation, address]

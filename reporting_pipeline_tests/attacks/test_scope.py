@@ -247,6 +247,27 @@ def test_nobody_gives_what_they_do_not_see(world: World, entitled: str, gift: di
     assert world.database.users.find_one({"_id": "usr_fresh"}) is None
 
 
+@pytest.mark.parametrize("roles", [["service"], ["admin", "service"], ["service", "subscriber"]], ids=str)
+def test_an_admin_gives_roles_up_and_takes_none(world: World, roles: list[str]) -> None:
+    own = {"name": "A", "email": "admin-all@default.example", "roles": roles, "trials": "all"}
+    refused = world.person("admin", "all").put("/api/users/usr_admin_all", json=own)
+    assert refused.status_code == 403, refused.text
+    assert (world.database.users.find_one({"_id": "usr_admin_all"}) or {})["roles"] == ["admin"]
+
+
+def test_a_mailbox_with_a_detail_is_of_whoever_has_it_without(world: World) -> None:
+    """name+detail@ is delivered to name@ by most servers (RFC 5233)."""
+    manager = world.person("manager", "all")
+    recipient = {"type": "email", "value": "Subscriber-Nothing+reports@default.example"}
+    body = {"userId": "usr_manager_all", "name": "x", "reportType": "weekly", "filters": {"trials": ["T1"]}}
+    refused = manager.post("/api/subscriptions", json={**body, "recipients": [recipient]})
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["errors"][0]["pointer"] == "#/recipients/0/value"
+    sent = {"jobId": world.jobs["whole"], "recipient": recipient["value"]}
+    assert manager.post("/api/reports/emails", json=sent).status_code == 422
+    assert manager.post("/api/reports/emails", json={**sent, "recipient": "+a@default.example"}).ok
+
+
 #: manager, owner of whom the report would show more, sites asked for.
 THROUGH_OTHERS = [
     ("site", "subscriber_trial", []),  # all sites of T1

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
+import requests
+from reportlab.pdfgen.canvas import Canvas
 
+from reporting_pipeline.api.app import create_app
+from reporting_pipeline.settings import Settings
+from reporting_pipeline.sidecar import sidecar_of
 from reporting_pipeline.stores import sessions
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline_tests.api.world import NOW
+from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.api.conftest import Server
+from reporting_pipeline_tests.api.world import NOW, populate
 from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in
 
 PAGES = (
@@ -184,3 +192,29 @@ def test_every_answer_forbids_foreign_script_and_framing(house: House) -> None:
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     assert "frame-ancestors" in policy
+
+
+def test_no_picture_of_a_report_stays_in_a_browser(
+    house: House, person: Callable[[str], Browser], database: Database, objects: ObjectStore
+) -> None:
+    """On a shared machine the next one finds it there, also after who saw it had signed out."""
+    ids = populate(database, objects)
+    drawn = BytesIO()
+    page = Canvas(drawn)
+    page.drawString(72, 72, "A page")
+    page.save()
+    report = database.reports.find_one({"_id": ids["report"]}) or {}
+    objects.put(report["key"], drawn.getvalue(), "application/pdf")
+    database.reports.update_one({"_id": ids["report"]}, {"$set": {"format": "pdf", "pages": 1}})
+    picture = person("subscriber").get(f"/console/jobs/{ids['job']}/page/1.png")
+    assert picture.status_code == 200
+    assert picture.headers["cache-control"] == "no-store"
+
+
+def test_over_tls_no_cookie_of_the_sign_in_goes_without_it(
+    settings: Settings, database: Database, objects: ObjectStore
+) -> None:
+    chosen = settings.model_copy(update={"public_url": "https://reports.default.example"})
+    with Server(sidecar_of(create_app(chosen, database, objects))) as server:
+        page = requests.get(f"{server.base}/console/sign-in", timeout=60)
+        assert "Secure" in page.headers["set-cookie"]

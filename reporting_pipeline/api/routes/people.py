@@ -12,6 +12,7 @@ from reporting_pipeline.api.models.operations import AuditEvent, AuditPage
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.domain.entitlements import ALL
+from reporting_pipeline.domain.own_records import event_shown, person_shown
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases.callers.people import find_user, list_people, replace_person
@@ -55,7 +56,7 @@ def list_audit(
         before=after[0] if after else None,
         limit=limit + 1,
     )
-    page = [_event(one) for one in found[:limit]]
+    page = [_event(event_shown(caller, one)) for one in found[:limit]]
     return AuditPage(
         items=page,
         next_cursor=deployment.cursors.write(scope, [page[-1].sequence]) if len(found) > limit else None,
@@ -73,7 +74,7 @@ def list_users(caller: Caller, deployment: Deployment, limit: Limit = 50, cursor
     found = list_people(deployment, caller, after[0] if after else None, limit + 1)
     page = found[:limit]
     return UserPage(
-        items=[_user(one) for one in page],
+        items=[_user(caller, one) for one in page],
         next_cursor=deployment.cursors.write(scope, [page[-1].id]) if len(found) > limit else None,
     )
 
@@ -81,7 +82,7 @@ def list_users(caller: Caller, deployment: Deployment, limit: Limit = 50, cursor
 @router.get("/users/{user_id}", responses=READ, dependencies=[may(Action.READ, ResourceKind.USER)])
 def get_user(user_id: UserId, caller: Caller, deployment: Deployment) -> UserAnswer:
     """One user: oneself, or of the organisation for managers."""
-    return _user(find_user(deployment, caller, user_id, Action.READ))
+    return _user(caller, find_user(deployment, caller, user_id, Action.READ))
 
 
 @router.put(
@@ -99,10 +100,11 @@ def replace_user(
     """
     new, stored, moved = replace_person(deployment, caller, user_id, body)
     response.status_code = 201 if new else 200
-    return _user(stored, moved=moved)
+    return _user(caller, stored, moved=moved)
 
 
-def _user(user: User, moved: int | None = None) -> UserAnswer:
+def _user(caller: User, person: User, moved: int | None = None) -> UserAnswer:
+    user = person_shown(caller, person)
     return UserAnswer(
         id=user.id,
         organisation=user.organisation,

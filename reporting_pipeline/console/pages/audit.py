@@ -14,7 +14,8 @@ from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, ResourceKind
+from reporting_pipeline.domain.access import Action, ResourceKind, User
+from reporting_pipeline.domain.own_records import event_shown
 from reporting_pipeline.stores import audit, users
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem
@@ -60,7 +61,7 @@ def export(
     opened(visitor, Action.READ, ResourceKind.AUDIT)
     known = action if action in _KNOWN else ""
     _note(parts, visitor, audit.AuditAction.AUDIT_EXPORTED, {"only": known, "by_one": bool(actor)})
-    lines = _lines(parts, visitor.user.organisation, known or None, actor or None)
+    lines = _lines(parts, visitor.user, known or None, actor or None)
     headers = {"content-disposition": 'attachment; filename="audit.jsonl"'}
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
@@ -72,13 +73,13 @@ def _note(parts: Context, visitor: Visitor, action: audit.AuditAction, details: 
     )
 
 
-def _lines(parts: Context, organisation: str, action: str | None, actor: str | None) -> Iterator[str]:
+def _lines(parts: Context, reader: User, action: str | None, actor: str | None) -> Iterator[str]:
     before = None
     while rows := audit.events_of(
-        parts.database, organisation, action=action, actor=actor, before=before, limit=EXPORTED_AT_ONCE
+        parts.database, reader.organisation, action=action, actor=actor, before=before, limit=EXPORTED_AT_ONCE
     ):
         for row in rows:
-            yield json.dumps(row, default=str) + "\n"
+            yield json.dumps(event_shown(reader, row), default=str) + "\n"
         before = rows[-1]["seq"]
 
 
@@ -108,7 +109,7 @@ def _audit_page(
     return html(
         "audit.html",
         page=Page(visitor, "/console/audit"),
-        events=found[:A_PAGE],
+        events=[event_shown(visitor.user, one) for one in found[:A_PAGE]],
         names=_names(parts, visitor, found),
         actions=sorted(_KNOWN, key=event_words),
         event_words=event_words,

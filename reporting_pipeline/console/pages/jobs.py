@@ -216,7 +216,8 @@ def page_picture(job_id: JobId, number: PageNumber, visitor: Person, parts: Part
     except pypdfium2.PdfiumError:
         raise not_found("page") from None
     note_read(parts, visitor.user, report, job_id, page=str(number))
-    return Response(picture, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
+    # Kept by no browser: who signs out, or may not have it any more, finds it nowhere (`console.app`).
+    return Response(picture, media_type="image/png")
 
 
 @router.get("/console/jobs/{job_id}/read")

@@ -17,6 +17,7 @@ from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, Role, User, reach_of, visible_trials
 from reporting_pipeline.domain.entitlements import ALL, Audience
+from reporting_pipeline.domain.own_records import person_shown
 from reporting_pipeline.domain.schedules import known_timezones
 from reporting_pipeline.reports.types import LANGUAGES
 from reporting_pipeline.stores import users
@@ -147,14 +148,14 @@ def add_person(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 @router.get("/people/{user_id}")
 def person_page(user_id: UserId, visitor: Person, parts: Parts) -> Response:
     """One person as they stand; for those who may change them, in a form."""
-    found = find_user(parts, visitor.user, user_id, Action.READ)
+    found = person_shown(visitor.user, find_user(parts, visitor.user, user_id, Action.READ))
     return _form(parts, visitor, PersonForm.of(found), found)
 
 
 @router.post("/people/{user_id}")
 def change_person(user_id: UserId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Save against what was on the screen: who comes second sees both and chooses."""
-    standing = find_user(parts, visitor.user, user_id, Action.CHANGE)
+    standing = person_shown(visitor.user, find_user(parts, visitor.user, user_id, Action.CHANGE))
     shown = PersonForm.of(standing)
     entries = PersonForm.posted(form, shown, _changes_all(visitor))
     if form.text("seen") != shown.mark:

@@ -8,6 +8,7 @@ from typing import Any
 
 from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL, Entitlements
+from reporting_pipeline.domain.own_records import WITHHELD_SUBJECT, person_shown
 from reporting_pipeline.domain.schedules import checked_timezone
 from reporting_pipeline.domain.user_changes import refused_change
 from reporting_pipeline.reports.types import LANGUAGES
@@ -144,7 +145,7 @@ def _wanted(deployment: Context, caller: User, before: User | None, user_id: str
         entitlements=Entitlements(
             ALL if body.trials == ALL else tuple(sorted(set(body.trials))),
             {trial: tuple(sorted(set(sites))) for trial, sites in body.sites.items()},
-            body.subject,
+            _subject(caller, body, before),
             body.audience,
         ),
         active=body.active,
@@ -154,6 +155,19 @@ def _wanted(deployment: Context, caller: User, before: User | None, user_id: str
         language=_language(body, before),
         combine_minutes=_combine_minutes(body, before),
     )
+
+
+def _subject(caller: User, body: UserRequest, before: User | None) -> str:
+    """As asked for; where it is withheld from the caller, as it is: no guess is told whether it is right."""
+    withheld = before is not None and person_shown(caller, before) != before
+    if body.subject != WITHHELD_SUBJECT:
+        if withheld:
+            reason = f"is not told to you; send {WITHHELD_SUBJECT} to leave it as it is"
+            raise Problem("forbidden", f"subject: {reason}", [FieldError("#/subject", reason)])
+        return body.subject
+    if before is None:
+        raise invalid("#/subject", "is not told here; write the subject id")
+    return before.entitlements.subject
 
 
 def _language(body: UserRequest, before: User | None) -> str:

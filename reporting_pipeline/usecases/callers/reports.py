@@ -70,10 +70,12 @@ def send_to(deployment: Context, caller: User, job_id: str, recipient: str) -> D
     """A delivery of a job's report to one more address. Problem (409) when it has one of it already."""
     job, subscription, report = _to_send(deployment, caller, job_id)
     address = allowed_address(deployment, caller, recipient, "#/recipient")
-    reader = users.user_by_address(deployment.database, caller.organisation, address)
-    if reader is not None and not may_have(reader, report.organisation, report.extent):
-        raise invalid("#/recipient", "is somebody who may not have this report")
-    target = ledger.Target("email", address, reader.id if reader else None)
+    for user_id in users.readers_behind(deployment.database, [(caller.organisation, address)]).values():
+        reader = users.get_user(deployment.database, user_id)
+        if not may_have(reader, report.organisation, report.extent):
+            raise invalid("#/recipient", "is somebody who may not have this report")
+    owner = users.user_by_address(deployment.database, caller.organisation, address)
+    target = ledger.Target("email", address, owner.id if owner else None)
     record = ledger.new_delivery(job, subscription, target, deployment.now)
     if not ledger.add_delivery(deployment.database, record):
         raise Problem(
