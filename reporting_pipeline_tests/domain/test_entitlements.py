@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reporting_pipeline.domain.disclosure import (
     POLICIES,
     SMALLEST_CELL,
-    AudiencePolicy,
+    DisclosurePolicy,
     suppressed,
     suppressed_table,
 )
@@ -96,7 +96,7 @@ def test_nobody_has_a_report_that_shows_what_is_closed_to_their_audience(
     """Nor gives away an audience that sees more than their own."""
     own, shown = POLICIES[reader], POLICIES[audience]
     open_to_them = all(
-        getattr(own, each.name) >= getattr(shown, each.name) for each in fields(AudiencePolicy)
+        getattr(own, each.name) >= getattr(shown, each.name) for each in fields(DisclosurePolicy)
     )
     who = Entitlements(("T1",), audience=reader)
     assert (refusal(who, Extent({"T1": None}, audience=audience)) is None) is open_to_them
