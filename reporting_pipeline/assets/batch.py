@@ -44,9 +44,10 @@ from reporting_pipeline.dagster_instance.events import log_materializations, mat
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.operations import logs
 from reporting_pipeline.stores.away import AWAY, away
-from reporting_pipeline.stores.heartbeats import RunProgress, beating
+from reporting_pipeline.stores.heartbeats import RunProgress, beating, longest_silence
 from reporting_pipeline.stores.measures import MEASURES
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import VALUES_AT_ONCE, Database
+from reporting_pipeline.stores.partition_claims import PartitionClaims
 from reporting_pipeline.stores.results import DONE, FAILED, SKIPPED, AssetResult, results_of, save_results
 from reporting_pipeline.stores.usage import edition_of, note_compute
 
@@ -57,6 +58,10 @@ Metadata = Mapping[str, MetadataValue[Any]]
 #: A batch of records and events is written after so many partitions or seconds, whichever is first.
 FLUSH_PARTITIONS = 250
 FLUSH_SECONDS = 5.0
+#: So many partitions are claimed, and looked up, at a time: as many as one look-up of the database names.
+CLAIMED_AT_ONCE = VALUES_AT_ONCE
+#: What another run works on is looked at again after so long.
+LOOK_AGAIN_SECONDS = 0.25
 #: So many failures are named one by one in a run's error; the rest is counted.
 NAMED_FAILURES = 50
 #: Begins the line of a run's log that says where its time went; JSON follows.
@@ -133,8 +138,11 @@ class Batch(Generic[P]):
 
     `input_version` says what a partition would be made from; it may raise PartitionFailed.
     `make` makes one partition; whatever it raises fails that partition alone.
+    `begin` is called with the partitions that this run has just claimed, before they are made.
     `after_flush` is called with the results of each written batch, failed ones included.
     `times` collects where the time goes; `make` may add activities of its own.
+    `inputs_at`: when the run began to read what all its partitions are made from; None where `input_version`
+    reads it anew for each.
     """
 
     asset_key: AssetKey
@@ -142,8 +150,10 @@ class Batch(Generic[P]):
     item_of: Callable[[P], str]
     input_version: Callable[[P], str]
     make: Callable[[P], Made]
+    begin: Callable[[Sequence[P]], None] | None = None
     after_flush: Callable[[Sequence[AssetResult]], None] | None = None
     times: StageTimes = field(default_factory=StageTimes)
+    inputs_at: datetime | None = None
 
 
 @dataclass
@@ -188,10 +198,15 @@ def run_batch(
     heartbeat_seconds: float = 5.0,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> BatchOutcome[P]:
-    """Make every partition, each on its own, and record what came of it. Never raises for a partition."""
-    progress = RunProgress(total=len(partitions))
+    """Make every partition, each on its own, and record what came of it. Never raises for a partition.
+
+    What another run works on comes last: it is confirmed, or made when that run did not.
+    """
     outcome: BatchOutcome[P] = BatchOutcome(batch.asset_key)
-    times, keep_all = batch.times, _later_steps_wait(context)
+    progress = RunProgress(total=len(partitions))
+    claims = PartitionClaims(
+        database, asset_name(batch.asset_key), context.run.run_id, longest_silence(heartbeat_seconds)
+    )
     cpu_before = time.process_time()
     with (
         away_fails_the_run(),
@@ -207,33 +222,113 @@ def run_batch(
         # One thread, so in order: while the database works on a batch, the next one is made.
         ThreadPoolExecutor(1, thread_name_prefix="settling") as settler,
     ):
-        with times.on("inputs"):
-            earlier = _earlier_results(database, batch, partitions)
-        pending: list[_Tried[P]] = []
-        settling: Future[None] | None = None
-        flushed_at = time.monotonic()
-        for partition in partitions:
-            before = earlier.pop((partition.period.key, batch.item_of(partition)), None)
-            with times.on("make"):
-                pending.append(_try(batch, partition, before, force, context.run.run_id, now))
-            progress.done += 1
-            if len(pending) >= FLUSH_PARTITIONS or time.monotonic() - flushed_at >= FLUSH_SECONDS:
-                if settling is not None:
-                    with times.on("waiting for records"):
-                        settling.result()
-                    progress.failed = len(outcome.failed)
-                settling = settler.submit(_settle, context, database, batch, pending, outcome, keep_all, now)
-                pending, flushed_at = [], time.monotonic()
-                context.log.info(f"{progress.done} of {progress.total} done, {progress.failed} failed")
-        if settling is not None:
-            settling.result()
-        _settle(context, database, batch, pending, outcome, keep_all, now)
+        work = _Work(context, database, batch, outcome, progress, claims, settler, force, now)
+        left = list(partitions)
+        while left:
+            left = work.through(left)
+            if left:
+                time.sleep(LOOK_AGAIN_SECONDS)
+        claims.release(now())
         span.note(failed=len(outcome.failed), unchanged=outcome.unchanged)
     tracing.flush()
-    _log_times(context, times, len(partitions), outcome.unchanged)
+    _log_times(context, batch.times, len(partitions), outcome.unchanged)
     editions = Counter(edition_of(partition.period) for partition in partitions)
     note_compute(database, batch.stage, time.process_time() - cpu_before, editions, now())
     return outcome
+
+
+class _Work(Generic[P]):
+    """The partitions of one run, claimed some at a time, made, and settled in batches."""
+
+    def __init__(
+        self,
+        context: AssetExecutionContext,
+        database: Database,
+        batch: Batch[P],
+        outcome: BatchOutcome[P],
+        progress: RunProgress,
+        claims: PartitionClaims,
+        settler: ThreadPoolExecutor,
+        force: bool,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._context = context
+        self._database = database
+        self._batch = batch
+        self._outcome = outcome
+        self._progress = progress
+        self._claims = claims
+        self._settler = settler
+        self._force = force
+        self._now = now
+        self._keep_all = _later_steps_wait(context)
+        self._tried: list[_Tried[P]] = []
+        self._settling: Future[None] | None = None
+        self._in_settling: list[_Tried[P]] = []
+        self._flushed_at = time.monotonic()
+
+    def through(self, partitions: Sequence[P]) -> list[P]:
+        """Make all of them that no other run works on, to the last record; returns those that one does."""
+        others: list[P] = []
+        for start in range(0, len(partitions), CLAIMED_AT_ONCE):
+            some = partitions[start : start + CLAIMED_AT_ONCE]
+            with self._batch.times.on("inputs"):
+                claimed = self._claims.take({str(one.key) for one in some}, self._unsettled(), self._now())
+                ours = [one for one in some if str(one.key) in claimed.keys]
+                earlier = _earlier_results(self._database, self._batch, ours)
+                if self._batch.begin is not None:
+                    self._batch.begin(ours)
+            others += (one for one in some if str(one.key) not in claimed.keys)
+            for partition in ours:
+                before = earlier.get((partition.period.key, self._batch.item_of(partition)))
+                self._make(partition, before, str(partition.key) in claimed.unfinished)
+        self._flush()
+        self._wait_until_settled()
+        return others
+
+    def _make(self, partition: P, before: AssetResult | None, is_unfinished: bool) -> None:
+        run_id = self._context.run.run_id
+        with self._batch.times.on("make"):
+            self._tried.append(
+                _left_as_it_is(self._batch, partition, before, is_unfinished, run_id)
+                or _try(self._batch, partition, before, self._force, run_id, self._now)
+            )
+        self._progress.done += 1
+        is_late = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
+        if len(self._tried) >= FLUSH_PARTITIONS or is_late:
+            self._flush()
+            done, total, failed = self._progress.done, self._progress.total, self._progress.failed
+            self._context.log.info(f"{done} of {total} done, {failed} failed")
+
+    def _unsettled(self) -> set[str]:
+        """What this run goes on to hold: it was tried, and its records and events may not stand yet."""
+        if self._settling is not None and self._settling.done():
+            self._wait_until_settled()
+        return {str(one.partition.key) for one in (*self._in_settling, *self._tried)}
+
+    def _flush(self) -> None:
+        self._wait_until_settled()
+        self._in_settling, self._tried = self._tried, []
+        self._settling = self._settler.submit(
+            _settle,
+            self._context,
+            self._database,
+            self._batch,
+            self._in_settling,
+            self._outcome,
+            self._keep_all,
+            self._now,
+        )
+        self._flushed_at = time.monotonic()
+
+    def _wait_until_settled(self) -> None:
+        """Raises what kept the records from being written."""
+        if self._settling is None:
+            return
+        with self._batch.times.on("waiting for records"):
+            self._settling.result()
+        self._settling, self._in_settling = None, []
+        self._progress.failed = len(self._outcome.failed)
 
 
 def finish(context: AssetExecutionContext, outcome: BatchOutcome[P]) -> Iterator[Output[None]]:
@@ -295,6 +390,19 @@ class _Tried(Generic[P]):
     unchanged: bool = False
     under_way: Future[Any] | None = None
     attempts_before: int = 0  # at the same inputs
+    is_settled: bool = False  # another run wrote all that follows from it
+
+
+def _left_as_it_is(
+    batch: Batch[P], partition: P, before: AssetResult | None, is_unfinished: bool, run_id: str
+) -> _Tried[P] | None:
+    """A partition that another run has tried from inputs that it read after this one read its own, None for
+    any other: an older report takes no newer one's place. `is_unfinished`: that run did not settle it."""
+    if before is None or before.inputs_at is None or batch.inputs_at is None or before.run_id == run_id:
+        return None
+    if before.inputs_at <= batch.inputs_at:
+        return None
+    return _Tried(partition, before, unchanged=True, is_settled=not is_unfinished)
 
 
 def _try(
@@ -313,6 +421,7 @@ def _try(
         input_version="",
         at=now(),
         run_id=run_id,
+        inputs_at=batch.inputs_at,
     )
     try:
         blank = replace(blank, input_version=batch.input_version(partition))
@@ -379,18 +488,18 @@ def _settle(
         for tried in pending:
             _wait_for_files(tried, now)
     pairs = [(tried.partition, tried.result) for tried in pending]
-    results = [tried.result for tried in pending]
+    ours = [tried for tried in pending if not tried.is_settled]
     with batch.times.on("records"):
-        save_results(database, [tried.result for tried in pending if not tried.unchanged])
+        save_results(database, [tried.result for tried in ours if not tried.unchanged])
         if batch.after_flush is not None:
-            batch.after_flush(results)
+            batch.after_flush([tried.result for tried in ours])
     if not keep_all:
         with batch.times.on("events"):
             log_materializations(
                 context,
                 [
                     _materialization(batch.asset_key, tried.partition, tried.result, tried.metadata)
-                    for tried in pending
+                    for tried in ours
                     if tried.result.done
                 ],
             )

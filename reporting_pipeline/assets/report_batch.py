@@ -159,10 +159,6 @@ class ReportBatch:
             )
             for record in all_organisations(database)
         }
-        now = datetime.now(UTC)
-        for period in periods:
-            concerned = (one.subscription for one in partitions if one.period.key == period)
-            mark_processing(database, concerned, period, now)
         return cls(
             database,
             objects,
@@ -175,6 +171,14 @@ class ReportBatch:
             times,
             sent_reports(database, scope.cadence, periods, ids),
         )
+
+    def begin(self, partitions: Sequence[SubscriptionPartition]) -> None:
+        """Note on the jobs of these reports that they are worked on. On no others: a job that is worked on
+        cannot be brought forward, and the last of a range can be minutes away."""
+        now = datetime.now(UTC)
+        for period in sorted({one.period.key for one in partitions}):
+            concerned = (one.subscription for one in partitions if one.period.key == period)
+            mark_processing(self._database, concerned, period, now)
 
     def in_body_order(self, partitions: Sequence[SubscriptionPartition]) -> list[SubscriptionPartition]:
         """Reports that share a body come one after the other, so that the body is made once."""

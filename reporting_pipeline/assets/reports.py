@@ -98,7 +98,7 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
 
         database, store = mongo.database(), objects.store()
         partitions = scope.subscription_partitions(context, config)
-        times = StageTimes()
+        times, inputs_at = StageTimes(), datetime.now(UTC)
         with times.on("inputs"):
             reports = ReportBatch.open(database, store, scope, partitions, context.run.run_id, times)
         batch = Batch[SubscriptionPartition](
@@ -107,8 +107,10 @@ def subscriber_reports_asset(scope: Scope) -> AssetsDefinition:
             item_of=lambda partition: partition.subscription,
             input_version=reports.input_version,
             make=reports.make,
+            begin=reports.begin,
             after_flush=reports.record,
             times=times,
+            inputs_at=inputs_at,
         )
         with reports:
             outcome = run_batch(

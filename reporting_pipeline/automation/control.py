@@ -48,7 +48,12 @@ from reporting_pipeline.partitions import (
     trials,
 )
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.heartbeats import forget_heartbeat, has_heartbeat, silent_runs
+from reporting_pipeline.stores.heartbeats import (
+    forget_heartbeat,
+    has_heartbeat,
+    longest_silence,
+    silent_runs,
+)
 from reporting_pipeline.stores.lifecycle import end_unserved
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.results import AssetResult, failed_results_of, results_of
@@ -68,8 +73,6 @@ DEAD_RUN = (
 FEWEST_REPORTS = 250
 #: So many reports that were asked for are one run's; the next who ask wait for so many at most.
 MOST_ASKED = 500
-#: So many heartbeats may be missed before a run counts as dead.
-MISSED_BEATS = 12
 
 
 def end_dead_runs(
@@ -85,7 +88,7 @@ def end_dead_runs(
     range from being asked for again.
     """
     started = [record for record in under_way if record.dagster_run.status == DagsterRunStatus.STARTED]
-    limit = timedelta(seconds=settings.heartbeat_seconds * MISSED_BEATS)
+    limit = longest_silence(settings.heartbeat_seconds)
     silent = set(silent_runs(database, [record.dagster_run.run_id for record in started], now, limit))
     oldest = now - timedelta(seconds=settings.start_up_seconds)
     dead = set()
@@ -262,15 +265,15 @@ class Controller:
     ) -> list[RunRequest]:
         """Runs over ranges that render the reports of `wanted` subscriptions.
 
-        A range may pass over reports that are done, which makes for fewer runs. What waits for a
-        subscription that has no partition (any more) is ended, with its reason.
+        A range may pass over reports that are done or that people asked for, which makes for fewer runs.
+        What waits for a subscription that has no partition (any more) is ended, with its reason.
         """
-        keys, missing = self._missing_reports(wanted)
+        keys, unasked = self._unasked_reports(wanted)
+        missing = unasked - self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
         if not missing:
             return []
-        ranges = contiguous_ranges(
-            keys, missing, self._reports_in_a_run(len(missing)), passable=self._confirmable()
-        )
+        passable = self._confirmable().union(*self._asked_under_way())
+        ranges = contiguous_ranges(keys, missing, self._reports_in_a_run(len(missing)), passable)
         return [
             self._range(
                 SUBSCRIBER_REPORTS,
@@ -285,10 +288,11 @@ class Controller:
 
         At most `render_runs` of them are under way at a time, each of MOST_ASKED reports: what is asked for
         meanwhile gathers, so that a thousand who ask in the same seconds are a few runs, and who asks after
-        a crowd waits for a part of it only. What has no partition (any more) is ended, as in
-        `report_requests`.
+        a crowd waits for a part of it only. What lies in the range of a run under way is asked for all the
+        same: that run can be minutes from it, and each is made by the run that comes to it first
+        (`assets.batch`). What has no partition (any more) is ended, as in `report_requests`.
         """
-        keys, missing = self._missing_reports(wanted)
+        keys, missing = self._unasked_reports(wanted)
         free = self._scope.settings.render_runs - sum(bool(named) for named in self._asked_under_way())
         now = [one for one in wanted if one in missing][: max(free, 0) * MOST_ASKED]
         if not now:
@@ -306,15 +310,14 @@ class Controller:
             for start in range(0, len(now), share)
         ]
 
-    def _missing_reports(self, wanted: Iterable[str]) -> tuple[Sequence[str], set[str]]:
-        """(all partition keys, those of `wanted` that no run under way makes); ends what has no partition."""
+    def _unasked_reports(self, wanted: Iterable[str]) -> tuple[Sequence[str], set[str]]:
+        """(all partition keys, those of `wanted` that no run under way names); ends what has no partition."""
         missing = set(wanted)
         keys = self._keys(str(subscriptions(self._scope.cadence).name), missing)
         without = missing.difference(keys)
         if without:
             end_unserved(self._database, self.edition, without, self._now)
-        missing -= without | self._covered(SUBSCRIBER_REPORTS, SUBSCRIPTION, keys)
-        return keys, missing.difference(*self._asked_under_way())
+        return keys, missing.difference(without, *self._asked_under_way())
 
     def _asked_under_way(self) -> list[list[str]]:
         """The subscriptions that each run under way names itself."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +19,14 @@ from pymongo.errors import PyMongoError
 
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import Database
+
+#: So many heartbeats may be missed before a run counts as dead.
+MISSED_BEATS = 12
+
+
+def longest_silence(heartbeat_seconds: float) -> timedelta:
+    """How long a living run may be without a heartbeat, where it writes one every `heartbeat_seconds`."""
+    return timedelta(seconds=heartbeat_seconds * MISSED_BEATS)
 
 
 @dataclass
@@ -85,6 +93,12 @@ def silent_runs(database: Database, run_ids: list[str], now: datetime, limit: ti
     """Those of `run_ids` whose last heartbeat is older than `limit`."""
     query = {"_id": {"$in": run_ids}, "at": {"$lt": now - limit}}
     return [record["_id"] for record in database.heartbeats.find(query, {"_id": 1})]
+
+
+def living_runs(database: Database, run_ids: Iterable[str], since: datetime) -> set[str]:
+    """Those of `run_ids` that wrote a heartbeat at `since` or later."""
+    query = {"_id": {"$in": list(run_ids)}, "at": {"$gte": since}}
+    return {record["_id"] for record in database.heartbeats.find(query, {"_id": 1})}
 
 
 def has_heartbeat(database: Database, run_id: str) -> bool:

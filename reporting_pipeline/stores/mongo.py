@@ -144,6 +144,8 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "rate_windows": [IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0)],
     # Whoever notices that a run died, ourselves or Dagster: what it left is gone after a day.
     "heartbeats": [IndexModel([("at", ASCENDING)], expireAfterSeconds=86_400)],
+    # What a run that died held, and nobody has claimed since.
+    "partition_claims": [IndexModel([("at", ASCENDING)], expireAfterSeconds=86_400)],
     "usage": [IndexModel([("edition", ASCENDING)])],
     "asset_results": [IndexModel([("asset", ASCENDING), ("period", ASCENDING), ("state", ASCENDING)])],
 }

@@ -13,6 +13,7 @@
     reason         for a person (failed, skipped); permanent: True when another try cannot help
     attempts       tries at the same input_version
     run_id, at     who and when (UTC)
+    inputs_at      when that run read what it was made from (UTC); None where each partition's is read alone
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class AssetResult:
     permanent: bool = False
     attempts: int = 0
     run_id: str = ""
+    inputs_at: datetime | None = None
 
     @property
     def done(self) -> bool:
@@ -115,6 +117,7 @@ def _record(result: AssetResult) -> Record:
         "attempts": result.attempts,
         "run_id": result.run_id,
         "at": result.at,
+        "inputs_at": result.inputs_at,
     }
 
 

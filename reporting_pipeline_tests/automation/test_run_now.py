@@ -13,12 +13,15 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType
 
-from reporting_pipeline.assets import reports
+from reporting_pipeline.assets import batch, reports
+from reporting_pipeline.assets.batch import Made
 from reporting_pipeline.assets.emails import DELIVERY_SENSOR, deliver_what_was_asked_for
+from reporting_pipeline.assets.report_batch import ReportBatch
 from reporting_pipeline.automation import control, on_demand_sensor
 from reporting_pipeline.automation.tags import PROMPT, asked_of
+from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.stores.lifecycle import run_now
-from reporting_pipeline_tests.automation.crank import Crank
+from reporting_pipeline_tests.automation.crank import Crank, document, event
 from reporting_pipeline_tests.automation.test_dead_runs import started
 
 REPORTS, DELIVERY = "weekly_subscriber_reports_job", "weekly_delivery_job"
@@ -162,3 +165,46 @@ def test_what_is_asked_for_while_runs_are_under_way_gathers_and_nothing_is_made_
     quiet.settle()
     everybody = ("alpha", "alpha2", "beta", "events", "gamma")
     assert quiet.mailed() == sorted(f"{name}@example.org" for name in everybody)
+
+
+def test_who_asks_while_a_run_of_the_edition_goes_on_is_served_at_once_and_nothing_is_made_or_mailed_twice(
+    quiet: Crank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run of the edition has read its data and made a report; then documents come, and one asks."""
+    monkeypatch.setattr(batch, "CLAIMED_AT_ONCE", 1)
+    quiet.schedule()
+    while not (requests := [one for one in quiet.sensor("edition_sensor") if one.job_name == REPORTS]):
+        quiet.tick()
+    make, asked, made = ReportBatch.make, list[str](), list[str]()
+
+    def meanwhile(reports_of_run: ReportBatch, partition: SubscriptionPartition) -> Made:
+        result = make(reports_of_run, partition)
+        made.append(partition.subscription)
+        if not asked:
+            asked.append("gamma" if partition.subscription != "sub_gamma" else "events")
+            quiet.clock.forward(minutes=1)
+            quiet.arrive(document("T-GAMMA", "late", "adverse_event", quiet.period().start_at, event("Rash")))
+            ask(quiet, *asked)
+            for _ in range(3):  # its documents, its dataset, its report
+                for request in quiet.sensor("on_demand_sensor"):
+                    quiet.execute(request)
+        return result
+
+    monkeypatch.setattr(ReportBatch, "make", meanwhile)
+    before = len(quiet.materializations("subscriber_reports"))
+    for request in requests:
+        assert quiet.execute(request).success
+    (name,) = asked
+    assert quiet.mailed() == [f"{name}@example.org"], "who asked waits for nobody else"
+    assert made.count(f"sub_{name}") == 1
+    dataset = quiet.results("trial_dataset")["T-GAMMA"].version
+    report = {"subscription": f"sub_{name}", "dataset_versions.T-GAMMA": dataset}
+    assert quiet.database.reports.count_documents(report) == 1, "what came before they asked is in it"
+    told = [key.split("|")[1] for key in quiet.materializations("subscriber_reports")[before:]]
+    assert sorted(told) == sorted({*told}), "one materialization each"
+    quiet.settle()
+    assert quiet.edition_state() == "completed"
+    assert quiet.mailed().count(f"{name}@example.org") == 1
+    everybody = ("alpha", "alpha2", "beta", "events", "gamma")
+    assert set(quiet.mailed()) == {f"{one}@example.org" for one in everybody}
+    assert quiet.database.reports.count_documents(report) == 1, "older data took its place"

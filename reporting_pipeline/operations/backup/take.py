@@ -35,7 +35,9 @@ SNAPSHOT_TOO_OLD = 239
 #: Plain bytes of one part: what is in memory at a time.
 PART_BYTES = 8_000_000
 #: Not worth keeping: made again by themselves, and wrong after a restore.
-LEFT_OUT = frozenset({"heartbeats", "idempotency", "rate_counters", "rate_windows", "token_buckets"})
+LEFT_OUT = frozenset(
+    {"heartbeats", "partition_claims", "idempotency", "rate_counters", "rate_windows", "token_buckets"}
+)
 #: Kept in a place of its own.
 APART = COLLECTION
 MANIFEST = "manifest.json"

@@ -95,11 +95,12 @@ def alerts(retention: Retention) -> Removed:
 
 
 def expired(retention: Retention) -> Removed:
-    """What has an end of its own: kept answers, counters of limits, heartbeats of runs long gone, usage,
-    signatures under reports whose history went."""
+    """What has an end of its own: kept answers, counters of limits, heartbeats and claims of runs long gone,
+    usage, signatures under reports whose history went."""
     removed = Removed("expired")
     queries: dict[str, Record] = {name: {field: {"$lt": retention.now}} for name, field in _EXPIRING.items()}
-    queries["heartbeats"] = {"at": {"$lt": retention.rules.before(_A_DAY, retention.now)}}
+    for name in ("heartbeats", "partition_claims"):
+        queries[name] = {"at": {"$lt": retention.rules.before(_A_DAY, retention.now)}}
     queries["usage"] = {"at": {"$lt": _oldest(retention)}}
     queries["releases"] = {"at": {"$lt": _oldest(retention)}}
     for name, query in queries.items():

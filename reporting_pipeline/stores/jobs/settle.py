@@ -26,8 +26,8 @@ from reporting_pipeline.stores.mongo import Database, Record, Update, find_any, 
 def mark_processing(database: Database, subscriptions: Iterable[str], period: str, now: datetime) -> int:
     """Note on the jobs that wait for these reports that they are worked on from `now`.
 
-    No claim: of two runs over the same range the second finds them `processing` and goes on. A run that
-    dies leaves them so, which counts as waiting.
+    Who makes a report is claimed elsewhere (`stores.partition_claims`). A run that dies leaves its jobs so,
+    which counts as waiting.
     """
     return update_any(
         database.jobs,
