@@ -1,16 +1,21 @@
 """`edition_sensor`: moves every open edition forward, and closes those that are complete.
 
 Level-triggered: each tick looks at what is there (`control.Controller`) and asks for what is missing.
-When every trial is settled it requests the reports in contiguous ranges.
+When every trial is settled it requests the reports in contiguous ranges. While runs of a stage are under way
+a tick stays and watches for their end (`watching`): an edition has four stages, each of which would wait for
+the daemon's next look.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from dagster import (
+    DagsterInstance,
     DefaultSensorStatus,
     RunRequest,
+    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SkipReason,
@@ -20,7 +25,9 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from reporting_pipeline.assets.edition_marker import report_standing_editions
 from reporting_pipeline.assets.scope import AGGREGATE, FETCH, RENDER, Scope
-from reporting_pipeline.automation.control import Controller, TrialStates
+from reporting_pipeline.automation.control import UNDER_WAY, Controller, TrialStates
+from reporting_pipeline.automation.tags import STAGE
+from reporting_pipeline.automation.watching import INTERVAL, changes, end_of_watch
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -62,7 +69,7 @@ def edition_sensor(
     @sensor(
         name="edition_sensor",
         jobs=jobs,
-        minimum_interval_seconds=settings.sensor_interval_seconds,
+        minimum_interval_seconds=min(INTERVAL, settings.sensor_interval_seconds),
         default_status=DefaultSensorStatus.RUNNING,
         description=(
             "Looks at every open edition and asks for what is missing: documents, datasets, media, then "
@@ -72,25 +79,42 @@ def edition_sensor(
     def edition_progress(
         context: SensorEvaluationContext, mongo: MongoResource, objects: ObjectStoreResource
     ) -> Iterator[RunRequest | SkipReason]:
-        database, now = mongo.database(), datetime.now(UTC)
-        requested = 0
-        editions = open_editions(database)
-        for edition in editions:
-            scope = scopes[edition.cadence]
-            try:
-                for request in advance(scope, edition, database, context, now):
-                    requested += 1
-                    yield request
-            except AWAY as error:
-                context.log.warning(f"edition {edition.id} waits: {away(error)}")
-            except Exception:  # one edition's trouble must not hold up the others
-                context.log.exception(f"edition {edition.id} could not be advanced")
-        report_standing_editions(database, context.instance, scopes, now)
-        _anchor(context, database, objects, now)
-        if not requested:
-            yield SkipReason(f"{len(editions)} open editions, nothing to ask for")
+        database, until = mongo.database(), end_of_watch(settings.watch_seconds)
+        standing = partial(_stages_under_way, context.instance)
+        while True:
+            seen = standing()
+            requests, still_open = _look(scopes, database, context)
+            if requests or not seen or not changes(standing, seen, until):
+                break
+        yield from requests
+        _anchor(context, database, objects, datetime.now(UTC))
+        if not requests:
+            yield SkipReason(f"{still_open} open editions, nothing to ask for")
 
     return edition_progress
+
+
+def _stages_under_way(instance: DagsterInstance) -> frozenset[str]:
+    """The runs whose end lets an edition go on, by id; none: there is nothing to watch for."""
+    runs = RunsFilter(tags={STAGE: [FETCH, AGGREGATE, RENDER]}, statuses=UNDER_WAY)
+    return frozenset(instance.get_run_ids(runs))
+
+
+def _look(
+    scopes: Mapping[Cadence, Scope], database: Database, context: SensorEvaluationContext
+) -> tuple[list[RunRequest], int]:
+    """(what all open editions need now, how many were open)"""
+    now, editions = datetime.now(UTC), open_editions(database)
+    requests: list[RunRequest] = []
+    for edition in editions:
+        try:
+            requests += advance(scopes[edition.cadence], edition, database, context, now)
+        except AWAY as error:
+            context.log.warning(f"edition {edition.id} waits: {away(error)}")
+        except Exception:  # one edition's trouble must not hold up the others
+            context.log.exception(f"edition {edition.id} could not be advanced")
+    report_standing_editions(database, context.instance, scopes, now)
+    return requests, len(editions)
 
 
 def _anchor(

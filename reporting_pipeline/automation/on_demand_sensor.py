@@ -7,14 +7,13 @@ It looks at all that wait, not at a number of the oldest: what is asked for alre
 served takes no place from the others. What is asked for while runs are under way gathers into the next
 one (`Controller.asked_requests`), which makes and delivers it.
 
-Somebody waits for this, and Dagster's daemon looks after its sensors every five seconds only: so a tick
-that finds nothing to ask for stays and watches for most of that time.
+Somebody waits for this: a tick that finds nothing to ask for stays and watches (`watching`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import monotonic, sleep
+from functools import partial
 
 from dagster import (
     DagsterInstance,
@@ -31,6 +30,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from reporting_pipeline.assets.scope import Scope
 from reporting_pipeline.automation.control import UNDER_WAY, Controller, TrialStates
 from reporting_pipeline.automation.tags import PROMPT
+from reporting_pipeline.automation.watching import INTERVAL, changes, end_of_watch
 from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.domain.periods import Cadence, Period, oldest_start
@@ -60,8 +60,6 @@ DUE_PER_TICK = 10_000
 GIVE_UP = timedelta(days=7)
 #: So many runs for trials are asked for per tick and period; the rest when they are under way.
 RUNS_PER_TICK = 25
-#: Seconds between two ticks at least, and between two looks of one that watches.
-INTERVAL, GLANCE = 2, 0.5
 NO_PARTITION = "its period is older than what is kept, so no run can make its report"
 
 
@@ -76,11 +74,12 @@ def on_demand_sensor(
         description="Takes what was asked to run now and what no edition serves, with priority.",
     )
     def run_now(context: SensorEvaluationContext, mongo: MongoResource) -> Iterator[RunRequest | SkipReason]:
-        database, until = mongo.database(), monotonic() + settings.watch_seconds
+        database, until = mongo.database(), end_of_watch(settings.watch_seconds)
+        standing = partial(_standing, database, context.instance)
         while True:
-            seen = _standing(database, context.instance)
+            seen = standing()
             requests, waiting = _look(scopes, settings, database, context)
-            if requests or not _changes(database, context.instance, seen, until):
+            if requests or not changes(standing, seen, until):
                 break
         yield from requests
         if not requests:
@@ -117,17 +116,6 @@ def _standing(database: Database, instance: DagsterInstance) -> tuple[str | None
     """What another look depends on: the job asked for last, and the runs that people wait for."""
     under_way = RunsFilter(tags={PROMPT: "yes"}, statuses=UNDER_WAY)
     return newest_on_demand(database), instance.get_runs_count(under_way)
-
-
-def _changes(
-    database: Database, instance: DagsterInstance, seen: tuple[str | None, int], until: float
-) -> bool:
-    """Wait for another standing than `seen`, at most to `until` on the monotonic clock."""
-    while monotonic() + GLANCE < until:
-        sleep(GLANCE)
-        if _standing(database, instance) != seen:
-            return True
-    return False
 
 
 def editions_that_never_come(database: Database, settings: Settings, now: datetime) -> list[str]:

@@ -17,7 +17,7 @@ from reporting_pipeline.assets import batch, reports
 from reporting_pipeline.assets.batch import Made
 from reporting_pipeline.assets.emails import DELIVERY_SENSOR, deliver_what_was_asked_for
 from reporting_pipeline.assets.report_batch import ReportBatch
-from reporting_pipeline.automation import control, on_demand_sensor
+from reporting_pipeline.automation import control, watching
 from reporting_pipeline.automation.tags import PROMPT, asked_of
 from reporting_pipeline.partitions import SubscriptionPartition
 from reporting_pipeline.stores.lifecycle import run_now
@@ -141,7 +141,7 @@ def test_what_is_asked_for_while_runs_are_under_way_gathers_and_nothing_is_made_
             ask(quiet, "beta")
 
     with monkeypatch.context() as patch:
-        patch.setattr(on_demand_sensor, "sleep", meanwhile)
+        patch.setattr(watching, "sleep", meanwhile)
         patch.setitem(quiet.settings.__dict__, "watch_seconds", 600.0)
         (request,), names = looked(quiet)
     assert names == [["beta"]]

@@ -6,9 +6,10 @@ import json
 from datetime import timedelta
 
 import pytest
+from dagster import RunRequest
 
 from reporting_pipeline.assets.emails import PART
-from reporting_pipeline.automation import edition_sensor, report_email_sensor, subscription_sync
+from reporting_pipeline.automation import edition_sensor, report_email_sensor, subscription_sync, watching
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.stores.deliveries import halt_channel
@@ -16,6 +17,7 @@ from reporting_pipeline.stores.editions import get_edition, open_edition
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.subscriptions import active_ids, end_subscription
 from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank
+from reporting_pipeline_tests.automation.test_dead_runs import started
 
 
 @pytest.fixture
@@ -219,3 +221,33 @@ def test_a_cursor_that_somebody_set_by_hand_stops_no_sensor(crank: Crank, cursor
         crank.cursors[name] = cursor
         crank.sensor(name)
         assert crank.cursors[name] != cursor
+
+
+def test_an_edition_goes_on_as_soon_as_a_run_that_it_waits_for_has_ended(
+    crank: Crank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster begins a tick every five seconds: one that finds nothing stays, while runs are under way."""
+    glances: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        glances.append(seconds)
+        if len(glances) == 3:
+            crank.instance.report_run_canceled(run)
+
+    monkeypatch.setattr(watching, "sleep", meanwhile)
+    monkeypatch.setitem(crank.settings.__dict__, "watch_seconds", 600.0)
+    assert crank.sensor("edition_sensor") == []
+    assert glances == [], "no run is under way: there is nothing to watch for"
+    (request,) = crank.schedule()
+    assert isinstance(request, RunRequest)
+    run = started(crank, request)
+    again = crank.sensor("edition_sensor")
+    assert [one.job_name for one in again] == [request.job_name]
+    assert len(glances) == 3
+
+    # A run that does not end holds a tick for a time only: the daemon's other sensors have its thread.
+    run = started(crank, again[0])
+    glances.clear()
+    monkeypatch.setitem(crank.settings.__dict__, "watch_seconds", watching.GLANCE)
+    assert crank.sensor("edition_sensor") == []
+    assert glances == []
