@@ -8,7 +8,8 @@ one JSON object:
     median_s, worst_s   from the POST to the mail in the outbox (one at a time, or beside an edition)
     p95_s               the same for 19 of 20 of them (--during)
     edition_s           how long the edition took that they were asked for beside (--during)
-    parts_s             medians: until a run was asked for, left the queue, was started, and had mailed
+    parts_s             medians: until a run was asked for, left the queue, was started, and had mailed; with
+                        --during: until a run worked on it, until it was rendered, until it was mailed
     asked_s             in which all were accepted (--at-once)
     settled_s           from the first POST to the last mail
     runs                Dagster runs that this took
@@ -27,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any
 from uuid import uuid4
@@ -38,11 +40,11 @@ from benchmarks import measuring, synthetic
 from benchmarks.deployment import api, dagster, embedded_deployment
 from reporting_pipeline.cli.local.home import Deployment
 from reporting_pipeline.domain.editions import edition_id
-from reporting_pipeline.domain.jobs import EditionState, JobState
+from reporting_pipeline.domain.jobs import EditionState, JobRecord, JobState
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, job_records
 from reporting_pipeline.usecases.callers.tokens import mint_token
 
 WITHIN_SECONDS = 4.0
@@ -106,6 +108,7 @@ def _beside_an_edition(
     waiting = list(ids)
     asked: dict[str, float] = {}
     waited: list[float] = []
+    parts: list[dict[str, float]] = []
     with requests.Session() as session:
         while _is_open(deployment.database, period) or asked:
             now = time.monotonic()
@@ -119,13 +122,15 @@ def _beside_an_edition(
                 _set_status(deployment.database, waiting[:1], "active")
                 asked[people.ask(waiting.pop(0), session)] = now
             for job in _completed(deployment.database, asked):
-                waited.append(time.monotonic() - asked.pop(job))
+                waited.append(time.monotonic() - asked.pop(job["_id"]))
+                parts.append(_steps(job))
             time.sleep(LOOKED_EVERY_SECONDS)
     return {
         "reports": len(waited),
         "median_s": median(waited),
         "p95_s": quantiles(waited, n=20)[-1] if len(waited) > 1 else waited[0],
         "worst_s": max(waited),
+        "parts_s": {name: round(median(one[name] for one in parts), 2) for name in parts[0]},
         "edition_s": time.monotonic() - began,
     }
 
@@ -144,10 +149,20 @@ def _is_open(database: Database, period: Period) -> bool:
     return record is not None and record["state"] != EditionState.COMPLETED.value
 
 
-def _completed(database: Database, asked: Mapping[str, float]) -> list[str]:
+def _completed(database: Database, asked: Mapping[str, float]) -> list[JobRecord]:
     """The jobs among those `asked` whose mails have gone out."""
     done = {"_id": {"$in": sorted(asked)}, "state": JobState.COMPLETED.value}
-    return [row["_id"] for row in database.jobs.find(done, {"_id": 1})]
+    return list(job_records(database).find(done))
+
+
+def _steps(job: JobRecord) -> dict[str, float]:
+    """Seconds from each step of a job to the next, as its record has them."""
+    steps = {"worked on": "started_at", "rendered": "rendered_at", "mailed": "completed_at"}
+    times = [job["created_at"], *(job[field] for field in steps.values())]  # type: ignore[literal-required]
+    return {
+        name: (after - before).total_seconds()
+        for name, (before, after) in zip(steps, pairwise(times), strict=True)
+    }
 
 
 def _wait(there: Callable[[], bool], patience: float) -> float:
