@@ -196,10 +196,11 @@ def all_of_owner(database: Database, organisation: str, owner: str) -> list[Subs
 
 
 def asking_the_same(database: Database, fresh: Subscription) -> str | None:
-    """The id of the owner's active subscription that asks for the same as `fresh`, if there is one."""
+    """The id of another active subscription of the owner that asks for the same as `fresh`, if any."""
     query: Record = _list_query(fresh.organisation, fresh.owner, "active")
     with database.subscriptions.find(query).sort("_id", ASCENDING) as found:
-        return next((one.id for one in readable(found) if one.asks_the_same_as(fresh)), None)
+        others = (one for one in readable(found) if one.id != fresh.id)
+        return next((one.id for one in others if one.asks_the_same_as(fresh)), None)
 
 
 def change_subscription(

@@ -290,3 +290,18 @@ def test_of_eight_equal_ones_at_once_one_is_made_and_the_others_name_it(
     assert database.subscriptions.count_documents({"name": "Eight at once"}) == 1
     counted = database.subscription_counts.find_one({"_id": "default"}) or {}
     assert counted["count"] == database.subscriptions.count_documents({"organisation": "default"})
+
+
+def test_a_change_or_resumption_that_makes_two_alike_names_the_other(manager: Api) -> None:
+    first = made(manager)
+    assert first["existing"] is None
+    body = {**BODY, "schedule_config": {**BODY["schedule_config"], "timezone": "Asia/Tokyo"}}
+    other = made(manager, schedule_config=body["schedule_config"])
+    path = f"/api/scheduled-reports/{other['id']}"
+    assert manager.put(path, json=BODY).json()["existing"] == first["id"]
+    zone = {"timezone": BODY["schedule_config"]["timezone"]}
+    patched = manager.patch(f"/api/subscriptions/{other['id']}", json={"schedule": zone, "catchUp": "all"})
+    assert patched.json()["existing"] == first["id"]
+    assert manager.post(f"{path}/pause").json()["existing"] is None
+    assert manager.post(f"{path}/resume").json()["existing"] == first["id"]
+    assert manager.put(path, json=body).json()["existing"] is None

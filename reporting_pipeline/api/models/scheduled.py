@@ -175,6 +175,10 @@ class ScheduledReport(Shape):
     next_run_at: datetime | None = Field(None, description="The same as `next_run`.")
     last_run_at: datetime | None = Field(None, description="UTC; when its newest report was made.")
     first_mail: FirstMailConfig | None = Field(None, description="In the answer to a creation.")
+    existing: str | None = Field(
+        None,
+        description="In the answer to a change: another active one of the person that asks for the same.",
+    )
     created_at: datetime
     updated_at: datetime
     version: int

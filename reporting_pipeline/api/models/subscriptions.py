@@ -219,6 +219,10 @@ class SubscriptionAnswer(CamelShape):
     updated_at: datetime
     version: int
     first_mail: FirstMail | None = Field(None, description="In the answer to a creation.")
+    existing: str | None = Field(
+        None,
+        description="In the answer to a change: another active one of the person that asks for the same.",
+    )
 
     @classmethod
     def of(cls, subscription: Subscription, next_run: datetime | None) -> SubscriptionAnswer:

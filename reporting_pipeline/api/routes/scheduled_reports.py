@@ -157,7 +157,7 @@ def replace_scheduled_report(
         }
 
     changed = subscribing.change(deployment, caller, report_id, expected, changes_of, SNAKE)
-    return _answer(deployment, changed, response)
+    return _changed(deployment, changed, response)
 
 
 @router.delete(
@@ -206,7 +206,7 @@ def resume_scheduled_report(
 ) -> ScheduledReport:
     """Send again, from the next occurrence on."""
     changed = subscribing.set_status(deployment, caller, report_id, "active", expected)
-    return _answer(deployment, changed, response)
+    return _changed(deployment, changed, response)
 
 
 @router.post(
@@ -345,6 +345,11 @@ def _answer(deployment: Context, subscription: Subscription, response: Response)
     response.headers["ETag"] = etag(subscription.version)
     last = jobs.last_rendered(deployment.database, [subscription.id]).get(subscription.id)
     return ScheduledReport.of(subscription, subscribing.next_run(deployment, subscription), last)
+
+
+def _changed(deployment: Context, subscription: Subscription, response: Response) -> ScheduledReport:
+    existing = subscribing.another_like(deployment, subscription)
+    return _answer(deployment, subscription, response).model_copy(update={"existing": existing})
 
 
 def _first_mail(deployment: Context, subscription: Subscription) -> FirstMailConfig | None:

@@ -143,7 +143,8 @@ def change_subscription(
         return _changes(body, current)
 
     changed = subscribing.change(deployment, caller, subscription_id, expected, changes_of, CAMEL)
-    return _answer(deployment, changed, response)
+    existing = subscribing.another_like(deployment, changed)
+    return _answer(deployment, changed, response).model_copy(update={"existing": existing})
 
 
 @router.post(

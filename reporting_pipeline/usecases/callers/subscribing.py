@@ -425,6 +425,13 @@ def _refuse_duplicate(deployment: Context, fresh: Subscription, before: str | No
         )
 
 
+def another_like(deployment: Context, changed: Subscription) -> str | None:
+    """The id of another active one of the owner that asks for the same, to be told: the change stands."""
+    if changed.status != "active":
+        return None
+    return subscriptions.asking_the_same(deployment.database, changed)
+
+
 def check_report_type(
     report_type: str, parameters: Mapping[str, Any] | None = None, owner: User | None = None
 ) -> dict[str, Any]:
