@@ -15,6 +15,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from reporting_pipeline.domain.clinical.rows import OF_OTHER_RESULTS
 from reporting_pipeline.domain.clinical.subjects import standing
 from reporting_pipeline.domain.facts import Facts, prepared
 from reporting_pipeline.domain.omissions import Omission
@@ -103,6 +104,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "ecgs": _RESULT,
     "questionnaires": _RESULT,
     "tumour_responses": _RESULT,
+    "other_results": {**_RESULT, **dict.fromkeys(OF_OTHER_RESULTS, "str")},
     "visits": {
         **_KEY,
         "visit": "str",

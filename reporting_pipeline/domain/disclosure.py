@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from reporting_pipeline.domain.clinical.payloads import Subject
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
 from reporting_pipeline.domain.datasets import RESTRICTED, TrialDataset, table_from_rows
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import Audience
@@ -51,8 +52,7 @@ FREE_TEXT: Mapping[str, tuple[str, ...]] = {
     "deviations": ("term",),
     "medications": ("term", "indication"),
     "medical_history": ("term",),
-    **{name: ("text_result", "reason_not_done") for name in ("labs", "vitals", "ecgs", "tumour_responses")},
-    "questionnaires": ("text_result", "reason_not_done"),
+    **{name: ("text_result", "reason_not_done") for name in MEASUREMENTS.values()},
     "visits": ("reason_not_done",),
     "findings": ("message",),
 }

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     EXPOSURE = "exposure"  # says who gets what: restricted
     QUESTIONNAIRE = "questionnaire"
     TUMOUR_RESPONSE = "tumour_response"
+    OTHER_RESULT = "other_result"  # of any other examination, which its domain names
     DEVIATION = "deviation"
     MEDICATION = "medication"
     HISTORY = "history"
@@ -60,6 +61,7 @@ _LABELS = {
     Kind.EXPOSURE: "Exposure",
     Kind.QUESTIONNAIRE: "Questionnaires",
     Kind.TUMOUR_RESPONSE: "Tumour responses",
+    Kind.OTHER_RESULT: "Other results",
     Kind.DEVIATION: "Protocol deviations",
     Kind.MEDICATION: "Medications",
     Kind.HISTORY: "Medical history",

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from reporting_pipeline.domain.clinical.codes import severity_level
-from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, OF_OTHER_RESULTS, TEST_IDENTITY
 from reporting_pipeline.domain.clinical.subjects import persons
 
 CURRENT, PREVIOUS = "current", "previous"
@@ -161,6 +161,7 @@ def _out_of_range(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         frame = tables[name]
         found.append(frame[frame["out_of_range"].to_numpy()])
         found[-1].insert(1, "kind", kind)
+        found[-1] = found[-1].assign(**{name: "" for name in OF_OTHER_RESULTS if name not in frame})
     filled = [frame for frame in found if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else found[0].reset_index(drop=True)
 
@@ -171,8 +172,8 @@ def _plain(value: Any) -> Any:
 
 def _named_tests(results: Facts) -> np.ndarray:
     """ "Glucose", or "Glucose (urine)" where the name alone would mean two tests."""
-    columns = _columns(results, "test_code", "specimen", "category", "method", "test")
-    rows = list(zip(*columns, strict=True))
+    columns = [name for name in (*TEST_IDENTITY, "test") if name in results.frame]
+    rows = list(zip(*_columns(results, *columns), strict=True))
     names: dict[tuple[str, ...], str] = {}
     for code, *parts, name in sorted(set(rows)):  # the first in the alphabet, whatever came first
         names.setdefault((code, *parts), name or code)
@@ -180,14 +181,16 @@ def _named_tests(results: Facts) -> np.ndarray:
     for identity, name in names.items():
         sharing.setdefault(name.casefold(), []).append(identity)
     labels = {identity: _label(name, identity, sharing[name.casefold()]) for identity, name in names.items()}
-    return np.array([labels[row[:4]] for row in rows], dtype=object)
+    return np.array([labels[row[:-1]] for row in rows], dtype=object)
 
 
 def _label(name: str, identity: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
-    """The name with the parts (specimen, category, method, at last the code) in which the tests differ."""
+    """The name with the parts (specimen, category ..., at last the code) in which the tests differ."""
     if len(others) == 1:
         return name
-    differing = [place for place in (1, 2, 3, 0) if len({other[place] for other in others}) > 1]
+    differing = [
+        place for place in (*range(1, len(identity)), 0) if len({other[place] for other in others}) > 1
+    ]
     beside: list[str] = []
     for place in differing:
         beside.append(identity[place].lower() if place else identity[place])

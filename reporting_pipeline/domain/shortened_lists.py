@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from reporting_pipeline.domain.clinical.measurements import GRAVE
+from reporting_pipeline.domain.clinical.rows import TEST_IDENTITY
 from reporting_pipeline.domain.facts import Listing
 
 
@@ -38,5 +39,4 @@ def left_out(results: Listing, shown: Listing) -> list[tuple[str, int]]:
 
 
 def _identities(results: Listing) -> Iterator[tuple[str, ...]]:
-    names = ("kind", "test_code", "specimen", "category", "method")
-    return zip(*(results[name].tolist() for name in names), strict=True)
+    return zip(*(results[name].tolist() for name in ("kind", *TEST_IDENTITY)), strict=True)

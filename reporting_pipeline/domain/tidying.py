@@ -34,7 +34,8 @@ from reporting_pipeline.domain.clinical import codes, measurements
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
 from reporting_pipeline.domain.clinical.numbers import digits
 from reporting_pipeline.domain.clinical.reading import Reading, Row, clean, shown
-from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, rows_of
+from reporting_pipeline.domain.clinical.result_domains import domain_in_words
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, TEST_IDENTITY, rows_of
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE, is_one_person
 from reporting_pipeline.domain.clinical.units import unit_key
 from reporting_pipeline.domain.datasets import TABLES, table_from_rows
@@ -47,8 +48,6 @@ MALFORMED_LEAST = 5  # documents; fewer say nothing of their source
 _LISTED_UNITS = 4  # that a message names
 _ROWS_AT_ONCE = 50_000
 _KINDS = frozenset(kind.value for kind in Kind)
-#: What tells one test from another.
-TEST_IDENTITY = ("test_code", "specimen", "category", "method")
 
 
 def tidy_documents(
@@ -272,13 +271,14 @@ class _Tidying:
         numbers = frame[frame["value"].notna()]
         if numbers.empty:
             return
-        kinds = numbers.groupby([*TEST_IDENTITY, "unit"], sort=True)["document_id"].first().reset_index()
+        names = [name for name in TEST_IDENTITY if name in frame]
+        kinds = numbers.groupby([*names, "unit"], sort=True)["document_id"].first().reset_index()
         kinds["key"] = [unit_key(unit) for unit in kinds["unit"]]
-        for identity, found in kinds.groupby(list(TEST_IDENTITY), sort=True):
+        for identity, found in kinds.groupby(names, sort=True):
             units = found[found["key"] != ""]
             if units["key"].nunique() < 2 and len(units) in (0, len(found)):
                 continue  # nearly all
-            rows = (frame[list(TEST_IDENTITY)] == list(identity)).all(axis=1)
+            rows = (frame[names] == list(identity)).all(axis=1)
             if units["key"].nunique() > 1:
                 frame.loc[rows, "units_differ"] = True
                 self._set_apart(name, label_of_test(*map(str, identity)), units, frame)
@@ -405,9 +405,12 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def label_of_test(code: str, specimen: str, category: str, method: str) -> str:
+def label_of_test(
+    code: str, specimen: str, category: str, method: str, domain: str = "", about: str = ""
+) -> str:
     """A test as a person names it: "GLUC (urine)"; category and method where there is no specimen."""
     beside = [part.lower() for part in ((specimen,) if specimen else (category, method)) if part]
+    beside = [part for part in (domain_in_words(domain).lower(), about.lower()) if part] + beside
     return f"{code} ({', '.join(beside)})" if beside else code
 
 

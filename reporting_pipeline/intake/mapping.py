@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.intake.sdtm.domains import DOMAINS, Domain, number, text
+from reporting_pipeline.intake.sdtm.other_results import MAPPED, other_results
 from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables
 from reporting_pipeline.intake.understanding import Understanding
 
@@ -248,6 +249,8 @@ def _reference_dates(
 
 
 def _domain_of(kind: Kind) -> Domain:
+    if kind is Kind.OTHER_RESULT:
+        return other_results(MAPPED)
     for domain in DOMAINS.values():
         if domain.kind == kind.value:
             return domain

@@ -13,8 +13,9 @@ from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import TableMapping, mapped
 from reporting_pipeline.intake.sdtm import documents as sdtm
 from reporting_pipeline.intake.sdtm.copies import FromFile, without_copies
-from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS, domain_of
+from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, RELATIONS
 from reporting_pipeline.intake.sdtm.formats import dataset_json
+from reporting_pipeline.intake.sdtm.other_results import domain_of, is_named
 from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables, stem_of, suffix_of
 from reporting_pipeline.intake.sdtm.trial import TrialFacts, trial_facts
 from reporting_pipeline.intake.understanding import Understanding
@@ -214,10 +215,8 @@ def _read(file: Path, understanding: Understanding) -> Iterator[Table]:
 
 
 def _names_a_domain(table: Table) -> bool:
-    known = (
-        table.name in DOMAINS or table.name in ABOUT_THE_TRIAL | RELATIONS or table.name.startswith("SUPP")
-    )
-    return known or "DOMAIN" in table.columns
+    named = is_named(table.name, table.columns) or table.name in ABOUT_THE_TRIAL | RELATIONS
+    return named or table.name.startswith("SUPP") or "DOMAIN" in table.columns
 
 
 def _refuse_nothing(

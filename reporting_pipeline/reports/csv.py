@@ -56,6 +56,7 @@ TABLE_NOTES: Mapping[str, str] = {
     "ecgs": "Every ECG measurement.",
     "questionnaires": "Every answer of a questionnaire.",
     "tumour_responses": "Every tumour measurement and response.",
+    "other_results": "Every result of another examination, as of the heart or of microbiology.",
     "visits": "Every visit: done, missed, coming or not stated.",
     "dispositions": "Every disposition record, milestones and other events too.",
     "subjects": "Every record of a subject.",

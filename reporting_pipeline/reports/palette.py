@@ -51,6 +51,7 @@ KINDS = {
     "exposure": Fill("#7A7A7A", "////"),
     "questionnaire": Fill("#C7E9B4"),
     "tumour_response": Fill("#4D004B", "...."),
+    "other_result": Fill("#FDBF6F", "||||"),
     "deviation": Fill("#A33B00", "xxxx"),
     "medication": Fill("#CBC9E2", "\\\\\\\\"),
     "history": Fill("#54278F"),

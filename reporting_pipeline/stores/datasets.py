@@ -13,7 +13,13 @@ from datetime import datetime
 
 import pandas as pd
 
-from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows, with_all_columns
+from reporting_pipeline.domain.datasets import (
+    TABLES,
+    TrialDataset,
+    empty_table,
+    table_from_rows,
+    with_all_columns,
+)
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores.dataset_keys import MANIFEST, dataset_prefix
 from reporting_pipeline.stores.media import load_media
@@ -53,6 +59,8 @@ def load_dataset(objects: ObjectStore, prefix: str, media_key: str | None = None
     manifest = json.loads(objects.get(f"{prefix}/{MANIFEST}"))
 
     def table(name: str) -> pd.DataFrame:
+        if name not in manifest["rows"]:  # stored by a version of this program that did not have it
+            return empty_table(name)
         frame = pd.read_parquet(io.BytesIO(objects.get(f"{prefix}/{name}.parquet")))
         if not len(frame):
             return table_from_rows(name, [])

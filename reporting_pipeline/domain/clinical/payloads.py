@@ -86,6 +86,24 @@ class Measurements(Payload):
     results: list[Result] = Field(description="One entry for each result of this document.")
 
 
+class OtherResult(Result):
+    """One result of an examination that has no kind of its own, as an echocardiogram or a culture."""
+
+    domain: Text = Field(
+        None, description="Of what examination [DOMAIN]: letters of SDTM, or a name.", examples=["CV"]
+    )
+    object: Text = Field(
+        None, description="The event or treatment that the result is about [FAOBJ].", examples=["REDNESS"]
+    )
+    location: Text = Field(None, description="Where in the body [--LOC].", examples=["AORTA"])
+
+
+class OtherResults(Payload):
+    """Results of every other examination: cardiovascular, respiratory, microbiology, skin and what else."""
+
+    results: list[OtherResult] = Field(description="One entry for each result of this document.")
+
+
 class EcgPayload(Payload):
     """An ECG: its measurements, or nothing but its file."""
 
@@ -227,6 +245,7 @@ PAYLOADS: Mapping[Kind, type[Payload]] = {
     Kind.ECG: EcgPayload,
     Kind.QUESTIONNAIRE: Measurements,
     Kind.TUMOUR_RESPONSE: Measurements,
+    Kind.OTHER_RESULT: OtherResults,
     Kind.ADVERSE_EVENT: AdverseEvent,
     Kind.VISIT: Visit,
     Kind.DISPOSITION: Disposition,

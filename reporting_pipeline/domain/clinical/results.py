@@ -14,14 +14,17 @@ from typing import Any
 
 from reporting_pipeline.domain.clinical import codes, numbers, qualitative
 from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
-from reporting_pipeline.domain.clinical.payloads import Result
+from reporting_pipeline.domain.clinical.payloads import OtherResult, Result
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, clean, shown
 from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
 
-_FIELDS = frozenset(Result.model_fields)
+_FIELDS: Mapping[type[Result], frozenset[str]] = {
+    model: frozenset(model.model_fields) for model in (Result, OtherResult)
+}
 
 
-def results_of(reading: Reading, data: Data, needed: bool) -> list[Row]:
+def results_of(reading: Reading, data: Data, model: type[Result], needed: bool) -> list[Row]:
+    """The rows of a list of results, each with the fields of `model`."""
     results = data.get("results")
     if results is None and not needed:
         return []
@@ -32,7 +35,7 @@ def results_of(reading: Reading, data: Data, needed: bool) -> list[Row]:
     read = [
         (place, row)
         for place, result in enumerate(results)
-        if (row := _result(reading, result, f"results[{place}].")) is not None
+        if (row := _result(reading, result, model, f"results[{place}].")) is not None
     ]
     if any(row["derived"] for _, row in read):
         _set_derived_apart(reading, read)
@@ -40,7 +43,10 @@ def results_of(reading: Reading, data: Data, needed: bool) -> list[Row]:
 
 
 #: What a derived result has in common with those it was made from.
-_DERIVED_FROM = ("test_code", "specimen", "category", "position", "laterality")
+_DERIVED_FROM = (
+    *("test_code", "specimen", "category", "position", "laterality"),
+    *("domain", "object", "location"),  # of other results
+)
 
 
 def _set_derived_apart(reading: Reading, read: list[tuple[int, Row]]) -> None:
@@ -49,10 +55,10 @@ def _set_derived_apart(reading: Reading, read: list[tuple[int, Row]]) -> None:
     gravest: dict[tuple[object, ...], float] = {}
     for _, row in read:
         if row["assessed"] and not row["derived"]:
-            test = tuple(row[name] for name in _DERIVED_FROM)
+            test = tuple(row.get(name) for name in _DERIVED_FROM)
             gravest[test] = min(float(str(row["tier"])), gravest.get(test, math.inf))
     for place, row in read:
-        worst = gravest.get(tuple(row[name] for name in _DERIVED_FROM))
+        worst = gravest.get(tuple(row.get(name) for name in _DERIVED_FROM))
         if not row["derived"] or not row["assessed"] or worst is None or float(str(row["tier"])) < worst:
             continue
         detail = (
@@ -62,12 +68,12 @@ def _set_derived_apart(reading: Reading, read: list[tuple[int, Row]]) -> None:
         set_assessment(row, replace(NOT_ASSESSED, flag=str(row["flag"])))
 
 
-def _result(reading: Reading, result: object, where: str) -> Row | None:
+def _result(reading: Reading, result: object, model: type[Result], where: str) -> Row | None:
     if not isinstance(result, Mapping):
         reading.finding("wrong_type", where[:-1], f"Expected a result, found {shown(result)}.")
         return None
-    if not result.keys() <= _FIELDS:
-        reading.unknown_fields(result, _FIELDS, where)
+    if not result.keys() <= _FIELDS[model]:
+        reading.unknown_fields(result, _FIELDS[model], where)
     code = reading.required(result, "test_code", where)
     if not code:
         return None
@@ -95,6 +101,7 @@ def _result(reading: Reading, result: object, where: str) -> Row | None:
         "derived": reading.flag(result, "derived", where) == codes.YES,
         "status": text(result, "status", where),
         "reason_not_done": text(result, "reason_not_done", where),
+        **{name: text(result, name, where) for name in _FIELDS[model] - _FIELDS[Result]},
     }
     reference = _reference_text(result)
     row["reference_text"] = clean(reference)

@@ -14,7 +14,7 @@ from datetime import date
 
 from reporting_pipeline.domain.clinical import codes, numbers
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
-from reporting_pipeline.domain.clinical.payloads import PAYLOADS
+from reporting_pipeline.domain.clinical.payloads import PAYLOADS, OtherResult, Result
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, shown
 from reporting_pipeline.domain.clinical.results import grade_in_words, results_of
 from reporting_pipeline.domain.documents import Kind
@@ -26,7 +26,12 @@ MEASUREMENTS: Mapping[str, str] = {
     Kind.ECG.value: "ecgs",
     Kind.QUESTIONNAIRE.value: "questionnaires",
     Kind.TUMOUR_RESPONSE.value: "tumour_responses",
+    Kind.OTHER_RESULT.value: "other_results",
 }
+#: Columns of `other_results` alone: of what examination, what it is about, and where in the body.
+OF_OTHER_RESULTS = ("domain", "object", "location")
+#: What tells one test from another, as far as a table of measurements has it.
+TEST_IDENTITY = ("test_code", "specimen", "category", "method", "domain", "object")
 #: kind -> the table of its facts; kinds that are their file or note have none
 TABLE_OF: Mapping[str, str] = {
     **MEASUREMENTS,
@@ -53,7 +58,8 @@ def rows_of(kind: str, data: object, reading: Reading) -> list[Row]:
     if not payload.keys() <= _FIELDS[kind]:
         reading.unknown_fields(payload, _FIELDS[kind])
     if kind in MEASUREMENTS:
-        return results_of(reading, payload, needed=kind != Kind.ECG.value)
+        model = OtherResult if kind == Kind.OTHER_RESULT.value else Result
+        return results_of(reading, payload, model, needed=kind != Kind.ECG.value)
     row = _ROW_OF[kind](reading, payload)
     return [] if kind in _MAY_NOT_OCCUR and _did_not_occur(reading, payload, row) else [row]
 

@@ -26,6 +26,7 @@ from reporting_pipeline.intake.sdtm.domains import (
     Domain,
     text,
 )
+from reporting_pipeline.intake.sdtm.other_results import domain_for
 from reporting_pipeline.intake.sdtm.rescreened import tell_rescreened
 from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD, Supplements, supplements_of
 from reporting_pipeline.intake.sdtm.tables import Row, Table
@@ -66,7 +67,7 @@ def documents_of(
     if not tables.get("DM"):
         understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
     for name in sorted(tables, key=_reading_order):
-        domain = DOMAINS.get(name)
+        domain = _domain_for(name, tables[name])
         if domain is not None:
             supplements = supplements_of(tables, name)
             reading = _Reading(domain, supplements, sites, trial, understanding)
@@ -78,6 +79,10 @@ def documents_of(
             _tell_unplaced(domain, tables[name], supplements, understanding)
         else:
             _tell_without_kind(name, tables, understanding)
+
+
+def _domain_for(name: str, tables: Sequence[Table]) -> Domain | None:
+    return domain_for(name, {column for table in tables for column in table.columns})
 
 
 class _Reading:
@@ -299,7 +304,7 @@ def _tell_near_studies(tables: Mapping[str, Sequence[Table]], understanding: Und
 def _tell_near_subjects(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:
     """Subject numbers that differ in capitals, blanks or leading zeros alone: two persons, as they stand."""
     spelled: dict[str, set[str]] = {}
-    for table in (one for name, some in tables.items() if name in DOMAINS for one in some):
+    for table in (one for name, some in tables.items() if _domain_for(name, some) for one in some):
         column = next((name for name in ("USUBJID", "SUBJID") if name in table.columns), None)
         for subject in map(text, table.frame[column].drop_nulls().unique() if column else ()):
             plain = _LEADING_ZEROS.sub("", "".join(subject.split()).upper())

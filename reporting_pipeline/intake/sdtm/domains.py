@@ -2,13 +2,14 @@
 
 `--` in a column's name stands for the domain's two letters, as in the SDTM Implementation Guide 3.4.
 A column that no field reads is told as "without a place", with the number of its values. Adding a
-domain is adding a `Domain` here; nothing else knows their names.
+domain is adding a `Domain` here; nothing else knows their names. Domains of the findings class that are
+not here are read as other results (`other_results`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -210,16 +211,31 @@ def _result(code: str) -> Callable[[Payload, Row], None]:
     return finish
 
 
-def _measurements(code: str, kind: str, title: str, second: bool = False) -> Domain:
+def measurements(
+    code: str,
+    kind: str,
+    title: str,
+    second: bool = False,
+    more: tuple[Column, ...] = (),
+    finish: Callable[[Payload, Row], None] = lambda result, row: None,
+    also: tuple[str, ...] = (),
+) -> Domain:
+    """A domain of results; `more`, `finish` and `also` are what it has beside those of all measurements."""
+    as_result = _result(code)
+
+    def finish_both(result: Payload, row: Row) -> None:
+        as_result(result, row)
+        finish(result, row)
+
     return Domain(
         code=code,
         kind=kind,
-        columns=_RESULT,
+        columns=(*_RESULT, *more),
         collected=("--DTC",),
         title=_at_visit(title),
         grouped=True,
-        finish=_result(code),
-        also=("--STRESC", "--LLOQ"),
+        finish=finish_both,
+        also=("--STRESC", "--LLOQ", *also),
         second=second,
     )
 
@@ -371,13 +387,14 @@ def _exposure(code: str, second: bool = False) -> Domain:
 
 
 _ALL = (
-    _measurements("LB", "lab", "Laboratory results"),
-    _measurements("VS", "vitals", "Vital signs"),
-    _measurements("EG", "ecg", "ECG results"),
-    _measurements("QS", "questionnaire", "Questionnaire"),
-    _measurements("RS", "tumour_response", "Disease response"),
-    _measurements("TR", "tumour_response", "Tumour results", second=True),
-    _measurements("TU", "tumour_response", "Tumour identification", second=True),
+    measurements("LB", "lab", "Laboratory results"),
+    measurements("VS", "vitals", "Vital signs"),
+    measurements("EG", "ecg", "ECG results"),
+    measurements("QS", "questionnaire", "Questionnaire"),
+    measurements("FT", "questionnaire", "Functional test", second=True),
+    measurements("RS", "tumour_response", "Disease response"),
+    measurements("TR", "tumour_response", "Tumour results", second=True),
+    measurements("TU", "tumour_response", "Tumour identification", second=True),
     Domain(
         code="AE",
         kind="adverse_event",
@@ -562,25 +579,13 @@ _KINDS = frozenset(kind.value for kind in Kind)
 #: By the two letters of the domain.
 DOMAINS: Mapping[str, Domain] = {one.code: one for one in _ALL if one.kind in _KINDS}
 
-#: What a column of one domain alone is called, after its two letters.
-_OWN = ("TESTCD", "TERM", "TRT", "DECOD", "SEQ", "STDTC")
-
-
-def domain_of(columns: Collection[str], name: str) -> str:
-    """The domain of a table that does not name one: that of which it has columns ("LBTESTCD", "AETERM"), else
-    that which a part of its name is ("S1_DM"); "" where neither says, or they say several."""
-    by_columns = {code for code in DOMAINS if any(code + suffix in columns for suffix in _OWN)}
-    by_name = DOMAINS.keys() & re.split(r"[^A-Z0-9]+", name.upper()) if "USUBJID" in columns else set()
-    found = by_columns or by_name
-    return next(iter(found)) if len(found) == 1 else ""
-
-
 #: Columns that say which row it is, how it was derived or timed, and hold nothing a report could show.
 STRUCTURAL = frozenset({"STUDYID", "DOMAIN", "USUBJID", "SUBJID", "SITEID", "VISIT", "VISITNUM"})
 STRUCTURAL_SUFFIXES = ("SEQ",)
 #: Tables that say something about the trial, its subjects or other tables, read or not.
 ABOUT_THE_TRIAL = frozenset({"TS"})
-#: Tables of SDTM that tell who gets the treatment: concentrations, their parameters, antibodies against it.
-UNBLINDING = frozenset({"PC", "PP", "IS"})
+#: Tables of SDTM that tell who gets the treatment: concentrations, their parameters, antibodies against it,
+#: what was handed out, and how the device was set.
+UNBLINDING = frozenset({"PC", "PP", "IS", "DA", "DU"})
 #: Tables of SDTM without DOMAIN that relate records to each other.
 RELATIONS = frozenset({"RELREC", "RELSUB", "RELSPEC", "POOLDEF"})

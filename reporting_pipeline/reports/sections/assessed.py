@@ -7,6 +7,7 @@ from typing import Any
 
 from reporting_pipeline.domain.clinical.numbers import plain
 from reporting_pipeline.domain.clinical.qualitative import limits_in
+from reporting_pipeline.domain.clinical.result_domains import domain_in_words
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.shortened_lists import left_out, represented
@@ -138,8 +139,8 @@ _DIRECTIONS = {"LOW": "down", "LOW LOW": "down", "HIGH": "up", "HIGH HIGH": "up"
 def result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     beside = [row["specimen"] or (row["category"] if row["kind"] == Kind.LAB else ""), row["method"]]
     if row["kind"] != Kind.LAB:
-        beside.insert(0, wording.kind_label(row["kind"]))
-    beside += [row["position"], row["laterality"]]
+        beside.insert(0, domain_in_words(row["domain"]) or wording.kind_label(row["kind"]))
+    beside += [row["object"], row["location"], row["position"], row["laterality"]]
     if row["grade"] == row["grade"]:
         beside.append(f"grade {row['grade']:.0f}")
     if row["clinically_significant"] == "yes":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reporting_pipeline.domain.clinical.result_domains import domain_in_words
 from reporting_pipeline.domain.figures import TrialFigures
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import Cell, Column, Flag, Flow, Pair
@@ -61,7 +62,7 @@ def _missed_visits(flow: Flow, trial: TrialFigures) -> None:
 
 
 def recorded(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
-    """Subjects, tumour responses, questionnaires, medications and medical history, as far as they arrived."""
+    """Subjects, results other than of the laboratory, medications and history, as far as they arrived."""
     _subjects(flow, trial, content)
     for name, title in (("tumour_responses", "Tumour responses"), ("questionnaires", "Questionnaires")):
         _plain_listing(
@@ -78,6 +79,7 @@ def recorded(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             ),
             dated=False,
         )
+    _other_results(flow, trial)
     _plain_listing(
         flow,
         trial,
@@ -132,6 +134,35 @@ def _subjects(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         rows.append(tuple(cells))
     flow.table(columns, rows)
     note_rest(flow, len(listing), "records", "subject")
+
+
+def _other_results(flow: Flow, trial: TrialFigures) -> None:
+    """What was found in each other examination: a row names it, and what it is about."""
+    listing = trial.tables["other_results"]
+    if not len(listing):
+        return
+    flow.heading("Other results", bookmark=f"Other results ({trial.trial})")
+    flow.space(4)
+    columns = (
+        Column("Subject, site", 20),
+        Column("Test, examination", 46, bold=True),
+        Column("Result", 24),
+        Column("Visit, collected", 22),
+    )
+    rows = []
+    for row in first_of(listing, "records"):
+        about = (domain_in_words(row["domain"]), row["object"], row["location"], row["laterality"])
+        result = " ".join(filter(None, (row["value_text"], row["value_unit"])))
+        rows.append(
+            (
+                Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
+                Pair(row["test"] or row["test_code"], ", ".join(filter(None, about))),
+                result or "–",
+                Pair(row["visit"] or "–", wording.collected_date(row["collected"])),
+            )
+        )
+    flow.table(columns, rows)
+    note_rest(flow, len(listing), "records", "result")
 
 
 def _plain_listing(

@@ -38,6 +38,7 @@ TableName = Literal[
     "labs",
     "medical_history",
     "medications",
+    "other_results",
     "questionnaires",
     "subjects",
     "tumour_responses",
@@ -52,6 +53,9 @@ _FIRST: Mapping[str, tuple[str, ...]] = {
     ),
     "subjects": ("subject", "site", "age", "sex", "consented", "enrolled", "status", "died"),
     "visits": ("subject", "visit", "start", "visit_status", "reason_not_done"),
+    "other_results": (
+        *("subject", "collected", "domain", "test", "value_text", "value_unit", "reference_text", "flag"),
+    ),
     "findings": ("document_id", "subject", "code", "field", "message"),
     "documents": ("received_at", "site", "subject", "kind", "title", "file_name", "file_status"),
     **{
