@@ -36,7 +36,7 @@ from reporting_pipeline.domain.clinical.numbers import digits
 from reporting_pipeline.domain.clinical.reading import Reading, Row, clean, shown
 from reporting_pipeline.domain.clinical.result_domains import domain_in_words
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, TEST_IDENTITY, rows_of
-from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE, is_one_person
+from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE, is_one_person, persons
 from reporting_pipeline.domain.clinical.units import unit_key
 from reporting_pipeline.domain.datasets import TABLES, table_from_rows
 from reporting_pipeline.domain.documents import FileVerdict, Kind, file_type_of
@@ -351,6 +351,9 @@ class _Tidying:
                 last = died[row["site"], row["subject"]][-1]
                 message = f"{label} on {row[column]}, after the death on {last.text}; both are shown."
                 self.rows["findings"].append(_finding(row, "after_death", column, message))
+        for row, told_by in _denied_deaths(tables):
+            message = f"Died is no here, but {told_by} says that the subject died; it counts as a death."
+            self.rows["findings"].append(_finding(row, "death_contradicts", "died", message))
 
 
 @dataclass(frozen=True, order=True)
@@ -384,6 +387,32 @@ def _days_of_death(tables: Mapping[str, pd.DataFrame]) -> _Deaths:
                 death = _Death(parts, str(row[column]), row)
                 found.setdefault((row["site"], row["subject"]), []).append(death)
     return {who: sorted(days) for who, days in found.items()}
+
+
+def _denied_deaths(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Records of subjects that say "not died" of somebody whom another document calls dead, and what does."""
+    subjects, events, left = tables["subjects"], tables["adverse_events"], tables["dispositions"]
+    denied = subjects[subjects["died"] == codes.NO]
+    if denied.empty:
+        return
+    numbers = persons(
+        pair for name in ("subjects", "adverse_events", "dispositions") for pair in _pairs(tables[name])
+    )
+    dead: dict[int, str] = {}
+    for frame, told_by in (
+        (subjects[subjects["died"] == codes.YES], "another record"),
+        (left[left["death"].astype(bool)], "a disposition"),
+        (events[events["fatal"].astype(bool)], "an adverse event"),
+    ):
+        dead |= {numbers[pair]: told_by for pair in _pairs(frame)}
+    for row in _records(denied):
+        number = numbers[row["site"], row["subject"]]
+        if number and number in dead:
+            yield row, dead[number]
+
+
+def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(frame["site"], frame["subject"], strict=True))
 
 
 def _dated_later(frame: pd.DataFrame, column: str, died: _Deaths) -> Iterator[dict[str, Any]]:

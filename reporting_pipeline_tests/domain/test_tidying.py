@@ -104,6 +104,7 @@ def test_every_table_has_the_columns_and_types_of_the_contract_with_and_without_
         document(8, "ecg", data={"results": [result("QTCF", 410, "ms")]}),
         document(9, "questionnaire", data={"results": [result("ADCITM01", 3, "")]}),
         document(10, "tumour_response", data={"results": [result("OVRLRESP", None, "", text_result="PR")]}),
+        document(17, "other_result", data={"results": [{**result("LVEF", 40, "%"), "domain": "CV"}]}),
         document(11, "subject", data={"age": 71, "sex": "F"}),
         document(12, "exposure", data={"treatment": "PLACEBO"}),
         document(13, "deviation", data={"term": "VISIT OUT OF WINDOW"}),

@@ -110,7 +110,12 @@ def read_grade(value: object) -> int | None:
         return None
     code = folded(value)
     match = _GRADE.fullmatch(code) or _GRADE.fullmatch(_without_direction(code))
-    return None if match is None else _ROMAN.get(match[1]) or int(match[1])
+    if match is None:
+        return _agreed_level(code) or None if _HAS_LEVEL.search(code) else None  # "3 (SEVERE)"
+    return _ROMAN.get(match[1]) or int(match[1])
+
+
+_HAS_LEVEL = re.compile(r"[1-5]")
 
 
 def _without_direction(code: str) -> str:
@@ -242,8 +247,9 @@ _IS_A_DEATH = re.compile(
     r"(?:DEATH|DIED)(?:,? (?:NOS|UNEXPLAINED|UNEXPECTED|(?:CAUSE|REASON) UNKNOWN)"
     r"|,? (?:DUE|SECONDARY|RELATED) TO .*|,? FROM .*)?"
     r"|(?:(?:PATIENT|SUBJECT|PARTICIPANT) )?DIED OF .*"
+    r"|(?:(?:PATIENT|SUBJECT|PARTICIPANT) )?FOUND DEAD(?: (?:AT|IN|ON|BY) .*)?"
     r"|COMPLETED SUICIDE|SUICIDE,? COMPLETED|EXITUS(?: LETALIS)?"
-    r"|DECEASED|DEAD|FOUND DEAD|DIED IN (?:\w+ )?SLEEP|FATAL(?: (?!OUTCOME|FAMILIAL)\S.*)?|.*\S \(FATAL\)"
+    r"|DECEASED|DEAD|DIED IN (?:\w+ )?SLEEP|FATAL(?: (?!OUTCOME|FAMILIAL)\S.*)?|.*\S \(FATAL\)"
     r"|.*\S,? (?:(?:RESULTING IN|LEADING TO|CAUSING) DEATH|WITH FATAL OUTCOME)"
     r"|DEATH OF (?:UNKNOWN (?:CAUSE|ORIGIN|REASON)|DISEASE|(?:THE )?(?:PATIENT|SUBJECT|PARTICIPANT)|SEPSIS|"
     r"CANCER|CARDIAC|PNEUMONIA|PROGRESSI)\b.*"

@@ -139,8 +139,8 @@ def assess(
     if side == NORMAL and not significant and (grade or 0) < 1:
         return Assessment(flag, True, False, NOT_LISTED, math.nan, contradiction)
     ratio = _ratio(side, original, standard)
-    if by_range in (LOW, HIGH) and by_range != side and side in (LOW, HIGH):
-        ratio = _ratio(by_range, original, standard)  # a flag in doubt does not hide how far the number is
+    if by_range in (LOW, HIGH) and by_range != side:
+        ratio = _ratio(by_range, original, standard)  # a flag without a side hides not how far the number is
     tier = _tier(judgement, grade, significant, ratio)
     return Assessment(flag, True, True, tier, ratio, contradiction, contradicts)
 

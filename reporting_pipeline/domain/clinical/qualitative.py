@@ -31,6 +31,8 @@ _PLACES = {
     **{f"+{degree}": float(degree) for degree in range(1, 5)},
     **{"+" * degree: float(degree) for degree in range(1, 5)},
 }
+#: Of a strip's colour: more than a trace, of no degree that all strips share.
+_AMOUNTS = frozenset({"SMALL", "MODERATE", "LARGE"})
 _POSITIVE = frozenset({"POSITIVE", "POS", "POS.", "DETECTED", "REACTIVE", "PRESENT"})
 _LIST = re.compile(r"\s*(?:[;,|]|/(?!-)|\bOR\b)\s*")
 #: What refers elsewhere, or says that there is no range: a result that says the same is not within one.
@@ -84,7 +86,7 @@ def side_in_words(result: str, reference: str) -> str:
         return ""  # no range, or a list of all the answers that there are
     if said == named or said in listed:
         return NORMAL
-    ends = _TO.split(named)
+    ends = _ends(named)
     parts = ends if len(ends) == 2 else _LIST.split(named)
     places = [_PLACES.get(part) for part in parts]
     if any(place is None for place in places):
@@ -92,6 +94,8 @@ def side_in_words(result: str, reference: str) -> str:
     known = [place for place in places if place is not None]
     if said in _POSITIVE:
         return ABNORMAL if max(known) == _NEGATIVE else ""
+    if said in _AMOUNTS:
+        return ABNORMAL if max(known) <= _TRACE else ""
     place = _PLACES.get(said)
     if place is None:
         return ""
@@ -99,3 +103,10 @@ def side_in_words(result: str, reference: str) -> str:
         return ABNORMAL
     within = min(known) <= place if len(ends) == 2 else place in known
     return NORMAL if within else ""
+
+
+def _ends(named: str) -> list[str]:
+    """The ends of a range in words, "NEGATIVE TO TRACE" or "NEGATIVE-TRACE"; what is none stays in one."""
+    ends = _TO.split(named)
+    tight = re.split("[-–]", named)
+    return tight if len(ends) == 1 and len(tight) == 2 and all(one in _PLACES for one in tight) else ends

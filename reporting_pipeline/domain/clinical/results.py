@@ -238,7 +238,7 @@ def _judge(
         if quantity.is_empty:
             detail = f"{row['test_code']}: a range from 0 to 0 may stand for none; it is not used."
             reading.finding("empty_range", where + names, detail)
-    judgement, significant_in_words = _judgement(row)
+    judgement, significant_in_words = _judgement(row, words, standard.has_range or original.has_range)
     if (unread := grade_in_words(result)) and judgement.side in ("", codes.NORMAL):
         judgement = codes.Judgement(judgement.text if not judgement.side and judgement.text else unread, "")
     is_significant = significant == codes.YES or (not significant and significant_in_words)
@@ -246,8 +246,8 @@ def _judge(
     if judged.contradiction:
         detail = f"{row['test_code']} {row['value_text']}: flagged {judged.flag}, {judged.contradiction}."
         reading.finding(judged.contradicts, where + "indicator", detail)
+    _tell_unread(reading, row, (standard, original), where)
     if not judged.assessed:
-        _tell_unread(reading, row, (standard, original), where)
         _tell_range_of_other_unit(reading, result, row, (original, standard), where)
         if reference and row["value_text"] and not standard.has_range and not original.has_range:
             detail = (
@@ -269,9 +269,15 @@ def _judge(
     set_assessment(row, judged)
 
 
-def _judgement(row: Row) -> tuple[codes.Judgement, bool]:
+#: What stands in the place of a number that the device could not show, as of a meter for glucose.
+_OFF_THE_SCALE = {"HI": "HIGH", "HIGH": "HIGH", "LO": "LOW", "LOW": "LOW"}
+
+
+def _judgement(row: Row, words: str, has_range: bool) -> tuple[codes.Judgement, bool]:
     """(The flag, or what a result in words is itself, whether one of them says clinically significant)."""
     judgement = codes.judgement(str(row["indicator"]))
+    if not judgement.text and has_range:
+        judgement = codes.judgement(_OFF_THE_SCALE.get(codes.folded(words), ""))
     source = "text_result" if not judgement.text else "indicator"
     in_words, significant = ("", False) if judgement.side else codes.interpretation(str(row[source]))
     if not judgement.side and in_words:
@@ -321,7 +327,8 @@ def _is_number(quantity: Quantity) -> bool:
 
 def _said(row: Row) -> set[str]:
     """The words in place of a number."""
-    return {codes.folded(str(row[name])) for name in ("text_result", "original_result")}
+    said = (str(row[name]) for name in ("text_result", "original_result"))
+    return {codes.folded(one) for one in said if not codes.is_nothing(one)}
 
 
 def _as_given(result: Data, row: Row, quantity: Quantity, names: tuple[str, str]) -> Quantity:

@@ -15,7 +15,9 @@ from itertools import groupby
 
 import polars as pl
 
+from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
+from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.sdtm.domains import (
     ABOUT_THE_TRIAL,
@@ -27,6 +29,7 @@ from reporting_pipeline.intake.sdtm.domains import (
     text,
 )
 from reporting_pipeline.intake.sdtm.other_results import domain_for
+from reporting_pipeline.intake.sdtm.planned import PlannedDays
 from reporting_pipeline.intake.sdtm.rescreened import tell_rescreened
 from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD, Supplements, supplements_of
 from reporting_pipeline.intake.sdtm.tables import Row, Table
@@ -60,7 +63,7 @@ def documents_of(
 
     `trial` names the trial of all rows; without it a row's STUDYID does.
     """
-    sites = Sites(tables)
+    sites, planned_days = Sites(tables), PlannedDays(tables)
     _tell_near_studies(tables, understanding)
     _tell_near_subjects(tables, understanding)
     tell_rescreened(tables, understanding)
@@ -70,7 +73,7 @@ def documents_of(
         domain = _domain_for(name, tables[name])
         if domain is not None:
             supplements = supplements_of(tables, name)
-            reading = _Reading(domain, supplements, sites, trial, understanding)
+            reading = _Reading(domain, supplements, sites, planned_days, trial, understanding)
             for table in tables[name]:
                 _tell_same_rows(domain, table, understanding)
                 yield from reading.documents(table)
@@ -93,12 +96,14 @@ class _Reading:
         domain: Domain,
         supplements: Supplements,
         sites: Sites,
+        planned_days: PlannedDays,
         trial: str | None,
         understanding: Understanding,
     ) -> None:
         self._domain = domain
         self._supplements = supplements
         self._sites = sites
+        self._planned_days = planned_days
         self._trial = trial
         self._understanding = understanding
         self._keys: set[tuple[str, ...]] = set()
@@ -145,11 +150,20 @@ class _Reading:
             subject=subject,
             kind=domain.kind,
             title=domain.title(payloads[0], text(first.get("VISIT"))) or domain.kind,
-            collected=max(domain.when(row) for row in rows),
+            collected=max(domain.when(row) for row in rows) or self._planned(source_id, payloads[0], first),
             data=data,
             key=(domain.code, *full) if domain.second else full,
             from_table=True,
         )
+
+    def _planned(self, source_id: str, payload: Mapping[str, object], row: Row) -> str:
+        """The planned day of a visit that is said to be missed: it has no other. "" where nobody says it."""
+        if self._domain.kind != Kind.VISIT.value or payload.get("occurred") is not False:
+            return ""
+        if day := self._planned_days.of(row):
+            detail = f"The visit was missed and has no date; it counts on the day it was planned for, {day}."
+            self._understanding.finding(source_id, "planned_day", "SVSTDTC", detail)
+        return day
 
     def _unique(self, key: tuple[str, ...], data: Mapping[str, object]) -> tuple[str, ...]:
         """`key`, with a mark of the content when it names nothing or was given before."""
@@ -232,9 +246,13 @@ class _Reading:
         for position, payload in enumerate(payloads):
             where = f"results[{position}]." if self._domain.grouped else ""
             for name in _NUMBERS & payload.keys():
-                if isinstance(payload[name], str):
+                if isinstance(payload[name], str) and not (name == "grade" and _is_grade(payload[name])):
                     detail = f"{payload[name]!r} is no number; it was kept as text."
                     self._understanding.finding(source_id, "not_a_number", where + name, detail)
+
+
+def _is_grade(value: object) -> bool:
+    return codes.read_grade(value) is not None
 
 
 _NUMBERS = frozenset({"value", "visit_number", "grade", "age", "dose"})

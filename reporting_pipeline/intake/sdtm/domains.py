@@ -216,7 +216,7 @@ def measurements(
     kind: str,
     title: str,
     second: bool = False,
-    more: tuple[Column, ...] = (),
+    more: tuple[DomainColumn, ...] = (),
     finish: Callable[[Payload, Row], None] = lambda result, row: None,
     also: tuple[str, ...] = (),
 ) -> Domain:
@@ -432,7 +432,7 @@ _ALL = (
         title=_titled("visit"),
         key=("VISITNUM",),
         finish=_visit,
-        also=("SVPRESP", "SVUPDES"),
+        also=("SVPRESP", "SVUPDES", "VISITDY"),
     ),
     Domain(
         code="DS",

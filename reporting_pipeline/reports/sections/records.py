@@ -153,11 +153,12 @@ def _other_results(flow: Flow, trial: TrialFigures) -> None:
     for row in first_of(listing, "records"):
         about = (domain_in_words(row["domain"]), row["object"], row["location"], row["laterality"])
         result = " ".join(filter(None, (row["value_text"], row["value_unit"])))
+        in_words = row["value"] != row["value"] and row["original_result"] != row["value_text"]
         rows.append(
             (
                 Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
                 Pair(row["test"] or row["test_code"], ", ".join(filter(None, about))),
-                result or "–",
+                Pair(result or "–", row["original_result"] if in_words else ""),
                 Pair(row["visit"] or "–", wording.collected_date(row["collected"])),
             )
         )

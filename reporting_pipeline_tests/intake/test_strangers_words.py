@@ -1,0 +1,148 @@
+"""Words of strangers that a physician reads at a glance, and what nobody may read out of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reporting_pipeline_tests.intake.test_strangers import figure, read, report, rows, told
+
+RANGE = {"LBORNRLO": "3.5", "LBORNRHI": "5.1", "LBORRESU": "mmol/L"}
+
+
+def lab(**cells: str) -> tuple[dict[str, Any], set[str]]:
+    return read("LB", LBTESTCD="K", LBTEST="Potassium", **cells)
+
+
+# --- flags and ranges --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flag", "tier"), [("ABNORMAL", 2), ("A", 2), ("*", 2), ("PANIC", 0), ("ABNORMAL!", 2)]
+)
+def test_a_flag_without_a_direction_hides_not_how_far_a_number_is(flag: str, tier: int) -> None:
+    row, _ = lab(LBORRES="10.2", LBNRIND=flag, **RANGE)
+    assert (row["tier"], row["ratio"]) == (tier, 2.0)
+
+
+def test_what_is_flagged_abnormal_ranks_by_its_factor() -> None:
+    cells = [{"LBTESTCD": "K", "LBORRES": result, "LBNRIND": "A", **RANGE} for result in ("5.2", "9.9", "6")]
+    listed = report(LB=rows("LB", *cells))["listings"]["S1"]["out_of_range"]
+    assert [one["value_text"] for one in listed] == ["9.9", "6", "5.2"]
+
+
+@pytest.mark.parametrize(("said", "flag"), [("HI", "HIGH"), ("High", "HIGH"), ("LO", "LOW"), ("low", "LOW")])
+def test_what_a_meter_shows_off_its_scale_is_out_of_range(said: str, flag: str) -> None:
+    row, _ = lab(LBORRES=said, **RANGE)
+    assert (row["flag"], row["out_of_range"], row["value_text"]) == (flag, True, said)
+
+
+def test_a_word_for_much_is_no_flag_where_no_number_belongs() -> None:
+    row, _ = read("QS", QSTESTCD="RISK", QSORRES="HIGH")
+    assert not row["assessed"]
+    row, _ = lab(LBORRES="HI", LBNRIND="NORMAL", **RANGE)
+    assert row["flag"] == "NORMAL"
+
+
+@pytest.mark.parametrize("reference", ["NEGATIVE", "NEGATIVE-TRACE", "Negative – Trace", "NEG-TR"])
+@pytest.mark.parametrize("said", ["SMALL", "Moderate", "LARGE", "2+"])
+def test_more_than_a_trace_of_a_strip_is_beyond_negative(said: str, reference: str) -> None:
+    row, _ = lab(LBORRES=said, LBSTNRC=reference)
+    assert row["flag"] == "ABNORMAL"
+
+
+@pytest.mark.parametrize("reference", ["NEGATIVE TO 1+", "1+", "NON-REACTIVE", "MODERATE"])
+def test_an_amount_is_not_held_against_degrees(reference: str) -> None:
+    row, _ = lab(LBORRES="SMALL", LBSTNRC=reference)
+    assert row["flag"] == ("ABNORMAL" if reference == "NON-REACTIVE" else "")
+
+
+def test_a_number_that_is_not_read_is_told_where_a_flag_counts_for_it() -> None:
+    row, codes = lab(LBORRES="1,250", LBNRIND="H", **RANGE)
+    assert row["flag"] == "HIGH"
+    assert "unread_number" in codes
+
+
+@pytest.mark.parametrize("nothing", [".", "-", "NA", "N/A", "NULL"])
+def test_a_mark_for_an_empty_cell_is_no_result_of_a_test_that_was_not_done(nothing: str) -> None:
+    row, codes = lab(LBORRES=nothing, LBSTAT="NOT DONE", LBNRIND="H", **RANGE)
+    assert not row["assessed"]
+    assert "status_contradicts_result" in codes
+
+
+# --- grades and deaths -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("grade", "read_as"), [("3 (SEVERE)", 3), ("2 - Moderate", 2), ("G3", 3), ("Grade 3 (severe)", 3)]
+)
+def test_a_grade_that_says_one_thing_twice_is_read_and_not_told(grade: str, read_as: int) -> None:
+    made = report(AE=rows("AE", {"AETERM": "Diarrhoea", "AETOXGR": grade, "AESER": "N"}))
+    (event,) = made["listings"]["S1"]["adverse_events"]
+    assert event["grade"] == read_as
+    assert not {"unknown_value", "not_a_number"} & told(made)
+
+
+@pytest.mark.parametrize("grade", ["2-3", "3 (MILD)", "1/2", "SEVERE"])
+def test_a_grade_that_says_two_things_is_none(grade: str) -> None:
+    made = report(AE=rows("AE", {"AETERM": "Diarrhoea", "AETOXGR": grade, "AESER": "N"}))
+    (event,) = made["listings"]["S1"]["adverse_events"]
+    assert event["grade"] is None
+    assert "unknown_value" in told(made)
+
+
+@pytest.mark.parametrize("term", ["Found dead at home", "Patient found dead in bed", "FOUND DEAD"])
+def test_who_is_found_dead_died(term: str) -> None:
+    made = report(AE=rows("AE", {"AETERM": term, "AESER": "Y"}))
+    assert figure(made, "deaths") == 1
+
+
+@pytest.mark.parametrize(
+    "domains",
+    [
+        {"DS": rows("DS", {"DSDECOD": "DEATH", "DSCAT": "DISPOSITION EVENT"})},
+        {"AE": rows("AE", {"AETERM": "Sepsis", "AESER": "Y", "AEOUT": "FATAL"})},
+        {"DD": rows("DD", {"DDTESTCD": "PRCDTH", "DDTEST": "Primary Cause of Death", "DDORRES": "SEPSIS"})},
+        {"SS": rows("SS", {"SSTESTCD": "SURVSTAT", "SSORRES": "DEAD"})},
+    ],
+)
+def test_a_record_that_denies_a_death_that_another_tells_is_told(domains: dict[str, Any]) -> None:
+    made = report(DM=rows("DM", {"DTHFL": "N"}), **domains)
+    assert figure(made, "deaths") == 1
+    assert "death_contradicts" in told(made)
+    assert "death_contradicts" not in told(report(DM=rows("DM", {"DTHFL": ""}), **domains))
+    other = report(DM=rows("DM", {"DTHFL": "N", "USUBJID": "S1-701-2"}), **domains)
+    assert "death_contradicts" not in told(other)
+
+
+# --- visits without a date ---------------------------------------------------------------------------
+
+_STARTED = rows("DM", {"RFSTDTC": "2026-11-03"})
+
+
+@pytest.mark.parametrize(
+    ("visit", "plan"),
+    [({"VISITDY": "15"}, {}), ({}, {"VISITDY": "15"}), ({"VISITDY": "15"}, {"VISITDY": "99"})],
+)
+def test_a_missed_visit_counts_on_the_day_it_was_planned_for(
+    visit: dict[str, str], plan: dict[str, str]
+) -> None:
+    missed = {"VISIT": "WEEK 2", "VISITNUM": "3", "SVOCCUR": "N", "SVDTC": "", **visit}
+    domains = {"DM": _STARTED, "SV": rows("SV", missed)}
+    if plan:
+        domains["TV"] = [{"STUDYID": "S1", "DOMAIN": "TV", "VISITNUM": "3", "VISIT": "WEEK 2", **plan}]
+    made = report(**domains)
+    assert figure(made, "visits_missed") == 1
+    assert "planned_day" in told(made)
+    assert "no_arrival" not in told(made)
+
+
+@pytest.mark.parametrize("cells", [{"VISITDY": "0"}, {"VISITDY": "x"}, {}, {"VISITDY": "15", "SVOCCUR": ""}])
+def test_a_visit_without_a_date_that_nobody_calls_missed_or_planned_is_in_no_period(
+    cells: dict[str, str],
+) -> None:
+    missed = {"VISIT": "WEEK 2", "VISITNUM": "3", "SVOCCUR": "N", "SVDTC": "", **cells}
+    made = report(DM=_STARTED, SV=rows("SV", missed))
+    assert figure(made, "visits_missed") == 0
+    assert "no_arrival" in told(made)
