@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from reporting_pipeline.domain.clinical.numbers import is_number
 from reporting_pipeline.domain.clinical.payloads import Subject
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
 from reporting_pipeline.domain.datasets import RESTRICTED, TrialDataset, table_from_rows
@@ -145,7 +146,7 @@ def _without_words(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> pd
         return frame.assign(message=WITHHELD) if len(frame) else frame
     emptied = {column: "" for column in columns}
     if "value_text" in frame:  # a number is a result; words are words
-        numeric = frame["value"].notna()
+        numeric = frame["value"].notna() | frame["value_text"].map(is_number).astype(bool)
         return frame.assign(
             **emptied,
             value_text=frame["value_text"].where(numeric, ""),

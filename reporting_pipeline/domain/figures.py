@@ -174,7 +174,7 @@ _KINDS: Mapping[Figure, tuple[Kind, ...]] = {
 }
 
 #: table -> the kind of document that its facts come from
-_TABLE_KINDS: Mapping[str, Kind] = {table: Kind(kind) for kind, table in TABLE_OF.items()}
+KIND_OF: Mapping[str, Kind] = {table: Kind(kind) for kind, table in TABLE_OF.items()}
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def covers(filters: Filters, kinds: Iterable[Kind]) -> bool:
 def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
     """The figures of one trial under `filters`. The caller has chosen the trial."""
     facts = dataset.facts
-    rows = {name: _rows(facts[name], name, filters) for name in ("documents", *_TABLE_KINDS)}
+    rows = {name: _rows(facts[name], name, filters) for name in ("documents", *KIND_OF)}
     has_file = _has_file(facts["documents"], filters)
     now, before = (
         _populations(facts, {name: pair[side] for name, pair in rows.items()}, has_file, filters)
@@ -267,7 +267,7 @@ def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
     )
     documents = facts["documents"].listing(rows["documents"][0])
     files = documents.where(has_file)
-    current = {name: rows[name][0] for name in _TABLE_KINDS}
+    current = {name: rows[name][0] for name in KIND_OF}
     return TrialFigures(
         trial=dataset.trial,
         title=dataset.title,
@@ -297,7 +297,7 @@ def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
 
 def _concerns(omission: Omission, filters: Filters) -> bool:
     """Whether an omission leaves out what these filters would show."""
-    kind = _TABLE_KINDS.get(omission.part.partition("/")[0])
+    kind = KIND_OF.get(omission.part.partition("/")[0])
     return kind is None or covers(filters, (kind,))
 
 
@@ -331,7 +331,7 @@ Masks = tuple[np.ndarray, np.ndarray]
 
 def _rows(table: Facts, name: str, filters: Filters) -> Masks:
     """Which rows of the period and of the period before pass the filters for sites and kinds."""
-    if name in _TABLE_KINDS and not covers(filters, (_TABLE_KINDS[name],)):
+    if name in KIND_OF and not covers(filters, (KIND_OF[name],)):
         return table.none, table.none
     now, before = table.current, table.previous
     if filters.sites:

@@ -20,8 +20,13 @@ from typing import Any
 
 import pandas as pd
 
+from reporting_pipeline.domain.clinical import numbers
 from reporting_pipeline.domain.clinical.codes import ends_participation
+from reporting_pipeline.domain.clinical.units import same_unit
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.figures import KIND_OF, covers
+from reporting_pipeline.domain.subscriptions import Filters
 
 BLOOD = frozenset({"", "BLOOD", "SERUM", "PLASMA", "SERUM OR PLASMA"})
 HYS_TRANSAMINASE, HYS_BILIRUBIN = 3.0, 2.0  # times the upper limit of normal
@@ -33,7 +38,7 @@ PRESSURES: Mapping[str, tuple[float, float]] = {"SYSBP": (90.0, 180.0), "DIABP":
 FEWEST_SITES = 5
 FLAGS = (2.0, 3.0)  # |z| of gsm.kri's thresholds
 NOT_CODED = "Not coded"
-_MILLISECONDS, _MERCURY = ("ms", "msec"), ("mmhg",)
+_MILLISECONDS, _MERCURY = "ms", "mmHg"
 
 Person = tuple[str, str]  # (site, subject)
 
@@ -211,6 +216,13 @@ class LiverPoint:
         return self.transaminase >= HYS_TRANSAMINASE and self.bilirubin >= HYS_BILIRUBIN
 
 
+#: CDISC's codes of the liver tests, and what laboratories and forms call them; BILDIR is another test.
+_LIVER: Mapping[str, str] = {
+    **dict.fromkeys(("ALT", "ALAT", "GPT", "SGPT", "AST", "ASAT", "GOT", "SGOT"), "t"),
+    **dict.fromkeys(("BILI", "BILIRUBIN", "TBIL", "TBILI", "BILIT", "BILTOT"), "b"),
+}
+
+
 def liver_points(status: TrialDataset) -> tuple[list[LiverPoint], int]:
     """(persons with both peaks, worst first; how many others have a liver result and cannot be placed).
 
@@ -218,9 +230,13 @@ def liver_points(status: TrialDataset) -> tuple[list[LiverPoint], int]:
     the limit is normal; else nothing is known.
     """
     peaks: dict[Person, dict[str, float]] = {}
-    columns = ("test_code", "specimen", "value", "comparator", "high", "units_differ", "site", "subject")
-    for code, specimen, value, sign, high, differ, site, subject in _rows(status.tables["labs"], columns):
-        which = {"ALT": "t", "AST": "t", "BILI": "b"}.get(code.upper())
+    columns = ("test_code", "specimen", "high", "original_high", "units_differ", "site", "subject")
+    for (code, specimen, standard_high, original_high, differ, site, subject), number in zip(
+        _rows(status.tables["labs"], columns), _numbers(status.tables["labs"]), strict=True
+    ):
+        value, sign, _, is_original = number
+        high = original_high if is_original else standard_high
+        which = _LIVER.get(code.strip().upper())
         if which is None or specimen.upper() not in BLOOD or not subject:
             continue
         own = peaks.setdefault(status.people[site, subject], {})
@@ -266,9 +282,10 @@ def pressures_measured(status: TrialDataset) -> Measured:
     return _measured(status, "vitals", frozenset(PRESSURES), _MERCURY)
 
 
-def _measured(status: TrialDataset, name: str, codes: frozenset[str], units: tuple[str, ...]) -> Measured:
-    results = int(sum(code.upper() in codes for code in status.tables[name]["test_code"]))
-    usable = sum(len(series) for _, _, series in _series(status, name, codes, units))
+def _measured(status: TrialDataset, name: str, codes: frozenset[str], in_unit: str) -> Measured:
+    called = (code.strip().upper() for code in status.tables[name]["test_code"])
+    results = sum(_CALLED.get(code, code) in codes for code in called)
+    usable = sum(len(series) for _, _, series in _series(status, name, codes, in_unit))
     return Measured(usable, results - usable)
 
 
@@ -309,22 +326,46 @@ def _beyond(one: Outlier) -> float:
     return (low - one.value) / low if one.value < low else (one.value - high) / high
 
 
+#: What forms call the pressures, by CDISC's code.
+_CALLED: Mapping[str, str] = {"SBP": "SYSBP", "DBP": "DIABP"}
 Series = list[tuple[str, float]]  # (collected, value), in order of collection
 
 
 def _series(
-    status: TrialDataset, name: str, codes: frozenset[str], units: tuple[str, ...]
+    status: TrialDataset, name: str, codes: frozenset[str], in_unit: str
 ) -> Iterator[tuple[Person, str, Series]]:
-    """Exact values of the table `name` in one of `units`, by person and test."""
+    """Exact values of the table `name` in a unit, however it is spelled, by person and test."""
     found: dict[tuple[Person, str], Series] = {}
-    columns = ("test_code", "value", "comparator", "unit", "site", "subject", "collected")
-    for code, value, comparator, unit, site, subject, collected in _rows(status.tables[name], columns):
-        usable = subject and value == value and not comparator and unit.replace(" ", "").lower() in units
-        if usable and code.upper() in codes:
+    columns = ("test_code", "site", "subject", "collected")
+    table = status.tables[name]
+    for (code, site, subject, collected), (value, comparator, unit, _) in zip(
+        _rows(table, columns), _numbers(table), strict=True
+    ):
+        usable = subject and value == value and not comparator and unit and same_unit(unit, in_unit)
+        test = _CALLED.get(code.strip().upper(), code.strip().upper())
+        if usable and test in codes:
             moment = (_moment(collected), float(value))
-            found.setdefault((status.people[site, subject], code.upper()), []).append(moment)
+            found.setdefault((status.people[site, subject], test), []).append(moment)
     for (person, code), series in sorted(found.items()):
         yield person, code, sorted(series)
+
+
+def _numbers(results: pd.DataFrame) -> Iterator[tuple[float, str, str, bool]]:
+    """(Number, comparator, unit, whether it is the original) of each result: in standard units, else, where
+    it has none, as it was collected."""
+    columns = ("value", "comparator", "unit", "text_result", "original_result", "original_unit")
+    for value, sign, unit, standard, original, original_unit in _rows(results, columns):
+        if value == value:
+            yield value, sign, unit, False
+            continue
+        is_original = not standard or (standard == original and not same_unit(unit, original_unit))
+        text = original if is_original else standard
+        limit, number = numbers.censored(text), numbers.plain(text)
+        in_unit = original_unit if is_original else unit
+        if limit is not None:
+            yield limit.limit, limit.comparator, in_unit, is_original
+        else:
+            yield math.nan if number is None else number, sign, in_unit, is_original
 
 
 def _moment(collected: str) -> str:
@@ -348,12 +389,11 @@ def shifts(status: TrialDataset) -> pd.DataFrame:
     persons with two results or more.
     """
     found: dict[str, dict[Person, list[tuple[str, float, str, float]]]] = {}
-    columns = ("test", "test_code", "specimen", "flag", "assessed", "ratio", "site", "subject", "collected")
-    for test, code, specimen, flag, assessed, ratio, site, subject, when in _rows(
-        status.tables["labs"], columns
-    ):
+    columns = ("specimen", "flag", "assessed", "ratio", "site", "subject", "collected")
+    named = zip(status.facts["labs"].tests.tolist(), _rows(status.tables["labs"], columns), strict=True)
+    for test, (specimen, flag, assessed, ratio, site, subject, when) in named:
         if subject:
-            name = f"{test or code} ({specimen.lower()})" if specimen else test or code
+            name = f"{test} ({specimen.lower()})" if specimen and not test.endswith(")") else test
             size = ratio if ratio == ratio else 0.0
             own = found.setdefault(name, {}).setdefault(status.people[site, subject], [])
             own.append((_moment(when), size, _state(flag) if assessed else "", size))
@@ -410,6 +450,11 @@ INDICATORS: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
     "Protocol deviations": ("deviations", "", "", ()),
     "Visits missed": ("visits", "visit_status", "missed", ("missed",)),
 }
+
+
+def indicators_of(filters: Filters) -> list[str]:
+    """The indicators of INDICATORS whose kind of document the filters leave in."""
+    return [name for name, (table, *_) in INDICATORS.items() if covers(filters, (KIND_OF[table],))]
 
 
 def site_rates(status: TrialDataset, people: list[Followed], until: date, indicator: str) -> list[SiteRate]:
@@ -474,8 +519,11 @@ def _sites_that_never_say(status: TrialDataset, rows: pd.DataFrame, stated: pd.S
     return {site for site, _ in _persons(status, rows)} - speaking
 
 
-def site_measures(status: TrialDataset, until: date) -> dict[str, dict[str, float]]:
-    """measure -> site -> value; a site without people followed has no rate."""
+def site_measures(
+    status: TrialDataset, until: date, filters: Filters | None = None
+) -> dict[str, dict[str, float]]:
+    """measure -> site -> value, of the filters' kinds; a site without people followed has no rate."""
+    filters = filters or Filters()
     people = followed(status)
     measures = {
         "People followed": {site: 0.0 for site in sorted({one.site for one in people if one.site})},
@@ -483,11 +531,12 @@ def site_measures(status: TrialDataset, until: date) -> dict[str, dict[str, floa
     for one in people:
         if one.site:
             measures["People followed"][one.site] += 1
-    for indicator in INDICATORS:
+    for indicator in indicators_of(filters):
         rates = site_rates(status, people, until, indicator)
         measures[f"{indicator} per person and year"] = {one.site: one.rate for one in rates}
-    done, due = _visits(status)
-    measures["Share of visits done"] = {site: done.get(site, 0) / count for site, count in due.items()}
+    if covers(filters, (Kind.VISIT,)):
+        done, due = _visits(status)
+        measures["Share of visits done"] = {site: done.get(site, 0) / count for site, count in due.items()}
     return measures
 
 

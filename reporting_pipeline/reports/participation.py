@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from reporting_pipeline.domain.clinical import codes
-from reporting_pipeline.domain.clinical.numbers import digits
+from reporting_pipeline.domain.clinical.numbers import digits, is_number
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.participation import TrialProgress
 from reporting_pipeline.domain.periods import Period
@@ -124,7 +124,7 @@ def own_results(status: TrialDataset, new: frozenset[str]) -> list[OwnResult]:
     for name in _MEASURED:
         for given in status.tables[name].to_dict("records"):
             row: dict[str, Any] = {str(column): value for column, value in given.items()}
-            if row["value"] != row["value"] or not row["value_text"] or _not_done(row):
+            if not _is_number(row) or not row["value_text"] or _not_done(row):
                 continue
             which = (name, *(str(row[column]).casefold() for column in _WHICH))
             when = row["collected"] or ""
@@ -135,6 +135,11 @@ def own_results(status: TrialDataset, new: frozenset[str]) -> list[OwnResult]:
     return sorted(
         results, key=lambda one: (order.get(_known(one), len(order)), one.test, one.specimen, one.text)
     )
+
+
+def _is_number(row: dict[str, Any]) -> bool:
+    """In standard units, or as it was collected where there are none."""
+    return row["value"] == row["value"] or is_number(str(row["value_text"]))
 
 
 def _not_done(row: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from reporting_pipeline.domain.figures import TrialFigures, figures_for, selects
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.parameters import Parameters, language_of, problems_of
 from reporting_pipeline.domain.restatements import FigureChange, figure_changes, shows_the_same
+from reporting_pipeline.domain.status_filters import of_kinds
 from reporting_pipeline.domain.subscriptions import Format, Subscription
 from reporting_pipeline.languages import words_of
 from reporting_pipeline.reports import csv, dataset_json, json, parquet, xlsx
@@ -379,7 +380,7 @@ def _selected(request: ReportRequest) -> list[TrialDataset]:
 def _selected_statuses(request: ReportRequest) -> list[TrialDataset]:
     filters = request.subscription.filters
     return sorted(
-        (status for status in request.statuses if selects_trial(filters, status.trial)),
+        (of_kinds(one, filters) for one in request.statuses if selects_trial(filters, one.trial)),
         key=lambda status: status.trial,
     )
 

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 
 from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.datasets import TrialDataset
-from reporting_pipeline.domain.figures import TrialFigures
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.figures import TrialFigures, covers
 from reporting_pipeline.domain.trial_so_far import Followed, Measured, Outlier, SiteRate
 from reporting_pipeline.reports import plots, wording
 from reporting_pipeline.reports.blocks import Cell, Chart, Column, Flag, Flow, Pair, Tile
 from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.described import points
 from reporting_pipeline.reports.pdf.layout import WIDTH
+from reporting_pipeline.reports.sections.caps import ELSEWHERE
 
 MOST_ROWS = 60
-_ELSEWHERE = "the format data_listing holds every record"
 
 
-def status_of(trial: TrialFigures, content: ReportContent) -> TrialDataset | None:
-    return content.statuses.get(trial.trial)
+def status_of(trial: TrialFigures, content: ReportContent, *kinds: Kind) -> TrialDataset | None:
+    """The trial so far; None where it is not known, or the filters leave out all of `kinds`."""
+    return content.statuses.get(trial.trial) if covers(content.filters, kinds) else None
 
 
 def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
@@ -31,6 +33,7 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
         return
     people = so_far.followed(status)
     days = [one.days(content.last_day) for one in people]
+    events = covers(content.filters, (Kind.ADVERSE_EVENT,))
     known = [one for one in days if one is not None]
     flow.heading("The trial so far", bookmark=f"So far ({trial.trial})")
     flow.space(6)
@@ -43,9 +46,17 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
                 f"{wording.count(len(people) - len(known))} without a usable date",
             ),
             Tile("Years of observation", f"{sum(known) / 365.25:.1f}", "from enrolment to end or now"),
-            Tile("Open adverse events", wording.count(so_far.open_events(status)), "no end date, not fatal"),
+            Tile(
+                "Open adverse events",
+                wording.count(so_far.open_events(status)) if events else "–",
+                "no end date, not fatal" if events else "left out by the filters",
+            ),
         ]
     )
+    if content.filters.sites:
+        flow.note(
+            "The filter for sites narrows the period; the trial so far is of all sites that may be seen here."
+        )
     if len(known) < len(people):
         flow.note(
             "Who has no enrolment date known to the day, or one after the end of their time or of the "
@@ -59,7 +70,7 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
 
 def liver(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     """eDISH: each person's peak bilirubin over their peak transaminase."""
-    status = status_of(trial, content)
+    status = status_of(trial, content, Kind.LAB)
     if status is None:
         return
     placed, alone = so_far.liver_points(status)  # alone: with a liver result, and not placed
@@ -117,7 +128,7 @@ def _times(value: float) -> str:
 
 
 def shift_table(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
-    status = status_of(trial, content)
+    status = status_of(trial, content, Kind.LAB)
     if status is None:
         return
     table = so_far.shifts(status)
@@ -154,7 +165,7 @@ def shift_table(flow: Flow, trial: TrialFigures, content: ReportContent) -> None
 
 def event_dots(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     """Persons with each event, of all who are at risk; by arm where the audience may know it."""
-    status = status_of(trial, content)
+    status = status_of(trial, content, Kind.ADVERSE_EVENT)
     if status is None:
         return
     people = so_far.followed(status)
@@ -205,7 +216,7 @@ def _dots(flow: Flow, rates: Sequence[so_far.TermRate], people: Sequence[Followe
 
 
 def qtc(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
-    status = status_of(trial, content)
+    status = status_of(trial, content, Kind.ECG)
     if status is not None:
         _outliers(
             flow,
@@ -219,7 +230,7 @@ def qtc(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
 
 
 def pressures(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
-    status = status_of(trial, content)
+    status = status_of(trial, content, Kind.VITALS)
     if status is not None:
         _outliers(
             flow,
@@ -269,7 +280,7 @@ def _outliers(
         for one in found[:MOST_ROWS]
     ]
     flow.table(columns, rows)
-    _rest(flow, len(found), "person")
+    _rest(flow, len(found), "value")
 
 
 _UNUSABLE = "in another unit or without one, beyond a limit of quantification, or in words"
@@ -280,7 +291,7 @@ _UNUSABLE = "in another unit or without one, beyond a limit of quantification, o
 
 def enrolment(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     """Who came when, against the target of the parameters, with a projection at the last quarter's pace."""
-    status = status_of(trial, content)
+    status = status_of(trial, content, Kind.SUBJECT)
     if status is None:
         return
     flow.heading("Enrolment", keep=170, bookmark=f"Enrolment ({trial.trial})")
@@ -329,7 +340,7 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         "Analyze_NormalApprox for rates, adjusted for overdispersion; beyond 2 is a sign, beyond 3 a strong "
         "one. A sign is a question to the site, no finding."
     )
-    for title in so_far.INDICATORS:
+    for title in so_far.indicators_of(content.filters):
         rates = so_far.site_rates(status, people, content.last_day, title)
         if not rates:
             flow.note(f"{title}: nothing is known of a site with a time of observation.")
@@ -339,7 +350,7 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             _funnel(flow, title, rates)
         if rates and (rest := so_far.in_no_rate(status, rates, title)):
             flow.note(f"{title}: {wording.count(rest)} of somebody whose time is not known, in no rate.")
-    _unknown_seriousness(flow, status)
+    _unknown_seriousness(flow, status, content)
 
 
 def open_questions(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
@@ -353,10 +364,10 @@ def open_questions(flow: Flow, trial: TrialFigures, content: ReportContent) -> N
     )
 
 
-def _unknown_seriousness(flow: Flow, status: TrialDataset) -> None:
+def _unknown_seriousness(flow: Flow, status: TrialDataset, content: ReportContent) -> None:
     """An event that does not say whether it is serious is in no rate of serious ones, and is told."""
     unknown = so_far.unknown_seriousness(status)
-    if unknown:
+    if unknown and covers(content.filters, (Kind.ADVERSE_EVENT,)):
         flow.note(
             f"{wording.plural(unknown, 'adverse event')} of unknown seriousness: not among the serious ones."
         )
@@ -412,7 +423,7 @@ def own_site(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     status = status_of(trial, content)
     if status is None:
         return
-    measures = so_far.site_measures(status, content.last_day)
+    measures = so_far.site_measures(status, content.last_day, content.filters)
     medians = content.medians.get(trial.trial, {})
     asked = content.filters.sites
     sites = [site for site in measures["People followed"] if not asked or site in asked]
@@ -436,7 +447,7 @@ def own_site(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             for name, values in measures.items()
         ]
         flow.table(columns, rows)
-    _unknown_seriousness(flow, status)
+    _unknown_seriousness(flow, status, content)
 
 
 def _measure(name: str, value: float | None) -> str:
@@ -449,4 +460,4 @@ def _measure(name: str, value: float | None) -> str:
 
 def _rest(flow: Flow, total: int, noun: str) -> None:
     if total > MOST_ROWS:
-        flow.note(f"{wording.plural(total - MOST_ROWS, f'more {noun}')} not shown here; {_ELSEWHERE}.")
+        flow.note(f"{wording.plural(total - MOST_ROWS, f'more {noun}')} not shown here: {ELSEWHERE}.")

@@ -14,6 +14,8 @@ import pandas as pd
 from reporting_pipeline.domain import look_first as rule
 from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.figures import covers
 from reporting_pipeline.reports.content import ReportContent
 
 Rows = Iterator[dict[str, Any]]
@@ -104,6 +106,8 @@ def _liver(status: TrialDataset, content: ReportContent) -> Rows:
 
 def _event_rates(status: TrialDataset, content: ReportContent) -> Rows:
     """A row for all persons (`arm` ""), and one for each arm where the audience may know it."""
+    if not covers(content.filters, (Kind.ADVERSE_EVENT,)):
+        return
     people = so_far.followed(status)
     arms = sorted({one.arm for one in people if one.arm}) if content.policy.arm else []
     for one in so_far.event_rates(status, people):
@@ -148,7 +152,7 @@ def _enrolment(status: TrialDataset, content: ReportContent) -> Rows:
 
 def _indicators(status: TrialDataset, content: ReportContent) -> Rows:
     people = so_far.followed(status)
-    for indicator in so_far.INDICATORS:
+    for indicator in so_far.indicators_of(content.filters):
         for one in so_far.site_rates(status, people, content.last_day, indicator):
             yield {
                 "indicator": indicator,
@@ -162,7 +166,7 @@ def _indicators(status: TrialDataset, content: ReportContent) -> Rows:
 
 def _beside_median(status: TrialDataset, content: ReportContent) -> Rows:
     """The sites that the reader has and asked for; of others there is the median alone."""
-    measures = so_far.site_measures(status, content.last_day)
+    measures = so_far.site_measures(status, content.last_day, content.filters)
     medians, asked = content.medians.get(status.trial, {}), content.filters.sites
     for site in measures["People followed"]:
         if not asked or site in asked:

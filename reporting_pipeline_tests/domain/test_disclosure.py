@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
-from reporting_pipeline.domain.disclosure import restricted
+from reporting_pipeline.domain.disclosure import for_audience, restricted
+from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.thumbnails import Thumbnail
 
@@ -68,3 +70,14 @@ def test_what_is_shown_tells_bodies_apart() -> None:
     assert len(set(shown)) == 5
     assert restricted(whole, ["702", "701"]).shown == restricted(whole, ["701", "702"]).shown
     assert restricted(whole, None) is whole
+
+
+def test_a_number_as_it_was_collected_is_no_word_that_is_withheld() -> None:
+    key = {"document_id": "d", "window": "current", "site": "701", "subject": "1", "day": "2026-11-17"}
+    texts = ("7,2", "<0.5", "SEEN BY DR SMITH", "above 5")
+    labs: list[dict[str, object]] = [
+        {**key, "test_code": "K", "value_text": one, "original_result": one} for one in texts
+    ]
+    tables = {name: table_from_rows(name, labs if name == "labs" else []) for name in TABLES}
+    shown = for_audience(replace(dataset(), tables=tables), Audience.SPONSOR).tables["labs"]
+    assert shown["value_text"].tolist() == shown["original_result"].tolist() == ["7,2", "<0.5", "", ""]

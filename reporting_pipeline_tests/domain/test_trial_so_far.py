@@ -14,6 +14,8 @@ from reporting_pipeline.domain.clinical.reading import Reading
 from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
 from reporting_pipeline.domain.periods import Cadence, Period
+from reporting_pipeline.domain.status_filters import of_kinds
+from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.domain.tidying import tidy_documents
 
 WEEK = Period(Cadence.WEEKLY, date(2026, 11, 16))
@@ -183,7 +185,10 @@ def test_a_site_that_never_says_serious_has_no_rate_of_nought_beside_others_that
 def test_somebody_sent_without_a_site_or_moved_to_another_is_one_person_with_all_results() -> None:
     labs = [
         {**result("01-701-1", "2026-01-01", value=200.0), "site": "unknown"},
-        {**result("01-701-1", "2026-01-01", test_code="BILI", value=60.0, high=20.0), "site": "701"},
+        {
+            **result("01-701-1", "2026-01-01", test_code="BILI", test="B", value=60.0, high=20.0),
+            "site": "701",
+        },
         {**result("01-701-1", "2026-02-01", value=20.0), "site": "702"},
     ]
     people = [enrolled("701", "01-701-1", "2026-01-01"), enrolled("702", "01-701-1", "")]
@@ -296,3 +301,72 @@ def test_events_and_time_of_a_rate_are_of_the_same_persons_where_a_death_has_no_
     (rate,) = so_far.site_rates(status, so_far.followed(status), UNTIL, "Adverse events")
     assert rate.count == 0
     assert so_far.in_no_rate(status, [rate], "Adverse events") == 1
+
+
+def test_results_that_have_no_standard_units_count_as_they_were_collected() -> None:
+    """What many systems of sites export: a number, its unit and its range, and nothing converted."""
+
+    def original(code: str, number: str, unit: str, high: str, kind: str = "lab") -> dict[str, Any]:
+        said = {"original_result": number, "original_unit": unit, "original_high": high}
+        bare = {"value": None, "unit": "", "low": None, "high": None}
+        return result("a", "2026-01-01", kind, test_code=code, **bare, **said)
+
+    (point,) = so_far.liver_points(
+        status_of(labs=[original("ALT", "125", "U/L", "40"), original("BILI", "45,0", "umol/L", "20")])
+    )[0]
+    assert (point.transaminase, point.bilirubin, point.in_hys_range) == (3.125, 2.25, True)
+    (long,) = so_far.qtc_outliers(status_of(ecgs=[original("QTCF", "512", "msec", "450", "ecg")]))
+    assert long.value == 512
+    (high,) = so_far.pressure_outliers(status_of(vitals=[original("SYSBP", "190", "mm[Hg]", "", "vitals")]))
+    assert high.value == 190
+    nothing = status_of(vitals=[original("SYSBP", "190/80", "mmHg", "", "vitals")])
+    assert so_far.pressures_measured(nothing) == so_far.Measured(usable=0, unusable=1)
+
+
+def test_shifts_of_tests_that_share_a_name_are_apart() -> None:
+    def two(value: float, **said: str) -> list[dict[str, Any]]:
+        first = result("a", "2026-01-01", test_code="GLUC", test="Glucose", **said)
+        return [first, result("a", "2026-02-01", test_code="GLUC", test="Glucose", value=value, **said)]
+
+    labs = [*two(80.0, method="DIPSTICK"), *two(20.0, method="ENZYMATIC"), *two(2.0, specimen="URINE")]
+    table = so_far.shifts(status_of(labs=labs))
+    found = {name: row["NORMAL to HIGH"] + row["NORMAL to LOW"] for name, row in table.iterrows()}
+    assert found == {"Glucose (dipstick)": 1, "Glucose (enzymatic)": 0, "Glucose (urine)": 1}
+
+
+def test_the_filters_kinds_leave_facts_of_other_kinds_out_and_nobody_of_the_trial() -> None:
+    status = status_of(
+        subjects=[enrolled("1", "a", "2026-11-13")],
+        labs=[result("a", "2026-01-01", value=120.0)],
+        adverse_events=[{"subject": "b", "serious": "yes"}, {"subject": "a", "fatal": True}],
+        vitals=[result("a", "2026-01-01", "vitals")],
+        dispositions=[left("b", "2026-10-31")],
+    )
+    narrowed = of_kinds(status, Filters(kinds=("lab",)))
+    left_in = {name for name, table in narrowed.tables.items() if len(table)}
+    assert left_in == {"subjects", "labs", "dispositions", "adverse_events"}
+    assert so_far.followed(narrowed) == so_far.followed(status)
+    assert so_far.indicators_of(Filters(kinds=("lab",))) == []
+    assert list(so_far.site_measures(narrowed, UNTIL, Filters(kinds=("lab",)))) == ["People followed"]
+    assert of_kinds(status, Filters()) is status
+
+
+def test_liver_tests_and_pressures_have_the_names_that_laboratories_and_forms_give_them() -> None:
+    labs = [result("a", "2026-01-01", test_code="SGPT", value=200.0)]
+    labs.append(result("a", "2026-01-01", test_code="tbil", test="Total bilirubin", value=60.0, high=20.0))
+    labs.append(result("b", "2026-01-01", test_code="BILDIR", test="Direct", value=60.0, high=20.0))
+    points, alone = so_far.liver_points(status_of(labs=labs))
+    assert [(one.subject, one.in_hys_range) for one in points] == [("a", True)]
+    assert alone == 0
+    pressure = result("a", "2026-01-01", "vitals", test_code="DBP", value=125.0, unit="mm Hg")
+    (high,) = so_far.pressure_outliers(status_of(vitals=[pressure]))
+    assert (high.test, high.value) == ("DIABP", 125.0)
+    assert so_far.pressures_measured(status_of(vitals=[pressure])) == so_far.Measured(usable=1, unusable=0)
+
+
+def test_a_standard_result_in_words_counts_before_the_original_one() -> None:
+    said: dict[str, Any] = {"value": None, "text_result": "60", "unit": "umol/L", "high": 20.0}
+    said |= {"original_result": "3.5", "original_unit": "mg/dL", "original_high": 1.2}
+    labs = [result("a", "2026-01-01", test_code="BILI", test="B", **said), result("a", "2026-01-01")]
+    (point,) = so_far.liver_points(status_of(labs=labs))[0]
+    assert point.bilirubin == 3.0

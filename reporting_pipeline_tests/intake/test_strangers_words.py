@@ -146,3 +146,25 @@ def test_a_visit_without_a_date_that_nobody_calls_missed_or_planned_is_in_no_per
     made = report(DM=_STARTED, SV=rows("SV", missed))
     assert figure(made, "visits_missed") == 0
     assert "no_arrival" in told(made)
+
+
+# --- what is said beside ------------------------------------------------------------------------------
+
+
+def test_a_clinical_event_says_how_grave_it_is() -> None:
+    made = report(CE=rows("CE", {"CETERM": "Anaphylaxis", "CEOCCUR": "Y", "CESEV": "SEVERE", "CESER": "Y"}))
+    (event,) = made["listings"]["S1"]["dispositions"]
+    assert event["term"] == "Anaphylaxis (severe, serious)"
+    assert not event["death"]
+
+
+def test_who_is_in_no_dm_is_told_and_counted() -> None:
+    found = rows(
+        "AE", {"AETERM": "Rash", "AESER": "N"}, {"AETERM": "Rash", "AESER": "N", "USUBJID": "S1-701-9"}
+    )
+    made = report(DM=rows("DM", {"AGE": "50"}), AE=found)
+    (one,) = (one for one in made["findings"] if one["code"] == "not_in_dm")
+    assert "S1-701-9" in one["detail"]
+    assert "S1-701-1" not in one["detail"].replace("S1-701-9", "")
+    assert figure(made, "subjects") == 2
+    assert "not_in_dm" not in told(report(AE=found))

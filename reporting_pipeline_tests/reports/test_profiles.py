@@ -175,3 +175,24 @@ def test_nobody_with_a_sign_is_said_and_the_tables_are_there(renderer: ReportRen
 def test_that_nothing_is_known_of_open_questions_is_said(renderer: ReportRenderer) -> None:
     text = " ".join("\n".join(page_texts(renderer.render(request_for("trial_conduct")).content)).split())
     assert "How many are open, and for how long, is unknown" in text
+
+
+def test_filters_for_kinds_and_sites_are_kept_to_or_told_in_the_part_on_the_trial_so_far(
+    renderer: ReportRenderer,
+) -> None:
+    asked = request_for("medical_review", filters=Filters(kinds=("vitals",), sites=("1",)))
+    text = " ".join("\n".join(page_texts(renderer.render(asked).content)).split())
+    assert "Blood pressure outliers" in text
+    assert "The filter for sites narrows the period" in text
+    for left_out in (
+        "Hy's law plot",
+        "Laboratory shifts",
+        "QTc outliers",
+        "serious adverse event",
+        "SYNCOPE",
+    ):
+        assert left_out not in text
+    conduct = request_for("trial_conduct", filters=Filters(kinds=("visit",)))
+    text = " ".join("\n".join(page_texts(renderer.render(conduct).content)).split())
+    assert "Visits missed" in text
+    assert "Protocol deviations:" not in text

@@ -437,6 +437,31 @@ def interpretation(result: str) -> tuple[str, bool]:
     return match[1], _SIGNIFICANT.fullmatch(match[2]) is not None
 
 
+# --- visits --------------------------------------------------------------------------------------
+
+_UNPLANNED = re.compile(r"\b(?:UNSCH(?:ED(?:ULED)?)?|UNPLANNED|UNS)(?=[^A-Z]|$)", re.IGNORECASE)
+_TOOK_PLACE = {
+    **dict.fromkeys(("DONE", "COMPLETED", "ATTENDED", "PERFORMED", "OCCURRED"), YES),
+    **dict.fromkeys(
+        (
+            *("NOT DONE", "MISSED", "NOT PERFORMED", "NOT ATTENDED", "NOT OCCURRED", "DID NOT OCCUR"),
+            *("DID NOT ATTEND", "NO SHOW", "NO-SHOW"),
+        ),
+        NO,
+    ),
+}
+
+
+def is_unplanned_visit(name: str) -> bool:
+    """Whether a visit's name says that it stands beside the plan: "UNSCHEDULED 1", "Unsch. 3"."""
+    return _UNPLANNED.search(name) is not None
+
+
+def visit_in_words(answer: object) -> str:
+    """YES or NO where words say whether a visit took place; "" for any other answer."""
+    return _TOOK_PLACE.get(folded(answer), "") if isinstance(answer, str) else ""
+
+
 # --- dispositions --------------------------------------------------------------------------------
 
 DISPOSITION, MILESTONE, OTHER_EVENT = "DISPOSITION EVENT", "PROTOCOL MILESTONE", "OTHER EVENT"

@@ -99,6 +99,14 @@ def censored(text: str) -> Censored | None:
     return Censored(_SPELLINGS.get(sign) or _WORDS[sign], math.nan if number is None else number)
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number, or one with a sign before it ("<0.5"), and nothing but that."""
+    return plain(text) is not None or (text.strip()[:1] in _SIGNS and censored(text) is not None)
+
+
+_SIGNS = frozenset("<>≤≥")
+
+
 def without_exponent(text: str) -> str:
     """A text that is a number with an exponent, "1.2E3" or "2x10^3", in digits; any other as it is."""
     if not set("eExX×*^") & set(text):

@@ -217,17 +217,24 @@ def _check_seriousness(reading: Reading, data: Data, serious: str, criteria: lis
 
 def _visit(reading: Reading, data: Data) -> Row:
     start, end, first = reading.interval(data)
-    occurred = reading.flag(data, "occurred")
+    occurred = codes.visit_in_words(data.get("occurred")) or reading.flag(data, "occurred")
+    visit = reading.required(data, "visit")
     return {
-        "visit": reading.required(data, "visit"),
+        "visit": visit,
         "visit_number": reading.number(data, "visit_number"),
         "start": start,
         "end": end,
-        "planned": reading.flag(data, "planned") != codes.NO,
+        "planned": _is_planned(reading, data, visit),
         "occurred": occurred or "unknown",
         "visit_status": _visit_status(reading, occurred, start, first),
         "reason_not_done": reading.text(data, "reason_not_done"),
     }
+
+
+def _is_planned(reading: Reading, data: Data, visit: str) -> bool:
+    """As it is said, else by its name: nobody plans an unscheduled visit."""
+    said = reading.flag(data, "planned")
+    return said == codes.YES or (said != codes.NO and not codes.is_unplanned_visit(visit))
 
 
 def _visit_status(reading: Reading, occurred: str, start: str, first: tuple[int, ...]) -> str:
@@ -301,6 +308,12 @@ def _age(reading: Reading, data: Data) -> float:
 def _died(reading: Reading, data: Data) -> str:
     """A date of death counts whatever the flag says, also one that cannot be read; "UNK" is none."""
     died, given = reading.flag(data, "died"), data.get("death")
+    status = reading.text(data, "status")
+    if codes.is_death(status, "") and died != codes.YES:
+        if died == codes.NO:
+            detail = f"The status is {shown(status)} and died is no; it counts as a death."
+            reading.finding("death_contradicts", "died", detail)
+        died = codes.YES
     if isinstance(given, (int, float, date)) and not isinstance(given, bool) and given == given:
         text = str(given)
     else:

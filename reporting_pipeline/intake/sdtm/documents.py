@@ -66,6 +66,7 @@ def documents_of(
     sites, planned_days = Sites(tables), PlannedDays(tables)
     _tell_near_studies(tables, understanding)
     _tell_near_subjects(tables, understanding)
+    _tell_subjects_without_dm(tables, understanding)
     tell_rescreened(tables, understanding)
     if not tables.get("DM"):
         understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
@@ -330,6 +331,29 @@ def _tell_near_subjects(tables: Mapping[str, Sequence[Table]], understanding: Un
     for alike in (sorted(one) for one in spelled.values() if len(one) > 1):
         detail = f"{' and '.join(alike)} are read as different persons."
         understanding.finding("USUBJID", "near_subjects", "USUBJID", detail)
+
+
+def _tell_subjects_without_dm(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:
+    """Persons whom a table names and DM does not have: they count, and nothing else is known of them."""
+    known = {subject_of(row) for table in tables.get("DM", ()) for row in table.rows()}
+    if not known:
+        return
+    for name in sorted(tables):
+        if name == "DM" or not _domain_for(name, tables[name]):
+            continue
+        named = {subject_of(row) for table in tables[name] for row in _subjects_in(table)}
+        if strangers := sorted(named - known - {""}):
+            listed = ", ".join(strangers[:MOST_TOLD])
+            more = f" and {len(strangers) - MOST_TOLD:,} more" if len(strangers) > MOST_TOLD else ""
+            detail = (
+                f"{name} names subjects that DM does not have: {listed}{more}. They are counted as persons."
+            )
+            understanding.finding(name, "not_in_dm", "USUBJID", detail)
+
+
+def _subjects_in(table: Table) -> Iterator[Row]:
+    names = [name for name in ("USUBJID", "SUBJID") if name in table.columns]
+    return table.frame.select(names).unique().iter_rows(named=True) if names else iter(())
 
 
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")

@@ -319,6 +319,10 @@ def _clinical_event(event: Payload, row: Row) -> None:
         event["term"] = event["decoded"] = f"Unknown whether: {event['term'] or event['decoded']}"
     elif outcome:
         event["term"] = f"{event['term'] or event['decoded']}, outcome: {outcome}"
+    serious = "serious" if codes.read_flag(row.get("CESER")) == codes.YES else ""
+    beside = ", ".join(filter(None, (text(row.get("CESEV")).lower(), serious)))
+    if beside and occurred != codes.NO:
+        event["term"] = f"{event['term'] or event['decoded']} ({beside})"
 
 
 def _subject_status(event: Payload, row: Row) -> None:
@@ -332,16 +336,13 @@ def _named_answer(row: Row, code: str, answer: str) -> str:
     return f"{question}: {answer}" if question and answer else answer
 
 
-_UNPLANNED = re.compile(r"\b(?:UNSCH(?:ED(?:ULED)?)?|UNPLANNED|UNS)(?=[^A-Z]|$)", re.IGNORECASE)
-
-
 def _visit(visit: Payload, row: Row) -> None:
     """Unplanned when the source says so: SVPRESP, a description of an unplanned visit, or its name."""
     prespecified = flag(row.get("SVPRESP"))
     if isinstance(prespecified, bool):
         visit["planned"] = prespecified
     else:
-        named = _UNPLANNED.search(visit["visit"]) is not None
+        named = codes.is_unplanned_visit(visit["visit"])
         visit["planned"] = not text(row.get("SVUPDES")) and not named
     if visit["occurred"] is None:
         del visit["occurred"]
@@ -471,7 +472,7 @@ _ALL = (
         collected=("CEDTC", "CESTDTC"),
         title=_titled("term", "decoded"),
         finish=_clinical_event,
-        also=("CEOUT", "CEOCCUR", "CESTAT", "CEPRESP"),
+        also=("CEOUT", "CEOCCUR", "CESTAT", "CEPRESP", "CESER", "CESEV"),
         second=True,
     ),
     Domain(

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from reporting_pipeline.domain.clinical.checking import check_payload
 from reporting_pipeline.domain.clinical.findings import FINDING_CODES, MALFORMED_CODES
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS
+from reporting_pipeline.domain.clinical.reading import Reading
+from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.documents import Kind
 
 ARRIVED = date(2026, 11, 20)
@@ -148,3 +150,37 @@ def test_what_denies_a_death_is_not_fatal(outcome: str) -> None:
 @pytest.mark.parametrize("start", ["UNK", "2026-11-UN", "2026-UNK-UNK", "2026-NK", "un-un-2026"])
 def test_a_part_of_a_date_that_nobody_knows_is_kept_as_collected(start: str) -> None:
     assert found("adverse_event", {**EVENT, "start": start}) == [("partial_date", "start")]
+
+
+@pytest.mark.parametrize("status", ["Dead", "deceased", "DEATH", "Died", "Patient died"])
+def test_a_status_that_is_a_death_is_a_death(status: str) -> None:
+    def died(**said: Any) -> tuple[Any, list[str]]:
+        reading = Reading(ARRIVED)
+        (row,) = rows_of("subject", {"status": status, **said}, reading)
+        return row["died"], [one.code for one in reading.findings]
+
+    assert died() == died(died="Y") == ("yes", [])
+    assert died(died=False) == ("yes", ["death_contradicts"])
+
+
+@pytest.mark.parametrize("status", ["Alive", "WITHDRAWN", "Mother died", "not dead", "lost to follow-up"])
+def test_a_status_that_is_none_is_none(status: str) -> None:
+    (row,) = rows_of("subject", {"status": status}, Reading(ARRIVED))
+    assert row["died"] == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "planned"),
+    [
+        ({"occurred": "not done"}, "missed", True),
+        ({"occurred": "Missed", "start": "2026-11-12"}, "missed", True),
+        ({"occurred": "completed"}, "done", True),
+        ({"occurred": "perhaps"}, "not stated", True),
+        ({"visit": "Unscheduled 2", "start": "2026-11-12"}, "done", False),
+        ({"visit": "UNSCH 5.1", "planned": "Y"}, "not stated", True),
+        ({"visit": "Week 2", "planned": "N"}, "not stated", False),
+    ],
+)
+def test_a_visit_is_what_its_words_say(said: dict[str, str], status: str, planned: bool) -> None:
+    (row,) = rows_of("visit", {"visit": "W2", **said}, Reading(ARRIVED))
+    assert (row["visit_status"], row["planned"]) == (status, planned)
