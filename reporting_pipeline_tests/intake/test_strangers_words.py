@@ -92,10 +92,17 @@ def test_a_grade_that_says_two_things_is_none(grade: str) -> None:
     assert "unknown_value" in told(made)
 
 
-@pytest.mark.parametrize("term", ["Found dead at home", "Patient found dead in bed", "FOUND DEAD"])
+@pytest.mark.parametrize(
+    "term", ["Found dead at home", "Patient found dead in bed", "FOUND DEAD", "Stroke, fatal"]
+)
 def test_who_is_found_dead_died(term: str) -> None:
     made = report(AE=rows("AE", {"AETERM": term, "AESER": "Y"}))
     assert figure(made, "deaths") == 1
+
+
+@pytest.mark.parametrize("term", ["Stroke, non-fatal", "Cell death", "Fetal brain death?", "Not found dead"])
+def test_what_is_no_death_of_the_subject_is_none(term: str) -> None:
+    assert figure(report(AE=rows("AE", {"AETERM": term, "AESER": "Y"})), "deaths") == 0
 
 
 @pytest.mark.parametrize(
