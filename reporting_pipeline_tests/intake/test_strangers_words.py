@@ -175,3 +175,60 @@ def test_who_is_in_no_dm_is_told_and_counted() -> None:
     assert "S1-701-1" not in one["detail"].replace("S1-701-9", "")
     assert figure(made, "subjects") == 2
     assert "not_in_dm" not in told(report(AE=found))
+
+
+# --- codes beside what they stand for -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "serious"),
+    [
+        ("1=Yes", "yes"),
+        ("Y - Yes", "yes"),
+        ("2=Yes", "yes"),
+        ("Y (Yes)", "yes"),
+        ("N - No", "no"),
+        ("0=No", "no"),
+    ]
+    + [(answer, "unknown") for answer in ("1=No", "0=Yes", "Y/N", "No data", "1.1", "0-0", "2")],
+)
+def test_a_code_and_what_it_stands_for_are_one_answer_where_they_agree(answer: str, serious: str) -> None:
+    made = report(AE=rows("AE", {"AETERM": "Rash", "AESER": answer}))
+    assert [one["serious"] for one in made["listings"]["S1"]["adverse_events"]] == [serious]
+
+
+@pytest.mark.parametrize(
+    ("flag", "shown", "tier"),
+    [
+        ("HIGH - CS", "HIGH", 1),
+        ("H, NCS", "HIGH", 2),
+        ("Abnormal (NCS)", "ABNORMAL", 2),
+        ("HIGH, NOT CLINICALLY SIGNIFICANT", "HIGH", 2),
+        ("HH (clinically significant)", "HIGH HIGH", 0),
+        ("Out of range high", "HIGH", 2),
+        ("OUTSIDE RANGE (LOW)", "LOW", 2),
+        ("X CS", "X CS", 2),
+    ],
+)
+def test_a_flag_beside_what_the_investigator_thinks_of_it_is_the_flag(
+    flag: str, shown: str, tier: int
+) -> None:
+    row, _ = lab(LBORRES="10.2", LBNRIND=flag, **RANGE)
+    assert (row["flag"], row["tier"], row["out_of_range"]) == (shown, tier, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "flag"),
+    [("–5", "LOW"), ("‐5", "LOW"), ("−5", "LOW"), ("2×10³", "HIGH"), ("5–10", ""), ("–", "")],
+)
+def test_signs_of_word_processors_are_read(written: str, flag: str) -> None:
+    row, _ = lab(LBORRES=written, **RANGE)
+    assert row["flag"] == flag
+
+
+@pytest.mark.parametrize(
+    ("severity", "grade"), [("Severe/Grade 3", 3), ("CTC 3", 3), ("3/4", None), ("MILD/MODERATE", None)]
+)
+def test_a_severity_beside_its_grade_is_that_grade(severity: str, grade: int | None) -> None:
+    made = report(AE=rows("AE", {"AETERM": "Rash", "AESER": "N", "AESEV": severity}))
+    assert [one["grade"] for one in made["listings"]["S1"]["adverse_events"]] == [grade]

@@ -66,7 +66,15 @@ def read_flag(value: object) -> str | None:
         return YES
     if code in _NO:
         return NO
-    return UNKNOWN if code in _NOT_KNOWN else None
+    return UNKNOWN if code in _NOT_KNOWN else _agreed_flag(code)
+
+
+def _agreed_flag(code: str) -> str | None:
+    """ "1=YES", "Y - YES": a code and what it stands for say one thing; None where they differ."""
+    parts = [part for part in re.split(r"[\s=:;,.()\[\]/-]+", code) if part]
+    said = {YES if part in _YES else NO if part in _NO else part for part in parts if part != "2"}
+    in_words = any(not part.isdigit() for part in parts)
+    return said.pop() if in_words and len(parts) > 1 and said in ({YES}, {NO}) else None
 
 
 # --- adverse events ------------------------------------------------------------------------------
@@ -83,7 +91,9 @@ _LEVELS: Mapping[str, int] = {
 }
 LEVEL_NAMES = ("NOT STATED", "MILD", "MODERATE", "SEVERE", "LIFE THREATENING", "FATAL")
 _ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5}
-_GRADE = re.compile(r"(?:(?:CTCAE|NCI|TOXICITY)[\s-]*)*(?:GRADE|GR|G)?[\s.:-]*([0-5]|I{1,3}|IV|V)(?:\.0)?")
+_GRADE = re.compile(
+    r"(?:(?:CTC(?:AE)?|NCI|TOXICITY)[\s-]*)*(?:GRADE|GR|G)?[\s.:-]*([0-5]|I{1,3}|IV|V)(?:\.0)?"
+)
 #: The direction of a laboratory's grade: "3H", "L3", "HYPER 3", "GRADE 3 (HIGH)".
 _DIRECTED = re.compile(r"[\s(,:;/-]*\b(?:HIGH|LOW|HYPER|HYPO|INCREASED?|DECREASED?|H|L)\b[\s),:;-]*")
 _BESIDE_DIGIT = re.compile(r"(?<=[HL])(?=[0-5])|(?<=[0-5])(?=[HL])")
@@ -130,9 +140,9 @@ def severity_level(severity: str) -> int:
 
 _LEVEL_WORD = re.compile(
     r"LIFE[ _-]?THREATENING|MILD|MODERATE|SEVERE|FATAL|DEATH|"
-    r"(?:(?:CTCAE|TOXICITY) )*(?:GRADE|GR|G)?[ .:-]*[1-5]"
+    r"(?:(?:CTCAE|CTC|TOXICITY) )*(?:GRADE|GR|G)?[ .:-]*[1-5]"
 )
-_BETWEEN_LEVELS = re.compile(r"[\s()\[\]=:;,.-]*")
+_BETWEEN_LEVELS = re.compile(r"[\s()\[\]=:;,./-]*")
 
 
 def _agreed_level(code: str) -> int:
@@ -399,7 +409,8 @@ _BETWEEN_WORDS = re.compile(r"[\s/,;:()\[\]-]+")
 
 def _of_several_words(code: str) -> Judgement | None:
     """ "HIGH/CRITICAL", "ABNORMAL LOW": words that each are a flag and do not contradict each other."""
-    said = [_JUDGEMENTS.get(word) for word in _BETWEEN_WORDS.split(code) if word]
+    written = re.sub(r"\bOUT(?:SIDE| OF) (?:THE )?RANGE\b", "ABNORMAL", code)
+    said = [_JUDGEMENTS.get(word) for word in _BETWEEN_WORDS.split(written) if word]
     known = [one for one in said if one is not None]
     sides = {one.side for one in known}
     if (

@@ -33,6 +33,10 @@ _GROUPED = re.compile(
     re.ASCII,
 )
 _POWER = re.compile(r"\s*[x×*]\s*10\^([+-]?\d{1,3})", re.IGNORECASE | re.ASCII)
+#: What word processors make of a minus before a number.
+_MINUS = re.compile(r"^[\u2010-\u2013\u2212\ufe63\uff0d](?=\s?[\d.,])")
+_RAISED = re.compile(r"(.*10)([\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+)")
+_LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _DECIMAL_COMMA = re.compile(r"([+-]?0(?=,\d{3}$)|[+-]?\d+(?=,(?:\d{1,2}|\d{4,})$)),(\d+)", re.ASCII)
 
 
@@ -56,7 +60,9 @@ def plain(text: str) -> float | None:
     A comma is a decimal comma only where it cannot separate thousands ("0,2", "12,5", not "1,234").
     Thousands may be set apart ("1,234.5", "1.234,5", "1 234"), a power of ten may be written out ("2x10^3").
     """
-    stripped = text.strip().replace("\u2212", "-")
+    stripped = _MINUS.sub("-", text.strip())
+    if raised := _RAISED.fullmatch(stripped):
+        stripped = f"{raised[1]}^{raised[2].translate(_LOWERED)}"
     if _PLAIN.fullmatch(stripped) is None:  # nearly all are
         if power := _POWER.search(stripped):
             factor = plain(stripped[: power.start()]) if power.end() == len(stripped) else None

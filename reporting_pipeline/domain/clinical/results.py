@@ -269,19 +269,35 @@ def _judge(
     set_assessment(row, judged)
 
 
+#: "HIGH - CS", "H, NCS": a flag, and what the investigator thinks of it.
+_AND_SIGNIFICANCE = re.compile(
+    r"(.+?)[\s,;:/(\[-]+(NCS|(?:NOT |NON-?)CLINICALLY SIGNIFICANT|CS|CLINICALLY SIGNIFICANT)[\s)\]]*"
+)
+
+
+def _without_significance(indicator: str) -> tuple[str, bool]:
+    """(The flag alone, where what is left is one, and whether it is called clinically significant)."""
+    match = _AND_SIGNIFICANCE.fullmatch(indicator)
+    if match is None or not codes.judgement(match[1]).side:
+        return indicator, False
+    return match[1], match[2] in ("CS", "CLINICALLY SIGNIFICANT")
+
+
 #: What stands in the place of a number that the device could not show, as of a meter for glucose.
 _OFF_THE_SCALE = {"HI": "HIGH", "HIGH": "HIGH", "LO": "LOW", "LOW": "LOW"}
 
 
 def _judgement(row: Row, words: str, has_range: bool) -> tuple[codes.Judgement, bool]:
     """(The flag, or what a result in words is itself, whether one of them says clinically significant)."""
-    judgement = codes.judgement(str(row["indicator"]))
+    flag, said_significant = _without_significance(str(row["indicator"]))
+    judgement = codes.judgement(flag)
     if not judgement.text and has_range:
         judgement = codes.judgement(_OFF_THE_SCALE.get(codes.folded(words), ""))
     source = "text_result" if not judgement.text else "indicator"
     in_words, significant = ("", False) if judgement.side else codes.interpretation(str(row[source]))
     if not judgement.side and in_words:
         judgement = codes.judgement(in_words)
+    significant = significant or said_significant
     if source == "indicator":
         significant = significant or codes.interpretation(str(row["text_result"]))[1]
     return judgement, significant
