@@ -16,6 +16,7 @@ import pandas as pd
 
 from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.numbers import digits, is_number
+from reporting_pipeline.domain.clinical.qualitative import limits_in
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.participation import TrialProgress
 from reporting_pipeline.domain.periods import Period
@@ -67,6 +68,7 @@ class OwnResult:
     unit: str
     low: float  # of the usual range; NaN for none
     high: float
+    beyond: str  # "<" or ">" where the range leaves out the limit that it has; "" for none
     day: str
     place: str  # of _PLACES
     new: bool  # came in this period
@@ -165,10 +167,19 @@ def _result(row: dict[str, Any], new: frozenset[str]) -> OwnResult:
         str(row["value_unit"]),
         low,
         high,
+        _left_out(str(row["reference_text"]), low, high),
         str(row["collected"]),
         place,
         row["document_id"] in new,
     )
+
+
+def _left_out(reference: str, low: float, high: float) -> str:
+    """The sign of a range that has one limit and leaves it out: 10 is not within "<10"."""
+    limits = limits_in(reference) if reference else None
+    if limits is None or (low == low and high == high):
+        return ""
+    return "<" if limits.high_excluded and limits.high == high else ">" if limits.low_excluded else ""
 
 
 # --- pages -----------------------------------------------------------------------------------------
@@ -285,6 +296,8 @@ def _row(one: OwnResult, say: Words) -> tuple[Any, ...]:
 
 def _range(one: OwnResult, say: Words) -> str:
     low, high = (None if end != end else say.number(digits(end)) for end in (one.low, one.high))
+    if one.beyond:
+        return f"{one.beyond} {high if one.beyond == '<' else low}"
     if low is not None and high is not None:
         return say("{low} to {high}", low=low, high=high)
     if high is not None:

@@ -326,3 +326,25 @@ def test_who_moved_or_is_to_join_later_is_not_counted_twice_or_early() -> None:
     later = subjects.assign(enrolled="2026-11-23", subject="later " + subjects["subject"])
     tables = {**whole.tables, "subjects": pd.concat([before, moved, later], ignore_index=True)}
     assert progress_of(replace(whole, tables=tables)).joined is None, "11 persons, not 22 or 33"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"reference_text": "<10"}, "< 10"),
+        ({"reference_text": ">= 10"}, "from 10"),
+        ({"reference_text": "> 2,5"}, "> 2.5"),
+        ({"reference_text": "3-10"}, "3 to 10"),
+        ({"high": 10.0}, "up to 10"),
+        ({"value": None, "original_result": "5,9", "original_high": "10"}, "up to 10"),
+    ],
+)
+def test_the_usual_range_leaves_out_the_limit_that_is_outside(
+    said: dict[str, Any], shown: str, renderer: ReportRenderer
+) -> None:
+    given = {"test_code": "CRP", "test": "C-reactive protein", "value": 5.9, "unit": "mg/L"} | said
+    if given["value"] is None:
+        given |= {"unit": "", "original_unit": "mg/L"}
+    whole = replace(trial_of(results=[given]), version=shown)
+    made = renderer.render(request_for(whole=whole))
+    assert shown in " ".join("\n".join(page_texts(made.content)).split())
