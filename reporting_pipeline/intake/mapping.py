@@ -23,14 +23,13 @@ Dates must be ISO 8601. What the mapping names and no table has is an error that
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reporting_pipeline.domain.documents import Kind
@@ -39,6 +38,7 @@ from reporting_pipeline.intake.sdtm.domains import DOMAINS, Domain, number, text
 from reporting_pipeline.intake.sdtm.other_results import MAPPED, other_results
 from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables
 from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.intake.yaml_texts import Place, YamlProblem, texts_of
 
 
 class MappingProblem(ValueError):
@@ -88,18 +88,54 @@ class TableMapping(_Shape):
 
 
 def read_mapping(path: Path) -> TableMapping:
-    """The mapping of a file. Raises MappingProblem."""
+    """The mapping of a file. Raises MappingProblem, which names the line and the key."""
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TableMapping.model_validate(given)
+        written = texts_of(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MappingProblem(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MappingProblem(f"{path}: is no YAML ({' '.join(str(error).split())[:200]})") from None
+    except YamlProblem as error:
+        raise MappingProblem(f"{path}{error}") from None
+    except UnicodeDecodeError as error:
+        raise MappingProblem(f"{path}: is not UTF-8 ({error.reason} at byte {error.start})") from None
+    try:
+        mapping = TableMapping.model_validate(written.value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise MappingProblem(f"{path}: {where or 'the file'}: {words_of(first)}") from None
+        place, words = _first_problem(error)
+        raise MappingProblem(f"{path}{written.where(place)}: {words}") from None
+    for place, words in _unknown_fields(mapping):
+        raise MappingProblem(f"{path}{written.where(place)}: {words}")
+    return mapping
+
+
+def _first_problem(error: ValidationError) -> tuple[Place, str]:
+    """(where, what is wrong) of the first problem; where a text or an object may stand, of the one given."""
+    found = error.errors()
+    first = found[0]
+    if first["loc"] and first["loc"][-1] == "str" and isinstance(first["input"], Mapping):
+        kind = next((one for one in found if one["loc"][:-2] == first["loc"][:-1]), first)
+        return (*first["loc"][:-1], *kind["loc"][len(first["loc"]) :]), words_of(kind)
+    return tuple(part for part in first["loc"] if part not in ("str", "[key]")), words_of(first)
+
+
+def _unknown_fields(mapping: TableMapping) -> Iterator[tuple[Place, str]]:
+    """(where, what is wrong) of each field that documents of the table's kind do not have."""
+    for position, table in enumerate(mapping.tables):
+        domain = next((one for one in DOMAINS.values() if one.kind == table.kind.value), None)
+        if domain is None:
+            detail = f"documents of kind {table.kind.value} are files; no table holds them"
+            yield ("tables", position, "kind"), detail
+            continue
+        known = {"text_result", *(one.field for one in domain.columns)}
+        for part, given in (
+            ("columns", table.columns),
+            ("constants", table.constants),
+            ("codes", table.codes),
+        ):
+            for field in given.keys() - known:
+                detail = f"documents of kind {domain.kind} have no field {field!r}; they have "
+                yield ("tables", position, part, field), detail + ", ".join(sorted(known))
+        for field in table.codes.keys() - table.columns.keys():
+            yield ("tables", position, "codes", field), "stands for no column; name it in columns, too"
 
 
 def mapped(

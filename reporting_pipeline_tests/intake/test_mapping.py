@@ -101,18 +101,42 @@ def test_of_several_reference_dates_none_is_taken(folder: Path) -> None:
     assert "001: has several reference dates (2026-11-16, 2026-12-24); none was taken." in told
 
 
+@pytest.mark.parametrize("code", ["no", "0701", "2026-11-16", "1.50", "N", "1e3"])
+def test_what_yaml_would_take_for_a_number_or_a_flag_is_the_text_that_was_written(
+    folder: Path, code: str
+) -> None:
+    (folder / "labs_1.csv").write_text(LABS.replace(";2;x", f";{code};x").replace(";1;x", f";{code};x"))
+    mapping = MAPPING.replace('"1": NORMAL', f"{code}: NORMAL").replace("trial: T-1", "trial: 0012")
+    documents, _ = read(folder, mapping)
+    assert "NORMAL" in [one["indicator"] for each in documents for one in each.data.get("results", ())]
+    assert {one.trial for one in documents} == {"0012"}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("kind: lab", "kind: blood", "tables.0.kind"),
+        ("kind: lab", "kind: blood", "map.yaml, line 6, tables[0].kind: give one of"),
         ("kind: lab", "kind: note", "no table holds them"),
         ("test_code: PARAM", "test_kode: PARAM", "have no field 'test_kode'"),
         ("test_code: PARAM", "test_code: PARAMETER", "has no column 'PARAMETER'"),
         ("lab*.csv", "blood*.csv", "there is no file 'blood*.csv'"),
         ("file: subjects.csv", "file: people.csv", "there is no file 'people.csv'"),
         ("date: FIRST_DOSE", "date: DOSE", "has no column 'DOSE'"),
-        ("trial: T-1", "trail: T-1", "trail"),
-        ("trial: T-1", "trial: [", "is no YAML"),
+        ("trial: T-1", "trail: T-1", "map.yaml, line 2, trail: is not known here"),
+        ("trial: T-1", "trial: [", ": is no YAML"),
+        ("trial: T-1", "trial: {a: b}", "map.yaml, line 2, trial: give a text"),
+        ("{day: STUDYDAY}", "{days: STUDYDAY}", "line 9, tables[0].collected.day: is missing; give it"),
+        (
+            "codes: {indicator",
+            "codes: {indicater",
+            "tables[0].codes.indicater: documents of kind lab have no",
+        ),
+        ("    kind: lab", "    kind: lab\n    kind: ecg", "line 7: the key 'kind' stands twice"),
+        (
+            "trial: T-1",
+            "trial: !!python/object/apply:os.system [x]",
+            "map.yaml, line 2, trial: give a text",
+        ),
     ],
 )
 def test_what_a_mapping_names_and_nothing_has_is_said(

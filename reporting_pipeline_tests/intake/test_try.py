@@ -199,19 +199,49 @@ def test_sdtm_without_demographics_has_the_site_unknown(tmp_path: Path) -> None:
         (("other",), "nothing at other can be read"),
         (("in.ndjson", "--as-of", "soon"), "--as-of: 'soon' is no date"),
         (("in.ndjson", "--timezone", "Mars/Base"), "--timezone: 'Mars/Base' is no timezone"),
-        (("in.ndjson", "--out", "in.ndjson"), "--out: in.ndjson cannot be written to"),
+        (("in.ndjson", "--out", "in.ndjson"), "--out: in.ndjson is a file; give a folder"),
+        (
+            ("in.ndjson", "--out", "in.ndjson/sub"),
+            "--out: in.ndjson/sub cannot be written to (Not a directory)",
+        ),
         (("in.ndjson", "--trial", "T9"), "no document of trial T9"),
+        (("empty.ndjson",), "there is no document at empty.ndjson"),
+        (
+            ("noise.ndjson",),
+            "there is no document at noise.ndjson, and no trial to report on. The line is no JSON",
+        ),
+        (("/dev/null",), "/dev/null is neither a file nor a folder"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:
     written.ndjson([document("a")], Path("in.ndjson"))
     Path("empty").mkdir()
+    Path("empty.ndjson").write_text("\n")
+    Path("noise.ndjson").write_text("noise\n")
     Path("other").mkdir()
     Path("other/notes.docx").write_bytes(b"PK")
     result = run(*arguments, code=1)
     assert "Error:" in result.output
     assert words in said(result)
     assert "Traceback" not in result.output
+
+
+def test_a_report_that_is_cut_off_leaves_no_half_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C: the report of before stays, and nothing else is in the folder."""
+    written.ndjson([document("a")], Path("in.ndjson"))
+    asked = ("in.ndjson", "--as-of", "2026-11-23", "--format", "json", "--out", "out")
+    run(*asked)
+    (path,) = Path("out").iterdir()
+    before = path.read_bytes()
+
+    def cut_off(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    written.ndjson([document("a"), document("b")], Path("in.ndjson"))
+    monkeypatch.setattr(Path, "replace", cut_off)
+    assert CliRunner().invoke(app, ["try", *asked]).exit_code != 0
+    assert [one.name for one in Path("out").iterdir()] == [path.name]
+    assert path.read_bytes() == before
 
 
 def test_the_tables_of_a_csv_report_name_the_callers_documents(pilot: Path) -> None:

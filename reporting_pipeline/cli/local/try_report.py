@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,7 +22,7 @@ from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.intake.dates import instant_of
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import read_mapping
-from reporting_pipeline.intake.sources import ImportSource, open_source
+from reporting_pipeline.intake.sources import ImportSource, SourceProblem, open_source
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.reports.types.base import ReportType
 from reporting_pipeline.usecases.report_types import checked_parameters, report_types
@@ -76,6 +77,8 @@ def run(options: TryOptions, console: Console, now: datetime) -> Path:
             trials=source.trials(options.trial),
             until=open_at,
         )
+        if not arrivals.records:
+            raise SourceProblem(_nothing_in(options.path, understanding))
         tell(f"Writing the {options.form.value}")
         titles = {trial: source.facts(trial).title for trial in arrivals.records}
         report = make_report(
@@ -95,6 +98,11 @@ def run(options: TryOptions, console: Console, now: datetime) -> Path:
     _say_period(console, arrivals, as_of, options)
     _say_result(console, report, path)
     return path
+
+
+def _nothing_in(path: Path, understanding: Understanding) -> str:
+    reasons = " ".join(finding.detail for finding in understanding.findings[:3])
+    return f"there is no document at {path}, and no trial to report on. {reasons}".strip()
 
 
 def _kind(name: str) -> ReportType:
@@ -175,10 +183,20 @@ def _progress(console: Console) -> Progress:
 
 
 def _written(out: Path, report: TriedReport) -> Path:
+    """The file, which takes its name when it is whole: what is cut off leaves nothing behind."""
+    path = out / report.file_name
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path = out / report.file_name
-        path.write_bytes(report.content)
+        with NamedTemporaryFile(dir=out, prefix=".", suffix=".part", delete=False) as file:
+            try:
+                file.write(report.content)
+                file.close()
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        raise ValueError(f"--out: {out} is a file; give a folder") from None
     except OSError as error:
         raise ValueError(f"--out: {out} cannot be written to ({error.strerror})") from None
     return path
