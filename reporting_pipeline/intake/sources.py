@@ -117,8 +117,9 @@ def open_source(
     tables += without_copies(found, path, understanding)
     _refuse_nothing(path, files, tables, lines, understanding)
     if tables and lines:
-        named = ", ".join(file.name for file in lines[:5])
-        understanding.note(f"The folder holds tables of SDTM and documents as lines; left out was {named}.")
+        for file in lines:
+            detail = f"{file.name} has documents as lines, beside tables of SDTM; read it by itself."
+            understanding.finding(file.name, "not_read", "", detail)
         lines = []
     return ImportSource(path, sdtm.by_name(tables), tuple(lines))
 
@@ -150,7 +151,7 @@ def _one_of_each_format(files: list[Path], understanding: Understanding) -> list
     for file in files:
         suffix = suffix_of(file)
         if suffix not in (*_TABLES, *_LINES):
-            understanding.note(_not_read(file))
+            _tell_not_read(file, understanding)
             continue
         if suffix not in _TABLES or _holds_documents(file):
             rest.append(file)
@@ -171,11 +172,14 @@ def _one_of_each_format(files: list[Path], understanding: Understanding) -> list
     return sorted([*chosen.values(), *rest], key=lambda one: str(one).lower())
 
 
-def _not_read(file: Path) -> str:
+def _tell_not_read(file: Path, understanding: Understanding) -> None:
+    """A finding of what may hold data, and a note of the rest, as a define.xml or a form in PDF beside it."""
     advice = _ADVICE.get(suffix_of(file))
-    if advice is None:
-        return f"{file.name} was not read: it is none of {', '.join(_TABLES)}, .jsonl (.gz)."
-    return f"{file.name} was not read: {advice}."
+    if advice is None or file.name.startswith("~$"):
+        formats = ", ".join(_TABLES)
+        understanding.note(f"{file.name} was not read: it is none of {formats}, .jsonl (.gz).")
+    else:
+        understanding.finding(file.name, "not_read", "", f"{file.name} was not read: {advice}.")
 
 
 def _holds_documents(file: Path) -> bool:

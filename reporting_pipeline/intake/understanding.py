@@ -15,6 +15,7 @@ Record = dict[str, Any]
 #: What each code of a `SourceFinding` means. Codes are stable.
 SOURCE_FINDING_CODES: Mapping[str, str] = {
     "unreadable_file": "The file cannot be read; nothing of it was taken in.",
+    "not_read": "The file may hold data and was not read; the detail says what to do.",
     "unreadable_line": "The line is no document; it was left out.",
     "unknown_field": "The document has no such field; it was left out.",
     "wrong_type": "A field holds a value of another kind than it asks for.",

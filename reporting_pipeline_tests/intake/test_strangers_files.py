@@ -152,6 +152,15 @@ def test_what_cannot_be_read_says_what_to_do(name: str, advice: str, tmp_path: P
         tried(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["lb.xlsx", "lab.zip", "documents.ndjson"])
+def test_what_may_hold_data_and_is_not_read_is_a_finding_of_the_report(name: str, tmp_path: Path) -> None:
+    (tmp_path / "ae.csv").write_text(AE_WITH_DOMAIN)
+    (tmp_path / "define.xml").write_text("<ODM/>")
+    (tmp_path / name).write_text('{"id": "a", "trial": "S1", "kind": "note"}')
+    findings = [one for one in tried(tmp_path)["findings"] if one["code"] == "not_read"]
+    assert [one["document"] for one in findings] == [name]
+
+
 def test_a_table_is_one_however_its_json_is_laid_out(tmp_path: Path) -> None:
     """What tells a table from documents may stand behind all of its rows."""
     path = written.dataset_json(pl.read_csv(AE_WITH_DOMAIN.encode()), tmp_path / "ae.json", "AE")
