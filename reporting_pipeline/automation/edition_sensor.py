@@ -41,11 +41,12 @@ from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import keep_counts, note_reports_stand, open_editions, set_state
 from reporting_pipeline.stores.jobs import (
     any_in,
-    pending_subscriptions,
     plan_edition,
     subscriptions_of,
+    waiting_in,
     with_omissions,
 )
+from reporting_pipeline.stores.jobs.broken import end_unreadable
 from reporting_pipeline.stores.jobs.reads import short_of_a_whole_report
 from reporting_pipeline.stores.lifecycle import end_failed, serve_without_edition
 from reporting_pipeline.stores.mongo import Database
@@ -159,7 +160,7 @@ def advance(
     is_counted = _count(database, edition, now)
     if settled:
         look_for_pending = is_counted or not controller.stage_under_way(RENDER)
-        requests += _report_requests(controller, database, edition, states, look_for_pending)
+        requests += _report_requests(controller, database, edition, states, look_for_pending, now)
     if not requests and settled and _nothing_under_way(controller):
         if edition.reports_stand_at is None and _reports_stand(database, edition):
             keep_counts(database, edition.id, now)
@@ -191,6 +192,7 @@ def _report_requests(
     edition: Edition,
     states: TrialStates,
     look_for_pending: bool,
+    now: datetime,
 ) -> list[RunRequest]:
     """The reports to render. While reports are rendered, pending jobs are looked for now and then only:
     nearly all of them are under way."""
@@ -199,7 +201,8 @@ def _report_requests(
     wanted = set(controller.retryable_reports(controller.failed_reports(), states))
     wanted |= _mended(with_omissions(database, edition.id), states)
     if look_for_pending:
-        wanted |= set(pending_subscriptions(database, edition.id))
+        waiting = end_unreadable(database, waiting_in(database, edition.id), now)
+        wanted |= {job["subscription"] for job in waiting}
     if edition.forced:
         wanted |= set(subscriptions_of(database, edition.id)).difference(controller.report_results())
     return controller.report_requests(wanted)

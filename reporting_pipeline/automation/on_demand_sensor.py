@@ -48,6 +48,7 @@ from reporting_pipeline.stores.jobs import (
     plan_due_jobs,
     waiting_on_demand,
 )
+from reporting_pipeline.stores.jobs.broken import end_unreadable
 from reporting_pipeline.stores.jobs.plan import EDITION_IS_LATE
 from reporting_pipeline.stores.lifecycle import end_failed, end_unserved, serve_without_edition
 from reporting_pipeline.stores.mongo import Database
@@ -100,7 +101,9 @@ def _look(
     taken = serve_without_edition(database, editions_that_never_come(database, settings, now))
     if taken:
         context.log.info(f"{taken} jobs waited for editions that are over or were never opened")
-    jobs = [*waiting_on_demand(database), *failed_on_demand(database, now - GIVE_UP)]
+    jobs = end_unreadable(
+        database, [*waiting_on_demand(database), *failed_on_demand(database, now - GIVE_UP)], now
+    )
     requests: list[RunRequest] = []
     for edition, group in _by_edition(jobs).items():
         try:

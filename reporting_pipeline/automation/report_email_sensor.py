@@ -82,14 +82,18 @@ def report_email_sensor(
         cursors = _read_cursor(context.cursor, now)
         requested = 0
         if now.timestamp() - cursors.get(_SWEPT, 0.0) >= SWEEP_EVERY.total_seconds():
+            try:
+                _sweep(database, now)
+            except Exception:  # it is swept again; what is new and what is due waits for nobody
+                context.log.exception("reports without deliveries could not be swept up")
             cursors[_SWEPT] = now.timestamp()
-            _sweep(database, now)
         for cadence, scope in scopes.items():
             try:
-                partitions, cursors[cadence.value] = _new_partitions(
+                partitions, position = _new_partitions(
                     context.instance, scope, int(cursors.get(cadence.value, 0))
                 )
                 plan_for_jobs(database, _jobs_with_report(database, partitions), now)
+                cursors[cadence.value] = position
             except Exception:  # one cadence's trouble must not hold up the others; it is read again
                 context.log.exception(f"the new {cadence} reports could not be read")
         for scope in scopes.values():

@@ -88,9 +88,10 @@ class DeliveryContext:
         if self.report_of(delivery) not in self.reports:
             return SendResult(Outcome.RETRY, error="no report stands for it")
         job = self.jobs.get(delivery["job"])
-        if job is not None and job["state"] in WAITING:
+        state = job.get("state") if job is not None else None
+        if state in WAITING:
             return SendResult(Outcome.THROTTLED, error="its report is made again, as it is asked for by now")
-        if job is not None and job["state"] == JobState.FAILED and job.get("failed_in") == "rendering":
+        if job is not None and state == JobState.FAILED and job.get("failed_in") == "rendering":
             return SendResult(Outcome.RETRY, error="its report could not be made again")
         report = self.reports[self.report_of(delivery)]
         if report.get("awaiting_release") and report.get("revoked"):

@@ -90,6 +90,30 @@ class DeliveryRecord(TypedDict):
     suppressed_for: NotRequired[str | None]  # "rights" where somebody's rights stood against it
 
 
+_TEXTS = ("_id", "job", "subscription", "organisation", "cadence", "recipient")
+_COUNTS = ("attempt", "failures")
+_MAY_BE_ABSENT: Mapping[str, type] = {
+    **dict.fromkeys(("user", "report", "mail", "trace"), str),
+    "next_attempt_at": datetime,
+    "copy": int,
+}
+_WRITTEN: Mapping[type, str] = {str: "text", int: "a whole number", datetime: "a time"}
+
+
+def why_unreadable(delivery: Mapping[str, object]) -> str | None:
+    """What is wrong with a record that was broken by hand, so that none can send it; None of a whole one."""
+    wanted = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_COUNTS, int), "due_at": datetime}
+    for name, kind in {**wanted, **_MAY_BE_ABSENT}.items():
+        value = delivery.get(name)
+        if value is None and name in _MAY_BE_ABSENT:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return f"{name} is not {_WRITTEN[kind]}"
+    if delivery.get("channel") not in [each.value for each in Channel]:
+        return "channel is none that is known"
+    return None
+
+
 class Outcome(StrEnum):
     """What is known after one attempt."""
 

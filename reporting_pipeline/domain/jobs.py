@@ -5,9 +5,12 @@ A record of the collection `jobs`:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import NotRequired, TypedDict
+
+from reporting_pipeline.domain.periods import Cadence, Period
 
 
 class JobState(StrEnum):
@@ -112,3 +115,46 @@ class JobRecord(TypedDict):
     sites: NotRequired[list[str]]
     kinds: NotRequired[list[str]]
     file_types: NotRequired[list[str]]
+
+
+_TEXTS = ("edition", "period", "subscription")
+_MAY_BE_ABSENT: Mapping[str, type] = {"asked_at": datetime, "trace": str}
+
+
+def why_unreadable(job: Mapping[str, object]) -> str | None:
+    """What is wrong with a record that was broken by hand, so that no run can serve it; None of a whole one.
+
+    Looked at is what a sensor goes by when it asks for runs.
+    """
+    for name in _TEXTS:
+        if not isinstance(job.get(name), str):
+            return f"{name} is not text"
+    if not isinstance(job.get("created_at"), datetime):
+        return "created_at is not a time"
+    for name, kind in _MAY_BE_ABSENT.items():
+        if job.get(name) is not None and not isinstance(job[name], kind):
+            return f"{name} is not {'text' if kind is str else 'a time'}"
+    if not names_period(job["edition"]):
+        return "edition names no period"
+    is_of_edition = str(job["edition"]).partition(":")[2] == job["period"]
+    return None if is_of_edition else "period is not that of edition"
+
+
+def names_period(edition: object) -> bool:
+    """Whether the id of an edition, as a record has it, says a cadence and a period of it."""
+    cadence, _, key = edition.partition(":") if isinstance(edition, str) else ("", "", "")
+    try:
+        Period.from_key(Cadence(cadence), key)
+    except ValueError:
+        return False
+    return True
+
+
+def left_out(job: Mapping[str, object]) -> set[tuple[str, str]]:
+    """(trial, part) of what the job's report leaves out; what somebody broke by hand is nothing left out."""
+    found = job.get("omissions")
+    return {
+        (str(one["trial"]), str(one["part"]))
+        for one in (found if isinstance(found, list) else ())
+        if isinstance(one, Mapping) and "trial" in one and "part" in one
+    }

@@ -37,7 +37,7 @@ from reporting_pipeline.stores import subscriptions
 from reporting_pipeline.stores.deliveries.plan import UNTRIED, plan_for_jobs
 from reporting_pipeline.stores.deliveries.settle import suppress_waiting
 from reporting_pipeline.stores.jobs.plan import add_job, plan_new
-from reporting_pipeline.stores.jobs.states import ACTIVE, UNSENT, WAITING, as_skipped
+from reporting_pipeline.stores.jobs.states import ACTIVE, UNSENT, WAITING, as_skipped, as_unmade
 from reporting_pipeline.stores.mongo import Database, Record, job_records, update_any
 
 OLD_SCHEDULE = "the schedule was changed before it was due"
@@ -239,16 +239,7 @@ def _unserved(standing: Mapping[str, Any] | None, cadence: Cadence) -> tuple[str
 def end_failed(database: Database, edition: str, reason: str, now: datetime) -> int:
     """End every job of an edition that still waits for its report, as failed. Returns how many ended."""
     answer = database.jobs.update_many(
-        {"edition": edition, "state": {"$in": WAITING}},
-        {
-            "$set": {
-                "state": JobState.FAILED.value,
-                "failed_in": "rendering",
-                "error": reason,
-                "permanent": True,
-                "completed_at": now,
-            }
-        },
+        {"edition": edition, "state": {"$in": WAITING}}, {"$set": as_unmade(reason, now)}
     )
     return answer.modified_count
 

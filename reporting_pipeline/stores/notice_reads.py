@@ -1,4 +1,7 @@
-"""What notices are about, read from jobs, deliveries and the people concerned. Nothing is written here."""
+"""What notices are about, read from jobs, deliveries and the people concerned. Nothing is written here.
+
+What names nobody or no edition was written by hand: nobody can be told of it, and others are told of theirs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from reporting_pipeline.domain.deliveries import LOST, SETTLED
-from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.domain.jobs import DeliveryState, JobState, names_period
 from reporting_pipeline.stores.jobs.states import FOR_RIGHTS
 from reporting_pipeline.stores.mongo import Database, Record, find_any
 
@@ -51,7 +54,7 @@ def under_way(database: Database, edition: str, whose: Whose, now: datetime) -> 
         "edition": edition,
         "$or": [{"state": {"$in": _TO_RENDER}}, {"state": {"$in": _TO_SEND}, "due_at": {"$lte": now}}],
     }
-    return {*database.deliveries.distinct(whose, rows), *database.jobs.distinct(whose, jobs)}
+    return {*_texts(database.deliveries.distinct(whose, rows)), *_texts(database.jobs.distinct(whose, jobs))}
 
 
 def editions_with_failures(database: Database, since: datetime, rested_since: datetime) -> list[str]:
@@ -61,38 +64,37 @@ def editions_with_failures(database: Database, since: datetime, rested_since: da
     """
     lost = {"state": {"$in": _LOST}, "settled_at": {"$gte": since}}
     failed = {**_failed_for_good(rested_since), "completed_at": {"$gte": since}}
-    return sorted(
-        {*database.deliveries.distinct("edition", lost), *database.jobs.distinct("edition", failed)}
-    )
+    return _editions(database.deliveries.distinct("edition", lost), database.jobs.distinct("edition", failed))
 
 
 def failures_in(database: Database, edition: str, rested_since: datetime) -> Iterator[Failure]:
     """What failed in an edition, rendering and delivery alike."""
     for row in database.deliveries.find({"edition": edition, "state": {"$in": _LOST}}):
-        yield Failure(row["owner"], row["subscription"], row.get("error") or "it could not be delivered")
+        yield from _failure(row, "it could not be delivered")
     for job in database.jobs.find({"edition": edition, **_failed_for_good(rested_since)}):
-        if job.get("owner"):
-            yield Failure(
-                job["owner"], job["subscription"], job.get("error") or "the report could not be made"
-            )
+        yield from _failure(job, "the report could not be made")
+
+
+def _failure(row: Record, otherwise: str) -> Iterator[Failure]:
+    owner, subscription = row.get("owner"), row.get("subscription")
+    if owner and isinstance(owner, str) and isinstance(subscription, str):
+        yield Failure(owner, subscription, str(row.get("error") or otherwise))
 
 
 def editions_held_back(database: Database, since: datetime) -> list[str]:
     """The editions in which rights held something back after `since`."""
     after = {"$gte": since}
-    return sorted(
-        {
-            *database.jobs.distinct("edition", {**_SKIPPED, "completed_at": after}),
-            *database.deliveries.distinct("edition", {**_NOT_SENT, "settled_at": after}),
-        }
+    return _editions(
+        database.jobs.distinct("edition", {**_SKIPPED, "completed_at": after}),
+        database.deliveries.distinct("edition", {**_NOT_SENT, "settled_at": after}),
     )
 
 
 def organisations_held_back(database: Database, edition: str) -> set[str]:
     """The organisations that rights held something back of in an edition."""
     return {
-        *database.jobs.distinct("organisation", {"edition": edition, **_SKIPPED}),
-        *database.deliveries.distinct("organisation", {"edition": edition, **_NOT_SENT}),
+        *_texts(database.jobs.distinct("organisation", {"edition": edition, **_SKIPPED})),
+        *_texts(database.deliveries.distinct("organisation", {"edition": edition, **_NOT_SENT})),
     }
 
 
@@ -105,8 +107,10 @@ def withheld_in(database: Database, edition: str, organisation: str) -> list[Wit
         ("deliveries", "settled_at", _NOT_SENT),
     ):
         for row in database[collection].find({**place, **query}, {"subscription": 1, "error": 1, ended: 1}):
-            pair = (row["subscription"], row.get("error") or "the rights to it were withdrawn")
-            first[pair] = min(row[ended], first.get(pair, row[ended]))
+            subscription, at = row.get("subscription"), row.get(ended)
+            if isinstance(subscription, str) and isinstance(at, datetime):
+                pair = (subscription, str(row.get("error") or "the rights to it were withdrawn"))
+                first[pair] = min(at, first.get(pair, at))
     return [Withheld(subscription, reason, at) for (subscription, reason), at in first.items()]
 
 
@@ -141,9 +145,17 @@ def states_by_occurrence(
     shown = {"subscription": 1, "period": 1, "occurrence": 1, "state": 1}
     after = {"due_at": {"$gte": since}}
     for row in find_any(database.deliveries, "subscription", subscriptions, after, shown):
-        key = (row["subscription"], row["period"], row["occurrence"])
-        states.setdefault(key, []).append(row["state"])
+        key = (str(row.get("subscription")), str(row.get("period")), str(row.get("occurrence")))
+        states.setdefault(key, []).append(str(row.get("state")))
     return states
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    return (one for one in values if isinstance(one, str))
+
+
+def _editions(*found: Iterable[object]) -> list[str]:
+    return sorted({one for values in found for one in _texts(values) if names_period(one)})
 
 
 def _failed_for_good(rested_since: datetime) -> Record:

@@ -20,6 +20,7 @@ from reporting_pipeline.stores.subscriptions import get_subscription
 from reporting_pipeline_tests.automation.crank import ORGANISATION, SENSORS, Crank, usual_documents
 
 SEED = 20261125
+ENDED = ("completed", "failed", "skipped")
 HOSTILE_IDS = ("TRIAL 01", "Étude-1", "A/B", "a|b,c", "...", "\u202e\n", "x" * 300)
 ODD: tuple[Any, ...] = (
     None,
@@ -65,6 +66,33 @@ def test_a_thousand_records_that_nobody_should_have_written_fail_no_trial_and_no
     mailed = crank.mailed()
     assert len(mailed) == len(set(mailed))
     assert {f"{name}@example.org" for name in ("alpha", "alpha2", "gamma")} <= set(mailed)
+
+
+def test_jobs_of_living_readers_that_somebody_broke_by_hand_end_and_take_nobody_elses_report(
+    crank: Crank,
+) -> None:
+    crank.open()
+    crank.sensor("subscription_sync")
+    rng, whole = Random(SEED), crank.jobs()["sub_beta"]
+    names = ("subscription", "period", "created_at", "asked_at", "trace", "due_at", "owner", "organisation")
+    broken = []
+    for name in names:
+        for on_demand in (False, True):
+            job = {**whole, "occurrence": f"broken {name} {on_demand}", "on_demand": on_demand}
+            broken.append(job | {name: rng.choice((7, [], {}, [["x"]])), "_id": f"job_{name}_{on_demand}"})
+    crank.database.jobs.insert_many(broken)
+    standing = crank.subscription("gamma")
+    asked = run_now(crank.database, standing, crank.period(), "usr_gamma", crank.clock.at)
+    crank.settle()
+    jobs = crank.jobs_by_id()
+    assert jobs[asked["_id"]]["state"] == "completed"
+    left = {one["_id"] for one in broken if jobs[one["_id"]]["state"] not in ENDED}
+    assert left == set(), "a job always ends"
+    told = [str(jobs[f"job_{name}_{also}"]["error"]) for name in names[:2] for also in (False, True)]
+    assert all("broken by hand" in error for error in told)
+    crank.sensor("absence_alarm")
+    mailed = crank.mailed()
+    assert {f"{name}@example.org" for name in ("all", "alpha", "alpha2", "gamma", "events")} <= set(mailed)
 
 
 def _hostile_document(rng: Random, number: int, at: datetime) -> dict[str, Any]:

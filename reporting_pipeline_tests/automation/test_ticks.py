@@ -157,6 +157,28 @@ def test_the_jobs_of_an_edition_are_planned_while_its_documents_are_fetched(cran
     assert crank.jobs_by_id().keys() == planned.keys()
 
 
+@pytest.mark.parametrize("lost", ["plan_for_jobs", "_sweep"])
+def test_what_a_look_could_not_plan_is_planned_by_the_next_and_what_is_due_is_sent_meanwhile(
+    crank: Crank, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    crank.open()
+    for _ in range(3):  # up to the reports
+        for name in ("subscription_sync", "edition_sensor"):
+            for request in crank.sensor(name):
+                crank.execute(request)
+
+    def away(*_: object) -> None:
+        raise ConnectionError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report_email_sensor, lost, away)
+        first = crank.sensor("report_email_sensor")
+    requests = first or crank.sensor("report_email_sensor")
+
+    assert bool(first) == (lost == "_sweep")
+    assert [request.job_name for request in requests] == ["weekly_delivery_job"]
+
+
 def test_a_sweep_does_not_stop_at_the_same_jobs_again(crank: Crank, monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of a halted channel wait for days and have their deliveries; they hide no other job."""
     monkeypatch.setattr(report_email_sensor, "MISSED_PER_SWEEP", 1)

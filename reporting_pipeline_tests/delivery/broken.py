@@ -16,3 +16,29 @@ BROKEN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("users", "usr_00000", {"$unset": {"organisation": ""}}),
     ("users", "usr_00000", {"$set": {"email_asked": "x"}}),
 )
+
+#: update of the first reader's delivery -> what is said of it.
+BROKEN_DELIVERIES: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"$set": {"organisation": [["x"]]}}, "organisation is not text"),
+    ({"$unset": {"job": ""}}, "job is not text"),
+    ({"$set": {"subscription": {}}}, "subscription is not text"),
+    ({"$set": {"recipient": 7}}, "recipient is not text"),
+    ({"$set": {"channel": "pigeon"}}, "channel is none that is known"),
+    ({"$set": {"channel": ["email"]}}, "channel is none that is known"),
+    ({"$set": {"attempt": "x"}}, "attempt is not a whole number"),
+    ({"$set": {"failures": True}}, "failures is not a whole number"),
+    ({"$set": {"user": ["x"]}}, "user is not text"),
+    ({"$set": {"report": 7}}, "report is not text"),
+    ({"$set": {"mail": ["x"]}}, "mail is not text"),
+    ({"$set": {"due_at": "soon"}}, "due_at is not a time"),
+)
+
+#: update of the first reader's job, which its delivery can do without.
+BROKEN_JOBS: tuple[dict[str, Any], ...] = (
+    {"$unset": {"state": ""}},
+    {"$set": {"state": ["x"]}},
+    {"$set": {"report": ["x"]}},
+    {"$set": {"organisation": 7}},
+    {"$set": {"omissions": 7, "has_omissions": True}},
+    {"$set": {"period": None}},
+)

@@ -21,7 +21,7 @@ from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.delivery.broken import BROKEN
+from reporting_pipeline_tests.delivery.broken import BROKEN, BROKEN_DELIVERIES, BROKEN_JOBS
 from reporting_pipeline_tests.delivery.seeds import Clock, seed
 
 
@@ -130,6 +130,53 @@ def test_records_broken_by_hand_hold_up_nobody_elses_mail(
     list(_loop(database, objects, settings))
     states = {row["subscription"]: row["state"] for row in database.deliveries.find()}
     assert states == {"sub_00000": "suppressed", "sub_00001": "sent", "sub_00002": "sent"}
+
+
+def _three_with_the_first_broken(
+    database: Database, objects: ObjectStore, collection: str, update: dict[str, Any]
+) -> None:
+    seed(database, objects, 3)
+    first = database.deliveries.find_one({"subscription": "sub_00000"})
+    assert first is not None
+    identifier = first["_id"] if collection == "deliveries" else first["job"]
+    database[collection].update_one({"_id": identifier}, update)
+
+
+@pytest.mark.parametrize(("update", "wrong"), BROKEN_DELIVERIES, ids=str)
+def test_a_delivery_broken_by_hand_is_a_dead_letter_and_holds_up_nobody_elses_mail(
+    database: Database, objects: ObjectStore, settings: Settings, update: dict[str, Any], wrong: str
+) -> None:
+    _three_with_the_first_broken(database, objects, "deliveries", update)
+    list(_loop(database, objects, settings))
+    found = {row["_id"]: row for row in database.deliveries.find()}
+    (ended,) = (row for row in found.values() if row["state"] == "failed")
+    assert ended["error"] == f"its record was broken by hand: {wrong}"
+    assert sorted(row["state"] for row in found.values()) == ["failed", "sent", "sent"]
+
+
+def test_a_delivery_whose_id_or_state_is_none_holds_up_nobody_and_ends(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed(database, objects, 3)
+    rows = list(database.deliveries.find().sort("subscription"))
+    database.deliveries.insert_one({**rows[0], "_id": 7, "recipient": "seven@example.org"})
+    database.deliveries.update_one({"_id": rows[1]["_id"]}, {"$set": {"state": "lost"}})
+    database["jobs"].update_many({}, {"$set": {"state": "delivering"}})
+    list(_loop(database, objects, settings))
+    states = {row["_id"]: row["state"] for row in database.deliveries.find()}
+    assert states == {7: "failed", rows[0]["_id"]: "sent", rows[1]["_id"]: "failed", rows[2]["_id"]: "sent"}
+    jobs = {row["subscription"]: row["state"] for row in database["jobs"].find()}
+    assert jobs == {"sub_00000": "completed", "sub_00001": "failed", "sub_00002": "completed"}
+
+
+@pytest.mark.parametrize("update", BROKEN_JOBS, ids=str)
+def test_a_job_broken_by_hand_holds_up_nobody_elses_mail(
+    database: Database, objects: ObjectStore, settings: Settings, update: dict[str, Any]
+) -> None:
+    _three_with_the_first_broken(database, objects, "jobs", update)
+    list(_loop(database, objects, settings))
+    states = {row["subscription"]: row["state"] for row in database.deliveries.find()}
+    assert (states["sub_00001"], states["sub_00002"]) == ("sent", "sent")
 
 
 def test_a_report_whose_size_cannot_be_read_holds_up_nobody_elses_mail(

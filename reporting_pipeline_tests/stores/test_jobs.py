@@ -13,6 +13,7 @@ from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.jobs import EditionState, JobRecord
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import PlanRules, plan_jobs, report_id
+from reporting_pipeline.domain.restatements import OnRestatement
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
@@ -25,12 +26,16 @@ from reporting_pipeline.stores.jobs import (
     mark_failed,
     mark_rendered,
     mark_skipped,
-    pending_subscriptions,
     plan_due_jobs,
     plan_edition,
+    plan_follow_ups,
+    plan_restatements,
     requeue,
     save_jobs,
+    waiting_in,
+    with_omissions,
 )
+from reporting_pipeline.stores.jobs.broken import end_unreadable
 from reporting_pipeline.stores.jobs.plan import plan_new
 from reporting_pipeline.stores.lifecycle import AlreadyRunning, cancel_jobs, run_now, sync_jobs
 from reporting_pipeline.stores.mongo import Database, job_records, open_database
@@ -83,7 +88,7 @@ def test_an_edition_is_planned_once_however_often_it_is_looked_at(database: Data
 
     assert added == [30, 0, 0]
     assert job_counts(database, edition.id) == {"pending": 30}
-    assert len(pending_subscriptions(database, edition.id)) == 30
+    assert len(waiting_in(database, edition.id)) == 30
 
 
 def test_a_subscription_that_comes_late_is_planned_by_the_next_look(database: Database) -> None:
@@ -95,6 +100,79 @@ def test_a_subscription_that_comes_late_is_planned_by_the_next_look(database: Da
     assert plan_edition(database, edition, WEEK, wednesday) == 1
 
     assert one_job(database)["due_at"] == wednesday
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"$set": {"subscription": 7}}, "subscription is not text"),
+        ({"$unset": {"subscription": ""}}, "subscription is not text"),
+        ({"$set": {"period": None}}, "period is not text"),
+        ({"$set": {"period": "2026-11-09"}}, "period is not that of edition"),
+        ({"$set": {"created_at": "yesterday"}}, "created_at is not a time"),
+        ({"$set": {"asked_at": "yesterday"}}, "asked_at is not a time"),
+        ({"$set": {"trace": 7}}, "trace is not text"),
+        ({"$set": {"edition": "never:2026-11-16"}}, "edition names no period"),
+        ({"$set": {"edition": "weekly:2026-11-17"}}, "edition names no period"),
+    ],
+)
+def test_a_waiting_job_that_was_broken_by_hand_ends_with_what_is_wrong_and_the_others_stay(
+    database: Database, change: dict[str, Any], reason: str
+) -> None:
+    create_subscriptions(database, (subscription(f"sub_{n}") for n in range(3)), NOW)
+    plan_edition(database, opened(database), WEEK, NOW)
+    database.jobs.update_one({"subscription": "sub_1"}, change)
+    waiting = list(job_records(database).find({"state": "pending"}))
+
+    readable = end_unreadable(database, waiting, NOW)
+
+    assert sorted(job["subscription"] for job in readable) == ["sub_0", "sub_2"]
+    (ended,) = database.jobs.find({"state": "failed"})
+    assert ended["error"] == f"its record was broken by hand: {reason}"
+    assert (ended["failed_in"], ended["permanent"], ended["completed_at"]) == ("rendering", True, NOW)
+    assert database.jobs.count_documents({"state": "pending"}) == 2
+
+
+@pytest.mark.parametrize("omissions", [None, 7, "x", ["x"], [{"part": "vitals"}], {"trial": "T1"}])
+def test_omissions_that_were_broken_by_hand_stop_no_look_and_no_follow_up_of_another(
+    planned: Database, omissions: Any
+) -> None:
+    create_subscription(planned, subscription("sub_2"), NOW)
+    plan_edition(planned, get_edition(planned, "weekly:2026-11-16"), WEEK, NOW)
+    named = [{"trial": "T1", "part": "vitals", "reason": "two units"}]
+    sent = {"state": "completed", "has_omissions": True, "omissions": named, "rendered_at": NOW}
+    planned.jobs.update_many({}, {"$set": sent})
+    planned.jobs.update_one({"subscription": "sub_1"}, {"$set": {"omissions": omissions}})
+
+    looked = {one[0]: one[1] for one in with_omissions(planned, "weekly:2026-11-16")}
+    whole: dict[tuple[str, str], list[dict[str, str]]] = {(one, WEEK.key): [] for one in ("sub_1", "sub_2")}
+    added = plan_follow_ups(planned, whole, lambda _: True, SEVEN)
+
+    assert looked["sub_2"] == {"T1"}
+    assert added == 1
+    assert [job["subscription"] for job in planned.jobs.find({"follows": {"$exists": True}})] == ["sub_2"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"created_at": "yesterday"}},
+        {"$unset": {"created_at": ""}},
+        {"$unset": {"occurrence": ""}},
+    ],
+)
+def test_a_sent_job_that_was_broken_by_hand_keeps_nobody_else_from_the_restatement(
+    planned: Database, change: dict[str, Any]
+) -> None:
+    create_subscription(planned, subscription("sub_2"), NOW)
+    plan_edition(planned, get_edition(planned, "weekly:2026-11-16"), WEEK, NOW)
+    planned.jobs.update_many({}, {"$set": {"state": "completed"}})
+    planned.jobs.update_one({"subscription": "sub_1"}, change)
+    reports: dict[str, tuple[str, datetime | None]] = {one: ("0" * 64, SEVEN) for one in ("sub_1", "sub_2")}
+
+    plan_restatements(planned, Cadence.WEEKLY, WEEK.key, reports, lambda _: OnRestatement.TELL, SEVEN)
+
+    assert [job["subscription"] for job in planned.jobs.find({"restates": {"$gt": ""}})] == ["sub_2"]
 
 
 def test_two_racing_planners_make_one_job_each_over_200_rounds(database: Database) -> None:

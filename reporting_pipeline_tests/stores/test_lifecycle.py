@@ -203,7 +203,7 @@ class Life(RuleBasedStateMachine):
 
     def _render(self, fails: bool) -> None:
         wanted: dict[str, set[str]] = {
-            edition.id: set(jobs.pending_subscriptions(self.database, edition.id))
+            edition.id: {job["subscription"] for job in jobs.waiting_in(self.database, edition.id)}
             for edition in open_editions(self.database)
         }
         for job in jobs.waiting_on_demand(self.database):

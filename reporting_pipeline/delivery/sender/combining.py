@@ -42,10 +42,8 @@ def gathered(
         if mail := record.get("mail"):
             mails.add(mail)
         elif minutes := window_of(record, context):
-            readers[record["organisation"], record["recipient"], record["user"], record["cadence"]] = (
-                record,
-                minutes,
-            )
+            reader = record["organisation"], record["recipient"], record.get("user"), record["cadence"]
+            readers[reader] = (record, minutes)
         else:
             alone.append(record)
     for record, minutes in readers.values():
@@ -63,7 +61,7 @@ def _ready_with(
     database: Database, record: DeliveryRecord, minutes: int, now: datetime
 ) -> list[DeliveryRecord]:
     """What goes with a delivery, it among them, by id; nothing while they wait for others."""
-    waiting = ledger.waiting_with(database, record)
+    waiting = ledger.end_unreadable(database, ledger.waiting_with(database, record), now)
     context = load_context(database, waiting)
     waiting = [one for one in waiting if window_of(one, context)]
     ready = [one for one in waiting if _is_ready(one, now)]
@@ -91,8 +89,9 @@ def _is_ready(record: DeliveryRecord, now: datetime) -> bool:
 def _whole(database: Database, mail: str, now: datetime) -> list[DeliveryRecord]:
     """All of a mail that wait, when they may go; nothing while a part of it is under way elsewhere."""
     members = ledger.in_mail(database, mail)
-    states = {one["state"] for one in members}
-    waiting = [one for one in members if one["state"] == DeliveryState.PENDING.value]
+    states = [one["state"] for one in members]
+    pending = (one for one in members if one["state"] == DeliveryState.PENDING.value)
+    waiting = ledger.end_unreadable(database, pending, now)
     if DeliveryState.SENDING.value in states or not waiting:
         return []
     if DeliveryState.UNKNOWN.value in states:  # it may have gone out, and not with these

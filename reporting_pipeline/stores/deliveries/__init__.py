@@ -4,14 +4,15 @@
 
 `plan` adds records, `combined` puts those of one reader in one mail, `moved` gives them their user's new
 address, `draw` begins them, `settle` writes what became of them and of their jobs, `recover` brings back what
-a dead worker held, `channels` keeps what is halted or paused. Sending itself is not here: it is the package
-`delivery`.
+a dead worker held, `broken` ends what nobody can read, `channels` keeps what is halted or paused. Sending
+itself is not here: it is the package `delivery`.
 
 Beginning one counts `attempt` up; only the holder of that number may write what became of it.
 `next_attempt_at` is the one time that matters: when a pending one is due, when a sending one expires,
 when an unknown one is sent again.
 """
 
+from reporting_pipeline.stores.deliveries.broken import end_unreadable
 from reporting_pipeline.stores.deliveries.channels import (
     closed_channels,
     halt_channel,
@@ -77,6 +78,7 @@ __all__ = [
     "deliveries_stand",
     "due_cadences",
     "due_filter",
+    "end_unreadable",
     "follow",
     "halt_channel",
     "halted_channels",

@@ -29,7 +29,7 @@ _ON_THE_WAY = [JobState.PENDING.value, JobState.PROCESSING.value, JobState.RENDE
 def waiting_with(database: Database, record: DeliveryRecord) -> list[DeliveryRecord]:
     """The mails of the same cadence that wait for the same reader and are in none with others yet, by id."""
     query: Record = {
-        **{name: record[name] for name in ("organisation", "recipient", "user", "cadence")},
+        **{name: record.get(name) for name in ("organisation", "recipient", "user", "cadence")},
         "channel": Channel.EMAIL.value,
         "state": DeliveryState.PENDING.value,
         "mail": None,
@@ -42,11 +42,12 @@ def jobs_on_the_way(
     database: Database, record: DeliveryRecord, but: Collection[str], until: datetime
 ) -> bool:
     """Whether a report for the same reader is due by `until` and has no delivery yet; not counting `but`."""
-    mine = {"$in": [record["user"], record["recipient"]]}
+    user = record.get("user")
+    mine = {"$in": [user, record["recipient"]]}
     query: Record = {
         "organisation": record["organisation"],
         "status": "active",
-        "$or": [{"owner": record["user"], "recipients": []}, {"recipients.value": mine}],
+        "$or": [{"owner": user, "recipients": []}, {"recipients.value": mine}],
     }
     subscriptions = [row["_id"] for row in database.subscriptions.find(query, {"_id": 1})]
     due: Record = {"state": {"$in": _ON_THE_WAY}, "due_at": {"$lte": until}, "on_demand": {"$ne": True}}

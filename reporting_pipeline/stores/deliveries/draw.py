@@ -6,7 +6,7 @@ and of two that wrote the same mail one begins it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from threading import Lock
@@ -16,6 +16,7 @@ from zlib import crc32
 
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState
+from reporting_pipeline.stores.deliveries.broken import end_broken, end_unreadable
 from reporting_pipeline.stores.deliveries.channels import closed_channels
 from reporting_pipeline.stores.mongo import Database, Record, delivery_records, find_any, update_any
 
@@ -90,7 +91,8 @@ class Due:
                 self._drawn |= chosen
             # As they are now: a look can be minutes old.
             query = {"state": DeliveryState.PENDING.value, "next_attempt_at": {"$lte": now}}
-            found = list(find_any(delivery_records(self._database), "_id", chosen, query))
+            drawn = find_any(delivery_records(self._database), "_id", chosen, query)
+            found = end_unreadable(self._database, list(drawn), now)
             if found:
                 return found
 
@@ -99,10 +101,18 @@ class Due:
         closed = sorted(closed_channels(self._database, now))
         if not self._ids or closed != self._closed:
             query = due_filter(now, self._cadence, closed) | {"state": DeliveryState.PENDING.value}
-            ids = (row["_id"] for row in self._due(query))
+            ids = list(self._named(self._due(query), now))
             self._ids = sorted((one for one in ids if one not in self._drawn), key=self._is_others)
             self._closed = closed
         return bool(self._ids)
+
+    def _named(self, due: Iterable[DeliveryRecord], now: datetime) -> Iterator[str]:
+        """Their ids; one that is no text was written by hand, and is ended."""
+        for row in due:
+            if isinstance(row["_id"], str):
+                yield row["_id"]
+            else:
+                end_broken(self._database, row["_id"], "_id is not text", now)
 
     def _due(self, query: Record) -> Iterable[DeliveryRecord]:
         deliveries = delivery_records(self._database)

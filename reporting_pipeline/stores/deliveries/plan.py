@@ -199,6 +199,8 @@ def add_delivery(database: Database, record: DeliveryRecord) -> bool:
 def new_delivery(job: JobRecord, subscription: Record, target: Target, now: datetime) -> DeliveryRecord:
     """A pending record, due when the job is."""
     due_at = job.get("due_at") or now
+    if not isinstance(due_at, datetime):  # it would wait for ever: nothing is ever due at a text
+        raise ValueError("due_at is not a time")
     edition = str(job.get("edition") or f"{subscription.get('window', 'weekly')}:{job['period']}")
     record: DeliveryRecord = {
         "_id": delivery_id(job["_id"], target.channel, target.recipient),

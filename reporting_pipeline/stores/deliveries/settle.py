@@ -23,6 +23,7 @@ from reporting_pipeline.domain.deliveries import (
     states_below,
 )
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.stores.deliveries.broken import end_broken
 from reporting_pipeline.stores.jobs.settle import finish_jobs
 from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
 
@@ -195,12 +196,12 @@ def _seen_at(state: DeliveryState, now: datetime) -> Record:
 
 def settle_jobs(database: Database, jobs: Iterable[str], now: datetime) -> int:
     """Complete, fail or skip the jobs all of whose deliveries are settled. Returns how many changed."""
-    wanted = sorted(set(jobs))
+    wanted = sorted({job for job in jobs if isinstance(job, str)})
     states: dict[str, list[DeliveryState]] = {job: [] for job in wanted}
     reasons: dict[str, str] = {}
     shown = {"job": 1, "state": 1, "error": 1}
     for row in find_any(database.deliveries, "job", wanted, None, shown):
-        states[row["job"]].append(DeliveryState(row["state"]))
+        states[row["job"]].append(_known_state(database, row, now))
         if row.get("error"):
             reasons[row["job"]] = row["error"]
     alike: dict[tuple[JobState, str | None], list[str]] = {}
@@ -213,6 +214,15 @@ def settle_jobs(database: Database, jobs: Iterable[str], now: datetime) -> int:
             reason = f"{reason} ({reasons[job]})"
         alike.setdefault((state, reason), []).append(job)
     return sum(finish_jobs(database, ids, state, reason, now) for (state, reason), ids in alike.items())
+
+
+def _known_state(database: Database, row: Record, now: datetime) -> DeliveryState:
+    """A delivery's state. One that is none was written by hand: it would keep its job from ever ending."""
+    try:
+        return DeliveryState(str(row.get("state")))
+    except ValueError:
+        end_broken(database, row["_id"], "state is none that is known", now)
+        return DeliveryState.FAILED
 
 
 def settle_delivering_jobs(database: Database, now: datetime) -> int:

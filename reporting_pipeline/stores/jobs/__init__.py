@@ -5,9 +5,9 @@
        \\------------+--> failed (rendering) --requeue--> pending
     any that waits --> skipped, with a reason
 
-`plan` adds jobs, `settle` moves them, `reads` looks at them, `states` names the groups of states. What
-moves a job and its deliveries together is not here but in `stores.lifecycle`, and what a subscription,
-an edition or a delivery is, in stores of their own.
+`plan` adds jobs, `settle` moves them, `reads` looks at them, `broken` ends what nobody can read, `states`
+names the groups of states. What moves a job and its deliveries together is not here but in
+`stores.lifecycle`, and what a subscription, an edition or a delivery is, in stores of their own.
 
 A rendered report is a fact, whoever made it, so nothing here is claimed: a run renders a range of
 subscriptions, and two that render the same one make the same file.
@@ -37,9 +37,9 @@ from reporting_pipeline.stores.jobs.reads import (
     lately_of,
     newest_of,
     newest_on_demand,
-    pending_subscriptions,
     subscriptions_of,
     traced_jobs,
+    waiting_in,
     waiting_on_demand,
     with_omissions,
 )
@@ -83,7 +83,6 @@ __all__ = [
     "mark_skipped",
     "newest_of",
     "newest_on_demand",
-    "pending_subscriptions",
     "plan_due_jobs",
     "plan_edition",
     "plan_follow_ups",
@@ -95,6 +94,7 @@ __all__ = [
     "skip_unchanged",
     "subscriptions_of",
     "traced_jobs",
+    "waiting_in",
     "waiting_on_demand",
     "with_omissions",
 ]

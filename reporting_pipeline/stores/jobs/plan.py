@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from pymongo.errors import DuplicateKeyError
 
 from reporting_pipeline.domain.editions import Edition
-from reporting_pipeline.domain.jobs import EditionState, JobRecord, JobState
+from reporting_pipeline.domain.jobs import EditionState, JobRecord, JobState, left_out
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.planning import (
     Planned,
@@ -133,9 +134,9 @@ def plan_follow_ups(
         query: Record = {"period": period, "has_omissions": True, "state": {"$in": SENT}}
         for job in list(find_any(job_records(database), "subscription", ids, query)):
             left = {(one["trial"], one["part"]) for one in reports[job["subscription"], period]}
-            mended = {(one["trial"], one["part"]) for one in job["omissions"]} - left
-            if mended and wanted_by(job["subscription"]) and add_job(database, follow_up_record(job, now)):
-                added += 1
+            mended = left_out(job) - left
+            if mended and wanted_by(job["subscription"]):
+                added += _add_made_of(database, job, lambda one: follow_up_record(one, now))
             looked = {"has_omissions": not mended, "looked_at": now}
             job_records(database).update_one({"_id": job["_id"]}, {"$set": looked})
     return added
@@ -163,6 +164,9 @@ def plan_restatements(
     for job in find_any(job_records(database), "subscription", sorted(reports), query):
         subscription = job["subscription"]
         numbers[subscription] = numbers.get(subscription, 0) + bool(job.get("restates"))
+        if not isinstance(job.get("created_at"), datetime):
+            _log.error("job %s has no time at which it was made and is passed over", job["_id"])
+            continue
         if job["state"] in SENT:
             before = sent.get(subscription)
             if before is None or (job["created_at"], job["_id"]) > (before["created_at"], before["_id"]):
@@ -177,8 +181,9 @@ def plan_restatements(
         policy = policy_of(job["organisation"])
         if subscription in busy or policy is OnRestatement.OFF:
             continue
-        record = restatement_record(job, reports[subscription][0], numbers[subscription] + 1, policy, now)
-        added += add_job(database, record)
+        sha256, number = reports[subscription][0], numbers[subscription] + 1
+        made = partial(restatement_record, sha256=sha256, number=number, policy=policy, now=now)
+        added += _add_made_of(database, job, made)
     return added
 
 
@@ -210,6 +215,17 @@ def add_job(database: Database, record: JobRecord) -> bool:
     except DuplicateKeyError:
         return False
     return True
+
+
+def _add_made_of(database: Database, job: JobRecord, made: Callable[[JobRecord], JobRecord]) -> int:
+    """Add the job that follows on one that was sent. How many were added: one that somebody broke by hand is
+    said and has none."""
+    try:
+        record = made(job)
+    except (LookupError, TypeError, ValueError):
+        _log.error("nothing can follow on job %s, which is passed over", job["_id"], exc_info=True)
+        return 0
+    return add_job(database, record)
 
 
 def _planned(subscription: Subscription, since: datetime, now: datetime, timezone: str) -> list[Planned]:

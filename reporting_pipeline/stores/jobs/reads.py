@@ -8,15 +8,9 @@ from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING
 
-from reporting_pipeline.domain.jobs import JobRecord, JobState
+from reporting_pipeline.domain.jobs import JobRecord, JobState, left_out
 from reporting_pipeline.stores.jobs.states import UNSENT, WAITING, WITH_REPORT
 from reporting_pipeline.stores.mongo import Database, Record, find_any, job_records, narrowed
-
-
-def pending_subscriptions(database: Database, edition: str) -> list[str]:
-    """The subscriptions of an edition whose report is still to be rendered, by id."""
-    query = {"edition": edition, "state": {"$in": WAITING}}
-    return sorted(job_records(database).distinct("subscription", query))
 
 
 def any_in(database: Database, edition: str, states: Iterable[JobState]) -> bool:
@@ -28,6 +22,13 @@ def any_in(database: Database, edition: str, states: Iterable[JobState]) -> bool
 _SHOWN_TO_SENSORS = {
     name: 1 for name in ("edition", "period", "subscription", "state", "asked_at", "created_at", "trace")
 }
+
+
+def waiting_in(database: Database, edition: str) -> list[JobRecord]:
+    """Every job of an edition whose report is still to be rendered: id and what a sensor asks."""
+    return list(
+        job_records(database).find({"edition": edition, "state": {"$in": WAITING}}, _SHOWN_TO_SENSORS)
+    )
 
 
 def waiting_on_demand(database: Database) -> list[JobRecord]:
@@ -63,13 +64,9 @@ def with_omissions(database: Database, edition: str) -> list[tuple[str, set[str]
     query: Record = {"edition": edition, "has_omissions": True}
     shown = {"subscription": 1, "omissions": 1, "rendered_at": 1, "looked_at": 1}
     return [
-        (
-            job["subscription"],
-            {one["trial"] for one in job["omissions"]},
-            looked_at,
-        )
+        (job["subscription"], {trial for trial, _ in left_out(job)}, looked_at)
         for job in job_records(database).find(query, shown)
-        if (looked_at := job.get("looked_at") or job["rendered_at"]) is not None
+        if isinstance(looked_at := job.get("looked_at") or job.get("rendered_at"), datetime)
     ]
 
 
@@ -96,7 +93,8 @@ def short_of_a_whole_report(database: Database, editions: Iterable[str]) -> Shor
 
 def subscriptions_of(database: Database, edition: str) -> list[str]:
     """Every subscription that has a job in the edition, whatever became of it."""
-    return sorted(job_records(database).distinct("subscription", {"edition": edition}))
+    found = job_records(database).distinct("subscription", {"edition": edition})
+    return sorted(one for one in found if isinstance(one, str))
 
 
 def editions_waited_for(database: Database, editions: Iterable[str]) -> list[str]:

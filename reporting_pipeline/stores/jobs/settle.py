@@ -272,7 +272,7 @@ def jobs_begin(database: Database, jobs: Iterable[JobRecord]) -> None:
     update_any(
         database.jobs,
         "_id",
-        (job["_id"] for job in jobs if job["state"] == rendered),
+        (job["_id"] for job in jobs if job.get("state") == rendered),
         {"state": rendered},
         {"$set": {"state": JobState.DELIVERING.value}},
     )

@@ -1,4 +1,4 @@
-"""The states of a job as queries name them, and what skipping one writes."""
+"""The states of a job as queries name them, and what skipping or giving up one writes."""
 
 from __future__ import annotations
 
@@ -22,5 +22,16 @@ def as_skipped(reason: str, now: datetime, cause: str) -> Record:
         "state": JobState.SKIPPED.value,
         "error": reason,
         "skipped_for": cause,
+        "completed_at": now,
+    }
+
+
+def as_unmade(reason: str, now: datetime) -> Record:
+    """Failed for good before its report was made."""
+    return {
+        "state": JobState.FAILED.value,
+        "failed_in": "rendering",
+        "error": reason,
+        "permanent": True,
         "completed_at": now,
     }
