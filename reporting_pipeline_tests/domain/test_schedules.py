@@ -428,6 +428,14 @@ def test_every_nth_week_between_two_dates_is_previewed_as_it_runs(
     assert next_occurrences(schedule, after, 4) == [each for each in wanted if each.due_at > after][:4]
 
 
+def test_a_first_day_without_every_nth_week_only_bounds_the_schedule() -> None:
+    schedule = Schedule(cadence="weekly", day_of_week=3, time="07:00", starts_on=date(2026, 11, 10))
+
+    found = occurrences(schedule, date(2026, 11, 1), date(2026, 12, 1))
+
+    assert [each.local_date.day for each in found] == [11, 18, 25]
+
+
 @thoroughly
 @given(schedule=schedules(), first=dates)
 def test_an_occurrence_that_was_not_moved_shows_its_local_time(schedule: Schedule, first: date) -> None:

@@ -115,6 +115,7 @@ def test_the_same_record_again_changes_nothing_and_a_changed_one_moves_updated_a
     changed = ingest(database, objects, {**given, "title": "Another"}, None, later)
     assert changed.changed == [given["_id"]]
     assert database.documents.find_one({})["updated_at"] == later  # type: ignore[index]
+    assert database.documents.find_one({})["version"] == 2  # type: ignore[index]
     assert database.documents.count_documents({}) == 1
 
 

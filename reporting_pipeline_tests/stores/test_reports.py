@@ -16,6 +16,8 @@ from reporting_pipeline.stores.reports import (
     reports_by_id,
     save_reports,
     sent_reports,
+    shows_the_same,
+    went_out,
 )
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -79,3 +81,43 @@ def test_what_was_sent_is_told_apart_from_what_was_made_since_and_went_to_nobody
     database.jobs.insert_one({**job, **made, **newer, "_id": "job_2"})
     again = sent_reports(database, Cadence.WEEKLY, ["2026-11-16"], ["sub_rep_1"])["rep_1"]
     assert again.sha256 == "b" * 64
+
+
+_SHOWN = [{"sites": ["701"], "subject": None}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({}, True),
+        ({"data_as_of": NOW}, True),
+        ({"audience": "sponsor"}, False),
+        ({"subject": "701-1"}, False),
+        ({"dataset_versions": {"T": "1", "T2": "2"}}, False),
+        ({"dataset_versions": {"T": "of another day"}}, True),
+        ({"shown": []}, False),
+    ],
+)
+def test_the_same_rights_open_two_renderings_of_the_same_for_the_same_alone(
+    changed: dict[str, Any], same: bool
+) -> None:
+    was = {"subject": None, "audience": "site", "dataset_versions": {"T": "1"}, "shown": _SHOWN}
+
+    assert shows_the_same(was, was | changed) is same
+    assert shows_the_same(was | changed, was) is same
+
+
+def test_while_a_rendering_awaits_its_release_readers_have_the_newest_that_showed_the_same() -> None:
+    plain = report("rep_1", "c" * 64)
+    earlier = [
+        {"sha256": digest * 64, "key": f"reports/{digest}.pdf", "rendered_at": NOW, "data_as_of": NOW}
+        | {"dataset_versions": {"T": digest}, "shown": [], "subject": "", "audience": ""}
+        for digest in "ab"
+    ]
+    waits = replace(plain, awaiting_release=[{"concern": "total_fell"}], superseded=earlier)
+
+    assert went_out(plain) is plain
+    found = went_out(waits)
+    assert found is not None
+    assert found.sha256 == "b" * 64
+    assert went_out(replace(waits, audience="sponsor")) is None
