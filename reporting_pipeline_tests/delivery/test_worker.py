@@ -19,6 +19,7 @@ from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
 from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.deliveries import due_cadences
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.broken import BROKEN, BROKEN_DELIVERIES, BROKEN_JOBS
@@ -167,6 +168,17 @@ def test_a_delivery_whose_id_or_state_is_none_holds_up_nobody_and_ends(
     assert states == {7: "failed", rows[0]["_id"]: "sent", rows[1]["_id"]: "failed", rows[2]["_id"]: "sent"}
     jobs = {row["subscription"]: row["state"] for row in database["jobs"].find()}
     assert jobs == {"sub_00000": "completed", "sub_00001": "failed", "sub_00002": "completed"}
+
+
+@pytest.mark.parametrize("cadence", [{"a": 1}, [["x"]], 7, None])
+def test_a_cadence_broken_by_hand_keeps_no_run_from_what_is_due(
+    database: Database, objects: ObjectStore, cadence: Any
+) -> None:
+    seed(database, objects, 2)
+    first = database.deliveries.find_one({"subscription": "sub_00000"})
+    assert first is not None
+    database.deliveries.update_one({"_id": first["_id"]}, {"$set": {"cadence": cadence}})
+    assert due_cadences(database, Clock()()) == {"weekly"}
 
 
 @pytest.mark.parametrize("update", BROKEN_JOBS, ids=str)

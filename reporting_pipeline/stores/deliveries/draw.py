@@ -35,10 +35,12 @@ def due_filter(now: datetime, cadence: str | None = None, closed: Sequence[str] 
 
 
 def due_cadences(database: Database, now: datetime) -> set[str]:
-    """The cadences a worker would find something of now; what a closed channel holds does not count."""
-    return set(
-        delivery_records(database).distinct("cadence", due_filter(now, None, closed_channels(database, now)))
-    )
+    """The cadences a worker would find something of now; what a closed channel holds does not count.
+
+    What is no text was written by hand: no worker asks for it, and the others are found.
+    """
+    due = due_filter(now, None, closed_channels(database, now))
+    return {one for one in delivery_records(database).distinct("cadence", due) if isinstance(one, str)}
 
 
 def count_due(database: Database, now: datetime, cadence: str, most: int) -> int:
