@@ -160,7 +160,13 @@ def _documents(database: Database, reading: Database, partition: TrialPartition)
         newest = max((_written_at(record) for record in records), default=None)
         if (len(records), newest) != newest_update(database, partition.trial, start_at, end_at):
             records = list(documents_of(database, partition.trial, start_at, end_at))
-    return records
+    return [_with_text_id(record) for record in records]
+
+
+def _with_text_id(record: Record) -> Record:
+    """A record that somebody inserted by hand has the id that the database gave it, which is no text; a
+    snapshot and its verdicts are by text."""
+    return record if isinstance(record["_id"], str) else record | {"_id": str(record["_id"])}
 
 
 def _fetch(

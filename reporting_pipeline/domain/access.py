@@ -247,9 +247,10 @@ def _reach(roles: Iterable[str], action: Action, kind: ResourceKind) -> _Reach |
 
 
 def visible_trials(user: User, trials: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The ids, sorted, of the `trials` records that `user` may see."""
+    """The ids, sorted, of the `trials` records that `user` may see. What was inserted by hand with an id that
+    is no text is no trial: nothing can name it."""
     own = [trial["_id"] for trial in trials if trial.get("organisation") == user.organisation]
-    return sorted(trial for trial in own if user.entitlements.covers_trial(trial))
+    return sorted(one for one in own if isinstance(one, str) and user.entitlements.covers_trial(one))
 
 
 def outside_trials(user: User, trials: Iterable[str]) -> list[str]:

@@ -307,7 +307,8 @@ def naming_only(database: Database, organisation: str, trials: Sequence[str]) ->
 def all_live_ids(database: Database, organisation: str) -> list[str]:
     """The ids of every subscription of an organisation that has not ended."""
     query = {"organisation": organisation, "status": {"$in": list(LIVE)}}
-    return sorted(row["_id"] for row in database.subscriptions.find(query, {"_id": 1}))
+    found = database.subscriptions.find(query, {"_id": 1})
+    return sorted(one for row in found if isinstance(one := row["_id"], str))
 
 
 def active_of_organisation(database: Database, organisation: str) -> Iterator[Subscription]:
@@ -339,9 +340,9 @@ def active_of(
 
 
 def active_ids(database: Database, window: Cadence) -> list[str]:
-    """The ids of `active_of`, in order."""
+    """The ids of `active_of`, in order. One that is no text, as a record inserted by hand has, is no key."""
     found = database.subscriptions.find({"window": window.value, "status": "active"}, {"_id": 1})
-    return sorted(record["_id"] for record in found)
+    return sorted(one for record in found if isinstance(one := record["_id"], str))
 
 
 def any_changed_since(database: Database, since: datetime) -> bool:

@@ -47,12 +47,12 @@ def list_trials(
 def ids_of(database: Database, organisation: str) -> list[str]:
     """The ids of an organisation's trials, closed ones included."""
     found = database.trials.find({"organisation": organisation}, {"_id": 1})
-    return sorted(record["_id"] for record in found)
+    return sorted(one for record in found if isinstance(one := record["_id"], str))
 
 
 def organisations_with_trials(database: Database) -> list[str]:
     """The organisations that trials are registered for, described or not."""
-    return sorted(database.trials.distinct("organisation"))
+    return sorted(one for one in database.trials.distinct("organisation") if isinstance(one, str))
 
 
 def add_trial(database: Database, trial: Mapping[str, Any]) -> Record:
@@ -138,5 +138,6 @@ def trials_followed(database: Database, window: str, report_types: Collection[st
             whole.add(organisation)
     if whole:
         query = {"organisation": {"$in": sorted(whole)}}
-        named.update(trial["_id"] for trial in database.trials.find(query, {"_id": 1}))
+        found = database.trials.find(query, {"_id": 1})
+        named.update(one for trial in found if isinstance(one := trial["_id"], str))
     return frozenset(named)

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from dagster import AssetKey, AssetMaterialization
 
 from reporting_pipeline.automation.report_email_sensor import _read_cursor
@@ -66,6 +67,23 @@ def test_a_thousand_records_that_nobody_should_have_written_fail_no_trial_and_no
     mailed = crank.mailed()
     assert len(mailed) == len(set(mailed))
     assert {f"{name}@example.org" for name in ("alpha", "alpha2", "gamma")} <= set(mailed)
+
+
+def test_records_inserted_by_hand_whose_ids_are_no_text_fail_no_trial_and_no_tick(crank: Crank) -> None:
+    """The ids that a database gives by itself."""
+    at = crank.period().start_at + timedelta(hours=1)
+    rng = Random(SEED)
+    for number, identifier in enumerate((ObjectId(), ObjectId(), 7, True)):
+        document = _hostile_document(rng, number, at) | {"_id": identifier}
+        document["file"] = {"key": "nowhere", "name": "x.pdf", "sha256": "0" * 64, "size": 1}
+        crank.database.documents.insert_one(document)
+        crank.database.subscriptions.insert_one(_hostile_subscription(rng, number, at) | {"_id": identifier})
+        crank.database.trials.insert_one({"_id": identifier, "organisation": ORGANISATION})
+    crank.open()
+    for _ in range(4):
+        crank.tick()
+    assert {trial: one.reason for trial, one in crank.results("documents").items() if not one.done} == {}
+    assert {f"{name}@example.org" for name in ("all", "alpha", "beta", "gamma")} <= set(crank.mailed())
 
 
 def test_jobs_of_living_readers_that_somebody_broke_by_hand_end_and_take_nobody_elses_report(
