@@ -10,7 +10,13 @@ from rich.console import Console
 
 from reporting_pipeline.cli.local.dagster_processes import code_server
 from reporting_pipeline.cli.local.home import Deployment, running_deployment
-from reporting_pipeline.cli.local.processes import HOST, Child, api_command, claim_port, running
+from reporting_pipeline.cli.local.processes import (
+    HOST,
+    Child,
+    api_command,
+    claim_port,
+    stop_together,
+)
 from reporting_pipeline.cli.local.visitor import wait_for
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings, SettingsError
@@ -30,15 +36,16 @@ def run(settings: Settings, port: int, console: Console) -> None:
         )
         logs = deployment.settings.home / "logs"
         code = stack.enter_context(code_server(environment, logs))
+        clients: list[Child] = []
+        stack.callback(stop_together, clients)  # before the code server, which they would miss
         commands = {
             "daemon": code.daemon_command(),
             "webserver": code.webserver_command(ui_port),
             "api": api_command(api_port),
         }
-        children = [code.child] + [
-            stack.enter_context(running(name, command, environment, logs / f"{name}.log"))
-            for name, command in commands.items()
-        ]
+        for name, command in commands.items():
+            clients.append(Child(name, command, environment, logs / f"{name}.log"))
+        children = [code.child, *clients]
         base = f"http://{HOST}:{api_port}"
         wait_for(children[-1], base)  # an address that is printed can be opened
         console.print(f"Console       [bold]{base}/[/]  (subscribe, read, steer: in a browser)")

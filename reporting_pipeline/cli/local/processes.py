@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,10 @@ from reporting_pipeline.embedded.processes import ports_are_free
 from reporting_pipeline.settings import SettingsError
 
 HOST = "127.0.0.1"
-STOP_SECONDS = 20.0
+#: What a child is told, one after the other, and how long it may take each time: in all 30 s.
+STOPPING = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+#: How long what a child left behind may take; it is killed 5 s before.
+REAP_SECONDS = 15.0
 #: A child that ends so soon after its start cannot run; what lived longer may have been killed.
 SHORT_LIFE_SECONDS = 60.0
 SHORT_LIVES = 3
@@ -63,7 +66,7 @@ class Child:
         self._short_lives = self._short_lives + 1 if short else 0
         if self._short_lives >= SHORT_LIVES:
             self.check()
-        _reap_group(self.process.pid)
+        _reap_groups([self.process.pid])
         self.start()
         return code
 
@@ -133,30 +136,49 @@ def running(name: str, command: Sequence[str], environment: Mapping[str, str], l
     try:
         yield child
     finally:
-        _stop(child.process)
+        _stop([child.process])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt, wait, then kill. The group is this child's own: it was started as a session leader."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(timeout=STOP_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    _reap_group(process.pid)
+def stop_together(children: Iterable[Child]) -> None:
+    """Interrupt them all, wait, then kill: they end beside one another, in the time of the slowest."""
+    _stop([child.process for child in children])
 
 
-def _reap_group(group: int) -> None:
-    """End what the child left behind in its group, such as code servers of Dagster."""
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, signal.SIGTERM if time.monotonic() < deadline - 5 else signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return
-        time.sleep(0.2)
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Interrupt, wait, then kill. Each group is its child's own: it was started as a session leader."""
+    running = [process for process in processes if process.poll() is None]
+    for number, seconds in STOPPING:
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        deadline = time.monotonic() + seconds
+        running = [process for process in running if not _ended(process, deadline)]
+    _reap_groups([process.pid for process in processes])
+
+
+def _ended(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _reap_groups(groups: Sequence[int]) -> None:
+    """End what children left behind in their groups, such as code servers of Dagster."""
+    deadline = time.monotonic() + REAP_SECONDS
+    left = list(groups)
+    while left and time.monotonic() < deadline:
+        number = signal.SIGTERM if time.monotonic() < deadline - 5 else signal.SIGKILL
+        left = [group for group in left if _is_signalled(group, number)]
+        if left:
+            time.sleep(0.2)
+
+
+def _is_signalled(group: int, number: signal.Signals) -> bool:
+    """Whether there was somebody in the group to take the signal."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

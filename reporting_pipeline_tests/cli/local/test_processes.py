@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reporting_pipeline.cli.local import processes
-from reporting_pipeline.cli.local.processes import Child, claim_port, running
+from reporting_pipeline.cli.local.processes import Child, claim_port, running, stop_together
 from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import SettingsError
 from reporting_pipeline_tests.waiting import PATIENCE, wait_until
@@ -56,6 +56,40 @@ def test_a_port_that_somebody_has_is_passed_over_and_a_claim_ends_with_its_block
         first.close()
         with ExitStack() as third:
             assert claim_port(third, port) == port
+
+
+#: Interrupted, it says so and ends once all the others were told, too; SIGTERM ends it with another code.
+TOGETHER = """
+import pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+def told(*_):
+    (folder / f"{sys.argv[2]}.told").touch()
+    while len(list(folder.glob("*.told"))) < 3:
+        time.sleep(0.02)
+    sys.exit(0)
+signal.signal(signal.SIGINT, told)
+(folder / f"{sys.argv[2]}.ready").touch()
+while True:
+    time.sleep(0.1)
+"""
+
+
+def test_children_are_told_to_end_all_at_once(tmp_path: Path) -> None:
+    """One after the other took the sum of their times; here the first would wait for the others for ever."""
+    children = [
+        Child(
+            name,
+            [sys.executable, "-c", TOGETHER, str(tmp_path), name],
+            dict(os.environ),
+            tmp_path / f"{name}.log",
+        )
+        for name in ("daemon", "webserver", "api")
+    ]
+    wait_until("all are up", lambda: len(list(tmp_path.glob("*.ready"))) == 3)
+    stop_together(children)
+    assert [child.process.returncode for child in children] == [0, 0, 0]
+    stop_together(children)  # once more does no harm
+    stop_together([])
 
 
 class Clock:
