@@ -128,6 +128,26 @@ def test_what_cannot_work_in_production_is_refused_with_its_variable(name: str, 
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("REPORTING_EMAIL_FROM", "reports", "one @"),
+        ("REPORTING_EMAIL_FROM", "Reports <reports@trials.example>", "a blank"),
+        ("REPORTING_EMAIL_FROM", "reports@trials.example\nBcc: x@y.example", "control character"),
+        ("REPORTING_MONGODB_DATABASE", "a b", "no name for a database"),
+        ("REPORTING_MONGODB_DATABASE", "a/b", "no name for a database"),
+        ("REPORTING_MONGODB_DATABASE", "a" * 64, "no name for a database"),
+        ("REPORTING_MONGODB_DATABASE", "admin", "no name for a database"),
+    ],
+)
+def test_a_sender_and_a_database_that_cannot_be_are_refused_with_their_variable(
+    name: str, value: str, said: str
+) -> None:
+    """Else every mail fails at the relay, and every process with a word about MONGODB_URI."""
+    with pytest.raises(SettingsError, match=f"{name}.*{said}"):
+        load_settings({name: value})
+
+
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({"REPORTING_ENVIRONMENT": "production"})

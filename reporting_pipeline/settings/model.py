@@ -15,6 +15,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from reporting_pipeline.domain.access import normal_address
 from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.proof import seeds
@@ -226,6 +227,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{value!r} is no IANA timezone" + (f"; did you mean {near[0]!r}?" if near else "")
             )
+        return value
+
+    @field_validator("mongodb_database")
+    @classmethod
+    def _a_database(cls, value: str) -> str:
+        """As MongoDB takes names of databases (its manual, "MongoDB Limits and Thresholds")."""
+        if not re.fullmatch(r'[^/\\. "$*<>:|?\x00]{1,63}', value) or value in ("admin", "config", "local"):
+            raise ValueError(f"{value!r} is no name for a database: 1 to 63 letters, digits, _ and -")
+        return value
+
+    @field_validator("email_from")
+    @classmethod
+    def _a_sender(cls, value: str) -> str:
+        normal_address(value)
         return value
 
     @field_validator("home")

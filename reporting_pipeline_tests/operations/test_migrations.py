@@ -102,6 +102,19 @@ def test_steps_are_taken_in_order_recorded_and_taken_back(old: Database) -> None
     assert with_colour(old) == 5
 
 
+def test_the_way_back_of_a_database_that_was_made_new_ends_where_it_was_to(database: Database) -> None:
+    """It knows of its newest step alone, and the older version asks for the one that it knows."""
+    migrate(database, clock, "ann", to=SCHEMA_VERSION - 1)
+    assert schema_version(database) == SCHEMA_VERSION - 1
+    migrate(database, clock, "ann", to=SCHEMA_VERSION - 2)
+    assert schema_version(database) == SCHEMA_VERSION - 2
+    assert [moved.move.step.number for moved in migrate(database, clock, "ann")] == [
+        SCHEMA_VERSION - 1,
+        SCHEMA_VERSION,
+    ]
+    assert schema_version(database) == SCHEMA_VERSION
+
+
 def test_what_cannot_be_taken_back_is_refused_before_anything_is_touched(old: Database) -> None:
     migrate(old, clock, "ann", steps=STEPS_OF_TEST)
     with pytest.raises(ValueError, match=r"migration 3 \(names are gone\) cannot be taken back: the names"):

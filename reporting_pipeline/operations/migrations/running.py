@@ -106,6 +106,10 @@ def _take(database: Database, move: Move, beat: Callable[[], None]) -> int:
 
 def _record(database: Database, move: Move, by: str, changed: int, now: datetime) -> None:
     if move.back:
+        below = move.step.number - 1
+        if below and schema_version(database) == move.step.number:
+            # A database that was made new, or restored, may know of its newest step alone.
+            record_step(database, below, f"back over {move.step.number}", by, changed, now)
         forget_step(database, move.step.number)
     else:
         record_step(database, move.step.number, move.step.name, by, changed, now)
