@@ -7,10 +7,13 @@ end with them only.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -23,6 +26,7 @@ DEFINITIONS = "reporting_pipeline.definitions"
 GRACE_SECONDS = 5
 #: On top of it, for Dagster to leave; then it is killed.
 LEAVE_SECONDS = 15.0
+PR_SET_PDEATHSIG = 1
 
 
 def code_server(
@@ -44,6 +48,7 @@ def run(host: str, port: int, log_format: str = "text") -> int:
         [*command, "-m", DEFINITIONS, *form],
         env=child_environment({"DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": str(GRACE_SECONDS)}),
         start_new_session=True,  # a Ctrl-C reaches it once, from here
+        preexec_fn=partial(_end_with, os.getpid()) if sys.platform == "linux" else None,
     )
     told = False
 
@@ -65,6 +70,16 @@ def run(host: str, port: int, log_format: str = "text") -> int:
         child.kill()
         child.wait()
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """In the child: the kernel kills it when its parent is killed, so that the port is free for the next one.
+
+    prctl(2), PR_SET_PDEATHSIG. SIGKILL, since at SIGTERM Dagster waits for streams that do not end.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it was killed before
+        os._exit(1)
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 from dagster._grpc.client import DagsterGrpcClient
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from reporting_pipeline.embedded.processes import HOST, free_ports
+from reporting_pipeline.embedded.processes import HOST, free_ports, ports_are_free
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import child_environment
 from reporting_pipeline_tests.waiting import PATIENCE, wait_until
@@ -72,8 +72,10 @@ def test_a_port_is_ones_own_and_sigterm_stops_it(endpoints: Endpoints, tmp_path:
         first.send_signal(signal.SIGTERM)
         assert first.wait(PATIENCE) == 0
     assert not is_loaded(port)
-    with serving(port, {**environment, "REPORTING_LOG_FORMAT": "json"}, tmp_path / "third.log"):
+    with serving(port, {**environment, "REPORTING_LOG_FORMAT": "json"}, tmp_path / "third.log") as third:
         wait_until("the port is free for the next one", lambda: is_loaded(port), every=0.2)
+        third.kill()
+        wait_until("nobody serves for who was killed", lambda: ports_are_free({"": port}), every=0.2)
     lines = (tmp_path / "third.log").read_text().splitlines()
     told = [json.loads(line)["event"] for line in lines if "Started Dagster code server" in line]
     assert len(told) == 1, "once the definitions are loaded a line is one object, and said once"
