@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from reporting_pipeline.stores.audit import AuditAction
 
@@ -77,8 +78,14 @@ def event_words(action: str) -> str:
     return EVENTS.get(action, action)
 
 
-def page_of(subject: str) -> str | None:
-    """Where a person reads about what an event is about."""
+def page_of(subject: str, details: Mapping[str, Any] | None = None) -> str | None:
+    """Where a person reads about what an event is about. `details`: what is noted of the event."""
+    told = details or {}
+    if subject.startswith("rep_"):
+        if told.get("subscription") and told.get("period"):
+            subscription, period = quote(str(told["subscription"])), quote(str(told["period"]))
+            return f"/console/reports/{subscription}/periods/{period}"
+        return f"/console/jobs/{quote(str(told['job']))}" if told.get("job") else None
     return next((page + subject for start, page in _PAGES.items() if subject.startswith(start)), None)
 
 

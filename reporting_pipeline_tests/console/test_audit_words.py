@@ -39,3 +39,23 @@ def test_what_has_a_page_leads_there() -> None:
     assert page_of("job_1") == "/console/jobs/job_1"
     assert page_of("usr_1") == "/console/people/usr_1"
     assert page_of("weekly:2026-11-16") is None
+
+
+@pytest.mark.parametrize(
+    ("subject", "details", "address"),
+    [
+        ("job_1", {}, "/console/jobs/job_1"),
+        ("rep_1", {}, None),
+        ("rep_1", {"job": "job_1", "by": "console"}, "/console/jobs/job_1"),
+        (
+            "rep_1",
+            {"subscription": "sub_1", "period": "2026-11-16"},
+            "/console/reports/sub_1/periods/2026-11-16",
+        ),
+        ("rep_1", {"job": '"><script>'}, "/console/jobs/%22%3E%3Cscript%3E"),
+    ],
+)
+def test_what_an_event_is_about_leads_to_its_page(
+    subject: str, details: dict[str, str], address: str | None
+) -> None:
+    assert page_of(subject, details) == address
