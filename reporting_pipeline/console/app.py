@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting_pipeline.console import signing_in
 from reporting_pipeline.console.deployment import FormRefused, SignInNeeded
+from reporting_pipeline.console.kept_forms import comes_from_here, kept_page, written_in
 from reporting_pipeline.console.pages import ROUTERS, reference
 from reporting_pipeline.console.provider import IdentityProvider
 from reporting_pipeline.console.rendering import html, tokens_css
@@ -98,9 +99,14 @@ def _type_picture(name: str) -> Response:
 def _errors(app: FastAPI) -> None:
     async def to_sign_in(request: Request, error: Exception) -> Response:
         assert isinstance(error, SignInNeeded)  # noqa: S101 - what it is registered for
-        return RedirectResponse(error.target, 303)
+        if request.method != "POST":
+            return RedirectResponse(error.target, 303)
+        return kept_page(request, await written_in(request), None)
 
     async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, FormRefused)  # noqa: S101
+        if error.visitor is not None and comes_from_here(request):
+            return kept_page(request, await written_in(request), error.visitor)
         return _error_page(403, "This form is not good any more", "Go back, load the page again, and retry.")
 
     async def problem(request: Request, error: Exception) -> Response:

@@ -24,7 +24,11 @@ class SignInNeeded(Exception):
 
 
 class FormRefused(Exception):
-    """A form that was not sent from a page of this session, or was sent after the session ended."""
+    """A form that was not sent from a page of this session. `visitor`: who is signed in, if somebody is."""
+
+    def __init__(self, visitor: Visitor | None = None) -> None:
+        super().__init__("the form is not of this session")
+        self.visitor = visitor
 
 
 async def _parts(request: Request) -> Context:
@@ -78,6 +82,11 @@ class Form:
     def has(self, name: str) -> bool:
         return name in self._data
 
+    def written(self) -> list[tuple[str, str]]:
+        """Every field but the token of the session, as it was sent."""
+        pairs = self._data.multi_items()
+        return [(name, value) for name, value in pairs if isinstance(value, str) and name != "csrf"]
+
 
 async def read_form(request: Request) -> Form:
     return Form(await request.form(max_files=0, max_fields=MOST_FIELDS))
@@ -88,7 +97,7 @@ Posted = Annotated[Form, Depends(read_form)]
 
 def _own_form(form: Posted, visitor: Person) -> Form:
     if not visitor.sent_by_us(form.text("csrf")):
-        raise FormRefused
+        raise FormRefused(visitor)
     return form
 
 

@@ -27,19 +27,24 @@ __all__ = ["organisations"]
 class _Hidden(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.csrf = ""
+        self.found: list[tuple[str, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         fields = dict(attrs)
-        if tag == "input" and fields.get("name") == "csrf":
-            self.csrf = fields.get("value") or ""
+        if tag == "input" and fields.get("type") == "hidden":
+            self.found.append((fields.get("name") or "", fields.get("value") or ""))
+
+
+def hidden_fields(page: str) -> list[tuple[str, str]]:
+    """Name and value of every hidden field of a page."""
+    parser = _Hidden()
+    parser.feed(page)
+    return parser.found
 
 
 def csrf_in(page: str) -> str:
     """The token of the forms of a page."""
-    parser = _Hidden()
-    parser.feed(page)
-    return parser.csrf
+    return dict(hidden_fields(page)).get("csrf", "")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import Server
 from reporting_pipeline_tests.api.world import NOW, populate
-from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in
+from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in, hidden_fields
 
 PAGES = (
     "/console/",
@@ -126,6 +126,52 @@ def test_a_form_of_another_site_changes_nothing(person: Callable[[str], Browser]
     )
     assert answer.status_code == 403
     assert browser.get("/console/").status_code == 200
+
+
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+ODD = '"><script>x</script> \u202eright to left'
+
+
+def test_what_was_written_when_the_session_ended_comes_back_and_is_sent_by_whoever_signs_in(
+    house: House, person: Callable[[str], Browser]
+) -> None:
+    browser = person("subscriber")
+    form = [("name", ODD), ("cadence", "weekly"), ("trials", "T1"), ("format", "pdf"), ("save", "1")]
+    form += [("report_type", "trial_activity"), ("time", "07:00"), ("timezone", "UTC"), ("day_of_week", "1")]
+    token = csrf_in(browser.get("/console/").text)
+    house.database.console_sessions.delete_many({})
+    ended = browser.post("/console/subscribe", form, token)
+    assert (ended.status_code, "Your session has ended" in ended.text) == (403, True)
+    assert "<script>x" not in ended.text
+    assert hidden_fields(ended.text) == [("csrf", ""), *form]
+    name, value = house.cookie_of("usr_default_subscriber")
+    browser.session.cookies.set(name, value)
+    browser.session.headers.update(SAME_ORIGIN)
+    again = browser.post("/console/subscribe", form, "")
+    assert (again.status_code, "You have signed in anew" in again.text) == (403, True)
+    assert house.database.subscriptions.count_documents({}) == 0, "it is sent by a person, not by itself"
+    (_, fresh), *written = hidden_fields(again.text)
+    assert written == form
+    assert browser.post("/console/subscribe", written, fresh).status_code == 303
+    assert [one["name"] for one in house.database.subscriptions.find()] == [ODD]
+
+
+@pytest.mark.parametrize("site", [None, "same-site", "none"])
+def test_a_form_that_no_browser_vouches_for_comes_back_without_a_token(
+    person: Callable[[str], Browser], site: str | None
+) -> None:
+    browser = person("manager")
+    browser.session.headers.update({"Sec-Fetch-Site": site} if site else {})
+    refused = browser.post("/console/sign-out", {"everywhere": "1"}, "of another")
+    assert refused.status_code == 403
+    assert csrf_in(refused.text) == ""
+
+
+def test_a_form_with_a_file_is_not_read_of_somebody_who_is_not_signed_in(house: House) -> None:
+    answer = house.stranger().session.post(
+        house.base + "/console/documents/new", files={"file": ("x.pdf", b"x")}, timeout=60
+    )
+    assert (answer.status_code, "cannot be kept" in answer.text) == (403, True)
 
 
 def test_signing_out_ends_the_session_on_the_server(person: Callable[[str], Browser]) -> None:

@@ -54,10 +54,8 @@ function previewing(form) {
   if (!target) return;
   let waiting;
   const ask = async () => {
-    const answer = await fetch(form.dataset.preview, {
-      method: "POST", body: new URLSearchParams(new FormData(form)), credentials: "same-origin",
-    });
-    if (answer.ok) target.innerHTML = await answer.text();
+    const answer = await asked(form.dataset.preview, form);
+    if (answer && answer.ok) target.innerHTML = await answer.text();
   };
   form.addEventListener("change", () => { clearTimeout(waiting); waiting = setTimeout(ask, 250); });
 }
@@ -65,9 +63,12 @@ function previewing(form) {
 /** What the server says of the whole form, asked at `address`; null when it is away. */
 async function asked(address, form) {
   try {
-    return await fetch(address, {
+    const answer = await fetch(address, {
       method: "POST", body: new URLSearchParams(new FormData(form)), credentials: "same-origin",
     });
+    const region = document.getElementById("status");
+    if (answer.status === 403 && region) region.textContent = "Your session has ended; what you write here stays.";
+    return answer;
   } catch { return null; }
 }
 
