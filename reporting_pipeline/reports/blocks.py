@@ -15,6 +15,8 @@ from reporting_pipeline.reports.pdf.surface import Surface
 
 #: Sizes of running text, and of notes.
 BODY, SMALL = 9.0, 7.5
+#: What follows a heading on its page at least: a note of three lines, and a table's titles with a row.
+KEPT_BELOW = 108.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Flow(Protocol):
     def title(self, text: str, subtitle: str, bookmark: str) -> None:
         """The heading of a part."""
 
-    def heading(self, text: str, keep: float = 60, level: int = 1, bookmark: str = "") -> None:
+    def heading(self, text: str, keep: float = KEPT_BELOW, level: int = 1, bookmark: str = "") -> None:
         """A heading that stays with the next `keep` points; `level` 0 is that of a part."""
 
     def paragraph(

@@ -20,7 +20,7 @@ from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.reports import sections
-from reporting_pipeline.reports.blocks import Picture
+from reporting_pipeline.reports.blocks import Column, Picture
 from reporting_pipeline.reports.images import ThumbnailCache
 from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts
 from reporting_pipeline.reports.pdf.layout import PageFlow
@@ -392,6 +392,31 @@ def test_a_strip_and_a_column_keep_their_proportions_on_the_page(
     flow.pictures([Picture(str(path), width, height, ("A strip",))])
     (image,) = flow.surface.images
     assert image.width / image.height == pytest.approx(width / height, rel=0.01)
+
+
+def test_a_heading_stays_with_its_note_and_the_first_row_of_its_table() -> None:
+    columns = (Column("Subject", 0.3), Column("What\nhappened", 0.7, lines=3))
+    for above in range(0, 780, 7):
+        flow = PageFlow()
+        flow.paragraph("Above")
+        flow.space(above)
+        flow.heading("Results out of range", bookmark="here")
+        flow.note("What is said of them. " * 20)
+        flow.space(4)
+        flow.table(columns, [("01-710-1070", "A row of three lines. " * 12)])
+        assert [one.title for one in flow.pages[-1].bookmarks] == ["here"], above
+        assert len(flow.pages) <= 2
+
+
+def test_the_titles_of_a_table_stand_on_no_page_without_a_row() -> None:
+    columns = (Column("Subject", 0.3), Column("What", 0.7, lines=6))
+    for above in range(0, 780, 7):
+        flow = PageFlow()
+        flow.paragraph("Above")
+        flow.space(above)
+        flow.table(columns, [("01-710-1070", "A row of six lines. " * 40)])
+        drawn = [len(page.surface.marks) for page in flow.pages]
+        assert drawn in ([5], [1, 4]), above
 
 
 # --- figures lead to their documents ---------------------------------------------------------------

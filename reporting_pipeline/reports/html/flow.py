@@ -16,6 +16,7 @@ from reporting_pipeline.languages import Words
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import (
     BODY,
+    KEPT_BELOW,
     SMALL,
     Cell,
     Chart,
@@ -151,7 +152,7 @@ class HtmlFlow:
         if subtitle:
             self._add(f'<p class="subtitle">{told(subtitle)}</p>')
 
-    def heading(self, text: str, keep: float = 60, level: int = 1, bookmark: str = "") -> None:
+    def heading(self, text: str, keep: float = KEPT_BELOW, level: int = 1, bookmark: str = "") -> None:
         self._heading = text
         name = "h3" if level else "h2"
         self._add(f"<{name}{self._anchor(bookmark, level, text)}>{told(text)}</{name}>")

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 from reporting_pipeline.reports import wording
-from reporting_pipeline.reports.blocks import BODY, SMALL, Cell, Chart, Column, Letterhead, Picture, Tile
+from reporting_pipeline.reports.blocks import (
+    BODY,
+    KEPT_BELOW,
+    SMALL,
+    Cell,
+    Chart,
+    Column,
+    Letterhead,
+    Picture,
+    Tile,
+)
 from reporting_pipeline.reports.palette import (
     ACCENT,
     ALARM,
@@ -195,7 +206,7 @@ class PageFlow:
             self.surface.line(LEFT, self.y, RIGHT, self.y, ACCENT, 1.2)
         self.y -= 6
 
-    def heading(self, text: str, keep: float = 60, level: int = 1, bookmark: str = "") -> None:
+    def heading(self, text: str, keep: float = KEPT_BELOW, level: int = 1, bookmark: str = "") -> None:
         """A heading that stays with the next `keep` points."""
         self.need(24 + keep)
         self.y -= 20
@@ -293,11 +304,12 @@ class PageFlow:
         """
         columns = tuple(columns)
         header = tables.header(columns, WIDTH)
-        self.need(52)
+        strips = (tables.row(columns, tuple(cells), WIDTH) for cells in rows)
+        first = next(strips, None)
+        self.need(header.height + (first.height if first else 0))
         table = self.element("Table")
         self._row(header, table, head=True)
-        for place, cells in enumerate(rows):
-            row = tables.row(columns, tuple(cells), WIDTH)
+        for place, row in enumerate(chain([first] if first else [], strips)):
             if self.y - row.height < BOTTOM:
                 self.new_page()
                 self._head_again(header)
