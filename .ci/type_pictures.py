@@ -1,9 +1,10 @@
 """One page of each report type as a picture for the console and docs/report-types.md.
 
-    python .ci/type_pictures.py [--out reporting_pipeline/console/static/types]
+    python .ci/type_pictures.py [--out reporting_pipeline/console/static/types] [--docs docs/images]
 
-Made by the renderer from the sample trial (`reporting_pipeline.samples.cdisc_pilot`), so that what is shown
-is what is sent. Run it after a change of how reports look; the same data gives the same pictures.
+Made by the renderer from the sample trial (`reporting_pipeline.samples.cdisc_pilot`) with its subjects, so
+that what is shown is what is sent. Run it after a change of how reports look; the same data gives the same
+pictures.
 """
 
 from __future__ import annotations
@@ -35,16 +36,26 @@ ZONE = ZoneInfo("UTC")
 WIDTH, HEIGHT = 320, 453  # pixels
 #: The page that says most of a type; the first is a cover.
 PAGES = {"my_participation": 1, "trial_activity": 2, "safety_summary": 2, "site_report": 2}
+#: The page of a type that docs/report-types.md shows large, and its picture there.
+LARGE = {
+    "medical_review": (2, "report-medical-review.png"),
+    "trial_conduct": (3, "report-trial-conduct.png"),
+    "site_report": (2, "report-site.png"),
+}
+LARGE_WIDTH = 794  # pixels
+SITES = {"site_report": ["710"]}
 AUDIENCES = {"site_report": Audience.SITE, "my_participation": Audience.PARTICIPANT}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=ROOT / "reporting_pipeline/console/static/types")
-    out = parser.parse_args().out
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs/images")
+    given = parser.parse_args()
+    out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
     shift = Shift(WEEKS, ZONE)
-    every = {one["_id"]: one for one in cdisc_pilot.records("default", shift)}
+    every = {one["_id"]: one for one in cdisc_pilot.records("default", shift, subjects=True)}
     start = BUSIEST_WEEK + timedelta(weeks=WEEKS)
     period = Period.from_key(Cadence.WEEKLY, start.isoformat(), "UTC")
     title = str(cdisc_pilot.trial_record("default", WEEKS)["title"])
@@ -66,14 +77,25 @@ def main() -> None:
             parameters,
             AUDIENCES.get(name, Audience.MONITOR),
             subject=_busiest(records) if kind.one_person else "",
+            sites=SITES.get(name),
         )
-        page = Image.open(BytesIO(page_as_png(report.content, PAGES.get(name, 2)))).convert("RGB")
-        small = page.resize((WIDTH, round(page.height * WIDTH / page.width)), Image.Resampling.LANCZOS)
-        picture = small.crop((0, 0, WIDTH, min(HEIGHT, small.height)))
-        picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=48).save(
-            out / f"{name}.png", "PNG", optimize=True
-        )
+        small = _page(report.content, PAGES.get(name, 2), WIDTH)
+        _save(small.crop((0, 0, WIDTH, min(HEIGHT, small.height))), out / f"{name}.png", colours=48)
+        if name in LARGE:
+            number, picture = LARGE[name]
+            _save(_page(report.content, number, LARGE_WIDTH), given.docs / picture, colours=128)
         print(f"{name}: {(out / f'{name}.png').stat().st_size:,} bytes")
+
+
+def _page(pdf: bytes, number: int, width: int) -> Image.Image:
+    """Page `number` (from 1), `width` pixels wide."""
+    page = Image.open(BytesIO(page_as_png(pdf, number))).convert("RGB")
+    return page.resize((width, round(page.height * width / page.width)), Image.Resampling.LANCZOS)
+
+
+def _save(picture: Image.Image, target: Path, colours: int) -> None:
+    reduced = picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=colours)
+    reduced.save(target, "PNG", optimize=True)
 
 
 def _busiest(records: Mapping[str, Mapping[str, Any]]) -> str:

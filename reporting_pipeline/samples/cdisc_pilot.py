@@ -155,11 +155,15 @@ def trial_record(organisation: str, weeks: int) -> Record:
     }
 
 
-def records(organisation: str, shift: Shift) -> Iterator[Record]:
-    """All 10,214 documents, those that have not arrived yet included, without `updated_at`."""
+def records(organisation: str, shift: Shift, *, subjects: bool = False) -> Iterator[Record]:
+    """All 10,214 documents, those that have not arrived yet included, without `updated_at`.
+
+    `subjects`: also one of each subject, as an import of the trial's own files has. What the loader takes in
+    is what happened at visits.
+    """
     tables = _tables("lb", "vs", "ae", "sv", "ds", "dm")
     for document in documents_of(tables, Understanding(), TRIAL):
-        if document.kind == Kind.SUBJECT:  # the loader's documents are what happened at visits
+        if document.kind == Kind.SUBJECT and not subjects:
             continue
         identifier = document_id(TRIAL, document.kind, *document.key)
         moved = replace(
@@ -174,11 +178,13 @@ def _tables(*names: str) -> dict[str, list[Table]]:
     return by_name(table_of(getattr(pharmaversesdtm, name), f"{name}.parquet") for name in names)
 
 
+#: The dates of payloads, but for those of single results.
+_DATES = ("start", "end", "consented", "enrolled", "ended", "death")
+
+
 def _moved(data: Mapping[str, Any], collected: str, shift: Shift) -> dict[str, Any]:
     """The payload with every date moved."""
-    moved: dict[str, Any] = {
-        name: shift.iso(data[name], collected) for name in ("start", "end") if name in data
-    }
+    moved: dict[str, Any] = {name: shift.iso(data[name], collected) for name in _DATES if data.get(name)}
     if "results" in data:
         moved["results"] = [
             {**result, "collected": shift.iso(result["collected"])} for result in data["results"]

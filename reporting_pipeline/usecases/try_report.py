@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -130,13 +130,14 @@ def make_report(
     audience: Audience = Audience.MONITOR,
     preliminary_at: datetime | None = None,
     subject: str = "",
+    sites: Sequence[str] | None = None,
 ) -> TriedReport:
     """The report on `arrivals`' period over all trials. `titles` are by trial; its id stands for one.
 
     `preliminary_at`: the period is still open, and the report says what stood at that moment.
-    `subject`: whose record alone it is made from; "" for everybody's.
+    `subject`: whose record alone it is made from; "" for everybody's. `sites`: likewise; None for all.
     """
-    datasets = tuple(restricted(one, None, subject) for one in _datasets(arrivals, titles))
+    datasets = tuple(restricted(one, sites, subject) for one in _datasets(arrivals, titles))
     request = _request(datasets, arrivals.period, form, understanding)
     asked = {"report_type": report_type, "parameters": checked_parameters(report_type, parameters or {})}
     subscription = request.subscription.model_copy(update=asked)
@@ -146,7 +147,7 @@ def make_report(
         until = arrivals.period.last_day_by(preliminary_at)
         medians = {one.trial: site_medians(one, until) for one in statuses}
         progress = {one.trial: progress_of(one) for one in statuses} if subject else {}
-        own = tuple(restricted(one, None, subject) for one in statuses)
+        own = tuple(restricted(one, sites, subject) for one in statuses)
         request = replace(request, statuses=own, medians=medians, progress=progress)
     with TemporaryDirectory() as cache:
         rendered = ReportRenderer(_no_object, Path(cache)).render(request)
