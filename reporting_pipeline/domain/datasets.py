@@ -50,6 +50,8 @@ _RESULT = {
     "clinically_significant": "str",  # yes, no or ""
     "text_result": "str",
     "derived": "bool",  # made from other results, as the mean of three
+    "baseline": "bool",  # that of its test with which later ones are compared, as its source says
+    "unblinding": "bool",  # tells who gets the treatment (`domain.clinical.blinding`)
     "status": "str",  # "NOT DONE"
     "reason_not_done": "str",
     # Worked out by `domain.clinical.measurements`:
@@ -216,6 +218,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 RESTRICTED: Mapping[str, frozenset[str]] = {
     "subjects": frozenset({"arm", "arm_code", "actual_arm", "actual_arm_code"}),
     "exposures": frozenset(TABLES["exposures"]) - frozenset(_KEY),
+    **{name: frozenset({"unblinding"}) for name, columns in TABLES.items() if "unblinding" in columns},
 }
 
 

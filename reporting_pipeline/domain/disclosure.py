@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from reporting_pipeline.domain.clinical.blinding import is_unblinding
 from reporting_pipeline.domain.clinical.numbers import is_number
 from reporting_pipeline.domain.clinical.payloads import Subject
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
@@ -99,7 +100,8 @@ def document_shown(record: Mapping[str, Any], audience: Audience) -> dict[str, A
     if treated or not policy.free_text:
         withheld += ["title", "note", "data"]
     elif not policy.arm and isinstance(record.get("data"), dict):
-        shown["data"] = _without_arms(record["data"], subject=record.get("kind") == Kind.SUBJECT.value)
+        data = _without_arms(record["data"], subject=record.get("kind") == Kind.SUBJECT.value)
+        shown["data"] = _without_telling_results(data)
         if shown["data"] != record["data"]:
             withheld.append("data")
     if treated or not policy.free_text or not policy.images:
@@ -118,16 +120,28 @@ def _without_arms(data: Mapping[str, Any], *, subject: bool) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name not in RESTRICTED["subjects"]}
 
 
+def _without_telling_results(data: Mapping[str, Any]) -> dict[str, Any]:
+    results = data.get("results")
+    if not isinstance(results, (list, tuple)):
+        return dict(data)
+    kept = [one for one in results if not (isinstance(one, Mapping) and is_unblinding(one))]
+    return {**data, "results": kept}
+
+
 def _blind(tables: dict[str, pd.DataFrame]) -> None:
     """Empty whatever says who gets which treatment, what was said about it when it was read included."""
-    for name, columns in RESTRICTED.items():
+    telling: set[str] = set()  # documents with a result that tells who gets the treatment
+    for name in MEASUREMENTS.values():
+        tells = tables[name]["unblinding"].astype(bool)
+        if tells.any():
+            telling.update(tables[name]["document_id"][tells])
+            tables[name] = tables[name][~tells].reset_index(drop=True)
+    for name in ("subjects", "exposures"):
         frame = tables[name]
-        open_ones = [column for column in frame.columns if column not in columns]
+        open_ones = [column for column in frame.columns if column not in RESTRICTED[name]]
         blank = table_from_rows(name, [{} for _ in range(len(frame))])
         tables[name] = blank.assign(**{column: frame[column].to_numpy() for column in open_ones})
-    whole = [name for name in RESTRICTED if name == "exposures"]
-    for name in whole:
-        tables[name] = tables[name].iloc[:0]
+    tables["exposures"] = tables["exposures"].iloc[:0]
     documents, findings = tables["documents"], tables["findings"]
     treated = documents["kind"] == "exposure"
     tables["documents"] = documents.assign(
@@ -136,6 +150,7 @@ def _blind(tables: dict[str, pd.DataFrame]) -> None:
     revealing = findings["document_id"].isin(documents["document_id"][treated])
     hidden = RESTRICTED["subjects"]
     named = findings["field"].map(lambda path: bool(hidden & set(str(path).replace("[", ".").split("."))))
+    named |= findings["document_id"].isin(telling) & findings["field"].map(str).str.startswith("results")
     tables["findings"] = findings.assign(
         message=findings["message"].mask((revealing | named).astype(bool), WITHHELD)
     )

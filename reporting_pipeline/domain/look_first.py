@@ -87,8 +87,7 @@ def _signs(status: TrialDataset, people: Mapping[Person, Followed]) -> Iterator[
     yield from _withdrawals(status)
     yield from _result_signs(status)
     for outlier in so_far.qtc_outliers(status):
-        risen = outlier.value - outlier.first  # NaN where there is no first: not above anything
-        if outlier.value > QTC_OF_CONCERN or risen > QTC_RISE_OF_CONCERN:
+        if outlier.value > QTC_OF_CONCERN or outlier.risen > QTC_RISE_OF_CONCERN:
             yield (outlier.site, outlier.subject), Sign.QTC, f"{outlier.test} {outlier.why}"
     for outlier in so_far.pressure_outliers(status):
         if outlier.value >= so_far.PRESSURES[outlier.test][1]:

@@ -261,9 +261,10 @@ class Outlier:
     test: str
     value: float
     unit: str
-    first: float  # NaN: there is none but this
+    baseline: float  # NaN: there is none but this, or none that is dated
     collected: str
     why: str
+    risen: float = math.nan  # the largest later value less the baseline
 
 
 @dataclass(frozen=True)
@@ -290,17 +291,18 @@ def _measured(status: TrialDataset, name: str, codes: frozenset[str], in_unit: s
 
 
 def qtc_outliers(status: TrialDataset) -> list[Outlier]:
-    """The longest corrected QT of each person and correction, and its rise since the first, over a limit."""
+    """The longest corrected QT of each person and correction, and its rise since baseline, over a limit."""
     found = []
     for person, code, series in _series(status, "ecgs", QTC_CODES, _MILLISECONDS):
-        first, worst = series[0], max(series, key=lambda one: one[1])
-        over = [limit for limit in QTC_LIMITS if worst[1] > limit]
-        rose = [rise for rise in QTC_RISES if first[0] != _UNDATED and worst[1] - first[1] > rise]
+        worst, (baseline, later) = max(series, key=lambda one: one.value), _from_baseline(series)
+        risen = max((one.value for one in later), default=math.nan) - baseline
+        over = [limit for limit in QTC_LIMITS if worst.value > limit]
+        rose = [rise for rise in QTC_RISES if risen > rise]
         if over or rose:
             parts = [f"over {over[-1]:.0f} ms"] if over else []
             parts += [f"rose by more than {rose[-1]:.0f} ms"] if rose else []
-            start = first[1] if len(series) > 1 and first[0] != _UNDATED else math.nan
-            found.append(Outlier(*person, code, worst[1], "ms", start, worst[0], ", ".join(parts)))
+            why = ", ".join(parts)
+            found.append(Outlier(*person, code, worst.value, "ms", baseline, worst.when, why, risen))
     return sorted(found, key=lambda one: (-one.value, one.site, one.subject, one.test))
 
 
@@ -308,15 +310,14 @@ def pressure_outliers(status: TrialDataset) -> list[Outlier]:
     """The lowest and the highest blood pressure of each person beyond the limits."""
     found = []
     for person, code, series in _series(status, "vitals", frozenset(PRESSURES), _MERCURY):
-        low, high = PRESSURES[code]
-        start = series[0][1] if len(series) > 1 and series[0][0] != _UNDATED else math.nan
-        least, most = min(series, key=lambda one: one[1]), max(series, key=lambda one: one[1])
-        if least[1] < low:
+        (low, high), (baseline, _) = PRESSURES[code], _from_baseline(series)
+        least, most = min(series, key=lambda one: one.value), max(series, key=lambda one: one.value)
+        if least.value < low:
             why = f"below {low:.0f} mmHg"
-            found.append(Outlier(*person, code, least[1], "mmHg", start, least[0], why))
-        if most[1] >= high:
+            found.append(Outlier(*person, code, least.value, "mmHg", baseline, least.when, why))
+        if most.value >= high:
             why = f"{high:.0f} mmHg or more"
-            found.append(Outlier(*person, code, most[1], "mmHg", start, most[0], why))
+            found.append(Outlier(*person, code, most.value, "mmHg", baseline, most.when, why))
     return sorted(found, key=lambda one: (-_beyond(one), one.test, one.site, one.subject))
 
 
@@ -328,24 +329,60 @@ def _beyond(one: Outlier) -> float:
 
 #: What forms call the pressures, by CDISC's code.
 _CALLED: Mapping[str, str] = {"SBP": "SYSBP", "DBP": "DIABP"}
-Series = list[tuple[str, float]]  # (collected, value), in order of collection
+
+
+@dataclass(frozen=True, order=True)
+class _Point:
+    """One result in a person's series, which is in order of collection."""
+
+    when: str  # collected; _UNDATED where it is not known to the day
+    value: float  # of a number, or how far outside its range it is
+    baseline: bool = False  # as its source says
+    state: str = ""  # of STATES; "" where it was not assessed
+
+
+def _split_at_baseline(series: list[_Point]) -> tuple[_Point | None, list[_Point]]:
+    """(the baseline, what came after it): the last that its source calls so, else the first.
+
+    None where no result has a date: which of them was first is not known.
+    """
+    dated = [one for one in series if one.when != _UNDATED]
+    if not dated:
+        return None, []
+    stated = [one for one in dated if one.baseline]
+    if not stated:
+        return series[0], series[1:]
+    baseline = stated[-1]
+    return baseline, [one for one in series if one.when == _UNDATED or _is_after(one.when, baseline.when)]
+
+
+def _is_after(when: str, baseline: str) -> bool:
+    """On a later day, or where both have a time, later on that day."""
+    exact = min(len(when), len(baseline))
+    return when[:exact] > baseline[:exact]
+
+
+def _from_baseline(series: list[_Point]) -> tuple[float, list[_Point]]:
+    """(the value at baseline, later results); NaN where there is none, or nothing else."""
+    baseline, later = _split_at_baseline(series)
+    return (baseline.value if baseline is not None and len(series) > 1 else math.nan), later
 
 
 def _series(
     status: TrialDataset, name: str, codes: frozenset[str], in_unit: str
-) -> Iterator[tuple[Person, str, Series]]:
+) -> Iterator[tuple[Person, str, list[_Point]]]:
     """Exact values of the table `name` in a unit, however it is spelled, by person and test."""
-    found: dict[tuple[Person, str], Series] = {}
-    columns = ("test_code", "site", "subject", "collected")
+    found: dict[tuple[Person, str], list[_Point]] = {}
+    columns = ("test_code", "site", "subject", "collected", "baseline")
     table = status.tables[name]
-    for (code, site, subject, collected), (value, comparator, unit, _) in zip(
+    for (code, site, subject, when, baseline), (value, comparator, unit, _) in zip(
         _rows(table, columns), _numbers(table), strict=True
     ):
         usable = subject and value == value and not comparator and unit and same_unit(unit, in_unit)
         test = _CALLED.get(code.strip().upper(), code.strip().upper())
         if usable and test in codes:
-            moment = (_moment(collected), float(value))
-            found.setdefault((status.people[site, subject], test), []).append(moment)
+            point = _Point(_moment(when), float(value), bool(baseline))
+            found.setdefault((status.people[site, subject], test), []).append(point)
     for (person, code), series in sorted(found.items()):
         yield person, code, sorted(series)
 
@@ -382,37 +419,40 @@ STATES = ("LOW", "NORMAL", "HIGH")
 
 
 def shifts(status: TrialDataset) -> pd.DataFrame:
-    """First against worst later result of each person, by laboratory test.
+    """Baseline against worst later result of each person, by laboratory test.
 
+    The baseline is the result that its source calls so (--BLFL, --LOBXFL), else the first.
     index: test; columns: "NORMAL to HIGH" and so on for all of STATES, and "not assessed" (persons of whom
-    the first or every later result has no flag and no usable range, or the first has no date); counts of
+    the baseline or every later result has no flag and no usable range, or who have no date); counts of
     persons with two results or more.
     """
-    found: dict[str, dict[Person, list[tuple[str, float, str, float]]]] = {}
-    columns = ("specimen", "flag", "assessed", "ratio", "site", "subject", "collected")
+    found: dict[str, dict[Person, list[_Point]]] = {}
+    columns = ("specimen", "flag", "assessed", "ratio", "site", "subject", "collected", "baseline")
     named = zip(status.facts["labs"].tests.tolist(), _rows(status.tables["labs"], columns), strict=True)
-    for test, (specimen, flag, assessed, ratio, site, subject, when) in named:
+    for test, (specimen, flag, assessed, ratio, site, subject, when, baseline) in named:
         if subject:
             name = f"{test} ({specimen.lower()})" if specimen and not test.endswith(")") else test
             size = ratio if ratio == ratio else 0.0
             own = found.setdefault(name, {}).setdefault(status.people[site, subject], [])
-            own.append((_moment(when), size, _state(flag) if assessed else "", size))
+            own.append(_Point(_moment(when), size, bool(baseline), _state(flag) if assessed else ""))
     names = [f"{before} to {after}" for before in STATES for after in STATES]
     rows = {}
     for test, people in sorted(found.items()):
         counts = dict.fromkeys([*names, "not assessed"], 0)
         for results in people.values():
-            if len(results) < 2:
-                continue
-            results.sort()
-            later = [one for one in results[1:] if one[2]]
-            if not results[0][2] or results[0][0] == _UNDATED or not later:
-                counts["not assessed"] += 1
-                continue
-            worst = max(later, key=lambda one: (one[2] != "NORMAL", one[1]))
-            counts[f"{results[0][2]} to {worst[2]}"] += 1
+            if len(results) > 1:
+                counts[_shift(sorted(results))] += 1
         rows[test] = counts
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*names, "not assessed"])
+
+
+def _shift(results: list[_Point]) -> str:
+    baseline, later = _split_at_baseline(results)
+    assessed = [one for one in later if one.state]
+    if baseline is None or not baseline.state or not assessed:
+        return "not assessed"
+    worst = max(assessed, key=lambda one: (one.state != "NORMAL", one.value))
+    return f"{baseline.state} to {worst.state}"
 
 
 def _state(flag: str) -> str:

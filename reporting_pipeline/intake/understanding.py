@@ -30,7 +30,7 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "duplicate_key": "Two rows of a table have one key, as --SEQ; both are kept and counted.",
     "no_site": "The subject's site is not known; the document stands at the site 'unknown'.",
     "no_kind": "The table is of a domain that no kind of document holds; its rows were left out.",
-    "unblinding": "The table tells who gets the treatment; its rows were left out of everything.",
+    "unblinding": "It tells who gets the treatment: tables are left out, results are in no blinded report.",
     "no_place": "The column has no place in a document; its values were left out.",
     "no_subject": "The row names no subject.",
     "not_a_number": "The value is no number; it was kept as text.",

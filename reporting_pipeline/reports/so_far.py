@@ -60,8 +60,8 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
     if len(known) < len(people):
         flow.note(
             "Who has no enrolment date known to the day, or one after the end of their time or of the "
-            "period, or who died or left on a day that nobody said, is in no rate over time, but in "
-            "every count."
+            "period, or who died or left on a day that nobody said, is in no rate over time, but in every "
+            "count."
         )
 
 
@@ -132,7 +132,7 @@ def shift_table(flow: Flow, trial: TrialFigures, content: ReportContent) -> None
     if status is None:
         return
     table = so_far.shifts(status)
-    flow.heading("Laboratory shifts, first to worst later result", bookmark=f"Shifts ({trial.trial})")
+    flow.heading("Laboratory shifts, baseline to worst later result", bookmark=f"Shifts ({trial.trial})")
     counts = {str(name): row for name, row in zip(table.index, table.to_dict("records"), strict=True)}
     steps = [f"{a} to {b}" for a in so_far.STATES for b in so_far.STATES if a != b]
     if not any(row[f"{a} to {a}"] for row in counts.values() for a in so_far.STATES) and not any(
@@ -148,7 +148,7 @@ def shift_table(flow: Flow, trial: TrialFigures, content: ReportContent) -> None
         return
     flow.note(
         "Persons. N: normal, L: low, H: high, by the laboratory's flag or the range. Tests without a shift "
-        "are left out."
+        f"are left out. {_BASELINE}"
     )
     flow.space(4)
     names = [f"{a} to {b}" for a in so_far.STATES for b in so_far.STATES]
@@ -224,7 +224,7 @@ def qtc(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
             "QTc outliers",
             so_far.qtc_outliers(status),
             "Longest corrected QT over 450, 480 or 500 ms, or a rise of more than 30 or 60 ms since the "
-            "first (ICH E14).",
+            f"baseline (ICH E14). {_BASELINE}",
             so_far.qtc_measured(status),
         )
 
@@ -264,7 +264,7 @@ def _outliers(
         Column("Subject, site", 24, bold=True),
         Column("Test", 14),
         Column("Value", 16, "right"),
-        Column("First", 16, "right"),
+        Column("Baseline", 16, "right"),
         Column("Collected", 18),
         Column("Why", 34),
     )
@@ -273,7 +273,7 @@ def _outliers(
             Pair(one.subject, f"Site {one.site}" if one.site else "No site"),
             one.test,
             f"{wording.amount(one.value)} {one.unit}",
-            "unknown" if math.isnan(one.first) else f"{wording.amount(one.first)} {one.unit}",
+            "unknown" if math.isnan(one.baseline) else f"{wording.amount(one.baseline)} {one.unit}",
             "unknown" if one.collected == "~" else wording.collected_date(one.collected),
             one.why,
         )
@@ -283,6 +283,7 @@ def _outliers(
     _rest(flow, len(found), "value")
 
 
+_BASELINE = "The baseline is the result that its source calls so, else the first."
 _UNUSABLE = "in another unit or without one, beyond a limit of quantification, or in words"
 
 

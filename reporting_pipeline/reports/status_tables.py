@@ -37,7 +37,7 @@ def of_medical_review(content: ReportContent) -> dict[str, pd.DataFrame]:
             *("system_organ_class", "preferred_term", "arm", ("persons", "int"), ("of_persons", "int")),
             *(("serious", "float"), ("unknown_seriousness", "float")),
         ),
-        "shifts": _table(content, _shifts, "test", "first_to_worst", ("persons", "int")),
+        "shifts": _table(content, _shifts, "test", "baseline_to_worst", ("persons", "int")),
         "outliers": _table(
             content,
             _outliers,
@@ -139,7 +139,7 @@ def _outliers(status: TrialDataset, content: ReportContent) -> Rows:
             "test": one.test,
             "value": one.value,
             "unit": one.unit,
-            "first": one.first,
+            "baseline": one.baseline,
             "collected": one.collected if so_far.full_date(one.collected) else "",
             "why": one.why,
         }

@@ -370,3 +370,39 @@ def test_a_standard_result_in_words_counts_before_the_original_one() -> None:
     labs = [result("a", "2026-01-01", test_code="BILI", test="B", **said), result("a", "2026-01-01")]
     (point,) = so_far.liver_points(status_of(labs=labs))[0]
     assert point.bilirubin == 3.0
+
+
+def test_the_baseline_is_what_its_source_calls_so_and_not_the_first_result() -> None:
+    def alt(when: str, value: float, subject: str = "a", **said: Any) -> dict[str, Any]:
+        return result(subject, when, value=value, **said)
+
+    labs = [alt("2026-01-01", 90.0), alt("2026-01-08", 20.0, baseline=True), alt("2026-02-01", 80.0)]
+    labs += [alt("2026-01-01", 90.0, "screened"), alt("2026-01-08", 20.0, "screened", baseline="Y")]
+    same_day = [
+        ("2026-01-08T08:00", 20.0, True),
+        ("2026-01-08T07:00", 90.0, False),
+        ("2026-01-08", 95.0, False),
+    ]
+    labs += [alt(when, value, "timed", baseline=said) for when, value, said in same_day]
+    labs += [
+        alt("2026-01-08T09:00", 21.0, "timed"),
+        alt("2026-01-01", 20.0, "n"),
+        alt("2026-01-02", 90.0, "n"),
+    ]
+    row = so_far.shifts(status_of(labs=labs)).loc["ALT"]
+    assert {name: count for name, count in row.items() if count} == {
+        "NORMAL to HIGH": 2,  # a; and n, of whom nobody says which is the baseline
+        "NORMAL to NORMAL": 1,  # timed: earlier that day, or on it at no stated time, is not later
+        "not assessed": 1,  # screened: nothing came after the baseline
+    }
+
+
+def test_a_rise_is_since_the_baseline_and_a_long_qt_before_it_is_told_all_the_same() -> None:
+    def qtc(when: str, value: float, **said: Any) -> dict[str, Any]:
+        named = {"test_code": "QTCF", "test": "QTcF", "unit": "ms", "low": None, "high": None}
+        return result("a", when, "ecg", value=value, **named, **said)
+
+    ecgs = [qtc("2026-01-01", 505.0), qtc("2026-01-08", 400.0, baseline=True), qtc("2026-02-01", 465.0)]
+    (one,) = so_far.qtc_outliers(status_of(ecgs=ecgs))
+    assert (one.value, one.baseline, one.risen) == (505.0, 400.0, 65.0)
+    assert one.why == "over 500 ms, rose by more than 60 ms"

@@ -75,6 +75,14 @@ class Result(Payload):
     grade: Number = Field(None, description="Toxicity grade 0 to 5 of the result [--TOXGR].")
     clinically_significant: Flag = Field(None, description="As the investigator judged it [--CLSIG].")
     derived: Flag = Field(None, description="Made from other results, as the mean of three [--DRVFL].")
+    baseline: Flag = Field(
+        None, description="The one of its test with which later ones are compared [--BLFL, --LOBXFL]."
+    )
+    unblinding: Flag = Field(
+        None,
+        description="Tells who gets the treatment, as its concentration does; only an unblinded report shows "
+        "it. A result whose category or test says so is one without this.",
+    )
     text_result: Text = Field(None, description="A result in words [--STRESC].", examples=["POSITIVE", "3+"])
     status: Text = Field(None, description="NOT DONE when there is no result [--STAT].")
     reason_not_done: Text = Field(None, description="[--REASND]")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from reporting_pipeline.domain.clinical import codes, numbers, qualitative
+from reporting_pipeline.domain.clinical.blinding import is_unblinding
 from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
 from reporting_pipeline.domain.clinical.payloads import OtherResult, Result
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, clean, shown
@@ -99,6 +100,8 @@ def _result(reading: Reading, result: object, model: type[Result], where: str) -
         "indicator": codes.folded(text(result, "indicator", where)),
         "text_result": text(result, "text_result", where),
         "derived": reading.flag(result, "derived", where) == codes.YES,
+        "baseline": reading.flag(result, "baseline", where) == codes.YES,
+        "unblinding": reading.flag(result, "unblinding", where) == codes.YES or is_unblinding(result),
         "status": text(result, "status", where),
         "reason_not_done": text(result, "reason_not_done", where),
         **{name: text(result, name, where) for name in _FIELDS[model] - _FIELDS[Result]},

@@ -34,6 +34,7 @@ from reporting_pipeline.intake.sdtm.rescreened import tell_rescreened
 from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD, Supplements, supplements_of
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.sdtm.trial import Sites, subject_of
+from reporting_pipeline.intake.sdtm.unblinding import UnblindingResults
 from reporting_pipeline.intake.understanding import Understanding
 
 _DAY_LENGTH = len("2026-11-16")
@@ -63,7 +64,7 @@ def documents_of(
 
     `trial` names the trial of all rows; without it a row's STUDYID does.
     """
-    sites, planned_days = Sites(tables), PlannedDays(tables)
+    sites, planned_days, unblinding = Sites(tables), PlannedDays(tables), UnblindingResults(tables)
     _tell_near_studies(tables, understanding)
     _tell_near_subjects(tables, understanding)
     _tell_subjects_without_dm(tables, understanding)
@@ -74,11 +75,12 @@ def documents_of(
         domain = _domain_for(name, tables[name])
         if domain is not None:
             supplements = supplements_of(tables, name)
-            reading = _Reading(domain, supplements, sites, planned_days, trial, understanding)
+            reading = _Reading(domain, supplements, sites, planned_days, unblinding, trial, understanding)
             for table in tables[name]:
                 _tell_same_rows(domain, table, understanding)
                 yield from reading.documents(table)
             reading.tell_more_parts()
+            unblinding.tell(domain.code, understanding)
             supplements.tell(understanding)
             _tell_unplaced(domain, tables[name], supplements, understanding)
         else:
@@ -98,6 +100,7 @@ class _Reading:
         supplements: Supplements,
         sites: Sites,
         planned_days: PlannedDays,
+        unblinding: UnblindingResults,
         trial: str | None,
         understanding: Understanding,
     ) -> None:
@@ -105,6 +108,7 @@ class _Reading:
         self._supplements = supplements
         self._sites = sites
         self._planned_days = planned_days
+        self._unblinding = unblinding
         self._trial = trial
         self._understanding = understanding
         self._keys: set[tuple[str, ...]] = set()
@@ -135,6 +139,8 @@ class _Reading:
         domain, first = self._domain, rows[0]
         subject = subject_of(first)
         payloads = [domain.payload(row) for row in rows]
+        if domain.grouped:
+            self._unblinding.mark(payloads)
         self._tell_repeated(rows, subject)
         data = {"results": payloads} if domain.grouped else payloads[0]
         trial = self._trial or text(first.get("STUDYID")) or self._unknown_trial()

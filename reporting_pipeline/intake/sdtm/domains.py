@@ -177,6 +177,7 @@ _RESULT = (
     column("high", "--STNRHI", read=number),
     column("reference_text", "--STNRC"),
     column("derived", "--DRVFL", read=flag),
+    column("baseline", "--BLFL", "--LOBXFL", read=flag),
     column("indicator", "--NRIND"),
     column("grade", "--TOXGR", read=grade),
     column("clinically_significant", "--CLSIG", read=flag),
@@ -197,7 +198,7 @@ def _result(code: str) -> Callable[[Payload, Row], None]:
     """A result that is no number is one in words; one under the limit of quantification is censored."""
 
     def finish(result: Payload, row: Row) -> None:
-        _without_empty(result, "reference_text", "derived")
+        _without_empty(result, "reference_text", "derived", "baseline")
         result["text_result"] = ""
         if isinstance(result["value"], float):
             return
