@@ -23,7 +23,7 @@ from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.clinical.measurements import CRITICAL
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.facts import Facts, Listing
-from reporting_pipeline.domain.trial_so_far import Followed, Person
+from reporting_pipeline.domain.followed import Followed, Person, followed, full_date
 
 QTC_OF_CONCERN, QTC_RISE_OF_CONCERN = so_far.QTC_LIMITS[-1], so_far.QTC_RISES[-1]  # ms
 
@@ -55,7 +55,7 @@ class LookFirst:
 
 def look_first(status: TrialDataset) -> list[LookFirst]:
     """Everybody with a sign, in the order in which to look at them."""
-    people = {(one.site, one.subject): one for one in so_far.followed(status)}
+    people = {(one.site, one.subject): one for one in followed(status)}
     found: dict[Person, dict[Sign, str]] = {}
     for person, sign, words in sorted(_signs(status, people), key=lambda one: one[1]):
         if person[1]:
@@ -184,7 +184,7 @@ def course(status: TrialDataset, person: Followed, until: date) -> Course:
     """
     placed, without = [], 0
     for row in rows_of_person(status.facts["adverse_events"], person).records():
-        start, end = so_far.full_date(row["start"]), so_far.full_date(row["end"])
+        start, end = full_date(row["start"]), full_date(row["end"])
         if start is None or start > until:
             without += 1
             continue
@@ -195,7 +195,7 @@ def course(status: TrialDataset, person: Followed, until: date) -> Course:
         placed.append(Stretch(name, start, last, not known, grave))
     visits = rows_of_person(status.facts["visits"], person)
     days = [
-        so_far.full_date(start)
+        full_date(start)
         for start, state in zip(visits["start"].tolist(), visits["visit_status"].tolist(), strict=True)
         if state == "done"
     ]

@@ -9,7 +9,8 @@ from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.figures import TrialFigures, covers
-from reporting_pipeline.domain.trial_so_far import Followed, Measured, Outlier, SiteRate
+from reporting_pipeline.domain.followed import Followed, followed
+from reporting_pipeline.domain.trial_so_far import Measured, Outlier, SiteRate
 from reporting_pipeline.reports import plots, wording
 from reporting_pipeline.reports.blocks import Cell, Chart, Column, Flag, Flow, Pair, Tile
 from reporting_pipeline.reports.content import ReportContent
@@ -31,7 +32,7 @@ def denominators(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
     if status is None:
         flow.note("The trial so far is not known; nothing below stands on it.")
         return
-    people = so_far.followed(status)
+    people = followed(status)
     days = [one.days(content.last_day) for one in people]
     events = covers(content.filters, (Kind.ADVERSE_EVENT,))
     known = [one for one in days if one is not None]
@@ -168,7 +169,7 @@ def event_dots(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     status = status_of(trial, content, Kind.ADVERSE_EVENT)
     if status is None:
         return
-    people = so_far.followed(status)
+    people = followed(status)
     rates = so_far.event_rates(status, people)
     flow.heading("Adverse events by class and term", keep=270, bookmark=f"Events so far ({trial.trial})")
     if not rates or not people:
@@ -296,7 +297,7 @@ def enrolment(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     if status is None:
         return
     flow.heading("Enrolment", keep=170, bookmark=f"Enrolment ({trial.trial})")
-    people = so_far.followed(status)
+    people = followed(status)
     reached = so_far.enrolment(people, content.last_day)
     later = sum(one.enrolled is not None and one.enrolled > content.last_day for one in people)
     if later:
@@ -334,7 +335,7 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     status = status_of(trial, content)
     if status is None:
         return
-    people = so_far.followed(status)
+    people = followed(status)
     flow.heading("Key risk indicators by site", keep=240, bookmark=f"Indicators ({trial.trial})")
     flow.note(
         "Events by person and year of observation, both of those whose time is known; z as gsm.core's "

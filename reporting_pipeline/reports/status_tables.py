@@ -16,6 +16,7 @@ from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.figures import covers
+from reporting_pipeline.domain.followed import followed, full_date
 from reporting_pipeline.reports.content import ReportContent
 
 Rows = Iterator[dict[str, Any]]
@@ -108,7 +109,7 @@ def _event_rates(status: TrialDataset, content: ReportContent) -> Rows:
     """A row for all persons (`arm` ""), and one for each arm where the audience may know it."""
     if not covers(content.filters, (Kind.ADVERSE_EVENT,)):
         return
-    people = so_far.followed(status)
+    people = followed(status)
     arms = sorted({one.arm for one in people if one.arm}) if content.policy.arm else []
     for one in so_far.event_rates(status, people):
         named = {"system_organ_class": one.system_organ_class, "preferred_term": one.term}
@@ -140,18 +141,18 @@ def _outliers(status: TrialDataset, content: ReportContent) -> Rows:
             "value": one.value,
             "unit": one.unit,
             "baseline": one.baseline,
-            "collected": one.collected if so_far.full_date(one.collected) else "",
+            "collected": one.collected if full_date(one.collected) else "",
             "why": one.why,
         }
 
 
 def _enrolment(status: TrialDataset, content: ReportContent) -> Rows:
-    for day, enrolled in so_far.enrolment(so_far.followed(status), content.last_day):
+    for day, enrolled in so_far.enrolment(followed(status), content.last_day):
         yield {"day": day.isoformat(), "enrolled": enrolled}
 
 
 def _indicators(status: TrialDataset, content: ReportContent) -> Rows:
-    people = so_far.followed(status)
+    people = followed(status)
     for indicator in so_far.indicators_of(content.filters):
         for one in so_far.site_rates(status, people, content.last_day, indicator):
             yield {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from reporting_pipeline.domain.followed import Followed
 from reporting_pipeline.domain.look_first import Sign, course, look_first, nameless
-from reporting_pipeline.domain.trial_so_far import Followed
 from reporting_pipeline_tests.domain.test_trial_so_far import UNTIL, enrolled, result, status_of
 
 

@@ -13,6 +13,7 @@ from reporting_pipeline.domain import trial_so_far as so_far
 from reporting_pipeline.domain.clinical.reading import Reading
 from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
+from reporting_pipeline.domain.followed import followed
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.status_filters import of_kinds
 from reporting_pipeline.domain.subscriptions import Filters
@@ -42,7 +43,7 @@ def test_who_has_no_full_date_is_counted_and_in_no_time() -> None:
     status = status_of(
         subjects=[enrolled("1", "a", "2026-11-13"), enrolled("1", "b", "2026-11"), enrolled("1", "c", "")]
     )
-    days = {one.subject: one.days(UNTIL) for one in so_far.followed(status)}
+    days = {one.subject: one.days(UNTIL) for one in followed(status)}
     assert days == {"a": 10, "b": None, "c": None}
 
 
@@ -81,7 +82,7 @@ def test_seriousness_that_is_not_stated_is_neither_serious_nor_not() -> None:
         for subject, serious in (("a", "yes"), ("a", "unknown"), ("b", "no"), ("b", "unknown"), ("c", "no"))
     ]
     status = status_of(adverse_events=events, subjects=[enrolled("1", "a", "2026-01-01")])
-    (rate,) = so_far.event_rates(status, so_far.followed(status))
+    (rate,) = so_far.event_rates(status, followed(status))
     assert (rate.persons, rate.serious, rate.unknown) == (3, 1, 1)
     assert so_far.unknown_seriousness(status) == 2
 
@@ -109,7 +110,7 @@ def test_who_consented_is_not_enrolled_by_that_and_an_interval_is_no_day() -> No
             enrolled("1", "about", "2026-11-01/2026-11-15"),
         ]
     )
-    assert {one.subject: one.enrolled for one in so_far.followed(status)} == {"screened": None, "about": None}
+    assert {one.subject: one.enrolled for one in followed(status)} == {"screened": None, "about": None}
 
 
 def test_results_that_no_limit_can_be_held_against_are_counted() -> None:
@@ -150,7 +151,7 @@ def test_the_z_of_a_site_is_that_of_gsm_core() -> None:
     counts = {"1": 10, "2": 2, "3": 6}
     events = [{"site": site, "subject": f"{site}-1"} for site, n in counts.items() for _ in range(n)]
     status = status_of(subjects=subjects, adverse_events=events)
-    found = so_far.site_rates(status, so_far.followed(status), UNTIL, "Adverse events")
+    found = so_far.site_rates(status, followed(status), UNTIL, "Adverse events")
     rates = {one.site: one for one in found}
     years = rates["1"].years
     mu = 18 / (3 * years)
@@ -168,7 +169,7 @@ def test_a_rate_counts_the_events_of_those_alone_whose_time_it_counts() -> None:
     events = [{"site": "1", "subject": who} for who in ("timed", "screened", "screened", "")]
     events.append({"site": "2", "subject": "b"})
     status = status_of(subjects=subjects, adverse_events=events)
-    rates = so_far.site_rates(status, so_far.followed(status), UNTIL, "Adverse events")
+    rates = so_far.site_rates(status, followed(status), UNTIL, "Adverse events")
     assert {one.site: one.count for one in rates} == {"1": 1, "2": 1}
     assert so_far.in_no_rate(status, rates, "Adverse events") == 3
 
@@ -178,7 +179,7 @@ def test_a_site_that_never_says_serious_has_no_rate_of_nought_beside_others_that
     said = {"1": "unknown", "2": "yes"}
     events = [{"site": site, "subject": f"{site}-1", "serious": serious} for site, serious in said.items()]
     status = status_of(subjects=subjects, adverse_events=events)
-    rates = so_far.site_rates(status, so_far.followed(status), UNTIL, so_far.SERIOUS_EVENTS)
+    rates = so_far.site_rates(status, followed(status), UNTIL, so_far.SERIOUS_EVENTS)
     assert {one.site: one.count for one in rates} == {"2": 1, "3": 0}
 
 
@@ -195,7 +196,7 @@ def test_somebody_sent_without_a_site_or_moved_to_another_is_one_person_with_all
     status = status_of(
         labs=labs, subjects=people, adverse_events=[{"site": "unknown", "subject": "01-701-1"}]
     )
-    (one,) = so_far.followed(status)
+    (one,) = followed(status)
     assert (one.site, one.enrolled) == ("702", date(2026, 1, 1))
     (point,) = so_far.liver_points(status)[0]
     assert (point.transaminase, point.in_hys_range) == (5.0, True)
@@ -206,19 +207,19 @@ def test_somebody_sent_without_a_site_or_moved_to_another_is_one_person_with_all
 def test_whose_a_row_without_a_site_is_where_two_have_the_number_is_not_guessed() -> None:
     rows = [{**result("001", "2026-01-01"), "site": site} for site in ("701", "702", "unknown")]
     status = status_of(labs=rows, subjects=[enrolled(site, "001", "") for site in ("701", "702", "unknown")])
-    assert [one.site for one in so_far.followed(status)] == ["701", "702", "unknown"]
+    assert [one.site for one in followed(status)] == ["701", "702", "unknown"]
 
 
 def test_who_is_to_be_enrolled_later_is_not_enrolled() -> None:
     days = ("2026-11-20", UNTIL.isoformat(), "2026-11-23", "2062-11-03")
     status = status_of(subjects=[enrolled("1", day, day) for day in days])
-    reached = so_far.enrolment(so_far.followed(status), UNTIL)
+    reached = so_far.enrolment(followed(status), UNTIL)
     assert reached == [(date(2026, 11, 20), 1), (UNTIL, 2)]
 
 
 def test_what_nobody_ever_sent_has_no_rate_of_nought() -> None:
     status = status_of(subjects=[enrolled("1", "a", "2026-01-01")])
-    assert so_far.site_rates(status, so_far.followed(status), UNTIL, "Protocol deviations") == []
+    assert so_far.site_rates(status, followed(status), UNTIL, "Protocol deviations") == []
     assert "1" not in so_far.site_measures(status, UNTIL)["Protocol deviations per person and year"]
 
 
@@ -289,7 +290,7 @@ def test_who_died_or_left_is_observed_no_longer(
         subjects=[enrolled("1", "a", "2026-10-22", **said)],
         dispositions=[left("a", **{"start": "", **one}) for one in dispositions],
     )
-    (person,) = so_far.followed(status)
+    (person,) = followed(status)
     assert person.days(UNTIL) == days
 
 
@@ -298,7 +299,7 @@ def test_events_and_time_of_a_rate_are_of_the_same_persons_where_a_death_has_no_
         subjects=[enrolled("1", "a", "2026-01-01"), enrolled("1", "b", "2026-01-01", died="yes")],
         adverse_events=[{"subject": "b", "serious": "yes"}],
     )
-    (rate,) = so_far.site_rates(status, so_far.followed(status), UNTIL, "Adverse events")
+    (rate,) = so_far.site_rates(status, followed(status), UNTIL, "Adverse events")
     assert rate.count == 0
     assert so_far.in_no_rate(status, [rate], "Adverse events") == 1
 
@@ -345,7 +346,7 @@ def test_the_filters_kinds_leave_facts_of_other_kinds_out_and_nobody_of_the_tria
     narrowed = of_kinds(status, Filters(kinds=("lab",)))
     left_in = {name for name, table in narrowed.tables.items() if len(table)}
     assert left_in == {"subjects", "labs", "dispositions", "adverse_events"}
-    assert so_far.followed(narrowed) == so_far.followed(status)
+    assert followed(narrowed) == followed(status)
     assert so_far.indicators_of(Filters(kinds=("lab",))) == []
     assert list(so_far.site_measures(narrowed, UNTIL, Filters(kinds=("lab",)))) == ["People followed"]
     assert of_kinds(status, Filters()) is status
