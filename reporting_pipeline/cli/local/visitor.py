@@ -20,6 +20,8 @@ from reporting_pipeline.usecases.callers.tokens import local_user, mint_token
 
 TIMEOUT_SECONDS = 30
 START_SECONDS = 90
+#: One look at whether the API answers.
+ANSWER_SECONDS = 2.0
 #: Sent as soon as the week has closed, so that the demo need not wait for a Monday morning.
 AT_WEEKS_END = {"cadence": "weekly", "dayOfWeek": 1, "time": "00:00", "timezone": "UTC"}
 
@@ -39,10 +41,11 @@ def wait_for(api: Child, base: str) -> None:
     while time.monotonic() < deadline:
         api.check()
         try:
-            if requests.get(f"{base}/readyz", timeout=2).ok:
+            if requests.get(f"{base}/readyz", timeout=ANSWER_SECONDS).ok:
                 return
-        except requests.ConnectionError:
-            time.sleep(0.3)
+        except (requests.ConnectionError, requests.Timeout):  # not there yet, or busy with its start
+            pass
+        time.sleep(0.3)
     raise SettingsError(f"the API did not answer at {base} within {START_SECONDS} seconds; see {api.log}")
 
 
