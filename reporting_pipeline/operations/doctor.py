@@ -31,6 +31,8 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.organisations import NOT_SEALED
+from reporting_pipeline.stores.person_keys import wrapping_keys, wrappings
 from reporting_pipeline.stores.schema import (
     SCHEMA_VERSION,
     SchemaMismatch,
@@ -59,7 +61,7 @@ DKIM_SELECTORS = ("s1", "s2", "default", "mail", "selector1", "selector2", "k1")
 class Diagnosis:
     """One answer. `todo` says what to do about a warning or a failure."""
 
-    part: str  # mongodb, s3, dagster, mail, sign-in, media
+    part: str  # mongodb, s3, dagster, mail, sign-in, sealing, media
     state: Literal["ok", "warning", "failed"]
     text: str
     todo: str = ""
@@ -73,6 +75,7 @@ def examine(database: Database, objects: ObjectStore, settings: Settings) -> Ite
         ("dagster", lambda: _dagster(settings)),
         ("mail", lambda: _mail(settings)),
         ("sign-in", lambda: _sign_in(settings)),
+        ("sealing", lambda: _sealing(database, settings)),
         ("media", _media),
     )
     for part, ask in parts:
@@ -93,6 +96,7 @@ _TODO = {
     "dagster": "look at $DAGSTER_HOME/dagster.yaml: `reporting-pipeline files dagster.yaml` prints ours",
     "mail": "look at the relay's address, user and password in REPORTING_SMTP_URL",
     "sign-in": "look at REPORTING_JWKS_URL",
+    "sealing": "look at MONGODB_URI: the collection `person_keys` cannot be read",
     "media": "start `reporting-pipeline` by hand on this machine and look at what Python cannot import",
 }
 
@@ -351,6 +355,29 @@ def _sign_in(settings: Settings) -> Iterator[Diagnosis]:
         keys = 0
     text = f"REPORTING_JWKS_URL answers {answer.status_code} with {keys} keys"
     yield _either("sign-in", keys > 0, text, _TODO["sign-in"])
+
+
+def _sealing(database: Database, settings: Settings) -> Iterator[Diagnosis]:
+    """Whether sealed reports can be made and opened, and an older secret may leave."""
+    ring = wrapping_keys(settings)
+    asked = database.organisations.count_documents({"sealing": {"$exists": True, "$ne": NOT_SEALED}})
+    found = wrappings(database, ring)
+    if asked and ring is None:
+        text = f"{asked} organisations have their reports sealed, and REPORTING_SEAL_SECRET is not set"
+        yield Diagnosis("sealing", "failed", text, "set it; until then none of their reports is made")
+    for one in found:
+        if one.problem:
+            text = f"{one.keys} keys of people do not open: {one.problem}"
+            yield Diagnosis("sealing", "failed", text, "name that secret again, behind the current one")
+        elif ring is not None and one.name != ring.current:
+            text = f"{one.keys} keys of people are wrapped by the older secret {one.name}"
+            todo = "run `reporting-pipeline backup take`, which wraps them anew, before that one is taken out"
+            yield Diagnosis("sealing", "warning", text, todo)
+        else:
+            text = f"{one.keys} keys of people are wrapped by the current secret {one.name}"
+            yield Diagnosis("sealing", "ok", text)
+    if not asked and not found:
+        yield Diagnosis("sealing", "ok", "no organisation has its reports sealed")
 
 
 def _media() -> Iterator[Diagnosis]:

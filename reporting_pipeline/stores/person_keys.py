@@ -15,6 +15,7 @@ it in one place of its own that each backup writes over (`operations.backup.pers
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
@@ -90,6 +91,32 @@ def rewrap_all(database: Database, ring: Keyring) -> int:
         except KeyUnknown:
             left += 1
     return left
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """The keys that one secret wraps, by its name."""
+
+    name: str
+    keys: int
+    problem: str = ""  # why they do not open
+
+
+def wrappings(database: Database, ring: Keyring | None) -> list[Wrapping]:
+    """What wraps the keys that stand, by name. One key of each is opened: a name may be another secret's."""
+    found = []
+    for name in sorted(database.person_keys.distinct("by")):
+        held: Record = {"by": name}
+        record = database.person_keys.find_one(held)
+        if record is None:  # destroyed meanwhile
+            continue
+        problem = ""
+        try:
+            _unwrapped(_named(ring), record)
+        except KeyUnknown as error:
+            problem = str(error)
+        found.append(Wrapping(name, database.person_keys.count_documents(held), problem))
+    return found
 
 
 def _rewrap(database: Database, ring: Keyring, record: Record) -> None:

@@ -14,14 +14,17 @@ import dns.resolver
 import pytest
 from dnslib import QTYPE, RCODE, RR, TXT, DNSRecord
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
+from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.operations import doctor
 from reporting_pipeline.operations.doctor import Diagnosis, examine
 from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.person_keys import key_for, rewrap_all
 from reporting_pipeline.stores.schema import begin_restore
 
 if TYPE_CHECKING:
@@ -283,3 +286,38 @@ def test_missing_keys_of_the_bucket_are_named(
     current_settings.cache_clear()
     assert code == 1
     assert "AWS_ACCESS_KEY_ID must be set, too" in found[0]["text"]
+
+
+@pytest.mark.parametrize(
+    "secret", [None, f"b:{'b' * 40}", f"a:{'c' * 40}"], ids=["none", "unnamed", "another"]
+)
+def test_sealed_reports_that_open_nowhere_are_told(
+    fit: Database, settings: Settings, secret: str | None
+) -> None:
+    """Without the secret, without the one that wraps, and where another secret has its name."""
+    fit.organisations.insert_one({"_id": "sealed", "sealing": "by_person"})
+    ring = Keyring.read(f"a:{'a' * 40}").derived("person-keys")
+    key_for(fit, ring, "sealed", "usr_1", datetime.now(UTC))
+    chosen = settings.model_copy(update={"seal_secret": SecretStr(secret) if secret else None})
+    told = [one for one in doctor._sealing(fit, chosen) if one.state == "failed"]
+    assert told[-1].text.startswith("1 keys of people do not open")
+    assert len(told) == (2 if secret is None else 1)
+    assert all(one.todo for one in told)
+
+
+def test_an_older_secret_leaves_when_the_doctor_says_that_nothing_is_wrapped_by_it(
+    fit: Database, settings: Settings
+) -> None:
+    """The rotation of security.md: the new one first, the keys wrapped anew, the old one out."""
+    old, new = (f"{name}:{name * 40}" for name in "ab")
+
+    def told(secret: str) -> list[tuple[str, str]]:
+        chosen = settings.model_copy(update={"seal_secret": SecretStr(secret)})
+        return [(one.state, one.text) for one in doctor._sealing(fit, chosen)]
+
+    assert told(old) == [("ok", "no organisation has its reports sealed")]
+    key_for(fit, Keyring.read(old).derived("person-keys"), "default", "usr_1", datetime.now(UTC))
+    assert told(old) == [("ok", "1 keys of people are wrapped by the current secret a")]
+    assert told(f"{new},{old}") == [("warning", "1 keys of people are wrapped by the older secret a")]
+    assert rewrap_all(fit, Keyring.read(f"{new},{old}").derived("person-keys")) == 0
+    assert told(new) == [("ok", "1 keys of people are wrapped by the current secret b")]
