@@ -16,6 +16,8 @@ from reporting_pipeline.stores.datasets import save_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.results import AssetResult, save_results
+from reporting_pipeline.usecases.callers import previewing
+from reporting_pipeline.usecases.preview import PreviewedReport, preview_report
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.api.world import NOW, PERIOD
 
@@ -198,3 +200,20 @@ def test_a_large_file_is_read_to_its_end(
     shown = serve(clock=lambda: NOW).as_("usr_default_subscriber").post(PREVIEW, json=BODY)
     assert shown.status_code == 200
     assert shown.content
+
+
+def test_a_right_that_ends_while_it_is_made_gives_no_file(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawing a report takes seconds."""
+    prepare(database, objects, "T1")
+
+    def withdrawn_meanwhile(*given: Any, **named: Any) -> PreviewedReport:
+        made = preview_report(*given, **named)
+        database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"trials": []}})
+        return made
+
+    monkeypatch.setattr(previewing, "preview_report", withdrawn_meanwhile)
+    refused = serve(clock=lambda: NOW).as_("usr_default_subscriber").post(PREVIEW, json=BODY)
+    assert refused.status_code == 403
+    assert "changed while the report was made" in refused.json()["detail"]

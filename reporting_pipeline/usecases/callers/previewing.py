@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User
 from reporting_pipeline.domain.subscriptions import Format, Recipient
+from reporting_pipeline.stores import users
+from reporting_pipeline.stores.changes import rights_mark
 from reporting_pipeline.usecases.callers.context import Context, require
+from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.callers.subscribing import (
     Draft,
     Pointers,
@@ -43,7 +46,7 @@ def preview_draft(
     shown = asked.model_copy(update={"format": form, "recipients": to})
     settings = deployment.settings
     cache = settings.home / "cache" / "thumbnails"
-    return preview_report(
+    made = preview_report(
         deployment.database,
         deployment.objects,
         shown,
@@ -53,3 +56,8 @@ def preview_draft(
         cache,
         preliminary=preliminary,
     )
+    # Making it takes seconds, and a right may end meanwhile.
+    now_theirs = users.get_user(deployment.database, caller.id)
+    if now_theirs is None or rights_mark(now_theirs) != rights_mark(caller):
+        raise Problem("forbidden", "Your rights were changed while the report was made; ask for it again.")
+    return made
