@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
-from reporting_pipeline.domain.disclosure import for_audience, restricted, suppressed_table
+from reporting_pipeline.domain.disclosure import document_shown, for_audience, restricted, suppressed_table
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.thumbnails import Thumbnail
@@ -95,3 +97,30 @@ def test_no_hidden_cell_of_a_table_can_be_had_from_its_sums() -> None:
     shown = {(row, name) for row in told for name, cell in told[row].items() if cell is not None}
     assert shown
     assert all(told[row][name] == table[row][name] for row, name in shown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "audience", "file", "title"),
+    [
+        ("imaging", Audience.SITE, True, True),
+        ("exposure", Audience.SITE, False, False),
+        ("exposure", Audience.SAFETY_BOARD, True, True),
+        ("imaging", Audience.SPONSOR, False, False),
+        ("imaging", Audience.PARTICIPANT, False, False),
+    ],
+)
+def test_a_document_shows_its_file_and_its_words_to_those_alone_who_may_see_them(
+    kind: str, audience: Audience, file: bool, title: bool
+) -> None:
+    record = {
+        "kind": kind,
+        "title": "as somebody wrote it",
+        "note": "a note",
+        "data": {},
+        "file": {"key": "k"},
+    }
+
+    shown = document_shown(record, audience)
+
+    assert (shown["file"] is not None, "file" not in shown["withheld"]) == (file, file)
+    assert (shown["title"] == record["title"], shown["note"] == record["note"]) == (title, title)
