@@ -33,6 +33,7 @@ from reporting_pipeline.stores.jobs import (
     requeue,
     save_jobs,
     waiting_in,
+    waiting_on_demand,
     with_omissions,
 )
 from reporting_pipeline.stores.jobs.broken import end_unreadable
@@ -89,6 +90,14 @@ def test_an_edition_is_planned_once_however_often_it_is_looked_at(database: Data
     assert added == [30, 0, 0]
     assert job_counts(database, edition.id) == {"pending": 30}
     assert len(waiting_in(database, edition.id)) == 30
+
+
+def test_what_is_asked_for_by_itself_is_no_work_of_the_edition_s_runs(planned: Database) -> None:
+    edition = one_job(planned)["edition"]
+    (job,) = waiting_in(planned, edition)
+    job_records(planned).update_one({"_id": job["_id"]}, {"$set": {"on_demand": True}})
+    assert waiting_in(planned, edition) == []
+    assert [one["_id"] for one in waiting_on_demand(planned)] == [job["_id"]]
 
 
 def test_a_subscription_that_comes_late_is_planned_by_the_next_look(database: Database) -> None:

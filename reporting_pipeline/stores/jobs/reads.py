@@ -25,10 +25,13 @@ _SHOWN_TO_SENSORS = {
 
 
 def waiting_in(database: Database, edition: str) -> list[JobRecord]:
-    """Every job of an edition whose report is still to be rendered: id and what a sensor asks."""
-    return list(
-        job_records(database).find({"edition": edition, "state": {"$in": WAITING}}, _SHOWN_TO_SENSORS)
-    )
+    """Every job of an edition whose report is to be rendered with the others': id and what a sensor asks.
+
+    What somebody asked for by itself is not among them (`waiting_on_demand`): a sensor of its own asks for
+    it, and a run of the edition beside that would only find it made.
+    """
+    query: Record = {"edition": edition, "state": {"$in": WAITING}, "on_demand": {"$ne": True}}
+    return list(job_records(database).find(query, _SHOWN_TO_SENSORS))
 
 
 def waiting_on_demand(database: Database) -> list[JobRecord]:
