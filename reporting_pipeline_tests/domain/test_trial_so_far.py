@@ -389,6 +389,7 @@ def test_the_baseline_is_what_its_source_calls_so_and_not_the_first_result() -> 
         alt("2026-01-08T09:00", 21.0, "timed"),
         alt("2026-01-01", 20.0, "n"),
         alt("2026-01-02", 90.0, "n"),
+        alt("2026-01-01", 90.0, "once"),  # of one result alone there is no shift
     ]
     row = so_far.shifts(status_of(labs=labs)).loc["ALT"]
     assert {name: count for name, count in row.items() if count} == {
