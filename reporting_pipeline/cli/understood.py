@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reporting_pipeline.domain.clinical.findings import SourceFinding
-from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.intake.understanding import Understanding, counted
 
 _LISTED = 12  # entries of a list that are shown; the JSON format of `try` holds all of them
 _SHOWN_OF_A_CODE = 5
@@ -18,7 +18,7 @@ _SHOWN_OF_A_CODE = 5
 def say_what_was_read(console: Console, understanding: Understanding) -> None:
     rows = sum(understanding.rows.values())
     documents = sum(understanding.documents.values())
-    console.print(f"[bold]Read[/] {rows:,} rows, which are {documents:,} documents", highlight=False)
+    console.print(f"[bold]Read[/] {counted(rows, 'row')}: {counted(documents, 'document')}", highlight=False)
     table = Table("file", "rows", box=None, padding=(0, 2))
     for name, count in understanding.rows.most_common(_LISTED):
         table.add_row(escape(name), f"{count:,}")

@@ -12,6 +12,12 @@ from reporting_pipeline.intake.documents import SourceDocument
 
 Record = dict[str, Any]
 
+
+def counted(number: int, noun: str) -> str:
+    """ "1 row", "2,301 rows"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 #: What each code of a `SourceFinding` means. Codes are stable.
 SOURCE_FINDING_CODES: Mapping[str, str] = {
     "unreadable_file": "The file cannot be read; nothing of it was taken in.",

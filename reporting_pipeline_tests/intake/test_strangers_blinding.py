@@ -78,7 +78,7 @@ def test_the_safety_board_reads_it_and_whoever_reads_the_data_in_is_told(cells: 
     report = made(Format.JSON, Audience.SAFETY_BOARD, LB=lab(**cells), EX=TREATED).decode()
     assert PLANTED in report
     assert '"unblinding"' in report
-    assert "2 results of LB tell who gets the treatment" in report
+    assert "can be told from 2 results of LB" in report
 
 
 def test_the_trial_so_far_holds_none_either() -> None:

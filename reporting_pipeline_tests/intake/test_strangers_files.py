@@ -177,7 +177,7 @@ def test_rows_that_differ_in_their_number_alone_are_told_and_count() -> None:
     made = report(LB=rows("LB", result, result, {**result, "LBDTC": "2026-11-17T09:00"}))
     assert figure(made, "out_of_range") == 3
     (finding,) = [one for one in made["findings"] if one["code"] == "same_rows"]
-    assert finding["detail"].startswith("1 rows of LB repeat")
+    assert "of LB repeat another one in everything but LBSEQ: 1, first of" in finding["detail"]
 
 
 def test_subject_numbers_that_lost_their_zeros_are_told_and_stay_two() -> None:

@@ -23,7 +23,7 @@ from reporting_pipeline.intake.dates import instant_of
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import read_mapping
 from reporting_pipeline.intake.sources import ImportSource, SourceProblem, open_source
-from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.intake.understanding import Understanding, counted
 from reporting_pipeline.reports.types.base import ReportType
 from reporting_pipeline.usecases.report_types import checked_parameters, report_types
 from reporting_pipeline.usecases.try_report import Arrivals, TriedReport, arrivals_of, make_report
@@ -215,7 +215,7 @@ def _say_period(console: Console, arrivals: Arrivals, as_of: datetime, options: 
     )
     console.print(
         f"[bold]Period[/] {period.start} to {period.last_day} ({period.timezone}): {which}; "
-        f"{arrivals.of_period():,} documents arrived in it",
+        f"{counted(arrivals.of_period(), 'document')} arrived in it",
         highlight=False,
     )
     if arrivals.of_period():

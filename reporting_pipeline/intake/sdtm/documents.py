@@ -35,7 +35,7 @@ from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD, Supplements, s
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.sdtm.trial import Sites, subject_of
 from reporting_pipeline.intake.sdtm.unblinding import UnblindingResults
-from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.intake.understanding import Understanding, counted
 
 _DAY_LENGTH = len("2026-11-16")
 
@@ -311,7 +311,7 @@ def _tell_same_rows(domain: Domain, table: Table, understanding: Understanding) 
     if more := table.frame.n_unique() - said.n_unique():  # what shares its --SEQ, too, is told as that
         first = table.frame.row(said.is_duplicated().arg_true()[0], named=True)
         detail = (
-            f"{more:,} rows of {domain.code} repeat another one in everything but {sequence}, first of "
+            f"Rows of {domain.code} repeat another one in everything but {sequence}: {more:,}, first of "
             f"{subject_of(first) or 'nobody'}; all are kept and counted."
         )
         understanding.finding(table.source, "same_rows", sequence, detail)
@@ -379,10 +379,10 @@ def _tell_without_kind(
         return
     for table in tables[name]:
         understanding.rows[f"{table.name} ({table.source})"] += len(table)
-        rows = f"{len(table):,} rows of {table.name or 'a table without a name'}"
+        what = f"{table.name or 'A table without a name'} ({counted(len(table), 'row')})"
         if name in UNBLINDING or name.removeprefix("SUPP") in UNBLINDING:
-            detail = f"{rows} tell who gets the treatment; they were left out, and no report shows them."
+            detail = f"{what} tells who gets the treatment; it was left out, and no report shows it."
             understanding.finding(table.source, "unblinding", table.name, detail)
         else:
-            detail = f"{rows} have no kind of document."
+            detail = f"{what} has no kind of document; it was left out."
             understanding.finding(table.source, "no_kind", table.name, detail)

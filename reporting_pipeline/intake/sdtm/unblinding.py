@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from reporting_pipeline.domain.clinical.blinding import is_unblinding, names_treatment
 from reporting_pipeline.intake.sdtm.domains import Payload, text
 from reporting_pipeline.intake.sdtm.tables import Table
-from reporting_pipeline.intake.understanding import Understanding
+from reporting_pipeline.intake.understanding import Understanding, counted
 
 _MOST_NAMED = 10
 
@@ -43,8 +43,8 @@ class UnblindingResults:
         if self._found:
             tests = ", ".join(sorted(self._found)[:_MOST_NAMED])
             detail = (
-                f"{self._found.total():,} results of {domain} tell who gets the treatment ({tests}); only an "
-                "unblinded report shows them."
+                f"Who gets the treatment can be told from {counted(self._found.total(), 'result')} of "
+                f"{domain} ({tests}): no report shows that but an unblinded one."
             )
             understanding.finding(domain, "unblinding", domain, detail)
         self._found.clear()
