@@ -85,7 +85,8 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
         slug = _BY_STATUS.get(error.status_code, "bad-request" if error.status_code < 500 else "internal")
         headers = dict(error.headers or {})
         if error.status_code == 405:  # the router names the methods of the first route alone
-            headers["Allow"] = allowed(routes, request.url.path) or headers.get("Allow", "")
+            of_framework = ", ".join(sorted(headers.get("Allow", "").split(", ")))  # in any order, of a set
+            headers["Allow"] = allowed(routes, request.url.path) or of_framework
         return problem_response(Problem(slug, headers=headers), request.url.path)
 
     app.add_exception_handler(Problem, on_problem)
