@@ -18,6 +18,9 @@ QUEUE = "dagster-celery/queue"
 PRIORITY = "dagster/priority"
 #: "yes" on runs that a person waits for; "no" on the others, which leave them room (dagster.yaml).
 PROMPT = "reporting/prompt"
+#: The stage, on runs that nobody waits for: they take a part of its pool, the rest is for those that somebody
+#: waits for (dagster.yaml).
+BULK = "reporting/bulk"
 #: A run that takes longer is ended by Dagster's run monitoring; the edition sensor asks again.
 MAX_RUNTIME = timedelta(hours=2)
 
@@ -39,6 +42,7 @@ def stage_tags(edition: str, stage: str, prompt: bool = False, trace: str = "") 
         PRIORITY: str(ON_DEMAND_PRIORITY if prompt else PRIORITIES[stage]),
         "dagster/max_runtime": str(int(MAX_RUNTIME.total_seconds())),
         "dagster/max_retries": "0",
+        **({} if prompt else {BULK: stage}),
         **({RUN_TAG: trace} if trace else {}),
     }
 

@@ -17,7 +17,7 @@ from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
 from dagster_postgres import PostgresRunStorage, PostgresScheduleStorage
 from sqlalchemy.engine import make_url
 
-from reporting_pipeline.automation.tags import PROMPT, stage_tags
+from reporting_pipeline.automation.tags import BULK, PROMPT, stage_tags
 from reporting_pipeline.dagster_instance.postgres import BatchedPostgresEventLog
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.stores.objects import ObjectStore
@@ -124,13 +124,18 @@ def test_runs_wait_in_a_queue_and_a_stage_never_takes_all_places(either: Dagster
     assert pools.pool_granularity.value == "run"
     assert pools.default_pool_limit is not None
     assert 0 < pools.default_pool_limit < queue.max_concurrent_runs
-    backfills, unhurried = queue.tag_concurrency_limits
+    backfills, unhurried, in_bulk = queue.tag_concurrency_limits
     assert backfills == {"key": "dagster/backfill", "limit": {6: 2, 14: 4}[queue.max_concurrent_runs]}
     most = unhurried["limit"]
     usual = stage_tags("weekly:2026-11-16", "render")[PROMPT]
     assert unhurried == {"key": PROMPT, "value": usual, "limit": most}
     assert pools.default_pool_limit < most < queue.max_concurrent_runs, "who waits finds a place"
-    assert stage_tags("weekly:2026-11-16", "render", prompt=True)[PROMPT] != unhurried["value"]
+    prompt = stage_tags("weekly:2026-11-16", "render", prompt=True)
+    assert prompt[PROMPT] != unhurried["value"]
+    assert stage_tags("weekly:2026-11-16", "render")[BULK] == "render"
+    assert in_bulk == {"key": BULK, "value": {"applyLimitPerUniqueValue": True}, "limit": in_bulk["limit"]}
+    assert 0 < in_bulk["limit"] < pools.default_pool_limit, "who waits finds a place in the pool"
+    assert BULK not in prompt
 
 
 def test_crashed_runs_are_retried_and_failed_steps_are_not(either: DagsterInstance) -> None:
