@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from reporting_pipeline.domain.clinical.blinding import names_treatment
 from reporting_pipeline.domain.disclosure import document_shown
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.subscriptions import Format
@@ -109,6 +110,8 @@ def test_a_document_is_shown_without_the_results_that_tell() -> None:
         {"test_code": "XX", "value": 73.5, "category": "Pharmacokinetics"},
         {"test_code": "XX", "value": 73.5, "unblinding": "yes"},
         {"test_code": "XX", "value": 73.5, "unblinding": "perhaps"},
+        {"test_code": "XX", "value": 73.5, "domain": "pc"},  # of other results, by API or mapping
+        {"test_code": "Drug level", "value": 73.5},
     ):
         results = [open_one, telling]
         record = {"kind": "lab", "title": "Laboratory", "data": {"results": results}}
@@ -117,3 +120,9 @@ def test_a_document_is_shown_without_the_results_that_tell() -> None:
         assert shown["withheld"] == ["data"]
         assert document_shown(record, Audience.SAFETY_BOARD)["data"] == record["data"]
         assert results == [open_one, telling]
+
+
+def test_a_treatment_whose_name_ends_in_a_sign_names_its_test_and_no_part_of_a_word() -> None:
+    assert names_treatment("AB-123 (salt) in plasma", ["AB-123 (salt)"])
+    assert not names_treatment("Sodium", ["SODIUM CHLORIDE"])
+    assert not names_treatment("Irons", ["IRON"])

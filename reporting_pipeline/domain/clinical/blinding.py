@@ -13,6 +13,9 @@ from functools import lru_cache
 
 from reporting_pipeline.domain.clinical import codes
 
+#: Domains of SDTM that tell who gets the treatment: concentrations, their parameters, antibodies against it,
+#: what was handed out, and how the device was set.
+UNBLINDING_DOMAINS = frozenset({"PC", "PP", "IS", "DA", "DU"})
 #: As a whole word in a category; in the name of a test they are pyruvate kinase and adenosine deaminase.
 _SHORT = r"\b(?:PK|ADA|NAB)\b"
 _LONG = (
@@ -34,7 +37,9 @@ def is_unblinding(result: Mapping[str, object]) -> bool:
     said = result.get("unblinding")
     if said not in (None, "") and codes.read_flag(said) != codes.NO:  # who asks the question has a doubt
         return True
-    return tells_treatment(_words(result, "category"), _words(result, "test"))
+    if _words(result, "domain").strip().upper() in UNBLINDING_DOMAINS:
+        return True
+    return tells_treatment(_words(result, "category"), _words(result, "test") or _words(result, "test_code"))
 
 
 @lru_cache(maxsize=4_096)
@@ -52,6 +57,8 @@ def names_treatment(test: str, treatments: Iterable[str]) -> bool:
     """Whether the test is named after one of the treatments that are given in its trial ("Lithium")."""
     said = " ".join(test.upper().split())
     return any(
-        len(one) >= _SHORTEST and not _NOTHING_GIVEN.search(one) and re.search(rf"\b{re.escape(one)}\b", said)
+        len(one) >= _SHORTEST
+        and not _NOTHING_GIVEN.search(one)
+        and re.search(rf"(?<!\w){re.escape(one)}(?!\w)", said)
         for one in (" ".join(name.upper().split()) for name in treatments)
     )

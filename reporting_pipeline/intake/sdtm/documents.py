@@ -16,6 +16,7 @@ from itertools import groupby
 import polars as pl
 
 from reporting_pipeline.domain.clinical import codes
+from reporting_pipeline.domain.clinical.blinding import UNBLINDING_DOMAINS
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.documents import SourceDocument
@@ -24,7 +25,6 @@ from reporting_pipeline.intake.sdtm.domains import (
     DOMAINS,
     STRUCTURAL,
     STRUCTURAL_SUFFIXES,
-    UNBLINDING,
     Domain,
     text,
 )
@@ -380,7 +380,7 @@ def _tell_without_kind(
     for table in tables[name]:
         understanding.rows[f"{table.name} ({table.source})"] += len(table)
         what = f"{table.name or 'A table without a name'} ({counted(len(table), 'row')})"
-        if name in UNBLINDING or name.removeprefix("SUPP") in UNBLINDING:
+        if name.removeprefix("SUPP") in UNBLINDING_DOMAINS:
             detail = f"{what} tells who gets the treatment; it was left out, and no report shows it."
             understanding.finding(table.source, "unblinding", table.name, detail)
         else:

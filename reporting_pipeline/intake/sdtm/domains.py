@@ -586,8 +586,5 @@ STRUCTURAL = frozenset({"STUDYID", "DOMAIN", "USUBJID", "SUBJID", "SITEID", "VIS
 STRUCTURAL_SUFFIXES = ("SEQ",)
 #: Tables that say something about the trial, its subjects or other tables, read or not.
 ABOUT_THE_TRIAL = frozenset({"TS"})
-#: Tables of SDTM that tell who gets the treatment: concentrations, their parameters, antibodies against it,
-#: what was handed out, and how the device was set.
-UNBLINDING = frozenset({"PC", "PP", "IS", "DA", "DU"})
 #: Tables of SDTM without DOMAIN that relate records to each other.
 RELATIONS = frozenset({"RELREC", "RELSUB", "RELSPEC", "POOLDEF"})

@@ -2,7 +2,7 @@
 
 Whatever it examines, a row of a findings class is one answer (--ORRES) to one question (--TESTCD) about one
 subject, so it can be read as a measurement, with its domain named. What tells who gets the treatment is not
-(`domains.UNBLINDING`).
+(`blinding.UNBLINDING_DOMAINS`).
 
 Source: SDTM Implementation Guide 3.4, 2.3 "The General Observation Classes".
 """
@@ -13,13 +13,13 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
+from reporting_pipeline.domain.clinical.blinding import UNBLINDING_DOMAINS
 from reporting_pipeline.domain.clinical.result_domains import RESULT_DOMAINS, domain_in_words
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.sdtm.domains import (
     ABOUT_THE_TRIAL,
     DOMAINS,
     RELATIONS,
-    UNBLINDING,
     Domain,
     Payload,
     Row,
@@ -33,7 +33,7 @@ MAPPED = "XX"
 _LETTERS = re.compile(r"[A-Z][A-Z0-9]")
 _TEST_CODE = re.compile(r"([A-Z][A-Z0-9])TESTCD")
 _ANSWERS = ("ORRES", "STRESC", "STRESN")
-_NOT_RESULTS = UNBLINDING | ABOUT_THE_TRIAL | RELATIONS
+_NOT_RESULTS = UNBLINDING_DOMAINS | ABOUT_THE_TRIAL | RELATIONS
 #: What a column of one domain alone is called, after its two letters.
 _OWN = ("TESTCD", "TERM", "TRT", "DECOD", "SEQ", "STDTC")
 
