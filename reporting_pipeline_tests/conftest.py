@@ -131,7 +131,21 @@ def objects(settings: Settings, _s3_client: object) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A real PostgreSQL of this session: `postgresql+psycopg2://…/postgres`."""
+def _postgres_server() -> Iterator[str]:
+    """A real PostgreSQL of this session: `postgresql+psycopg2://…/postgres`, in which no test writes."""
     with postgres.running() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(_postgres_server: str) -> Iterator[str]:
+    """An empty PostgreSQL database of this test's own: `postgresql+psycopg2://…/test_…`."""
+    with postgres.new_database(_postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def another_postgres_url(_postgres_server: str) -> Iterator[str]:
+    """A second one, for a test that loses its first."""
+    with postgres.new_database(_postgres_server) as url:
         yield url

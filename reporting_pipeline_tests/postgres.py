@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine, make_url, text
+
 from reporting_pipeline.embedded.processes import HOST, free_ports
 from reporting_pipeline_tests.guardian import guarding
 from reporting_pipeline_tests.waiting import PATIENCE
@@ -44,6 +46,21 @@ def running() -> Iterator[str]:
                 yield f"postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/postgres"
             finally:
                 _run(programs / "pg_ctl", "stop", *data, "-m", "immediate", **identity)
+
+
+@contextmanager
+def new_database(url: str) -> Iterator[str]:
+    """The URL of an empty database on the server of `url`; dropped at the end of the block."""
+    name = f"test_{secrets.token_hex(6)}"
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        yield make_url(url).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        server.dispose()
 
 
 def _identity(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The first instance of `instances` has our storage, the second has Dagster's own,
 everything then goes the public way, and nothing private is loaded.
 """
 
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,7 +29,6 @@ from dagster import (
 )
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
-from sqlalchemy import create_engine, make_url, text
 
 from reporting_pipeline.dagster_instance.event_log import BatchedEventLog
 from reporting_pipeline.dagster_instance.events import log_materializations, materialization
@@ -200,23 +198,15 @@ def on_postgres(
 ) -> Iterator[DagsterInstance]:
     """An instance on an empty PostgreSQL database of this test's own."""
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
-    name = f"events_{secrets.token_hex(6)}"
-    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     ours = {
         "module": BatchedPostgresEventLog.__module__,
         "class": BatchedPostgresEventLog.__name__,
-        "config": {"postgres_url": url},
+        "config": {"postgres_url": postgres_url},
     }
     (tmp_path / "c").mkdir()
     with DagsterInstance.local_temp(str(tmp_path / "c"), overrides={"event_log_storage": ours}) as instance:
         instance.add_dynamic_partitions("trials", ["A", "B", "C"])
         yield instance
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 def test_a_batch_on_postgres_equals_the_same_events_written_one_by_one(

@@ -3,7 +3,6 @@
 Dagster's answer is the one that it counts afresh, by its own storage on the same database.
 """
 
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +40,7 @@ from dagster_graphql.implementation.partition_status_utils import build_multi_pa
 from dagster_graphql.test.utils import execute_dagster_graphql
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy import select
 
 from reporting_pipeline.dagster_instance import partition_health
 from reporting_pipeline.dagster_instance.events import materialization
@@ -212,11 +211,6 @@ def on_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]
 @pytest.fixture
 def on_postgres(postgres_url: str, tmp_path: Path) -> Iterator[Home]:
     """An empty PostgreSQL database of this test's own; runs lie in it, too."""
-    name = f"health_{secrets.token_hex(6)}"
-    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     with ExitStack() as stack:
         instances = []
         for kind in (
@@ -224,7 +218,7 @@ def on_postgres(postgres_url: str, tmp_path: Path) -> Iterator[Home]:
             ("dagster_postgres.event_log", "PostgresEventLogStorage"),
         ):
             overrides = {
-                storage: {"module": module, "class": one, "config": {"postgres_url": url}}
+                storage: {"module": module, "class": one, "config": {"postgres_url": postgres_url}}
                 for storage, (module, one) in {
                     "run_storage": ("dagster_postgres.run_storage", "PostgresRunStorage"),
                     "event_log_storage": kind,
@@ -238,9 +232,6 @@ def on_postgres(postgres_url: str, tmp_path: Path) -> Iterator[Home]:
             )
         instances[0].add_dynamic_partitions(SUBSCRIPTIONS, ["A", "B", "C"])
         yield Home(*instances)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 def _goes_by(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import re
-import secrets
 import signal
 import time
 from collections import Counter
@@ -36,7 +35,6 @@ from dagster._config import resolve_to_config_type, validate_config
 from dagster._core.launcher import LaunchRunContext
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
-from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 
 from reporting_pipeline.automation.control import DEAD_RUN
@@ -74,16 +72,9 @@ LAUNCHING = {"run_launcher", "concurrency", "run_monitoring"}
 
 
 @pytest.fixture
-def postgres(postgres_url: str) -> Iterator[URL]:
-    """A database of this test's own, empty."""
-    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    name = f"celery_{secrets.token_hex(6)}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(postgres_url).set(database=name)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
+def postgres(postgres_url: str) -> URL:
+    """An empty database of this test's own."""
+    return make_url(postgres_url)
 
 
 @pytest.fixture

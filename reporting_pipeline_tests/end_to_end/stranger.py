@@ -21,7 +21,6 @@ import requests
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from reporting_pipeline.embedded.processes import HOST, free_ports
@@ -240,17 +239,6 @@ def postgres_variables(url: str) -> dict[str, str]:
         "DAGSTER_POSTGRES_USER": str(parts.username),
         "DAGSTER_POSTGRES_PASSWORD": str(parts.password),
     }
-
-
-def fresh_postgres(url: str) -> str:
-    """An empty database on the server of `url`; its URL."""
-    name = f"dagster_{secrets.token_hex(4)}"
-    parts = make_url(url)
-    engine = create_engine(parts, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return parts.set(database=name).render_as_string(hide_password=False)
 
 
 def keep_versions(objects: ObjectStore) -> None:

@@ -26,7 +26,6 @@ from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.end_to_end.stranger import (
     Relay,
     Stranger,
-    fresh_postgres,
     keep_versions,
     postgres_variables,
     relay,
@@ -55,7 +54,7 @@ def stranger(
 ) -> Iterator[Stranger]:
     """The installation and the environment; nothing is made or started yet."""
     installation = install(build(tmp_path / "dist")[1], tmp_path / "venv", sys.executable)
-    variables = variables_of(tmp_path, endpoints, objects.bucket, fresh_postgres(postgres_url), mailbox.url)
+    variables = variables_of(tmp_path, endpoints, objects.bucket, postgres_url, mailbox.url)
     yield Stranger(installation, tmp_path, variables)
     client = mongo_client(endpoints.mongodb_uri)
     for name in client.list_database_names():
@@ -141,7 +140,7 @@ def destroyed_and_restored(stranger: Stranger, endpoints: Endpoints, postgres_ur
     """MongoDB's and Dagster's databases are gone; the backup is from before the edition."""
     lost = stranger.variables["REPORTING_MONGODB_DATABASE"]
     mongo_client(endpoints.mongodb_uri).drop_database(lost)
-    stranger.variables |= postgres_variables(fresh_postgres(postgres_url))
+    stranger.variables |= postgres_variables(postgres_url)
     stranger.variables["REPORTING_MONGODB_DATABASE"] = f"stranger_{secrets.token_hex(4)}"
     backups = str(stranger.folder / "backups")
     assert "is whole" in stranger.product("backup", "verify", backups)
@@ -151,7 +150,7 @@ def destroyed_and_restored(stranger: Stranger, endpoints: Endpoints, postgres_ur
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="no Prometheus on this machine")
 def test_the_page_leads_a_stranger_from_the_wheel_to_an_edition_and_back_from_its_loss(
-    stranger: Stranger, mailbox: Relay, endpoints: Endpoints, objects: ObjectStore, postgres_url: str
+    stranger: Stranger, mailbox: Relay, endpoints: Endpoints, objects: ObjectStore, another_postgres_url: str
 ) -> None:
     period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), "UTC")
     edition = f"weekly:{period.key}"
@@ -164,7 +163,7 @@ def test_the_page_leads_a_stranger_from_the_wheel_to_an_edition_and_back_from_it
     assert len({identifier for _, identifier in mailbox.mails}) == MAILS
     assert "nothing differs" in stranger.product("reconcile")
 
-    destroyed_and_restored(stranger, endpoints, postgres_url)
+    destroyed_and_restored(stranger, endpoints, another_postgres_url)
     with stranger.running():
         stranger.product("edition", "open", "weekly")
         deliveries = mongo_client(endpoints.mongodb_uri)[stranger.variables["REPORTING_MONGODB_DATABASE"]]
