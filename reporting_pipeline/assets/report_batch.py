@@ -228,7 +228,7 @@ class ReportBatch:
             order.audience,
             sources,
             [
-                self._trials.statuses[partition.period.key, trial].version
+                [self._trials.statuses[partition.period.key, trial].version, order.sites_seen(trial)]
                 for trial in self._so_far(order, standing)
             ],
             *([[one.trial, one.reason] for one in omissions]),
@@ -319,7 +319,12 @@ class ReportBatch:
         }
         if self._so_far(order, [trial]):
             status = self._trials.statuses[place]
-            found |= {"status": status.version, "status_prefix": status.detail["prefix"]}
+            seen = order.sites_seen(trial)
+            found |= {
+                "status": status.version,
+                "status_prefix": status.detail["prefix"],
+                "sites_seen": None if seen is None else list(seen),
+            }
         return found
 
     def _store(self, key: str, rendered: RenderedReport, owner: User) -> Future[None]:
@@ -467,7 +472,7 @@ class ReportBatch:
                 for trial in self._so_far(order, standing)
             ),
             medians={
-                trial: self._trials.medians(partition.period, trial)
+                trial: self._trials.medians(partition.period, trial, order.sites_seen(trial))
                 for trial in self._so_far(order, standing)
             },
             progress={

@@ -49,6 +49,10 @@ class Order:
         """The sites of a trial that the report shows; None: all of them."""
         return self.owner.entitlements.effective_sites(trial, self.subscription.filters.sites)
 
+    def sites_seen(self, trial: str) -> tuple[str, ...] | None:
+        """The sites of a trial of which the owner knows, also where this report does not show them."""
+        return self.owner.entitlements.sites_seen(trial, self.subscription.filters.sites)
+
     @property
     def subject(self) -> str:
         """Whose record alone the report shows; "" when it is not a participant's."""

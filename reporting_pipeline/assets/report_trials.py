@@ -18,7 +18,7 @@ from reporting_pipeline.domain.disclosure import restricted
 from reporting_pipeline.domain.participation import TrialProgress, progress_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.trial_keys import usable_trial_key
-from reporting_pipeline.domain.trial_so_far import site_medians
+from reporting_pipeline.domain.trial_so_far import Medians, site_measures, site_medians
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
@@ -48,7 +48,7 @@ class TrialsOfRun:
         self.datasets = _results(database, scope.name(TRIAL_DATASET), periods, trials)
         self.media = _results(database, scope.name(TRIAL_MEDIA), periods, trials)
         self.statuses = _results(database, scope.name(TRIAL_STATUS), periods, trials)
-        self._known_medians: dict[tuple[str, str], Mapping[str, float | None]] = {}
+        self._known_measures: dict[tuple[str, str], Mapping[str, Mapping[str, float]]] = {}
         self._known_progress: dict[tuple[str, str], TrialProgress] = {}
         self.load = lru_cache(maxsize=DATASETS_KEPT)(self._load_dataset)
 
@@ -89,12 +89,12 @@ class TrialsOfRun:
                 f"{gone.args[0]} of trial {trial} is gone from the store; it is made again", permanent=False
             ) from None
 
-    def medians(self, period: Period, trial: str) -> Mapping[str, float | None]:
-        """Over all sites of the trial, whatever the reader may see of them: a median names none."""
-        if (period.key, trial) not in self._known_medians:
+    def medians(self, period: Period, trial: str, seen: tuple[str, ...] | None) -> Medians:
+        """Over all sites of the trial, as far as they may be told to somebody who knows the sites `seen`."""
+        if (period.key, trial) not in self._known_measures:
             whole = self.load_so_far(period.key, trial, None, "")
-            self._known_medians[period.key, trial] = site_medians(whole, period.last_day)
-        return self._known_medians[period.key, trial]
+            self._known_measures[period.key, trial] = site_measures(whole, period.last_day)
+        return site_medians(self._known_measures[period.key, trial], seen)
 
     def progress(self, period: Period, trial: str) -> TrialProgress:
         """The whole trial's totals, as far as somebody who takes part may know them."""

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from reporting_pipeline.domain.clinical.blinding import is_unblinding
+from reporting_pipeline.domain.clinical.findings import COMPARING_CODES, FINDING_CODES
 from reporting_pipeline.domain.clinical.numbers import is_number
 from reporting_pipeline.domain.clinical.payloads import Subject
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
@@ -195,11 +196,37 @@ def restricted(dataset: TrialDataset, sites: Sequence[str] | None, subject: str 
         else table[table["document_id"].isin(kept)].reset_index(drop=True)
         for name, table in dataset.tables.items()
     }
+    tables["findings"] = _within(tables["findings"])
+    tables["omissions"] = _of_a_part(tables["omissions"])
     files = set(documents["file_sha256"])
     media = {digest: picture for digest, picture in dataset.media.items() if digest in files}
     wanted = json.dumps([None if sites is None else sorted(sites), subject])
     shown = sha256(wanted.encode()).hexdigest()[:16]
     return replace(dataset, tables=tables, media=media, shown=shown)
+
+
+def _within(findings: pd.DataFrame) -> pd.DataFrame:
+    """What compares documents with each other in general words: it names those that are not the reader's."""
+    compares = findings["code"].isin(COMPARING_CODES)
+    general = findings["code"].map(lambda code: FINDING_CODES.get(code, WITHHELD))
+    return findings.assign(message=findings["message"].mask(compares, general))
+
+
+def _of_a_part(omissions: pd.DataFrame) -> pd.DataFrame:
+    """What is left out, without the counts and units of the whole trial that its reason quotes."""
+    of_one_test = omissions["part"].str.contains("/", regex=False).astype(bool)
+    reasons = of_one_test.map({True: _UNITS_DIFFER, False: _MUCH_MALFORMED})
+    return omissions.assign(reason=reasons.astype("object"))
+
+
+_UNITS_DIFFER = (
+    "the test has more than one standard unit in the trial, so no figure over its results can be right; each "
+    "result is shown beside its own range"
+)
+_MUCH_MALFORMED = (
+    "so many documents of the trial are malformed that counts may be too low; the findings name "
+    "each value of those that are shown"
+)
 
 
 def _rows(table: pd.DataFrame, sites: Sequence[str] | None, subject: str) -> pd.DataFrame:

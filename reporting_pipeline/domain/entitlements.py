@@ -116,6 +116,12 @@ class Entitlements:
             return asked or None
         return tuple(site for site in sorted(set(mine)) if not asked or site in asked)
 
+    def sites_seen(self, trial: str, wanted: Iterable[str]) -> tuple[str, ...] | None:
+        """The sites that the reader of such a report knows: those that are open to them. Where all are, those
+        that it shows, as others who may have it know no more. None: all."""
+        mine = self.sites_of(trial)
+        return self.effective_sites(trial, wanted) if mine is None else tuple(sorted(set(mine)))
+
     def includes(self, other: Entitlements) -> bool:
         """Whether whoever has `self` sees everything that `other` opens."""
         if other.audience not in _INCLUDES[self.audience]:

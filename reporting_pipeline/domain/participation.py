@@ -31,7 +31,8 @@ def progress_of(status: TrialDataset) -> TrialProgress:
     """The totals of a whole trial so far.
 
     Joined is who has an enrolment date, however exact, that is not after the period; ended is who of them has
-    an end date. Those are told where both they and the others are `SMALLEST_CELL` people at least.
+    an end date, of whom as many are told as leave `SMALLEST_CELL` others: a total that vanished when the
+    others became fewer would say by that how many they are.
     """
     subjects, people = status.tables["subjects"], status.people
     said = zip(
@@ -52,10 +53,9 @@ def progress_of(status: TrialDataset) -> TrialProgress:
     visits = status.tables["visits"]
     done = visits[visits["visit_status"] == "done"]
     visitors = {people[pair] for pair in zip(done["site"], done["subject"], strict=True)}
-    both = min(len(ended), len(joined) - len(ended)) >= SMALLEST_CELL
     return TrialProgress(
         _step(len(joined)),
-        _step(len(ended)) if both else None,
+        _step(min(len(ended), len(joined) - SMALLEST_CELL)),
         _step(len(done)) if len(visitors) >= SMALLEST_CELL else None,
     )
 

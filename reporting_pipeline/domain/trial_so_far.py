@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import median
@@ -36,6 +36,7 @@ QTC_CODES = frozenset({"QTC", "QTCB", "QTCF", "QTCBAG", "QTCFAG", "QTCBR", "QTCF
 PRESSURES: Mapping[str, tuple[float, float]] = {"SYSBP": (90.0, 180.0), "DIABP": (60.0, 120.0)}
 #: Sites of which the median may be told to one of them: with fewer it would tell the others' numbers.
 FEWEST_SITES = 5
+Medians = Mapping[str, float | None]  # by measure
 FLAGS = (2.0, 3.0)  # |z| of gsm.kri's thresholds
 NOT_CODED = "Not coded"
 _MILLISECONDS, _MERCURY = "ms", "mmHg"
@@ -479,12 +480,21 @@ def _visits(status: TrialDataset) -> tuple[dict[str, int], dict[str, int]]:
     return Counter(done), Counter(settled)
 
 
-def site_medians(status: TrialDataset, until: date) -> dict[str, float | None]:
-    """The median over the trial's sites by measure; None where too few sites would be told by it."""
+def site_medians(measures: Mapping[str, Mapping[str, float]], own: Sequence[str] | None) -> Medians:
+    """The median over a whole trial's `site_measures` by measure; None where it would tell of too few sites.
+
+    `own`: the sites that the reader sees, None for all. Their values can be taken out of the median, so what
+    counts is how many others there are.
+    """
     return {
-        name: median(values.values()) if len(values) >= FEWEST_SITES else None
-        for name, values in site_measures(status, until).items()
+        name: median(values.values()) if _tells_of_no_site(values.keys(), own) else None
+        for name, values in measures.items()
     }
+
+
+def _tells_of_no_site(sites: Collection[str], own: Sequence[str] | None) -> bool:
+    others = set(sites) - set(own or ())
+    return len(sites) >= FEWEST_SITES and (own is None or len(others) >= FEWEST_SITES - 1)
 
 
 def enrolment(people: list[Followed], until: date) -> list[tuple[date, int]]:

@@ -42,7 +42,7 @@ class ReportRequest:
     statuses: tuple[TrialDataset, ...] = ()  # the trials so far, for the types that need them
     medians: Mapping[str, Mapping[str, float | None]] = field(
         default_factory=dict
-    )  # over all sites, by trial
+    )  # over all sites, by trial, as far as its reader may know them
     progress: Mapping[str, TrialProgress] = field(default_factory=dict)  # totals for participants, by trial
     restates: Restated | None = None  # the report that was sent and whose place this one takes
     preliminary_at: datetime | None = None  # the period is still open: what stood at this moment

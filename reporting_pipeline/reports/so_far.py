@@ -435,7 +435,7 @@ def own_site(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         return
     flow.note(
         f"The median is that of all sites of the trial; it is told where there are {so_far.FEWEST_SITES} "
-        "sites or more."
+        f"sites or more, at least {so_far.FEWEST_SITES - 1} of them not yours."
     )
     for site in sites[:MOST_ROWS]:
         flow.space(6)

@@ -55,7 +55,7 @@ class StoredReport:
     code: str = ""  # of the page that tells whether it is genuine; "" of one made before there were any
     report_type: str = ""
     #: What it was made from: {trial, documents, dataset, media, status: versions; media_key, status_prefix:
-    #: where they lie}.
+    #: where they lie; where it stands on the trial so far, sites_seen of its reader (`domain.entitlements`)}.
     inputs: Sequence[Mapping[str, Any]] = ()
     #: What else its bytes follow from: {name, owner_name, organisation_name, branding, parameters, timezone,
     #: verify_prefix, console_url}; {} of one made before it was kept.

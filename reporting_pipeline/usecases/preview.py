@@ -22,7 +22,7 @@ from reporting_pipeline.domain.participation import progress_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.domain.trial_so_far import site_medians
+from reporting_pipeline.domain.trial_so_far import site_measures, site_medians
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.reports.types import spoken_to
@@ -101,7 +101,10 @@ def preview_report(
             restricted(status, own.effective_sites(trial, draft.filters.sites), subject)
             for trial, status in so_far.items()
         ),
-        medians={trial: site_medians(status, until) for trial, status in so_far.items()},
+        medians={
+            trial: site_medians(site_measures(status, until), own.sites_seen(trial, draft.filters.sites))
+            for trial, status in so_far.items()
+        },
         progress={trial: progress_of(status) for trial, status in so_far.items()} if subject else {},
         audience=own.audience,
         document_id=report_id(period.cadence, period.key, draft.id),

@@ -6,7 +6,7 @@ and the datasets and pictures in S3. What changed since is the product itself, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.restatements import Restated
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Subscription
-from reporting_pipeline.domain.trial_so_far import site_medians
+from reporting_pipeline.domain.trial_so_far import site_measures, site_medians
 from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.stores.dataset_keys import dataset_prefix
@@ -129,7 +129,10 @@ def request_of(objects: ObjectStore, report: StoredReport) -> ReportRequest:
             if one["part"] == WHOLE_TRIAL and one["trial"] not in whole
         ),
         statuses=tuple(_shown(report, one) for one in so_far.values()),
-        medians={trial: site_medians(one, period.last_day) for trial, one in so_far.items()},
+        medians={
+            trial: site_medians(site_measures(one, period.last_day), _sites_seen(report, whole[trial]))
+            for trial, one in so_far.items()
+        },
         progress={trial: progress_of(one) for trial, one in so_far.items()} if report.subject else {},
         audience=Audience(report.audience),
         document_id=report.id,
@@ -160,6 +163,12 @@ def _subscription(report: StoredReport) -> Subscription:
 
 def _shown(report: StoredReport, dataset: TrialDataset) -> TrialDataset:
     return restricted(dataset, report.extent.sites.get(dataset.trial), report.subject)
+
+
+def _sites_seen(report: StoredReport, made_from: Mapping[str, Any]) -> Sequence[str] | None:
+    """Of which its reader knew; of a report that did not note them, those that it shows."""
+    seen: Sequence[str] | None = made_from.get("sites_seen", report.extent.sites.get(made_from["trial"]))
+    return seen
 
 
 def _restated(objects: ObjectStore, report: StoredReport, period: Period) -> Restated | None:

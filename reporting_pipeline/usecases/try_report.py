@@ -27,7 +27,7 @@ from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Format, Subscription
 from reporting_pipeline.domain.tidying import tidy_documents
-from reporting_pipeline.domain.trial_so_far import site_medians
+from reporting_pipeline.domain.trial_so_far import site_measures, site_medians
 from reporting_pipeline.intake.dates import collected_at
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.understanding import Understanding, tell_older
@@ -145,7 +145,7 @@ def make_report(
     if arrivals.so_far:
         statuses = _datasets(arrivals, titles, so_far=True)
         until = arrivals.period.last_day_by(preliminary_at)
-        medians = {one.trial: site_medians(one, until) for one in statuses}
+        medians = {one.trial: site_medians(site_measures(one, until), sites) for one in statuses}
         progress = {one.trial: progress_of(one) for one in statuses} if subject else {}
         own = tuple(restricted(one, sites, subject) for one in statuses)
         request = replace(request, statuses=own, medians=medians, progress=progress)

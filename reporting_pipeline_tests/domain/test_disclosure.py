@@ -12,6 +12,9 @@ from reporting_pipeline.domain.disclosure import document_shown, for_audience, r
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.thumbnails import Thumbnail
+from reporting_pipeline.domain.tidying import tidy_documents
+
+WEEK = Period.from_key(Cadence.WEEKLY, "2026-11-16")
 
 
 def dataset() -> TrialDataset:
@@ -46,6 +49,38 @@ def test_a_site_sees_its_own_rows() -> None:
     assert {name: list(table.columns) for name, table in found.tables.items()} == {
         name: list(columns) for name, columns in TABLES.items()
     }
+
+
+def test_a_part_of_a_trial_is_told_nothing_of_the_rest_by_what_compares_them() -> None:
+    """Findings and omissions are made of all documents of a trial, and quote them."""
+    records = [
+        {
+            "_id": f"doc_{site}_{number}",
+            "trial": "T1",
+            "site": site,
+            "subject": "1",
+            "kind": "lab",
+            "received_at": WEEK.start_at,
+            "file": {"name": "scan.pdf", "key": "one file"},
+            "data": {"results": [{"test_code": "GLUC", "value": 5 if number else "?", "unit": unit}]},
+        }
+        for site, unit in (("701", "mmol/L"), ("702", "ug/hectolitre"))
+        for number in range(7)
+    ]
+    for record in records[:6]:
+        record["data"] = {"results": 5}
+    whole = replace(dataset(), tables=tidy_documents(records, {}, WEEK))
+    found = {"duplicate_file", "subject_at_two_sites", "mixed_units"}
+    assert found <= set(whole.tables["findings"]["code"])
+    assert {"labs", "labs/GLUC"} <= set(whole.tables["omissions"]["part"])
+    for mine, others in (("701", ("702", "hectolitre")), ("702", ("701", "mmol"))):
+        shown = restricted(whole, [mine])
+        text = text_of(shown)
+        assert [one for one in (*others, " of 14 ") if one in text] == []
+        assert set(shown.tables["omissions"]["part"]) == set(whole.tables["omissions"]["part"])
+        assert all(shown.tables["omissions"]["reason"])
+        assert found & set(shown.tables["findings"]["code"])
+    assert "702" in text_of(whole)
 
 
 def test_a_participant_sees_their_own_record() -> None:

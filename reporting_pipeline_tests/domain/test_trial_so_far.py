@@ -227,7 +227,19 @@ def test_what_nobody_ever_sent_has_no_rate_of_nought() -> None:
 def test_a_median_of_few_sites_is_not_told(sites: int, told: bool) -> None:
     people = [enrolled(str(site), f"{site}-1", "2026-01-01") for site in range(1, sites + 1)]
     status = status_of(subjects=people)
-    assert (so_far.site_medians(status, UNTIL)["People followed"] is not None) == told
+    medians = so_far.site_medians(so_far.site_measures(status, UNTIL), None)
+    assert (medians["People followed"] is not None) == told
+
+
+@pytest.mark.parametrize(
+    ("own", "told"), [(("1",), True), (("1", "2"), False), (("1", "2", "3", "4"), False), (("9",), True)]
+)
+def test_a_reader_of_several_sites_takes_them_out_of_no_median(own: tuple[str, ...], told: bool) -> None:
+    """Who sees four of five sites knows the fifth by a median that is none of theirs."""
+    sites = [site for site in range(1, 6) for _ in range(site)]
+    people = [enrolled(str(site), f"{site}-{one}", "2026-01-01") for one, site in enumerate(sites)]
+    measures = so_far.site_measures(status_of(subjects=people), UNTIL)
+    assert (so_far.site_medians(measures, own)["People followed"] == 3.0) == told
 
 
 def test_a_target_is_projected_at_the_last_quarter_s_pace_and_never_without_one() -> None:

@@ -291,7 +291,9 @@ def test_a_test_that_was_not_done_is_no_result_of_ones_own() -> None:
     [
         (60, 25, (60, 20, 60)),
         (59, 25, (40, 20, 40)),
-        (60, 55, (60, None, 60)),  # the five who are left
+        (60, 55, (60, 40, 60)),  # and not of the five who are left
+        (60, 60, (60, 40, 60)),
+        (30, 30, (20, None, 20)),
         (60, 5, (60, None, 60)),
         (60, 0, (60, None, 60)),
         (SMALLEST_CELL, 0, (None, None, None)),  # rounded down to nothing
@@ -307,6 +309,12 @@ def test_a_total_moves_in_steps_that_are_no_small_cell() -> None:
     assert STEP >= SMALLEST_CELL
     told = {progress_of(trial_of(people, 0)).joined for people in range(40, 60)}
     assert told == {40}, "who joins one week is not worked out from two reports"
+
+
+def test_no_total_vanishes_when_few_are_left() -> None:
+    """Or the report in which it does would tell that ten people are left."""
+    told = {progress_of(trial_of(60, ended)).ended for ended in range(40, 61)}
+    assert told == {40}
 
 
 def test_tables_hold_the_same_for_a_machine(renderer: ReportRenderer) -> None:

@@ -52,6 +52,8 @@ FINDING_CODES: Mapping[str, str] = {
 MALFORMED_CODES = frozenset(
     {"wrong_type", "missing_field", "unknown_kind", "impossible_date", "not_finite", "not_placed"}
 )
+#: Findings whose detail names other documents, sites or what these hold.
+COMPARING_CODES = frozenset({"duplicate_file", "subject_at_two_sites", "mixed_units"})
 
 
 class Finding(NamedTuple):
