@@ -7,8 +7,10 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.domain.cron_fields import cron_words
+from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.usecases.report_types import report_types
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -56,6 +58,7 @@ EDITION_STATES = {
     "completed": Said("Completed", "good", "Everything that could be made was made and sent."),
     "failed": Said("Failed", "bad", "Something in it needs a person."),
 }
+CHANNELS = {"email": "E-mail", "slack": "Slack", "webhook": "Webhook"}
 _OTHER = Said("Not known", "odd", "This state is new to the console.")
 
 
@@ -69,6 +72,22 @@ def delivery_state(state: str) -> Said:
 
 def edition_state(state: str) -> Said:
     return EDITION_STATES.get(state, _OTHER)
+
+
+def channel_words(channel: str) -> str:
+    """A channel as it is read; the code itself where it is newer than these words."""
+    return CHANNELS.get(channel, channel)
+
+
+def kind_words(kind: str) -> str:
+    """A kind of document as it is read, such as "Vital signs"."""
+    return Kind(kind).label if kind in Kind.__members__.values() else kind.replace("_", " ")
+
+
+def type_words(name: str) -> str:
+    """A report type as the form calls it."""
+    known = report_types().get(name)
+    return known.title.capitalize() if known else name.replace("_", " ")
 
 
 def moment(instant: datetime | None, timezone: str) -> str:

@@ -65,6 +65,12 @@ class Browser:
             self.base + path, data=[*body, ("csrf", given)], timeout=60, allow_redirects=False
         )
 
+    def told(self, path: str, fields: Any) -> str:
+        """The page to which a form leads that was done; loading it again does nothing again."""
+        answer = self.post(path, fields)
+        assert answer.status_code == 303, answer.text
+        return self.get(answer.headers["location"]).text
+
 
 @dataclass(frozen=True)
 class House:

@@ -230,3 +230,26 @@ def test_a_double_click_subscribes_once(house: House, browser: Browser, database
     expect(page.get_by_role("heading", name="Once")).to_be_visible()
     assert database.subscriptions.count_documents({}) == 1
     context.close()
+
+
+def test_what_somebody_writes_and_where_they_are_stays_when_the_page_moves(
+    house: House, browser: Browser, database: Database, objects: ObjectStore
+) -> None:
+    """A report that goes on renews its page; that empties no field, and folds or moves nothing in use."""
+    job = populate(database, objects)["job"]
+    database.jobs.update_one({"_id": job}, {"$set": {"state": "processing"}})
+    context = opened(house, browser, "usr_default_manager")
+    page = context.new_page()
+    page.goto(f"{house.base}/console/jobs/{job}")
+    page.get_by_text("Send it to one more").click()
+    field = page.get_by_label("Address", exact=True)
+    field.press_sequentially("somebody@default")
+    page.evaluate("window.seen = document.querySelector('#progress table')")
+    omissions = [{"trial": "T1", "part": "labs", "reason": "two units"}]
+    database.jobs.update_one({"_id": job}, {"$set": {"state": "delivering", "omissions": omissions}})
+    expect(page.locator("#status")).to_have_text("Being sent", timeout=PATIENCE)
+    expect(page.get_by_text("two units")).to_be_visible()
+    expect(field).to_have_value("somebody@default")
+    expect(field).to_be_focused()
+    assert page.evaluate("window.seen === document.querySelector('#progress table')")
+    context.close()

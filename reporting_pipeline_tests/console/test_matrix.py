@@ -84,8 +84,8 @@ RIGHTS = (
     Right("POST", JOB + "/hold", CREATE, ResourceKind.HOLD, "job", (422,)),  # without a reason
     Right("POST", JOB + "/let-go", DELETE, ResourceKind.HOLD, "job"),
     Right("GET", "/console/changes", READ, J, "job"),
-    Right("GET", "/console/subscribe", ANY),
-    Right("POST", "/console/subscribe", ANY),
+    Right("GET", "/console/subscribe", CREATE, S),
+    Right("POST", "/console/subscribe", CREATE, S),
     Right("POST", "/console/subscribe/dates", ANY),
     Right("POST", "/console/subscribe/recipients", ANY),
     Right("POST", "/console/subscribe/expression", ANY),

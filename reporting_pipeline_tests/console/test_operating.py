@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.stores import audit, suppressions
@@ -85,8 +88,8 @@ def test_dead_letters_are_filtered_and_all_that_match_tried_again_after_a_count(
     assert "Try 2 dead letters again?" in asked.text  # the world has one of its own
     assert (database.deliveries.find_one({"_id": identifier}) or {})["state"] == "failed"
     assert person("analyst").post("/console/operate/requeue-all", {"sure": "1"}).status_code == 403
-    done = manager.post("/console/operate/requeue-all", {"channel": "email", "sure": "1"})
-    assert "2 to be tried again" in done.text
+    done = manager.told("/console/operate/requeue-all", {"channel": "email", "sure": "1"})
+    assert "2 to be tried again" in done
     assert (database.deliveries.find_one({"_id": identifier}) or {})["state"] == "pending"
 
 
@@ -102,7 +105,7 @@ def test_a_halted_channel_and_held_back_addresses_need_attention(
     manager = person("manager")
     page = manager.get("/console/operate").text
     assert "SECRET" not in page
-    assert "written to again" in manager.post("/console/operate/lift", {"address": shown(hooks[1])}).text
+    assert "written to again" in manager.told("/console/operate/lift", {"address": shown(hooks[1])})
     kept = suppressions.suppressed_among(database, [("default", url) for url in hooks])
     assert list(kept) == [("default", hooks[0])]
     assert "535 authentication failed" in page
@@ -112,10 +115,10 @@ def test_a_halted_channel_and_held_back_addresses_need_attention(
     assert "535" not in house.signed_in("usr_other_manager").get("/console/operate").text
     refused = manager.post("/console/operate/lift", {"address": "theirs@other.example"}).text
     assert "is not held back" in refused
-    lifted = manager.post("/console/operate/lift", {"address": "gone@default.example"}).text
+    lifted = manager.told("/console/operate/lift", {"address": "gone@default.example"})
     assert "written to again" in lifted
     assert "gone@default.example" not in manager.get("/console/operate").text
-    resumed = person("admin").post("/console/operate/resume", {"channel": "email"}).text
+    resumed = person("admin").told("/console/operate/resume", {"channel": "email"})
     assert "sends again" in resumed
     rows = list(database.audit.find({"action": {"$in": ["suppression.lifted", "channel.resumed"]}}))
     assert [row["actor"] for row in rows] == [*["usr_default_manager"] * 2, "usr_default_admin"]
@@ -197,6 +200,30 @@ def test_who_got_a_report_is_told_by_each_channel(
         {"_id": ids["letter"]}, {"$set": {"channel": "webhook", "recipient": hook}}
     )
     page = person("manager").get(f"/console/jobs/{ids['job']}").text
-    assert "slack: #safety" in page
-    assert "webhook: https://hooks.default.example/" in page
+    assert "Slack: #safety" in page
+    assert "Webhook: https://hooks.default.example/" in page
     assert "secret-key" not in page
+
+
+@pytest.mark.parametrize("page", ["operate", "schedules"])
+def test_the_address_of_a_page_puts_no_words_of_others_on_it(
+    person: Callable[[str], Browser], page: str
+) -> None:
+    answer = person("manager").get(f"/console/{page}?done=call+0900+123+to+unlock")
+    assert answer.status_code == 404
+    assert "0900" not in answer.text
+
+
+def test_who_chose_nothing_is_told_so(person: Callable[[str], Browser]) -> None:
+    told = person("manager").told("/console/schedules", {"action": "pause"})
+    assert "nothing, as none was chosen" in told
+
+
+def test_what_needs_attention_is_named_as_its_readers_know_it(
+    database: Database, objects: ObjectStore, person: Callable[[str], Browser]
+) -> None:
+    lost_delivery(database, populate(database, objects)["job"])
+    page = person("manager").get("/console/operate").text
+    assert re.search(r">World<span[^>]*> \(2026-11-16\)</span></a>", page)
+    assert 'aria-label="Choose the e-mail of World, 2026-11-16"' in page
+    assert not re.search(r">\s*job_\w+\s*<", page), "an id in the place of a name"

@@ -261,7 +261,7 @@ def test_a_failed_report_is_tried_again_or_it_is_said_why_not(
     assert "its subscription is paused; resume it first" in refused
     browser.post(f"{address}/resume", {})
     database.jobs.update_many({}, {"$set": {"state": "failed", "failed_in": "rendering"}})
-    assert "1 to be tried again" in browser.post("/console/operate/requeue", {"job": job}).text
+    assert "1 to be tried again" in browser.told("/console/operate/requeue", {"job": job})
     assert (database.jobs.find_one({}) or {})["state"] == "pending"
 
 

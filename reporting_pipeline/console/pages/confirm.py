@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
@@ -42,10 +42,13 @@ def _may(parts: Context, visitor: Visitor, identifier: str) -> bool:
 
 @router.get("/confirm")
 def confirm_page(
-    visitor: Person, parts: Parts, everybody: Annotated[str, Query(pattern="^(|1)$")] = ""
+    visitor: Person,
+    parts: Parts,
+    everybody: Annotated[str, Query(pattern="^(|1)$")] = "",
+    confirmed: Annotated[int, Query(ge=0, le=A_PAGE)] = 0,
 ) -> Response:
     opened(visitor, Action.CHANGE, ResourceKind.SUBSCRIPTION)
-    return _page(parts, visitor, bool(everybody))
+    return _page(parts, visitor, bool(everybody), confirmed)
 
 
 @router.post("/confirm")
@@ -59,7 +62,10 @@ def confirm(form: OwnForm, visitor: Person, parts: Parts) -> Response:
             confirmed += 1
         except Problem as problem:
             refused.append(problem.detail)
-    return _page(parts, visitor, form.has("everybody"), confirmed, refused)
+    if refused:
+        return _page(parts, visitor, form.has("everybody"), confirmed, refused)
+    everybody = "&everybody=1" if form.has("everybody") else ""
+    return RedirectResponse(f"/console/confirm?confirmed={confirmed}{everybody}", 303)
 
 
 def _page(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
-from reporting_pipeline.domain.jobs import JobState
-from reporting_pipeline.stores import alerts, editions, users
+from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.domain.jobs import JobRecord, JobState
+from reporting_pipeline.stores import alerts, editions, subscriptions, users
 from reporting_pipeline.stores.dead_letters import RequeueLimited
 from reporting_pipeline.stores.deliveries import halted_channels
 from reporting_pipeline.stores.suppressions import list_suppressions
@@ -28,6 +30,8 @@ router = APIRouter(prefix="/console")
 A_PAGE = 50
 EDITIONS_SHOWN = 12
 COUNTED_AT_MOST = 1_000
+#: What the address may say was done: our own sentences, and no words of whoever made a link.
+_DONE = r"^(|\d{1,9} to be tried again|(email|slack|webhook) sends again|the address is written to again)$"
 
 
 @router.get("/operate")
@@ -36,8 +40,9 @@ def operate_page(
     parts: Parts,
     channel: Annotated[str, Query(pattern="^(|email|slack|webhook)$")] = "",
     edition: Annotated[str, Query(max_length=64)] = "",
+    done: Annotated[str, Query(pattern=_DONE)] = "",
 ) -> Response:
-    return _operate(parts, visitor, channel=channel, edition=edition)
+    return _operate(parts, visitor, done, channel=channel, edition=edition)
 
 
 def _operate(
@@ -80,12 +85,24 @@ def _operate(
         halted=halted_channels(parts.database) if home else [],
         held_back=list_suppressions(parts.database, A_PAGE, organisation=organisation) if manages else [],
         failed=failed,
+        names=_names_of(parts, [*awaiting, *failed, *lost[:A_PAGE]]),
         kept=mine.holds(after=None, limit=A_PAGE) if holds_open else [],
         may_resume=_operates(visitor, parts),
         may_requeue=reach_of(visitor.user, Action.REQUEUE, ResourceKind.DEAD_LETTER) is not None,
         done=done,
         refused=refused,
     )
+
+
+def _done(words: str) -> Response:
+    """To the page that says so: loading that again does nothing again."""
+    return RedirectResponse(f"/console/operate?{urlencode({'done': words})}", 303)
+
+
+def _names_of(parts: Context, records: Sequence[JobRecord | DeliveryRecord]) -> dict[str, str]:
+    """{subscription: its name}: who operates knows a report by its name, and not by an id."""
+    found = subscriptions.fields_of(parts.database, {str(one["subscription"]) for one in records}, ("name",))
+    return {identifier: str(row.get("name") or identifier) for identifier, row in found.items()}
 
 
 def _filters(channel: str, edition: str) -> dict[str, str]:
@@ -113,7 +130,7 @@ def requeue_matching(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     except RequeueLimited as limited:
         minutes = max(1, round(limited.retry_after.total_seconds() / 60))
         return _operate(parts, visitor, refused=[f"too many in this hour; in {minutes} min it can go on"])
-    return _operate(parts, visitor, done=f"{again} to be tried again")
+    return _done(f"{again} to be tried again")
 
 
 @router.post("/operate/resume")
@@ -126,7 +143,7 @@ def resume(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     home = parts.settings.organisation
     if not resume_channel(parts.database, channel, visitor.user.id, home, parts.now):
         return _operate(parts, visitor, refused=["that channel was not halted"])
-    return _operate(parts, visitor, done=f"{channel} sends again")
+    return _done(f"{channel} sends again")
 
 
 def _operates(visitor: Visitor, parts: Context) -> bool:
@@ -142,7 +159,7 @@ def lift(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     own, home = visitor.user.organisation, parts.settings.organisation
     if not lift_suppression(parts.database, address, visitor.user.id, home, parts.now, own):
         return _operate(parts, visitor, refused=["that address is not held back"])
-    return _operate(parts, visitor, done="the address is written to again")
+    return _done("the address is written to again")
 
 
 @router.post("/operate/requeue")
@@ -161,7 +178,9 @@ def requeue(form: OwnForm, visitor: Person, parts: Parts) -> Response:
             again += requeue_job(parts.database, parts.settings, job, visitor.user.id, now)
         except CannotRun as reason:
             refused.append(f"{one}: {reason}")
-    return _operate(parts, visitor, done=f"{again} to be tried again" if again else "", refused=refused)
+    if refused:
+        return _operate(parts, visitor, f"{again} to be tried again" if again else "", refused)
+    return _done(f"{again} to be tried again")
 
 
 @router.get("/editions/{edition_id}")

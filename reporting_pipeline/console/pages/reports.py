@@ -14,7 +14,7 @@ from reporting_pipeline.console.pages.arrivals import Later, later_arrival
 from reporting_pipeline.console.pages.first_steps import first_steps
 from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.rendering import html
-from reporting_pipeline.domain.access import Action, Resource, ResourceKind, allowed
+from reporting_pipeline.domain.access import Action, Resource, ResourceKind, allowed, reach_of
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.masked_recipients import shown
@@ -71,6 +71,7 @@ def my_reports(visitor: Person, parts: Parts, after: Annotated[str, Query(max_le
         "my_reports.html",
         page=Page(visitor, "/console/"),
         following=following,
+        may_subscribe=reach_of(visitor.user, Action.CREATE, ResourceKind.SUBSCRIPTION) is not None,
         steps=None if following or after else first_steps(parts, visitor),
         moving=bool(under_way),
         under_way=under_way,

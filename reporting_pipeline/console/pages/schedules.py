@@ -27,6 +27,8 @@ A_PAGE = 50
 LATELY = timedelta(days=35)  # a monthly report has one in it
 _BULK = {"pause": "paused", "resume": "active"}
 TRANSFER = "transfer"
+#: What the address may say was done: our own sentences, and no words of whoever made a link.
+_DONE = r"^(|\d{1,9} (paused|resumed|passed on)|nothing, as none was chosen)$"
 
 
 @router.get("/schedules")
@@ -38,7 +40,7 @@ def schedules_page(
     q: Annotated[str, Query(max_length=200)] = "",
     left: Annotated[str, Query(pattern="^(|1)$")] = "",
     after: Annotated[str, Query(max_length=64)] = "",
-    done: Annotated[str, Query(max_length=80)] = "",
+    done: Annotated[str, Query(pattern=_DONE)] = "",
 ) -> Response:
     """The organisation's subscriptions; filters stand in the address, so that a list can be passed on."""
     opened(visitor, Action.READ, ResourceKind.SUBSCRIPTION, "organisation")
@@ -88,7 +90,7 @@ def change_many(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     if wanted == TRANSFER and chosen:
         return _pass_on(form, visitor, parts, chosen)
     if wanted not in _BULK or not chosen:
-        return RedirectResponse("/console/schedules", 303)
+        return RedirectResponse("/console/schedules?done=nothing%2C+as+none+was+chosen", 303)
     found = [_found(parts, visitor, one) for one in chosen]
     changing = [one for one in found if one is not None and one.status != _BULK[wanted]]
     if not form.has("sure"):

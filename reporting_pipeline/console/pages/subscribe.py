@@ -17,11 +17,11 @@ from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries, number
 from reporting_pipeline.console.pages.arrivals import later_arrival
 from reporting_pipeline.console.pages.first_steps import may_register_trials
-from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, User, normal_address, visible_trials
+from reporting_pipeline.domain.access import Action, ResourceKind, User, normal_address, visible_trials
 from reporting_pipeline.domain.cron_fields import CronFields, cron_words, expression_of, fields_of
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.masked_recipients import shown
@@ -286,12 +286,14 @@ def _recipient(line: str) -> Recipient:
 
 @router.get("/subscribe")
 def subscribe_page(visitor: Person, parts: Parts) -> Response:
+    opened(visitor, Action.CREATE, ResourceKind.SUBSCRIPTION)
     return _form(parts, visitor, Wish.fresh(visitor))
 
 
 @router.post("/subscribe")
 def subscribe(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     """Save, or show first what it would have given."""
+    opened(visitor, Action.CREATE, ResourceKind.SUBSCRIPTION)
     wish = Wish.posted(form)
     if _filled(form, wish):
         return _form(parts, visitor, wish)

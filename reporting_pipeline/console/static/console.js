@@ -1,14 +1,55 @@
 // Progress that moves, and a preview that follows the form. Every page works without this script.
 const SLOWEST = 15000;
 
-/** Replace a part of the page by that of a fresh copy. */
+/** What a node is among its neighbours, so that it is found again in a fresh copy. */
+function sign(node) {
+  if (node.nodeType !== Node.ELEMENT_NODE) return node.nodeName;
+  return [node.nodeName, node.id, node.className, ...["name", "action", "href", "src"].map((one) => node.getAttribute(one))].join("|");
+}
+
+/** Pairs of children that stand in both, in their order: as many as can be, elements before mere text. */
+function paired(were, are) {
+  const worth = (node) => (node.nodeType === Node.ELEMENT_NODE ? 1000 : 1);
+  const [old, fresh] = [were.map(sign), are.map(sign)];
+  const best = Array.from({ length: old.length + 1 }, () => new Array(fresh.length + 1).fill(0));
+  for (let i = old.length - 1; i >= 0; i--) for (let j = fresh.length - 1; j >= 0; j--) {
+    best[i][j] = old[i] === fresh[j] ? best[i + 1][j + 1] + worth(were[i]) : Math.max(best[i + 1][j], best[i][j + 1]);
+  }
+  const pairs = new Map();
+  for (let i = 0, j = 0; i < old.length && j < fresh.length;) {
+    if (old[i] === fresh[j]) pairs.set(are[j++], were[i++]);
+    else if (best[i + 1][j] >= best[i][j + 1]) i++;
+    else j++;
+  }
+  return pairs;
+}
+
+/** Make `part` say what `fresh` says by what differs alone: focus, what is unfolded and what somebody writes stay. */
+function settle(part, fresh) {
+  const [were, are] = [[...part.childNodes], [...fresh.childNodes]];
+  const pairs = paired(were, are);
+  const kept = new Set(pairs.values());
+  were.filter((node) => !kept.has(node)).forEach((node) => node.remove());
+  let place = part.firstChild;
+  for (const node of are) {
+    const standing = pairs.get(node);
+    if (!standing) { part.insertBefore(node, place); continue; }
+    place = standing.nextSibling;
+    if (standing.nodeType !== Node.ELEMENT_NODE) { if (standing.data !== node.data) standing.data = node.data; continue; }
+    for (const { name, value } of node.attributes) if (standing.getAttribute(name) !== value) standing.setAttribute(name, value);
+    for (const { name } of [...standing.attributes]) if (name !== "open" && !node.hasAttribute(name)) standing.removeAttribute(name);
+    settle(standing, node);
+  }
+}
+
+/** Bring a part of the page to what a fresh copy says. */
 async function renew(part) {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
     if (!answer.ok || answer.redirected) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
     if (!fresh) return;
-    if (fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML;
+    settle(part, fresh);
     part.dataset.live = fresh.dataset.live || "";
     part.dataset.watch = fresh.dataset.watch || "";
     const said = fresh.dataset.said || "";
