@@ -15,7 +15,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from reporting_pipeline.domain.clinical.rows import OF_OTHER_RESULTS
+from reporting_pipeline.domain.clinical.rows import ARMS, MORE_OF_RESULTS
 from reporting_pipeline.domain.clinical.subjects import standing
 from reporting_pipeline.domain.facts import Facts, prepared
 from reporting_pipeline.domain.omissions import Omission
@@ -93,6 +93,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "grade": "float",  # toxicity grade, 1 to 5
         "serious": "str",  # yes, no or unknown
         "seriousness_criteria": "str",  # those that are met, with commas
+        "treatment_emergent": "str",  # yes, no or unknown, as stated
         "related": "str",
         "outcome": "str",
         "fatal": "bool",  # by outcome, grade 5 or the criterion death
@@ -100,13 +101,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "visit": "str",
         "start": "str",  # ISO 8601 as collected, possibly partial
         "end": "str",
+        "ongoing": "str",  # yes, no or ""
     },
     "labs": _RESULT,
     "vitals": _RESULT,
     "ecgs": _RESULT,
     "questionnaires": _RESULT,
-    "tumour_responses": _RESULT,
-    "other_results": {**_RESULT, **dict.fromkeys(OF_OTHER_RESULTS, "str")},
+    **{name: {**_RESULT, **dict.fromkeys(more, "str")} for name, more in MORE_OF_RESULTS.items()},
     "visits": {
         **_KEY,
         "visit": "str",
@@ -146,6 +147,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "consented": "str",
         "enrolled": "str",
         "ended": "str",
+        "first_treatment": "str",
+        "last_treatment": "str",
         "status": "str",
         "died": "str",  # yes, no or ""
         "death": "str",
@@ -216,7 +219,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 #: Columns that say who gets which treatment. They are in no report but for an unblinded audience; a
 #: table of which every column beside the key is restricted is left out as a whole.
 RESTRICTED: Mapping[str, frozenset[str]] = {
-    "subjects": frozenset({"arm", "arm_code", "actual_arm", "actual_arm_code"}),
+    "subjects": frozenset({*ARMS, "first_treatment", "last_treatment"}),
     "exposures": frozenset(TABLES["exposures"]) - frozenset(_KEY),
     **{name: frozenset({"unblinding"}) for name, columns in TABLES.items() if "unblinding" in columns},
 }

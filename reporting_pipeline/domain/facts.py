@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from reporting_pipeline.domain.clinical.codes import severity_level
-from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, OF_OTHER_RESULTS, TEST_IDENTITY
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, MORE_OF_RESULTS, TEST_IDENTITY
 from reporting_pipeline.domain.clinical.subjects import persons
 
 CURRENT, PREVIOUS = "current", "previous"
@@ -157,11 +157,12 @@ def prepared(tables: Mapping[str, pd.DataFrame]) -> dict[str, Facts]:
 
 def _out_of_range(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     found = []
+    more = list(dict.fromkeys(column for columns in MORE_OF_RESULTS.values() for column in columns))
     for kind, name in MEASUREMENTS.items():
         frame = tables[name]
         found.append(frame[frame["out_of_range"].to_numpy()])
         found[-1].insert(1, "kind", kind)
-        found[-1] = found[-1].assign(**{name: "" for name in OF_OTHER_RESULTS if name not in frame})
+        found[-1] = found[-1].assign(**{name: "" for name in more if name not in frame})
     filled = [frame for frame in found if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else found[0].reset_index(drop=True)
 

@@ -34,7 +34,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.wrong_values import words_of
-from reporting_pipeline.intake.sdtm.domains import DOMAINS, Domain, number, text
+from reporting_pipeline.intake.sdtm.columns import Domain, number, text
+from reporting_pipeline.intake.sdtm.domains import DOMAINS
 from reporting_pipeline.intake.sdtm.other_results import MAPPED, other_results
 from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables
 from reporting_pipeline.intake.understanding import Understanding

@@ -45,6 +45,8 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "near_subjects": "Subject numbers differ in case, blanks or leading zeros alone; they are two persons.",
     "rescreened": "A person has another subject number, too, as who is screened again; they count as two.",
     "same_rows": "Rows of a table say the same in everything but --SEQ; all are kept and counted.",
+    "no_lesion": "Which lesion a tumour result is about is not said, or TU does not identify it.",
+    "lesion_contradicts": "A lesion is identified in two ways; neither type or place is taken.",
     "shared_event": "Rows of a subject have one AESPID, and may be parts of one event; each counts.",
     "near_studies": "Two STUDYIDs differ in nothing but case, blanks or signs; they are different trials.",
     "unreadable_row": "A row of the table cannot be read; it was left out, the others were read.",

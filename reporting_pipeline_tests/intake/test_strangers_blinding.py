@@ -104,6 +104,15 @@ def test_what_tells_nothing_is_not_withheld(cells: Mapping[str, str]) -> None:
     assert '"unblinding"' not in report.partition('"findings"')[2]
 
 
+@pytest.mark.parametrize("column", ["RFXSTDTC", "RFXENDTC"])
+def test_days_of_treatment_are_in_no_blinded_report(column: str) -> None:
+    """Who has none in a trial with an untreated arm is in that one."""
+    subject = rows("DM", {column: "2021-03-04", "RFSTDTC": "2026-11-01"})
+    for form in (Format.JSON, Format.CSV):
+        assert "2021-03-04" not in made(form, Audience.MONITOR, DM=subject).decode()
+        assert "2021-03-04" in made(form, Audience.SAFETY_BOARD, DM=subject).decode()
+
+
 def test_a_document_is_shown_without_the_results_that_tell() -> None:
     open_one = {"test_code": "GLUC", "value": 5.5}
     for telling in (

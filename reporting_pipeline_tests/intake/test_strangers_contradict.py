@@ -228,6 +228,14 @@ def died(day: str, **more: str) -> Any:
         ("2026-11-16", "DS", {"DSDECOD": "DEATH", "DSSTDTC": "2026-11-17"}, {"dates_in_disorder"}),
         ("2026-11-16", "DS", {"DSDECOD": "DEATH", "DSSTDTC": "2026-11-16"}, set()),
         ("2026-11-16", "DS", {"DSDECOD": "DEATH", "DSSTDTC": "2026-11"}, set()),
+        (
+            "2026-11-16",
+            "SS",
+            {"SSTESTCD": "SURVSTAT", "SSSTRESC": "ALIVE", "SSDTC": "2026-11-18"},
+            {"after_death"},
+        ),
+        ("2026-11-19", "SS", {"SSTESTCD": "SURVSTAT", "SSSTRESC": "ALIVE", "SSDTC": "2026-11-18"}, set()),
+        ("2026-11-16", "SS", {"SSTESTCD": "SURVSTAT", "SSSTRESC": "DEAD", "SSDTC": "2026-11-18"}, set()),
     ],
 )
 def test_what_is_dated_after_a_death_is_told(
@@ -408,3 +416,27 @@ def test_a_supplement_that_contradicts_is_told(supplements: list[dict[str, str]]
 def test_studies_that_differ_in_spelling_alone_are_told() -> None:
     made = report(DM=rows("DM", {}), AE=rows("AE", {"AETERM": "FALL", "AESER": "Y"}, STUDYID="s-1"))
     assert ("near_studies" in told(made), set(made["figures"])) == (True, {"S1", "s-1"})
+
+
+# --- emergence and end of an event -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "emergent"),
+    [("Y", "yes"), ("N", "no"), ("", "unknown"), ("U", "unknown"), ("Nein", "no"), ("perhaps", "unknown")],
+)
+def test_treatment_emergence_is_what_is_stated_and_is_derived_of_nothing(answer: str, emergent: str) -> None:
+    """The treatment began before the event, which alone says nothing: it may have been there before."""
+    event = {"AETERM": "RASH", "AESER": "N", "AESTDTC": "2026-11-17", "AETRTEM": answer}
+    made = report(AE=rows("AE", event), DM=rows("DM", {"RFXSTDTC": "2026-11-01"}))
+    (row,) = made["listings"]["S1"]["adverse_events"]
+    assert row["treatment_emergent"] == emergent
+    assert ("unknown_value" in told(made)) == (answer == "perhaps")
+
+
+def test_an_event_that_goes_on_says_so_and_contradicts_its_end() -> None:
+    event = {"AETERM": "RASH", "AESER": "N", "AEENRTPT": "ONGOING"}
+    assert read("AE", **event)[0]["ongoing"] == "yes"
+    row, codes = read("AE", **event, AEENDTC="2026-11-17")
+    assert (row["ongoing"], row["end"], codes) == ("yes", "2026-11-17", {"end_contradicts"})
+    assert read("AE", AETERM="RASH", AESER="N")[0]["ongoing"] == ""

@@ -91,7 +91,7 @@ def test_it_says_what_it_understood(pilot: Path) -> None:
         "lab 1,877",
         "adverse_event 1,191",
         "Trials CDISCPILOT01",
-        "SUPPAE.AETRTEM (1,191)",
+        "AE.AESPID (1,191)",
         "Period 2013-02-18 to 2013-02-24 (UTC): the newest week that had closed by 2013-02-25 00:00 UTC",
         "Report out/report-2013-02-18.pdf",
     ):

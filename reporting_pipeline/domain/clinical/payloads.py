@@ -89,9 +89,27 @@ class Result(Payload):
 
 
 class Measurements(Payload):
-    """Laboratory results, vital signs, ECG results, questionnaires and tumour responses."""
+    """Laboratory results, vital signs and questionnaires."""
 
     results: list[Result] = Field(description="One entry for each result of this document.")
+
+
+class TumourResult(Result):
+    """One result about a tumour: of one lesion, or of all of them together, as a response is."""
+
+    lesion: Text = Field(
+        None, description="Which lesion, as its identification calls it [TULNKID, TRLNKID].", examples=["T01"]
+    )
+    lesion_type: Text = Field(
+        None,
+        description="Target, non-target or new, as its identification says [TUSTRESC of TUMIDENT], else as "
+        "the measurement does [TRGRPID].",
+        examples=["TARGET"],
+    )
+    location: Text = Field(None, description="Where in the body [TULOC].", examples=["LIVER"])
+    evaluator: Text = Field(
+        None, description="Who judged it [--EVAL, --EVALID].", examples=["INDEPENDENT ASSESSOR, READER 1"]
+    )
 
 
 class OtherResult(Result):
@@ -110,6 +128,12 @@ class OtherResults(Payload):
     """Results of every other examination: cardiovascular, respiratory, microbiology, skin and what else."""
 
     results: list[OtherResult] = Field(description="One entry for each result of this document.")
+
+
+class TumourResults(Payload):
+    """Lesions identified, measured and judged, and the response."""
+
+    results: list[TumourResult] = Field(description="One entry for each result of this document.")
 
 
 class EcgPayload(Payload):
@@ -133,12 +157,18 @@ class AdverseEvent(Payload):
     occurred: Flag = Field(
         None, description="No, of an event that was asked for and did not occur [AEOCCUR]."
     )
+    treatment_emergent: Flag = Field(
+        None,
+        description="Whether it began or worsened under the treatment [AETRTEM]; null or empty when nobody "
+        "stated it.",
+    )
     related: Text = Field(None, description="Relation to the treatment [AEREL].")
     outcome: Text = Field(None, description="[AEOUT]", examples=["RECOVERED/RESOLVED", "FATAL"])
     action_taken: Text = Field(None, description="With the treatment [AEACN].", examples=["DRUG WITHDRAWN"])
     visit: Text = Field(None, description="[VISIT]")
     start: Date = Field(None, description="[AESTDTC]")
     end: Date = Field(None, description="[AEENDTC]")
+    ongoing: Flag = Field(None, description="[AEENRTPT, AEENRF]")
 
 
 class Visit(Payload):
@@ -163,7 +193,7 @@ class Disposition(Payload):
 
 
 class Subject(Payload):
-    """Who takes part. The arms say the treatment: restricted, never in a blinded report."""
+    """Who takes part. Arms and days of treatment say who gets what: restricted, never in a blinded report."""
 
     age: Number = Field(None, description="[AGE]")
     age_unit: Text = Field(None, description="[AGEU]", examples=["YEARS"])
@@ -178,6 +208,8 @@ class Subject(Payload):
     consented: Date = Field(None, description="Informed consent [RFICDTC].")
     enrolled: Date = Field(None, description="Start in the trial [RFSTDTC].")
     ended: Date = Field(None, description="End of participation [RFPENDTC].")
+    first_treatment: Date = Field(None, description="First day of treatment [RFXSTDTC]; restricted.")
+    last_treatment: Date = Field(None, description="Last day of treatment [RFXENDTC]; restricted.")
     status: Text = Field(None, description="Screened, enrolled, completed, withdrawn, as the source has it.")
     died: Flag = Field(None, description="[DTHFL]")
     death: Date = Field(None, description="[DTHDTC]")
@@ -252,7 +284,7 @@ PAYLOADS: Mapping[Kind, type[Payload]] = {
     Kind.VITALS: Measurements,
     Kind.ECG: EcgPayload,
     Kind.QUESTIONNAIRE: Measurements,
-    Kind.TUMOUR_RESPONSE: Measurements,
+    Kind.TUMOUR_RESPONSE: TumourResults,
     Kind.OTHER_RESULT: OtherResults,
     Kind.ADVERSE_EVENT: AdverseEvent,
     Kind.VISIT: Visit,

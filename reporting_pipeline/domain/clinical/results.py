@@ -15,12 +15,12 @@ from typing import Any
 from reporting_pipeline.domain.clinical import codes, numbers, qualitative
 from reporting_pipeline.domain.clinical.blinding import is_unblinding
 from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
-from reporting_pipeline.domain.clinical.payloads import OtherResult, Result
+from reporting_pipeline.domain.clinical.payloads import OtherResult, Result, TumourResult
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, clean, shown
 from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
 
 _FIELDS: Mapping[type[Result], frozenset[str]] = {
-    model: frozenset(model.model_fields) for model in (Result, OtherResult)
+    model: frozenset(model.model_fields) for model in (Result, OtherResult, TumourResult)
 }
 
 
@@ -47,6 +47,7 @@ def results_of(reading: Reading, data: Data, model: type[Result], needed: bool) 
 _DERIVED_FROM = (
     *("test_code", "specimen", "category", "position", "laterality"),
     *("domain", "object", "location"),  # of other results
+    *("lesion", "evaluator"),  # of tumours
 )
 
 

@@ -14,7 +14,7 @@ from datetime import date
 
 from reporting_pipeline.domain.clinical import codes, numbers
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
-from reporting_pipeline.domain.clinical.payloads import PAYLOADS, OtherResult, Result
+from reporting_pipeline.domain.clinical.payloads import PAYLOADS, OtherResult, Result, TumourResult
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, shown
 from reporting_pipeline.domain.clinical.results import grade_in_words, results_of
 from reporting_pipeline.domain.documents import Kind
@@ -28,8 +28,14 @@ MEASUREMENTS: Mapping[str, str] = {
     Kind.TUMOUR_RESPONSE.value: "tumour_responses",
     Kind.OTHER_RESULT.value: "other_results",
 }
-#: Columns of `other_results` alone: of what examination, what it is about, and where in the body.
-OF_OTHER_RESULTS = ("domain", "object", "location")
+#: What some tables of measurements have beside the columns of all: of what examination a result is, what it
+#: is about and where in the body; which lesion, and who judged it.
+MORE_OF_RESULTS: Mapping[str, tuple[str, ...]] = {
+    "tumour_responses": ("lesion", "lesion_type", "location", "evaluator"),
+    "other_results": ("domain", "object", "location"),
+}
+#: Of a subject's record: what the person is given by plan, and in fact.
+ARMS = ("arm", "arm_code", "actual_arm", "actual_arm_code")
 #: What tells one test from another, as far as a table of measurements has it.
 TEST_IDENTITY = ("test_code", "specimen", "category", "method", "domain", "object")
 #: kind -> the table of its facts; kinds that are their file or note have none
@@ -43,6 +49,10 @@ TABLE_OF: Mapping[str, str] = {
     Kind.DEVIATION.value: "deviations",
     Kind.MEDICATION.value: "medications",
     Kind.HISTORY.value: "medical_history",
+}
+_RESULT_OF: Mapping[str, type[Result]] = {
+    Kind.OTHER_RESULT.value: OtherResult,
+    Kind.TUMOUR_RESPONSE.value: TumourResult,
 }
 _FIELDS = {kind.value: frozenset(model.model_fields) for kind, model in PAYLOADS.items()}
 
@@ -58,7 +68,7 @@ def rows_of(kind: str, data: object, reading: Reading) -> list[Row]:
     if not payload.keys() <= _FIELDS[kind]:
         reading.unknown_fields(payload, _FIELDS[kind])
     if kind in MEASUREMENTS:
-        model = OtherResult if kind == Kind.OTHER_RESULT.value else Result
+        model = _RESULT_OF.get(kind, Result)
         return results_of(reading, payload, model, needed=kind != Kind.ECG.value)
     row = _ROW_OF[kind](reading, payload)
     return [] if kind in _MAY_NOT_OCCUR and _did_not_occur(reading, payload, row) else [row]
@@ -131,6 +141,7 @@ def _adverse_event(reading: Reading, data: Data) -> Row:
         "grade": math.nan if grade is None else float(grade),
         "serious": serious or "unknown",
         "seriousness_criteria": ", ".join(criteria),
+        "treatment_emergent": reading.flag(data, "treatment_emergent") or "unknown",
         "related": reading.text(data, "related"),
         "outcome": outcome,
         "fatal": fatal,
@@ -138,7 +149,17 @@ def _adverse_event(reading: Reading, data: Data) -> Row:
         "visit": reading.text(data, "visit"),
         "start": start,
         "end": end,
+        "ongoing": _ongoing(reading, data, end),
     }
+
+
+def _ongoing(reading: Reading, data: Data, end: str) -> str:
+    """Whether it is said to go on; an end beside it is told, and both are shown."""
+    ongoing = reading.flag(data, "ongoing")
+    if ongoing == codes.YES and end:
+        detail = f"Ends on {end}, and is said to be ongoing; both are shown."
+        reading.finding("end_contradicts", "ongoing", detail)
+    return ongoing
 
 
 def _seriousness(reading: Reading, data: Data) -> str:
@@ -277,9 +298,9 @@ def _disposition(reading: Reading, data: Data) -> Row:
 def _subject(reading: Reading, data: Data) -> Row:
     row: Row = {
         name: reading.text(data, name)
-        for name in ("age_unit", "sex", "race", "ethnicity", "country", "status", *RESTRICTED_OF_SUBJECTS)
+        for name in ("age_unit", "sex", "race", "ethnicity", "country", "status", *ARMS)
     }
-    for name in ("consented", "enrolled", "ended", "death"):
+    for name in ("consented", "enrolled", "ended", "first_treatment", "last_treatment", "death"):
         row[name] = reading.date(data, name)[0]
     row["age"] = _age(reading, data)
     row["died"] = _died(reading, data)
@@ -351,9 +372,6 @@ def _tell_disorder(reading: Reading, row: Row) -> None:
                 f"{later.capitalize()} on {row[later]}, before {earlier} on {row[earlier]}; both are kept."
             )
             reading.finding("dates_in_disorder", later, detail)
-
-
-RESTRICTED_OF_SUBJECTS = ("arm", "arm_code", "actual_arm", "actual_arm_code")
 
 
 def _plain_row(

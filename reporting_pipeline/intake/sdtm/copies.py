@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reporting_pipeline.intake.sdtm.domains import text
+from reporting_pipeline.intake.sdtm.columns import text
 from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, suffix_of
 from reporting_pipeline.intake.understanding import Understanding
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
 
@@ -20,14 +21,9 @@ from reporting_pipeline.domain.clinical.blinding import UNBLINDING_DOMAINS
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.documents import SourceDocument
-from reporting_pipeline.intake.sdtm.domains import (
-    ABOUT_THE_TRIAL,
-    DOMAINS,
-    STRUCTURAL,
-    STRUCTURAL_SUFFIXES,
-    Domain,
-    text,
-)
+from reporting_pipeline.intake.sdtm.columns import Domain, text
+from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, STRUCTURAL, STRUCTURAL_SUFFIXES
+from reporting_pipeline.intake.sdtm.lesions import Lesions
 from reporting_pipeline.intake.sdtm.other_results import domain_for
 from reporting_pipeline.intake.sdtm.planned import PlannedDays
 from reporting_pipeline.intake.sdtm.rescreened import tell_rescreened
@@ -64,7 +60,7 @@ def documents_of(
 
     `trial` names the trial of all rows; without it a row's STUDYID does.
     """
-    sites, planned_days, unblinding = Sites(tables), PlannedDays(tables), UnblindingResults(tables)
+    folder = _Folder(Sites(tables), PlannedDays(tables), UnblindingResults(tables), Lesions(tables))
     _tell_near_studies(tables, understanding)
     _tell_near_subjects(tables, understanding)
     _tell_subjects_without_dm(tables, understanding)
@@ -75,12 +71,13 @@ def documents_of(
         domain = _domain_for(name, tables[name])
         if domain is not None:
             supplements = supplements_of(tables, name)
-            reading = _Reading(domain, supplements, sites, planned_days, unblinding, trial, understanding)
+            reading = _Reading(domain, supplements, folder, trial, understanding)
             for table in tables[name]:
                 _tell_same_rows(domain, table, understanding)
                 yield from reading.documents(table)
             reading.tell_more_parts()
-            unblinding.tell(domain.code, understanding)
+            folder.unblinding.tell(domain.code, understanding)
+            folder.lesions.tell(domain.code, understanding)
             supplements.tell(understanding)
             _tell_unplaced(domain, tables[name], supplements, understanding)
         else:
@@ -91,6 +88,16 @@ def _domain_for(name: str, tables: Sequence[Table]) -> Domain | None:
     return domain_for(name, {column for table in tables for column in table.columns})
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """What one table of a folder says about the rows of others."""
+
+    sites: Sites
+    planned_days: PlannedDays
+    unblinding: UnblindingResults
+    lesions: Lesions
+
+
 class _Reading:
     """One domain while its documents are made."""
 
@@ -98,17 +105,13 @@ class _Reading:
         self,
         domain: Domain,
         supplements: Supplements,
-        sites: Sites,
-        planned_days: PlannedDays,
-        unblinding: UnblindingResults,
+        folder: _Folder,
         trial: str | None,
         understanding: Understanding,
     ) -> None:
         self._domain = domain
         self._supplements = supplements
-        self._sites = sites
-        self._planned_days = planned_days
-        self._unblinding = unblinding
+        self._folder = folder
         self._trial = trial
         self._understanding = understanding
         self._keys: set[tuple[str, ...]] = set()
@@ -133,14 +136,20 @@ class _Reading:
 
     def _site_in_key(self, row: Row, subject: str) -> str:
         """The row's site, where the subject's number alone does not say who it is."""
-        return text(row.get("SITEID")) if self._sites.are_several(text(row.get("STUDYID")), subject) else ""
+        return (
+            text(row.get("SITEID"))
+            if self._folder.sites.are_several(text(row.get("STUDYID")), subject)
+            else ""
+        )
 
     def _document(self, rows: list[Row], key: tuple[str, ...]) -> SourceDocument:
         domain, first = self._domain, rows[0]
         subject = subject_of(first)
         payloads = [domain.payload(row) for row in rows]
         if domain.grouped:
-            self._unblinding.mark(payloads)
+            self._folder.unblinding.mark(payloads)
+        if domain.kind == Kind.TUMOUR_RESPONSE.value:
+            self._folder.lesions.name(domain.code, rows, payloads)
         self._tell_repeated(rows, subject)
         data = {"results": payloads} if domain.grouped else payloads[0]
         trial = self._trial or text(first.get("STUDYID")) or self._unknown_trial()
@@ -167,7 +176,7 @@ class _Reading:
         """The planned day of a visit that is said to be missed: it has no other. "" where nobody says it."""
         if self._domain.kind != Kind.VISIT.value or payload.get("occurred") is not False:
             return ""
-        if day := self._planned_days.of(row):
+        if day := self._folder.planned_days.of(row):
             detail = f"The visit was missed and has no date; it counts on the day it was planned for, {day}."
             self._understanding.finding(source_id, "planned_day", "SVSTDTC", detail)
         return day
@@ -235,12 +244,12 @@ class _Reading:
         return "unknown"
 
     def _site(self, source_id: str, subject: str, row: Row) -> str:
-        site = text(row.get("SITEID")) or self._sites.of(text(row.get("STUDYID")), subject)
+        site = text(row.get("SITEID")) or self._folder.sites.of(text(row.get("STUDYID")), subject)
         if site:
             return site
         if (text(row.get("STUDYID")), subject) not in self._without_site:
             self._without_site.add((text(row.get("STUDYID")), subject))
-            several = self._sites.are_several(text(row.get("STUDYID")), subject)
+            several = self._folder.sites.are_several(text(row.get("STUDYID")), subject)
             why = "stands at several sites in DM" if several else "is not known"
             self._understanding.finding(
                 source_id, "no_site", "SITEID", f"The site of subject {subject or '(none)'} {why}."

@@ -16,17 +16,8 @@ from functools import lru_cache
 from reporting_pipeline.domain.clinical.blinding import UNBLINDING_DOMAINS
 from reporting_pipeline.domain.clinical.result_domains import RESULT_DOMAINS, domain_in_words
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.intake.sdtm.domains import (
-    ABOUT_THE_TRIAL,
-    DOMAINS,
-    RELATIONS,
-    Domain,
-    Payload,
-    Row,
-    column,
-    measurements,
-    text,
-)
+from reporting_pipeline.intake.sdtm.columns import Domain, Payload, Row, column, measurements, text
+from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS
 
 #: The letters of a table that a mapping makes: it is no domain of SDTM, and names its own.
 MAPPED = "XX"

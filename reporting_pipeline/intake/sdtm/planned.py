@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-from reporting_pipeline.intake.sdtm.domains import number, text
+from reporting_pipeline.intake.sdtm.columns import number, text
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.sdtm.trial import subject_of
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from reporting_pipeline.domain.clinical import codes
-from reporting_pipeline.intake.sdtm.domains import DOMAINS, STRUCTURAL, text
+from reporting_pipeline.intake.sdtm.columns import text
+from reporting_pipeline.intake.sdtm.domains import DOMAINS, STRUCTURAL
 from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD
 from reporting_pipeline.intake.sdtm.tables import Table
 from reporting_pipeline.intake.sdtm.trial import subject_of

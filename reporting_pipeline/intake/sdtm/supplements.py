@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from reporting_pipeline.intake.sdtm.domains import text
+from reporting_pipeline.intake.sdtm.columns import text
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.understanding import Understanding
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reporting_pipeline.domain.clinical.subjects import is_one_person
-from reporting_pipeline.intake.sdtm.domains import text
+from reporting_pipeline.intake.sdtm.columns import text
 from reporting_pipeline.intake.sdtm.tables import Table
 
 

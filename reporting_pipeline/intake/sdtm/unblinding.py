@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from reporting_pipeline.domain.clinical.blinding import is_unblinding, names_treatment
-from reporting_pipeline.intake.sdtm.domains import Payload, text
+from reporting_pipeline.intake.sdtm.columns import Payload, text
 from reporting_pipeline.intake.sdtm.tables import Table
 from reporting_pipeline.intake.understanding import Understanding, counted
 

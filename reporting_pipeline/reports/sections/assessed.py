@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from reporting_pipeline.domain.clinical.numbers import plain
 from reporting_pipeline.domain.clinical.qualitative import limits_in
 from reporting_pipeline.domain.clinical.result_domains import domain_in_words
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.shortened_lists import left_out, represented
 from reporting_pipeline.reports import wording
@@ -43,8 +45,21 @@ def adverse_event_listing(flow: Flow, trial: TrialFigures, content: ReportConten
     rows = [event_row(row) for row in first_of(events, "adverse_events")]
     flow.table(EVENT_COLUMNS, rows)
     note_rest(flow, len(events), "adverse_events", "adverse event")
+    flow.note(_emergence(events))
 
 
+def _emergence(events: Listing) -> str:
+    """How many events are said to have begun under the treatment; of what nobody says, nothing is derived."""
+    said = Counter(events["treatment_emergent"].tolist())
+    if not said["yes"] and not said["no"]:
+        return "Whether an event is treatment-emergent is not stated of any of them."
+    return (
+        f"Stated to be treatment-emergent: {wording.count(said['yes'])}; not to be: "
+        f"{wording.count(said['no'])}; not stated: {wording.count(said['unknown'] + said[''])}."
+    )
+
+
+_EMERGENT: Mapping[str, str] = {"yes": "treatment-emergent", "no": "not treatment-emergent"}
 _SERIOUS: Mapping[str, Cell] = {"yes": Flag("Yes", "up"), "no": "No", "unknown": Flag("Unknown")}
 
 
@@ -55,6 +70,7 @@ def event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
         row["system_organ_class"] or "Not coded",
         f"reported as {reported}" if reported else "",
         f"criteria: {row['seriousness_criteria'].replace('_', ' ')}" if row["seriousness_criteria"] else "",
+        _EMERGENT.get(row["treatment_emergent"], ""),
     ]
     serious = _SERIOUS.get(row["serious"], Flag("Unknown"))
     if row["fatal"] and row["serious"] != "yes":
@@ -70,7 +86,7 @@ def event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
         Pair(outcome, action) if action else outcome,
         Pair(
             wording.collected_date(row["start"]) or "–",
-            wording.collected_date(row["end"]) or "no end given",
+            wording.collected_date(row["end"]) or ("ongoing" if row["ongoing"] == "yes" else "no end given"),
         ),
     )
 
@@ -133,6 +149,12 @@ def out_of_range(flow: Flow, trial: TrialFigures, content: ReportContent) -> Non
         )
 
 
+def lesion_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which lesion a result is about, of what type, and who judged it."""
+    lesion = f"lesion {row['lesion']}" if row["lesion"] else ""
+    return lesion, row["lesion_type"].lower(), row["evaluator"].lower()
+
+
 _DIRECTIONS = {"LOW": "down", "LOW LOW": "down", "HIGH": "up", "HIGH HIGH": "up"}
 
 
@@ -140,7 +162,7 @@ def result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     beside = [row["specimen"] or (row["category"] if row["kind"] == Kind.LAB else ""), row["method"]]
     if row["kind"] != Kind.LAB:
         beside.insert(0, domain_in_words(row["domain"]) or wording.kind_label(row["kind"]))
-    beside += [row["object"], row["location"], row["position"], row["laterality"]]
+    beside += [row["object"], *lesion_of(row), row["location"], row["position"], row["laterality"]]
     if row["grade"] == row["grade"]:
         beside.append(f"grade {row['grade']:.0f}")
     if row["clinically_significant"] == "yes":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from reporting_pipeline.domain.clinical.result_domains import domain_in_words
 from reporting_pipeline.domain.figures import TrialFigures
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import Cell, Column, Flag, Flow, Pair
 from reporting_pipeline.reports.content import ReportContent
+from reporting_pipeline.reports.sections.assessed import lesion_of
 from reporting_pipeline.reports.sections.caps import CAPS, ELSEWHERE, first_of, note_rest
 
 
@@ -64,22 +66,8 @@ def _missed_visits(flow: Flow, trial: TrialFigures) -> None:
 def recorded(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     """Subjects, results other than of the laboratory, medications and history, as far as they arrived."""
     _subjects(flow, trial, content)
-    for name, title in (("tumour_responses", "Tumour responses"), ("questionnaires", "Questionnaires")):
-        _plain_listing(
-            flow,
-            trial,
-            name,
-            title,
-            CAPS["records"],
-            (
-                ("Test", ("test", "test_code"), 40),
-                ("Result", ("value_text",), 22),
-                ("Visit", ("visit",), 18),
-                ("Collected", ("collected",), 16),
-            ),
-            dated=False,
-        )
-    _other_results(flow, trial)
+    for name in _ABOUT:
+        _results(flow, trial, name)
     _plain_listing(
         flow,
         trial,
@@ -136,28 +124,48 @@ def _subjects(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     note_rest(flow, len(listing), "records", "subject")
 
 
-def _other_results(flow: Flow, trial: TrialFigures) -> None:
-    """What was found in each other examination: a row names it, and what it is about."""
-    listing = trial.tables["other_results"]
+def _about_tumour(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*lesion_of(row), row["location"].lower(), row["laterality"].lower(), row["method"].lower())
+
+
+def _about_questionnaire(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (row["category"],)
+
+
+def _about_other(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return domain_in_words(row["domain"]), row["object"], row["location"], row["laterality"]
+
+
+#: table -> its title, the head of the column of the test, and what stands below a test's name
+_ABOUT: Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], tuple[str, ...]]]] = {
+    "tumour_responses": ("Tumour responses", "Test, lesion", _about_tumour),
+    "questionnaires": ("Questionnaires", "Test, questionnaire", _about_questionnaire),
+    "other_results": ("Other results", "Test, examination", _about_other),
+}
+
+
+def _results(flow: Flow, trial: TrialFigures, name: str) -> None:
+    """The results of one table: a row names the test, and what it is about."""
+    listing = trial.tables[name]
     if not len(listing):
         return
-    flow.heading("Other results", bookmark=f"Other results ({trial.trial})")
+    title, test, about = _ABOUT[name]
+    flow.heading(title, bookmark=f"{title} ({trial.trial})")
     flow.space(4)
     columns = (
         Column("Subject, site", 20),
-        Column("Test, examination", 46, bold=True),
+        Column(test, 46, bold=True),
         Column("Result", 24),
         Column("Visit, collected", 22),
     )
     rows = []
     for row in first_of(listing, "records"):
-        about = (domain_in_words(row["domain"]), row["object"], row["location"], row["laterality"])
         result = " ".join(filter(None, (row["value_text"], row["value_unit"])))
         in_words = row["value"] != row["value"] and row["original_result"] != row["value_text"]
         rows.append(
             (
                 Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
-                Pair(row["test"] or row["test_code"], ", ".join(filter(None, about))),
+                Pair(row["test"] or row["test_code"], ", ".join(filter(None, about(row)))),
                 Pair(result or "–", row["original_result"] if in_words else ""),
                 Pair(row["visit"] or "–", wording.collected_date(row["collected"])),
             )
@@ -173,7 +181,6 @@ def _plain_listing(
     title: str,
     cap: int,
     columns: Sequence[tuple[str, tuple[str, ...], float]],
-    dated: bool = True,
 ) -> None:
     """A table of one kind of record; `columns`: title, where to take it (the first that is filled), share."""
     listing = trial.tables[name]
@@ -182,16 +189,14 @@ def _plain_listing(
     flow.heading(title, bookmark=f"{title} ({trial.trial})")
     flow.space(4)
     heads = [Column("Subject, site", 20), *(Column(head, share) for head, _, share in columns)]
-    if dated:
-        heads.append(Column("Start, end", 17))
+    heads.append(Column("Start, end", 17))
     rows = []
     for row in listing.records(cap):
         cells: list[Cell] = [Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site")]
         for _, sources, _ in columns:
             cells.append(next((str(row[source]) for source in sources if row[source]), "–"))
-        if dated:
-            start, end = (wording.collected_date(row[side]) for side in ("start", "end"))
-            cells.append(Pair(start or "–", end))
+        start, end = (wording.collected_date(row[side]) for side in ("start", "end"))
+        cells.append(Pair(start or "–", end))
         rows.append(tuple(cells))
     flow.table(heads, rows)
     rest = len(listing) - cap

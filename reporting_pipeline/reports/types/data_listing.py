@@ -53,6 +53,9 @@ _FIRST: Mapping[str, tuple[str, ...]] = {
     ),
     "subjects": ("subject", "site", "age", "sex", "consented", "enrolled", "status", "died"),
     "visits": ("subject", "visit", "start", "visit_status", "reason_not_done"),
+    "tumour_responses": (
+        *("subject", "collected", "lesion", "lesion_type", "location", "test", "value_text", "value_unit"),
+    ),
     "other_results": (
         *("subject", "collected", "domain", "test", "value_text", "value_unit", "reference_text", "flag"),
     ),
