@@ -52,7 +52,12 @@ from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.proof import manifest_of
 from reporting_pipeline.domain.restatements import Restated
 from reporting_pipeline.partitions import SubscriptionPartition
-from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer, shows_what_was_sent
+from reporting_pipeline.reports.renderer import (
+    LAYOUT_VERSION,
+    ReportRenderer,
+    deferrable_tables,
+    shows_what_was_sent,
+)
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.stores.audit import AuditAction, Event, record_many
@@ -456,6 +461,9 @@ class ReportBatch:
     def _request(self, partition: SubscriptionPartition, order: Order) -> ReportRequest:
         one = order.subscription
         standing, omissions = self._usable(partition, order)
+        restates = self._restated(partition, order, standing)
+        # What changed since a report is counted over all of its rows, so they are in memory then.
+        deferrable = deferrable_tables(one) if restates is None else frozenset()
         return ReportRequest(
             subscription=one,
             owner_name=order.owner.name,
@@ -463,7 +471,7 @@ class ReportBatch:
             most_rows=self._organisation(one.organisation).report_rows,
             period=partition.period,
             datasets=tuple(
-                self._trials.load(partition.period.key, trial, order.sites(trial), order.subject)
+                self._trials.load(partition.period.key, trial, order.sites(trial), order.subject, deferrable)
                 for trial in standing
             ),
             omissions=omissions,
@@ -482,7 +490,7 @@ class ReportBatch:
             audience=order.audience,
             document_id=report_id(self._scope.cadence, partition.period.key, one.id),
             code_version=PRODUCT,
-            restates=self._restated(partition, order, standing),
+            restates=restates,
             verify_at=(self._verify_prefix, self._code(partition)),
             console_url=self._scope.settings.public_url,
             branding=self._organisation(one.organisation).branding,

@@ -59,19 +59,25 @@ class TrialsOfRun:
         return self.load(f"{period}{_SO_FAR}", trial, sites, subject)
 
     def _load_dataset(
-        self, period: str, trial: str, sites: tuple[str, ...] | None, subject: str
+        self,
+        period: str,
+        trial: str,
+        sites: tuple[str, ...] | None,
+        subject: str,
+        deferrable: frozenset[str] = frozenset(),
     ) -> TrialDataset:
-        """The dataset with the rows the reader may see, and no others.
+        """The dataset with the rows the reader may see, and no others; `deferrable`: of tables that may
+        stay on disk, those that are very large do.
 
         What the store no longer has is forgotten here, so that the next look asks for it again.
         """
         if sites is not None or subject:
-            return restricted(self.load(period, trial, None, ""), sites, subject)
+            return restricted(self.load(period, trial, None, "", deferrable), sites, subject)
         if period.endswith(_SO_FAR):
             return self._load_status(period.removesuffix(_SO_FAR), trial)
         dataset, media = self.datasets[period, trial], self.media[period, trial]
         try:
-            return load_dataset(self._objects, dataset.detail["prefix"], media.detail["key"])
+            return load_dataset(self._objects, dataset.detail["prefix"], media.detail["key"], deferrable)
         except ObjectMissing as gone:
             for one in (dataset, media):
                 forget_result(self._database, one.asset, one.period, one.item)

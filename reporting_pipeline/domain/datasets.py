@@ -17,6 +17,7 @@ import pandas as pd
 
 from reporting_pipeline.domain.clinical.rows import ARMS, MORE_OF_RESULTS
 from reporting_pipeline.domain.clinical.subjects import standing
+from reporting_pipeline.domain.deferred import DeferredTable
 from reporting_pipeline.domain.facts import Facts, prepared
 from reporting_pipeline.domain.omissions import Omission
 from reporting_pipeline.domain.periods import Period
@@ -276,6 +277,7 @@ class TrialDataset:
     data_as_of: datetime  # UTC; the newest `updated_at` among the documents, or the period's end
     media: Mapping[str, Thumbnail] = field(default_factory=dict)  # by file sha256
     shown: str = ""  # what of it a reader may see, as a hash (`disclosure.restricted`); "": the whole
+    deferred: Mapping[str, DeferredTable] = field(default_factory=dict)  # by name; empty in `tables`
 
     @cached_property
     def omissions(self) -> tuple[Omission, ...]:

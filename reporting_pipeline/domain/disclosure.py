@@ -13,6 +13,8 @@ from hashlib import sha256
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from reporting_pipeline.domain.clinical.blinding import is_unblinding
 from reporting_pipeline.domain.clinical.findings import COMPARING_CODES, FINDING_CODES
@@ -20,6 +22,7 @@ from reporting_pipeline.domain.clinical.numbers import is_number
 from reporting_pipeline.domain.clinical.payloads import Subject
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
 from reporting_pipeline.domain.datasets import RESTRICTED, TrialDataset, table_from_rows
+from reporting_pipeline.domain.deferred import DeferredTable
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import Audience
 
@@ -70,7 +73,7 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
     policy = POLICIES[audience]
     tables = dict(dataset.tables)
     if not policy.arm:
-        _blind(tables)
+        _blind(tables, unread=bool(dataset.deferred))
     if not policy.free_text:
         for name, columns in FREE_TEXT.items():
             tables[name] = _without_words(name, tables[name], columns)
@@ -81,7 +84,38 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
         tables=tables,
         media=dataset.media if policy.images else {},
         shown=sha256(wanted.encode()).hexdigest()[:16],
+        deferred={name: replace(one, audience=audience) for name, one in dataset.deferred.items()},
     )
+
+
+#: Columns that `shown_batch` looks at.
+LOOKED_AT = ("site", "subject", "unblinding", "value", "value_text")
+
+
+def shown_batch(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What the reader of a deferred table gets of a batch of it, which has the columns LOOKED_AT: as
+    `restricted` and `for_audience` leave it of a table in memory."""
+    if table.sites is not None:
+        batch = batch.filter(pc.is_in(batch["site"], value_set=pa.array(table.sites, pa.string())))
+    if table.subject:
+        batch = batch.filter(pc.equal(batch["subject"], table.subject))
+    if table.audience is None:
+        return batch
+    policy = POLICIES[table.audience]
+    if not policy.arm:
+        batch = batch.filter(pc.invert(batch["unblinding"]))
+    return batch if policy.free_text else _batch_without_words(table.name, batch)
+
+
+def _batch_without_words(name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    concerned = {*FREE_TEXT[name], "value", "value_text", "original_result"}
+    frame = batch.select([one for one in batch.schema.names if one in concerned]).to_pandas()
+    told = _without_words(name, frame, FREE_TEXT[name])
+    for place, column in enumerate(batch.schema):
+        if column.name in concerned:
+            cells = pa.array(told[column.name], type=column.type, from_pandas=True)
+            batch = batch.set_column(place, column, cells)
+    return batch
 
 
 #: What a document of `Kind.SUBJECT` may say to everybody: a field that nobody knows may name an arm.
@@ -129,8 +163,11 @@ def _without_telling_results(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "results": kept}
 
 
-def _blind(tables: dict[str, pd.DataFrame]) -> None:
-    """Empty whatever says who gets which treatment, what was said about it when it was read included."""
+def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> None:
+    """Empty whatever says who gets which treatment, what was said about it when it was read included.
+
+    `unread`: there are results that nobody looked at here, so that any document's may tell it.
+    """
     telling: set[str] = set()  # documents with a result that tells who gets the treatment
     for name in MEASUREMENTS.values():
         tells = tables[name]["unblinding"].astype(bool)
@@ -151,7 +188,8 @@ def _blind(tables: dict[str, pd.DataFrame]) -> None:
     revealing = findings["document_id"].isin(documents["document_id"][treated])
     hidden = RESTRICTED["subjects"]
     named = findings["field"].map(lambda path: bool(hidden & set(str(path).replace("[", ".").split("."))))
-    named |= findings["document_id"].isin(telling) & findings["field"].map(str).str.startswith("results")
+    tell = findings["document_id"].isin(telling) | unread
+    named |= tell & findings["field"].map(str).str.startswith("results")
     tables["findings"] = findings.assign(
         message=findings["message"].mask((revealing | named).astype(bool), WITHHELD)
     )
@@ -163,11 +201,8 @@ def _without_words(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> pd
     emptied = {column: "" for column in columns}
     if "value_text" in frame:  # a number is a result; words are words
         numeric = frame["value"].notna() | frame["value_text"].map(is_number).astype(bool)
-        return frame.assign(
-            **emptied,
-            value_text=frame["value_text"].where(numeric, ""),
-            original_result=frame["original_result"].where(numeric, ""),
-        )
+        results = [column for column in ("value_text", "original_result") if column in frame]
+        return frame.assign(**emptied, **{one: frame[one].where(numeric, "") for one in results})
     return frame.assign(**emptied)
 
 
@@ -202,7 +237,9 @@ def restricted(dataset: TrialDataset, sites: Sequence[str] | None, subject: str 
     media = {digest: picture for digest, picture in dataset.media.items() if digest in files}
     wanted = json.dumps([None if sites is None else sorted(sites), subject])
     shown = sha256(wanted.encode()).hexdigest()[:16]
-    return replace(dataset, tables=tables, media=media, shown=shown)
+    chosen = None if sites is None else tuple(sites)
+    deferred = {name: replace(one, sites=chosen, subject=subject) for name, one in dataset.deferred.items()}
+    return replace(dataset, tables=tables, media=media, shown=shown, deferred=deferred)
 
 
 def _within(findings: pd.DataFrame) -> pd.DataFrame:

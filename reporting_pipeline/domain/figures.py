@@ -23,6 +23,7 @@ import pandas as pd
 from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.deferred import DeferredTable
 from reporting_pipeline.domain.documents import Kind, same_file_type
 from reporting_pipeline.domain.facts import Facts, Listing
 from reporting_pipeline.domain.omissions import Omission
@@ -230,6 +231,7 @@ class TrialFigures:
     media: Mapping[str, Thumbnail]
     omissions: tuple[Omission, ...]  # parts of this trial that the filters cover
     populations: Mapping[Figure, Population]  # of the current period; figures that the filters cover
+    deferred: Mapping[str, DeferredTable]  # tables without rows here; figures of theirs are absent
 
     @property
     def is_empty(self) -> bool:
@@ -265,6 +267,11 @@ def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
         _populations(facts, {name: pair[side] for name, pair in rows.items()}, has_file, filters)
         for side in (0, 1)
     )
+    unread = {KIND_OF[name] for name in dataset.deferred}
+    now, before = (
+        {figure: one for figure, one in found.items() if unread.isdisjoint(figure.kinds)}
+        for found in (now, before)
+    )
     documents = facts["documents"].listing(rows["documents"][0])
     files = documents.where(has_file)
     current = {name: rows[name][0] for name in KIND_OF}
@@ -292,6 +299,7 @@ def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
         },
         omissions=tuple(one for one in dataset.omissions if _concerns(one, filters)),
         populations=now,
+        deferred=dataset.deferred,
     )
 
 

@@ -42,7 +42,7 @@ from reporting_pipeline.reports.request import RenderedReport, ReportError, Repo
 from reporting_pipeline.reports.restating import what_changed
 from reporting_pipeline.reports.rows import RowTable
 from reporting_pipeline.reports.sections import appendix
-from reporting_pipeline.reports.types import report_type
+from reporting_pipeline.reports.types import REPORT_TYPES, report_type
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Changes with anything that changes the bytes of a report for the same data.
@@ -277,8 +277,21 @@ def _in_batches(kind: ReportType, content: ReportContent, form: Format) -> tuple
     if kind.row_tables is None or form not in _IN_BATCHES:
         return None
     tables = tuple(kind.row_tables(content))
+    if any(trial.deferred for trial in content.trials):
+        return tables
     few = form is Format.XLSX and sum(table.rows for table in tables) <= xlsx.FEW_ROWS
     return None if few else tables
+
+
+def deferrable_tables(subscription: Subscription) -> frozenset[str]:
+    """The tables of a dataset that its report reads in batches, and that need not be in memory for it."""
+    kind = REPORT_TYPES.get(subscription.report_type)
+    if kind is None or kind.deferrable is None or subscription.format not in _IN_BATCHES:
+        return frozenset()
+    try:
+        return kind.deferrable(_parameters(kind, subscription.parameters))
+    except ReportError:  # told when it is rendered
+        return frozenset()
 
 
 def _refuse_others(request: ReportRequest) -> None:

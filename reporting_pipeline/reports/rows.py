@@ -61,19 +61,63 @@ def table_of_frame(name: str, frame: pd.DataFrame) -> RowTable:
     return RowTable(name, schema, len(frame), batches)
 
 
+@dataclass(frozen=True)
+class TrialRows:
+    """The rows of one trial in a table over several."""
+
+    rows: int
+    batches: Callable[[], Iterator[pa.RecordBatch]] = field(repr=False)
+
+
 def table_of_listings(name: str, columns: list[str], listings: list[tuple[str, Listing]]) -> RowTable:
     """A table of `domain.datasets.TABLES` over trials; `columns` are those that may be shown."""
-    schema = pa.schema([("trial", pa.string()), *((one, _TYPES[TABLES[name][one]]) for one in columns)])
+    parts = [rows_of_listing(trial, name, columns, listing) for trial, listing in listings]
+    return table_of_trials(name, columns, parts)
+
+
+def table_of_trials(name: str, columns: list[str], parts: list[TrialRows]) -> RowTable:
+    """The same of rows wherever they are; a batch has at most BATCH_ROWS of one trial."""
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for trial, listing in listings:
-            for start in range(0, len(listing), BATCH_ROWS):
-                places = listing.places[start : start + BATCH_ROWS]
-                frame = listing.facts.frame.take(places)[columns]
-                frame.insert(0, "trial", trial)
-                yield batch_of(frame, schema)
+        for part in parts:
+            yield from _of_one_size(part.batches())
 
-    return RowTable(name, schema, sum(len(listing) for _, listing in listings), batches)
+    return RowTable(name, schema_of(name, columns), sum(part.rows for part in parts), batches)
+
+
+def schema_of(name: str, columns: list[str]) -> pa.Schema:
+    """Columns of a table of `domain.datasets.TABLES` as batches have them, the trial first."""
+    return pa.schema([("trial", pa.string()), *((one, _TYPES[TABLES[name][one]]) for one in columns)])
+
+
+def rows_of_listing(trial: str, name: str, columns: list[str], listing: Listing) -> TrialRows:
+    """Rows of a table that stands in memory."""
+    schema = schema_of(name, columns)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(listing), BATCH_ROWS):
+            places = listing.places[start : start + BATCH_ROWS]
+            frame = listing.facts.frame.take(places)[columns]
+            frame.insert(0, "trial", trial)
+            yield batch_of(frame, schema)
+
+    return TrialRows(len(listing), batches)
+
+
+def _of_one_size(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows, BATCH_ROWS at a time: a file's bytes do not follow from how its rows were read."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        if not waiting and batch.num_rows == BATCH_ROWS:
+            yield batch
+            continue
+        waiting.append(batch)
+        while sum(one.num_rows for one in waiting) >= BATCH_ROWS:
+            joined = pa.concat_batches(waiting)
+            yield joined.slice(0, BATCH_ROWS)
+            waiting = [joined.slice(BATCH_ROWS)]
+    if sum(one.num_rows for one in waiting):
+        yield pa.concat_batches(waiting)
 
 
 def refuse_too_many(request: ReportRequest, tables: list[RowTable]) -> None:

@@ -30,7 +30,7 @@ FEW_ROWS = 50_000
 def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
     """Write the workbook."""
     tables = row_tables(content, request)
-    if sum(table.rows for table in tables) > FEW_ROWS:
+    if content.own_rows is not None or sum(table.rows for table in tables) > FEW_ROWS:
         xlsx_rows.write(
             tables, overview_rows(content, request), definition_rows(content), content.period.end_at, out
         )

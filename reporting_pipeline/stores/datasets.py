@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from tempfile import TemporaryFile
+from typing import IO
+from weakref import finalize
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reporting_pipeline.domain.datasets import (
     TABLES,
@@ -20,10 +26,15 @@ from reporting_pipeline.domain.datasets import (
     table_from_rows,
     with_all_columns,
 )
+from reporting_pipeline.domain.deferred import DEFERRABLE, DeferredTable
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores.dataset_keys import MANIFEST, dataset_prefix
 from reporting_pipeline.stores.media import load_media
 from reporting_pipeline.stores.objects import ObjectStore
+
+#: A table of more rows is read in batches where the report allows it: some 60 MB in memory.
+MOST_IN_MEMORY = 50_000
+BATCH_ROWS = 10_000
 
 
 def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
@@ -51,15 +62,26 @@ def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
     return prefix
 
 
-def load_dataset(objects: ObjectStore, prefix: str, media_key: str | None = None) -> TrialDataset:
+def load_dataset(
+    objects: ObjectStore,
+    prefix: str,
+    media_key: str | None = None,
+    deferrable: Set[str] = frozenset(),
+) -> TrialDataset:
     """The dataset under `prefix`, with the thumbnails of the media manifest at `media_key`.
 
-    Raises ObjectMissing when a part is not there.
+    Those of `deferrable` that have very many rows are left on disk (`domain.deferred`). Raises ObjectMissing
+    when a part is not there.
     """
     manifest = json.loads(objects.get(f"{prefix}/{MANIFEST}"))
+    large = [name for name in deferrable & DEFERRABLE if manifest["rows"].get(name, 0) > MOST_IN_MEMORY]
+    found = {name: _deferred(objects, prefix, name) for name in large}
+    deferred = {name: one for name, one in found.items() if one is not None}
 
     def table(name: str) -> pd.DataFrame:
         if name not in manifest["rows"]:  # stored by a version of this program that did not have it
+            return empty_table(name)
+        if name in deferred:
             return empty_table(name)
         frame = pd.read_parquet(io.BytesIO(objects.get(f"{prefix}/{name}.parquet")))
         if not len(frame):
@@ -76,4 +98,31 @@ def load_dataset(objects: ObjectStore, prefix: str, media_key: str | None = None
         version=manifest["version"],
         data_as_of=datetime.fromisoformat(manifest["data_as_of"]),
         media=load_media(objects, media_key) if media_key else {},
+        deferred=deferred,
     )
+
+
+def _deferred(objects: ObjectStore, prefix: str, name: str) -> DeferredTable | None:
+    """A table on disk, in a file without a name that goes with it. None where an earlier version of this
+    program stored it, without columns that came since."""
+    copy = TemporaryFile()  # noqa: SIM115 - closed with what reads it
+    for part in objects.begun(f"{prefix}/{name}.parquet", 0)[1]:
+        copy.write(part)
+    return deferred_table(name, copy)
+
+
+def deferred_table(name: str, file: IO[bytes]) -> DeferredTable | None:
+    """The table `name` that an open file holds as Parquet; None where it lacks columns. The file is closed
+    when nothing reads it any more."""
+    kept = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
+    if not set(kept.schema_arrow.names) >= set(TABLES[name]):
+        file.close()
+        return None
+
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        # Opened anew each time: what was read through a file stays with it.
+        opened = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
+        yield from opened.iter_batches(BATCH_ROWS, columns=list(columns))
+
+    finalize(read, file.close)
+    return DeferredTable(name, kept.metadata.num_rows, read)

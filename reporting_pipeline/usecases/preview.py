@@ -23,7 +23,7 @@ from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.domain.trial_so_far import site_measures, site_medians
-from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline.reports.renderer import ReportRenderer, deferrable_tables
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
 from reporting_pipeline.reports.types import spoken_to
 from reporting_pipeline.reports.types.base import ReportType
@@ -144,7 +144,9 @@ def _closed(
     return _Prepared(
         period,
         {
-            trial: load_dataset(objects, made[trial].detail["prefix"], pictures.get(trial))
+            trial: load_dataset(
+                objects, made[trial].detail["prefix"], pictures.get(trial), deferrable_tables(draft)
+            )
             for trial in standing
         },
         {

@@ -23,7 +23,7 @@ from reporting_pipeline.domain.restatements import Restated
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Format, Subscription
 from reporting_pipeline.domain.trial_so_far import site_measures, site_medians
-from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer
+from reporting_pipeline.reports.renderer import LAYOUT_VERSION, ReportRenderer, deferrable_tables
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.stores.dataset_keys import dataset_prefix
 from reporting_pipeline.stores.datasets import load_dataset
@@ -108,8 +108,15 @@ def request_of(objects: ObjectStore, report: StoredReport) -> ReportRequest:
         raise NotReproducible(f"{report.id} was made before reports noted all that they are made from")
     period = Period.from_key(Cadence(report.cadence), report.period, worded["timezone"])
     whole = {one["trial"]: one for one in report.inputs}
+    subscription = _subscription(report)
+    deferrable = frozenset() if report.restates else deferrable_tables(subscription)
     datasets = tuple(
-        _shown(report, load_dataset(objects, dataset_prefix(period, trial, one["dataset"]), one["media_key"]))
+        _shown(
+            report,
+            load_dataset(
+                objects, dataset_prefix(period, trial, one["dataset"]), one["media_key"], deferrable
+            ),
+        )
         for trial, one in whole.items()
     )
     so_far = {
@@ -118,7 +125,7 @@ def request_of(objects: ObjectStore, report: StoredReport) -> ReportRequest:
         if one.get("status_prefix")
     }
     return ReportRequest(
-        subscription=_subscription(report),
+        subscription=subscription,
         owner_name=worded["owner_name"],
         organisation_name=worded["organisation_name"],
         period=period,

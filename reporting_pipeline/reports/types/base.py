@@ -35,6 +35,8 @@ class ReportType:
     tables: Callable[[ReportContent], Mapping[str, pd.DataFrame]] | None = None
     #: The same in batches of rows, for formats that are written so; None: as `tables` gives them.
     row_tables: Callable[[ReportContent], list[RowTable]] | None = None
+    #: Tables of a dataset that `row_tables` reads in batches where they are too large for memory.
+    deferrable: Callable[[Parameters], frozenset[str]] | None = None
     #: Tables that come beside those of the period: what the report says of the trial so far.
     more_tables: Callable[[ReportContent], Mapping[str, pd.DataFrame]] | None = None
     #: Whether it stands on the trial so far (`trial_status`) beside the period's dataset.

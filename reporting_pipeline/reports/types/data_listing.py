@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
+import pyarrow as pa
 from pydantic import Field, model_validator
 
 from reporting_pipeline.domain.datasets import RESTRICTED, TABLES
+from reporting_pipeline.domain.deferred import DEFERRABLE
 from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.domain.parameters import Parameters
@@ -19,7 +21,8 @@ from reporting_pipeline.reports import sections, wording
 from reporting_pipeline.reports.blocks import Column, Flow
 from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import columns_of
-from reporting_pipeline.reports.rows import RowTable, table_of_listings
+from reporting_pipeline.reports.deferred_rows import rows_of_deferred
+from reporting_pipeline.reports.rows import RowTable, TrialRows, rows_of_listing, table_of_trials
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Rows of a trial in PDF and HTML; more are for a machine.
@@ -111,6 +114,12 @@ def listing(trial: TrialFigures, content: ReportContent) -> pd.DataFrame:
     return chosen.facts.frame[columns].take(chosen.places).reset_index(drop=True)
 
 
+def deferrable(parameters: Parameters) -> frozenset[str]:
+    """The table that is listed, where its rows can be read in batches."""
+    asked = parameters if isinstance(parameters, ListingParameters) else ListingParameters()
+    return DEFERRABLE & {asked.table}
+
+
 def _rows(trial: TrialFigures, content: ReportContent) -> Listing:
     """Where the rows of the period that are asked for stand, in a reader's order."""
     asked = _asked(content)
@@ -135,8 +144,25 @@ def _columns(content: ReportContent) -> list[str]:
 
 def row_tables(content: ReportContent) -> list[RowTable]:
     """The one table of all trials, in batches: its rows are never copied as a whole."""
-    rows = [(trial.trial, _rows(trial, content)) for trial in content.trials]
-    return [table_of_listings(_asked(content).table, _columns(content), rows)]
+    parts = [_trial_rows(trial, content) for trial in content.trials]
+    return [table_of_trials(_asked(content).table, _columns(content), parts)]
+
+
+def _trial_rows(trial: TrialFigures, content: ReportContent) -> TrialRows:
+    asked, columns = _asked(content), _columns(content)
+    table = trial.deferred.get(asked.table)
+    if table is None:
+        return rows_of_listing(trial.trial, asked.table, columns, _rows(trial, content))
+    allowed = columns_of(asked.table, content)
+
+    def chosen(batch: pa.RecordBatch) -> pa.RecordBatch:
+        for column, values in asked.where.items():
+            if column not in allowed:  # a row that is there or not would tell what the column says
+                return batch.slice(0, 0)
+            batch = batch.filter(pa.array(_as_text(batch[column].to_pandas()).isin(values)))
+        return batch
+
+    return rows_of_deferred(trial.trial, table, columns, content.filters, chosen, asked.where)
 
 
 def _as_text(column: pd.Series) -> pd.Series:
@@ -223,4 +249,5 @@ REPORT_TYPE = ReportType(
     parameters=ListingParameters,
     tables=tables,
     row_tables=row_tables,
+    deferrable=deferrable,
 )
