@@ -24,13 +24,13 @@ from reporting_pipeline.languages import Words, words_of
 from reporting_pipeline.languages.marking import N_
 from reporting_pipeline.reports.blocks import Column, Flow, Pair, Tile
 from reporting_pipeline.reports.content import ReportContent
-from reporting_pipeline.reports.plain_tests import PLAIN_TESTS, plain_test
+from reporting_pipeline.reports.plain_tests import HOW_TAKEN, PLAIN_TESTS, plain_test
 
 #: Rows of one table in a PDF; CSV and XLSX have them all.
 MOST_ROWS = 80
 _MEASURED = ("vitals", "labs", "ecgs")
-#: What tells one test from another.
-_WHICH = ("test_code", "test", "specimen", "method", "position", "laterality")
+#: What tells one test from another of the same name, in the order in which it is told.
+_APART = ("position", "laterality", "specimen", "category", "method", "table", "test_code")
 DONE, COMING, MISSED, PAST, UNKNOWN = "done", "coming", "missed", "planned", "not stated"
 _STATES = {
     DONE: N_("Done"),
@@ -64,6 +64,8 @@ class OwnResult:
     code: str
     test: str  # as it came
     specimen: str
+    category: str
+    apart: tuple[str, ...]  # what tells it from others of its name: keys of HOW_TAKEN, or as it came
     text: str  # the value as written
     unit: str
     low: float  # of the usual range; NaN for none
@@ -125,18 +127,43 @@ def own_results(status: TrialDataset, new: frozenset[str]) -> list[OwnResult]:
     newest: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
     for name in _MEASURED:
         for given in status.tables[name].to_dict("records"):
-            row: dict[str, Any] = {str(column): value for column, value in given.items()}
+            row: dict[str, Any] = {str(column): value for column, value in given.items()} | {"table": name}
             if not _is_number(row) or not row["value_text"] or _not_done(row):
                 continue
-            which = (name, *(str(row[column]).casefold() for column in _WHICH))
+            which = tuple(str(row[column]).casefold() for column in _APART)
+            which += () if row["test_code"] else (str(row["test"]).casefold(),)
             when = row["collected"] or ""
             if which not in newest or when >= newest[which][0]:
                 newest[which] = (when, row)
-    results = [_result(row, new) for _, row in newest.values()]
+    rows = [row for _, row in newest.values()]
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault(_name(row).casefold(), []).append(row)
+    results = [_result(row, _told_apart(row, by_name[_name(row).casefold()]), new) for row in rows]
     order = {code: place for place, code in enumerate(PLAIN_TESTS)}
     return sorted(
-        results, key=lambda one: (order.get(_known(one), len(order)), one.test, one.specimen, one.text)
+        results,
+        key=lambda one: (order.get(_known(one), len(order)), one.test, one.specimen, one.apart, one.text),
     )
+
+
+def _name(row: dict[str, Any]) -> str:
+    """As the reader sees it, in English."""
+    known = plain_test(str(row["test_code"]), str(row["specimen"]), str(row["category"]))
+    return known.name if known else str(row["test"] or row["test_code"])
+
+
+def _told_apart(row: dict[str, Any], named_alike: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The least that tells a test from the others of its name, as "lying down": nothing is listed twice
+    under one name without a word why."""
+    told, others = [], [one for one in named_alike if one is not row]
+    for column in _APART:
+        mine = str(row[column])
+        apart = [one for one in others if str(one[column]).casefold() != mine.casefold()]
+        if apart and mine:
+            told.append(mine)
+        others = [one for one in others if one not in apart] if apart else others
+    return tuple(told)
 
 
 def _is_number(row: dict[str, Any]) -> bool:
@@ -149,10 +176,18 @@ def _not_done(row: dict[str, Any]) -> bool:
 
 
 def _known(one: OwnResult) -> str:
-    return one.code.upper() if plain_test(one.code, one.specimen) else ""
+    return one.code.upper() if plain_test(one.code, one.specimen, one.category) else ""
 
 
-def _result(row: dict[str, Any], new: frozenset[str]) -> OwnResult:
+def name_shown(one: OwnResult, say: Words) -> str:
+    """ "Blood pressure, upper number (lying down)"."""
+    known = plain_test(one.code, one.specimen, one.category)
+    name = say(known.name) if known else one.test or "–"
+    how = [say(HOW_TAKEN[key.upper()]) if key.upper() in HOW_TAKEN else key for key in one.apart]
+    return f"{name} ({', '.join(how)})" if how else name
+
+
+def _result(row: dict[str, Any], apart: tuple[str, ...], new: frozenset[str]) -> OwnResult:
     same_unit = row["value_unit"] == row["unit"] or not row["value_unit"]
     low, high = (row["low"], row["high"]) if same_unit else (row["original_low"], row["original_high"])
     flag = str(row["flag"])
@@ -163,6 +198,8 @@ def _result(row: dict[str, Any], new: frozenset[str]) -> OwnResult:
         str(row["test_code"]),
         str(row["test"] or row["test_code"]),
         str(row["specimen"]),
+        str(row["category"]),
+        apart,
         str(row["value_text"]),
         str(row["value_unit"]),
         low,
@@ -281,12 +318,11 @@ def _results(flow: Flow, results: list[OwnResult], say: Words) -> None:
 
 
 def _row(one: OwnResult, say: Words) -> tuple[Any, ...]:
-    known = plain_test(one.code, one.specimen)
-    name = say(known.name) if known else one.test or "–"
+    known = plain_test(one.code, one.specimen, one.category)
     fluid = one.specimen.capitalize() if not known and one.specimen else ""
     day = _day(one.day, say)
     return (
-        Pair(name, say(known.shows) if known else fluid),
+        Pair(name_shown(one, say), say(known.shows) if known else fluid),
         Pair(say.number(one.text), one.unit),
         _range(one, say),
         say(_PLACES[one.place]),
@@ -367,10 +403,10 @@ def _result_rows(content: ReportContent) -> Iterator[dict[str, Any]]:
     say = words_of(content.language)
     for trial, status in sorted(content.statuses.items()):
         for one in own_results(status, _new(content, trial)):
-            known = plain_test(one.code, one.specimen)
+            known = plain_test(one.code, one.specimen, one.category)
             yield {
                 "trial": trial,
-                "test": say(known.name) if known else one.test,
+                "test": name_shown(one, say),
                 "result": one.text,
                 "unit": one.unit,
                 "low": one.low,

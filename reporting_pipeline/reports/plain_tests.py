@@ -73,6 +73,19 @@ PLAIN_TESTS: Mapping[str, PlainTest] = {
 BLOOD = frozenset({"", "BLOOD", "SERUM", "PLASMA", "SERUM OR PLASMA"})
 
 
-def plain_test(code: str, specimen: str) -> PlainTest | None:
+#: How somebody sat or lay, which side, and what it was taken by; what is not here stands as it came.
+HOW_TAKEN: Mapping[str, str] = {
+    "SITTING": N_("sitting"),
+    "STANDING": N_("standing"),
+    "SUPINE": N_("lying down"),
+    "PRONE": N_("lying on your front"),
+    "LEFT": N_("left"),
+    "RIGHT": N_("right"),
+    "ECGS": N_("from the heart test (ECG)"),
+}
+
+
+def plain_test(code: str, specimen: str, category: str = "") -> PlainTest | None:
     """What a test is in plain words; None for one that is not known or of another fluid than blood."""
-    return PLAIN_TESTS.get(code.upper()) if specimen.upper() in BLOOD else None
+    other = specimen.upper() not in BLOOD or "URIN" in category.upper()
+    return None if other else PLAIN_TESTS.get(code.upper())

@@ -24,7 +24,7 @@ from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.participation import STEP, TrialProgress, progress_of
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.languages import known_languages, words_of
-from reporting_pipeline.reports.participation import last_day_over, own_results, own_visits
+from reporting_pipeline.reports.participation import last_day_over, name_shown, own_results, own_visits
 from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportError, ReportRequest
 from reporting_pipeline.reports.types.my_participation import ParticipationParameters
@@ -273,6 +273,46 @@ def test_a_result_is_held_against_its_range_or_said_not_to_be(result: dict[str, 
     whole = restricted(trial_of(results=[given]), None, "ME")
     (one,) = own_results(whole, frozenset())
     assert one.place == place
+
+
+def _named(*results: dict[str, Any]) -> list[str]:
+    given = [{"value": 110 + place, "unit": "x", **one} for place, one in enumerate(results)]
+    status = trial_of(people=1, results=given)
+    return [name_shown(one, words_of("en")) for one in own_results(status, frozenset())]
+
+
+PRESSURE, LYING = {"test_code": "SYSBP", "test": "Systolic Blood Pressure"}, {"position": "SUPINE"}
+
+
+@pytest.mark.parametrize(
+    ("results", "names"),
+    [
+        (
+            [PRESSURE | LYING, PRESSURE | {"position": "STANDING"}],
+            ["Blood pressure, upper number (standing)", "Blood pressure, upper number (lying down)"],
+        ),
+        ([PRESSURE | LYING], ["Blood pressure, upper number"]),
+        ([PRESSURE | LYING, PRESSURE | LYING | {"test": "SBP"}], ["Blood pressure, upper number"]),
+        (
+            [{"test_code": "QTCF", "test": "QTcF"}, {"test_code": "QTCB", "test": "QTcB"}],
+            ["Heart: QTc time (QTCB)", "Heart: QTc time (QTCF)"],
+        ),
+        (
+            [
+                {"test_code": "GLUC", "test": "Glucose", "category": "CHEMISTRY"},
+                {"test_code": "GLUC", "test": "Glucose", "category": "URINALYSIS"},
+            ],
+            ["Sugar", "Glucose"],
+        ),
+        (
+            [PRESSURE | LYING, PRESSURE | LYING | {"laterality": "LEFT"}],
+            ["Blood pressure, upper number", "Blood pressure, upper number (left)"],
+        ),
+    ],
+)
+def test_no_two_results_stand_under_one_name(results: list[dict[str, Any]], names: list[str]) -> None:
+    """Blood pressure lying and standing stood there twice, and nobody could tell which is which."""
+    assert sorted(_named(*results)) == sorted(names)
 
 
 def test_words_in_place_of_a_result_are_not_repeated() -> None:
