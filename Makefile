@@ -21,7 +21,7 @@ dev: install  ## embedded servers, Dagster's UI and daemon, and the API
 	$(BIN)/reporting-pipeline dev
 
 test: install  ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 browser:  ## a chromium for the console's tests, where one can be installed; without it they are left out
 	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } || echo "no chromium: the console's browser tests are left out"
@@ -43,7 +43,7 @@ check-newest:  ## what leans on Dagster's internals, against the newest Dagster 
 	.venv-newest/bin/python -m pytest -q reporting_pipeline_tests/dagster_instance reporting_pipeline_tests/assets/test_batch.py
 
 coverage: install  ## the lines and branches that no quick test reaches
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder -m "not slow" --cov --cov-report=term
 
 mutants: install  ## a sample of small changes that a test must notice; SAMPLE=400 takes an hour
 	$(BIN)/python .ci/mutants.py --sample $(or $(SAMPLE),40)

@@ -17,6 +17,7 @@ from types import FrameType
 
 import boto3
 import hypothesis
+import psutil
 import pytest
 
 from reporting_pipeline.embedded import servers
@@ -27,7 +28,14 @@ from reporting_pipeline.stores.mongo import Database, mongo_client, open_databas
 from reporting_pipeline.stores.objects import CLIENT_CONFIG, ObjectStore, connection_arguments
 from reporting_pipeline_tests import postgres
 from reporting_pipeline_tests.guardian import guarding
+from reporting_pipeline_tests.installation import Installations
+from reporting_pipeline_tests.process_state import process_of_its_own
 from reporting_pipeline_tests.spare_databases import SpareDatabases
+
+#: A worker, its servers and the processes that one test starts, in bytes.
+MEMORY_OF_A_WORKER = 3 * 1024**3
+#: More would wait for the longest module.
+MOST_WORKERS = 8
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -49,11 +57,29 @@ def pytest_configure() -> None:
     audit.use_keys(audit.audit_keys(load_settings({"REPORTING_ENVIRONMENT": "test"})))
 
 
+@pytest.hookimpl(optionalhook=True)  # where xdist is not installed nobody asks
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: two for each core that this process may use, as many as memory holds, two at least.
+
+    Half of its time a worker waits: for a server, a process that it started, an end that it wants to see.
+    """
+    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 2
+    held = psutil.virtual_memory().available // MEMORY_OF_A_WORKER
+    return max(2, min(2 * cores, held, MOST_WORKERS))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules of long tests first: at the end no worker waits for the other's."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     whole = Path(__file__).parent / "end_to_end"
     items.sort(key=lambda item: (item.path.parent != whole, item.path not in slow))
+
+
+@pytest.fixture(autouse=True)
+def _process_of_its_own() -> Iterator[None]:
+    """No test finds what another did to their process; first of all fixtures, so that it ends last."""
+    with process_of_its_own():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +175,10 @@ def another_postgres_url(_postgres_server: str) -> Iterator[str]:
     """A second one, for a test that loses its first."""
     with postgres.new_database(_postgres_server) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def installations(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Installations:
+    """The product's wheel, and environments with it: each made once for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    return Installations(own.parent if hasattr(request.config, "workerinput") else own)

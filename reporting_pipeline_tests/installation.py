@@ -1,4 +1,7 @@
-"""The product as an operator has it: its wheel in an environment of its own, out of reach of the checkout."""
+"""The product as an operator has it: its wheel in an environment of its own, out of reach of the checkout.
+
+Built and installed once for all tests and workers of a session; no test writes into it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from reporting_pipeline_tests.waiting import PATIENCE
 
@@ -66,18 +71,49 @@ def _runs(python: str) -> bool:
     return subprocess.run([python, "-c", ""], capture_output=True, timeout=60).returncode == 0
 
 
-def build(folder: Path) -> tuple[Path, Path]:
-    """The sdist, and the wheel that is built from it alone."""
-    command = [str(UV), "build", "--quiet", "--out-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, timeout=300)
-    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
-    return sdist, wheel
+@dataclass(frozen=True)
+class Installations:
+    """What was built and installed in this session."""
 
+    folder: Path  # of all workers
 
-def install(wheel: Path, folder: Path, python: str) -> Installation:
-    """The wheel under the pins of constraints.txt, without any extra."""
-    subprocess.run([str(UV), "venv", "--quiet", "--python", python, str(folder)], check=True, timeout=120)
-    command = [str(UV), "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")]
-    pins = ["--constraint", str(ROOT / "constraints.txt")]
-    subprocess.run([*command, *pins, str(wheel)], check=True, timeout=600)
-    return Installation(folder)
+    @property
+    def sdist(self) -> Path:
+        return next(self._built().glob("*.tar.gz"))
+
+    @property
+    def wheel(self) -> Path:
+        """Built from the sdist alone."""
+        return next(self._built().glob("*.whl"))
+
+    def of(self, python: str) -> Installation:
+        """The wheel for this interpreter, under the pins of constraints.txt, without any extra."""
+        wheel = self.wheel
+
+        def make(folder: Path) -> None:
+            subprocess.run(
+                [str(UV), "venv", "--quiet", "--python", python, str(folder)], check=True, timeout=PATIENCE
+            )
+            command = [str(UV), "pip", "install", "--quiet"]
+            command += ["--python", str(folder / "bin" / "python")]
+            pins = ["--constraint", str(ROOT / "constraints.txt")]
+            subprocess.run([*command, *pins, str(wheel)], check=True, timeout=2 * PATIENCE)
+
+        return Installation(self._made(f"installed-{Path(python).name}", make))
+
+    def _built(self) -> Path:
+        def make(folder: Path) -> None:
+            command = [str(UV), "build", "--quiet", "--out-dir", str(folder), str(ROOT)]
+            subprocess.run(command, check=True, timeout=2 * PATIENCE)
+
+        return self._made("dist", make)
+
+    def _made(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder of this name, which whoever comes first makes; one that was left half is made anew."""
+        folder, whole = self.folder / name, self.folder / f"{name}.whole"
+        with FileLock(self.folder / f"{name}.lock"):
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                whole.touch()
+        return folder

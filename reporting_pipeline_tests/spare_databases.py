@@ -1,8 +1,9 @@
-"""Databases that tests use one after another: emptying one takes the server 20 ms, making one half a second.
+"""Databases that tests use one after another: emptying one takes the server 10 ms, making one half a second.
 
 A test gets a database as a new one is: every index, this version's schema, nothing else. Collections and
 indexes that a test added go, and those that it dropped are made again; one that is still not as it was is
-dropped.
+dropped. One request asks for all collections which hold anything, and indexes are read only where somebody
+may have changed them: a request for each collection took half of the time of a test of the API.
 """
 
 from __future__ import annotations
@@ -11,7 +12,34 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymongo import monitoring
+
 from reporting_pipeline.stores.mongo import Database, Record
+
+#: Commands that change what collections and indexes there are, or what an index is.
+_OF_SHAPE = frozenset({"create", "createIndexes", "collMod", "drop", "dropIndexes", "renameCollection"})
+
+
+class Reshaped(monitoring.CommandListener):
+    """The names of the databases whose collections or indexes somebody in this process changed."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name in _OF_SHAPE:
+            self.names.add(event.database_name)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """What has begun counts."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """What has begun counts."""
+
+
+#: Before the first client of the process is made: those that stand hear nothing of it.
+RESHAPED = Reshaped()
+monitoring.register(RESHAPED)
 
 
 @dataclass(frozen=True)
@@ -40,22 +68,31 @@ class SpareDatabases:
             self._new[database.name] = New(
                 _indexes(database), {name: found for name, found in records.items() if found}
             )
+            RESHAPED.names.discard(database.name)
 
     def give_back(self, database: Database) -> None:
         """Keep it for the next test as it was before its first, or drop it."""
         new = self._new[database.name]
         _empty(database)
-        found = _indexes(database)
-        if found != new.indexes:
-            _mend(database, found, new.indexes)
-            found = _indexes(database)
-        if found == new.indexes:
-            for name, records in new.records.items():
-                database[name].insert_many(records)
-            self._names.append(database.name)
-        else:
-            del self._new[database.name]
-            drop(database)
+        if _is_reshaped(database, new):
+            _mend(database, _indexes(database), new.indexes)
+            if _indexes(database) != new.indexes:
+                del self._new[database.name]
+                drop(database)
+                return
+            RESHAPED.names.discard(database.name)
+        for name, records in new.records.items():
+            database[name].insert_many(records)
+        self._names.append(database.name)
+
+
+def _is_reshaped(database: Database, new: New) -> bool:
+    """Whether collections or indexes may be others: this process changed some, or another their number."""
+    if database.name in RESHAPED.names:
+        return True
+    numbers = database.command("dbStats")
+    indexes = sum(len(each) for each in new.indexes.values())
+    return (numbers["collections"], numbers["indexes"]) != (len(new.indexes), indexes)
 
 
 def drop(database: Database) -> None:
@@ -65,8 +102,23 @@ def drop(database: Database) -> None:
 
 
 def _empty(database: Database) -> None:
-    for name in database.list_collection_names():
+    for name in _filled(database):
         database[name].delete_many({})
+
+
+def _filled(database: Database) -> list[str]:
+    """The collections that hold anything, by one request."""
+    names = database.list_collection_names()
+    if not names:
+        return []
+    asked: list[list[dict[str, Any]]] = [
+        [{"$limit": 1}, {"$project": {"_id": 0, "name": {"$literal": name}}}] for name in names
+    ]
+    others = [
+        {"$unionWith": {"coll": name, "pipeline": stages}}
+        for name, stages in zip(names[1:], asked[1:], strict=True)
+    ]
+    return [str(found["name"]) for found in database[names[0]].aggregate([*asked[0], *others])]
 
 
 def _mend(database: Database, found: dict[str, Any], indexes: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.installation import ROOT, Installation, build, install, pythons
+from reporting_pipeline_tests.installation import ROOT, Installation, Installations, pythons
 
 #: Walks the tree of commands in the installation itself and asks each for its help.
 EVERY_HELP = """
@@ -36,21 +36,40 @@ for path in walk(typer.main.get_command(app), []):
     print(" ".join(path))
 """
 
+#: Runs commands of the product one after another, and writes what each said into said.json.
+EACH_COMMAND = """
+import json, sys
+from pathlib import Path
+from typer.testing import CliRunner
+from reporting_pipeline.cli import app
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The sdist, and the wheel that is built from it alone."""
-    return build(tmp_path_factory.mktemp("dist"))
+results = [CliRunner().invoke(app, command) for command in json.loads(sys.argv[1])]
+Path("said.json").write_text(json.dumps([f"{each.output}{each.exception or ''}" for each in results]))
+"""
+
+#: Commands of a deployment, and what each says.
+WORK_BY_URL: list[tuple[list[str], str]] = [
+    (["edition", "open", "weekly", "--period", "2026-11-09"], "weekly:2026-11-09 is open"),
+    (["edition", "list"], "weekly:2026-11-09"),
+    (["audit", "anchor"], "is anchored"),
+    (["alarm"], "everything that was expected has arrived"),
+    (["delivery", "suppressions"], "address"),
+    (["delivery", "resume", "email"], "email was not halted"),
+    (["delivery", "lift", "nobody@example.org"], "not suppressed"),
+    (["bootstrap", "ann@example.org"], "with admin"),
+    (["token", "--role", "admin"], "."),
+    (["doctor"], "an object is written and read"),
+    (["migrate"], "is at migration"),
+    (["files", "dagster.yaml"], "PostgresRunStorage"),
+]
 
 
-@pytest.fixture(scope="module", params=["3.11", "3.12"])
-def installed(
-    request: pytest.FixtureRequest, built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Installation:
+@pytest.fixture(params=["3.11", "3.12"])
+def installed(request: pytest.FixtureRequest, installations: Installations) -> Installation:
     python = pythons().get(request.param)
     if python is None:
         pytest.skip(f"no Python {request.param} on this machine")
-    return install(built[1], tmp_path_factory.mktemp("venv") / request.param, python)
+    return installations.of(python)
 
 
 @pytest.fixture
@@ -75,9 +94,9 @@ def _tracked() -> Iterator[str]:
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_of_deploy_and_no_test(
-    built: tuple[Path, Path],
+    installations: Installations,
 ) -> None:
-    with zipfile.ZipFile(built[1]) as wheel:
+    with zipfile.ZipFile(installations.wheel) as wheel:
         held = set(wheel.namelist())
     assert set(_tracked()) - held == set()
     deployed = {path for path in (ROOT / "deploy").rglob("*") if path.is_file()}
@@ -91,8 +110,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_of_deploy_and_no_test(
     assert not [name for name in held if name.startswith(("reporting_pipeline_tests", "benchmarks"))]
 
 
-def test_the_sdist_holds_what_a_builder_and_a_tester_need(built: tuple[Path, Path]) -> None:
-    with tarfile.open(built[0]) as sdist:
+def test_the_sdist_holds_what_a_builder_and_a_tester_need(installations: Installations) -> None:
+    with tarfile.open(installations.sdist) as sdist:
         held = {name.partition("/")[2] for name in sdist.getnames()}
     wanted = {"LICENSE", "README.md", "constraints.txt", "dagster.yaml", "workspace.yaml", "Makefile"}
     assert wanted - held == set()
@@ -108,41 +127,30 @@ def test_every_command_explains_itself_without_any_extra(installed: Installation
     assert installed.run("python", "-c", "import psutil", cwd=tmp_path).code != 0, "an extra is installed"
 
 
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
-        (["edition", "open", "weekly", "--period", "2026-11-09"], "weekly:2026-11-09 is open"),
-        (["edition", "list"], "edition"),
-        (["audit", "anchor"], "is anchored"),
-        (["alarm"], "everything that was expected has arrived"),
-        (["delivery", "suppressions"], "address"),
-        (["delivery", "resume", "email"], "email was not halted"),
-        (["delivery", "lift", "nobody@example.org"], "not suppressed"),
-        (["token", "--role", "admin"], "."),
-        (["bootstrap", "ann@example.org"], "with admin"),
-        (["doctor"], "an object is written and read"),
-        (["migrate"], "is at migration"),
-        (["files", "dagster.yaml"], "PostgresRunStorage"),
-    ],
-    ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else None,
-)
-def test_a_command_of_a_deployment_works_by_url_and_leaves_the_home_alone(
-    installed: Installation,
-    named: dict[str, str],
-    settings: Settings,
-    tmp_path: Path,
-    command: list[str],
-    says: str,
+def test_the_commands_of_a_deployment_work_by_url_and_leave_the_home_alone(
+    installed: Installation, named: dict[str, str], settings: Settings, tmp_path: Path
 ) -> None:
+    """One start for all of them; the tests below start the program itself."""
     dagster_home = settings.home / "dagster"
     dagster_home.mkdir(parents=True)
     (dagster_home / "dagster.yaml").write_text("# the operator's own\n")
     before = {path.relative_to(settings.home) for path in settings.home.rglob("*")}
-    ran = installed.run("reporting-pipeline", *command, cwd=tmp_path, environment=named)
-    assert says in ran.output
-    assert "Traceback" not in ran.output
+    commands = json.dumps([command for command, _ in WORK_BY_URL])
+    ran = installed.run("python", "-c", EACH_COMMAND, commands, cwd=tmp_path, environment=named)
+    assert ran.code == 0, ran.output
+    said = (tmp_path / "said.json").read_text()
+    for (command, says), output in zip(WORK_BY_URL, json.loads(said), strict=True):
+        assert says in output, command
+    assert "Traceback" not in said + ran.output
     assert (dagster_home / "dagster.yaml").read_text() == "# the operator's own\n"
     assert {path.relative_to(settings.home) for path in settings.home.rglob("*")} == before
+
+
+def test_a_command_is_a_program_of_the_installation(
+    installed: Installation, named: dict[str, str], tmp_path: Path
+) -> None:
+    ran = installed.run("reporting-pipeline", "alarm", cwd=tmp_path, environment=named)
+    assert (ran.code, "everything that was expected has arrived" in ran.output) == (0, True), ran.output
 
 
 def test_the_api_s_document_is_printed_whole(installed: Installation, tmp_path: Path) -> None:

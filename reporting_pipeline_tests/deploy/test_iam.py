@@ -6,6 +6,7 @@ import ast
 import fnmatch
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,15 @@ NEEDED: dict[str, set[str]] = {
 LOCAL_ONLY = {"create_bucket"}
 
 
+@lru_cache(maxsize=1)
+def known_operations() -> frozenset[str]:
+    """Of S3, as boto3 names them. Once: a client takes a tenth of a second, and each module is read."""
+    return frozenset(boto3.client("s3", region_name="us-east-1").meta.method_to_api_mapping)
+
+
 def s3_operations(source: str) -> Iterator[str]:
     """The operations that a module calls on an S3 client, also by a paginator or a signed URL."""
-    known = set(boto3.client("s3", region_name="us-east-1").meta.method_to_api_mapping)
+    known = known_operations()
     for node in ast.walk(ast.parse(source)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue

@@ -31,7 +31,7 @@ from reporting_pipeline_tests.end_to_end.stranger import (
     relay,
     variables_of,
 )
-from reporting_pipeline_tests.installation import build, install
+from reporting_pipeline_tests.installation import Installations
 from reporting_pipeline_tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -50,10 +50,15 @@ def mailbox(tmp_path: Path) -> Iterator[Relay]:
 
 @pytest.fixture
 def stranger(
-    tmp_path: Path, endpoints: Endpoints, objects: ObjectStore, postgres_url: str, mailbox: Relay
+    tmp_path: Path,
+    endpoints: Endpoints,
+    objects: ObjectStore,
+    postgres_url: str,
+    mailbox: Relay,
+    installations: Installations,
 ) -> Iterator[Stranger]:
     """The installation and the environment; nothing is made or started yet."""
-    installation = install(build(tmp_path / "dist")[1], tmp_path / "venv", sys.executable)
+    installation = installations.of(sys.executable)
     variables = variables_of(tmp_path, endpoints, objects.bucket, postgres_url, mailbox.url)
     yield Stranger(installation, tmp_path, variables)
     client = mongo_client(endpoints.mongodb_uri)
