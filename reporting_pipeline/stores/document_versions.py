@@ -133,12 +133,6 @@ def versions_of(database: Database, organisation: str, document: str) -> list[Re
     return list(found.sort("version", DESCENDING))
 
 
-def last_version(database: Database, document: str) -> int:
-    """The number of the newest version that is kept; 0 when there is none."""
-    found = database.document_versions.find_one({"document": document}, sort=[("version", DESCENDING)])
-    return int(found["version"]) if found else 0
-
-
 def withdrawn_of(database: Database, documents: Iterable[str]) -> set[str]:
     """Those of `documents` that were withdrawn."""
     found = find_any(

@@ -19,7 +19,7 @@ from datetime import datetime
 from pymongo import UpdateOne
 
 from reporting_pipeline.domain.thumbnails import Thumbnail
-from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
+from reporting_pipeline.stores.mongo import Database, Record, find_any
 from reporting_pipeline.stores.objects import ObjectStore
 
 
@@ -74,11 +74,6 @@ def remember_thumbnails(
     ]
     if writes:
         database.media.bulk_write(writes, ordered=False)
-
-
-def forget_thumbnails(database: Database, hashes: Iterable[str]) -> int:
-    """Forget these files' thumbnails: they are made again where they are needed. Returns how many."""
-    return sum(database.media.delete_many({"_id": {"$in": some}}).deleted_count for some in parts(hashes))
 
 
 def file_of_thumbnail(database: Database, sha256: str) -> Record | None:
