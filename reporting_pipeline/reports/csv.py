@@ -44,6 +44,12 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
 _DANGEROUS = (*_SIGNS, "\t", "\r", "\n")
 _ONLY_SIGNS = re.compile(f"[{re.escape(_SIGNS)} ]+")  # "-", "+++": there is nothing to calculate
+#: Where a spreadsheet splits at semicolons (it does where the comma is a decimal sign) or at tabs, a formula
+#: may begin within a text; a number is none.
+_WITHIN = re.compile(
+    rf"""([;\t][\s"]*)(?=[{re.escape(_SIGNS)}])"""
+    rf"(?!(?:{_NUMBER.pattern}|{_ONLY_SIGNS.pattern})\s*(?:[;\t]|$))"
+)
 #: Where a table comes from, for README and Overview.
 TABLE_NOTES: Mapping[str, str] = {
     "key_figures": "The key figures with the period before and their definitions, per trial and in all.",
@@ -93,10 +99,10 @@ def note_of(name: str) -> str:
 
 
 def harmless(value: object) -> object:
-    """`value`, with a leading apostrophe when a spreadsheet would take it for a formula."""
+    """`value`, with an apostrophe before what a spreadsheet would take for a formula."""
     if not isinstance(value, str) or not value:
         return value
-    text = value.replace("\x00", "\ufffd")
+    text = _WITHIN.sub(r"\1'", value.replace("\x00", "\ufffd"))
     # Spreadsheets read a full-width = as one: what a text folds to counts, too.
     shapes = (text, text.lstrip(" \u00a0\ufeff"), unicodedata.normalize("NFKC", text[:8]).lstrip())
     dangerous = any(shape.startswith(_DANGEROUS) for shape in shapes)
@@ -345,7 +351,7 @@ def harmless_texts(column: pa.Array, notes: CellNotes) -> pa.Array:
 def cell_notes(notes: CellNotes) -> list[str]:
     """What was done to cells, a sentence each."""
     told = (
-        (notes.apostrophes, "begin with an apostrophe for that reason"),
+        (notes.apostrophes, "have an apostrophe for that reason"),
         (notes.replaced, "had control characters, which stand as U+FFFD"),
         (notes.overlong, "are longer than the 32,767 characters that Excel holds in one"),
     )
@@ -356,7 +362,7 @@ def cell_notes(notes: CellNotes) -> list[str]:
 DEFLATE_LEVEL = 2
 _CONTROLS = {code: "\ufffd" for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)}
 #: Texts that need no second look and no quotes.
-_PLAIN = r'^[0-9A-Za-z][^\x00-\x1f\x7f",]*$'
+_PLAIN = r'^[0-9A-Za-z][^\x00-\x1f\x7f",;]*$'
 _QUOTED = re.compile(r'[",\r\n]')
 #: Beyond so many bytes of a batch the joined texts need 64-bit offsets.
 _MOST_JOINED = 1 << 29
@@ -401,7 +407,7 @@ def _readme(
     lines += [f"  {one.name}.csv ({one.rows} rows): {note_of(one.name)}" for one in tables]
     lines += [
         "",
-        "UTF-8, comma-separated. Text that a spreadsheet would run as a formula begins with an apostrophe.",
+        "UTF-8, comma-separated. What a spreadsheet would run as a formula has an apostrophe before it.",
         *cell_notes(notes),
         "Statistics may use only the columns `value`, `unit`, `low` and `high`: they are in standard units.",
         "Not where `comparator` says that a value is a limit, or `units_differ` that units of a test differ.",

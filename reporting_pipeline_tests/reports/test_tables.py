@@ -74,7 +74,6 @@ def test_the_csv_says_what_it_is(renderer: ReportRenderer) -> None:
         "+cmd|' /C calc'!A0",
         "-2+3",
         "@SUM(A1)",
-        "\t=1",
         "\r=1",
         " =1",
         EVIL,
@@ -95,6 +94,30 @@ def test_formula_cells_are_neutralized(cell: str) -> None:
 )
 def test_numbers_and_plain_text_stay_as_they_are(cell: object) -> None:
     assert harmless(cell) == cell
+
+
+@pytest.mark.parametrize(
+    ("cell", "stands"),
+    [
+        ("pain;=1+1", "pain;'=1+1"),
+        ("x\t@SUM(A1)", "x\t'@SUM(A1)"),
+        ('a";\uff1dcmd', "a\";'\uff1dcmd"),
+        (';"=1"', ';"\'=1"'),
+        ("a;+3.1;=1", "a;+3.1;'=1"),
+        ("\t=1", "'\t'=1"),
+        ("a; -5;b", "a; -5;b"),
+        ("left; - ; right", "left; - ; right"),
+        ("nausea; vomiting", "nausea; vomiting"),
+    ],
+)
+def test_no_formula_begins_where_a_spreadsheet_of_another_country_splits(cell: str, stands: str) -> None:
+    """Where the comma is a decimal sign, Excel opens a CSV at the semicolons (OWASP, CSV Injection)."""
+    assert harmless(cell) == stands
+    schema = pa.schema([("text", pa.string())])
+    table = RowTable("texts", schema, 1, lambda: iter([pa.record_batch([[cell]], schema=schema)]))
+    file = BytesIO()
+    csv_tables_of_reports.write_rows(table, file, CellNotes())
+    assert list(csv.reader(StringIO(file.getvalue().decode("utf-8-sig"), newline="")))[1] == [stands]
 
 
 def test_no_cell_of_the_csv_begins_a_formula(renderer: ReportRenderer) -> None:
@@ -267,7 +290,7 @@ def test_the_readme_counts_what_was_done_to_cells(renderer: ReportRenderer) -> N
     with ZipFile(BytesIO(renderer.render(make_request(data, format=Format.CSV)).content)) as archive:
         readme = archive.read("README.txt").decode("utf-8-sig")
         documents = archive.read("documents.csv").decode("utf-8-sig")
-    assert "Cells that begin with an apostrophe for that reason: 3." in readme
+    assert "Cells that have an apostrophe for that reason: 3." in readme
     assert "Cells that had control characters, which stand as U+FFFD: 9." in readme
     assert "Cells that are longer than the 32,767 characters that Excel holds in one: 9." in readme
     assert "\x07" not in documents

@@ -28,7 +28,7 @@ from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.stores.mongo import Record
 from reporting_pipeline.usecases import documents as usecase
-from reporting_pipeline.usecases.callers.context import Context, scoped
+from reporting_pipeline.usecases.callers.context import Context, asked_again, scoped
 from reporting_pipeline.usecases.callers.problems import FieldError, Problem, invalid
 from reporting_pipeline.usecases.callers.shapes.base import Identifier
 from reporting_pipeline.usecases.callers.shapes.documents import (
@@ -194,12 +194,13 @@ async def create_documents(request: Request, caller: Caller, deployment: Deploym
 
     A document is `stored`, `unchanged` (it stood already, with this content) or `refused` with a
     pointer to every bad field; a refused one keeps no other out. Documents stand in the order of the
-    lines and are stored in groups of 500: a request that was cut off may be sent again as it is.
+    lines and are stored in groups of 500: a request that was cut off may be sent again as it is. So may one
+    that was refused (403) in its midst because the caller's rights had changed.
     """
-    acting = caller_of(deployment, caller)
     answers: list[bytes] = []
     async for group in grouped_lines(request.stream(), usecase.CHUNK, usecase.MOST_IN_A_BATCH):
-        answers += await run_in_threadpool(answered, acting, group)
+        person = await run_in_threadpool(asked_again, deployment, caller, "the lines were read")
+        answers += await run_in_threadpool(answered, caller_of(deployment, person), group)
     if not answers:
         raise invalid("#", "there is no document; send one a line")
     # Answered when all is read: a client that sends before it listens would wait for ever else.

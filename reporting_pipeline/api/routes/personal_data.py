@@ -12,6 +12,7 @@ from reporting_pipeline.api.routes.people import UserId
 from reporting_pipeline.domain.access import Action, ResourceKind
 from reporting_pipeline.domain.user_changes import refused_erasure
 from reporting_pipeline.stores import audit, idempotency, personal_data, registrations
+from reporting_pipeline.usecases.callers.context import asked_again
 from reporting_pipeline.usecases.callers.people import find_user
 from reporting_pipeline.usecases.callers.problems import Problem
 
@@ -45,6 +46,9 @@ def export_user(user_id: UserId, caller: Caller, deployment: Deployment) -> Resp
         caller,
         deployment.files.ring,
     )
+    # Reading all files takes seconds, and a right may end meanwhile.
+    asked_again(deployment, caller, "the files were read")
+    asked_again(deployment, found, "the files were read", "Their")
     audit.record(
         deployment.database,
         audit.AuditAction.USER_EXPORTED,

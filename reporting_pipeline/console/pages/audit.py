@@ -17,6 +17,7 @@ from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.domain.own_records import event_shown
 from reporting_pipeline.stores import audit, users
+from reporting_pipeline.stores.changes import rights_mark, rights_marks
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem
 
@@ -57,7 +58,8 @@ def export(
     action: Annotated[str, Query(max_length=60)] = "",
     actor: Annotated[str, Query(max_length=80)] = "",
 ) -> Response:
-    """The events that match as JSON lines, the newest first."""
+    """The events that match as JSON lines, the newest first. Where the reader's rights change meanwhile its
+    last line says so."""
     opened(visitor, Action.READ, ResourceKind.AUDIT)
     known = action if action in _KNOWN else ""
     _note(parts, visitor, audit.AuditAction.AUDIT_EXPORTED, {"only": known, "by_one": bool(actor)})
@@ -75,9 +77,13 @@ def _note(parts: Context, visitor: Visitor, action: audit.AuditAction, details: 
 
 def _lines(parts: Context, reader: User, action: str | None, actor: str | None) -> Iterator[str]:
     before = None
+    mark = rights_mark(reader)
     while rows := audit.events_of(
         parts.database, reader.organisation, action=action, actor=actor, before=before, limit=EXPORTED_AT_ONCE
     ):
+        if rights_marks(parts.database, [reader.id]).get(reader.id) != mark:
+            yield json.dumps({"incomplete": "your rights were changed while the log was exported"}) + "\n"
+            return
         for row in rows:
             yield json.dumps(event_shown(reader, row), default=str) + "\n"
         before = rows[-1]["seq"]

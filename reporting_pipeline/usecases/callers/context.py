@@ -9,6 +9,8 @@ from functools import cached_property
 
 from reporting_pipeline.domain.access import Action, Resource, User, allowed
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores import users
+from reporting_pipeline.stores.changes import rights_mark
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.report_files import ReportFiles
@@ -56,6 +58,17 @@ class Context:
 def scoped(deployment: Context, caller: User) -> Scoped:
     """The stores as the caller may read them: what every route reads through."""
     return Scoped(deployment.database, caller)
+
+
+def asked_again(deployment: Context, person: User, meanwhile: str, whose: str = "Your") -> User:
+    """The person as of now. Refused (403) where their rights are no more those with which they came.
+
+    What takes seconds asks this before it gives anything out. `meanwhile`: as "the file was made".
+    """
+    found = users.get_user(deployment.database, person.id)
+    if found is None or rights_mark(found) != rights_mark(person):
+        raise Problem("forbidden", f"{whose} rights were changed while {meanwhile}; ask for it again.")
+    return found
 
 
 def require(caller: User, action: Action, resource: Resource, what: str) -> None:

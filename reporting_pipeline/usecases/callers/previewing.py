@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from reporting_pipeline.domain.access import Action, Resource, ResourceKind, User
 from reporting_pipeline.domain.subscriptions import Format, Recipient
-from reporting_pipeline.stores import users
-from reporting_pipeline.stores.changes import rights_mark
-from reporting_pipeline.usecases.callers.context import Context, require
-from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.context import Context, asked_again, require
 from reporting_pipeline.usecases.callers.subscribing import (
     Draft,
     Pointers,
@@ -56,8 +53,5 @@ def preview_draft(
         cache,
         preliminary=preliminary,
     )
-    # Making it takes seconds, and a right may end meanwhile.
-    now_theirs = users.get_user(deployment.database, caller.id)
-    if now_theirs is None or rights_mark(now_theirs) != rights_mark(caller):
-        raise Problem("forbidden", "Your rights were changed while the report was made; ask for it again.")
+    asked_again(deployment, caller, "the report was made")
     return made
