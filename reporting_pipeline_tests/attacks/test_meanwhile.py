@@ -22,7 +22,8 @@ OWNER = "usr_owner_of_default"
 
 @pytest.fixture(params=["withdrawn", "deactivated"])
 def change(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return {"withdrawn": {"trials": ["T2"]}, "deactivated": {"active": False}}[request.param]
+    changes: dict[str, dict[str, Any]] = {"withdrawn": {"trials": ["T2"]}, "deactivated": {"active": False}}
+    return changes[request.param]
 
 
 def somebody(world: World, role: str, name: str) -> str:
