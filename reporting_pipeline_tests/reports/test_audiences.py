@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,9 +19,11 @@ from reporting_pipeline.reports.renderer import ReportRenderer
 from reporting_pipeline.reports.request import ReportRequest
 from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline_tests.reports.conftest import WEEK, make_dataset, make_request
-from reporting_pipeline_tests.reports.reading import page_texts
+from reporting_pipeline_tests.reports.hidden import every_text, left_over
 
 ARM, WORDS = "Xanomeline Planted", "PLANTEDNAME"
+#: What stands in rows of another site and subject: in each text, in each number.
+OTHERS, OTHERS_NUMBER = "OFOTHERSZZ", "98765431"
 
 
 def planted() -> TrialDataset:
@@ -59,6 +60,22 @@ def planted() -> TrialDataset:
         for name, columns in FREE_TEXT.items()
         if name not in ("documents", "findings")
     }
+    others = {
+        "document_id": f"doc_{OTHERS}",
+        "window": "current",
+        "site": f"9{OTHERS}",
+        "subject": f"s{OTHERS}",
+    }
+    told: dict[str, Any] = {
+        "str": OTHERS,
+        "float": float(OTHERS_NUMBER),
+        "bool": True,
+        "instant": WEEK.start_at,
+    }
+    for name, columns in TABLES.items():
+        if "document_id" in columns:
+            row = {column: told[kind] for column, kind in columns.items()} | others
+            rows.setdefault(name, []).append(row | {"day": "2026-11-17", "kind": "note"})
     for name, more in rows.items():
         old = [
             {str(column): value for column, value in row.items()} for row in tables[name].to_dict("records")
@@ -71,28 +88,12 @@ def planted() -> TrialDataset:
     return replace(whole, tables=tables)
 
 
-def text_of(content: bytes, form: Format) -> str:
-    """Every text of a file, its metadata and its parts."""
-    if form is Format.PDF:
-        with pikepdf.open(io.BytesIO(content)) as file:
-            plain = [str(value) for value in file.docinfo.values()]
-            with file.open_outline() as outline:
-                plain += [one.title for one in _flat(outline.root)]
-        return "\n".join([*page_texts(content), *plain])
-    if form in (Format.JSON, Format.HTML):
-        return content.decode()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return "\n".join(archive.read(name).decode("utf-8", "replace") for name in archive.namelist())
-
-
-def _flat(items: Iterable[pikepdf.OutlineItem]) -> list[pikepdf.OutlineItem]:
-    return [one for item in items for one in (item, *_flat(item.children))]
-
-
 def request_for(audience: Audience, form: Format, kind: str) -> ReportRequest:
     whole = planted()
-    if REPORT_TYPES[kind].one_person:
+    if audience is Audience.PARTICIPANT:
         whole = restricted(whole, None, "01-700-0")
+    elif audience is Audience.SITE:
+        whole = restricted(whole, ["700"])
     asked = make_request(whole, format=form, report_type=kind)
     return replace(asked, audience=audience, statuses=(whole,) if REPORT_TYPES[kind].needs_status else ())
 
@@ -112,18 +113,23 @@ def test_nothing_forbidden_is_in_any_byte(
     renderer, policy = new_renderer(), POLICIES[audience]
     for form in Format:
         made = renderer.render(request_for(audience, form, kind))
-        text = " ".join(text_of(made.content, form).split())
+        text = " ".join(every_text(made.content).split())
         assert policy.arm or ARM not in text, (form, kind)
         assert policy.free_text or WORDS not in text, (form, kind)
+        sees_all = audience not in (Audience.PARTICIPANT, Audience.SITE)
+        assert sees_all or [one for one in (OTHERS, OTHERS_NUMBER) if one in text] == [], (form, kind)
+        assert form is not Format.PDF or left_over(made.content) == [], kind
 
 
 def test_the_words_are_found_where_they_may_stand(renderer: ReportRenderer) -> None:
     """Or the search above would find nothing whatever was drawn."""
     for form in Format:
         made = renderer.render(request_for(Audience.SAFETY_BOARD, form, "trial_activity"))
-        text = " ".join(text_of(made.content, form).split())
-        assert ARM in text, form
-        assert WORDS in text, form
+        text = " ".join(every_text(made.content).split())
+        for one in (ARM, WORDS, OTHERS):
+            assert one in text, (form, one)
+        if form not in (Format.PDF, Format.HTML):  # which list a part of the rows
+            assert OTHERS_NUMBER in text, form
 
 
 def test_a_body_is_never_shared_between_audiences(renderer: ReportRenderer) -> None:
