@@ -8,6 +8,7 @@ one text.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -73,7 +74,7 @@ def write_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _exception_told,
                 _without_secrets,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                structlog.processors.JSONRenderer(serializer=_in_one_line),
             ],
         )
     )
@@ -84,6 +85,16 @@ def write_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     for name in _WITH_HANDLERS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
+
+
+def _in_one_line(entry: Any, **how: Any) -> str:
+    """The entry as JSON in which nothing breaks, turns or colours a line: what no printer shows is escaped,
+    letters of any script stay. `json` leaves C1 controls (some steer a terminal), U+2028 and marks of
+    direction alone."""
+    line = json.dumps(entry, ensure_ascii=False, **how)
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
 
 
 def bound(**fields: str) -> AbstractContextManager[None]:

@@ -38,6 +38,17 @@ def test_a_line_is_an_object_with_its_time_level_and_what_it_belongs_to(lines: i
     assert entry["timestamp"].endswith("Z")
 
 
+def test_no_text_breaks_turns_or_colours_a_line(lines: io.StringIO) -> None:
+    """What somebody named may stand in a line, and a terminal or a viewer would do as it says."""
+    text = "a\r\nb\x1b[2Kc\x9b2Jd\u202ee\u2066f\u2028g\x85h\u200bi\U000e0041 Grüße 試験"
+    logging.getLogger("x").warning("trial %s", text)
+    written = lines.getvalue()
+    assert written.endswith("\n")
+    assert written[:-1].isprintable()
+    assert json.loads(written)["event"] == f"trial {text}"
+    assert "Grüße 試験" in written
+
+
 def test_an_exception_is_one_line_and_masked_too(lines: io.StringIO) -> None:
     try:
         raise ConnectionError("mongodb://pipeline:hunter2@db.example.org refused ann@example.org")
