@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from reporting_pipeline.delivery.message import ON_REQUEST, wants_attachment
 from reporting_pipeline.domain.access import Decision, User, may_have, may_receive
@@ -54,6 +55,7 @@ class DeliveryContext:
     trials: tuple[Record, ...]  # of the organisations concerned
     suppressed: Mapping[Mailbox, str]  # -> reason
     unsubscribed: frozenset[tuple[str, str]]  # (subscription, recipient)
+    read_at: datetime
 
     def report_of(self, delivery: DeliveryRecord) -> str:
         """The report of a delivery: its own, or its job's if it was planned before the rendering."""
@@ -110,7 +112,7 @@ def _report_of(delivery: DeliveryRecord, jobs: Mapping[str, JobRecord]) -> str:
     return str(delivery.get("report") or (job and job.get("report")) or "")
 
 
-def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> DeliveryContext:
+def load_context(database: Database, deliveries: Sequence[DeliveryRecord], now: datetime) -> DeliveryContext:
     """Everything that `deliveries` refer to, in a handful of queries."""
     jobs = jobs_by_id(database, {row["job"] for row in deliveries})
     reports = {_report_of(row, jobs) for row in deliveries}
@@ -134,6 +136,7 @@ def load_context(database: Database, deliveries: Sequence[DeliveryRecord]) -> De
         trials=tuple(trials_of_organisations(database, organisations)),
         suppressed=suppressed_among(database, mailboxes),
         unsubscribed=frozenset(unsubscribed_among(database, subscriptions)),
+        read_at=now,
     )
 
 

@@ -39,7 +39,7 @@ def test_what_waits_is_moved_once_and_nobody_elses(database: Database) -> None:
     assert planned(database) == [(NEW, "pending"), ("reader1@example.org", "pending")]
     assert move(database) == 0
     drawn = list(delivery_records(database).find())
-    context = load_context(database, drawn)
+    context = load_context(database, drawn, NOW)
     assert [refusal_of(one, context) for one in drawn] == [None, None]
 
 
@@ -128,7 +128,7 @@ def test_what_was_not_moved_is_not_sent(database: Database) -> None:
     seed(database, None, 1)
     database.users.update_one({"_id": USER}, {"$set": {"email": NEW}})
     drawn = list(delivery_records(database).find())
-    refusal = refusal_of(drawn[0], load_context(database, drawn))
+    refusal = refusal_of(drawn[0], load_context(database, drawn, NOW))
     assert refusal is not None
     assert ("another address" in refusal.reason, refusal.waits) == (True, True)
 
@@ -139,7 +139,7 @@ def test_an_address_that_the_schedule_names_stays(database: Database, spelled: s
     assert move(database) == 0
     drawn = list(delivery_records(database).find())
     assert len(drawn) == 1
-    assert refusal_of(drawn[0], load_context(database, drawn)) is None
+    assert refusal_of(drawn[0], load_context(database, drawn, NOW)) is None
 
 
 def test_a_job_that_goes_to_the_new_one_already_goes_there_once(database: Database) -> None:

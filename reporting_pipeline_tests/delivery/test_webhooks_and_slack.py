@@ -6,8 +6,10 @@ import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from datetime import timedelta
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -115,6 +117,37 @@ def test_a_webhook_is_tried_again_under_the_same_id(database: Database, settings
         assert {request["headers"]["webhook-id"] for request in server.requests} == {outcome.delivery}
         assert len(server.requests) == 5
     assert clock.at - NOW > Clock().at - NOW
+
+
+@pytest.mark.parametrize(
+    ("collection", "change"),
+    [
+        ("users", {"$set": {"trials": []}}),
+        ("users", {"$set": {"active": False}}),
+        ("subscriptions", {"$set": {"status": "ended"}}),
+    ],
+)
+def test_who_loses_a_right_while_a_slow_server_takes_the_others_gets_nothing(
+    database: Database, settings: Settings, collection: str, change: Mapping[str, Any]
+) -> None:
+    """All that is due is read at once; a server that takes seconds for each is at it for minutes."""
+    clock = Clock()
+
+    def slow(name: str) -> None:
+        if name == "worker.answered":
+            clock.forward(seconds=4)
+            if clock.at - NOW == timedelta(seconds=8):
+                database[collection].update_many({}, change)
+
+    with provider() as server:
+        webhook(database, f"{server.url}/hook", 6)
+        chosen = allowing(settings, server)
+        senders = open_deliverer(chosen).senders
+        deliverer = Deliverer(senders, Random(1), clock.pause, slow, rate_clock=clock)
+        objects = ObjectStore(None, "none")  # type: ignore[arg-type]
+        states = [one.state for one in deliver_due(deliverer, database, objects, chosen, clock, 100)]
+        assert states == ["sent"] * 2 + ["suppressed"] * 4
+        assert len(server.requests) == 2
 
 
 def test_a_webhook_gives_up_after_its_schedule(database: Database, settings: Settings) -> None:

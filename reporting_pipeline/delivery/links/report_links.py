@@ -118,7 +118,7 @@ def behind(
     delivery = get_delivery(database, claims.delivery)
     if delivery is None or delivery.get("link_revoked_at") is not None:
         return None
-    context = load_context(database, [delivery])
+    context = load_context(database, [delivery], now)
     if context.report_of(delivery) != claims.report or claims.report not in context.reports:
         return None
     # A pause stops the sending, not the reading of what was sent; so does a mailbox that bounces.

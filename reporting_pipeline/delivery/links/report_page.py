@@ -84,7 +84,7 @@ def _beside(
     claims = read_link_token(secret, token, now)
     if not others or claims is None:
         return
-    context = load_context(database, others)
+    context = load_context(database, others, now)
     for one in others:
         report = context.reports.get(context.report_of(one))
         closed = one.get("link_revoked_at") is not None or one["recipient"] != delivery["recipient"]

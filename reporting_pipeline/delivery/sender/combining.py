@@ -62,7 +62,7 @@ def _ready_with(
 ) -> list[DeliveryRecord]:
     """What goes with a delivery, it among them, by id; nothing while they wait for others."""
     waiting = ledger.end_unreadable(database, ledger.waiting_with(database, record), now)
-    context = load_context(database, waiting)
+    context = load_context(database, waiting, now)
     waiting = [one for one in waiting if window_of(one, context)]
     ready = [one for one in waiting if _is_ready(one, now)]
     if not ready:  # somebody else was faster

@@ -177,7 +177,7 @@ def _where_their_users_are(
     run: _Run, drawn: Sequence[DeliveryRecord]
 ) -> tuple[Sequence[DeliveryRecord], DeliveryContext]:
     """What was drawn, with the records around it; what a user of another address by now is to get, moved."""
-    context = load_context(run.database, drawn)
+    context = load_context(run.database, drawn, run.now())
     moved = {record["_id"]: to for record in drawn if (to := moved_to(record, context)) is not None}
     if not moved:
         return drawn, context
@@ -185,7 +185,7 @@ def _where_their_users_are(
     run.deliverer.failpoint("worker.moved")
     waiting = {"state": DeliveryState.PENDING.value}
     again = list(find_any(delivery_records(run.database), "_id", (one["_id"] for one in drawn), waiting))
-    return again, load_context(run.database, again)
+    return again, load_context(run.database, again, run.now())
 
 
 def _with_their_mails(
@@ -196,7 +196,7 @@ def _with_their_mails(
         return drawn, context
     whole = gathered(run.database, drawn, context, run.now())
     run.deliverer.failpoint("worker.gathered")
-    return whole, load_context(run.database, whole)
+    return whole, load_context(run.database, whole, run.now())
 
 
 def _deliver_channel(
@@ -205,6 +205,8 @@ def _deliver_channel(
     """One channel's part of a draw. When the channel closes, what was not tried stays due."""
     untried = {record["_id"]: record for record in records}
     for batch in _batches(sender, records, context):
+        context = _fresh(run, context, untried)
+        checked_by = context
         allowed, outcomes = _check(run, batch, context)
         yield from outcomes
         ready, outcomes = _compose(run, sender, allowed, context)
@@ -215,12 +217,13 @@ def _deliver_channel(
             if waited is None:
                 ledger.postpone(run.database, untried.values(), run.now() + LONGEST_PAUSE)
                 return
-            for message in group:
-                for each in message.deliveries:
-                    untried.pop(each, None)
-            if waited > STALE:
-                group, outcomes = _check_again(run, group, waiting)
+            tried = [each for message in group for each in message.deliveries]
+            context = _fresh(run, context, untried)
+            if context is not checked_by:
+                group, outcomes = _check_again(run, group, waiting, context)
                 yield from outcomes
+            for each in tried:
+                untried.pop(each, None)
             closed = False
             for sent in _send(run, channel, sender, group, waiting):
                 closed = closed or sent.closed
@@ -279,12 +282,20 @@ def _check(
     return allowed, outcomes
 
 
+def _fresh(run: _Run, context: DeliveryContext, untried: Mapping[str, DeliveryRecord]) -> DeliveryContext:
+    """The records around what is not tried yet, as they stand now: a slow server takes a draw of hundreds for
+    minutes, in which somebody unsubscribes or loses a right."""
+    if run.now() - context.read_at <= STALE:
+        return context
+    return load_context(run.database, list(untried.values()), run.now())
+
+
 def _check_again(
-    run: _Run, group: Sequence[Message], waiting: Mapping[str, DeliveryRecord]
+    run: _Run, group: Sequence[Message], waiting: Mapping[str, DeliveryRecord], context: DeliveryContext
 ) -> tuple[list[Message], list[DeliveryOutcome]]:
-    """Somebody may have unsubscribed while this group waited for its turn."""
+    """What of a group that was written already may go by what was read since."""
     records = [waiting[each] for message in group for each in message.deliveries]
-    allowed, outcomes = _check(run, records, load_context(run.database, records))
+    allowed, outcomes = _check(run, records, context)
     kept = {record["_id"] for record in allowed}
     return [message for message in group if kept.issuperset(message.deliveries)], outcomes
 
