@@ -61,9 +61,10 @@ release: install  ## wheel and sdist, hashes of every dependency, SBOM (CycloneD
 	$(BIN)/uv venv --quiet --python $(BIN)/python $(RELEASE)/.venv
 	$(BIN)/uv pip install --quiet --python $(RELEASE)/.venv/bin/python --require-hashes --requirement $(RELEASE)/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(RELEASE)/.venv/bin/python --no-deps $(RELEASE)/*.whl
-	$(BIN)/uv tool run --quiet --from cyclonedx-bom cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-format JSON --output-file $(RELEASE)/sbom.cdx.json $(RELEASE)/.venv/bin/python
-	$(BIN)/uv tool run --quiet pip-licenses --python $(RELEASE)/.venv/bin/python --format json --with-urls --output-file $(RELEASE)/licences.json
+	$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-format JSON --output-file $(RELEASE)/sbom.cdx.json $(RELEASE)/.venv/bin/python
+	$(BIN)/uv tool run --quiet --from pip-licenses==5.5.5 pip-licenses --python $(RELEASE)/.venv/bin/python --with-system --format json --with-urls --output-file $(RELEASE)/licences.json
 	rm -rf $(RELEASE)/.venv
+	$(BIN)/python .ci/release_papers.py $(RELEASE)
 	cd $(RELEASE) && sha256sum *.whl *.tar.gz requirements.txt sbom.cdx.json licences.json > SHA256SUMS
 
 clean:  ## stop the embedded servers and forget this machine's data
