@@ -41,9 +41,16 @@ from reporting_pipeline.stores.deliveries import (
     count_due,
     deliveries_stand,
     due_cadences,
+    end_never_drawn,
     plan_for_jobs,
+    settle_jobs,
 )
-from reporting_pipeline.stores.jobs import end_forgotten, jobs_with_report, jobs_without_deliveries
+from reporting_pipeline.stores.jobs import (
+    end_forgotten,
+    end_without_report,
+    jobs_with_report,
+    jobs_without_deliveries,
+)
 from reporting_pipeline.stores.mongo import Database
 
 _log = logging.getLogger(__name__)
@@ -163,8 +170,13 @@ def _jobs_with_report(database: Database, partitions: Sequence[SubscriptionParti
 
 
 def _sweep(database: Database, now: datetime) -> None:
-    """Plan the deliveries of jobs that got their report a while ago and were never seen here."""
+    """Plan the deliveries of jobs that got their report a while ago and were never seen here.
+
+    What a hand in the database took from all other looks ends here, with the field that is wrong.
+    """
     end_forgotten(database, now - AWAITED_AT_MOST, FORGOTTEN, now)
+    end_without_report(database, now)
+    settle_jobs(database, end_never_drawn(database, now), now)
     jobs = jobs_without_deliveries(database, now - MISSED_AFTER, MISSED_PER_SWEEP)
     plan_for_jobs(database, jobs, now)
     # Those of a halted channel, too: else the same thousand would hide the next.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from reporting_pipeline.domain.deliveries import LOST, SETTLED
@@ -33,6 +33,7 @@ class Failure:
     owner: str
     subscription: str
     reason: str
+    due_at: datetime
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Withheld:
     subscription: str
     reason: str
     at: datetime
+    due_at: datetime
 
 
 def under_way(database: Database, edition: str, whose: Whose, now: datetime) -> set[str]:
@@ -78,7 +80,13 @@ def failures_in(database: Database, edition: str, rested_since: datetime) -> Ite
 def _failure(row: Record, otherwise: str) -> Iterator[Failure]:
     owner, subscription = row.get("owner"), row.get("subscription")
     if owner and isinstance(owner, str) and isinstance(subscription, str):
-        yield Failure(owner, subscription, str(row.get("error") or otherwise))
+        yield Failure(owner, subscription, str(row.get("error") or otherwise), _due(row))
+
+
+def _due(row: Record) -> datetime:
+    """When it was due; long ago, where somebody broke that by hand."""
+    due_at = row.get("due_at")
+    return due_at if isinstance(due_at, datetime) else datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def editions_held_back(database: Database, since: datetime) -> list[str]:
@@ -102,16 +110,20 @@ def withheld_in(database: Database, edition: str, organisation: str) -> list[Wit
     """What rights held back of an organisation in an edition: once per subscription and reason."""
     place: Record = {"edition": edition, "organisation": organisation}
     first: dict[tuple[str, str], datetime] = {}
+    due: dict[tuple[str, str], datetime] = {}
     for collection, ended, query in (
         ("jobs", "completed_at", _SKIPPED),
         ("deliveries", "settled_at", _NOT_SENT),
     ):
-        for row in database[collection].find({**place, **query}, {"subscription": 1, "error": 1, ended: 1}):
+        for row in database[collection].find(
+            {**place, **query}, {"subscription": 1, "error": 1, "due_at": 1, ended: 1}
+        ):
             subscription, at = row.get("subscription"), row.get(ended)
             if isinstance(subscription, str) and isinstance(at, datetime):
                 pair = (subscription, str(row.get("error") or "the rights to it were withdrawn"))
                 first[pair] = min(at, first.get(pair, at))
-    return [Withheld(subscription, reason, at) for (subscription, reason), at in first.items()]
+                due[pair] = max(_due(row), due.get(pair, _due(row)))
+    return [Withheld(*pair, at, due[pair]) for pair, at in first.items()]
 
 
 def subscriptions_named(database: Database, ids: Iterable[str]) -> dict[str, Record]:

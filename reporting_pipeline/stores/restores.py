@@ -47,12 +47,22 @@ def let_nothing_go(database: Database, restore: str, now: datetime) -> int:
 
 def await_release_after_restore(database: Database, fresh: Sequence[DeliveryRecord]) -> None:
     """Newly planned deliveries that were due before the newest restore await a release. Changes them."""
-    newest = next(iter(database["restores"].find({}).sort("at", -1).limit(1)), None)
+    newest = _newest(database)
     if newest is None:
         return
     for delivery in fresh:
         if delivery["due_at"] <= newest["at"]:
             delivery.update(cast("DeliveryRecord", _awaiting(newest["_id"])))
+
+
+def restore_after(database: Database, due_at: datetime) -> str | None:
+    """The newest restore, where what was due at `due_at` may have gone out before it; else None."""
+    newest = _newest(database)
+    return str(newest["_id"]) if newest is not None and due_at <= newest["at"] else None
+
+
+def _newest(database: Database) -> Record | None:
+    return next(iter(database["restores"].find({}).sort("at", -1).limit(1)), None)
 
 
 def deliveries_awaiting_release(database: Database) -> Iterator[Record]:

@@ -7,16 +7,26 @@ in the log of the deployment's own organisation.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.notices import release_notices
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.restores import release_after_restore
 
 COMMAND, SCHEDULE = "system", "schedule"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Over how much a person decided after a restore."""
+
+    jobs: int  # whose deliveries awaited a release
+    notices: int  # to owners and organisations
 
 
 def note_deleted(
@@ -38,13 +48,14 @@ def note_mended(database: Database, mended: int, actor: str, home: str, now: dat
 
 def decide_after_restore(
     database: Database, *, send: bool, edition: str | None, actor: str, home: str, now: datetime
-) -> list[str]:
-    """Decide over what awaits a release after a restore: send it, or take it as sent. Returns the jobs."""
+) -> Decided:
+    """Decide over what awaits a release after a restore: send it, or take it as sent."""
     jobs = release_after_restore(database, send=send, edition=edition, now=now)
     settle_jobs(database, jobs, now)
-    details = {"send": send, "edition": edition or "all", "jobs": len(jobs)}
+    decided = Decided(len(jobs), release_notices(database, send=send, edition=edition))
+    details = {"send": send, "edition": edition or "all", "jobs": decided.jobs, "notices": decided.notices}
     note(database, audit.AuditAction.AFTER_RESTORE_DECIDED, "restore", actor, home, now, details)
-    return jobs
+    return decided
 
 
 def refuse_unfit(backup: str, actor: str) -> None:

@@ -186,6 +186,25 @@ def _hostile_edition(rng: Random, number: int) -> dict[str, Any]:
     }
 
 
+def test_what_a_hand_took_from_every_look_ends_with_the_field_that_is_wrong(crank: Crank) -> None:
+    crank.complete()
+    mailed, jobs = crank.mailed(), crank.jobs()
+    unmade, unsent = jobs["sub_alpha"]["_id"], jobs["sub_gamma"]["_id"]
+    crank.database.deliveries.delete_many({"job": unmade})
+    never = {"state": "delivering", "rendered_at": None, "deliveries_planned": None}
+    crank.database["jobs"].update_one({"_id": unmade}, {"$set": never})
+    crank.database["jobs"].update_one({"_id": unsent}, {"$set": {"state": "delivering"}})
+    crank.database.deliveries.update_one({"job": unsent}, {"$set": {"state": "pending", "cadence": "weekl"}})
+    crank.clock.forward(minutes=3)
+    crank.settle()
+    after = crank.jobs_by_id()
+    assert {after[one]["state"] for one in (unmade, unsent)} == {"failed"}
+    assert "rendered_at is not a time" in after[unmade]["error"]
+    assert "cadence is none that there is" in after[unsent]["error"]
+    assert {job["state"] for one, job in after.items() if one not in (unmade, unsent)} == {"completed"}
+    assert crank.mailed() == mailed, "and nobody is mailed again"
+
+
 @pytest.mark.parametrize(
     "cursor",
     [

@@ -64,10 +64,26 @@ def test_the_audit_log_is_verified_and_a_changed_row_is_named(deployment: Databa
 
 
 def test_a_token_is_minted_and_the_openapi_document_is_json(deployment: Database) -> None:
+    deployment.users.insert_one(
+        {"_id": "usr_1", "organisation": "default", "name": "", "email": "", "roles": ["admin"]}
+        | {"trials": "all", "timezone": "UTC", "active": True}
+    )
     token = runner.invoke(app, ["token", "usr_1"]).output.strip()
     assert token.count(".") == 2
     document = json.loads(runner.invoke(app, ["openapi"]).output)
     assert "/api/subscriptions" in document["paths"]
+
+
+def test_a_token_is_for_somebody_who_may_use_it(deployment: Database) -> None:
+    """Printed for an id that was mistyped it would look good, and every request with it answer 401."""
+    unknown = runner.invoke(app, ["token", "usr_nobody"])
+    assert unknown.exit_code == 1
+    assert "there is no user 'usr_nobody'" in unknown.output
+    runner.invoke(app, ["token", "--role", "admin"])
+    deployment.users.update_one({"_id": "usr_local_admin"}, {"$set": {"active": False}})
+    left = runner.invoke(app, ["token", "usr_local_admin"])
+    assert left.exit_code == 1
+    assert "was deactivated" in left.output
 
 
 def test_a_token_for_this_machines_own_user_makes_that_user(deployment: Database) -> None:

@@ -19,7 +19,8 @@ from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
 from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.deliveries import due_cadences
+from reporting_pipeline.stores.deliveries import due_cadences, end_never_drawn
+from reporting_pipeline.stores.jobs import end_without_report
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.broken import BROKEN, BROKEN_DELIVERIES, BROKEN_JOBS
@@ -179,6 +180,41 @@ def test_a_cadence_broken_by_hand_keeps_no_run_from_what_is_due(
     assert first is not None
     database.deliveries.update_one({"_id": first["_id"]}, {"$set": {"cadence": cadence}})
     assert due_cadences(database, Clock()()) == {"weekly"}
+
+
+@pytest.mark.parametrize(
+    ("update", "wrong"),
+    [
+        ({"$set": {"cadence": "weekl"}}, "cadence is none that there is"),
+        ({"$set": {"cadence": {"a": 1}, "state": "sending"}}, "cadence is none that there is"),
+        ({"$set": {"next_attempt_at": "soon"}}, "next_attempt_at is not a time"),
+        ({"$set": {"next_attempt_at": None, "state": "sending"}}, "next_attempt_at is not a time"),
+    ],
+    ids=str,
+)
+def test_a_delivery_that_no_worker_would_ever_find_is_a_dead_letter(
+    database: Database, objects: ObjectStore, update: dict[str, Any], wrong: str
+) -> None:
+    _three_with_the_first_broken(database, objects, "deliveries", update)
+    (job,) = end_never_drawn(database, Clock()())
+    states = {row["job"]: (row["state"], row["error"]) for row in database.deliveries.find()}
+    assert states.pop(job) == ("failed", f"its record was broken by hand: {wrong}")
+    assert list(states.values()) == [("pending", None)] * 2
+
+
+@pytest.mark.parametrize("rendered_at", [None, "today", 7])
+@pytest.mark.parametrize("state", ["rendered", "delivering"])
+def test_a_job_that_says_no_time_of_its_report_is_a_dead_letter(
+    database: Database, objects: ObjectStore, state: str, rendered_at: Any
+) -> None:
+    seed(database, objects, 3)
+    database["jobs"].update_many({}, {"$set": {"rendered_at": Clock()()}})
+    broken = {"state": state, "rendered_at": rendered_at}
+    database["jobs"].update_one({"subscription": "sub_00000"}, {"$set": broken})
+    assert end_without_report(database, Clock()()) == 1
+    (ended,) = database["jobs"].find({"state": "failed"})
+    assert (ended["subscription"], ended["failed_in"]) == ("sub_00000", "rendering")
+    assert ended["error"] == "its record was broken by hand: rendered_at is not a time"
 
 
 @pytest.mark.parametrize("update", BROKEN_JOBS, ids=str)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from reporting_pipeline.cli.operate.stores import deployment_settings, open_stores
+from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.domain.access import Role
 
@@ -24,16 +24,18 @@ def token(
     hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long it is valid.")] = 8,
 ) -> None:
     """Print a bearer token for the API, signed with this deployment's own secret."""
-    from reporting_pipeline.usecases.callers.tokens import local_user, mint_token
+    from reporting_pipeline.usecases.callers.tokens import known_user, local_user, mint_token
 
     with plain_errors():
         now = datetime.now(UTC)
         if (user is None) == (role is None):
             raise ValueError("name a user id, or give --role for this machine's own user")
+        stores = open_stores()
         if role is not None:
-            stores = open_stores()
             user = local_user(stores.database, stores.settings, role, now)
-        typer.echo(mint_token(deployment_settings(), user or "", now, timedelta(hours=hours)))
+        else:
+            user = known_user(stores.database, user or "")
+        typer.echo(mint_token(stores.settings, user, now, timedelta(hours=hours)))
 
 
 def openapi() -> None:

@@ -19,6 +19,7 @@ from reporting_pipeline.operations.backup.vault import backup_key, open_place
 from reporting_pipeline.stores.audit import AuditAction, Restored
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import mongo_client
+from reporting_pipeline.stores.notices import notices_awaiting_release
 from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.person_keys import rewrap_all, wrapping_keys
 from reporting_pipeline.stores.restores import (
@@ -213,6 +214,8 @@ def awaiting_release() -> None:
         settle_jobs(stores.database, jobs, now)
         for one in deliveries_awaiting_release(stores.database):
             console.print(f"{one['_id']}  {one['edition']}  due {one['due_at']:%Y-%m-%d %H:%M} UTC")
+        for notice, of, whose in notices_awaiting_release(stores.database):
+            console.print(f"{notice.value}  {of}  to {whose}", highlight=False, soft_wrap=True)
 
 
 @app.command("release")
@@ -223,7 +226,7 @@ def release(
     """Decide over what awaits a release after a restore."""
     with plain_errors():
         stores, now = open_stores(), datetime.now(UTC)
-        jobs = decide_after_restore(
+        decided = decide_after_restore(
             stores.database,
             send=send,
             edition=edition,
@@ -231,4 +234,6 @@ def release(
             home=stores.settings.organisation,
             now=now,
         )
-        console.print(f"the deliveries of {len(jobs):,} jobs are released")
+        console.print(
+            f"the deliveries of {decided.jobs:,} jobs are released, and {decided.notices:,} notices"
+        )

@@ -12,14 +12,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reporting_pipeline.delivery.channels.deliverer import Deliverer
 from reporting_pipeline.delivery.message import Message, one_line
 from reporting_pipeline.delivery.notices import mail
 from reporting_pipeline.delivery.notices.mail import LISTED
 from reporting_pipeline.domain.access import Action, ResourceKind, roles_that_may
-from reporting_pipeline.domain.confirmation import GRACE, to_be_asked, to_be_paused
+from reporting_pipeline.domain.confirmation import GRACE, last_word, to_be_asked, to_be_paused
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import (
@@ -32,7 +32,14 @@ from reporting_pipeline.stores import (
 )
 from reporting_pipeline.stores.audit import AuditAction
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.notices import Notice, claim, was_accepted
+from reporting_pipeline.stores.notices import (
+    Notice,
+    claim,
+    held_by_a_restore,
+    was_accepted,
+    was_sent_before_a_restore,
+)
+from reporting_pipeline.stores.restores import restore_after
 from reporting_pipeline.stores.subscriptions import SubscriptionEnded, SubscriptionMissing, VersionConflict
 
 log = logging.getLogger(__name__)
@@ -66,7 +73,8 @@ def ask_and_pause(
                 silent[one.owner].append(one)
             elif to_be_asked(one, organisation["confirm_after_days"], now):
                 asked[one.owner].append(one)
-        work = _Work(deliverer, database, settings, organisation["_id"], now)
+        after = timedelta(days=organisation["confirm_after_days"])
+        work = _Work(deliverer, database, settings, organisation["_id"], after, now)
         work.ask(asked, found)
         work.pause_all(silent, found)
         work.tell_of_pauses(found)
@@ -79,6 +87,7 @@ class _Work:
     database: Database
     settings: Settings
     organisation: str
+    after: timedelta  # so long after the last word is asked
     now: datetime
 
     def ask(self, asked: Mapping[str, Sequence[Subscription]], found: Confirmations) -> None:
@@ -121,12 +130,25 @@ class _Work:
             return False
         night = f"{what}:{self.now:%Y-%m-%d}"
         whose = f"{self.organisation}|{owner}"
+        due_at = max(self._due(one, what) for one in theirs)
+        if restore := restore_after(self.database, due_at):
+            of_before = (Notice.CONFIRMATIONS, f"{what}:{restore}", whose)
+            if held_by_a_restore(self.database, *of_before, len(theirs), due_at, self.now):
+                return False
+            if was_sent_before_a_restore(self.database, *of_before):
+                return True
         if not claim(self.database, Notice.CONFIRMATIONS, night, whose, len(theirs), self.now):
             # By a run that was cut off: it counts if somebody was reached.
             return was_accepted(self.database, Notice.CONFIRMATIONS, night, whose)
         messages = {user: self._message(address, theirs, what) for user, address in to.items()}
         mail.send(self.deliverer, self.database, Notice.CONFIRMATIONS, night, whose, messages, self.now)
         return was_accepted(self.database, Notice.CONFIRMATIONS, night, whose)
+
+    def _due(self, one: Subscription, what: str) -> datetime:
+        """Since when this was to be told of it."""
+        if what == "confirm":
+            return last_word(one) + self.after
+        return (one.confirmation_asked_at or self.now) + GRACE
 
     def pause(self, one: Subscription) -> bool:
         """Pause it, unless somebody changed or confirmed it meanwhile."""

@@ -16,12 +16,12 @@ from reporting_pipeline.delivery.notices.mail import LISTED, LONGEST_REASON, LOO
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import notice_reads
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.notices import Notice, claim, untold
+from reporting_pipeline.stores.notices import Notice, claim, held_by_a_restore, untold
 
 # A rendering that may pass is tried again for 36 minutes; until it has rested so long nobody is alarmed.
 PATIENCE = timedelta(hours=1)
 
-_Failure = tuple[str, str]  # the subscription's name, the reason
+_Failure = tuple[str, str, datetime]  # the subscription's name, the reason, when it was due
 
 
 def editions_with_failures(database: Database, now: datetime) -> list[str]:
@@ -46,6 +46,9 @@ def send_failure_notices(
     addresses = mail.addresses_of(database, users.values())
     sent = 0
     for owner, failed in failures.items():
+        last_due = max(due_at for _, _, due_at in failed)
+        if held_by_a_restore(database, Notice.FAILURES, edition, owner, len(failed), last_due, now):
+            continue
         if claim(database, Notice.FAILURES, edition, owner, len(failed), now):
             messages = _messages(settings, edition, users.get(owner), addresses, failed, now)
             sent += mail.send(deliverer, database, Notice.FAILURES, edition, owner, messages, now)
@@ -53,13 +56,14 @@ def send_failure_notices(
 
 
 def _failures_by_owner(database: Database, edition: str, now: datetime) -> dict[str, list[_Failure]]:
-    """What failed of each owner: the subscription's name and the reason."""
+    """What failed of each owner."""
     failures = list(notice_reads.failures_in(database, edition, now - PATIENCE))
     known = notice_reads.subscriptions_named(database, {each.subscription for each in failures})
     found: dict[str, list[_Failure]] = defaultdict(list)
     for each in failures:
         name = known.get(each.subscription, {"name": each.subscription}).get("name") or "Report"
-        found[each.owner].append((one_line(str(name)), one_line(each.reason, LONGEST_REASON)))
+        told = one_line(str(name)), one_line(each.reason, LONGEST_REASON)
+        found[each.owner].append((*told, each.due_at))
     return dict(found)
 
 
@@ -81,7 +85,7 @@ def _messages(
         "subject": f"{count} report{'' if count == 1 else 's'} did not arrive: {when}",
         "count": count,
         "when": when,
-        "failures": failures[:LISTED],
+        "failures": [(name, reason) for name, reason, _ in failures[:LISTED]],
         "more": max(0, count - LISTED),
     }
     address = addresses[owner["_id"]]

@@ -21,7 +21,7 @@ from reporting_pipeline.domain.access import Action, ResourceKind, User, outside
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import notice_reads
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.notices import Notice, claim, untold
+from reporting_pipeline.stores.notices import Notice, claim, held_by_a_restore, untold
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class HeldBack:
     trials: tuple[str, ...]  # that the subscription asks for; empty: all that are open to its owner
     reason: str
     at: datetime
+    due_at: datetime
 
 
 def editions_held_back(database: Database, now: datetime) -> list[str]:
@@ -71,6 +72,9 @@ def send_rights_notices(
     """Tell each organisation what rights held back of it in `edition`. Returns how many were told now."""
     told = 0
     for organisation, held in organisations_to_tell(database, edition, now).items():
+        last_due = max(each.due_at for each in held)
+        if held_by_a_restore(database, Notice.RIGHTS, edition, organisation, len(held), last_due, now):
+            continue
         if not claim(database, Notice.RIGHTS, edition, organisation, len(held), now):
             continue
         messages = _messages(database, settings, edition, organisation, held, now)
@@ -96,14 +100,14 @@ def _held_back(database: Database, edition: str, organisation: str) -> list[Held
         database, {one for record in subscriptions.values() if isinstance(one := record.get("owner"), str)}
     )
     found = [
-        _described(subscriptions[each.subscription], owners, each.reason, each.at)
+        _described(subscriptions[each.subscription], owners, each)
         for each in withheld
         if subscriptions.get(each.subscription, {"status": "ended"}).get("status") != "ended"
     ]
     return sorted(found, key=lambda each: (each.name.casefold(), each.subscription, each.reason))
 
 
-def _described(record: Record, owners: Mapping[str, Record], reason: str, at: datetime) -> HeldBack:
+def _described(record: Record, owners: Mapping[str, Record], each: notice_reads.Withheld) -> HeldBack:
     owner = owners.get(str(record.get("owner")), {})
     shown = owner.get("name") or owner.get("email") or record.get("owner") or "nobody"
     return HeldBack(
@@ -111,8 +115,9 @@ def _described(record: Record, owners: Mapping[str, Record], reason: str, at: da
         name=one_line(str(record.get("name") or "Report")),
         owner=one_line(str(shown)),
         trials=tuple((record.get("filters") or {}).get("trials") or ()),
-        reason=one_line(reason, LONGEST_REASON),
-        at=at,
+        reason=one_line(each.reason, LONGEST_REASON),
+        at=each.at,
+        due_at=each.due_at,
     )
 
 

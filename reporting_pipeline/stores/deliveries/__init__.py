@@ -12,7 +12,7 @@ Beginning one counts `attempt` up; only the holder of that number may write what
 when an unknown one is sent again.
 """
 
-from reporting_pipeline.stores.deliveries.broken import end_unreadable
+from reporting_pipeline.stores.deliveries.broken import end_never_drawn, end_unreadable
 from reporting_pipeline.stores.deliveries.channels import (
     closed_channels,
     halt_channel,
@@ -78,6 +78,7 @@ __all__ = [
     "deliveries_stand",
     "due_cadences",
     "due_filter",
+    "end_never_drawn",
     "end_unreadable",
     "follow",
     "halt_channel",

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from reporting_pipeline.domain.deliveries import DeliveryRecord, why_unreadable
 from reporting_pipeline.domain.jobs import DeliveryState
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.stores.mongo import Database, Record
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,25 @@ def end_unreadable(
         else:
             end_broken(database, delivery["_id"], wrong, now)
     return readable
+
+
+#: What waits; where a worker looks for it is its cadence and the time of its next attempt.
+_WAITING = [DeliveryState.PENDING.value, DeliveryState.SENDING.value]
+_CADENCES = [cadence.value for cadence in Cadence]
+
+
+def end_never_drawn(database: Database, now: datetime) -> list[str]:
+    """End deliveries that wait and that no worker would ever find. Returns their jobs: settle those."""
+    lost: list[tuple[Record, str]] = [
+        ({"cadence": {"$nin": _CADENCES}}, "cadence is none that there is"),
+        ({"next_attempt_at": {"$not": {"$type": "date"}}}, "next_attempt_at is not a time"),
+    ]
+    jobs = set()
+    for query, wrong in lost:
+        for delivery in database.deliveries.find({"state": {"$in": _WAITING}, **query}, {"job": 1}):
+            end_broken(database, delivery["_id"], wrong, now)
+            jobs.add(delivery.get("job"))
+    return sorted(job for job in jobs if isinstance(job, str))
 
 
 def end_broken(database: Database, delivery: object, wrong: str, now: datetime) -> None:

@@ -13,6 +13,7 @@ A rendered report is a fact, whoever made it, so nothing here is claimed: a run 
 subscriptions, and two that render the same one make the same file.
 """
 
+from reporting_pipeline.stores.jobs.broken import end_without_report
 from reporting_pipeline.stores.jobs.plan import (
     BATCH,
     CLOCK_MARGIN,
@@ -68,6 +69,7 @@ __all__ = [
     "deliveries_stand",
     "editions_waited_for",
     "end_forgotten",
+    "end_without_report",
     "failed_on_demand",
     "failed_renderings",
     "get_job",

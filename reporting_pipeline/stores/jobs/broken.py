@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from reporting_pipeline.domain.jobs import JobRecord, why_unreadable
-from reporting_pipeline.stores.jobs.states import as_unmade
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.jobs.states import WITH_REPORT, as_unmade
+from reporting_pipeline.stores.mongo import Database, Record
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,23 @@ def end_unreadable(database: Database, jobs: Iterable[JobRecord], now: datetime)
         if wrong is None:
             readable.append(job)
             continue
-        _log.error("job %s was broken by hand and is ended: %s", job["_id"], wrong)
-        change = as_unmade(f"its record was broken by hand: {wrong}", now)
-        database.jobs.update_one({"_id": job["_id"]}, {"$set": change})
+        _end(database, {"_id": job["_id"]}, wrong, now)
     return readable
+
+
+def end_without_report(database: Database, now: datetime) -> int:
+    """End jobs that are to be sent and say no time at which their report stood. Returns how many.
+
+    Whoever looks for what was missed goes by that time, and would never find them.
+    """
+    query: Record = {"state": {"$in": WITH_REPORT}, "rendered_at": {"$not": {"$type": "date"}}}
+    found = [job["_id"] for job in database.jobs.find(query, {"_id": 1})]
+    for job in found:
+        _end(database, {"_id": job, **query}, "rendered_at is not a time", now)
+    return len(found)
+
+
+def _end(database: Database, query: Record, wrong: str, now: datetime) -> None:
+    _log.error("job %s was broken by hand and is ended: %s", query["_id"], wrong)
+    change = as_unmade(f"its record was broken by hand: {wrong}", now)
+    database.jobs.update_one(query, {"$set": change})

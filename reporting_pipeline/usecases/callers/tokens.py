@@ -65,6 +65,18 @@ def mint_token(settings: Settings, user_id: str, now: datetime, ttl: timedelta =
     return jwt.encode(claims, keys.keys[keys.current], algorithm="HS256", headers=named)
 
 
+def known_user(database: Database, user_id: str) -> str:
+    """The id, of somebody who may use a token. ValueError, with what to do, for anybody else."""
+    user = users.get_user(database, user_id)
+    if user is None:
+        raise ValueError(
+            f"there is no user {user_id!r}; an admin makes one: PUT /api/users/{{id}}, or `bootstrap`"
+        )
+    if not user.active:
+        raise ValueError(f"user {user_id!r} was deactivated: no token of theirs would be taken")
+    return user_id
+
+
 def local_user(database: Database, settings: Settings, role: str, now: datetime) -> str:
     """The id of this machine's own user in `role`, made when there is none: `usr_local_admin`, ….
 
