@@ -46,7 +46,7 @@ from reporting_pipeline.operations import logs
 from reporting_pipeline.stores.away import AWAY, away
 from reporting_pipeline.stores.heartbeats import RunProgress, beating, longest_silence
 from reporting_pipeline.stores.measures import MEASURES
-from reporting_pipeline.stores.mongo import VALUES_AT_ONCE, Database
+from reporting_pipeline.stores.mongo import VALUES_AT_ONCE, Database, server_time
 from reporting_pipeline.stores.partition_claims import PartitionClaims
 from reporting_pipeline.stores.results import DONE, FAILED, SKIPPED, AssetResult, results_of, save_results
 from reporting_pipeline.stores.usage import edition_of, note_compute
@@ -218,7 +218,7 @@ def run_batch(
             stage=batch.stage,
             partitions=len(partitions),
         ) as span,
-        beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds, now),
+        beating(database, context.run.run_id, batch.stage, progress, heartbeat_seconds),
         # One thread, so in order: while the database works on a batch, the next one is made.
         ThreadPoolExecutor(1, thread_name_prefix="settling") as settler,
     ):
@@ -228,7 +228,7 @@ def run_batch(
             left = work.through(left)
             if left:
                 time.sleep(LOOK_AGAIN_SECONDS)
-        claims.release(now())
+        claims.release(server_time(database))
         span.note(failed=len(outcome.failed), unchanged=outcome.unchanged)
     tracing.flush()
     _log_times(context, batch.times, len(partitions), outcome.unchanged)
@@ -273,7 +273,8 @@ class _Work(Generic[P]):
         for start in range(0, len(partitions), CLAIMED_AT_ONCE):
             some = partitions[start : start + CLAIMED_AT_ONCE]
             with self._batch.times.on("inputs"):
-                claimed = self._claims.take({str(one.key) for one in some}, self._unsettled(), self._now())
+                wanted = {str(one.key) for one in some}
+                claimed = self._claims.take(wanted, self._unsettled(), server_time(self._database))
                 ours = [one for one in some if str(one.key) in claimed.keys]
                 earlier = _earlier_results(self._database, self._batch, ours)
                 if self._batch.begin is not None:

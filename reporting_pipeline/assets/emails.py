@@ -178,7 +178,7 @@ def _deliver(
             run=context.run.run_id,
             stage=NOTIFY,
         ),
-        beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds, now),
+        beating(database, context.run.run_id, NOTIFY, progress, scope.settings.heartbeat_seconds),
     ):
         waiting: list[DeliveryOutcome] = []
         cpu_before, editions = time.process_time(), Counter[str]()

@@ -55,7 +55,7 @@ from reporting_pipeline.stores.heartbeats import (
     silent_runs,
 )
 from reporting_pipeline.stores.lifecycle import end_unserved
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 from reporting_pipeline.stores.results import AssetResult, failed_results_of, results_of
 from reporting_pipeline.stores.trials import trials_followed
 
@@ -79,7 +79,6 @@ def end_dead_runs(
     instance: DagsterInstance,
     database: Database,
     under_way: Iterable[RunRecord],
-    now: datetime,
     settings: Settings,
 ) -> set[str]:
     """Mark those of the runs `under_way` as failed whose process is gone; returns their ids.
@@ -88,7 +87,9 @@ def end_dead_runs(
     range from being asked for again.
     """
     started = [record for record in under_way if record.dagster_run.status == DagsterRunStatus.STARTED]
-    limit = longest_silence(settings.heartbeat_seconds)
+    if not started:
+        return set()
+    now, limit = server_time(database), longest_silence(settings.heartbeat_seconds)
     silent = set(silent_runs(database, [record.dagster_run.run_id for record in started], now, limit))
     oldest = now - timedelta(seconds=settings.start_up_seconds)
     dead = set()
@@ -354,7 +355,7 @@ class Controller:
 
     def end_dead_runs(self) -> list[str]:
         """Mark runs as failed whose process is gone; returns their ids."""
-        dead = end_dead_runs(self._instance, self._database, self._under_way, self._now, self._scope.settings)
+        dead = end_dead_runs(self._instance, self._database, self._under_way, self._scope.settings)
         self._under_way = [record for record in self._under_way if record.dagster_run.run_id not in dead]
         return sorted(dead)
 

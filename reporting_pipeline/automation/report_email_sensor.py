@@ -185,7 +185,7 @@ def _sweep(database: Database, now: datetime) -> None:
 
 def _parts_wanted(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> list[int]:
     """The numbers of the delivery runs to ask for: the first when anything is due, others when much is."""
-    cadence, under_way = scope.cadence.value, _parts_under_way(instance, database, scope, now)
+    cadence, under_way = scope.cadence.value, _parts_under_way(instance, database, scope)
     if 0 not in under_way and cadence not in due_cadences(database, now):
         return []
     wanted = {0}
@@ -195,10 +195,10 @@ def _parts_wanted(instance: DagsterInstance, database: Database, scope: Scope, n
     return sorted(wanted - under_way)
 
 
-def _parts_under_way(instance: DagsterInstance, database: Database, scope: Scope, now: datetime) -> set[int]:
+def _parts_under_way(instance: DagsterInstance, database: Database, scope: Scope) -> set[int]:
     """The numbers of the delivery runs of this cadence that are under way and alive."""
     filters = RunsFilter(job_name=delivery_job_name(scope.cadence), tags={STAGE: NOTIFY}, statuses=UNDER_WAY)
     records = list(instance.get_run_records(filters))
-    dead = end_dead_runs(instance, database, records, now, scope.settings)
+    dead = end_dead_runs(instance, database, records, scope.settings)
     runs = (record.dagster_run for record in records if record.dagster_run.run_id not in dead)
     return {part_of(run.tags) for run in runs}

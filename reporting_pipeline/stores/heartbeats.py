@@ -3,6 +3,9 @@
 Dagster's default launcher does not notice when a run's process is killed; the run would stay
 "started" until its time limit. Each run therefore writes a heartbeat, and the edition sensor
 declares a run dead whose heartbeat stopped.
+
+Both go by the database server's clock: a machine whose own is an hour off would bury every living run, or
+none that died.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +21,7 @@ from datetime import datetime, timedelta
 from pymongo.errors import PyMongoError
 
 from reporting_pipeline.stores.measures import MEASURES
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 
 #: So many heartbeats may be missed before a run counts as dead.
 MISSED_BEATS = 12
@@ -45,7 +48,6 @@ def beating(
     stage: str,
     progress: RunProgress,
     seconds: float,
-    now: Callable[[], datetime],
 ) -> Iterator[None]:
     """Write a heartbeat now, every `seconds` while the block runs, and remove it at the end."""
     stop = threading.Event()
@@ -55,7 +57,7 @@ def beating(
             {"_id": run_id},
             {
                 "$set": {
-                    "at": now(),
+                    "at": server_time(database),
                     "stage": stage,
                     "host": socket.gethostname(),
                     "pid": os.getpid(),
@@ -90,7 +92,7 @@ def beating(
 
 
 def silent_runs(database: Database, run_ids: list[str], now: datetime, limit: timedelta) -> list[str]:
-    """Those of `run_ids` whose last heartbeat is older than `limit`."""
+    """Those of `run_ids` whose last heartbeat is older than `limit`; `now` as the server says."""
     query = {"_id": {"$in": run_ids}, "at": {"$lt": now - limit}}
     return [record["_id"] for record in database.heartbeats.find(query, {"_id": 1})]
 

@@ -224,6 +224,15 @@ def ensure_indexes(database: Database) -> None:
         database[collection].create_indexes(indexes)
 
 
+def server_time(database: Database) -> datetime:
+    """What time the server says it is: one clock for all machines, whatever their own say.
+
+    Asked for and not `$$NOW`, with which the embedded server does not subtract.
+    """
+    told: datetime = database.command("hello")["localTime"]
+    return told if told.tzinfo else told.replace(tzinfo=UTC)
+
+
 def job_records(database: Database) -> Collection[JobRecord]:
     """The collection `jobs`, whose records have a type."""
     return cast("Collection[JobRecord]", database["jobs"])

@@ -48,7 +48,7 @@ class PartitionClaims:
         self._silence = silence
 
     def take(self, wanted: Collection[str], keep: Iterable[str], now: datetime) -> Claimed:
-        """Hold `keep` and what of `wanted` no living run holds; let go of everything else.
+        """Hold `keep` and what of `wanted` no living run holds; let go of all else; `now` by the server.
 
         One step for all of it: of two runs that want the same partition one gets it, whenever they ask.
         """

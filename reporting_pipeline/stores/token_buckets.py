@@ -7,12 +7,12 @@ before the next one: a large batch needs no large burst, and the mean rate holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, server_time
 
 #: A bucket is made once; who meets another making it asks again after this.
 _SHORTLY = timedelta(milliseconds=1)
@@ -31,7 +31,7 @@ def take(
     One atomic update, so workers cannot take the same token. The clock is the database server's, so that a
     worker whose clock is wrong holds up nobody; tests pass `now`. A time ahead of it is forgotten.
     """
-    now = now or _server_time(database)
+    now = now or server_time(database)
     needed = min(float(count), burst) - 1e-6  # what rounding may have cost
     elapsed = {"$max": [0, {"$divide": [{"$subtract": [now, {"$ifNull": ["$at", now]}]}, 1000]}]}
     filled = {
@@ -64,9 +64,3 @@ def _changed(database: Database, name: str, change: Sequence[Record]) -> Record 
     return database.token_buckets.find_one_and_update(
         {"_id": name}, change, return_document=ReturnDocument.AFTER
     )
-
-
-def _server_time(database: Database) -> datetime:
-    """Asked for and not `$$NOW`, with which the embedded server does not subtract."""
-    told: datetime = database.command("hello")["localTime"]
-    return told if told.tzinfo else told.replace(tzinfo=UTC)

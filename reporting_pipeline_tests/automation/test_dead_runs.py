@@ -11,6 +11,7 @@ from dagster._core.events import DagsterEvent, DagsterEventType
 
 from reporting_pipeline.automation.control import end_dead_runs
 from reporting_pipeline.automation.tags import RANGE_END, RANGE_START
+from reporting_pipeline.stores.mongo import server_time
 from reporting_pipeline_tests.automation.crank import Crank
 
 
@@ -25,8 +26,10 @@ def started(crank: Crank, request: RunRequest, ago: timedelta = timedelta(0)) ->
     return run
 
 
-def beat(crank: Crank, run: DagsterRun) -> None:
-    crank.database.heartbeats.update_one({"_id": run.run_id}, {"$set": {"at": crank.clock.at}}, upsert=True)
+def beat(crank: Crank, run: DagsterRun, beats_ago: float = 0) -> None:
+    """The run's last heartbeat, so many ago by the server's clock."""
+    at = server_time(crank.database) - timedelta(seconds=crank.settings.heartbeat_seconds * beats_ago)
+    crank.database.heartbeats.update_one({"_id": run.run_id}, {"$set": {"at": at}}, upsert=True)
 
 
 def status(crank: Crank, run: DagsterRun) -> str:
@@ -49,9 +52,9 @@ def test_a_run_whose_heartbeat_stopped_is_buried_and_its_range_asked_for_again(
     run = started(crank, request_)
     beat(crank, run)
     assert crank.sensor("edition_sensor") == [], "what a living run works on is not asked for twice"
-    crank.clock.forward(seconds=crank.settings.heartbeat_seconds * 11)
+    beat(crank, run, 11)
     assert crank.sensor("edition_sensor") == []
-    crank.clock.forward(seconds=crank.settings.heartbeat_seconds * 2)
+    beat(crank, run, 13)
     again = crank.sensor("edition_sensor")
     assert status(crank, run) == "FAILURE"
     assert [one.job_name for one in again] == [request_.job_name]
@@ -61,6 +64,20 @@ def test_a_run_whose_heartbeat_stopped_is_buried_and_its_range_asked_for_again(
     assert crank.database.heartbeats.count_documents({}) == 0
     crank.settle()
     assert crank.edition_state() == "completed"
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_daemon_whose_clock_is_an_hour_off_buries_no_living_run_and_each_dead_one(
+    crank: Crank, request_: RunRequest, hours: int
+) -> None:
+    run = started(crank, request_)
+    beat(crank, run)
+    crank.clock.forward(hours=hours)
+    assert crank.sensor("edition_sensor") == []
+    assert status(crank, run) == "STARTED"
+    beat(crank, run, 13)
+    crank.sensor("edition_sensor")
+    assert status(crank, run) == "FAILURE"
 
 
 def test_a_queued_run_is_not_asked_for_again(crank: Crank, request_: RunRequest) -> None:
@@ -81,8 +98,8 @@ def test_how_long_a_run_may_take_to_start_is_a_setting(crank: Crank, request_: R
     crank.clock.follow_the_machine()
     records = crank.instance.get_run_records(RunsFilter(run_ids=[run.run_id]))
     quick = crank.settings.model_copy(update={"start_up_seconds": 30})
-    assert end_dead_runs(crank.instance, crank.database, records, crank.clock.at, crank.settings) == set()
-    assert end_dead_runs(crank.instance, crank.database, records, crank.clock.at, quick) == {run.run_id}
+    assert end_dead_runs(crank.instance, crank.database, records, crank.settings) == set()
+    assert end_dead_runs(crank.instance, crank.database, records, quick) == {run.run_id}
 
 
 def test_a_long_run_that_has_just_removed_its_heartbeat_is_not_buried_while_it_ends(
