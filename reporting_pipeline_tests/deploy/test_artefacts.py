@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -16,13 +13,11 @@ import click
 import pytest
 import typer.main
 import yaml
-from sqlalchemy.engine import make_url
 
 from reporting_pipeline.cli import app
-from reporting_pipeline.embedded.servers import Endpoints
-from reporting_pipeline.settings import SECRETS_DIR, Settings, variable_names
-from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.settings import SECRETS_DIR, variable_names
 from reporting_pipeline_tests.deploy import artefacts
+from reporting_pipeline_tests.deploy.jail import as_nobody
 
 #: Read by others than settings/: Dagster's instance file, Celery's, and Python's own.
 FOREIGN = {
@@ -34,7 +29,6 @@ FOREIGN = {
 }
 COMMANDS = artefacts.commands()
 VARIABLES = artefacts.variables()
-NOBODY = 10001
 
 
 def _program(name: str) -> Any:
@@ -154,78 +148,6 @@ def test_every_variable_of_the_instance_files_is_given() -> None:
         "PYTHONDONTWRITEBYTECODE",
         "PYTHONUNBUFFERED",
     }
-
-
-@pytest.fixture
-def deployment(
-    settings: Settings, endpoints: Endpoints, objects: ObjectStore, postgres_url: str, tmp_path: Path
-) -> dict[str, str]:
-    """The environment of a process in the image, with Dagster's home laid out as there."""
-    instance, writable = tmp_path / "dagster", tmp_path / "writable"
-    instance.mkdir()
-    writable.mkdir(exist_ok=True)
-    for source in ("dagster.yaml", "docker/workspace.yaml"):
-        (instance / Path(source).name).write_bytes((artefacts.DEPLOY / source).read_bytes())
-    postgres = make_url(postgres_url)
-    return {
-        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "MPLCONFIGDIR": str(writable / "matplotlib"),
-        "TMPDIR": str(writable),
-        "HOME": str(writable),
-        "REPORTING_ENVIRONMENT": "test",
-        "REPORTING_HOME": str(writable),
-        "REPORTING_MONGODB_DATABASE": settings.mongodb_database,
-        "REPORTING_S3_BUCKET": objects.bucket,
-        **endpoints.as_environment(),
-        "AWS_ENDPOINT_URL_S3": str(endpoints.s3_endpoint_url),
-        "DAGSTER_HOME": str(instance),
-        "DAGSTER_EVENT_BATCH_SIZE": "1000",
-        "DAGSTER_POSTGRES_HOST": str(postgres.host),
-        "DAGSTER_POSTGRES_PORT": str(postgres.port),
-        "DAGSTER_POSTGRES_DB": str(postgres.database),
-        "DAGSTER_POSTGRES_USER": str(postgres.username),
-        "DAGSTER_POSTGRES_PASSWORD": str(postgres.password),
-    }
-
-
-#: The whole tree read-only but for one folder, then the command as the image's user without any capability.
-ENTER = """
-set -e
-mount --bind "$1" "$1"
-mount -o remount,bind,ro /
-cd "$1"
-shift
-exec setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all --no-new-privs "$@"
-"""
-NAMESPACE = [
-    *("unshare", "--user", "--mount", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--keep-caps"),
-    *("sh", "-c", ENTER, "sh"),
-]
-LOOK = ["sh", "-c", 'id -u; touch "$0" 2>/dev/null && echo writable; touch ./here && rm ./here && echo here']
-
-
-def as_nobody(
-    command: list[str], environment: Mapping[str, str], writable: Path
-) -> subprocess.CompletedProcess[str]:
-    whole = [*NAMESPACE, str(writable), *command]
-    return subprocess.run(
-        whole, env=environment, cwd=writable, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
-@pytest.fixture
-def jail(tmp_path: Path) -> Path:
-    """The one folder that can be written; skips where this machine lets nobody make namespaces."""
-    folder = tmp_path / "writable"
-    folder.mkdir(exist_ok=True)
-    outside = artefacts.ROOT / "reporting_pipeline" / "written"
-    seen = as_nobody([*LOOK, str(outside)], {"PATH": os.defpath}, folder)
-    if seen.returncode and not seen.stdout:
-        pytest.skip(f"no user and mount namespace can be made here: {seen.stderr.strip()}")
-    assert seen.stdout.split() == [str(NOBODY), "here"]
-    assert not outside.exists()
-    return folder
 
 
 LOAD = (

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from compose_spec import PyCompose
 
+from reporting_pipeline.cli.operate.code_server import GRACE_SECONDS, LEAVE_SECONDS
 from reporting_pipeline_tests.deploy import artefacts
 
 FILE = artefacts.DEPLOY / "compose.yaml"
@@ -80,6 +81,19 @@ def test_every_setting_can_be_given_and_none_that_stands_here_is_lost() -> None:
     for name, service in artefacts.own_services().items():
         assert service["env_file"] == [{"path": "../settings.env", "required": False}], name
         assert service["environment"]["REPORTING_ARCHIVE_CLASS"] == "none", name
+
+
+def test_who_is_told_to_end_is_given_the_time_that_it_takes() -> None:
+    """Docker kills after ten seconds: a store in the midst of its files, the API in the midst of answers."""
+    given = {
+        name: int(one["stop_grace_period"].removesuffix("s"))
+        for name, one in SERVICES.items()
+        if "stop_grace_period" in one
+    }
+    command = SERVICES["api"]["command"]
+    assert given["api"] > int(command[command.index("--timeout-graceful-shutdown") + 1])
+    assert given["code-server"] > GRACE_SECONDS + LEAVE_SECONDS
+    assert {name for name, seconds in given.items() if seconds >= 60} == {"mongodb", "postgres", "s3"}
 
 
 def test_no_secret_is_written_down() -> None:

@@ -31,7 +31,9 @@ SUBSCRIPTIONS = 40
 TRIAL = "T-KILLED"
 
 
-def fill(database: Database, objects: ObjectStore, period: Period, now: datetime) -> None:
+def fill(
+    database: Database, objects: ObjectStore, period: Period, now: datetime, readers: int = SUBSCRIPTIONS
+) -> None:
     """A trial, and subscriptions that share no report with one another, so that rendering takes its time."""
     upsert_trial(
         database,
@@ -39,7 +41,7 @@ def fill(database: Database, objects: ObjectStore, period: Period, now: datetime
     )
     ingest_many(database, objects, [Arrival(record) for record in usual_documents(TRIAL, period)], now)
     kinds = list(Kind)
-    for number in range(SUBSCRIPTIONS):
+    for number in range(readers):
         name = f"reader{number:02}"
         chosen = tuple(kind for bit, kind in enumerate(kinds) if (number + 1) >> bit & 1)
         database.users.insert_one(
