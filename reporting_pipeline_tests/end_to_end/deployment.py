@@ -29,15 +29,28 @@ def bare_environment(**extra: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **extra}
 
 
-@contextmanager
-def daemon(home: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Dagster's daemon on the definitions of the product, as its own process group, ended at the end."""
+def dagster_home_of(home: Path) -> Path:
+    """Dagster's home in that of a deployment, laid out as on one machine unless it is laid out already."""
     dagster_home = home / "dagster"
     dagster_home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
+    if not (dagster_home / "dagster.yaml").exists():
+        shutil.copyfile(ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
+    return dagster_home
+
+
+@contextmanager
+def daemon(
+    home: Path, environment: Mapping[str, str], workspace: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Dagster's daemon on the definitions of the product, as its own process group, ended at the end.
+
+    `workspace` names the code server to use; without it the daemon starts one of its own.
+    """
+    dagster_home = dagster_home_of(home)
+    loading = ("-w", str(workspace)) if workspace else ("-m", "reporting_pipeline.definitions")
     with (home / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
-            [program("dagster-daemon"), "run", "-m", "reporting_pipeline.definitions"],
+            [program("dagster-daemon"), "run", *loading],
             env={**environment, "DAGSTER_HOME": str(dagster_home)},
             cwd=ROOT,
             stdout=log,

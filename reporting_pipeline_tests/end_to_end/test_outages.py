@@ -1,12 +1,16 @@
 """A store is away for a moment in each stage: the edition completes, nobody is mailed twice, no traceback.
 
-Away is either: the port is closed, or the server takes what is sent and does not answer.
+Away is either: the port is closed, or the server takes what is sent and does not answer; of the disk under
+Dagster's home, that it is full. For a moment, which
+shows every path; with DRILL_SECONDS=60 in the environment for as long as that (docs/operations.md, "Drills").
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -30,12 +34,13 @@ from reporting_pipeline.stores.objects import ObjectStore, open_object_store
 from reporting_pipeline_tests.api.conftest import Server
 from reporting_pipeline_tests.automation.crank import Crank, dagster_instance, open_crank, usual_documents
 from reporting_pipeline_tests.end_to_end.gate import Gate, stopped
+from reporting_pipeline_tests.end_to_end.small_disk import full, small_disk
 from reporting_pipeline_tests.waiting import PATIENCE, wait_until
 
 READERS = ("one", "two")
 STAGES = ("documents", "trial_dataset", "trial_media", "subscriber_reports", "delivery")
 #: Seconds that a store is away at the beginning of each stage.
-MOMENT = 0.7
+MOMENT = float(os.environ.get("DRILL_SECONDS", "0.7"))
 #: Of an answer that may not wait for the store to come back: it does not come back before.
 SOON = 60
 
@@ -45,6 +50,7 @@ class Stores:
 
     def __init__(self, endpoints: Endpoints, home: Path) -> None:
         self._home = home
+        self.disk = Path()  # under Dagster's home, in the test that fills it
         self.gates = {
             "mongodb": Gate(_port(endpoints.mongodb_uri)),
             "s3": Gate(_port(endpoints.s3_endpoint_url)),
@@ -59,6 +65,8 @@ class Stores:
         return settings.model_copy(update=changed | {"heartbeat_seconds": 1})
 
     def away(self, store: str, how: str) -> AbstractContextManager[None]:
+        if how == "full":
+            return full(self.disk)
         if how == "closed":
             return self._closed(store)
         return stopped(self._home / {"mongodb": secantus.NAME, "s3": seaweed.NAME}[store])
@@ -119,6 +127,21 @@ def postgres_instance(gate: Gate, url: str) -> Iterator[DagsterInstance]:
         yield opened
 
 
+@contextmanager
+def home_instance(home: Path) -> Iterator[DagsterInstance]:
+    """Dagster's storages as on one machine: files of its home."""
+    named = {"run_storage": "SqliteRuns", "event_log_storage": "BatchedSqliteEventLog"}
+    named["schedule_storage"] = "SqliteSchedules"
+    module, config = "reporting_pipeline.dagster_instance.sqlite", {"home": str(home)}
+    overrides: dict[str, Any] = {
+        name: {"module": module, "class": kind, "config": config} for name, kind in named.items()
+    }
+    with DagsterInstance.local_temp(
+        str(home), overrides=overrides | {"telemetry": {"enabled": False}}
+    ) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize(
     ("store", "how"),
     [
@@ -127,6 +150,7 @@ def postgres_instance(gate: Gate, url: str) -> Iterator[DagsterInstance]:
         ("s3", "closed"),
         ("s3", "stopped"),
         ("postgres", "closed"),
+        ("dagster's home", "full"),
     ],
 )
 def test_a_store_that_is_away_in_every_stage_costs_a_try_at_most_and_no_mail(
@@ -139,6 +163,7 @@ def test_a_store_that_is_away_in_every_stage_costs_a_try_at_most_and_no_mail(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     settings = stores.through(settings)
     database = open_database(stores.mongodb_uri, settings.mongodb_database)
@@ -147,6 +172,9 @@ def test_a_store_that_is_away_in_every_stage_costs_a_try_at_most_and_no_mail(
             url = request.getfixturevalue("postgres_url")
             stores.gates["postgres"] = Gate(make_url(url).port or 0)
             instance = stack.enter_context(postgres_instance(stores.gates["postgres"], url))
+        elif how == "full":
+            stores.disk = stack.enter_context(small_disk(tmp_path / "disk", 40))
+            instance = stack.enter_context(home_instance(stores.disk))
         else:
             instance = stack.enter_context(dagster_instance())
         crank = open_crank(settings, database, open_object_store(settings), instance, monkeypatch)
@@ -155,6 +183,12 @@ def test_a_store_that_is_away_in_every_stage_costs_a_try_at_most_and_no_mail(
         for name in READERS:
             crank.subscribe(name, Filters(trials=("T-ALPHA",)))
         hit: list[str] = []
+        back = threading.Event()
+        back.set()
+
+        def comes_back(gone: AbstractContextManager[None]) -> None:
+            gone.__exit__(None, None, None)
+            back.set()
 
         def goes_away(asked: RunRequest) -> None:
             """With the stage's first run, and back in a moment; by itself, as the run waits for it."""
@@ -164,10 +198,11 @@ def test_a_store_that_is_away_in_every_stage_costs_a_try_at_most_and_no_mail(
             hit.append(stage)
             gone = stores.away(store, how)
             gone.__enter__()
-            threading.Timer(MOMENT, gone.__exit__, (None, None, None)).start()
+            back.clear()
+            threading.Timer(MOMENT, comes_back, (gone,)).start()
 
         crank.before_run = goes_away
-        turn_as_a_daemon_does(crank)
+        turn_as_a_daemon_does(crank, back)
     assert set(hit) == set(STAGES)
     assert sorted(crank.mailed()) == [f"{name}@example.org" for name in READERS]
     assert {job["state"] for job in crank.jobs().values()} == {"completed"}
@@ -176,11 +211,14 @@ def test_a_store_that_is_away_in_every_stage_costs_a_try_at_most_and_no_mail(
     assert [one.getMessage() for one in ours if one.exc_info] == []
 
 
-def turn_as_a_daemon_does(crank: Crank) -> None:
-    """A tick or run that raises is logged, and the next one comes; time goes on meanwhile."""
+def turn_as_a_daemon_does(crank: Crank, back: threading.Event) -> None:
+    """A tick or run that raises is logged, and the next one comes; time goes on meanwhile.
+
+    While the store is not `back` ticks come by the machine's clock: they cost no try of those below.
+    """
     crank.clock.follow_the_machine()
-    opened = False
-    for _ in range(20):
+    opened, looks = False, 20
+    while looks:
         try:
             if not opened:
                 crank.open()
@@ -192,7 +230,11 @@ def turn_as_a_daemon_does(crank: Crank) -> None:
                 return
         except Exception as error:
             logging.getLogger("the daemon").warning("a tick or run ended: %s", type(error).__name__)
+            if not back.is_set():
+                time.sleep(0.1)
+                continue
             opened = crank.database.editions.count_documents({}) > 0
+        looks -= 1
         crank.clock.forward(minutes=10)
     raise AssertionError(f"the edition does not complete: {crank.ran}")
 
