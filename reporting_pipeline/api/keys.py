@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 from email.message import Message
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
@@ -26,6 +25,7 @@ from jwt.exceptions import PyJWTError
 
 from reporting_pipeline.domain.keyring import BARE, Keyring
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.settings.values import refuse_open_keys
 
 log = logging.getLogger(__name__)
 
@@ -157,10 +157,7 @@ def _has_the_right_form(key: object) -> bool:
 def keys_of(settings: Settings) -> Keys:
     """Where this deployment's keys come from. ValueError for a JWKS address that is not HTTPS."""
     if settings.jwks_url:
-        parts = urlsplit(settings.jwks_url)
-        near = settings.environment in ("local", "test") and parts.hostname in ("127.0.0.1", "localhost")
-        if parts.scheme != "https" and not (parts.scheme == "http" and near):
-            raise ValueError("REPORTING_JWKS_URL must be https")
+        refuse_open_keys(settings.jwks_url, settings.environment)
         return Jwks(JwksAddress(settings.jwks_url))
     if settings.jwks_file:
         path = Path(settings.jwks_file)

@@ -26,7 +26,11 @@ from reporting_pipeline.settings.values import (
     minutes,
     networks_of,
     once_after,
+    refuse_open_keys,
     refuse_other_address,
+    refuse_other_mongodb,
+    refuse_other_port,
+    refuse_part_of_address,
     shared,
     source_tree,
     weakness,
@@ -136,7 +140,7 @@ class Settings(BaseSettings):
         10, ge=1, le=600, validation_alias=_env("REPORTING_SENSOR_INTERVAL_SECONDS")
     )
     # A tick that finds nothing to run now watches so long; less than the five seconds to the daemon's next.
-    watch_seconds: float = Field(4, ge=0, le=30, validation_alias=_env("REPORTING_WATCH_SECONDS"))
+    watch_seconds: float = Field(4, ge=0, lt=5, validation_alias=_env("REPORTING_WATCH_SECONDS"))
     # At most so many partitions in a run: what a killed run may have to confirm again.
     range_size: int = Field(5_000, ge=1, le=10_000, validation_alias=_env("REPORTING_RANGE_SIZE"))
     # An edition's reports are spread over so many runs at a time: as many as there are cores for them.
@@ -266,12 +270,38 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "public_url", "dagster_url", "s3_endpoint_url", "sendgrid_url", "slack_url", "otlp_endpoint"
+        *("public_url", "dagster_url", "s3_endpoint_url", "sendgrid_url", "slack_url", "otlp_endpoint"),
+        *("jwks_url", "oidc_issuer"),
     )
     @classmethod
     def _a_web_address(cls, value: str | None) -> str | None:
         if value is not None:
             refuse_other_address(value, {"http", "https"})
+            refuse_other_port(value)
+        return value
+
+    @field_validator("public_url", "dagster_url")
+    @classmethod
+    def _an_address_to_build_on(cls, value: str | None) -> str | None:
+        if value is not None:
+            refuse_part_of_address(value)
+        return value
+
+    @field_validator("s3_bucket")
+    @classmethod
+    def _a_bucket(cls, value: str) -> str:
+        """As S3 takes names; the older ones, too, which could be longer and hold capitals and underscores."""
+        if not re.fullmatch(r"[A-Za-z0-9._-]{3,255}", value):
+            raise ValueError(
+                f"{value!r} is no name of a bucket: the name alone, 3 to 63 of a-z, 0-9, . and -"
+            )
+        return value
+
+    @field_validator("email_from_name")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("must be one line without control characters")
         return value
 
     @field_validator("source_url")
@@ -300,7 +330,7 @@ class Settings(BaseSettings):
     @classmethod
     def _a_mongodb_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            refuse_other_address(value.get_secret_value(), {"mongodb", "mongodb+srv"})
+            refuse_other_mongodb(value.get_secret_value())
         return value
 
     @field_validator("smtp_url")
@@ -308,6 +338,7 @@ class Settings(BaseSettings):
     def _a_relay(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             refuse_other_address(value.get_secret_value(), SMTP_SCHEMES)
+            refuse_other_port(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
@@ -322,6 +353,11 @@ class Settings(BaseSettings):
         return self
 
     def _problems_everywhere(self) -> Iterator[str]:
+        if self.jwks_url is not None:
+            try:
+                refuse_open_keys(self.jwks_url, self.environment)
+            except ValueError as error:
+                yield str(error)
         for cadence in Cadence:
             if f"{cadence}_deadline" in self.model_fields_set and self.deadline_of(cadence) is None:
                 name = f"REPORTING_{cadence.name}"

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 from pydantic import SecretStr
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from reporting_pipeline.domain.keyring import Keyring
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -57,6 +59,8 @@ def source_tree(address: str) -> tuple[str, str, Literal["github", "gitlab"]]:
 def refuse_other_address(address: str, schemes: set[str]) -> None:
     """Raise ValueError unless `address` is a URL of one of `schemes` that names a host. Never prints it."""
     wanted = " or ".join(f"{scheme}://" for scheme in sorted(schemes))
+    if not address.isprintable() or " " in address:
+        raise ValueError("is no address: it holds a blank or a control character")
     try:
         parts = urlsplit(address)
         named = bool(parts.hostname)
@@ -64,6 +68,50 @@ def refuse_other_address(address: str, schemes: set[str]) -> None:
         raise ValueError(f"is no address; it must begin with {wanted} and name a host") from None
     if parts.scheme not in schemes or not named:
         raise ValueError(f"must begin with {wanted} and name a host")
+
+
+def refuse_other_port(address: str) -> None:
+    """Raise ValueError where the address of one server names a port that is none. Never prints it."""
+    try:
+        port = urlsplit(address).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("must name a port from 1 to 65535 after its last colon, or none")
+
+
+def refuse_other_mongodb(uri: str) -> None:
+    """Raise ValueError for an address that MongoDB's driver does not take, or that lets writes be lost.
+
+    One that is looked up by DNS (mongodb+srv) is asked for when it is used. Never prints it.
+    """
+    refuse_other_address(uri, {"mongodb", "mongodb+srv"})
+    if not uri.startswith("mongodb://"):
+        return
+    try:
+        options = parse_uri(uri)["options"]
+    except (PyMongoError, ValueError):
+        raise ValueError(
+            "is no address that MongoDB's driver takes: look at hosts, ports and options; signs of user and "
+            "password that are no letter or digit are written as % and two digits"
+        ) from None
+    if options.get("w") == 0:
+        raise ValueError("must not say w=0: writes that fail would be lost in silence")
+
+
+def refuse_part_of_address(address: str) -> None:
+    """Raise ValueError where an address that others are built from is more than host, port and path."""
+    parts = urlsplit(address)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("must be host, port and path alone: no user, no ? and no #")
+
+
+def refuse_open_keys(address: str, environment: str) -> None:
+    """Raise ValueError for keys of a sign-in that come unprotected; to try it out, this machine's may."""
+    parts = urlsplit(address)
+    near = environment in ("local", "test") and parts.hostname in ("127.0.0.1", "localhost")
+    if parts.scheme != "https" and not (parts.scheme == "http" and near):
+        raise ValueError("REPORTING_JWKS_URL must be https")
 
 
 def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
