@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo dev test browser check check-newest coverage mutants bench release clean
+.PHONY: install demo dev test browser check check-newest coverage mutants bench release audit clean
 
 install: $(STAMP)
 
@@ -66,6 +66,9 @@ release: install  ## wheel and sdist, hashes of every dependency, SBOM (CycloneD
 	rm -rf $(RELEASE)/.venv
 	$(BIN)/python .ci/release_papers.py $(RELEASE)
 	cd $(RELEASE) && sha256sum *.whl *.tar.gz requirements.txt sbom.cdx.json licences.json > SHA256SUMS
+
+audit: install  ## known advisories against what a release installs; needs a way to PyPI, and fails where it is asked in vain
+	$(BIN)/uv tool run --quiet --from pip-audit==2.10.1 pip-audit --strict --no-deps --disable-pip --require-hashes --requirement $(RELEASE)/requirements.txt
 
 clean:  ## stop the embedded servers and forget this machine's data
 	-$(BIN)/reporting-pipeline servers stop

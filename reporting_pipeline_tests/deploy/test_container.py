@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -87,11 +88,11 @@ class Machine:
             taken = sum(_resident(one) for one in (first, *first.children(recursive=True)))
             self.memory[where] = max(self.memory.get(where, 0.0), taken)
 
-    def page(self, port: str, path: str) -> int:
+    def answers(self, port: str, path: str) -> bool:
         try:
-            return requests.get(f"http://{HOST}:{self.ports[port]}{path}", timeout=PATIENCE).status_code
+            return requests.get(f"http://{HOST}:{self.ports[port]}{path}", timeout=PATIENCE).ok
         except requests.ConnectionError:
-            return 0
+            return False
 
 
 def _resident(process: psutil.Process) -> float:
@@ -119,13 +120,11 @@ def test_all_of_compose_makes_an_edition_and_the_jobs_of_the_chart_follow_it(
     machine.does("compose/migrate")
     with ExitStack() as stack:
         machine.starts(stack, "compose/api", "compose/code-server")
-        wait_until("the API is ready", lambda: machine.page("8000", "/readyz") == 200, every=0.2)
+        wait_until("the API is ready", partial(machine.answers, "8000", "/readyz"), every=0.2)
         wait_until("the code server serves", lambda: machine.is_well("compose/code-server/healthcheck"))
         machine.starts(stack, "compose/daemon", "compose/webserver", "compose/webserver-read")
         for port in ("3000", "read"):
-            wait_until(
-                "the UI answers", lambda port=port: machine.page(port, "/server_info") == 200, every=0.2
-            )
+            wait_until("the UI answers", partial(machine.answers, port, "/server_info"), every=0.2)
         fill(database, objects, period, now, READERS)
         edition = open_edition(database, Cadence.WEEKLY, period.key, "schedule", now).id
 
@@ -135,7 +134,7 @@ def test_all_of_compose_makes_an_edition_and_the_jobs_of_the_chart_follow_it(
 
         wait_until("the edition completes", is_complete, every=0.2)
         for probe in ("compose/api/healthcheck", "compose/daemon/healthcheck"):
-            wait_until(f"{probe} is well", lambda probe=probe: machine.is_well(probe))
+            wait_until(f"{probe} is well", partial(machine.is_well, probe))
         for name in ("webserver", "webserver-read"):
             assert machine.is_well(f"Deployment/rp-{name}/livenessProbe")
     assert recipients(machine.jail / "outbox") == [f"reader{n:02}@example.org" for n in range(READERS)]

@@ -30,8 +30,8 @@ def given() -> Iterator[tuple[str, float, float]]:
             yield f"compose/{name}", float("inf"), megabytes(service["mem_limit"])
     for name, deployment in artefacts.of_kind(artefacts.rendered(), "Deployment").items():
         ours = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
-        memory = (megabytes(ours[kind]["memory"]) for kind in ("requests", "limits"))
-        yield f"chart/{name.removeprefix('rp-')}", *memory
+        request, limit = (megabytes(ours[kind]["memory"]) for kind in ("requests", "limits"))
+        yield f"chart/{name.removeprefix('rp-')}", request, limit
 
 
 GIVEN = {where: (request, limit) for where, request, limit in given()}
