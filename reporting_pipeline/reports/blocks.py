@@ -73,6 +73,7 @@ class Column:
     lines: int = 2
     bold: bool = False
     lines_under: int = 2  # of the second line of a `Pair`
+    names: bool = False  # of subjects, sites, documents: cut in the middle, not at the end
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def _contents(flow: Flow, content: ReportContent) -> None:
         trials = trials[: min(_TRIALS_SHOWN, max(0, int((flow.room - _AROUND_TRIALS) / _TRIAL_ROW)))]
     flow.table(
         (
-            Column("Trial", 60, bold=True, lines=1, lines_under=1),
+            Column("Trial", 60, bold=True, lines=1, lines_under=1, names=True),
             *(Column(name, 12, "right") for name, _ in _GLANCE),
         ),
         [

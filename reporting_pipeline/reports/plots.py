@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from reporting_pipeline.reports.palette import ACCENT, ALARM, FAINT, INK, MUTED, PAPER
 from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
+from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap, wrap_name
 
 _LEFT, _BOTTOM, _TOP, _RIGHT = 40.0, 30.0, 16.0, 12.0
 _SIZE = 7.0
@@ -70,7 +70,7 @@ def scatter(
         _mark(surface, px, py, point.stands_out)
     for point in [one for one in points if one.stands_out][:_NAMED]:
         px, py = at(point.x, point.y)
-        name = fit(point.name, 90, _SIZE)
+        (name,) = wrap_name(point.name, 90, _SIZE, most=1)
         beside = px + 5 if px + 5 + width_of(name, _SIZE) < width else px - 5 - width_of(name, _SIZE)
         surface.text(beside, py - 2.4, name, _SIZE, INK)
     return surface

@@ -47,7 +47,7 @@ def look_first(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         return
     flow.space(4)
     flow.table(
-        (Column("Subject, site", 26, bold=True), Column("Why", 100, lines=4)),
+        (Column("Subject, site", 26, bold=True, names=True), Column("Why", 100, lines=4)),
         [(Pair(one.person.subject, _site(one)), "; ".join(one.signs.values())) for one in found[:MOST_ROWS]],
     )
     if len(found) > MOST_ROWS:

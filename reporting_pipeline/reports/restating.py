@@ -9,7 +9,7 @@ from reporting_pipeline.reports.blocks import Cell, Column, Flow
 from reporting_pipeline.reports.content import ReportContent
 
 _COLUMNS = (
-    Column("Trial", 120, bold=True),
+    Column("Trial", 120, bold=True, names=True),
     Column("Figure", 165),
     Column("Was", 55, "right"),
     Column("Is now", 55, "right"),

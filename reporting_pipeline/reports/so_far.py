@@ -101,7 +101,7 @@ def liver(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     )
     if inside:
         columns = (
-            Column("Subject, site", 40, bold=True),
+            Column("Subject, site", 40, bold=True, names=True),
             Column("ALT or AST", 30, "right"),
             Column("Bilirubin", 30, "right"),
         )
@@ -262,7 +262,7 @@ def _outliers(
         return
     flow.space(4)
     columns = (
-        Column("Subject, site", 24, bold=True),
+        Column("Subject, site", 24, bold=True, names=True),
         Column("Test", 14),
         Column("Value", 16, "right"),
         Column("Baseline", 16, "right"),
@@ -396,7 +396,7 @@ def _funnel(flow: Flow, title: str, rates: Sequence[SiteRate]) -> None:
     flagged = [one for one in rates if one.flag]
     if flagged:
         columns = (
-            Column("Site", 20, bold=True),
+            Column("Site", 20, bold=True, names=True),
             Column("Events", 20, "right"),
             Column("Years", 20, "right"),
             Column("Rate", 20, "right"),

@@ -15,7 +15,7 @@ from functools import lru_cache
 from reporting_pipeline.reports.blocks import Cell, Column, Flag, Pair
 from reporting_pipeline.reports.palette import ACCENT, ALARM, HAIR, INK, MUTED, TINT
 from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.typesetting import wrap
+from reporting_pipeline.reports.pdf.typesetting import width_of, wrap, wrap_name
 
 TEXT, HEADER, UNDER = 7.5, 7.0, 7.0  # font sizes
 _LEADING = 9.2
@@ -84,7 +84,7 @@ def row(columns: tuple[Column, ...], cells: tuple[Cell, ...], width: float) -> S
     for column, place, cell in zip(columns, _grid(columns, width), cells, strict=True):
         _begin_cell(surface, "TD")
         if isinstance(cell, Flag):
-            most = max(most, _draw_flag(surface, cell, place.x + _PADDING, place.inner))
+            most = max(most, _draw_flag(surface, cell, place, column.align))
             surface.operators.append("EMC")
             continue
         lines = _lines(cell, place.inner, column)
@@ -117,23 +117,28 @@ def _strip(surface: Surface, height: float, cells: int) -> Strip:
 
 def _lines(cell: str | Pair, width: float, column: Column) -> list[_Line]:
     text = cell.text if isinstance(cell, Pair) else cell
-    lines = [_Line(line) for line in wrap(text, width, TEXT, column.bold, column.lines)]
+    wrapped = wrap_name if column.names else wrap
+    lines = [_Line(line) for line in wrapped(text, width, TEXT, column.bold, column.lines)]
     if isinstance(cell, Pair):
         lines += [
-            _Line(line, under=True) for line in wrap(cell.under, width, UNDER, False, column.lines_under)
+            _Line(line, under=True) for line in wrapped(cell.under, width, UNDER, False, column.lines_under)
         ]
     return lines
 
 
-def _draw_flag(surface: Surface, flag: Flag, x: float, width: float) -> int:
+def _draw_flag(surface: Surface, flag: Flag, place: _Place, align: str) -> int:
     """Draw it whole, wrapped where it is too long for a line. Returns its lines."""
     y = -9.6
+    offset = 9 if flag.direction else 0
+    words = wrap(flag.text, place.inner - offset, TEXT, True, 3)
+    under = wrap(flag.under, place.inner - offset, UNDER, False, 2) if flag.under else []
+    x = place.x + _PADDING
+    if align == "right":
+        widths = [width_of(line, TEXT, True) for line in words] + [width_of(line, UNDER) for line in under]
+        x += place.inner - offset - max(widths)
     if flag.direction:
         base, tip = (y, y + 5) if flag.direction == "up" else (y + 5, y)
         surface.polygon([(x, base), (x + 6, base), (x + 3, tip)], ALARM)
-    offset = 9 if flag.direction else 0
-    words = wrap(flag.text, width - offset, TEXT, True, 3)
-    under = wrap(flag.under, width - offset, UNDER, False, 2) if flag.under else []
     for number, line in enumerate(words):
         surface.text(x + offset, y - _LEADING * number, line, TEXT, ALARM, bold=True)
     for number, line in enumerate(under, len(words)):

@@ -335,6 +335,33 @@ def wrap(text: str, width: float, size: float, bold: bool = False, most: int = 1
     return tuple(lines) or ("",)
 
 
+@lru_cache(maxsize=4_000)
+def wrap_name(text: str, width: float, size: float, bold: bool = False, most: int = 1000) -> tuple[str, ...]:
+    """As `wrap`, for names of subjects, sites and the like: one that is too long loses its middle, since such
+    names differ at their ends (PROTOCOL-2026-…-1015)."""
+    text = clean(text[:LONGEST])
+    lines = wrap(text, width, size, bold, most)
+    if not lines[-1].endswith(ELLIPSIS) or text.endswith(ELLIPSIS):
+        return lines
+    low, high = 0, len(text) - 1
+    while low < high:
+        kept = (low + high + 1) // 2
+        if len(wrap(_without_middle(text, kept), width, size, bold, most + 1)) <= most:
+            low = kept
+        else:
+            high = kept - 1
+    return wrap(_without_middle(text, low), width, size, bold, most)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    """`kept` characters of it, of both ends."""
+    start = _whole_letters(text, kept // 2)
+    end = len(text) - (kept - kept // 2)
+    while end < len(text) and unicodedata.category(text[end]) in ("Mn", "Mc", "Me", "Cf"):
+        end += 1
+    return text[:start].rstrip() + ELLIPSIS + text[end:].lstrip()
+
+
 def _breakable(text: str) -> Iterable[str]:
     """Words with the space or slash after them; wide (Chinese, Japanese, Korean) characters one by one."""
     word = ""

@@ -19,7 +19,7 @@ from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.sections.caps import CAPS, ELSEWHERE, first_of, note_rest
 
 EVENT_COLUMNS = (
-    Column("Subject, site", 60),
+    Column("Subject, site", 60, names=True),
     Column("Adverse event, system organ class", 164, bold=True),
     Column("Severity, grade", 56),
     Column("Serious", 52),
@@ -104,7 +104,7 @@ def _severity(severity: str, grade: float) -> Cell:
 
 
 RESULT_COLUMNS = (
-    Column("Subject, site", 62),
+    Column("Subject, site", 62, names=True),
     Column("Collected, visit", 58),
     Column("Test, specimen", 112, bold=True),
     Column("Result", 62, "right"),
@@ -207,7 +207,7 @@ def _range(row: Mapping[str, Any]) -> str:
 
 
 _SITE_COLUMNS = (
-    Column("Site", 14, bold=True),
+    Column("Site", 14, bold=True, names=True),
     Column("Documents", 13, "right"),
     Column("Subjects", 11, "right"),
     Column("Visits done", 11, "right"),

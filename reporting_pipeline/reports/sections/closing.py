@@ -53,7 +53,7 @@ def _omissions(flow: Flow, content: ReportContent) -> None:
         (one.trial, "the whole trial" if one.part == WHOLE_TRIAL else one.part, one.reason)
         for one in content.omissions[: CAPS["omissions"]]
     ]
-    columns = (Column("Trial", 18, bold=True), Column("Part", 24), Column("Why", 58, lines=6))
+    columns = (Column("Trial", 18, bold=True, names=True), Column("Part", 24), Column("Why", 58, lines=6))
     flow.table(columns, rows)
     note_rest(flow, len(content.omissions), "omissions", "part")
 
@@ -104,10 +104,10 @@ def _bad_files(flow: Flow, content: ReportContent) -> None:
     flow.space(4)
     flow.table(
         (
-            Column("Trial", 15),
-            Column("Site", 6),
+            Column("Trial", 15, names=True),
+            Column("Site", 6, names=True),
             Column("File", 22, bold=True),
-            Column("Document", 28, lines=1),
+            Column("Document", 28, lines=1, names=True),
             Column("What is wrong", 36, lines=3),
         ),
         [
@@ -153,10 +153,10 @@ def _findings(flow: Flow, content: ReportContent) -> None:
         for trial, row in findings[: CAPS["findings"]]
     ]
     columns = (
-        Column("Trial", 15),
-        Column("Subject, site", 14),
+        Column("Trial", 15, names=True),
+        Column("Subject, site", 14, names=True),
         Column("Field", 13),
-        Column("Document", 26, lines=1),
+        Column("Document", 26, lines=1, names=True),
         Column("What was found", 44, lines=3),
     )
     flow.table(columns, rows)

@@ -50,7 +50,7 @@ def _missed_visits(flow: Flow, trial: TrialFigures) -> None:
         return
     flow.heading("Visits missed", bookmark=f"Visits missed ({trial.trial})")
     flow.space(4)
-    columns = (Column("Subject, site", 20), Column("Visit", 40, bold=True), Column("Reason", 40))
+    columns = (Column("Subject, site", 20, names=True), Column("Visit", 40, bold=True), Column("Reason", 40))
     rows = [
         (
             Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
@@ -97,7 +97,7 @@ def _subjects(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     flow.heading("Subjects", bookmark=f"Subjects ({trial.trial})")
     flow.space(4)
     columns = [
-        Column("Subject, site", 22, bold=True),
+        Column("Subject, site", 22, bold=True, names=True),
         Column("Age, sex", 14),
         Column("Enrolled", 14),
         Column("Status", 20),
@@ -153,7 +153,7 @@ def _results(flow: Flow, trial: TrialFigures, name: str) -> None:
     flow.heading(title, bookmark=f"{title} ({trial.trial})")
     flow.space(4)
     columns = (
-        Column("Subject, site", 20),
+        Column("Subject, site", 20, names=True),
         Column(test, 46, bold=True),
         Column("Result", 24),
         Column("Visit, collected", 22),
@@ -188,7 +188,7 @@ def _plain_listing(
         return
     flow.heading(title, bookmark=f"{title} ({trial.trial})")
     flow.space(4)
-    heads = [Column("Subject, site", 20), *(Column(head, share) for head, _, share in columns)]
+    heads = [Column("Subject, site", 20, names=True), *(Column(head, share) for head, _, share in columns)]
     heads.append(Column("Start, end", 17))
     rows = []
     for row in listing.records(cap):
