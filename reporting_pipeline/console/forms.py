@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -20,6 +20,9 @@ _WRAPPERS = frozenset({"report_parameters", "schedule_config"})
 @dataclass
 class Entries:
     """The values of a form's fields (texts, and tuples of them), and errors by field."""
+
+    #: What a form calls its fields, where that is more than their names say (console/field_labels.py).
+    labels: ClassVar[Mapping[str, str]] = {}
 
     values: dict[str, Any]
     errors: dict[str, str] = field(default_factory=dict)
@@ -39,6 +42,8 @@ class Entries:
 
     def label(self, name: str) -> str:
         """A field in words."""
+        if name in self.labels:
+            return self.labels[name]
         return name.replace("_", " ").capitalize()
 
     def attempt(self, deed: Callable[[], object]) -> int:
@@ -56,7 +61,7 @@ class Entries:
     def refuse(self, problem: Problem) -> None:
         """Put a problem's findings beside the fields they are about."""
         for one in problem.errors:
-            self.errors.setdefault(self.field_of(one.pointer), one.detail)
+            self.wrong(self.field_of(one.pointer), one.detail)
         if not problem.errors and not self.errors:
             self.errors["form"] = problem.detail or problem.title
 
@@ -64,7 +69,11 @@ class Entries:
         """The same of a model that does not take the values."""
         for one in error.errors(include_url=False, include_input=False):
             pointer = "#/" + "/".join(str(part) for part in one["loc"])
-            self.errors.setdefault(self.field_of(pointer), words_of(one))
+            self.wrong(self.field_of(pointer), words_of(one))
+
+    def wrong(self, name: str, words: str) -> None:
+        """Say what is wrong with a field, the first finding of each; its label says the name already."""
+        self.errors.setdefault(name, words.removeprefix(f"{name} "))
 
     def field_of(self, pointer: str) -> str:
         """The field that a JSON pointer is about; "form" for none of ours."""
@@ -72,6 +81,11 @@ class Entries:
         if len(parts) > 1 and parts[0] in _WRAPPERS:
             parts = parts[1:]
         return parts[0] if parts and parts[0] in self.values else "form"
+
+
+def reason_of(problem: Problem) -> str:
+    """Why it was refused, where no field stands beside it: in words alone, without pointers into a body."""
+    return "; ".join(one.detail for one in problem.errors) or problem.detail or problem.title
 
 
 def number(text: str) -> int | str:

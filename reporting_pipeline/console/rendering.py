@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.responses import HTMLResponse
 
 from reporting_pipeline.console import wording
+from reporting_pipeline.console.forms import reason_of
 from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.reports import palette
 
@@ -41,6 +42,7 @@ def environment() -> Environment:
         duration=wording.duration,
         watch_address=watch_address,
         shown_recipient=shown,
+        reason_of=reason_of,
     )
     return made
 

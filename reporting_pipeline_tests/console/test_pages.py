@@ -384,6 +384,9 @@ def test_nothing_is_passed_on_to_whom_its_type_is_not_written_for(
     refused = person("manager").post("/console/schedules", {**chosen, "new_owner": "usr_default_subscriber"})
     assert refused.status_code == 422
     assert "not written for the audience site" in unescape(refused.text)
+    assert "#/" not in unescape(refused.text).replace('href="#', ""), (
+        "a pointer into a body that nobody wrote"
+    )
     assert (database.subscriptions.find_one({"_id": identifier}) or {})["owner"] == "usr_default_manager"
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
+from reporting_pipeline.console.forms import reason_of
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
@@ -61,7 +62,7 @@ def confirm(form: OwnForm, visitor: Person, parts: Parts) -> Response:
             subscribing.confirm(parts, visitor.user, identifier)
             confirmed += 1
         except Problem as problem:
-            refused.append(problem.detail)
+            refused.append(reason_of(problem))
     if refused:
         return _page(parts, visitor, form.has("everybody"), confirmed, refused)
     everybody = "&everybody=1" if form.has("everybody") else ""

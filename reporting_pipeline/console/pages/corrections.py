@@ -7,6 +7,7 @@ import json
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
+from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries
 from reporting_pipeline.console.pages.documents import DocumentId
@@ -28,6 +29,8 @@ _FIELDS = ("site", "kind", "title", "subject", "collected", "note", "data")
 
 class CorrectionForm(Entries):
     """What a document says, as fields; trial, arrival, file and id stay as they are."""
+
+    labels = field_labels.DOCUMENT
 
     @classmethod
     def of(cls, standing: DocumentAnswer) -> CorrectionForm:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
+from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import MOST_FIELDS, Form, FormRefused, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries
 from reporting_pipeline.console.pages.first_steps import may_register_trials
@@ -38,6 +39,8 @@ _FIELDS = ("trial", "site", "subject", "kind", "title", "collected", "note", "id
 
 class DocumentForm(Entries):
     """The form of a document, as POST /api/documents takes it."""
+
+    labels = field_labels.DOCUMENT
 
     @classmethod
     def fresh(cls, trial: str) -> DocumentForm:

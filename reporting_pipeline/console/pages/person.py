@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
+from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries, as_lines, named_lists, number
 from reporting_pipeline.console.pages.layout import Page, opened
@@ -36,6 +37,8 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_:\-]*(\.[0-9A-Za-z_:\-]+)*", re.ASCII)
 
 class PersonForm(Entries):
     """The form of a person."""
+
+    labels = field_labels.PERSON
 
     @classmethod
     def fresh(cls, visitor: Visitor) -> PersonForm:

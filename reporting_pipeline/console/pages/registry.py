@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
+from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import MOST_FIELDS, Form, FormRefused, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries, lines_of, number
 from reporting_pipeline.console.pages.first_steps import may_register_trials
@@ -84,6 +85,8 @@ class TrialForm(Entries):
 
 class OrganisationForm(Entries):
     """The form of an organisation. Domains and hosts stand one a line."""
+
+    labels = field_labels.ORGANISATION
 
     @classmethod
     def fresh(cls) -> OrganisationForm:

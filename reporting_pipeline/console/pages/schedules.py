@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
+from reporting_pipeline.console.forms import reason_of
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
@@ -115,14 +116,16 @@ def _pass_on(form: Form, visitor: Visitor, parts: Context, chosen: tuple[str, ..
     found = [one for each in chosen if (one := _found(parts, visitor, each)) is not None]
     changing = [one for one in found if owner is None or one.owner != owner.id]
     refused: list[str] = []
-    if owner is None or not owner.active:
+    if not form.has("new_owner"):
+        pass  # the page that asks for the new owner comes first
+    elif owner is None or not owner.active:
         refused.append("Name an active person of your organisation by their id.")
     elif form.has("sure"):
         for one in changing:
             try:
                 subscribing.transfer(parts, visitor.user, one.id, owner)
             except Problem as problem:
-                refused.append(f"{one.name}: {problem.detail}")
+                refused.append(f"{one.name}: {reason_of(problem)}")
         if not refused:
             return RedirectResponse(
                 f"/console/schedules?owner={quote(owner.id)}&done={len(changing)}+passed+on", 303

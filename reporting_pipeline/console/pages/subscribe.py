@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path
 from pydantic import ValidationError
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from reporting_pipeline.console import parameters
+from reporting_pipeline.console import field_labels, parameters
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries, number
 from reporting_pipeline.console.pages.arrivals import later_arrival
@@ -99,6 +99,8 @@ _OTHERWISE = {"cadence": "weekly", "timezone": "UTC"}
 
 class Wish(Entries):
     """The form of a subscription."""
+
+    labels = field_labels.SCHEDULE
 
     @classmethod
     def fresh(cls, visitor: Visitor) -> Wish:
@@ -202,7 +204,7 @@ class Wish(Entries):
         except ValidationError as error:
             for one in error.errors(include_url=False):
                 name = str(one["loc"][0]) if one["loc"] else "cadence"
-                self.errors.setdefault(name, words_of(one))
+                self.wrong(name, words_of(one))
             return None
 
     def filters(self) -> Filters:
