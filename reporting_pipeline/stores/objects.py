@@ -87,6 +87,16 @@ class ListedObject:
 
 
 @dataclass(frozen=True)
+class ObjectVersion:
+    """One version of an object in a bucket that keeps them."""
+
+    key: str
+    version: str
+    newest: bool
+    deletion: bool  # it says that the object was deleted, and has no content
+
+
+@dataclass(frozen=True)
 class ObjectStore:
     """One bucket. Safe to share between threads."""
 
@@ -258,22 +268,39 @@ class ObjectStore:
 
     def delete_versions(self, key: str) -> None:
         """Delete an object with all its versions; in a bucket without versions simply delete it."""
-        try:
-            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=key)
-            found = [
-                one["VersionId"]
-                for page in pages
-                for one in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-                if one["Key"] == key and one.get("VersionId") not in (None, "null")
-            ]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("NotImplemented", "MethodNotAllowed", "501"):
-                raise
-            found = []
+        found = [one.version for one in self.versions(key) if one.key == key]
         for version in found:
             self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
         if not found or self.exists(key):
             self.delete(key)
+
+    def versions(self, prefix: str) -> list[ObjectVersion]:
+        """Every version and deletion under `prefix`, in a bucket that keeps them; [] in any other."""
+        try:
+            pages = list(
+                self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("NotImplemented", "MethodNotAllowed", "501"):
+                raise
+            return []
+        found: list[tuple[Any, bool]] = []
+        for page in pages:
+            found += [(one, False) for one in page.get("Versions", [])]
+            found += [(one, True) for one in page.get("DeleteMarkers", [])]
+        return [
+            ObjectVersion(one["Key"], one["VersionId"], bool(one.get("IsLatest")), deletion)
+            for one, deletion in found
+            if one.get("VersionId") not in (None, "null")
+        ]
+
+    def get_version(self, one: ObjectVersion, max_bytes: int) -> bytes:
+        """The bytes of an older version; ObjectTooLarge when over `max_bytes`."""
+        answer = self.client.get_object(Bucket=self.bucket, Key=one.key, VersionId=one.version)
+        if answer["ContentLength"] > max_bytes:
+            raise ObjectTooLarge(one.key)
+        body: bytes = answer["Body"].read()
+        return body
 
     def keys(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self.listing(prefix))

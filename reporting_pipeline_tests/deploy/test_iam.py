@@ -32,7 +32,7 @@ NEEDED: dict[str, set[str]] = {
     "delete_objects": {"s3:DeleteObject"},
     "get_bucket_lifecycle_configuration": {"s3:GetLifecycleConfiguration"},
     "get_bucket_versioning": {"s3:GetBucketVersioning"},
-    "get_object": {"s3:GetObject"},
+    "get_object": {"s3:GetObject", "s3:GetObjectVersion"},
     "get_object_lock_configuration": {"s3:GetBucketObjectLockConfiguration"},
     "get_object_tagging": {"s3:GetObjectTagging"},
     "head_bucket": {"s3:ListBucket"},

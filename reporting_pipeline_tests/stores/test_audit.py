@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from pymongo import MongoClient
 
 from reporting_pipeline.domain.keyring import Keyring
@@ -256,6 +259,48 @@ def test_an_anchor_is_written_once(database: Database, objects: ObjectStore) -> 
     audit.write_anchor(database, objects, NOW)
     with pytest.raises(ObjectExists):
         objects.put_once(f"{audit.ANCHORS}00000001.json", b"{}", "application/json", NOW)
+
+
+@pytest.fixture
+def locked(_s3_client: Any) -> ObjectStore:
+    """A bucket with Object Lock."""
+    name = f"locked-{secrets.token_hex(6)}"
+    _s3_client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    return ObjectStore(_s3_client, name)
+
+
+def test_an_anchor_is_locked_where_the_bucket_locks(database: Database, locked: ObjectStore) -> None:
+    fill(database, 1)
+    audit.write_anchor(database, locked, datetime.now(UTC))
+    (one,) = locked.versions(audit.ANCHORS)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        locked.client.delete_object(Bucket=locked.bucket, Key=one.key, VersionId=one.version)
+    assert audit.verify(database, locked).ok
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["at once", "when the log has gone on"])
+def test_both_stores_taken_back_to_an_older_state_are_noticed_where_anchors_are_locked(
+    database: Database, locked: ObjectStore, goes_on: bool
+) -> None:
+    """Nobody deletes a locked version, but its object: a deletion is put before it."""
+    now = datetime.now(UTC)
+    fill(database, 5)
+    audit.write_anchor(database, locked, now)
+    older_head = database.audit_heads.find_one() or {}
+    fill(database, 5)
+    audit.write_anchor(database, locked, now)
+    assert audit.verify(database, locked).ok
+
+    locked.delete(f"{audit.ANCHORS}00000002.json")
+    database.audit.delete_many({"seq": {"$gt": 5}})
+    database.audit_heads.replace_one({"_id": older_head["_id"]}, older_head)
+    if goes_on:
+        for _ in range(3):  # other rows than those that were cut
+            fill(database, 3)
+        audit.write_anchor(database, locked, now)
+
+    verdict = audit.verify(database, locked)
+    assert (verdict.ok, verdict.first_bad) == (False, 10 if goes_on else 6), verdict.reason
 
 
 def test_a_log_of_the_first_form_goes_on_with_keys(database: Database, objects: ObjectStore) -> None:

@@ -13,7 +13,7 @@ from reporting_pipeline.stores.audit.chain import GENESIS, Anchor, AuditBroken, 
 from reporting_pipeline.stores.audit.events import milliseconds
 from reporting_pipeline.stores.audit.keys import process_keys
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.objects import ObjectExists, ObjectMissing, ObjectStore
+from reporting_pipeline.stores.objects import ObjectExists, ObjectMissing, ObjectStore, ObjectTooLarge
 
 FIRST_ANCHOR_KEY = "audit/anchor.json"  # of the first form: one object, written over
 
@@ -134,7 +134,8 @@ def _read(objects: ObjectStore, key: str, ring: Keyring) -> Anchor:
 def whole_anchors(objects: ObjectStore, ring: Keyring) -> tuple[list[Anchor], str]:
     """The anchors from the first as far as they are good, and what is wrong behind them."""
     found: list[Anchor] = []
-    newest = max((_number(key) for key in objects.keys(ANCHORS)), default=0)
+    ever = {one.key for one in objects.versions(ANCHORS)}  # one that was deleted is missing, also the newest
+    newest = max((_number(key) for key in ever.union(objects.keys(ANCHORS))), default=0)
     if not newest:
         return [], "there is no anchor: nothing proves that the log was not cut or begun anew"
     for number in range(1, newest + 1):
@@ -149,6 +150,27 @@ def whole_anchors(objects: ObjectStore, ring: Keyring) -> tuple[list[Anchor], st
             return found, f"the anchor at {_anchor_key(number)} lies before the one before"
         found.append(anchor)
     return found, ""
+
+
+def overwritten_anchors(objects: ObjectStore, ring: Keyring) -> list[Anchor]:
+    """Anchors of ours in whose place something else stands, in a bucket that keeps versions.
+
+    Somebody who takes database and bucket back to an older state hides them by deleting them, which a lock
+    does not keep them from; then the log goes on, and anchors of the same numbers are written. What they say
+    stays true.
+    """
+    found = []
+    for one in objects.versions(ANCHORS):
+        if one.newest or one.deletion:
+            continue
+        try:
+            anchor = Anchor.read(objects.get_version(one, max_bytes=10_000))
+            good = ring.verifies(anchor.signed_part, bytes.fromhex(anchor.signature), anchor.key)
+        except (ObjectTooLarge, ValueError, KeyError, TypeError, AttributeError):
+            continue  # nothing that we wrote
+        if good and anchor.number == _number(one.key) and isinstance(anchor.seq, int):
+            found.append(anchor)
+    return found
 
 
 def newest_unkeyed(database: Database) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pymongo import ASCENDING
 
 from reporting_pipeline.domain.keyring import Keyring
-from reporting_pipeline.stores.audit.anchors import whole_anchors
+from reporting_pipeline.stores.audit.anchors import overwritten_anchors, whole_anchors
 from reporting_pipeline.stores.audit.chain import BATCH, FIELDS, GENESIS, HEAD, Anchor, head_part, row_hash
 from reporting_pipeline.stores.audit.keys import process_keys
 from reporting_pipeline.stores.audit.restoring import contradicted
@@ -44,6 +44,9 @@ def verify(database: Database, objects: ObjectStore | None = None) -> AuditCheck
     restored = tuple(anchor for anchor in anchors if anchor.restored is not None)
     former = [anchor for anchor in anchors if restored and anchor.number < restored[-1].number]
     marks: dict[int, str] = {anchor.seq: anchor.hash for anchor in anchors[len(former) :]}
+    if objects is not None:
+        hidden = overwritten_anchors(objects, ring)
+        marks |= {one.seq: one.hash for one in hidden if one.number > len(former)}
     agreeing: set[int] = {anchor.number for anchor in former if anchor.hash == GENESIS}
     before = _by_row(former)
     unkeyed = anchors[0].unkeyed if anchors else None
