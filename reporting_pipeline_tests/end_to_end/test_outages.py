@@ -203,6 +203,7 @@ def test_a_store_that_is_away_in_every_stage_costs_a_try_at_most_and_no_mail(
 
         crank.before_run = goes_away
         turn_as_a_daemon_does(crank, back)
+        assert back.wait(MOMENT + PATIENCE), "the store is there again for whoever comes next"
     assert set(hit) == set(STAGES)
     assert sorted(crank.mailed()) == [f"{name}@example.org" for name in READERS]
     assert {job["state"] for job in crank.jobs().values()} == {"completed"}
