@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 from reporting_pipeline_tests.api.conftest import Api, weekly
 
 
@@ -189,6 +191,18 @@ def test_metrics_may_need_their_own_token(serve: Callable[..., Api]) -> None:
     assert api.get("/metrics").status_code == 401
     assert api.as_("usr_default_admin").get("/metrics").status_code == 401
     assert api.with_token("scrape-me").get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_an_api_whose_clock_is_off_tells_true_ages(
+    serve: Callable[..., Api], database: Database, hours: int
+) -> None:
+    """Else its alert says that no run shows a sign of life, or none that nobody does."""
+    an_hour_ago = server_time(database) - timedelta(hours=1)
+    database.heartbeats.insert_one({"_id": "run", "at": an_hour_ago, "stage": "render"})
+    api = serve(clock=lambda: datetime.now(UTC) + timedelta(hours=hours))
+    (age,) = re.findall(r"^reporting_heartbeat_age_seconds(?:\{.*\})? (\S+)$", api.get("/metrics").text, re.M)
+    assert 3600 <= float(age) < 2 * 3600
 
 
 def test_a_store_that_is_gone_makes_it_unready_not_dead(serve: Callable[..., Api], objects: Any) -> None:

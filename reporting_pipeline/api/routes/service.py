@@ -14,6 +14,7 @@ from reporting_pipeline.api.deps import Deployment
 from reporting_pipeline.api.models.base import problems
 from reporting_pipeline.api.models.operations import Health, Readiness
 from reporting_pipeline.operations.metrics import exposition
+from reporting_pipeline.stores.mongo import server_time
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.problems import Problem
 
@@ -56,7 +57,9 @@ def metrics(request: Request, deployment: Deployment) -> Response:
             raise Problem("unauthenticated", "Metrics need their own token.")
     try:
         with pymongo.timeout(SCRAPE_TIMEOUT_SECONDS):
-            text = exposition(deployment.database, deployment.settings, deployment.now)
+            # By the clock that signs of life go by: this machine's may be off, and every age with it.
+            now = server_time(deployment.database)
+            text = exposition(deployment.database, deployment.settings, now)
     except PyMongoError as error:
         log.warning("MongoDB does not answer for the metrics: %s", type(error).__name__)
         raise Problem("unavailable", "Try again in a moment.", headers={"Retry-After": "5"}) from None
