@@ -6,7 +6,8 @@ The asset is external: nobody materializes it by hand. Delivering again is a dec
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING
@@ -32,9 +33,8 @@ from reporting_pipeline.assets.edition_checks import evaluate_deliveries
 from reporting_pipeline.assets.scope import NOTIFY, OWNERS, REPORT_EMAILS, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.dagster_instance.events import log_materializations, materialization
 from reporting_pipeline.dagster_instance.switches import is_turned_off
-from reporting_pipeline.domain.editions import edition_id
 from reporting_pipeline.domain.jobs import DeliveryState
-from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.operations import logs
 from reporting_pipeline.partitions import PERIOD, SUBSCRIPTION, SubscriptionPartition
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
@@ -184,7 +184,7 @@ def _deliver(
         cpu_before, editions = time.process_time(), Counter[str]()
         try:
             for outcome in deliver_at_once(WORKERS, worker):
-                editions[edition_id(scope.cadence, outcome.period)] += 1
+                editions[f"{outcome.cadence}:{outcome.period}"] += 1
                 progress.done += 1
                 progress.failed += outcome.state not in HANDED_OVER
                 waiting.append(outcome)
@@ -193,14 +193,29 @@ def _deliver(
         finally:  # what was handed over before an error is told, too
             _log(context, scope, waiting)
         note_compute(database, NOTIFY, time.process_time() - cpu_before, editions, now())
-        periods = {edition.rpartition(":")[2] for edition in editions}
-        context.instance.report_runless_asset_event(evaluate_deliveries(database, scope, periods, now()))
+        for each, periods in by_cadence(scope, editions):
+            context.instance.report_runless_asset_event(evaluate_deliveries(database, each, periods, now()))
         finish_confirmed(database, scope.settings, now())
         told = send_due_notices(open_deliverer(scope.settings), database, scope.settings, now())
     tracing.flush()
     if told:
         context.log.info(f"{told} owners and organisations were told of reports that did not arrive")
     context.log.info(f"{progress.done} deliveries tried, {progress.failed} of them not handed over")
+
+
+def by_cadence(scope: Scope, editions: Iterable[str]) -> list[tuple[Scope, set[str]]]:
+    """The scopes of what was delivered, the run's own first, with their periods' keys: a mail of several
+    reports may bring those of other cadences."""
+    found: dict[str, set[str]] = {scope.cadence.value: set()}
+    for edition in editions:
+        cadence, _, period = edition.partition(":")
+        found.setdefault(cadence, set()).add(period)
+    known = {one.value for one in Cadence}
+    return [(_of_cadence(scope, one), periods) for one, periods in found.items() if one in known]
+
+
+def _of_cadence(scope: Scope, cadence: str) -> Scope:
+    return replace(scope, cadence=Cadence(cadence))
 
 
 def _log(
@@ -214,16 +229,17 @@ def _log(
     outcomes.clear()
     for outcome in handed_over:
         try:
-            told.append(_materialization(scope, outcome))
+            told.append(materialization_of(scope, outcome))
         except ValueError as error:
             context.log.error(f"delivery {outcome.delivery} was handed over and cannot be shown: {error}")
     log_materializations(context, told)
 
 
-def _materialization(scope: Scope, outcome: "DeliveryOutcome") -> AssetMaterialization:
-    period = Period.from_key(scope.cadence, outcome.period, scope.settings.timezone)
+def materialization_of(scope: Scope, outcome: "DeliveryOutcome") -> AssetMaterialization:
+    own = _of_cadence(scope, outcome.cadence)
+    period = Period.from_key(own.cadence, outcome.period, scope.settings.timezone)
     return materialization(
-        scope.key(REPORT_EMAILS),
+        own.key(REPORT_EMAILS),
         SubscriptionPartition(period, outcome.subscription).key,
         {
             "delivery": MetadataValue.text(outcome.delivery),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import Any, cast
 
 from reporting_pipeline.domain.jobs import JobRecord
@@ -128,10 +129,20 @@ def seed(
 
 
 def seed_combining(
-    database: Database, objects: ObjectStore | None, *, readers: int, each: int, plan: bool = True
+    database: Database,
+    objects: ObjectStore | None,
+    *,
+    readers: int,
+    each: int,
+    plan: bool = True,
+    cadences: Sequence[str] = ("weekly",),
 ) -> list[JobRecord]:
-    """`each` jobs for each of `readers`, who want what is due within half an hour in one mail."""
+    """`each` jobs for each of `readers`, who want what is due within half an hour in one mail; the jobs are
+    of `cadences` in turn."""
     jobs = seed(database, objects, readers * each, plan=False)
+    for job, cadence in zip(jobs, cycle(cadences), strict=False):
+        job["edition"] = f"{cadence}:{job['period']}"
+        database["jobs"].update_one({"_id": job["_id"]}, {"$set": {"edition": job["edition"]}})
     for number in range(len(jobs)):
         mine: Record = {"owner": f"usr_{number // each:05d}", "name": f"Report {number}"}
         database["subscriptions"].update_one({"_id": f"sub_{number:05d}"}, {"$set": mine})

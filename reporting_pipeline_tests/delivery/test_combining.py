@@ -14,10 +14,12 @@ from random import Random
 
 import pytest
 
+from reporting_pipeline.delivery.channels.deliverer import open_deliverer
 from reporting_pipeline.delivery.channels.sendgrid_events import receive_events
 from reporting_pipeline.delivery.links.report_page import linked_report
 from reporting_pipeline.delivery.links.tokens import read_link_token
 from reporting_pipeline.delivery.links.unsubscribe import unsubscribe, unsubscribe_page
+from reporting_pipeline.delivery.sender.worker import deliver_due
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.deliveries import plan_deliveries
@@ -66,6 +68,28 @@ def test_reports_of_one_reader_go_in_one_mail_with_a_row_each(
     assert database["jobs"].count_documents({"state": "completed"}) == 12
     assert str(mails(settings)[0]["Subject"]).startswith("4 reports are ready: Report ")
     assert deliver(database, objects, settings) == []
+
+
+def test_reports_of_different_cadences_go_in_one_mail(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    """On a Monday a reader has a daily and a weekly report due: whichever run comes first sends both."""
+    seed_combining(database, objects, readers=2, each=3, cadences=("weekly", "daily"))
+    outcomes = list(
+        deliver_due(open_deliverer(settings), database, objects, settings, Clock(), 1000, cadence="daily")
+    )
+    assert sorted(map(told, mails(settings))) == [("reader0@example.org", 3), ("reader1@example.org", 3)]
+    assert Counter(one.cadence for one in outcomes) == {"weekly": 3, "daily": 3}
+    assert states(database) == {"sent": 6}
+
+
+def test_a_delivery_of_no_cadence_goes_in_no_mail_with_others(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    seed_combining(database, objects, readers=1, each=3)
+    database["deliveries"].update_one({"subscription": "sub_00002"}, {"$set": {"cadence": "hourly"}})
+    list(deliver_due(open_deliverer(settings), database, objects, settings, Clock(), 1000, cadence="weekly"))
+    assert [told(mail) for mail in mails(settings)] == [("reader0@example.org", 2)]
 
 
 def test_readers_who_did_not_ask_get_each_report_in_a_mail_of_its_own(
@@ -216,7 +240,7 @@ def mailed_reports(folder: Path, settings: Settings) -> Counter[str]:
 def test_killed_workers_leave_each_report_in_the_outbox_exactly_once(
     database: Database, settings: Settings
 ) -> None:
-    seed_combining(database, None, readers=20, each=3)
+    seed_combining(database, None, readers=20, each=3, cadences=("weekly", "daily"))
     environment, now = environment_of(settings), NOW
     kills = 0
     for number, place in enumerate(COMBINED_PLACES):
@@ -250,7 +274,7 @@ def test_killed_workers_repeat_a_mail_only_where_its_outcome_was_unknown(
 
 
 def test_two_workers_at_once_put_each_report_in_one_mail(database: Database, settings: Settings) -> None:
-    seed_combining(database, None, readers=30, each=3)
+    seed_combining(database, None, readers=30, each=3, cadences=("weekly", "daily"))
     environment = environment_of(settings)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda number: run_worker("none", 0, NOW, number, environment), range(2)))

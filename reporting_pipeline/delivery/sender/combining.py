@@ -42,7 +42,7 @@ def gathered(
         if mail := record.get("mail"):
             mails.add(mail)
         elif minutes := window_of(record, context):
-            reader = record["organisation"], record["recipient"], record.get("user"), record["cadence"]
+            reader = record["organisation"], record["recipient"], record.get("user")
             readers[reader] = (record, minutes)
         else:
             alone.append(record)

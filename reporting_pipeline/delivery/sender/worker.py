@@ -64,6 +64,7 @@ class DeliveryOutcome:
     job: str
     subscription: str
     report: str | None
+    cadence: str  # of the report: a mail may bring those of several
     period: str
     channel: str
     state: DeliveryState
@@ -478,6 +479,7 @@ def _outcome(
         job=record["job"],
         subscription=record["subscription"],
         report=record.get("report"),
+        cadence=record["cadence"],
         period=record["period"],
         channel=record["channel"],
         state=state,

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from reporting_pipeline.domain.deliveries import Channel, DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState, JobState
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.stores.mongo import (
     Database,
     Record,
@@ -27,9 +28,10 @@ _ON_THE_WAY = [JobState.PENDING.value, JobState.PROCESSING.value, JobState.RENDE
 
 
 def waiting_with(database: Database, record: DeliveryRecord) -> list[DeliveryRecord]:
-    """The mails of the same cadence that wait for the same reader and are in none with others yet, by id."""
+    """The mails that wait for the same reader and are in none with others yet, by id; of any cadence."""
     query: Record = {
-        **{name: record.get(name) for name in ("organisation", "recipient", "user", "cadence")},
+        **{name: record.get(name) for name in ("organisation", "recipient", "user")},
+        "cadence": {"$in": [one.value for one in Cadence]},
         "channel": Channel.EMAIL.value,
         "state": DeliveryState.PENDING.value,
         "mail": None,
@@ -51,9 +53,8 @@ def jobs_on_the_way(
     }
     subscriptions = [row["_id"] for row in database.subscriptions.find(query, {"_id": 1})]
     due: Record = {"state": {"$in": _ON_THE_WAY}, "due_at": {"$lte": until}, "on_demand": {"$ne": True}}
-    found = find_any(job_records(database), "subscription", subscriptions, due, {"edition": 1})
-    cadence = f"{record['cadence']}:"
-    return any(job["_id"] not in but and str(job["edition"]).startswith(cadence) for job in found)
+    found = find_any(job_records(database), "subscription", subscriptions, due, {"_id": 1})
+    return any(job["_id"] not in but for job in found)
 
 
 def put_in_one_mail(database: Database, records: Sequence[DeliveryRecord], mail: str, now: datetime) -> None:
