@@ -7,7 +7,7 @@ cannot come into a body, a total, a chart or a file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -173,6 +173,8 @@ def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> None:
         tells = tables[name]["unblinding"].astype(bool)
         if tells.any():
             telling.update(tables[name]["document_id"][tells])
+            gone = set(tables[name]["test_code"][tells]) - set(tables[name]["test_code"][~tells])
+            tables["omissions"] = _without_tests(tables["omissions"], name, gone)
             tables[name] = tables[name][~tells].reset_index(drop=True)
     for name in ("subjects", "exposures"):
         frame = tables[name]
@@ -189,10 +191,22 @@ def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> None:
     hidden = RESTRICTED["subjects"]
     named = findings["field"].map(lambda path: bool(hidden & set(str(path).replace("[", ".").split("."))))
     tell = findings["document_id"].isin(telling) | unread
-    named |= tell & findings["field"].map(str).str.startswith("results")
+    fields = findings["field"].map(str)
+    named |= tell & (fields.str.startswith("results") | fields.isin(_OF_RESULTS))
     tables["findings"] = findings.assign(
         message=findings["message"].mask((revealing | named).astype(bool), WITHHELD)
     )
+
+
+#: Fields of findings that are made of a result when it stands in its table, and quote it.
+_OF_RESULTS = ("unit", "collected")
+
+
+def _without_tests(omissions: pd.DataFrame, table: str, tests: Iterable[str]) -> pd.DataFrame:
+    """What is left out, without tests of which nothing is shown: "labs/DRUG (plasma)" names one."""
+    parts = {f"{table}/{test}" for test in tests}
+    of_them = omissions["part"].map(lambda part: str(part).partition(" (")[0] in parts).astype(bool)
+    return omissions[~of_them].reset_index(drop=True)
 
 
 def _without_words(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -159,3 +159,41 @@ def test_a_document_shows_its_file_and_its_words_to_those_alone_who_may_see_them
 
     assert (shown["file"] is not None, "file" not in shown["withheld"]) == (file, file)
     assert (shown["title"] == record["title"], shown["note"] == record["note"]) == (title, title)
+
+
+@pytest.mark.parametrize("audience", sorted(set(Audience) - {Audience.SAFETY_BOARD}))
+def test_what_is_odd_about_a_result_that_tells_the_treatment_is_told_to_nobody_who_is_blinded(
+    audience: Audience,
+) -> None:
+    """A finding quotes its result, and by that alone says whose blood holds the drug."""
+
+    def lab(number: int, day: str, *results: dict[str, object]) -> dict[str, object]:
+        return {
+            "_id": f"doc_{number}",
+            "trial": "T1",
+            "site": "701",
+            "subject": f"{number}",
+            "kind": "lab",
+            "collected": day,
+            "received_at": WEEK.start_at,
+            "data": {"results": list(results)},
+        }
+
+    def drug(value: object, unit: str) -> dict[str, object]:
+        return {"test_code": "DRUGZZ", "category": "PHARMACOKINETICS", "value": value, "unit": unit}
+
+    records = [
+        lab(1, "2026-11-16", drug(98765.5, "")),
+        lab(2, "2026-11-16", drug(3, "ug/hectolitre")),
+        lab(3, "2026-11-16", drug(4, "mol/gallon"), {"test_code": "ALT", "value": 4, "unit": "U/L"}),
+    ]
+    whole = replace(dataset(), tables=tidy_documents(records, {}, WEEK))
+    assert whole.tables["labs"]["unblinding"].sum() == 3
+    told = text_of(whole)
+    secrets = ("DRUGZZ", "98765.5", "hectolitre", "gallon")
+    assert all(one in told for one in secrets)
+    assert {"mixed_units", "missing_unit"} <= set(whole.tables["findings"]["code"])
+    shown = for_audience(whole, audience)
+    assert [one for one in secrets if one in text_of(shown)] == []
+    assert list(shown.tables["labs"]["test_code"]) == ["ALT"]
+    assert text_of(for_audience(whole, Audience.SAFETY_BOARD)) == told
