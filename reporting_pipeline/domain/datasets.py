@@ -34,7 +34,9 @@ _RESULT = {
     "position": "str",
     "laterality": "str",
     "visit": "str",
+    "visit_unblinding": "bool",  # its name tells who gets the treatment
     "visit_number": "float",
+    "time_point": "str",
     "collected": "str",  # ISO 8601 as collected, possibly partial
     "original_result": "str",
     "original_unit": "str",
@@ -96,10 +98,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "seriousness_criteria": "str",  # those that are met, with commas
         "treatment_emergent": "str",  # yes, no or unknown, as stated
         "related": "str",
+        "location": "str",
+        "laterality": "str",
         "outcome": "str",
         "fatal": "bool",  # by outcome, grade 5 or the criterion death
         "action_taken": "str",
         "visit": "str",
+        "visit_unblinding": "bool",
         "start": "str",  # ISO 8601 as collected, possibly partial
         "end": "str",
         "ongoing": "str",  # yes, no or ""
@@ -112,6 +117,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "visits": {
         **_KEY,
         "visit": "str",
+        "visit_unblinding": "bool",
         "visit_number": "float",
         "start": "str",
         "end": "str",
@@ -131,6 +137,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "discontinued_treatment": "bool",  # ended the treatment before its end, which leaves nobody out
         "death": "bool",
         "visit": "str",
+        "visit_unblinding": "bool",
         "start": "str",
     },
     "subjects": {
@@ -165,6 +172,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "frequency": "str",
         "route": "str",
         "visit": "str",
+        "visit_unblinding": "bool",
         "start": "str",
         "end": "str",
     },
@@ -174,6 +182,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "decoded": "str",
         "category": "str",
         "visit": "str",
+        "visit_unblinding": "bool",
         "start": "str",
         "end": "str",
     },
@@ -222,7 +231,11 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 RESTRICTED: Mapping[str, frozenset[str]] = {
     "subjects": frozenset({*ARMS, "first_treatment", "last_treatment"}),
     "exposures": frozenset(TABLES["exposures"]) - frozenset(_KEY),
-    **{name: frozenset({"unblinding"}) for name, columns in TABLES.items() if "unblinding" in columns},
+    **{
+        name: frozenset({"unblinding", "visit_unblinding"} & columns.keys())
+        for name, columns in TABLES.items()
+        if "visit_unblinding" in columns and name != "exposures"
+    },
 }
 
 

@@ -16,9 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reporting_pipeline.domain.clinical.blinding import is_unblinding
+from reporting_pipeline.domain.clinical.blinding import is_unblinding, visit_is_unblinding
 from reporting_pipeline.domain.clinical.findings import COMPARING_CODES, FINDING_CODES
-from reporting_pipeline.domain.clinical.numbers import is_number
+from reporting_pipeline.domain.clinical.numbers import digits, is_number
 from reporting_pipeline.domain.clinical.payloads import Subject
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
 from reporting_pipeline.domain.datasets import RESTRICTED, TrialDataset, table_from_rows
@@ -72,12 +72,16 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
     """
     policy = POLICIES[audience]
     tables = dict(dataset.tables)
+    withheld: list[dict[str, object]] = []
     if not policy.arm:
-        _blind(tables, unread=bool(dataset.deferred))
+        withheld = _blind(tables, unread=bool(dataset.deferred))
     if not policy.free_text:
         for name, columns in FREE_TEXT.items():
             tables[name] = _without_words(name, tables[name], columns)
         tables["omissions"] = _without_quotes(tables["omissions"])
+    if withheld and audience is not Audience.PARTICIPANT:  # of one person the number alone may tell
+        more = table_from_rows("findings", withheld)
+        tables["findings"] = pd.concat([tables["findings"], more], ignore_index=True)
     wanted = json.dumps([dataset.shown, audience.value, asdict(policy)], sort_keys=True)
     return replace(
         dataset,
@@ -89,7 +93,10 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
 
 
 #: Columns that `shown_batch` looks at.
-LOOKED_AT = ("site", "subject", "unblinding", "value", "value_text")
+LOOKED_AT = (
+    *("site", "subject", "unblinding", "visit", "visit_number", "visit_unblinding"),
+    *("value", "value_text"),
+)
 
 
 def shown_batch(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -103,8 +110,16 @@ def shown_batch(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
         return batch
     policy = POLICIES[table.audience]
     if not policy.arm:
-        batch = batch.filter(pc.invert(batch["unblinding"]))
+        batch = _batch_without_visits(batch.filter(pc.invert(batch["unblinding"])))
     return batch if policy.free_text else _batch_without_words(table.name, batch)
+
+
+def _batch_without_visits(batch: pa.RecordBatch) -> pa.RecordBatch:
+    if not pc.any(batch["visit_unblinding"]).as_py():
+        return batch
+    names = [_visit_by_number(one) for one in batch["visit_number"].to_pandas()]
+    shown = pc.if_else(batch["visit_unblinding"], pa.array(names, batch["visit"].type), batch["visit"])
+    return batch.set_column(batch.schema.get_field_index("visit"), batch.schema.field("visit"), shown)
 
 
 def _batch_without_words(name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -136,12 +151,15 @@ def document_shown(record: Mapping[str, Any], audience: Audience) -> dict[str, A
         withheld += ["title", "note", "data"]
     elif not policy.arm and isinstance(record.get("data"), dict):
         data = _without_arms(record["data"], subject=record.get("kind") == Kind.SUBJECT.value)
-        shown["data"] = _without_telling_results(data)
+        shown["data"] = _without_telling_visits(_without_telling_results(data))
         if shown["data"] != record["data"]:
             withheld.append("data")
+        if _names_telling_visit(record["data"]):
+            withheld.append("title")
+            shown["title"] = WITHHELD
     if treated or not policy.free_text or not policy.images:
         withheld.append("file")
-    if "title" in withheld:
+    if treated or not policy.free_text:
         shown |= {"title": WITHHELD, "note": None, "data": {}}
     if "file" in withheld:
         shown["file"] = None
@@ -163,11 +181,31 @@ def _without_telling_results(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "results": kept}
 
 
-def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> None:
+def _names_telling_visit(data: Mapping[str, Any]) -> bool:
+    results = data.get("results")
+    listed = results if isinstance(results, (list, tuple)) else ()
+    return any(visit_is_unblinding(one) for one in (data, *listed) if isinstance(one, Mapping))
+
+
+def _without_telling_visits(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A payload without the names of visits that tell who gets the treatment, nor that they do."""
+    kept = {name: value for name, value in data.items() if name != "visit_unblinding"}
+    if visit_is_unblinding(data):
+        kept.pop("visit", None)
+    if isinstance(results := kept.get("results"), (list, tuple)):
+        kept["results"] = [
+            _without_telling_visits(one) if isinstance(one, Mapping) else one for one in results
+        ]
+    return kept
+
+
+def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> list[dict[str, object]]:
     """Empty whatever says who gets which treatment, what was said about it when it was read included.
 
-    `unread`: there are results that nobody looked at here, so that any document's may tell it.
+    `unread`: there are results that nobody looked at here, so that any document's may tell it. Gives
+    findings that say how much of each table was withheld and why, not what.
     """
+    withheld: list[dict[str, object]] = []
     telling: set[str] = set()  # documents with a result that tells who gets the treatment
     for name in MEASUREMENTS.values():
         tells = tables[name]["unblinding"].astype(bool)
@@ -175,7 +213,9 @@ def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> None:
             telling.update(tables[name]["document_id"][tells])
             gone = set(tables[name]["test_code"][tells]) - set(tables[name]["test_code"][~tells])
             tables["omissions"] = _without_tests(tables["omissions"], name, gone)
+            withheld.append(_withheld(name, int((tables[name]["window"][tells] == "current").sum())))
             tables[name] = tables[name][~tells].reset_index(drop=True)
+    named_after = _without_visits(tables)
     for name in ("subjects", "exposures"):
         frame = tables[name]
         open_ones = [column for column in frame.columns if column not in RESTRICTED[name]]
@@ -183,9 +223,16 @@ def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> None:
         tables[name] = blank.assign(**{column: frame[column].to_numpy() for column in open_ones})
     tables["exposures"] = tables["exposures"].iloc[:0]
     documents, findings = tables["documents"], tables["findings"]
+    at_telling_visit = documents["document_id"].isin(named_after)
+    if unread:  # their titles may name a visit
+        at_telling_visit |= documents["kind"].isin(list(MEASUREMENTS))
+    if named_after:
+        of_period = int((documents["window"][documents["document_id"].isin(named_after)] == "current").sum())
+        withheld.append(_withheld("visit", of_period))
     treated = documents["kind"] == "exposure"
     tables["documents"] = documents.assign(
-        title=documents["title"].mask(treated, ""), note=documents["note"].mask(treated, "")
+        title=documents["title"].mask((treated | at_telling_visit).astype(bool), ""),
+        note=documents["note"].mask(treated, ""),
     )
     revealing = findings["document_id"].isin(documents["document_id"][treated])
     hidden = RESTRICTED["subjects"]
@@ -196,6 +243,31 @@ def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> None:
     tables["findings"] = findings.assign(
         message=findings["message"].mask((revealing | named).astype(bool), WITHHELD)
     )
+    return [one for one in withheld if one["message"]]
+
+
+def _without_visits(tables: dict[str, pd.DataFrame]) -> set[str]:
+    """Take out the names of visits that tell; the documents that were named after one."""
+    found: set[str] = set()
+    for name, frame in tables.items():
+        if "visit_unblinding" not in frame or not (tells := frame["visit_unblinding"].astype(bool)).any():
+            continue
+        found.update(frame["document_id"][tells])
+        numbered = frame["visit_number"].map(_visit_by_number) if "visit_number" in frame else ""
+        tables[name] = frame.assign(visit=frame["visit"].mask(tells, numbered), visit_unblinding=False)
+    return found
+
+
+def _visit_by_number(number: float) -> str:
+    """What stands for a visit's name: two of them stay two."""
+    return "" if number != number else f"Visit {digits(number)}"
+
+
+def _withheld(part: str, number: int) -> dict[str, object]:
+    """A finding on what an unblinded reader would see: how much, and why, not what. Of none there is none."""
+    what = "A visit's name" if part == "visit" else "A result"
+    told = f"{what} that tells who gets the treatment is not shown to this audience: {number:,} times."
+    return {"window": "current", "code": "withheld", "field": part, "message": told if number else ""}
 
 
 #: Fields of findings that are made of a result when it stands in its table, and quote it.

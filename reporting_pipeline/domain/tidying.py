@@ -346,8 +346,12 @@ class _Tidying:
                 if before(one.parts, found[-1].parts):
                     message = f"Died on {one.text} here, and on {found[-1].text} by another document."
                     self.rows["findings"].append(_finding(one.row, "dates_in_disorder", "death", message))
+        told: set[tuple[Any, ...]] = set()  # of results of one document and moment one is enough
         for name, column, label in _DATED:
             for row in _dated_later(tables[name], column, died):
+                if (about := (row["document_id"], name, row[column])) in told:
+                    continue
+                told.add(about)
                 last = died[row["site"], row["subject"]][-1]
                 message = f"{label} on {row[column]}, after the death on {last.text}; both are shown."
                 self.rows["findings"].append(_finding(row, "after_death", column, message))

@@ -120,12 +120,13 @@ _LIVER: Mapping[str, str] = {
 def liver_points(status: TrialDataset) -> tuple[list[LiverPoint], int]:
     """(persons with both peaks, worst first; how many others have a liver result and cannot be placed).
 
-    Over a limit of quantification counts as that limit, the least it can be. Under one counts where even
+    Each result is held against its own limit, so the units of a test need not agree. Over a limit of
+    quantification counts as that limit, the least it can be. Under one counts where even
     the limit is normal; else nothing is known.
     """
     peaks: dict[Person, dict[str, float]] = {}
-    columns = ("test_code", "specimen", "high", "original_high", "units_differ", "site", "subject")
-    for (code, specimen, standard_high, original_high, differ, site, subject), number in zip(
+    columns = ("test_code", "specimen", "high", "original_high", "site", "subject")
+    for (code, specimen, standard_high, original_high, site, subject), number in zip(
         _rows(status.tables["labs"], columns), _numbers(status.tables["labs"]), strict=True
     ):
         value, sign, _, is_original = number
@@ -134,7 +135,7 @@ def liver_points(status: TrialDataset) -> tuple[list[LiverPoint], int]:
         if which is None or specimen.upper() not in BLOOD or not subject:
             continue
         own = peaks.setdefault(status.people[site, subject], {})
-        usable = not differ and high == high and high > 0 and value == value and value >= 0
+        usable = high == high and high > 0 and value == value and value >= 0
         if usable and (not sign.startswith("<") or value <= high):
             own[which] = max(own.get(which, 0.0), value / high)
     points = [
@@ -188,8 +189,7 @@ def qtc_outliers(status: TrialDataset) -> list[Outlier]:
     """The longest corrected QT of each person and correction, and its rise since baseline, over a limit."""
     found = []
     for person, code, series in _series(status, "ecgs", QTC_CODES, _MILLISECONDS):
-        worst, (baseline, later) = max(series, key=lambda one: one.value), _from_baseline(series)
-        risen = max((one.value for one in later), default=math.nan) - baseline
+        worst, (baseline, risen) = max(series, key=lambda one: one.value), _risen(series)
         over = [limit for limit in QTC_LIMITS if worst.value > limit]
         rose = [rise for rise in QTC_RISES if risen > rise]
         if over or rose:
@@ -204,7 +204,9 @@ def pressure_outliers(status: TrialDataset) -> list[Outlier]:
     """The lowest and the highest blood pressure of each person beyond the limits."""
     found = []
     for person, code, series in _series(status, "vitals", frozenset(PRESSURES), _MERCURY):
-        (low, high), (baseline, _) = PRESSURES[code], _from_baseline(series)
+        low, high = PRESSURES[code]
+        parts = _by_baseline(series) if len(series) > 1 else []
+        baseline = parts[-1][0].value if parts else math.nan
         least, most = min(series, key=lambda one: one.value), max(series, key=lambda one: one.value)
         if least.value < low:
             why = f"below {low:.0f} mmHg"
@@ -235,19 +237,33 @@ class _Point:
     state: str = ""  # of STATES; "" where it was not assessed
 
 
-def _split_at_baseline(series: list[_Point]) -> tuple[_Point | None, list[_Point]]:
-    """(the baseline, what came after it): the last that its source calls so, else the first.
+def _by_baseline(series: list[_Point]) -> list[tuple[_Point, list[_Point]]]:
+    """Each baseline and what came after it, up to the next: a crossover has one for each period.
 
-    None where no result has a date: which of them was first is not known.
+    Baselines are those that their source calls so; of several of one day the last, of none the first result.
+    [] where no result has a date: which of them was first is not known.
     """
     dated = [one for one in series if one.when != _UNDATED]
     if not dated:
-        return None, []
-    stated = [one for one in dated if one.baseline]
+        return []
+    stated = {one.when[:_DAY]: one for one in dated if one.baseline}  # of a day the last
     if not stated:
-        return series[0], series[1:]
-    baseline = stated[-1]
-    return baseline, [one for one in series if one.when == _UNDATED or _is_after(one.when, baseline.when)]
+        return [(series[0], series[1:])]
+    baselines = list(stated.values())
+    parts = []
+    for baseline, following in zip(baselines, [*baselines[1:], None], strict=True):
+        later = [
+            one
+            for one in dated
+            if _is_after(one.when, baseline.when)
+            and (following is None or _is_after(following.when, one.when))
+        ]
+        parts.append((baseline, later))
+    parts[-1][1].extend(one for one in series if one.when == _UNDATED)
+    return parts
+
+
+_DAY = len("2026-11-16")
 
 
 def _is_after(when: str, baseline: str) -> bool:
@@ -256,10 +272,19 @@ def _is_after(when: str, baseline: str) -> bool:
     return when[:exact] > baseline[:exact]
 
 
-def _from_baseline(series: list[_Point]) -> tuple[float, list[_Point]]:
-    """(the value at baseline, later results); NaN where there is none, or nothing else."""
-    baseline, later = _split_at_baseline(series)
-    return (baseline.value if baseline is not None and len(series) > 1 else math.nan), later
+def _risen(series: list[_Point]) -> tuple[float, float]:
+    """(The value at baseline, the largest later value less it), of the period with the largest rise.
+
+    NaN where there is none, or nothing else; without a later result the baseline is the last one.
+    """
+    parts = _by_baseline(series) if len(series) > 1 else []
+    rises = [
+        (max(one.value for one in later) - baseline.value, baseline) for baseline, later in parts if later
+    ]
+    if rises:
+        risen, baseline = max(rises, key=lambda one: one[0])
+        return baseline.value, risen
+    return (parts[-1][0].value if parts else math.nan), math.nan
 
 
 def _series(
@@ -315,7 +340,7 @@ STATES = ("LOW", "NORMAL", "HIGH")
 def shifts(status: TrialDataset) -> pd.DataFrame:
     """Baseline against worst later result of each person, by laboratory test.
 
-    The baseline is the result that its source calls so (--BLFL, --LOBXFL), else the first.
+    The baseline is the last result before it that its source calls so (--BLFL, --LOBXFL), else the first.
     index: test; columns: "NORMAL to HIGH" and so on for all of STATES, and "not assessed" (persons of whom
     the baseline or every later result has no flag and no usable range, or who have no date); counts of
     persons with two results or more.
@@ -341,12 +366,13 @@ def shifts(status: TrialDataset) -> pd.DataFrame:
 
 
 def _shift(results: list[_Point]) -> str:
-    baseline, later = _split_at_baseline(results)
-    assessed = [one for one in later if one.state]
-    if baseline is None or not baseline.state or not assessed:
-        return "not assessed"
-    worst = max(assessed, key=lambda one: (one.state != "NORMAL", one.value))
-    return f"{baseline.state} to {worst.state}"
+    assessed = [
+        (one.state != "NORMAL", one.value, f"{baseline.state} to {one.state}")
+        for baseline, later in _by_baseline(results)
+        for one in later
+        if one.state and baseline.state
+    ]
+    return max(assessed)[2] if assessed else "not assessed"
 
 
 def _state(flag: str) -> str:

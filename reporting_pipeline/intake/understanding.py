@@ -60,6 +60,7 @@ SOURCE_FINDING_CODES: Mapping[str, str] = {
     "same_table": "The same rows stand in another file, too; only one of them was read.",
     "assumed_domain": "A table names no domain; its columns or its name say which it is.",
     "withdrawn": "The document says that it was withdrawn, or corrected by a later version; it was left out.",
+    "animals": "The tables are of animals (SEND); reports are made for trials with people.",
     "not_sdtm": "The file is no table of SDTM; it was left out.",
 }
 

@@ -34,13 +34,10 @@ def list_trials(
 ) -> list[Record]:
     """The organisation's trials by id; `among` empty means all of them, `after` the last id already read."""
     query: Record = {"organisation": organisation}
-    conditions: Record = {}
+    conditions: Record = {"$gt": after or ""}  # texts alone: what somebody wrote by hand may have another id
     if among:
         conditions["$in"] = sorted(among)
-    if after is not None:
-        conditions["$gt"] = after
-    if conditions:
-        query["_id"] = conditions
+    query["_id"] = conditions
     return list(database.trials.find(query).sort("_id", ASCENDING).limit(limit))
 
 

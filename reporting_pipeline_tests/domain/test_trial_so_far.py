@@ -420,3 +420,35 @@ def test_a_rise_is_since_the_baseline_and_a_long_qt_before_it_is_told_all_the_sa
     (one,) = so_far.qtc_outliers(status_of(ecgs=ecgs))
     assert (one.value, one.baseline, one.risen) == (505.0, 400.0, 65.0)
     assert one.why == "over 500 ms, rose by more than 60 ms"
+
+
+def test_each_period_of_a_crossover_has_its_own_baseline() -> None:
+    def alt(when: str, value: float, **said: Any) -> dict[str, Any]:
+        return result("a", when, value=value, **said)
+
+    labs = [alt("2026-01-01", 20.0, baseline=True), alt("2026-01-08", 90.0)]
+    labs += [alt("2026-02-01", 21.0, baseline=True), alt("2026-02-08", 22.0)]
+    row = so_far.shifts(status_of(labs=labs)).loc["ALT"]
+    assert {name: count for name, count in row.items() if count} == {"NORMAL to HIGH": 1}
+
+    named = {"test_code": "QTCF", "test": "QTcF", "unit": "ms", "low": None, "high": None}
+    ecgs = [
+        result("a", when, "ecg", value=value, baseline=said, **named)
+        for when, value, said in (
+            *(("2026-01-01", 400.0, True), ("2026-01-02", 462.0, False)),
+            *(("2026-02-01", 440.0, True), ("2026-02-02", 461.0, False)),
+        )
+    ]
+    (one,) = so_far.qtc_outliers(status_of(ecgs=ecgs))
+    assert (one.baseline, one.risen) == (400.0, 62.0)
+
+
+def test_hys_range_holds_each_result_against_its_own_limit_whatever_unit_another_site_has() -> None:
+    """One site's ukat/L must not hide the liver of another site's person."""
+    labs = [result("a", "2026-01-01", value=250.0)]
+    labs.append(result("a", "2026-01-01", test_code="BILI", test="B", value=60.0, unit="umol/L", high=20.0))
+    labs.append(result("b", "2026-01-01", value=4.2, unit="ukat/L", high=0.7))
+    differing = [{**one, "units_differ": one["test_code"] == "ALT"} for one in labs]
+    points, others = so_far.liver_points(status_of(labs=differing))
+    assert [(one.subject, one.in_hys_range) for one in points] == [("a", True)]
+    assert others == 1

@@ -455,3 +455,43 @@ def test_an_instant_is_placed_in_the_week_of_its_own_offset() -> None:
     written = "2026-11-15T23:30-05:00"  # 04:30 on Monday in UTC
     made = report(AE=rows("AE", {"AETERM": "FALL", "AESER": "N", "AEDTC": written}))
     assert figure(made, "adverse_events") == 1
+
+
+# --- animals, devices, hospitals, eyes ---------------------------------------------------------------
+
+
+def test_tables_of_animals_are_told() -> None:
+    made = report(DM=rows("DM", {"SPECIES": "RAT"}, {"SPECIES": ""}))
+    (one,) = (found for found in made["findings"] if found["code"] == "animals")
+    assert "RAT" in one["detail"]
+    assert "animals" not in told(report(DM=rows("DM", {"SPECIES": "Human"})))
+
+
+@pytest.mark.parametrize("domain", ["CE", "DE", "HO"])
+def test_events_of_devices_and_stays_in_hospital_are_kept_and_a_death_among_them_counts(domain: str) -> None:
+    event = {f"{domain}TERM": "LEAD FRACTURE", f"{domain}SEV": "SEVERE", f"{domain}STDTC": "2026-11-17"}
+    made = report(**{domain: rows(domain, event, event | {f"{domain}OUT": "FATAL"})})
+    terms = [row["term"] for row in made["listings"]["S1"]["dispositions"]]
+    assert terms == ["LEAD FRACTURE (severe)", "LEAD FRACTURE, outcome: FATAL (severe)"]
+    assert (figure(made, "deaths"), figure(made, "dispositions")) == (1, 0)
+    assert "no_kind" not in told(made)
+
+
+def test_an_event_says_in_which_eye_it_was_and_a_result_at_which_time_point() -> None:
+    row, _ = read("AE", AETERM="RETINAL DETACHMENT", AESER="Y", AELOC="EYE", AELAT="LEFT")
+    assert (row["location"], row["laterality"]) == ("EYE", "LEFT")
+    assert read("LB", LBTESTCD="GLUC", LBORRES="9", LBTPT="2H POST")[0]["time_point"] == "2H POST"
+
+
+def test_the_death_of_a_child_beside_a_fatal_outcome_counts_and_is_told() -> None:
+    row, codes = read("AE", AETERM="NEONATAL DEATH", AESER="Y", AEOUT="FATAL")
+    assert row["fatal"]
+    assert codes == {"death_in_words"}
+
+
+def test_results_after_a_death_are_told_once_for_a_document_and_moment() -> None:
+    result = {"LBTESTCD": "ALT", "LBORRES": "5"}
+    made = report(
+        DM=rows("DM", {"DTHFL": "Y", "DTHDTC": "2026-11-16"}), LB=rows("LB", result, result, result)
+    )
+    assert [one["code"] for one in made["findings"]].count("after_death") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -111,6 +112,103 @@ def test_days_of_treatment_are_in_no_blinded_report(column: str) -> None:
     for form in (Format.JSON, Format.CSV):
         assert "2021-03-04" not in made(form, Audience.MONITOR, DM=subject).decode()
         assert "2021-03-04" in made(form, Audience.SAFETY_BOARD, DM=subject).decode()
+
+
+VISIT = "WEEK 8 LITHIUM INFUSION"
+ARMS: Rows = rows("DM", {"ARM": "Zebramab 10 mg"}, {"ARM": "Comparator", "USUBJID": "S1-701-2"})
+ELEMENTS: Rows = [
+    {"STUDYID": "S1", "DOMAIN": "TA", "ARMCD": arm, "ARM": arm, "ELEMENT": element, "TAETORD": str(place)}
+    for arm, elements in (
+        ("AB", ("Screen", "Alfa drug", "Washout", "Beta drug")),
+        ("BA", ("Screen", "Beta drug", "Washout", "Alfa drug")),
+    )
+    for place, element in enumerate(elements, 1)
+]
+
+
+@pytest.mark.parametrize(
+    ("visit", "tables"),
+    [
+        (VISIT, {"EX": TREATED}),
+        ("ZEBRAMAB 10 MG: DAY 1", {"DM": ARMS}),
+        ("Placebo Day 1", {"EX": TREATED}),
+        ("PERIOD 1 ALFA DRUG", {"TA": ELEMENTS}),
+        ("ARM B CYCLE 2", {}),
+        ("Period 1 - Treatment A - Day 1", {}),
+        ("SEQUENCE BA DAY 1", {}),
+    ],
+)
+@pytest.mark.parametrize("audience", [Audience.MONITOR, Audience.SITE, Audience.SPONSOR])
+def test_a_visit_that_names_a_treatment_is_not_named_to_who_is_blinded(
+    visit: str, tables: dict[str, Rows], audience: Audience
+) -> None:
+    """The visit itself counts, and how many are not named is said."""
+    day = {"VISIT": visit, "VISITNUM": "8", "SVSTDTC": "2026-11-17"}
+    results = rows("LB", {"LBTESTCD": "GLUC", "LBORRES": "5.5", "VISIT": visit})
+    event = rows("DS", {"DSDECOD": "COMPLETED", "DSTERM": "COMPLETED", "VISIT": visit})
+    domains = {"SV": rows("SV", day), "LB": results, "DS": event, **tables}
+    for form in (Format.JSON, Format.CSV):
+        report = made(form, audience, **domains).decode()
+        assert visit.upper() not in report.upper()
+        assert visit in made(form, Audience.SAFETY_BOARD, **domains).decode()
+    blinded = made(Format.JSON, audience, **domains).decode()
+    assert '"visits": {\n    "value": 1' in blinded
+    assert "Visit 8" in blinded
+    assert (
+        "A visit's name that tells who gets the treatment is not shown to this audience: 3 times." in blinded
+    )
+
+
+@pytest.mark.parametrize(
+    ("visit", "tables"),
+    [
+        ("PLACEBO RUN-IN", {"EX": TREATED}),
+        ("SCREEN 1", {"TA": ELEMENTS}),
+        ("WASHOUT DAY 1", {"TA": ELEMENTS}),
+        ("ZEBRAMAB 10 MG DAY 1", {"DM": ARMS[:1]}),  # one arm: there is nothing to tell
+        ("TREATMENT 1", {"DM": ARMS}),
+        ("TREATMENT BEGIN", {}),
+        ("END OF TREATMENT", {"DM": ARMS}),
+        ("SCREEN FAILURE VISIT", {"DM": rows("DM", {"ARM": "Screen Failure"}, {"ARM": "X"}, {"ARM": "Y"})}),
+    ],
+)
+def test_a_visit_of_everybody_keeps_its_name(visit: str, tables: dict[str, Rows]) -> None:
+    day = {"VISIT": visit, "VISITNUM": "8", "SVSTDTC": "2026-11-17"}
+    assert visit in made(Format.JSON, Audience.MONITOR, SV=rows("SV", day), **tables).decode()
+
+
+def test_a_blinded_report_says_how_many_results_it_withholds_and_not_which() -> None:
+    domains = {"LB": lab(LBTEST="Zebramab", LBCAT="PK")}
+    for audience in (Audience.MONITOR, Audience.SPONSOR):
+        report = json.loads(made(Format.JSON, audience, **domains))
+        (one,) = (found for found in report["findings"] if found["code"] == "withheld")
+        assert one["field"] == "labs"
+        assert one["detail"].endswith("is not shown to this audience: 2 times.")
+        assert "Zebramab" not in one["detail"]
+    assert '"withheld"' not in made(Format.JSON, Audience.SAFETY_BOARD, **domains).decode()
+    open_ones = {"LB": lab(LBTEST="Glucose")}
+    assert '"withheld"' not in made(Format.JSON, Audience.MONITOR, **open_ones).decode()
+
+
+def test_a_test_whose_name_is_a_part_of_a_treatment_is_everybodys() -> None:
+    """Sodium is measured in whoever gets sodium chloride and in whoever gets none."""
+    domains = {"LB": lab(LBTEST="Sodium"), "EX": rows("EX", {"EXTRT": "SODIUM CHLORIDE"})}
+    assert PLANTED in made(Format.JSON, Audience.MONITOR, **domains).decode()
+
+
+def test_a_document_is_shown_without_the_name_of_a_visit_that_tells() -> None:
+    for data in (
+        {"visit": "ARM B DAY 1", "start": "2026-11-17"},
+        {"visit": "WEEK 8 X", "visit_unblinding": True, "start": "2026-11-17"},
+        {"results": [{"test_code": "GLUC", "visit": "ARM B DAY 1", "value": 5.5}]},
+    ):
+        record = {"kind": "visit", "title": "Arm B, day 1", "data": data}
+        shown = document_shown(record, Audience.MONITOR)
+        assert "ARM B" not in str(shown).upper()
+        assert "WEEK 8 X" not in str(shown)
+        assert "unblinding" not in str(shown["data"])
+        assert shown["withheld"] == ["data", "title"]
+        assert document_shown(record, Audience.SAFETY_BOARD)["data"] == data
 
 
 def test_a_document_is_shown_without_the_results_that_tell() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reporting_pipeline.domain.clinical.codes import severity_level
 from reporting_pipeline_tests.intake.test_strangers import figure, read, report, rows, told
 
 RANGE = {"LBORNRLO": "3.5", "LBORNRHI": "5.1", "LBORRESU": "mmol/L"}
@@ -232,3 +233,90 @@ def test_signs_of_word_processors_are_read(written: str, flag: str) -> None:
 def test_a_severity_beside_its_grade_is_that_grade(severity: str, grade: int | None) -> None:
     made = report(AE=rows("AE", {"AETERM": "Rash", "AESER": "N", "AESEV": severity}))
     assert [one["grade"] for one in made["listings"]["S1"]["adverse_events"]] == [grade]
+
+
+# --- other languages ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "level"),
+    [
+        ("leicht", 1),
+        ("mäßig", 2),
+        ("MÄSSIG", 2),
+        ("schwer", 3),
+        ("lebensbedrohlich", 4),
+        ("Léger", 1),
+        ("modérée", 2),
+        ("Sévère", 3),
+        ("leve", 1),
+        ("Moderado", 2),
+        ("severo", 3),
+        ("lieve", 1),
+        ("matig", 2),
+        ("potencialmente mortal", 4),
+        ("tödlich", 5),
+        ("grave", 0),
+        ("ernstig", 0),
+        ("leicht bis schwer", 0),
+    ],
+)
+def test_severity_is_read_in_six_languages_where_it_means_one_thing(written: str, level: int) -> None:
+    """It is shown as it came, and no grade is made of mild, moderate or severe."""
+    row, codes = read("AE", AETERM="X", AESER="N", AESEV=written)
+    assert severity_level(row["severity"]) == level
+    assert row["severity"] == " ".join(written.split()).upper()
+    assert (row["grade"] == row["grade"]) == (level >= 4)
+    assert ("unknown_value" in codes) == (level == 0)
+
+
+def test_a_severity_of_another_language_agrees_with_a_grade_as_the_english_one_does() -> None:
+    assert "severity_contradicts_grade" not in read("AE", AETERM="X", AESEV="schwer", AETOXGR="4")[1]
+    assert "severity_contradicts_grade" in read("AE", AETERM="X", AESEV="leicht", AETOXGR="4")[1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ends"),
+    [
+        ("genesen", False),
+        ("Nicht genesen", True),
+        ("guéri", False),
+        ("NON GUÉRI", True),
+        ("Recuperado", False),
+        ("no recuperado", True),
+        ("em recuperação", True),
+        ("Herstellend", True),
+        ("guarito con postumi", False),
+    ],
+)
+def test_an_outcome_of_another_language_is_known_and_contradicts_an_end_where_it_goes_on(
+    outcome: str, ends: bool
+) -> None:
+    row, codes = read("AE", AETERM="X", AESER="N", AEOUT=outcome, AEENDTC="2026-11-17")
+    assert (row["outcome"], row["fatal"]) == (outcome, False)
+    assert codes == ({"end_contradicts"} if ends else set())
+
+
+@pytest.mark.parametrize(
+    ("flag", "shown"),
+    [("niedrig", "LOW"), ("erhöht", "HIGH"), ("élevé", "HIGH"), ("laag", "LOW"), ("normale", "NORMAL")],
+)
+def test_a_flag_of_another_language_is_read(flag: str, shown: str) -> None:
+    row, _ = read("LB", LBTESTCD="HB", LBORRES="8,1", LBNRIND=flag)
+    assert (row["flag"], row["indicator"]) == (shown, flag.upper())
+
+
+@pytest.mark.parametrize(
+    ("answer", "serious"),
+    [
+        ("schwerwiegend", "yes"),
+        ("nicht schwerwiegend", "no"),
+        ("grave", "yes"),
+        ("non grave", "no"),
+        ("niet ernstig", "no"),
+        ("unbekannt", "unknown"),
+        ("inconnu", "unknown"),
+    ],
+)
+def test_seriousness_of_another_language_is_an_answer_in_its_own_column(answer: str, serious: str) -> None:
+    assert read("AE", AETERM="X", AESER=answer)[0]["serious"] == serious

@@ -50,6 +50,9 @@ def results(rows: int = 47) -> pd.DataFrame:
                 "original_result": "as said" if number % 2 else "words",
                 "text_result": "words of a person, with a comma",
                 "unblinding": number % 7 == 0,
+                "visit": "WEEK 8 X INFUSION" if number % 6 == 0 else "WEEK 2",
+                "visit_number": number / 2 if number % 4 else float("nan"),
+                "visit_unblinding": number % 6 == 0,
                 "out_of_range": number % 3 == 0,
                 "flag": "HIGH" if number % 3 == 0 else "",
             }
@@ -77,6 +80,7 @@ CHOICES: list[tuple[Mapping[str, Any], Filters, Format]] = [
     ({"columns": VALUE}, Filters(sites=("701", "702")), Format.PARQUET),
     ({"where": ALT}, Filters(kinds=("lab",)), Format.XLSX),
     ({"columns": ["test"], "where": {"value_text": ["12", ""]}}, Filters(sites=("700",)), Format.CSV),
+    ({"columns": ["visit"], "where": {"visit": ["WEEK 8 X INFUSION", "Visit 3"]}}, Filters(), Format.CSV),
     ({"where": {"unblinding": ["no"]}}, Filters(), Format.DATASET_JSON),
     ({}, Filters(kinds=("visit",)), Format.PARQUET),
 ]

@@ -32,6 +32,40 @@ _NOTHING_GIVEN = re.compile(
 _SHORTEST = 4
 
 
+#: "ARM B DAY 1", "TREATMENT A", "SEQUENCE BA": a letter in the place of a treatment's name.
+_LETTERED = re.compile(
+    r"\b(?:(?:ARM|TRT|TREATMENT|REGIMEN|SEQ(?:UENCE)?)[ :-]+[A-H]{1,4}|ARM[ :-]+(?:[1-9]|I{1,3}|IV))\b"
+)
+#: Before the treatments differ everybody has the same.
+_OF_EVERYBODY = re.compile(r"\b(?:RUN|LEAD)[ -]?IN\b")
+
+
+def visit_is_unblinding(record: Mapping[str, object]) -> bool:
+    """Whether a payload, or an entry of its `results`, names a visit whose name tells who gets the treatment:
+    it says so itself (`visit_unblinding`), or the name holds an arm or a treatment by its letter."""
+    said = record.get("visit_unblinding")
+    if said not in (None, "") and codes.read_flag(said) != codes.NO:
+        return True
+    return _LETTERED.search(_words(record, "visit").upper()) is not None
+
+
+def visit_names_treatment(visit: str, names: Iterable[str]) -> bool:
+    """Whether a visit is named after a treatment, arm or element of `names` ("WEEK 8 X INFUSION").
+
+    What is given where nothing is ("PLACEBO DAY 1") tells as much; "PLACEBO RUN-IN" is everybody's.
+    """
+    said = " ".join(visit.upper().split())
+    named = (" ".join(name.upper().split()) for name in names)
+    return not _OF_EVERYBODY.search(said) and any(
+        len(one) >= _SHORTEST and _holds(said, one) for one in named
+    )
+
+
+def _holds(said: str, name: str) -> bool:
+    """Whether `name` stands in `said` as whole words; both in capitals."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said) is not None
+
+
 def is_unblinding(result: Mapping[str, object]) -> bool:
     """Whether an entry of a payload's `results` says that it tells the treatment: itself, or by its words."""
     said = result.get("unblinding")
@@ -57,8 +91,6 @@ def names_treatment(test: str, treatments: Iterable[str]) -> bool:
     """Whether the test is named after one of the treatments that are given in its trial ("Lithium")."""
     said = " ".join(test.upper().split())
     return any(
-        len(one) >= _SHORTEST
-        and not _NOTHING_GIVEN.search(one)
-        and re.search(rf"(?<!\w){re.escape(one)}(?!\w)", said)
+        len(one) >= _SHORTEST and not _NOTHING_GIVEN.search(one) and _holds(said, one)
         for one in (" ".join(name.upper().split()) for name in treatments)
     )

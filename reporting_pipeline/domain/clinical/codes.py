@@ -8,10 +8,20 @@ collected. A missing answer is the answer "unknown", never No.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+
+from reporting_pipeline.domain.clinical.translated import (
+    DEATH_ELSEWHERE,
+    FLAGS,
+    NAMES_A_DEATH_ELSEWHERE,
+    NOT_KNOWN,
+    OUTCOMES,
+    SERIOUSNESS,
+    SEVERITIES,
+    without_accents,
+)
 
 YES, NO, UNKNOWN = "yes", "no", ""
 
@@ -38,6 +48,7 @@ _NOT_KNOWN = frozenset(
         "NULL",
         "NONE",
         "NAN",
+        *NOT_KNOWN,
     ]
 )
 
@@ -61,7 +72,7 @@ def read_flag(value: object) -> str | None:
         return YES if value == 1 else NO if value == 0 else UNKNOWN if value != value else None
     if not isinstance(value, str):
         return None
-    code = _without_accents(folded(value))
+    code = without_accents(folded(value))
     if code in _YES:
         return YES
     if code in _NO:
@@ -135,7 +146,14 @@ def _without_direction(code: str) -> str:
 @lru_cache(maxsize=4_096)
 def severity_level(severity: str) -> int:
     """How grave a severity in words or a grade in its place is, 1 to 5; 0 when it does not say."""
-    return read_grade(severity) or _agreed_level(folded(severity))
+    code = folded(severity)
+    return read_grade(severity) or _agreed_level(SEVERITIES.get(without_accents(code), code))
+
+
+def is_severity_in_words(severity: str) -> bool:
+    """Whether a severity is MILD, MODERATE or SEVERE, in whatever language: no grade is made of these."""
+    code = folded(severity)
+    return SEVERITIES.get(without_accents(code), code) in ("MILD", "MODERATE", "SEVERE")
 
 
 _LEVEL_WORD = re.compile(
@@ -189,7 +207,8 @@ def is_known_outcome(outcome: str) -> bool:
 
 def _of_outcome(outcome: str) -> str:
     """As the codelist has it: "Not recovered / not resolved" is one of its words."""
-    return re.sub(r" ?/ ?", "/", folded(outcome))
+    code = re.sub(r" ?/ ?", "/", folded(outcome))
+    return OUTCOMES.get(without_accents(code), code)
 
 
 @lru_cache(maxsize=4_096)
@@ -198,36 +217,8 @@ def names_a_death(text: str) -> bool:
     code = _NOT_FATAL.sub("", folded(text))
     if _NAMES_A_DEATH.search(code) is not None:
         return True
-    plain = _without_accents(code)
-    return plain in _DEATH_ELSEWHERE or _NAMES_A_DEATH_ELSEWHERE.search(plain) is not None
-
-
-#: "Dead", "died", "fatal" in German, French, Spanish, Italian, Portuguese and Dutch, without accents: they
-#: count where they are all that is said.
-_DEATH_ELSEWHERE = frozenset(
-    {
-        *("TODLICH", "TOEDLICH", "TOD", "VERSTORBEN", "GESTORBEN", "LETAL", "TODESFALL", "TODLICHER AUSGANG"),
-        *("DECES", "DECEDE", "DECEDEE", "MORT", "MORTE", "MORTEL", "MORTELLE", "FATALE", "ISSUE FATALE"),
-        *("MUERTE", "MUERTO", "MUERTA", "FALLECIDO", "FALLECIDA", "FALLECIMIENTO", "DEFUNCION", "MORTAL"),
-        *("DECESSO", "DECEDUTO", "DECEDUTA", "MORTO", "MORTA", "MORTALE", "ESITO FATALE"),
-        *("OBITO", "FALECIDO", "FALECIDA", "FALECIMENTO"),
-        *("OVERLEDEN", "OVERLIJDEN", "FATAAL", "DODELIJK"),
-    }
-)
-#: Those that mean nothing else in English: a longer text with one is told and left to a person.
-_NAMES_A_DEATH_ELSEWHERE = re.compile(
-    r"\b(?:TODLICH|TOEDLICH|VERSTORBEN|VERSTARB|GESTORBEN|TOD|TODES\w*|DECES|DECEDEE?|MORTE?|MORTEL(?:LE)?|"
-    r"MUERT[EOA]|MURIO|MORTO|MORREU|FALLECID[OA]|"
-    r"FALLECIMIENTO|DEFUNCION|DECESSO|DECEDUT[OA]|OBITO|FALECID[OA]|FALECIMENTO|OVERLEDEN|OVERLIJDEN|"
-    r"DODELIJK)\b"
-)
-
-
-def _without_accents(text: str) -> str:
-    if text.isascii():
-        return text
-    split = unicodedata.normalize("NFKD", text)
-    return "".join(one for one in split if not unicodedata.combining(one))
+    plain = without_accents(code)
+    return plain in DEATH_ELSEWHERE or NAMES_A_DEATH_ELSEWHERE.search(plain) is not None
 
 
 #: Whose death it may be instead.
@@ -266,6 +257,12 @@ _IS_A_DEATH = re.compile(
 )
 
 
+def is_death_of_another(term: str) -> bool:
+    """Whether a term names the death of somebody who is not the subject: "Neonatal death", "Stillbirth"."""
+    code = folded(term)
+    return names_a_death(term) and _OF_OTHERS.search(code) is not None
+
+
 def _is_of_somebody_else(code: str) -> bool:
     return _OF_OTHERS.search(code) is not None or _NO_DEATH_ITSELF.search(code) is not None
 
@@ -277,7 +274,7 @@ def says_subject_died(text: str) -> bool:
     Nor what leaves it open ("UNKNOWN IF SUBJECT DIED"). What names a death and is not taken for one is told.
     """
     code = folded(text)
-    if _without_accents(code) in _DEATH_ELSEWHERE:
+    if without_accents(code) in DEATH_ELSEWHERE:
         return True
     named = _NAMES_A_DEATH.search(_NOT_FATAL.sub("", code)) is not None
     return named and _IN_DOUBT.search(code) is None and not _is_of_somebody_else(code)
@@ -287,7 +284,7 @@ def says_subject_died(text: str) -> bool:
 def is_a_death(term: str) -> bool:
     """Whether the term of an event is itself a death: "DEATH NOS", "SUDDEN CARDIAC DEATH"."""
     code = folded(term)
-    if _without_accents(code) in _DEATH_ELSEWHERE:
+    if without_accents(code) in DEATH_ELSEWHERE:
         return True
     is_one = _IS_A_DEATH.fullmatch(_NOT_FATAL.sub("", code)) is not None and _IN_DOUBT.search(code) is None
     return is_one and not _is_of_somebody_else(code)
@@ -296,6 +293,7 @@ def is_a_death(term: str) -> bool:
 def seriousness_in_words(text: str) -> str | None:
     """YES or NO for "SERIOUS" and "NON-SERIOUS"; None for other words."""
     code = folded(text).replace("-", " ")
+    code = SERIOUSNESS.get(without_accents(code), code)
     return (
         YES
         if code in ("SERIOUS", "SAE", "SERIOUS AE", "SERIOUS ADVERSE EVENT")
@@ -317,6 +315,9 @@ _GOES_ON = frozenset(
         "NOT RESOLVED",
         "ONGOING",
         "RECOVERING/RESOLVING",
+        "RECOVERING",
+        "RESOLVING",
+        "CONTINUING",
         "UNRESOLVED",
     }
 )
@@ -400,6 +401,7 @@ def judgement(indicator: str) -> Judgement:
     code = folded(indicator)
     if code in _NOT_KNOWN:
         return _NO_JUDGEMENT
+    code = FLAGS.get(without_accents(code), code)
     words = folded(re.sub(r"(?<=\w)[_-](?=\w)", " ", code))  # HIGH_HIGH, NON-REACTIVE
     return _JUDGEMENTS.get(words) or _JUDGEMENTS.get(code) or _of_several_words(code) or Judgement(code, "")
 

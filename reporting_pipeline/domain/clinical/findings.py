@@ -44,6 +44,7 @@ FINDING_CODES: Mapping[str, str] = {
     "value_contradicts_text": "The number and the text of a result do not agree; both are shown.",
     "subject_at_two_sites": "The same subject number occurs at two sites; they count as two subjects.",
     "duplicate_file": "Two documents name the same file.",
+    "withheld": "What tells who gets the treatment is not shown to this audience; how often is said.",
     "file_missing": "The document's file is not in the store.",
     "file_corrupt": "The document's file cannot be used.",
 }

@@ -31,6 +31,15 @@ Date = Annotated[
 ]
 
 
+VisitUnblinding = Annotated[
+    bool | int | str | None,
+    Field(
+        description="The visit's name tells who gets the treatment; only an unblinded report shows it. A "
+        "name that says ARM A or TREATMENT B is one without this."
+    ),
+]
+
+
 class Payload(BaseModel):
     """What all payloads share. A field that is not named here is told, and not reported."""
 
@@ -48,7 +57,11 @@ class Result(Payload):
     position: Text = Field(None, description="Of the subject [--POS].", examples=["SUPINE"])
     laterality: Text = Field(None, description="[--LAT]", examples=["LEFT"])
     visit: Text = Field(None, description="[VISIT]", examples=["WEEK 2"])
+    visit_unblinding: VisitUnblinding = None
     visit_number: Number = Field(None, description="[VISITNUM]")
+    time_point: Text = Field(
+        None, description="When within the visit, as planned [--TPT].", examples=["2 HOURS POST DOSE"]
+    )
     collected: Date = Field(None, description="When this result was collected [--DTC].")
     original_result: Text = Field(None, description="As the laboratory wrote it [--ORRES].", examples=["<40"])
     original_unit: Text = Field(None, description="[--ORRESU]", examples=["mg/dL"])
@@ -164,8 +177,11 @@ class AdverseEvent(Payload):
     )
     related: Text = Field(None, description="Relation to the treatment [AEREL].")
     outcome: Text = Field(None, description="[AEOUT]", examples=["RECOVERED/RESOLVED", "FATAL"])
+    location: Text = Field(None, description="Where in the body [AELOC].", examples=["EYE"])
+    laterality: Text = Field(None, description="[AELAT]", examples=["LEFT"])
     action_taken: Text = Field(None, description="With the treatment [AEACN].", examples=["DRUG WITHDRAWN"])
     visit: Text = Field(None, description="[VISIT]")
+    visit_unblinding: VisitUnblinding = None
     start: Date = Field(None, description="[AESTDTC]")
     end: Date = Field(None, description="[AEENDTC]")
     ongoing: Flag = Field(None, description="[AEENRTPT, AEENRF]")
@@ -173,6 +189,7 @@ class AdverseEvent(Payload):
 
 class Visit(Payload):
     visit: str = Field(description="[VISIT]", examples=["WEEK 2"])
+    visit_unblinding: VisitUnblinding = None
     visit_number: Number = Field(None, description="[VISITNUM]")
     planned: Flag = Field(None, description="Whether the protocol plans it; yes when absent.")
     occurred: Flag = Field(None, description="Whether it took place [SVOCCUR].")
@@ -189,6 +206,7 @@ class Disposition(Payload):
         None, description="Of what it is the disposition [DSSCAT]: STUDY PARTICIPATION, STUDY TREATMENT."
     )
     visit: Text = Field(None, description="[VISIT]")
+    visit_unblinding: VisitUnblinding = None
     start: Date = Field(None, description="[DSSTDTC]")
 
 
@@ -227,6 +245,7 @@ class Exposure(Payload):
     frequency: Text = Field(None, description="[EXDOSFRQ]")
     route: Text = Field(None, description="[EXROUTE]")
     visit: Text = Field(None, description="[VISIT]")
+    visit_unblinding: VisitUnblinding = None
     occurred: Flag = Field(None, description="No, of a dose that was not given [EXOCCUR, ECOCCUR].")
     start: Date = Field(None, description="[EXSTDTC]")
     end: Date = Field(None, description="[EXENDTC]")
@@ -237,6 +256,7 @@ class Deviation(Payload):
     decoded: Text = Field(None, description="[DVDECOD]")
     category: Text = Field(None, description="[DVCAT]", examples=["MAJOR", "ELIGIBILITY"])
     visit: Text = Field(None, description="[VISIT]")
+    visit_unblinding: VisitUnblinding = None
     occurred: Flag = Field(None, description="No, of a criterion of eligibility that is met [IEORRES].")
     start: Date = Field(None, description="[DVSTDTC]")
     end: Date = Field(None, description="[DVENDTC]")

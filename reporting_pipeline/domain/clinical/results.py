@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from reporting_pipeline.domain.clinical import codes, numbers, qualitative
-from reporting_pipeline.domain.clinical.blinding import is_unblinding
+from reporting_pipeline.domain.clinical.blinding import is_unblinding, visit_is_unblinding
 from reporting_pipeline.domain.clinical.measurements import NOT_ASSESSED, Assessment, Quantity, assess
 from reporting_pipeline.domain.clinical.payloads import OtherResult, Result, TumourResult
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, clean, shown
@@ -89,6 +89,8 @@ def _result(reading: Reading, result: object, model: type[Result], where: str) -
         "position": text(result, "position", where),
         "laterality": text(result, "laterality", where),
         "visit": text(result, "visit", where),
+        "visit_unblinding": visit_is_unblinding(result),
+        "time_point": text(result, "time_point", where),
         "visit_number": reading.number(result, "visit_number", where),
         "collected": reading.date(result, "collected", where)[0],
         "original_result": text(result, "original_result", where),

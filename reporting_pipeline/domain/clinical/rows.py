@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 
 from reporting_pipeline.domain.clinical import codes, numbers
+from reporting_pipeline.domain.clinical.blinding import visit_is_unblinding
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS, OtherResult, Result, TumourResult
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, shown
@@ -71,6 +72,8 @@ def rows_of(kind: str, data: object, reading: Reading) -> list[Row]:
         model = _RESULT_OF.get(kind, Result)
         return results_of(reading, payload, model, needed=kind != Kind.ECG.value)
     row = _ROW_OF[kind](reading, payload)
+    if "visit" in row:
+        row["visit_unblinding"] = visit_is_unblinding(payload)
     return [] if kind in _MAY_NOT_OCCUR and _did_not_occur(reading, payload, row) else [row]
 
 
@@ -120,6 +123,11 @@ def _adverse_event(reading: Reading, data: Data) -> Row:
         reading.finding("death_contradicts", "outcome", detail)
     if not fatal and (codes.is_a_death(term) or codes.is_a_death(preferred)):
         fatal = codes.is_not_stated(outcome) and _occurred(data)
+    if by_outcome and codes.is_death_of_another(term):
+        detail = (
+            f"The term {shown(term)} names a death that may be another's; the outcome says that it is fatal."
+        )
+        reading.finding("death_in_words", "term", detail)
     if not fatal and (codes.names_a_death(term) or codes.names_a_death(preferred)):
         detail = f"The term {shown(term or preferred)} names a death, the outcome is {shown(outcome)}."
         reading.finding("death_in_words", "outcome", detail)
@@ -143,6 +151,8 @@ def _adverse_event(reading: Reading, data: Data) -> Row:
         "seriousness_criteria": ", ".join(criteria),
         "treatment_emergent": reading.flag(data, "treatment_emergent") or "unknown",
         "related": reading.text(data, "related"),
+        "location": reading.text(data, "location"),
+        "laterality": reading.text(data, "laterality"),
         "outcome": outcome,
         "fatal": fatal,
         "action_taken": reading.text(data, "action_taken"),
@@ -185,7 +195,7 @@ def _severity(reading: Reading, data: Data) -> tuple[str, int | None]:
     if text and not level:
         detail = f"{shown(text)} is no severity that is known; it is shown as collected."
         reading.finding("unknown_value", "severity", detail)
-    in_words = text in ("MILD", "MODERATE", "SEVERE")
+    in_words = codes.is_severity_in_words(text)
     if grade is not None and level and level != grade and not (level == codes.SEVERE <= grade and in_words):
         detail = f"Severity {shown(text)} and grade {grade} do not agree; both are shown."
         reading.finding("severity_contradicts_grade", "grade", detail)

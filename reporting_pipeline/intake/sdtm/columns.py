@@ -161,6 +161,7 @@ _RESULT = (
     column("laterality", "--LAT"),
     column("visit", "VISIT"),
     column("visit_number", "VISITNUM", read=number),
+    column("time_point", "--TPT"),
     column("collected", "--DTC"),
     column("original_result", "--ORRES"),
     column("original_unit", "--ORRESU"),
@@ -193,7 +194,7 @@ def _result(code: str) -> Callable[[Payload, Row], None]:
     """A result that is no number is one in words; one under the limit of quantification is censored."""
 
     def finish(result: Payload, row: Row) -> None:
-        without_empty(result, "reference_text", "derived", "baseline")
+        without_empty(result, "reference_text", "derived", "baseline", "time_point")
         result["text_result"] = ""
         if isinstance(result["value"], float):
             return

@@ -30,7 +30,7 @@ from reporting_pipeline.intake.sdtm.rescreened import tell_rescreened
 from reporting_pipeline.intake.sdtm.supplements import MOST_TOLD, Supplements, supplements_of
 from reporting_pipeline.intake.sdtm.tables import Row, Table
 from reporting_pipeline.intake.sdtm.trial import Sites, subject_of
-from reporting_pipeline.intake.sdtm.unblinding import UnblindingResults
+from reporting_pipeline.intake.sdtm.unblinding import Unblinding
 from reporting_pipeline.intake.understanding import Understanding, counted
 
 _DAY_LENGTH = len("2026-11-16")
@@ -60,11 +60,12 @@ def documents_of(
 
     `trial` names the trial of all rows; without it a row's STUDYID does.
     """
-    folder = _Folder(Sites(tables), PlannedDays(tables), UnblindingResults(tables), Lesions(tables))
+    folder = _Folder(Sites(tables), PlannedDays(tables), Unblinding(tables), Lesions(tables))
     _tell_near_studies(tables, understanding)
     _tell_near_subjects(tables, understanding)
     _tell_subjects_without_dm(tables, understanding)
     tell_rescreened(tables, understanding)
+    _tell_animals(tables, understanding)
     if not tables.get("DM"):
         understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
     for name in sorted(tables, key=_reading_order):
@@ -82,6 +83,7 @@ def documents_of(
             _tell_unplaced(domain, tables[name], supplements, understanding)
         else:
             _tell_without_kind(name, tables, understanding)
+    folder.unblinding.tell_visits(understanding)
 
 
 def _domain_for(name: str, tables: Sequence[Table]) -> Domain | None:
@@ -94,7 +96,7 @@ class _Folder:
 
     sites: Sites
     planned_days: PlannedDays
-    unblinding: UnblindingResults
+    unblinding: Unblinding
     lesions: Lesions
 
 
@@ -146,6 +148,7 @@ class _Reading:
         domain, first = self._domain, rows[0]
         subject = subject_of(first)
         payloads = [domain.payload(row) for row in rows]
+        self._folder.unblinding.mark_visits(payloads)
         if domain.grouped:
             self._folder.unblinding.mark(payloads)
         if domain.kind == Kind.TUMOUR_RESPONSE.value:
@@ -333,6 +336,22 @@ def _tell_near_studies(tables: Mapping[str, Sequence[Table]], understanding: Und
     for alike in (one for one in spelled.values() if len(one) > 1):
         detail = f"{' and '.join(alike)} are read as different trials; give --trial if they are one."
         understanding.finding("STUDYID", "near_studies", "STUDYID", detail)
+
+
+def _tell_animals(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:
+    """SEND has the tables of SDTM, of animals: nothing of a report's words fits them."""
+    kept = {
+        codes.folded(text(name))
+        for table in tables.get("DM", ())
+        if "SPECIES" in table.columns
+        for name in table.frame["SPECIES"].drop_nulls().unique()
+    } - {"", "HUMAN", "HOMO SAPIENS"}
+    if kept:
+        detail = (
+            f"DM names the species {', '.join(sorted(kept))}: these are animals (SEND), and what the report "
+            "calls subjects, deaths and discontinuations is theirs."
+        )
+        understanding.finding("DM", "animals", "SPECIES", detail)
 
 
 def _tell_near_subjects(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:

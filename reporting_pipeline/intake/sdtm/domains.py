@@ -55,7 +55,7 @@ def _adverse_event(event: Payload, row: Row) -> None:
         event["seriousness_criteria"] = met
     _occurrence(event, row, "AE")
     event["ongoing"] = _goes_on(row, "AE")
-    without_empty(event, "treatment_emergent", "ongoing")
+    without_empty(event, "treatment_emergent", "ongoing", "location", "laterality")
     if "occurred" not in event and codes.folded(text(row.get("AESTAT"))) == "NOT DONE":
         event["occurred"] = "NOT DONE"  # nobody knows: it is kept, and told
 
@@ -90,10 +90,10 @@ _ASKS_WHETHER_DEAD = re.compile(
 )
 
 
-def _clinical_event(event: Payload, row: Row) -> None:
-    """CE: an event that is no adverse event. What ended fatally says so in words, so that it counts."""
-    outcome, occurred = text(row.get("CEOUT")), codes.read_flag(row.get("CEOCCUR"))
-    event["category"] = "CLINICAL EVENT"
+def _other_event(event: Payload, row: Row, code: str, category: str) -> None:
+    """An event that is no adverse event. What ended fatally says so in words, so that it counts."""
+    outcome, occurred = text(row.get(f"{code}OUT")), codes.read_flag(row.get(f"{code}OCCUR"))
+    event["category"] = category
     fatal = codes.is_fatal_outcome(outcome)
     if fatal and not codes.says_subject_died(f"outcome: {outcome}"):
         outcome += " (fatal)"  # in another language's word
@@ -103,13 +103,13 @@ def _clinical_event(event: Payload, row: Row) -> None:
     elif (
         occurred != codes.YES
         and not fatal
-        and any(text(row.get(n)) for n in ("CEOCCUR", "CESTAT", "CEPRESP"))
+        and any(text(row.get(code + name)) for name in ("OCCUR", "STAT", "PRESP"))
     ):
         event["term"] = event["decoded"] = f"Unknown whether: {event['term'] or event['decoded']}"
     elif outcome:
         event["term"] = f"{event['term'] or event['decoded']}, outcome: {outcome}"
-    serious = "serious" if codes.read_flag(row.get("CESER")) == codes.YES else ""
-    beside = ", ".join(filter(None, (text(row.get("CESEV")).lower(), serious)))
+    serious = "serious" if codes.read_flag(row.get(f"{code}SER")) == codes.YES else ""
+    beside = ", ".join(filter(None, (text(row.get(f"{code}SEV")).lower(), serious)))
     if beside and occurred != codes.NO:
         event["term"] = f"{event['term'] or event['decoded']} ({beside})"
 
@@ -185,6 +185,25 @@ def _exposure(code: str, second: bool = False) -> Domain:
     )
 
 
+def _events(code: str, category: str) -> Domain:
+    """A domain of events that has no kind of its own: dispositions of no counted category."""
+    return Domain(
+        code=code,
+        kind="disposition",
+        columns=(
+            column("term", "--TERM", "--DECOD"),
+            column("decoded", "--DECOD", "--TERM"),
+            column("visit", "VISIT"),
+            column("start", "--STDTC"),
+        ),
+        collected=("--DTC", "--STDTC"),
+        title=titled("term", "decoded"),
+        finish=lambda event, row: _other_event(event, row, code, category),
+        also=tuple(f"--{name}" for name in ("OUT", "OCCUR", "STAT", "PRESP", "SER", "SEV")),
+        second=True,
+    )
+
+
 def _tumours(code: str, title: str, second: bool = False) -> Domain:
     """TU, TR and RS; type and place of a lesion are those of TU (`lesions`)."""
 
@@ -229,6 +248,8 @@ _ALL = (
             column("serious", "AESER", read=flag),
             column("treatment_emergent", "AETRTEM", read=flag),
             column("related", "AEREL"),
+            column("location", "AELOC"),
+            column("laterality", "AELAT"),
             column("outcome", "AEOUT"),
             column("action_taken", "AEACN"),
             column("visit", "VISIT"),
@@ -282,21 +303,9 @@ _ALL = (
         also=("DDTEST", "DDTESTCD", "DDSTRESC", "DDORRES", "DDSTAT"),
         second=True,
     ),
-    Domain(
-        code="CE",
-        kind="disposition",
-        columns=(
-            column("term", "CETERM", "CEDECOD"),
-            column("decoded", "CEDECOD", "CETERM"),
-            column("visit", "VISIT"),
-            column("start", "CESTDTC"),
-        ),
-        collected=("CEDTC", "CESTDTC"),
-        title=titled("term", "decoded"),
-        finish=_clinical_event,
-        also=("CEOUT", "CEOCCUR", "CESTAT", "CEPRESP", "CESER", "CESEV"),
-        second=True,
-    ),
+    _events("CE", "CLINICAL EVENT"),
+    _events("DE", "DEVICE EVENT"),
+    _events("HO", "HEALTHCARE ENCOUNTER"),
     Domain(
         code="SS",
         kind="disposition",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from reporting_pipeline.domain.clinical.codes import SEVERE, severity_level
 from reporting_pipeline.domain.clinical.numbers import plain
 from reporting_pipeline.domain.clinical.qualitative import limits_in
 from reporting_pipeline.domain.clinical.result_domains import domain_in_words
@@ -68,6 +69,7 @@ def event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     reported = row["term"] if row["term"].casefold() != name.casefold() else ""
     beside = [
         row["system_organ_class"] or "Not coded",
+        ", ".join(filter(None, (row["location"], row["laterality"]))).lower(),
         f"reported as {reported}" if reported else "",
         f"criteria: {row['seriousness_criteria'].replace('_', ' ')}" if row["seriousness_criteria"] else "",
         _EMERGENT.get(row["treatment_emergent"], ""),
@@ -98,7 +100,7 @@ def _severity(severity: str, grade: float) -> Cell:
     if words and words[-1:].isdigit():  # "3", "Grade 3": the grade says it
         words = ""
     text = words or in_figures or "Not stated"
-    if grade >= 3 or severity == "SEVERE":
+    if grade >= 3 or severity_level(severity) >= SEVERE:
         return Flag(text, under=in_figures.lower() if words and in_figures else "")
     return Pair(text, in_figures) if words and in_figures else text
 
@@ -170,7 +172,10 @@ def result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     ratio = row["ratio"]
     return (
         Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
-        Pair(wording.collected_date(row["collected"]) or "–", row["visit"]),
+        Pair(
+            wording.collected_date(row["collected"]) or "–",
+            ", ".join(filter(None, (row["visit"], row["time_point"]))),
+        ),
         Pair(row["test"] or row["test_code"] or "–", ", ".join(filter(None, beside))),
         _with_minus(row["value_text"]) or "–",
         row["value_unit"] or "–",

@@ -167,7 +167,10 @@ def _results(flow: Flow, trial: TrialFigures, name: str) -> None:
                 Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
                 Pair(row["test"] or row["test_code"], ", ".join(filter(None, about(row)))),
                 Pair(result or "–", row["original_result"] if in_words else ""),
-                Pair(row["visit"] or "–", wording.collected_date(row["collected"])),
+                Pair(
+                    ", ".join(filter(None, (row["visit"], row["time_point"]))) or "–",
+                    wording.collected_date(row["collected"]),
+                ),
             )
         )
     flow.table(columns, rows)
