@@ -265,8 +265,8 @@ def _visit_by_number(number: float) -> str:
 
 def _withheld(part: str, number: int) -> dict[str, object]:
     """A finding on what an unblinded reader would see: how much, and why, not what. Of none there is none."""
-    what = "A visit's name" if part == "visit" else "A result"
-    told = f"{what} that tells who gets the treatment is not shown to this audience: {number:,} times."
+    what = "Names of visits" if part == "visit" else "Results"
+    told = f"{what} that tell who gets the treatment are not shown to this audience: {number:,}."
     return {"window": "current", "code": "withheld", "field": part, "message": told if number else ""}
 
 

@@ -148,15 +148,13 @@ def test_a_visit_that_names_a_treatment_is_not_named_to_who_is_blinded(
     event = rows("DS", {"DSDECOD": "COMPLETED", "DSTERM": "COMPLETED", "VISIT": visit})
     domains = {"SV": rows("SV", day), "LB": results, "DS": event, **tables}
     for form in (Format.JSON, Format.CSV):
-        report = made(form, audience, **domains).decode()
+        report = made(form, audience, "trial_activity", **domains).decode()
         assert visit.upper() not in report.upper()
-        assert visit in made(form, Audience.SAFETY_BOARD, **domains).decode()
-    blinded = made(Format.JSON, audience, **domains).decode()
+        assert visit in made(form, Audience.SAFETY_BOARD, "trial_activity", **domains).decode()
+    blinded = made(Format.JSON, audience, "trial_activity", **domains).decode()
     assert '"visits": {\n    "value": 1' in blinded
     assert "Visit 8" in blinded
-    assert (
-        "A visit's name that tells who gets the treatment is not shown to this audience: 3 times." in blinded
-    )
+    assert "Names of visits that tell who gets the treatment are not shown to this audience: 3." in blinded
 
 
 @pytest.mark.parametrize(
@@ -174,26 +172,28 @@ def test_a_visit_that_names_a_treatment_is_not_named_to_who_is_blinded(
 )
 def test_a_visit_of_everybody_keeps_its_name(visit: str, tables: dict[str, Rows]) -> None:
     day = {"VISIT": visit, "VISITNUM": "8", "SVSTDTC": "2026-11-17"}
-    assert visit in made(Format.JSON, Audience.MONITOR, SV=rows("SV", day), **tables).decode()
+    assert (
+        visit in made(Format.JSON, Audience.MONITOR, "trial_activity", SV=rows("SV", day), **tables).decode()
+    )
 
 
 def test_a_blinded_report_says_how_many_results_it_withholds_and_not_which() -> None:
     domains = {"LB": lab(LBTEST="Zebramab", LBCAT="PK")}
     for audience in (Audience.MONITOR, Audience.SPONSOR):
-        report = json.loads(made(Format.JSON, audience, **domains))
+        report = json.loads(made(Format.JSON, audience, "trial_activity", **domains))
         (one,) = (found for found in report["findings"] if found["code"] == "withheld")
         assert one["field"] == "labs"
-        assert one["detail"].endswith("is not shown to this audience: 2 times.")
+        assert one["detail"].endswith("are not shown to this audience: 2.")
         assert "Zebramab" not in one["detail"]
-    assert '"withheld"' not in made(Format.JSON, Audience.SAFETY_BOARD, **domains).decode()
+    assert '"withheld"' not in made(Format.JSON, Audience.SAFETY_BOARD, "trial_activity", **domains).decode()
     open_ones = {"LB": lab(LBTEST="Glucose")}
-    assert '"withheld"' not in made(Format.JSON, Audience.MONITOR, **open_ones).decode()
+    assert '"withheld"' not in made(Format.JSON, Audience.MONITOR, "trial_activity", **open_ones).decode()
 
 
 def test_a_test_whose_name_is_a_part_of_a_treatment_is_everybodys() -> None:
     """Sodium is measured in whoever gets sodium chloride and in whoever gets none."""
     domains = {"LB": lab(LBTEST="Sodium"), "EX": rows("EX", {"EXTRT": "SODIUM CHLORIDE"})}
-    assert PLANTED in made(Format.JSON, Audience.MONITOR, **domains).decode()
+    assert PLANTED in made(Format.JSON, Audience.MONITOR, "trial_activity", **domains).decode()
 
 
 def test_a_document_is_shown_without_the_name_of_a_visit_that_tells() -> None:

@@ -46,7 +46,12 @@ def visit_is_unblinding(record: Mapping[str, object]) -> bool:
     said = record.get("visit_unblinding")
     if said not in (None, "") and codes.read_flag(said) != codes.NO:
         return True
-    return _LETTERED.search(_words(record, "visit").upper()) is not None
+    return _names_a_letter(_words(record, "visit"))
+
+
+@lru_cache(maxsize=4_096)
+def _names_a_letter(visit: str) -> bool:
+    return _LETTERED.search(visit.upper()) is not None
 
 
 def visit_names_treatment(visit: str, names: Iterable[str]) -> bool:
