@@ -9,6 +9,9 @@ import pytest
 from reporting_pipeline.reports.blocks import Column, Flag, Pair
 from reporting_pipeline.reports.pdf import tables
 from reporting_pipeline.reports.pdf.typesetting import width_of, wrap_name
+from reporting_pipeline.reports.renderer import ReportRenderer
+from reporting_pipeline_tests.reports.conftest import make_dataset, make_request
+from reporting_pipeline_tests.reports.reading import page_texts
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
@@ -51,3 +54,22 @@ def test_a_site_under_a_subject_is_told_apart_too() -> None:
     column = Column("Subject, site", 1, names=True)
     sites = [f"{'Very long hospital ' * 5}{number}" for number in (1, 2)]
     assert len({tables.row((column,), (Pair("01", site),), 70.0).content for site in sites}) == 2
+
+
+@pytest.mark.parametrize("kind", ["safety_summary", "data_listing"])
+def test_an_outcome_keeps_the_words_that_count(renderer: ReportRenderer, kind: str) -> None:
+    """ "RECOVERED/RESOLVED WITH SEQUELAE" stood there as "RECOVERED/ RESOLVED…"."""
+    dataset = make_dataset(outcome="RECOVERED/RESOLVED WITH SEQUELAE", action_taken="DRUG INTERRUPTED")
+    pages = page_texts(renderer.render(make_request(dataset, report_type=kind)).content)
+    assert sum(page.count("SEQUELAE") for page in pages) == 3
+
+
+def test_why_an_event_is_serious_is_not_cut(renderer: ReportRenderer) -> None:
+    """Under a class of a long name stood "crite…"."""
+    dataset = make_dataset(
+        system_organ_class="NEOPLASMS BENIGN, MALIGNANT AND UNSPECIFIED (INCL CYSTS AND POLYPS)",
+        seriousness_criteria="hospitalisation, life threatening",
+        serious="yes",
+    )
+    pages = page_texts(renderer.render(make_request(dataset, report_type="safety_summary")).content)
+    assert sum(page.count("threatening") for page in pages) >= 3

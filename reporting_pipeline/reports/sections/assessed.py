@@ -21,11 +21,11 @@ from reporting_pipeline.reports.sections.caps import CAPS, ELSEWHERE, first_of, 
 
 EVENT_COLUMNS = (
     Column("Subject, site", 60, names=True),
-    Column("Adverse event, system organ class", 164, bold=True),
+    Column("Adverse event, system organ class", 164, lines=4, bold=True, lines_under=4),
     Column("Severity, grade", 56),
     Column("Serious", 52),
-    Column("Related", 46),
-    Column("Outcome, action", 71),
+    Column("Related", 46, lines=3),
+    Column("Outcome, action", 71, lines=4, lines_under=3),  # "RECOVERED/RESOLVED" is less than the whole
     Column("Start, end", 56),
 )
 

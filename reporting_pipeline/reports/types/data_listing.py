@@ -29,6 +29,8 @@ from reporting_pipeline.reports.types.base import ReportType
 CAP = 1_000
 #: Columns in a PDF: more cannot be read on a page.
 COLUMNS_SHOWN = 8
+#: Of a cell: what is cut may be the word that counts, as of RECOVERED/RESOLVED WITH SEQUELAE.
+LINES = 6
 
 TableName = Literal[
     "adverse_events",
@@ -210,7 +212,7 @@ def _section(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         tuple(_cell(value) for value in row)
         for row in frame[shown].head(CAP).itertuples(index=False, name=None)
     ]
-    flow.table([Column(column.replace("_", " ").capitalize(), _weight(column)) for column in shown], rows)
+    flow.table([_column(name) for name in shown], rows)
     if len(frame) > CAP:
         flow.note(f"{wording.plural(len(frame) - CAP, 'more row')} not shown here: CSV and XLSX have all.")
     left = [column for column in frame.columns if column not in shown]
@@ -224,6 +226,11 @@ def _shown(asked: ListingParameters, columns: list[str]) -> list[str]:
     first = [column for column in _FIRST.get(asked.table, ()) if column in columns]
     rest = [column for column in columns if column not in (*first, "document_id", "day")]
     return (first or rest)[:COLUMNS_SHOWN]
+
+
+def _column(name: str) -> Column:
+    named = name in ("subject", "site", "document_id", "external_id")
+    return Column(name.replace("_", " ").capitalize(), _weight(name), lines=LINES, names=named)
 
 
 def _weight(column: str) -> float:
