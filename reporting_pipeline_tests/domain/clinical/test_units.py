@@ -93,3 +93,16 @@ def test_a_unit_is_shown_as_collected_without_what_nobody_can_see() -> None:
     assert shown_unit("mmol\u200b/L \ufeff") == "mmol/L"
     assert not same_unit("mg/dL", "")
     assert same_unit("", "\u200b")
+
+
+@pytest.mark.parametrize(
+    ("written", "power"),
+    [
+        *((f"{name}/uL", "10^3/uL") for name in ("th", "thou", "thous", "thousand", "K", "k")),
+        *((f"{name}/uL", "10^6/uL") for name in ("mill", "million", "M")),
+        *((f"{name}/L", "10^9/L") for name in ("Gi", "giga")),
+        *((f"{name}/L", "10^12/L") for name in ("Ti", "tera", "T")),
+    ],
+)
+def test_a_word_for_a_power_of_ten_is_that_power(written: str, power: str) -> None:
+    assert same_unit(written, power)
