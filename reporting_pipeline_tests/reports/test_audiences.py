@@ -75,7 +75,7 @@ def planted() -> TrialDataset:
     for name, columns in TABLES.items():
         if "document_id" in columns:
             row = {column: told[kind] for column, kind in columns.items()} | others
-            rows.setdefault(name, []).append(row | {"day": "2026-11-17", "kind": "note"})
+            rows.setdefault(name, []).append(row | {"day": "2026-11-17", "kind": "note", "grade": 3.0})
     for name, more in rows.items():
         old = [
             {str(column): value for column, value in row.items()} for row in tables[name].to_dict("records")
