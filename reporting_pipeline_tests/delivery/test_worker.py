@@ -19,7 +19,7 @@ from reporting_pipeline.delivery.message import Message
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_at_once, deliver_due
 from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.deliveries import due_cadences, end_never_drawn
+from reporting_pipeline.stores.deliveries import Due, due_cadences, end_never_drawn
 from reporting_pipeline.stores.jobs import end_without_report
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -78,6 +78,23 @@ def test_who_stops_listening_stops_every_loop(
     rest = list(deliver_at_once(2, lambda: _loop(database, objects, settings)))
     assert rest
     assert len(list(settings.outbox.glob("*.eml"))) <= 60
+
+
+def test_a_run_over_some_jobs_leaves_the_others_that_are_being_delivered_to_the_runs_over_all(
+    database: Database, objects: ObjectStore, settings: Settings
+) -> None:
+    own, other, left = (job["_id"] for job in seed(database, objects, 3))
+    database["deliveries"].update_many({"job": {"$in": [other, left]}}, {"$set": {"state": "sent"}})
+    database["jobs"].update_many({"_id": {"$in": [other, left]}}, {"$set": {"state": "delivering"}})
+
+    def states_after(due: Due | None) -> dict[str, str]:
+        deliverer = open_deliverer(settings)
+        list(deliver_due(deliverer, database, objects, settings, Clock(), 100, due=due))
+        return {row["_id"]: row["state"] for row in database["jobs"].find()}
+
+    some = states_after(Due(database, Random(1), jobs=[own, left]))
+    assert some == {own: "completed", left: "completed", other: "delivering"}
+    assert set(states_after(None).values()) == {"completed"}
 
 
 class Killed(BaseException):

@@ -109,7 +109,7 @@ def deliver_due(
     while left > 0:
         drawn = due.draw(now(), min(left, DRAWN_AT_ONCE))
         if not drawn:
-            ledger.settle_delivering_jobs(database, now())
+            ledger.settle_delivering_jobs(database, now(), due.jobs)
             return
         left -= len(drawn)
         deliverer.failpoint("worker.drawn")

@@ -72,7 +72,7 @@ class Due:
         self._rng = rng
         self._cadence = cadence
         self._part = part
-        self._jobs = jobs
+        self.jobs = jobs
         self._closed: list[str] = []
         self._ids: list[str] = []
         self._drawn: set[str] = set()
@@ -118,8 +118,8 @@ class Due:
 
     def _due(self, query: Record) -> Iterable[DeliveryRecord]:
         deliveries = delivery_records(self._database)
-        if self._jobs is not None:
-            return find_any(deliveries, "job", self._jobs, query, {"_id": 1})
+        if self.jobs is not None:
+            return find_any(deliveries, "job", self.jobs, query, {"_id": 1})
         # As many more as were drawn: those are due until they are begun, and come first.
         most = LOOKED_UP_AT_ONCE + len(self._drawn)
         return deliveries.find(query, {"_id": 1}).sort("next_attempt_at", 1).limit(most)

@@ -225,11 +225,20 @@ def _known_state(database: Database, row: Record, now: datetime) -> DeliveryStat
         return DeliveryState.FAILED
 
 
-def settle_delivering_jobs(database: Database, now: datetime) -> int:
-    """Finish the jobs that a worker left `delivering` when it ended between a delivery and its job."""
+def settle_delivering_jobs(database: Database, now: datetime, among: Sequence[str] | None = None) -> int:
+    """Finish the jobs that a worker left `delivering` when it ended between a delivery and its job.
+
+    `among`: of these alone, by a run that delivers no others: in the midst of an edition thousands are being
+    delivered, and whoever goes through them holds up who waits for the next such run. None: of all.
+    """
+    delivering: Record = {"state": JobState.DELIVERING.value}
+    if among is None:
+        rows: Iterable[Record] = database.jobs.find(delivering, {"_id": 1})
+    else:
+        rows = find_any(database.jobs, "_id", among, delivering, {"_id": 1})
     changed = 0
     batch: list[str] = []
-    for row in database.jobs.find({"state": JobState.DELIVERING.value}, {"_id": 1}):
+    for row in rows:
         batch.append(row["_id"])
         if len(batch) >= SETTLED_AT_ONCE:
             changed += settle_jobs(database, batch, now)
