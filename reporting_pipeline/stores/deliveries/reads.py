@@ -38,6 +38,6 @@ def lost_or_unknown(database: Database, editions: Iterable[str]) -> tuple[int, i
     among: Record = {"edition": {"$in": list(editions)}}
     deliveries = delivery_records(database)
     return (
-        deliveries.count_documents(among | {"state": {"$in": [state.value for state in LOST]}}),
-        deliveries.count_documents(among | {"state": DeliveryState.UNKNOWN.value}),
+        deliveries.count_documents({"state": {"$in": [state.value for state in LOST]}} | among),
+        deliveries.count_documents({"state": DeliveryState.UNKNOWN.value} | among),
     )

@@ -30,7 +30,7 @@ def waiting_in(database: Database, edition: str) -> list[JobRecord]:
     What somebody asked for by itself is not among them (`waiting_on_demand`): a sensor of its own asks for
     it, and a run of the edition beside that would only find it made.
     """
-    query: Record = {"edition": edition, "state": {"$in": WAITING}, "on_demand": {"$ne": True}}
+    query: Record = {"state": {"$in": WAITING}, "edition": edition, "on_demand": {"$ne": True}}
     return list(job_records(database).find(query, _SHOWN_TO_SENSORS))
 
 
@@ -88,9 +88,9 @@ def short_of_a_whole_report(database: Database, editions: Iterable[str]) -> Shor
     failed: Record = {"state": JobState.FAILED.value, "failed_in": {"$ne": "delivery"}}
     jobs = job_records(database)
     return Short(
-        failed=jobs.count_documents(among | failed),
-        with_omissions=jobs.count_documents(among | {"has_omissions": True}),
-        waiting=jobs.count_documents(among | {"state": JobState.AWAITING_RELEASE.value}),
+        failed=jobs.count_documents(failed | among),
+        with_omissions=jobs.count_documents({"has_omissions": True} | among),
+        waiting=jobs.count_documents({"state": JobState.AWAITING_RELEASE.value} | among),
     )
 
 
