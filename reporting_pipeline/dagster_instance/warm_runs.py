@@ -6,6 +6,9 @@ Python's own fork server (`multiprocessing`, start method `forkserver`), which h
 `preload` once; each run is a fork of it that does what every launcher's process does: the program
 `dagster api execute_run`.
 
+A run that nobody waits for can be made to leave the processors to those that somebody does (`niceness`): its
+process takes what the others leave, and all of it where there are none.
+
 A run carries its process as a tag, so that whoever opens the instance on this machine (the webserver, a new
 daemon) can end it or ask whether it lives. Linux and macOS; elsewhere leave the launcher out of dagster.yaml.
 """
@@ -13,6 +16,7 @@ daemon) can end it or ask whether it lives. Linux and macOS; elsewhere leave the
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -23,7 +27,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 import psutil
-from dagster import Array, DagsterInstance, DagsterRun, Field
+from dagster import Array, DagsterInstance, DagsterRun, Field, Shape
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
@@ -39,16 +43,24 @@ _PROGRAMS = ("dagster._cli", "dagster._cli.api", "dagster._daemon.cli")
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     """Launches each run as a fork of a process that has imported the modules of `preload`.
 
-    Raises ValueError when one of them is not installed.
+    `niceness` are the `key` and `value` of a tag and `by` how much nicer than the daemon the processes of
+    runs with that tag are (0 to 19, as the command `nice` has it).
+    Raises ValueError when a module is not installed.
     """
 
-    def __init__(self, preload: Sequence[str] = (), inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(
+        self,
+        preload: Sequence[str] = (),
+        niceness: Mapping[str, Any] | None = None,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
         for module in preload:
             if find_spec(module) is None:
                 raise ValueError(f"run_launcher: no module named {module} to preload")
         self._inst_data = inst_data
         self._forks = multiprocessing.get_context("forkserver")
         self._preload = [*preload, *_PROGRAMS]
+        self._niceness = niceness
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
@@ -60,7 +72,12 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return {
             "preload": Field(
                 Array(str), is_required=False, default_value=[], description="Modules that runs need"
-            )
+            ),
+            "niceness": Field(
+                Shape({"key": str, "value": str, "by": int}),
+                is_required=False,
+                description="Runs with this tag leave the processors to the others",
+            ),
         }
 
     @classmethod
@@ -79,12 +96,18 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         may_begin, begin = self._forks.Pipe(duplex=False)
         with may_begin, begin:
             process = self._forks.Process(
-                target=_execute, args=(list(command[command.index("api") :]), may_begin), name=run.run_id
+                target=_execute,
+                args=(list(command[command.index("api") :]), may_begin, self._niceness_of(run)),
+                name=run.run_id,
             )
             process.start()
             instance.add_run_tags(run.run_id, {PROCESS_TAG: _named(psutil.Process(process.pid))})
             begin.send(None)
         threading.Thread(target=self._await, args=(process, run.run_id), daemon=True).start()
+
+    def _niceness_of(self, run: DagsterRun) -> int:
+        wanted = self._niceness
+        return int(wanted["by"]) if wanted and run.tags.get(wanted["key"]) == wanted["value"] else 0
 
     def _await(self, process: multiprocessing.process.BaseProcess, run_id: str) -> None:
         """Report the run of a process that ended without saying how: it was killed."""
@@ -116,13 +139,14 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
-def _execute(arguments: list[str], may_begin: Connection) -> None:
+def _execute(arguments: list[str], may_begin: Connection, niceness: int) -> None:
     """In the fork: be the `dagster` program with these arguments, once the launcher says so."""
     with may_begin:
         try:
             may_begin.recv()
         except EOFError:  # the launcher has died before it wrote down whose process this is
             return
+    os.nice(niceness)
     sys.argv = ["dagster", *arguments]
     (program,) = entry_points(group="console_scripts", name="dagster")
     program.load()()

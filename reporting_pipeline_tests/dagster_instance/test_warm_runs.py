@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -24,10 +24,12 @@ from dagster import (
 )
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
+from reporting_pipeline.automation.tags import stage_tags
 from reporting_pipeline.dagster_instance.warm_runs import PROCESS_TAG, WarmRunLauncher, _execute
 from reporting_pipeline_tests.dagster_instance import preloaded
 
 OWN = Path(__file__).parents[2] / "dagster.yaml"
+NICER = 3
 PATIENCE = 120.0  # seconds; on a busy machine a fork server takes long to start
 
 
@@ -35,7 +37,12 @@ PATIENCE = 120.0  # seconds; on a busy machine a fork server takes long to start
 def say_where(context) -> None:  # type: ignore[no-untyped-def]
     context.instance.add_run_tags(
         context.run.run_id,
-        {"imported_in": str(preloaded.IMPORTED_IN), "parent": str(os.getppid()), "own": str(os.getpid())},
+        {
+            "imported_in": str(preloaded.IMPORTED_IN),
+            "parent": str(os.getppid()),
+            "own": str(os.getpid()),
+            "niceness": str(os.nice(0)),
+        },
     )
 
 
@@ -60,7 +67,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named = {
         "module": WarmRunLauncher.__module__,
         "class": WarmRunLauncher.__name__,
-        "config": {"preload": [preloaded.__name__]},
+        "config": {
+            "preload": [preloaded.__name__],
+            "niceness": {"key": "hurry", "value": "no", "by": NICER},
+        },
     }
     (home / "dagster.yaml").write_text(
         yaml.safe_dump({"run_launcher": named, "telemetry": {"enabled": False}})
@@ -74,10 +84,11 @@ def instance(home: Path) -> Iterator[DagsterInstance]:
         yield opened
 
 
-def _launched(instance: DagsterInstance, kind: object) -> str:
+def _launched(instance: DagsterInstance, kind: object, tags: Mapping[str, str] | None = None) -> str:
     run = instance.create_run_for_job(
         kind,  # type: ignore[arg-type]
         status=DagsterRunStatus.STARTING,
+        tags=tags,
         job_code_origin=reconstructable(kind).get_python_origin(),  # type: ignore[arg-type]
     )
     instance.run_launcher.launch_run(LaunchRunContext(run, None))
@@ -119,6 +130,12 @@ def test_runs_are_forks_of_one_process_that_has_imported_what_they_need(instance
     assert {run.tags["imported_in"] for run in runs} == parents
     assert len({run.tags["own"] for run in runs}) == 2
     assert all(run.tags[PROCESS_TAG].startswith(run.tags["own"] + "/") for run in runs)
+
+
+def test_a_run_that_nobody_waits_for_leaves_the_processors_to_the_others(instance: DagsterInstance) -> None:
+    launched = [_launched(instance, telling_job, {"hurry": hurry}) for hurry in ("no", "yes")]
+    patient, prompt = (int(_ended(instance, run).tags["niceness"]) for run in launched)
+    assert patient == min(prompt + NICER, 19), "19 is the most there is"
 
 
 def test_a_run_whose_process_is_killed_has_failed_and_says_so(instance: DagsterInstance) -> None:
@@ -163,7 +180,7 @@ def test_a_run_that_names_no_process_has_none(instance: DagsterInstance, named: 
 def test_a_run_does_not_begin_when_nobody_wrote_down_its_process() -> None:
     may_begin, begin = Pipe(duplex=False)
     begin.close()
-    _execute(["api", "execute_run", "not even read"], may_begin)
+    _execute(["api", "execute_run", "not even read"], may_begin, 0)
 
 
 def test_a_module_that_is_not_there_is_named() -> None:
@@ -176,4 +193,10 @@ def test_the_deployment_of_one_machine_uses_it(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "dagster.yaml").write_text(OWN.read_text())
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_launcher, WarmRunLauncher)
+        nicer = {
+            is_prompt: instance.run_launcher._niceness_of(run)
+            for is_prompt in (True, False)
+            if (run := DagsterRun("any", tags=stage_tags("weekly:2026-11-16", "render", prompt=is_prompt)))
+        }
+        assert nicer == {True: 0, False: 10}, "a person waits for the one"
         assert instance.run_monitoring_max_resume_run_attempts == 0, "a range is asked for again, not resumed"
