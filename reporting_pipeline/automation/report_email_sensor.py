@@ -5,12 +5,16 @@ the deliveries of the jobs they served. A report materialized again finds its de
 is not sent again; one that failed, was mended and is materialized now is sent once. Jobs whose
 materialization was never seen (a purged event log) are swept up from the database once a minute.
 What a person asked for delivers itself (`assets.emails.deliver_what_was_asked_for`); this is its net.
+
+While reports are made or delivered, a tick that asks for nothing stays and watches (`watching`): for the
+first reports, and for the end of a run, after which the last of them may wait.
 """
 
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from dagster import (
     AssetRecordsFilter,
@@ -27,10 +31,11 @@ from dagster import (
 )
 
 from reporting_pipeline.assets.emails import DELIVERY_SENSOR, PART, part_of
-from reporting_pipeline.assets.scope import NOTIFY, SUBSCRIBER_REPORTS, Scope
+from reporting_pipeline.assets.scope import NOTIFY, RENDER, SUBSCRIBER_REPORTS, Scope
 from reporting_pipeline.automation.control import UNDER_WAY, end_dead_runs
 from reporting_pipeline.automation.jobs import delivery_job_name
 from reporting_pipeline.automation.tags import STAGE, stage_tags
+from reporting_pipeline.automation.watching import INTERVAL, changes, end_of_watch
 from reporting_pipeline.domain.content_gate import AWAITED_AT_MOST, FORGOTTEN
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.periods import Cadence
@@ -74,7 +79,7 @@ def report_email_sensor(
     @sensor(
         name=DELIVERY_SENSOR,
         jobs=jobs,
-        minimum_interval_seconds=settings.sensor_interval_seconds,
+        minimum_interval_seconds=min(INTERVAL, settings.sensor_interval_seconds),
         default_status=DefaultSensorStatus.RUNNING,
         description=(
             "Reads new report materializations, plans their deliveries, and requests a delivery run "
@@ -85,35 +90,71 @@ def report_email_sensor(
     def new_reports(
         context: SensorEvaluationContext, mongo: MongoResource
     ) -> Iterator[RunRequest | SkipReason]:
-        database, now = mongo.database(), datetime.now(UTC)
-        cursors = _read_cursor(context.cursor, now)
-        requested = 0
-        if now.timestamp() - cursors.get(_SWEPT, 0.0) >= SWEEP_EVERY.total_seconds():
-            try:
-                _sweep(database, now)
-            except Exception:  # it is swept again; what is new and what is due waits for nobody
-                context.log.exception("reports without deliveries could not be swept up")
-            cursors[_SWEPT] = now.timestamp()
-        for cadence, scope in scopes.items():
-            try:
-                partitions, position = _new_partitions(
-                    context.instance, scope, int(cursors.get(cadence.value, 0))
-                )
-                plan_for_jobs(database, _jobs_with_report(database, partitions), now)
-                cursors[cadence.value] = position
-            except Exception:  # one cadence's trouble must not hold up the others; it is read again
-                context.log.exception(f"the new {cadence} reports could not be read")
-        for scope in scopes.values():
-            for part in _parts_wanted(context.instance, database, scope, now):
-                requested += 1
-                tags = stage_tags(scope.cadence.value, NOTIFY) | {PART: str(part)}
-                yield RunRequest(job_name=delivery_job_name(scope.cadence), tags=tags)
+        database, until = mongo.database(), end_of_watch(settings.watch_seconds)
+        cursors = _read_cursor(context.cursor, datetime.now(UTC))
+        standing = partial(_standing, context.instance, scopes)
+        while True:
+            seen = standing()
+            requests = _look(scopes, database, context, cursors)
+            if requests or not seen or not changes(standing, seen, until):
+                break
+        yield from requests
         # Only now: a tick that dies before this reads the same events again, which changes nothing.
         context.update_cursor(json.dumps(cursors))
-        if not requested:
+        if not requests:
             yield SkipReason("no delivery is due, or its run is under way")
 
     return new_reports
+
+
+def _standing(instance: DagsterInstance, scopes: Mapping[Cadence, Scope]) -> tuple[object, ...]:
+    """What another look depends on: the runs that make and deliver reports and, while none delivers, the
+    newest report of each cadence. Empty when there is nothing to watch for.
+
+    A run that delivers draws all that is planned, and what is new is planned for it at each tick: to look
+    whenever something is new would only cost more looks at what is due.
+    """
+    rendering, delivering = (
+        frozenset(instance.get_run_ids(RunsFilter(tags={STAGE: stage}, statuses=UNDER_WAY)))
+        for stage in (RENDER, NOTIFY)
+    )
+    if delivering:
+        return rendering, delivering
+    if not rendering:
+        return ()
+    return (rendering, *(_newest_position(instance, scope) for scope in scopes.values()))
+
+
+def _look(
+    scopes: Mapping[Cadence, Scope],
+    database: Database,
+    context: SensorEvaluationContext,
+    cursors: dict[str, float],
+) -> list[RunRequest]:
+    """Plan the deliveries of what is new, which moves `cursors` on; the delivery runs to ask for."""
+    now = datetime.now(UTC)
+    if now.timestamp() - cursors.get(_SWEPT, 0.0) >= SWEEP_EVERY.total_seconds():
+        try:
+            _sweep(database, now)
+        except Exception:  # it is swept again; what is new and what is due waits for nobody
+            context.log.exception("reports without deliveries could not be swept up")
+        cursors[_SWEPT] = now.timestamp()
+    for cadence, scope in scopes.items():
+        try:
+            position = int(cursors.get(cadence.value, 0))
+            partitions, newest = _new_partitions(context.instance, scope, position)
+            plan_for_jobs(database, _jobs_with_report(database, partitions), now)
+            cursors[cadence.value] = newest
+        except Exception:  # one cadence's trouble must not hold up the others; it is read again
+            context.log.exception(f"the new {cadence} reports could not be read")
+    return [
+        RunRequest(
+            job_name=delivery_job_name(scope.cadence),
+            tags=stage_tags(scope.cadence.value, NOTIFY) | {PART: str(part)},
+        )
+        for scope in scopes.values()
+        for part in _parts_wanted(context.instance, database, scope, now)
+    ]
 
 
 def _read_cursor(text: str | None, now: datetime) -> dict[str, float]:
@@ -142,10 +183,15 @@ def _new_partitions(
         ascending=True,
     )
     if not result.records:
-        newest = instance.fetch_materializations(asset, limit=1).records
         # A cursor set behind the last event would pass over all that come until then.
-        return [], min(cursor, newest[0].storage_id) if newest else 0
+        return [], min(cursor, _newest_position(instance, scope))
     return list(_partitions(result.records, scope)), result.records[-1].storage_id
+
+
+def _newest_position(instance: DagsterInstance, scope: Scope) -> int:
+    """The position of the newest report's event in the event log; 0 where there is none."""
+    newest = instance.fetch_materializations(scope.key(SUBSCRIBER_REPORTS), limit=1).records
+    return newest[0].storage_id if newest else 0
 
 
 def _partitions(records: Sequence[EventLogRecord], scope: Scope) -> Iterator[SubscriptionPartition]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from reporting_pipeline.assets.emails import PART
+from reporting_pipeline.assets.scope import NOTIFY, RENDER
 from reporting_pipeline.automation import edition_sensor, report_email_sensor, subscription_sync, watching
+from reporting_pipeline.automation.tags import STAGE
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.stores.deliveries import halt_channel
@@ -273,3 +276,44 @@ def test_an_edition_goes_on_as_soon_as_a_run_that_it_waits_for_has_ended(
     monkeypatch.setitem(crank.settings.__dict__, "watch_seconds", watching.GLANCE)
     assert crank.sensor("edition_sensor") == []
     assert glances == []
+
+
+def test_mails_are_asked_for_as_soon_as_reports_stand_and_when_a_run_has_ended(
+    crank: Crank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the edition's sensor does: who waits for the daemon's next tick waits for seconds at each stage."""
+    glances: list[float] = []
+    third: list[Callable[[], object]] = []
+
+    def meanwhile(seconds: float) -> None:
+        glances.append(seconds)
+        if len(glances) == 3:
+            third.pop()()
+
+    monkeypatch.setattr(watching, "sleep", meanwhile)
+    asked = crank.schedule()
+    assert not isinstance(asked, str)
+    crank.sensor("subscription_sync")
+    while not any(one.tags[STAGE] == RENDER for one in asked):
+        for one in asked:
+            crank.execute(one)
+        asked = crank.sensor("edition_sensor")
+    (rendering,) = asked
+    monkeypatch.setitem(crank.settings.__dict__, "watch_seconds", 600.0)
+    assert crank.sensor("report_email_sensor") == []
+    assert glances == [], "nothing is made: there is nothing to watch for"
+
+    another = started(crank, rendering)
+    third.append(lambda: crank.execute(rendering))
+    (delivering,) = crank.sensor("report_email_sensor")
+    assert delivering.tags[STAGE] == NOTIFY
+    assert len(glances) == 3
+
+    # While a run delivers, what is new is left to it; when it has ended, what is left is asked for anew.
+    glances.clear()
+    run = started(crank, delivering)
+    third.append(lambda: crank.instance.report_run_canceled(run))
+    (again,) = crank.sensor("report_email_sensor")
+    assert again.tags[STAGE] == NOTIFY
+    assert len(glances) == 3
+    crank.instance.report_run_canceled(another)
