@@ -2,6 +2,9 @@
 
 `dagster.yaml` names it (`dagster_instance.warm_runs`). The definitions alone are light, so that a process
 that does one thing imports what that takes; a fork has all of it already, and pays for none.
+
+The same holds for what the first S3 client of a process takes: it reads the description of the service and
+names its hundred operations, 0.09 s of CPU of which a second one takes 0.01.
 """
 
 from __future__ import annotations
@@ -15,3 +18,6 @@ import reporting_pipeline.domain.tidying
 import reporting_pipeline.operations.reconciliation.run
 import reporting_pipeline.operations.retention.run
 import reporting_pipeline.reports.axes  # noqa: F401
+from reporting_pipeline.stores.objects import s3_client
+
+s3_client({"region_name": "us-east-1", "aws_access_key_id": "none", "aws_secret_access_key": "none"})

@@ -96,3 +96,20 @@ def test_what_a_job_imports_when_it_works_is_found() -> None:
     assert imported_in_functions(source) == ["reporting_pipeline.stores.mongo"]
     assert "reporting_pipeline.assets.report_batch" in looked_at("assets/reports.py")[2]
     assert "reporting_pipeline.delivery.sender.worker" in looked_at("assets/emails.py")[2]
+
+
+#: Prints which descriptions of services a process reads for an S3 client when it has imported what runs need.
+FIRST_CLIENT = """
+import reporting_pipeline.warm
+from botocore.loaders import JSONFileLoader
+from reporting_pipeline.stores.objects import s3_client
+read, load = [], JSONFileLoader.load_file
+JSONFileLoader.load_file = lambda self, path: read.append(path) or load(self, path)
+s3_client({"region_name": "eu-west-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"})
+print([path for path in read if "service-2" in path])
+"""
+
+
+def test_a_run_that_is_a_fork_reads_no_description_of_the_object_store() -> None:
+    told = subprocess.run([sys.executable, "-c", FIRST_CLIENT], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
