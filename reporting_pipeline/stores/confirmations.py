@@ -20,15 +20,28 @@ def waiting_for_a_word(
     database: Database, organisation: str, owner: str | None, limit: int
 ) -> list[Subscription]:
     """The active ones, of one owner or of all, that somebody was once asked about; the longest ago first."""
+    if owner is not None:
+        return _of_owner(database, organisation, owner)[:limit]
     query: Record = {
         "organisation": organisation,
         "status": "active",
         "confirmation_asked_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)},
     }
-    if owner is not None:
-        query["owner"] = owner
     found = database.subscriptions.find(query).sort("confirmation_asked_at", ASCENDING).limit(limit)
     return list(readable(found))
+
+
+def _of_owner(database: Database, organisation: str, owner: str) -> list[Subscription]:
+    """The same of one owner, looked for among what is theirs by its index; not among all that are active."""
+    theirs = database.subscriptions.find({"organisation": organisation, "owner": owner}).sort(
+        "_id", ASCENDING
+    )
+    asked = [
+        row
+        for row in theirs
+        if row.get("status") == "active" and isinstance(row.get("confirmation_asked_at"), datetime)
+    ]
+    return list(readable(sorted(asked, key=lambda row: row["confirmation_asked_at"])))
 
 
 def note_asked(database: Database, ids: Iterable[str], now: datetime) -> int:

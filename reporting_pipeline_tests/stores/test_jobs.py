@@ -23,6 +23,7 @@ from reporting_pipeline.stores.jobs import (
     PlanOutcome,
     failed_renderings,
     jobs_of,
+    latest_of_each,
     mark_failed,
     mark_rendered,
     mark_skipped,
@@ -217,6 +218,21 @@ def test_two_racing_processes_make_one_job_per_occurrence(database: Database, se
     assert [worker.exitcode for worker in workers] == [0, 0]
     keys = [(job["subscription"], job["period"], job["occurrence"]) for job in database.jobs.find({})]
     assert len(keys) == len(set(keys)) == 20 * 5
+
+
+def test_the_latest_of_a_page_are_those_that_each_would_give(database: Database) -> None:
+    daily = Schedule(cadence="daily", time="07:00")
+    create_subscriptions(database, (subscription(f"sub_{n}", schedule=daily) for n in range(3)), NOW)
+    plan_due_jobs(database, NOW, "UTC")
+    plan_due_jobs(database, NOW + timedelta(days=4, hours=8), "UTC")
+    database.jobs.delete_many({"subscription": "sub_2"})
+    database.jobs.update_many({"subscription": "sub_1"}, {"$set": {"due_at": NOW}})  # the id decides then
+
+    found = latest_of_each(database, "org_1", ["sub_0", "sub_1", "sub_2"], 3)
+
+    assert found == {one: jobs_of(database, "org_1", one, limit=3) for one in ("sub_0", "sub_1")}
+    assert [len(jobs) for jobs in found.values()] == [3, 3]
+    assert latest_of_each(database, "org_2", ["sub_0"], 3) == {}
 
 
 def test_what_was_missed_while_nothing_ran_is_recorded_with_its_reason(database: Database) -> None:

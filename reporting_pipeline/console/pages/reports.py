@@ -58,14 +58,8 @@ def my_reports(visitor: Person, parts: Parts, after: Annotated[str, Query(max_le
     organisation, user = visitor.user.organisation, visitor.user.id
     found = scoped(parts, visitor.user).subscriptions(owner=user, after=after or None, limit=A_PAGE + 1)
     own = found[:A_PAGE]
-    following = [
-        Following(
-            one,
-            subscribing.next_run(parts, one),
-            jobs.jobs_of(parts.database, organisation, one.id, limit=PAST_SHOWN),
-        )
-        for one in own
-    ]
+    past = jobs.latest_of_each(parts.database, organisation, [one.id for one in own], PAST_SHOWN)
+    following = [Following(one, subscribing.next_run(parts, one), past.get(one.id, [])) for one in own]
     under_way = [job for one in following for job in _under_way(one.past)]
     return html(
         "my_reports.html",

@@ -155,6 +155,25 @@ def jobs_of(
     return list(found.skip(skip).limit(limit))
 
 
+def latest_of_each(
+    database: Database, organisation: str, subscriptions: Iterable[str], most: int
+) -> dict[str, list[JobRecord]]:
+    """{subscription: its `most` latest due jobs}, each as `jobs_of` gives them; who has none is left out.
+
+    A page of subscriptions asks in bounded requests and not once for each; of what is not shown only the
+    place in the order is read.
+    """
+    shown = {"subscription": 1, "due_at": 1}
+    places: dict[str, list[tuple[datetime, str]]] = {}
+    query: Record = {"organisation": organisation}
+    for job in find_any(job_records(database), "subscription", set(subscriptions), query, shown):
+        places.setdefault(job["subscription"], []).append((job["due_at"], job["_id"]))
+    latest = {one: [id_ for _, id_ in sorted(of, reverse=True)[:most]] for one, of in places.items()}
+    wanted = [id_ for ids in latest.values() for id_ in ids]
+    found = {job["_id"]: job for job in find_any(job_records(database), "_id", wanted)}
+    return {one: [found[id_] for id_ in ids if id_ in found] for one, ids in latest.items()}
+
+
 def newest_of(
     database: Database, organisation: str, subscriptions: Iterable[str], since: datetime
 ) -> dict[str, JobRecord]:
