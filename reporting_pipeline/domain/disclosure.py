@@ -75,6 +75,8 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
     withheld: list[dict[str, object]] = []
     if not policy.arm:
         withheld = _blind(tables, unread=bool(dataset.deferred))
+        for name, one in dataset.deferred.items():
+            tables["omissions"] = _without_tests(tables["omissions"], name, _all_telling(one))
     if not policy.free_text:
         for name, columns in FREE_TEXT.items():
             tables[name] = _without_words(name, tables[name], columns)
@@ -112,6 +114,16 @@ def shown_batch(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
     if not policy.arm:
         batch = _batch_without_visits(batch.filter(pc.invert(batch["unblinding"])))
     return batch if policy.free_text else _batch_without_words(table.name, batch)
+
+
+def _all_telling(table: DeferredTable) -> set[str]:
+    """The tests of a deferred table of which every result tells who gets the treatment."""
+    tells: set[str] = set()
+    others: set[str] = set()
+    for batch in table.read(["test_code", "unblinding"]):
+        tells.update(batch["test_code"].filter(batch["unblinding"]).unique().to_pylist())
+        others.update(batch["test_code"].filter(pc.invert(batch["unblinding"])).unique().to_pylist())
+    return tells - others
 
 
 def _batch_without_visits(batch: pa.RecordBatch) -> pa.RecordBatch:

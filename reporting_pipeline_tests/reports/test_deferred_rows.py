@@ -144,6 +144,22 @@ def test_what_was_odd_about_results_that_were_not_looked_at_is_not_told_to_the_b
     assert set(for_audience(on_disk(told), Audience.SAFETY_BOARD).tables["findings"]["message"]) != {WITHHELD}
 
 
+def test_a_test_that_tells_the_treatment_is_named_in_no_omission_of_a_table_on_disk() -> None:
+    dataset = in_memory()
+    labs = dataset.tables["labs"].assign(
+        test_code=lambda rows: rows["unblinding"].map({True: "XAN", False: "ALT"})
+    )
+    omitted: list[dict[str, object]] = [
+        {"part": "labs/XAN", "reason": "two units"},
+        {"part": "labs/ALT", "reason": "two units"},
+    ]
+    tables = {**dataset.tables, "labs": labs, "omissions": table_from_rows("omissions", omitted)}
+    whole = replace(dataset, tables=tables)
+    for audience, parts in ((Audience.SITE, ["labs/ALT"]), (Audience.SAFETY_BOARD, ["labs/XAN", "labs/ALT"])):
+        for one in (whole, on_disk(whole)):
+            assert for_audience(one, audience).tables["omissions"]["part"].tolist() == parts
+
+
 def test_only_what_is_large_and_asked_for_stays_on_disk(
     objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
