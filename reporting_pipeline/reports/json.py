@@ -24,7 +24,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from reporting_pipeline.domain.facts import Listing
+from reporting_pipeline.domain.facts import Facts, Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import TABLE_NOTES, columns_of
@@ -61,13 +61,17 @@ def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> Non
 
 def _own_ids(trial: TrialFigures) -> Mapping[str, str]:
     """The caller's own id of each document that has one."""
-    documents = trial.documents.facts
+    return _external_ids(trial.documents.facts)
+
+
+def _external_ids(documents: Facts | pd.DataFrame) -> Mapping[str, str]:
     pairs = zip(documents["document_id"].tolist(), documents["external_id"].tolist(), strict=True)
     return {document: own for document, own in pairs if own}
 
 
 def _restated(content: ReportContent, names: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     assert content.restates is not None  # noqa: S101 - for the type checker
+    before = {one.trial: _external_ids(one.tables["documents"]) for one in content.restates.datasets}
     return {
         "sha256": content.restates.sha256,
         "rendered_at": content.restates.rendered_at.isoformat(),
@@ -80,7 +84,7 @@ def _restated(content: ReportContent, names: Mapping[str, Mapping[str, str]]) ->
                 "before": _plain(one.before),
                 "after": _plain(one.after),
                 "documents_added": [names.get(one.trial, {}).get(each, each) for each in one.added],
-                "documents_gone": list(one.gone),
+                "documents_gone": [before.get(one.trial, {}).get(each, each) for each in one.gone],
             }
             for one in content.changes
         ],

@@ -28,7 +28,7 @@ def what_changed(flow: Flow, content: ReportContent) -> None:
     flow.paragraph(
         "This report takes the place of the one that was made on "
         f"{wording.moment(before.rendered_at, content.period.timezone)} (SHA-256 {before.sha256[:16]}): "
-        "documents of the period came late, were corrected or withdrawn since.",
+        "documents of the period, or of the one before it, came late, were corrected or withdrawn since.",
         9,
     )
     if not before.complete:
@@ -36,7 +36,9 @@ def what_changed(flow: Flow, content: ReportContent) -> None:
     if content.statuses:
         flow.note("What this report says of the trial so far is not compared; it may have changed.")
     if not content.changes:
-        flow.paragraph("No figure of the period changed; rows of its tables may have.", 9)
+        flow.paragraph(
+            "No figure of the period changed; rows of its tables, or what it is compared with, may have.", 9
+        )
         return
     flow.space(4)
     flow.table(_COLUMNS, [_row(change) for change in content.changes[:_SHOWN]])

@@ -84,7 +84,16 @@ class StoredReport:
 MOST_SUPERSEDED = 20
 _OF_SUPERSEDED = ("sha256", "key", "rendered_at", "data_as_of", "dataset_versions")
 #: What it showed and to whom, and its proof: kept where it was known.
-_SHOWN_BY_SUPERSEDED = ("shown", "subject", "audience", "code", "proof", "revoked", "awaiting_release")
+_SHOWN_BY_SUPERSEDED = (
+    "shown",
+    "subject",
+    "audience",
+    "code",
+    "proof",
+    "revoked",
+    "awaiting_release",
+    "restates",
+)
 
 #: The folder of what tells who gets which treatment; a bucket policy can close `reports/*/unblinded/*`.
 UNBLINDED = "unblinded/"

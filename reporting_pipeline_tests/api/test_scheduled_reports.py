@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import requests
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.reports import reports_by_id, save_reports
 from reporting_pipeline_tests.api.conftest import Api, weekly
 from reporting_pipeline_tests.api.world import SUBSCRIPTION, populate
 from reporting_pipeline_tests.waiting import PATIENCE
@@ -274,6 +276,47 @@ def test_executions_tell_whose_place_their_file_took_and_what_took_theirs(
     changed = {"dataset_versions": {"T1": "1" * 16}}
     database.reports.update_one({"_id": names["report"]}, {"$set": changed})
     assert told() == ("a" * 64, "b" * 64)
+    skipped = {"state": "skipped", "rendered_at": None}
+    database.jobs.update_one({"_id": names["job"]}, {"$set": skipped})
+    assert told() == (None, None), "nothing changed for its reader: it has no file"
+
+
+def test_a_run_that_was_asked_for_tells_whose_place_its_file_took_as_long_as_it_is_named(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    """It took in what came late by itself, and its file says so; no job was planned as a restatement."""
+    names = populate(database, objects)
+    subscriber = serve().as_("usr_default_subscriber")
+
+    def told() -> tuple[str | None, str | None]:
+        one = subscriber.get(f"/api/report-executions/{names['job']}").json()
+        return one["supersedes"], one["superseded_by"]
+
+    report = database.reports.find_one({"_id": names["report"]}) or {}
+    before = {"sha256": "a" * 64, "rendered_at": report["rendered_at"], "dataset_versions": {"T1": "0" * 16}}
+    database.reports.update_one({"_id": names["report"]}, {"$set": {"restates": before}})
+    assert told() == ("a" * 64, None)
+    stands = reports_by_id(database, [names["report"]])[names["report"]]
+    later = report["rendered_at"] + timedelta(hours=1)
+    save_reports(
+        database,
+        [
+            replace(
+                stands, sha256="b" * 64, rendered_at=later, dataset_versions={"T1": "1" * 16}, restates=None
+            )
+        ],
+    )
+    assert told() == ("a" * 64, "b" * 64), "what took its place does not take its word away"
+
+
+def test_jobs_and_executions_name_the_report_whose_figures_can_be_traced(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    """A PDF has its id printed on it; whoever gets a table or JSON has it from here."""
+    names = populate(database, objects)
+    subscriber = serve().as_("usr_default_subscriber")
+    for path in (f"/api/jobs/{names['job']}", f"/api/report-executions/{names['job']}"):
+        assert subscriber.get(path).json()["report"] == names["report"]
 
 
 def test_of_eight_equal_ones_at_once_one_is_made_and_the_others_name_it(

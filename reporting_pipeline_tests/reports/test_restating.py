@@ -14,6 +14,7 @@ import openpyxl
 import pypdfium2 as pdfium
 import pytest
 
+from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.restatements import Restated
 from reporting_pipeline.domain.subscriptions import Format
 from reporting_pipeline.reports.renderer import ReportRenderer, shows_what_was_sent
@@ -50,6 +51,33 @@ def test_json_has_the_changes_with_their_documents(renderer: ReportRenderer) -> 
     changes = {(one["trial"], one["figure"]): (one["before"], one["after"]) for one in restates["changes"]}
     assert changes["T1", "adverse_events"] == (2, 5)
     assert ("T1", "visits") not in changes
+
+
+def test_a_document_that_is_gone_has_its_own_id_as_one_that_came(renderer: ReportRenderer) -> None:
+    """One that counts in another figure since its correction has one name in both lists."""
+    whole, less = _named(make_dataset()), _named(make_dataset(), without="doc_7")
+    for old, new, where in ((whole, less, "documents_gone"), (less, whole, "documents_added")):
+        before = replace(BEFORE, datasets=(old,))
+        request = replace(make_request(new, format=Format.JSON), restates=before)
+        changes = json.loads(renderer.render(request).content)["restates"]["changes"]
+        (counted,) = [one for one in changes if one["figure"] == "documents"]
+        assert counted[where] == ["own-doc_7"]
+
+
+def _named(dataset: TrialDataset, without: str = "") -> TrialDataset:
+    documents = dataset.tables["documents"]
+    named = documents.assign(external_id="own-" + documents["document_id"])
+    tables = {**dataset.tables, "documents": named[named["document_id"] != without]}
+    return replace(dataset, tables=tables, version=(without or "whole").ljust(16, "0"))
+
+
+def test_what_changed_of_the_period_before_is_not_said_of_the_period(renderer: ReportRenderer) -> None:
+    request = replace(make_request(make_dataset(events=2)), restates=BEFORE)
+    said = " ".join(page_texts(renderer.render(request).content)[1].split())
+    assert "documents of the period, or of the one before it, came late" in said
+    assert (
+        "No figure of the period changed; rows of its tables, or what it is compared with, may have" in said
+    )
 
 
 def table_of(content: bytes, format: Format) -> list[dict[str, object]]:

@@ -302,6 +302,7 @@ class Execution(Shape):
                 {
                     "id": "job_0d5a3c1e7b9f42a6c8e01357",
                     "scheduled_report_id": "sub_5f0c2a7d9e3b41c8a6d2f014",
+                    "report": "rep_0a1b2c3d4e5f60718293",
                     "state": "completed",
                     "status": "completed",
                     "period": "2026-11-16",
@@ -338,6 +339,7 @@ class Execution(Shape):
 
     id: str
     scheduled_report_id: str
+    report: str | None = Field(None, description="Id of the report, as `GET /api/trace/{report}` takes it.")
     state: str
     status: Literal["pending", "running", "completed", "failed"] = Field(
         description="`state` in four words: running while it is made or sent; what was skipped has failed."
@@ -388,6 +390,7 @@ class Execution(Shape):
         return cls(
             id=job["_id"],
             scheduled_report_id=job["subscription"],
+            report=job.get("report") or None,
             state=job["state"],
             status=_STATUS[JobState(job["state"])],
             period=job["period"],

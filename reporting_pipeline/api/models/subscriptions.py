@@ -295,6 +295,7 @@ class JobAnswer(CamelShape):
                 {
                     "jobId": "job_0d5a3c1e7b9f42a6c8e01357",
                     "subscriptionId": "sub_5f0c2a7d9e3b41c8a6d2f014",
+                    "report": "rep_0a1b2c3d4e5f60718293",
                     "status": "completed",
                     "period": "2026-11-16",
                     "dueAt": "2026-11-23T06:00:00Z",
@@ -320,6 +321,7 @@ class JobAnswer(CamelShape):
 
     job_id: str
     subscription_id: str
+    report: str | None = Field(None, description="Id of the report, as `GET /api/trace/{report}` takes it.")
     status: Literal["pending", "processing", "completed", "failed"]
     period: str
     due_at: datetime
@@ -352,6 +354,7 @@ class JobAnswer(CamelShape):
         return cls(
             job_id=job["_id"],
             subscription_id=job["subscription"],
+            report=job.get("report") or None,
             status=status,
             period=job["period"],
             due_at=job["due_at"],

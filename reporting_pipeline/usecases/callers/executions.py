@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from reporting_pipeline.domain.job_history import JobHistory, history_of
-from reporting_pipeline.domain.jobs import JobRecord
+from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.stores.deliveries.reads import deliveries_of
 from reporting_pipeline.stores.reports import StoredReport, rendering_at, reports_by_id
 from reporting_pipeline.usecases.callers.context import Context
@@ -28,21 +28,39 @@ def histories(deployment: Context, jobs: Sequence[JobRecord]) -> list[JobHistory
         replace(
             one,
             expected_by=expected.get(job["_id"]),
-            supersedes=job.get("restates") or None,
+            supersedes=_supersedes(job, reports.get(str(job.get("report") or ""))),
             superseded_by=_superseded_by(job, reports.get(str(job.get("report") or ""))),
         )
         for job, one in zip(jobs, told, strict=True)
     ]
 
 
+def _supersedes(job: JobRecord, report: StoredReport | None) -> str | None:
+    """The file that was sent and whose place the job's own took, or is to take, whoever asked for the job.
+
+    A run that somebody asks for takes in what arrived since, and restates as much as one that was planned.
+    One that was skipped has no file.
+    """
+    if job["state"] == JobState.SKIPPED.value:
+        return None
+    if job.get("restates"):
+        return job["restates"]
+    restates = (_rendering_of(job, report) or {}).get("restates")
+    return str(restates["sha256"]) if isinstance(restates, Mapping) and "sha256" in restates else None
+
+
+def _rendering_of(job: JobRecord, report: StoredReport | None) -> Mapping[str, Any] | None:
+    made_at = job.get("rendered_at")
+    if report is None or not isinstance(made_at, datetime):
+        return None
+    return rendering_at(report.__dict__, made_at)
+
+
 def _superseded_by(job: JobRecord, report: StoredReport | None) -> str | None:
     """The file that took the place of the job's own, made from other data; None where its own stands."""
-    made_at = job.get("rendered_at")
-    if (
-        report is None or report.awaiting_release or not isinstance(made_at, datetime)
-    ):  # one that waits took no place
+    if report is None or report.awaiting_release:  # one that waits took no place
         return None
-    was = rendering_at(report.__dict__, made_at)
+    was = _rendering_of(job, report)
     if was is None or dict(was["dataset_versions"]) == dict(report.dataset_versions):
         return None
     return report.sha256
