@@ -1,9 +1,9 @@
 """How long the console's pages take: python -m benchmarks.console --subscriptions 100000
 
 Fills embedded servers in a temporary home with subscriptions of 1,000 people in one organisation, which
-is the worst case of a list, with a job of the newest edition for each of `jobs` of them; starts the real
-sidecar (uvicorn, one worker) and asks for the first page of each list as a browser would, one after the
-other. Prints one JSON object:
+is the worst case of a list, with a job of the newest edition for each of `jobs` of them; ten of the people
+have left, and 1,000 of the schedules wait for a word. Starts the real sidecar (uvicorn, one worker) and asks
+for the first page of each list as a browser would, one after the other. Prints one JSON object:
 
     pages       {address: {p50_ms, worst_ms}}, to the last byte
     slowest_ms  the largest p50_ms, and `slowest` its address
@@ -28,6 +28,7 @@ from benchmarks import api, due, measuring
 from reporting_pipeline.cli.local.processes import HOST, Child, program, running
 from reporting_pipeline.console.sessions import Cookies
 from reporting_pipeline.domain.periods import Cadence
+from reporting_pipeline.domain.subscriptions import name_key
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import Settings, child_environment, load_settings
@@ -39,6 +40,8 @@ from reporting_pipeline.stores.subscriptions import to_record
 
 ORGANISATION = "org_0"
 PEOPLE = 1_000
+LEFT = 10  # of the people
+ASKED = 1_000  # schedules wait for a word
 SCHEDULES = 200
 PERIOD = "2026-11-16"
 WARM_UP = 2
@@ -46,8 +49,11 @@ MANAGERS_PAGES = (
     "/console/schedules",
     "/console/schedules?status=paused",
     "/console/schedules?owner=usr_20",
+    "/console/schedules?owner=admin",
     "/console/schedules?q=999",
     "/console/schedules?left=1",
+    "/console/schedules?left=1&q=999",
+    "/console/confirm?everybody=1",
     "/console/operate",
     f"/console/editions/weekly:{PERIOD}",
     "/console/people",
@@ -114,6 +120,9 @@ def fill(database: Database, subscriptions: int, jobs: int) -> None:
     now = datetime.now(UTC)
     people = [(f"usr_{number}", "subscriber") for number in range(PEOPLE)] + [("usr_admin", "admin")]
     database.users.insert_many(api.person(user, ORGANISATION, role, now) for user, role in people)
+    database.users.update_many(
+        {"_id": {"$in": [f"usr_{number}" for number in range(500, 500 + LEFT)]}}, {"$set": {"active": False}}
+    )
     database.trials.insert_one(api.trial("TRIAL-0", ORGANISATION))
     records = _records(subscriptions, now)
     while batch := list(islice(records, 1_000)):
@@ -149,8 +158,10 @@ def _records(count: int, now: datetime) -> Iterator[Record]:
     """As the store keeps them, made from a few of each schedule: what is measured is not the making."""
     forms = [to_record(one, now) for one in due.subscriptions(SCHEDULES)]
     for number, identifier in enumerate(_ids(count)):
-        own = {"_id": identifier, "owner": f"usr_{number % PEOPLE}", "name": f"Report {number}"}
-        yield {**forms[number % SCHEDULES], **own, "organisation": ORGANISATION}
+        name = f"Report {number}"
+        own = {"_id": identifier, "owner": f"usr_{number % PEOPLE}", "name": name, "name_key": name_key(name)}
+        asked = {"confirmation_asked_at": now} if number % (count // ASKED or 1) == 0 else {}
+        yield {**forms[number % SCHEDULES], **own, **asked, "organisation": ORGANISATION}
 
 
 def _cookie(settings: Settings, database: Database, user: str) -> str:

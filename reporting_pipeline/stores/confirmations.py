@@ -12,14 +12,18 @@ from datetime import UTC, datetime
 from pymongo import ASCENDING
 
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores.mongo import Database, Record, update_any
+from reporting_pipeline.stores.mongo import Database, Record, narrowed, update_any
 from reporting_pipeline.stores.subscriptions import readable
 
 
 def waiting_for_a_word(
-    database: Database, organisation: str, owner: str | None, limit: int
+    database: Database, organisation: str, owner: str | None, limit: int, within: Record | None = None
 ) -> list[Subscription]:
-    """The active ones, of one owner or of all, that somebody was once asked about; the longest ago first."""
+    """The active ones, of one owner or of all, that somebody was once asked about; the longest ago first.
+
+    `within` is a further condition (`stores.scope`) on those of all. These are looked up by the date of the
+    question: it costs by how many wait, not by how many there are.
+    """
     if owner is not None:
         return _of_owner(database, organisation, owner)[:limit]
     query: Record = {
@@ -27,8 +31,8 @@ def waiting_for_a_word(
         "status": "active",
         "confirmation_asked_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)},
     }
-    found = database.subscriptions.find(query).sort("confirmation_asked_at", ASCENDING).limit(limit)
-    return list(readable(found))
+    found = database.subscriptions.find(narrowed(query, within)).sort("confirmation_asked_at", ASCENDING)
+    return list(readable(found.limit(limit)))
 
 
 def _of_owner(database: Database, organisation: str, owner: str) -> list[Subscription]:

@@ -74,6 +74,9 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("window", ASCENDING), ("status", ASCENDING), ("updated_at", ASCENDING)]),
         IndexModel([("report_type", ASCENDING), ("window", ASCENDING), ("status", ASCENDING)]),
         IndexModel([("organisation", ASCENDING), ("name_key", ASCENDING)]),  # how a name begins
+        IndexModel(  # who waits for a word
+            [("organisation", ASCENDING), ("status", ASCENDING), ("confirmation_asked_at", ASCENDING)]
+        ),
     ],
     "registrations": [
         IndexModel([("organisation", ASCENDING), ("address", ASCENDING), ("cadence", ASCENDING)], unique=True)

@@ -21,6 +21,7 @@ from reporting_pipeline.domain.entitlements import ALL, Entitlements, Extent
 from reporting_pipeline.domain.jobs import AwaitingRelease, DeliveryState, JobRecord, JobState
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import dead_letters, documents, holds, jobs, mailings, subscriptions
+from reporting_pipeline.stores.confirmations import waiting_for_a_word
 from reporting_pipeline.stores.mongo import (
     Database,
     Record,
@@ -30,6 +31,7 @@ from reporting_pipeline.stores.mongo import (
     narrowed,
 )
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
+from reporting_pipeline.stores.subscription_lists import of_owners
 from reporting_pipeline.stores.subscription_search import Found, find_by_name
 
 #: Somebody limited to some trials also sees what belongs to those who see no more than they do: so many.
@@ -118,11 +120,16 @@ class Scoped:
 
         `owners` are some owners of whom it is one.
         """
-        if owners is not None and not owners:
-            return []  # a condition that nothing fits is looked for in every record by some servers
-        chosen: Record = {}
         if owners is not None:
-            chosen["owner"] = {"$in": list(owners)}
+            return of_owners(
+                self.database,
+                self.caller.organisation,
+                self._owners(owners, owner),
+                status=status,
+                after=after,
+                limit=limit,
+                within=self._of(ResourceKind.SUBSCRIPTION),
+            )
         return subscriptions.list_subscriptions(
             self.database,
             self.caller.organisation,
@@ -131,7 +138,7 @@ class Scoped:
             after=after,
             skip=skip,
             limit=limit,
-            within=narrowed(chosen, self._of(ResourceKind.SUBSCRIPTION)),
+            within=self._of(ResourceKind.SUBSCRIPTION),
         )
 
     def subscriptions_named(
@@ -150,11 +157,21 @@ class Scoped:
             self.caller.organisation,
             typed,
             owner=self._owner(ResourceKind.SUBSCRIPTION, owner),
-            owners=None if owners is None else frozenset(owners),
+            owners=None if owners is None else self._owners(owners, owner),
             status=status,
             after=after,
             limit=limit,
             within=self._of(ResourceKind.SUBSCRIPTION),
+        )
+
+    def waiting_for_a_word(self, *, owner: str | None = None, limit: int) -> list[Subscription]:
+        """`stores.confirmations.waiting_for_a_word` of what is open to the caller."""
+        return waiting_for_a_word(
+            self.database,
+            self.caller.organisation,
+            self._owner(ResourceKind.SUBSCRIPTION, owner),
+            limit,
+            self._of(ResourceKind.SUBSCRIPTION),
         )
 
     def count_subscriptions(self, *, owner: str | None = None, status: str | None = None) -> int:
@@ -361,6 +378,11 @@ class Scoped:
     def _owner(self, kind: ResourceKind, wanted: str | None) -> str | None:
         """Whose things are read: the wanted owner's, or one's own where the roles reach no further."""
         return self.caller.id if reach_of(self.caller, Action.READ, kind) == "own" else wanted
+
+    def _owners(self, wanted: Sequence[str], owner: str | None) -> frozenset[str]:
+        """The same of several owners, and of `owner` alone where one is named beside them."""
+        one = self._owner(ResourceKind.SUBSCRIPTION, owner)
+        return frozenset(wanted) if one is None else frozenset(wanted) & {one}
 
     def _of(self, kind: ResourceKind) -> Record:
         """What is open of the organisation's subscriptions, and of the jobs and deliveries made from them."""

@@ -1,8 +1,8 @@
 """Subscriptions by their name, in bounded time however many there are.
 
 `name_key` of a record is its name, folded (NFKC, case, blanks), and indexed with the organisation: what a
-name begins with is found everywhere. A part in the middle has no index: the list is looked through for it,
-so many records at a time, and the answer says how far.
+name begins with is found everywhere, up to so many. A part in the middle has no index: the list is looked
+through for it, so many records at a time, and the answer says how far.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection
 from dataclasses import dataclass
-from operator import itemgetter
 
 from pymongo import UpdateOne
 
 from reporting_pipeline.domain.subscriptions import Subscription, name_key
 from reporting_pipeline.stores.mongo import Database, Record, narrowed
-from reporting_pipeline.stores.subscriptions import BATCH, LIVE, from_record, page_of_records
+from reporting_pipeline.stores.subscription_lists import in_order, of_owners
+from reporting_pipeline.stores.subscriptions import BATCH, LIVE, page_of_records
 
-LOOKED_THROUGH = 2_000
+LOOKED_THROUGH = 1_000
 A_LOOK = 500
+BEGINNINGS = 1_000  # names that begin like it: no more are told apart
 _BEHIND_ALL = "\U0010ffff"
+_LOOKED_AT: Record = {"name_key": 1}
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,15 @@ def find_by_name(
     within: Record | None = None,
 ) -> Found:
     """Those behind the id `after` in whose name `typed` stands, in either case; and on the first page those
-    of the rest whose name begins with it. `owners` are some of whom the owner is one.
+    of the rest whose name begins with it. `owners` are some of whom the owner is one: all of theirs are
+    looked at.
 
-    LOOKED_THROUGH records are looked at; the next page goes on behind `looked_to`.
+    Otherwise LOOKED_THROUGH records are; the next page goes on behind `looked_to`.
     """
     key = name_key(typed)
-    found: list[Record] = []
+    if owners is not None:
+        return _of_owners(database, organisation, key, owners, status, after, limit, within)
+    found: list[str] = []
     looked, behind = 0, after
     while looked < LOOKED_THROUGH:
         page = page_of_records(
@@ -63,19 +68,44 @@ def find_by_name(
             after=behind,
             limit=A_LOOK,
             within=within,
+            fields=_LOOKED_AT,
         )
-        found += [one for one in page if key in one.get("name_key", "") and _is_of(one, owners)]
+        found += [one["_id"] for one in page if key in one.get("name_key", "")]
         if len(found) > limit:
-            shown = [from_record(one) for one in found[:limit]]
-            return Found(shown, looked_to=shown[-1].id)
+            shown = found[:limit]
+            return Found(in_order(database, shown), looked_to=shown[-1])
         if len(page) < A_LOOK:
-            return Found([from_record(one) for one in found])
+            return Found(in_order(database, found))
         looked, behind = looked + len(page), page[-1]["_id"]
     if after is None:
         found += _beginning_with(
-            database, organisation, key, behind or "", owner, owners, status, limit - len(found), within
+            database, organisation, key, behind or "", owner, status, limit - len(found), within
         )
-    return Found([from_record(one) for one in found], looked_to=behind, is_cut=True)
+    return Found(in_order(database, found), looked_to=behind, is_cut=True)
+
+
+def _of_owners(
+    database: Database,
+    organisation: str,
+    key: str,
+    owners: Collection[str],
+    status: str | None,
+    after: str | None,
+    limit: int,
+    within: Record | None,
+) -> Found:
+    found = of_owners(
+        database,
+        organisation,
+        owners,
+        status=status,
+        after=after,
+        limit=limit + 1,
+        within=within,
+        holding=key,
+    )
+    shown = found[:limit]
+    return Found(shown, looked_to=shown[-1].id if len(found) > limit else None)
 
 
 def _beginning_with(
@@ -84,27 +114,20 @@ def _beginning_with(
     key: str,
     behind: str,
     owner: str | None,
-    owners: Collection[str] | None,
     status: str | None,
     limit: int,
     within: Record | None,
-) -> list[Record]:
+) -> list[str]:
     # Nothing but the index's own fields is asked for: with more, some servers choose a longer way.
     query = {"organisation": organisation, "name_key": {"$gte": key, "$lt": key + _BEHIND_ALL}}
     statuses = (status,) if status else LIVE
+    rows = database.subscriptions.find(narrowed(query, within), {"status": 1, "owner": 1}).limit(BEGINNINGS)
     matching = (
-        one
-        for one in database.subscriptions.find(narrowed(query, within))
-        if one["_id"] > behind
-        and one["status"] in statuses
-        and owner in (None, one["owner"])
-        and _is_of(one, owners)
+        one["_id"]
+        for one in rows
+        if one["_id"] > behind and one["status"] in statuses and owner in (None, one["owner"])
     )
-    return heapq.nsmallest(limit, matching, key=itemgetter("_id"))
-
-
-def _is_of(record: Record, owners: Collection[str] | None) -> bool:
-    return owners is None or record["owner"] in owners
+    return heapq.nsmallest(limit, matching)
 
 
 # --- the folded names ----------------------------------------------------------------------------

@@ -155,17 +155,21 @@ def page_of_records(
     skip: int = 0,
     limit: int = 50,
     within: Record | None = None,
+    fields: Record | None = None,
 ) -> list[Record]:
-    """`list_subscriptions` as they are stored."""
+    """`list_subscriptions` as they are stored; of each only `fields`, a projection, where some are named."""
     statuses = (status,) if status else LIVE
     if skip or within:
         query = _list_query(organisation, owner, status)
         if after is not None:
             query["_id"] = {"$gt": after}
         query = narrowed(query, within)
-        return list(database.subscriptions.find(query).sort("_id", ASCENDING).skip(skip).limit(limit))
+        found_within = database.subscriptions.find(query, fields).sort("_id", ASCENDING)
+        return list(found_within.skip(skip).limit(limit).batch_size(limit))
     # A list for each status: two conditions on one index, $in and a range, are not looked up everywhere.
-    lists = [_page_of(database, _list_query(organisation, owner, one), after, limit) for one in statuses]
+    lists = [
+        _page_of(database, _list_query(organisation, owner, one), after, limit, fields) for one in statuses
+    ]
     # By id, because one that is paused between two looks is in both.
     found = {record["_id"]: record for records in lists for record in records}
     return sorted(found.values(), key=itemgetter("_id"))[:limit]
@@ -550,7 +554,9 @@ def _list_query(organisation: str, owner: str | None, status: str | None) -> Rec
     return query
 
 
-def _page_of(database: Database, query: Record, after: str | None, limit: int) -> list[Record]:
+def _page_of(
+    database: Database, query: Record, after: str | None, limit: int, fields: Record | None
+) -> list[Record]:
     """The first `limit` records behind `after` of a list of one status."""
 
     def read(low: int, high: int | None, most: int) -> list[Record]:
@@ -562,7 +568,8 @@ def _page_of(database: Database, query: Record, after: str | None, limit: int) -
         if high is not None:
             bounds["$lte"] = _id_at(high)
         chosen = query | ({"_id": bounds} if bounds else {})
-        return list(database.subscriptions.find(chosen).sort("_id", ASCENDING).limit(most))
+        found = database.subscriptions.find(chosen, fields).sort("_id", ASCENDING)
+        return list(found.limit(most).batch_size(most))  # in one answer
 
     start = _position(after) if after is not None else 0
     name = (database.name, *query.values())

@@ -27,10 +27,12 @@ from reporting_pipeline.domain.access import (
 from reporting_pipeline.domain.addresses import without_detail
 from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements, Extent
 from reporting_pipeline.domain.schedules import checked_timezone
-from reporting_pipeline.domain.subscriptions import Recipient
+from reporting_pipeline.domain.subscriptions import Recipient, name_key
 from reporting_pipeline.stores.mongo import Database, Record, find_any, parts
 
 _log = logging.getLogger(__name__)
+
+LOOKED_THROUGH = 2_000  # people, for a part of a name
 
 CHANGEABLE = frozenset(
     {"name", "email", "roles", "entitlements", "timezone", "language", "combine_minutes", "active"}
@@ -74,6 +76,21 @@ def user_by_address(database: Database, organisation: str, address: str) -> User
     """The user with this address in any spelling. ValueError for what is no address."""
     record = database.users.find_one({"organisation": organisation, "email": normal_address(address)})
     return User.from_record(record) if record else None
+
+
+def called(database: Database, organisation: str, typed: str, limit: int) -> list[str]:
+    """The ids of the users who are meant: by an id or an address, or else by a part of a name in either case.
+
+    At most `limit`, by id, of the first LOOKED_THROUGH of the organisation; deactivated ones too.
+    """
+    if get_user(database, typed, organisation) is not None:
+        return [typed]
+    with suppress(ValueError):
+        one = user_by_address(database, organisation, typed)
+        return [one.id] if one else []
+    rows = database.users.find({"organisation": organisation}, {"name": 1}).limit(LOOKED_THROUGH)
+    key = name_key(typed)
+    return sorted(row["_id"] for row in rows if key in name_key(str(row.get("name") or "")))[:limit]
 
 
 def has_admin(database: Database, organisation: str) -> bool:

@@ -346,6 +346,51 @@ def test_schedules_are_found_by_a_part_of_their_name_and_by_owners_who_left(
     assert "1 active schedule" in manager.get("/console/operate").text
 
 
+@pytest.mark.parametrize(
+    "typed", ["usr_default_analyst", "ANNA", "muster", " Anna.Muster@Default.example", "Ａnna muster"]
+)
+def test_schedules_are_found_by_their_owners_name_address_or_id(
+    person: Callable[[str], Browser], database: Database, typed: str
+) -> None:
+    named = {"name": "Anna Muster", "email": "anna.muster@default.example"}
+    database.users.update_one({"_id": "usr_default_analyst"}, {"$set": named})
+    subscribe(person("analyst"), name="Of Anna")
+    subscribe(person("subscriber"), name="Of another")
+    page = person("manager").get("/console/schedules", params={"owner": typed}).text
+    assert "Of Anna" in page
+    assert "Of another" not in page
+    both = {"owner": typed, "q": "of", "left": "1"}
+    assert "Nothing matches" in person("manager").get("/console/schedules", params=both).text
+    database.users.update_one({"_id": "usr_default_analyst"}, {"$set": {"active": False}})
+    assert "Of Anna" in person("manager").get("/console/schedules", params=both).text
+
+
+def test_several_owners_of_one_name_are_shown_together_and_nobody_of_another_house(
+    house: House, person: Callable[[str], Browser], database: Database
+) -> None:
+    for role in ("analyst", "subscriber"):
+        database.users.update_one({"_id": f"usr_default_{role}"}, {"$set": {"name": f"Kim ({role})"}})
+        subscribe(person(role), name=f"Of the {role}")
+    subscribe(person("manager"), name="Of the manager")
+    page = person("manager").get("/console/schedules?owner=kim").text
+    assert "Of the analyst" in page
+    assert "Of the subscriber" in page
+    assert "Of the manager" not in page
+    assert "Nothing matches" in person("manager").get("/console/schedules?owner=nobody").text
+    assert "Nothing matches" in house.signed_in("usr_other_manager").get("/console/schedules?owner=kim").text
+
+
+def test_who_may_not_look_people_up_tries_no_addresses_on_the_schedules(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    """A role that reads all schedules and not the people finds an owner by the id, as the list shows it."""
+    subscribe(person("subscriber"), name="Theirs")
+    address = (database.users.find_one({"_id": "usr_default_subscriber"}) or {})["email"]
+    analyst = person("analyst")
+    assert "Theirs" in analyst.get("/console/schedules?owner=usr_default_subscriber").text
+    assert "Theirs" not in analyst.get("/console/schedules", params={"owner": address}).text
+
+
 def test_schedules_of_somebody_who_left_are_passed_on_after_seeing_how_many(
     person: Callable[[str], Browser], database: Database
 ) -> None:

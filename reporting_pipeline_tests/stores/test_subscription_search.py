@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pymongo
 import pytest
 
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.operations.migrations import m0003_names_to_search
+from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import subscription_search
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.subscription_lists import of_owners
 from reporting_pipeline.stores.subscription_search import find_by_name
 from reporting_pipeline.stores.subscriptions import (
     change_subscription,
     create_subscriptions,
     pause_subscription,
 )
+from reporting_pipeline_tests.stores.commands import CommandsSeen
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -78,6 +82,42 @@ def test_what_a_name_begins_with_is_found_behind_the_look_and_a_part_by_going_on
     assert first.is_cut
     rest = find_by_name(database, "org", "site", after=first.looked_to)
     assert [one.name for one in rest.subscriptions] == ["the site", "Site 7", "Site 8"]
+
+
+@pytest.mark.usefixtures("short_look")
+def test_all_of_several_owners_is_looked_at_however_many_others_there_are(database: Database) -> None:
+    fill(database, *(f"the site {number}" for number in range(12)))
+    first = find_by_name(database, "org", "site", owners={"usr_1"}, limit=4)
+    assert [one.name for one in first.subscriptions] == [f"the site {number}" for number in (1, 3, 5, 7)]
+    assert not first.is_cut
+    rest = find_by_name(database, "org", "site", owners={"usr_1"}, limit=4, after=first.looked_to)
+    assert [one.name for one in rest.subscriptions] == ["the site 9", "the site 11"]
+    assert rest.looked_to is None
+    assert names(database, "site", owners=()) == []
+
+
+def test_a_record_broken_by_hand_is_passed_over(database: Database) -> None:
+    fill(database, "Site 1", "Site 2", "Site 3")
+    database.subscriptions.update_one({"name": "Site 2"}, {"$set": {"schedule": "weekly"}})
+    assert names(database, "site") == ["Site 1", "Site 3"]
+    assert names(database, "site", owners={"usr_0", "usr_1"}) == ["Site 1", "Site 3"]
+
+
+def test_of_several_owners_nothing_is_asked_that_reads_the_whole_organisation(
+    database: Database, settings: Settings
+) -> None:
+    """With a state or an id beside several owners some servers read all that the organisation has."""
+    fill(database, *"abcd")
+    pause_subscription(database, "org", f"sub_{3:024x}", NOW)
+    commands = CommandsSeen()
+    with pymongo.MongoClient(
+        settings.mongodb_uri.get_secret_value(), event_listeners=[commands], tz_aware=True
+    ) as client:
+        watched = client[database.name]
+        page = of_owners(watched, "org", {"usr_1"}, status="paused", after=f"sub_{0:024x}", limit=5)
+    assert [one.name for one in page] == ["d"]
+    asked = [set(command["filter"]) for name, command in commands.seen if name == "find"]
+    assert asked == [{"organisation", "owner"}, {"_id"}]
 
 
 @pytest.mark.usefixtures("short_look")

@@ -16,20 +16,19 @@ from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import users
-from reporting_pipeline.stores.confirmations import waiting_for_a_word
 from reporting_pipeline.usecases.callers import subscribing
-from reporting_pipeline.usecases.callers.context import Context
+from reporting_pipeline.usecases.callers.context import Context, scoped
 from reporting_pipeline.usecases.callers.problems import Problem
 
 router = APIRouter(prefix="/console")
 
-A_PAGE = 100
+A_PAGE = 50
 
 
 def waiting(parts: Context, visitor: Visitor, everybody: bool = False) -> list[Subscription]:
     """What waits for a word of this person: their own, or all that their roles let them change."""
     owner = None if everybody else visitor.user.id
-    asked = waiting_for_a_word(parts.database, visitor.user.organisation, owner, A_PAGE)
+    asked = scoped(parts, visitor.user).waiting_for_a_word(owner=owner, limit=A_PAGE)
     return [one for one in asked if answer_by(one) is not None and _may(parts, visitor, one.id)]
 
 

@@ -25,6 +25,7 @@ from reporting_pipeline.usecases.callers.problems import Problem
 router = APIRouter(prefix="/console")
 
 A_PAGE = 50
+OWNERS_AT_ONCE = 50  # whose name holds what was typed
 LATELY = timedelta(days=35)  # a monthly report has one in it
 _BULK = {"pause": "paused", "resume": "active"}
 TRANSFER = "transfer"
@@ -37,7 +38,7 @@ def schedules_page(
     visitor: Person,
     parts: Parts,
     status: Annotated[str, Query(pattern="^(|active|paused)$")] = "",
-    owner: Annotated[str, Query(max_length=64)] = "",
+    owner: Annotated[str, Query(max_length=254)] = "",
     q: Annotated[str, Query(max_length=200)] = "",
     left: Annotated[str, Query(pattern="^(|1)$")] = "",
     after: Annotated[str, Query(max_length=64)] = "",
@@ -46,8 +47,8 @@ def schedules_page(
     """The organisation's subscriptions; filters stand in the address, so that a list can be passed on."""
     opened(visitor, Action.READ, ResourceKind.SUBSCRIPTION, "organisation")
     mine, typed = scoped(parts, visitor.user), q.replace("\0", "").strip()
-    owners = users.who_left(parts.database, visitor.user.organisation) if left else None
-    of, state, behind = owner or None, status or None, after or None
+    of, owners = _owners_meant(parts, visitor, owner.replace("\0", "").strip(), bool(left))
+    state, behind = status or None, after or None
     if typed:
         named = mine.subscriptions_named(
             typed, owner=of, owners=owners, status=state, after=behind, limit=A_PAGE
@@ -71,6 +72,24 @@ def schedules_page(
         may_change=reach_of(visitor.user, Action.CHANGE, ResourceKind.SUBSCRIPTION) == "organisation",
         done=done,
     )
+
+
+def _owners_meant(
+    parts: Context, visitor: Visitor, typed: str, left: bool
+) -> tuple[str | None, list[str] | None]:
+    """(the one owner or None, several owners or None) of whom the list is: by an id, an address or a part of
+    a name, and those alone who have left. An id that is nobody's any more still has its schedules.
+    """
+    organisation = visitor.user.organisation
+    gone = users.who_left(parts.database, organisation) if left else None
+    if not typed:
+        return None, gone
+    meant = [typed]
+    if reach_of(visitor.user, Action.READ, ResourceKind.USER) == "organisation":
+        meant = users.called(parts.database, organisation, typed, OWNERS_AT_ONCE) or [typed]
+    if len(meant) == 1:
+        return meant[0], gone
+    return None, meant if gone is None else sorted(set(meant) & set(gone))
 
 
 def _rows(parts: Context, shown: list[Subscription]) -> list[tuple[object, ...]]:
