@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pymongo.errors import PyMongoError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
@@ -19,9 +21,10 @@ from reporting_pipeline.console import signing_in
 from reporting_pipeline.console.deployment import FormRefused, SignInNeeded
 from reporting_pipeline.console.kept_forms import comes_from_here, kept_page, written_in
 from reporting_pipeline.console.pages import ROUTERS, reference
+from reporting_pipeline.console.pages.layout import Page
 from reporting_pipeline.console.provider import IdentityProvider
 from reporting_pipeline.console.rendering import html, tokens_css
-from reporting_pipeline.console.sessions import Cookies
+from reporting_pipeline.console.sessions import Cookies, Visitor, visitor_of
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.names import NOT_OURS, Names
 from reporting_pipeline.usecases.callers.problems import Problem
@@ -107,16 +110,16 @@ def _errors(app: FastAPI) -> None:
         assert isinstance(error, FormRefused)  # noqa: S101
         if error.visitor is not None and comes_from_here(request):
             return kept_page(request, await written_in(request), error.visitor)
-        return _error_page(403, "This form is not good any more", "Go back, load the page again, and retry.")
+        return await _told(request, 403, "This form is not good any more", "Load its page again, and retry.")
 
     async def problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)  # noqa: S101
-        return _error_page(error.status, error.title, error.detail)
+        return await _told(request, error.status, error.title, error.detail)
 
     async def http(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
         words = "There is no such page." if status in (404, 405, 422) else "That did not work."
-        return _error_page(status, words, "")
+        return await _told(request, status, words, "")
 
     app.add_exception_handler(SignInNeeded, to_sign_in)
     app.add_exception_handler(FormRefused, refused)
@@ -125,8 +128,24 @@ def _errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, http)
 
 
-def _error_page(status: int, title: str, detail: str) -> Response:
-    return html("error.html", status, title=title, detail=detail)
+async def _told(request: Request, status: int, title: str, detail: str) -> Response:
+    """What went wrong, with the way to the pages of whoever is signed in."""
+    visitor = await run_in_threadpool(_who_is_there, request)
+    return _error_page(status, title, detail, visitor and Page(visitor, ""))
+
+
+def _who_is_there(request: Request) -> Visitor | None:
+    """Who is signed in, if somebody is; an error page is no use of their session."""
+    context: Context = request.app.state.context
+    try:
+        cookies = request.app.state.cookies
+        return visitor_of(context.database, cookies, request, context.now, by_themselves=False)
+    except PyMongoError:
+        return None  # the page says what went wrong, also while nobody can be looked up
+
+
+def _error_page(status: int, title: str, detail: str, page: Page | None = None) -> Response:
+    return html("error.html", status, title=title, detail=detail, page=page)
 
 
 class _Front:

@@ -13,6 +13,8 @@ from reporting_pipeline.usecases.callers.context import Context
 
 SIGN_IN = "/console/sign-in"
 MOST_FIELDS = 1_000
+#: Sent by a page that fetches itself anew (console.js): that is no use of a session.
+RENEWS_ITSELF = "x-renews-itself"
 
 
 class SignInNeeded(Exception):
@@ -46,7 +48,9 @@ Jar = Annotated[Cookies, Depends(_cookies)]
 
 
 def _visitor(request: Request, parts: Parts, cookies: Jar) -> Visitor:
-    return _signed_in(visitor_of(parts.database, cookies, request, parts.now), request)
+    by_themselves = RENEWS_ITSELF not in request.headers
+    found = visitor_of(parts.database, cookies, request, parts.now, by_themselves=by_themselves)
+    return _signed_in(found, request)
 
 
 def _listener(request: Request, parts: Parts, cookies: Jar) -> Visitor:

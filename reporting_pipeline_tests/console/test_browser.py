@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -244,6 +245,8 @@ def test_what_somebody_writes_and_where_they_are_stays_when_the_page_moves(
     page.get_by_text("Send it to one more").click()
     field = page.get_by_label("Address", exact=True)
     field.press_sequentially("somebody@default")
+    before = NOW - timedelta(minutes=10)
+    database.console_sessions.update_many({}, {"$set": {"seen_at": before}})
     page.evaluate("window.seen = document.querySelector('#progress table')")
     omissions = [{"trial": "T1", "part": "labs", "reason": "two units"}]
     database.jobs.update_one({"_id": job}, {"$set": {"state": "delivering", "omissions": omissions}})
@@ -252,4 +255,6 @@ def test_what_somebody_writes_and_where_they_are_stays_when_the_page_moves(
     expect(field).to_have_value("somebody@default")
     expect(field).to_be_focused()
     assert page.evaluate("window.seen === document.querySelector('#progress table')")
+    # Nobody did anything: a page that is left open lets its session end.
+    assert {one["seen_at"] for one in database.console_sessions.find()} == {before}
     context.close()

@@ -196,6 +196,9 @@ def test_a_page_that_is_left_open_keeps_no_session(
         assert answer.status_code == 200
         (session,) = database.console_sessions.find()
         assert session["seen_at"] == before
+    assert browser.get("/console/", headers={"x-renews-itself": "1"}).status_code == 200
+    (session,) = database.console_sessions.find()
+    assert session["seen_at"] == before
     browser.get("/console/")
     (session,) = database.console_sessions.find()
     assert session["seen_at"] == NOW

@@ -490,6 +490,32 @@ def test_an_owner_confirms_what_they_still_need_and_nobody_elses(
     assert theirs not in house.signed_in("usr_other_admin").get("/console/confirm?everybody=1").text
 
 
+def test_what_waits_for_a_word_comes_fifty_at_a_time_and_what_one_may_not_see_takes_no_place(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    theirs = subscribe(person("subscriber"), name="Of T1").rpartition("/")[2]
+    (stored,) = database.subscriptions.find({})
+    database.subscriptions.insert_many(
+        {
+            **stored,
+            "_id": f"{stored['_id']}{number:02}",
+            "filters": {**stored["filters"], "trials": ["T2"]},
+            "confirmation_asked_at": NOW - timedelta(days=2),
+        }
+        for number in range(60)
+    )
+    asked = {"$set": {"confirmation_asked_at": NOW - timedelta(days=1)}}
+    database.subscriptions.update_one({"_id": theirs}, asked)
+    database.subscriptions.update_many({}, {"$set": {"created_at": NOW - timedelta(days=400)}})
+    page = person("admin").get("/console/confirm?everybody=1").text
+    assert page.count('name="chosen"') == 50
+    assert "the others follow when these are confirmed" in page
+    database.users.update_one({"_id": "usr_default_manager"}, {"$set": {"trials": ["T1"]}})
+    page = person("manager").get("/console/confirm?everybody=1").text
+    assert page.count('name="chosen"') == 1
+    assert theirs in page
+
+
 def test_my_reports_go_on_where_a_page_ends(person: Callable[[str], Browser], database: Database) -> None:
     browser = person("subscriber")
     address = subscribe(browser)

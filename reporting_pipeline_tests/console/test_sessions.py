@@ -264,3 +264,19 @@ def test_over_tls_no_cookie_of_the_sign_in_goes_without_it(
     with Server(sidecar_of(create_app(chosen, database, objects))) as server:
         page = requests.get(f"{server.base}/console/sign-in", timeout=60)
         assert "Secure" in page.headers["set-cookie"]
+
+
+def test_an_error_keeps_the_way_to_ones_own_pages(house: House, person: Callable[[str], Browser]) -> None:
+    for path, status in (("/console/nowhere", 404), ("/console/jobs/job_none", 404)):
+        page = person("manager").get(path)
+        assert page.status_code == status, path
+        assert 'href="/console/operate"' in page.text, path
+        assert "Sign out" in page.text, path
+    refused = person("subscriber").get("/console/operate")
+    assert refused.status_code == 403
+    assert 'href="/console/subscribe"' in refused.text
+    assert 'href="/console/operate"' not in refused.text
+    stranger = house.stranger().get("/console/nowhere")
+    assert stranger.status_code == 404
+    assert "Sign out" not in stranger.text
+    assert 'href="/console/"' in stranger.text

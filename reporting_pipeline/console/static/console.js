@@ -45,7 +45,8 @@ function settle(part, fresh) {
 /** Bring a part of the page to what a fresh copy says. */
 async function renew(part) {
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
+    const headers = { accept: "text/html", "x-renews-itself": "1" }; // nobody's doing: the session may end
+    const answer = await fetch(location.href, { headers, credentials: "same-origin" });
     if (!answer.ok || answer.redirected) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
     if (!fresh) return;
