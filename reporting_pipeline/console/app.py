@@ -131,7 +131,7 @@ def _errors(app: FastAPI) -> None:
 async def _told(request: Request, status: int, title: str, detail: str) -> Response:
     """What went wrong, with the way to the pages of whoever is signed in."""
     visitor = await run_in_threadpool(_who_is_there, request)
-    return _error_page(status, title, detail, visitor and Page(visitor, ""))
+    return _error_page(status, title, detail, Page(visitor, "") if visitor else None)
 
 
 def _who_is_there(request: Request) -> Visitor | None:

@@ -31,7 +31,7 @@ from reporting_pipeline.stores.mongo import (
     narrowed,
 )
 from reporting_pipeline.stores.reports import StoredReport, reports_by_id
-from reporting_pipeline.stores.subscription_lists import of_owners
+from reporting_pipeline.stores.subscription_lists import count_of_owners, of_owners
 from reporting_pipeline.stores.subscription_search import Found, find_by_name
 
 #: Somebody limited to some trials also sees what belongs to those who see no more than they do: so many.
@@ -139,6 +139,16 @@ class Scoped:
             skip=skip,
             limit=limit,
             within=self._of(ResourceKind.SUBSCRIPTION),
+        )
+
+    def count_of_owners(self, owners: Sequence[str], status: str | None = None) -> int:
+        """`stores.subscription_lists.count_of_owners` of what is open to the caller."""
+        return count_of_owners(
+            self.database,
+            self.caller.organisation,
+            self._owners(owners, None),
+            status,
+            self._of(ResourceKind.SUBSCRIPTION),
         )
 
     def subscriptions_named(

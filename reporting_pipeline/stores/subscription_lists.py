@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from operator import itemgetter
 
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores.mongo import Database, Record, find_any, narrowed
-from reporting_pipeline.stores.subscriptions import LIVE, readable
+from reporting_pipeline.stores.subscriptions import BATCH, LIVE, readable
 
 
 def of_owners(
@@ -28,19 +28,40 @@ def of_owners(
     Nothing is asked for but organisation and owner: with a state or an id beside several owners some servers
     read the whole organisation.
     """
+    matching = _ids_of_owners(database, organisation, owners, status, within, holding)
+    ids = (one for one in matching if after is None or one > after)
+    return in_order(database, heapq.nsmallest(limit, ids))
+
+
+def count_of_owners(
+    database: Database,
+    organisation: str,
+    owners: Collection[str],
+    status: str | None = None,
+    within: Record | None = None,
+) -> int:
+    """How many `of_owners` would go through."""
+    return sum(1 for _ in _ids_of_owners(database, organisation, owners, status, within, ""))
+
+
+def _ids_of_owners(
+    database: Database,
+    organisation: str,
+    owners: Collection[str],
+    status: str | None,
+    within: Record | None,
+    holding: str,
+) -> Iterator[str]:
     if not owners:
-        return []  # a condition that nothing fits is looked for in every record by some servers
+        return  # a condition that nothing fits is looked for in every record by some servers
     query: Record = {"organisation": organisation, "owner": {"$in": sorted(owners)}}
     statuses = (status,) if status else LIVE
-    rows = database.subscriptions.find(narrowed(query, within), {"status": 1, "name_key": 1})
-    ids = (
-        row["_id"]
-        for row in rows
-        if row["status"] in statuses
-        and (after is None or row["_id"] > after)
-        and holding in row.get("name_key", "")
+    rows = database.subscriptions.find(narrowed(query, within), {"status": 1, "name_key": 1}).batch_size(
+        BATCH
     )
-    return in_order(database, heapq.nsmallest(limit, ids))
+    for row in rows:
+        if row["status"] in statuses and holding in row.get("name_key", ""):
+            yield row["_id"]
 
 
 def in_order(database: Database, ids: Collection[str]) -> list[Subscription]:

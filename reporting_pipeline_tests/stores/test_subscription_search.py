@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pymongo
 import pytest
+from pymongo import MongoClient
 
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.operations.migrations import m0003_names_to_search
-from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import subscription_search
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.subscription_lists import of_owners
 from reporting_pipeline.stores.subscription_search import find_by_name
 from reporting_pipeline.stores.subscriptions import (
@@ -104,15 +104,13 @@ def test_a_record_broken_by_hand_is_passed_over(database: Database) -> None:
 
 
 def test_of_several_owners_nothing_is_asked_that_reads_the_whole_organisation(
-    database: Database, settings: Settings
+    endpoints: Endpoints, database: Database
 ) -> None:
     """With a state or an id beside several owners some servers read all that the organisation has."""
     fill(database, *"abcd")
     pause_subscription(database, "org", f"sub_{3:024x}", NOW)
     commands = CommandsSeen()
-    with pymongo.MongoClient(
-        settings.mongodb_uri.get_secret_value(), event_listeners=[commands], tz_aware=True
-    ) as client:
+    with MongoClient[Record](endpoints.mongodb_uri, tz_aware=True, event_listeners=[commands]) as client:
         watched = client[database.name]
         page = of_owners(watched, "org", {"usr_1"}, status="paused", after=f"sub_{0:024x}", limit=5)
     assert [one.name for one in page] == ["d"]

@@ -12,7 +12,7 @@ from reporting_pipeline.console.forms import reason_of
 from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
-from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
+from reporting_pipeline.domain.access import Action, ResourceKind, allowed, reach_of
 from reporting_pipeline.domain.confirmation import answer_by
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import users
@@ -29,15 +29,12 @@ def waiting(parts: Context, visitor: Visitor, everybody: bool = False) -> list[S
     """What waits for a word of this person: their own, or all that their roles let them change."""
     owner = None if everybody else visitor.user.id
     asked = scoped(parts, visitor.user).waiting_for_a_word(owner=owner, limit=A_PAGE)
-    return [one for one in asked if answer_by(one) is not None and _may(parts, visitor, one.id)]
+    return [one for one in asked if answer_by(one) is not None and _may(visitor, one)]
 
 
-def _may(parts: Context, visitor: Visitor, identifier: str) -> bool:
-    try:
-        subscribing.find(parts, visitor.user, identifier, Action.CHANGE)
-    except Problem:
-        return False
-    return True
+def _may(visitor: Visitor, one: Subscription) -> bool:
+    resource = subscribing.resource_of(one, visitor.user.id)
+    return bool(allowed(visitor.user, Action.CHANGE, resource))
 
 
 @router.get("/confirm")

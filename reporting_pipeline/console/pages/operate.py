@@ -65,7 +65,6 @@ def _operate(
     failed = [job for job in failed if not edition or job["edition"] == edition]
     awaiting = mine.jobs_awaiting_release(after=None, limit=A_PAGE)
     left = users.who_left(parts.database, organisation)
-    orphaned = mine.subscriptions(owners=left, status="active", limit=COUNTED_AT_MOST) if left else []
     holds_open = reach_of(visitor.user, Action.READ, ResourceKind.HOLD) is not None
     manages = reach_of(visitor.user, Action.CHANGE, ResourceKind.DELIVERY) is not None
     return html(
@@ -80,7 +79,7 @@ def _operate(
         counted_at_most=COUNTED_AT_MOST,
         channel=channel,
         edition_wanted=edition,
-        orphaned=len(orphaned),
+        orphaned=mine.count_of_owners(left, "active"),
         waiting=awaiting,
         halted=halted_channels(parts.database) if home else [],
         held_back=list_suppressions(parts.database, A_PAGE, organisation=organisation) if manages else [],

@@ -122,12 +122,16 @@ def find(
     found = scoped(deployment, caller).subscription(subscription_id)
     if found is None or (found.status == "ended" and not also_ended):
         raise not_found("subscription")
-    # The owner sees their own subscription even when a trial was withdrawn: only they can mend it.
-    trials = () if found.owner == caller.id else found.filters.trials
-    extent = Extent({trial: found.filters.sites or None for trial in trials}, rows_alone=True)
-    resource = Resource(ResourceKind.SUBSCRIPTION, found.organisation, owner=found.owner, extent=extent)
-    require(caller, action, resource, "subscription")
+    require(caller, action, resource_of(found, caller.id), "subscription")
     return found
+
+
+def resource_of(found: Subscription, caller_id: str) -> Resource:
+    """What the rights of this caller to it are asked of."""
+    # The owner sees their own subscription even when a trial was withdrawn: only they can mend it.
+    trials = () if found.owner == caller_id else found.filters.trials
+    extent = Extent({trial: found.filters.sites or None for trial in trials}, rows_alone=True)
+    return Resource(ResourceKind.SUBSCRIPTION, found.organisation, owner=found.owner, extent=extent)
 
 
 def subscription_of(
