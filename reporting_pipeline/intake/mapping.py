@@ -32,9 +32,10 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reporting_pipeline.domain.clinical.payloads import PAYLOADS
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.wrong_values import words_of
-from reporting_pipeline.intake.sdtm.columns import Domain, number, text
+from reporting_pipeline.intake.sdtm.columns import STATED, Domain, number, text
 from reporting_pipeline.intake.sdtm.domains import DOMAINS
 from reporting_pipeline.intake.sdtm.other_results import MAPPED, other_results
 from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables
@@ -126,7 +127,7 @@ def _unknown_fields(mapping: TableMapping) -> Iterator[tuple[Place, str]]:
             detail = f"documents of kind {table.kind.value} are files; no table holds them"
             yield ("tables", position, "kind"), detail
             continue
-        known = {"text_result", *(one.field for one in domain.columns)}
+        known = {"text_result", *(one.field for one in domain.columns), *_stated(table.kind)}
         for part, given in (
             ("columns", table.columns),
             ("constants", table.constants),
@@ -192,6 +193,7 @@ def _table(
         columns[_column_of(domain, field)] = taker.values(field, name)
     for field, value in one.constants.items():
         columns[_column_of(domain, field)] = [text(value)] * len(source)
+    _results_apart(domain, columns)
     if one.collected is not None:
         columns[domain.name(domain.collected[0])] = taker.dates(one.collected, columns["USUBJID"], reference)
     taker.tell_unplaced()
@@ -285,6 +287,28 @@ def _reference_dates(
     return {subject: day for subject, (day, *others) in dates.items() if not others}
 
 
+def _stated(kind: Kind) -> set[str]:
+    """The fields of the kind's payload that a table states in a column of its own."""
+    return STATED.keys() & PAYLOADS[kind].model_fields.keys()
+
+
+def _results_apart(domain: Domain, columns: dict[str, list[Any]]) -> None:
+    """One column of results holds numbers, "<40" and "POSITIVE": what is no number is a result in words.
+
+    Where the mapping names a column of the words, that stands.
+    """
+    values, words = domain.name("--STRESN"), domain.name("--STRESC")
+    if not domain.grouped or values not in columns:
+        return
+    given = columns[values]
+    told = columns.get(words, [""] * len(given))
+    columns[words] = [
+        said or (value if isinstance(number(value), str) else "")
+        for said, value in zip(told, given, strict=True)
+    ]
+    columns[values] = ["" if isinstance(number(value), str) else value for value in given]
+
+
 def _domain_of(kind: Kind) -> Domain:
     if kind is Kind.OTHER_RESULT:
         return other_results(MAPPED)
@@ -301,6 +325,8 @@ def _column_of(domain: Domain, field: str) -> str:
     for one in domain.columns:
         if one.field == field:
             return domain.name(one.names[0])
+    if field in STATED:
+        return STATED[field]
     known = ", ".join(one.field for one in domain.columns)
     raise MappingProblem(f"documents of kind {domain.kind} have no field {field!r}; they have {known}")
 

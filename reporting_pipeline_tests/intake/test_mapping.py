@@ -75,6 +75,57 @@ def test_mapped_tables_become_documents(folder: Path) -> None:
     assert understanding.unplaced == {"labs_1.csv.BATCH": 1}
 
 
+def test_one_column_of_results_holds_numbers_limits_and_words(tmp_path: Path) -> None:
+    """An export has them in one column; a word was malformed, and a table of lesions was left out for it."""
+    cells = ("12,5", "<40", "VORHANDEN", "")
+    rows = [f"00{number};2026-11-1{number};M;{cell}" for number, cell in enumerate(cells, 1)]
+    (tmp_path / "r.csv").write_text("\n".join(["P;WHEN;T;R", *rows, "005;2026-11-15;M;sichtbar"]))
+    table = (
+        "tables: [{file: r.csv, kind: tumour_response, subject: P, site: {value: '1'}, collected: WHEN, "
+        'decimal: ",", columns: {test_code: T, value: R}}]'
+    )
+    documents, understanding = read(tmp_path, f"trial: T-1\n{table}")
+    results = {one.subject: one.data["results"][0] for one in documents}
+    told = {subject: (one["value"], one["text_result"]) for subject, one in results.items()}
+    assert told == {
+        "001": (12.5, ""),
+        "002": (None, "<40"),
+        "003": (None, "VORHANDEN"),
+        "004": (None, ""),
+        "005": (None, "sichtbar"),
+    }
+    assert not [one for one in understanding.findings if one.code in ("not_a_number", "wrong_type")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "field", "told"),
+    [
+        ("adverse_event", "term", "ongoing", [True, False, None, "vielleicht"]),
+        ("adverse_event", "term", "occurred", [True, False, None, "vielleicht"]),
+        ("medication", "term", "ongoing", [True, False, None, "vielleicht"]),
+        ("history", "term", "ongoing", [True, False, None, "vielleicht"]),
+        ("exposure", "treatment", "occurred", [True, False, None, "vielleicht"]),
+        ("deviation", "term", "occurred", [True, False, None, "vielleicht"]),
+        ("visit", "visit", "planned", [True, False, True, "vielleicht"]),  # not said: as SDTM has it
+    ],
+)
+def test_what_goes_on_and_what_did_not_happen_is_stated_in_a_column_of_its_own(
+    kind: str, named: str, field: str, told: list[object], tmp_path: Path
+) -> None:
+    """SDTM derives these of columns that no export has; no mapping could name them."""
+    answers = ("ja", "nein", "", "vielleicht")
+    rows = [f"00{number},X{number},2026-11-1{number},{one}" for number, one in enumerate(answers)]
+    (tmp_path / "t.csv").write_text("\n".join(["P,WHAT,WHEN,ANSWER", *rows]))
+    table = (
+        f"tables: [{{file: t.csv, kind: {kind}, subject: P, site: {{value: '1'}}, collected: WHEN, "
+        f"columns: {{{named}: WHAT, {field}: ANSWER}}, codes: {{{field}: {{ja: Y, nein: N}}}}}}]"
+    )
+    documents, understanding = read(tmp_path, f"trial: T-1\n{table}")
+    by_subject = sorted(documents, key=lambda one: one.subject)
+    assert [one.data.get(field) for one in by_subject] == told
+    assert not understanding.unplaced
+
+
 @pytest.mark.parametrize(
     ("written", "value"),
     [("5,1", 5.1), ("1.234", 1234), ("12.345.678,9", 12345678.9), ("0.123", 0.123), ("12.5", 12.5), ("7", 7)],

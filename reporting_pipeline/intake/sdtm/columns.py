@@ -53,6 +53,11 @@ def grade(value: Any) -> float | str | None:
     return number(written.upper().removeprefix("GRADE").strip()) if written else None
 
 
+#: Answers that SDTM's own columns give in several ways, and a mapped table in a column of its own: field of
+#: the payload -> column of the table. No name of SDTM begins so.
+STATED = {"ongoing": "=ongoing", "occurred": "=occurred", "planned": "=planned"}
+
+
 @dataclass(frozen=True)
 class DomainColumn:
     """One field of a payload: the first of `names` that has a value, read by `read`."""
@@ -92,12 +97,18 @@ class Domain:
     def used(self) -> frozenset[str]:
         """Every column that has a place."""
         names = [name for one in self.columns for name in one.names]
-        return frozenset(self.name(name) for name in (*names, *self.collected, *self.key, *self.also))
+        stated = STATED.values()
+        return frozenset(
+            self.name(name) for name in (*names, *self.collected, *self.key, *self.also, *stated)
+        )
 
     def payload(self, row: Row) -> Payload:
         """The payload's fields of one row; of a grouped domain, one result."""
         made = {field: read(_first(names, row)) for field, names, read in self._readers}
         self.finish(made, row)
+        for field, name in STATED.items():
+            if (said := flag(row.get(name))) is not None:
+                made[field] = said
         return made
 
     def when(self, row: Row) -> str:
