@@ -244,6 +244,11 @@ def test_a_severity_beside_its_grade_is_that_grade(severity: str, grade: int | N
         ("leicht", 1),
         ("mäßig", 2),
         ("MÄSSIG", 2),
+        ("mittel", 2),  # beside leicht and schwer, the triad of German forms
+        ("moderat", 2),
+        ("mittelgradig", 2),
+        ("leichtgradig", 1),
+        ("schwergradig", 3),
         ("schwer", 3),
         ("lebensbedrohlich", 4),
         ("Léger", 1),
