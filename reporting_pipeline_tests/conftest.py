@@ -75,6 +75,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.parent != whole, item.path not in slow))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _process_of_its_module() -> Iterator[None]:
+    """The same of what a fixture of a whole module does, as an API that masks what its loggers write."""
+    with process_of_its_own():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _process_of_its_own() -> Iterator[None]:
     """No test finds what another did to their process; first of all fixtures, so that it ends last."""
