@@ -74,16 +74,13 @@ def event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
         f"criteria: {row['seriousness_criteria'].replace('_', ' ')}" if row["seriousness_criteria"] else "",
         _EMERGENT.get(row["treatment_emergent"], ""),
     ]
-    serious = _SERIOUS.get(row["serious"], Flag("Unknown"))
-    if row["fatal"] and row["serious"] != "yes":
-        serious = Flag(row["serious"].capitalize(), "up", under="fatal")
     action = row["action_taken"]
     outcome = row["outcome"] or "–"
     return (
         Pair(row["subject"] or "–", f"Site {row['site']}" if row["site"] else "No site"),
         Pair(name, "; ".join(filter(None, beside))),
         _severity(row["severity"], row["grade"]),
-        serious,
+        _seriousness(row),
         row["related"] or "–",
         Pair(outcome, action) if action else outcome,
         Pair(
@@ -91,6 +88,14 @@ def event_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
             wording.collected_date(row["end"]) or ("ongoing" if row["ongoing"] == "yes" else "no end given"),
         ),
     )
+
+
+def _seriousness(row: Mapping[str, Any]) -> Cell:
+    """As it is stated; what would make the event serious (ICH E2A) stands under an answer that is not yes."""
+    why = "fatal" if row["fatal"] else "criterion met" if row["seriousness_criteria"] else ""
+    if why and row["serious"] != "yes":
+        return Flag(row["serious"].capitalize(), "up", under=why)
+    return _SERIOUS.get(row["serious"], Flag("Unknown"))
 
 
 def _severity(severity: str, grade: float) -> Cell:
