@@ -110,7 +110,8 @@ def _errors(app: FastAPI) -> None:
         assert isinstance(error, FormRefused)  # noqa: S101
         if error.visitor is not None and comes_from_here(request):
             return kept_page(request, await written_in(request), error.visitor)
-        return await _told(request, 403, "This form is not good any more", "Load its page again, and retry.")
+        # Without the navigation: it has a form, whose token is for pages alone that a browser vouches for.
+        return _error_page(403, "This form is not good any more", "Load its page again, and retry.")
 
     async def problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)  # noqa: S101
