@@ -60,8 +60,9 @@ def _ids_of_owners(
         BATCH
     )
     for row in rows:
-        if row["status"] in statuses and holding in row.get("name_key", ""):
-            yield row["_id"]
+        name, id_ = row.get("name_key") or "", row["_id"]
+        if row.get("status") in statuses and holding in str(name) and isinstance(id_, str):
+            yield id_
 
 
 def in_order(database: Database, ids: Collection[str]) -> list[Subscription]:

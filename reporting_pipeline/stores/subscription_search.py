@@ -70,7 +70,7 @@ def find_by_name(
             within=within,
             fields=_LOOKED_AT,
         )
-        found += [one["_id"] for one in page if key in one.get("name_key", "")]
+        found += [one["_id"] for one in page if key in str(one.get("name_key") or "")]
         if len(found) > limit:
             shown = found[:limit]
             return Found(in_order(database, shown), looked_to=shown[-1])
@@ -125,7 +125,10 @@ def _beginning_with(
     matching = (
         one["_id"]
         for one in rows
-        if one["_id"] > behind and one["status"] in statuses and owner in (None, one["owner"])
+        if isinstance(one["_id"], str)
+        and one["_id"] > behind
+        and one.get("status") in statuses
+        and owner in (None, one.get("owner"))
     )
     return heapq.nsmallest(limit, matching)
 

@@ -233,6 +233,10 @@ def test_the_latest_of_a_page_are_those_that_each_would_give(database: Database)
     assert found == {one: jobs_of(database, "org_1", one, limit=3) for one in ("sub_0", "sub_1")}
     assert [len(jobs) for jobs in found.values()] == [3, 3]
     assert latest_of_each(database, "org_2", ["sub_0"], 3) == {}
+    gone = found["sub_0"][0]["_id"]
+    database.jobs.update_one({"_id": gone}, {"$set": {"due_at": "soon"}})
+    left = latest_of_each(database, "org_1", ["sub_0"], 3)["sub_0"]
+    assert gone not in [job["_id"] for job in left], "a date broken by hand stops no page"
 
 
 def test_what_was_missed_while_nothing_ran_is_recorded_with_its_reason(database: Database) -> None:

@@ -96,6 +96,16 @@ def test_all_of_several_owners_is_looked_at_however_many_others_there_are(databa
     assert names(database, "site", owners=()) == []
 
 
+@pytest.mark.parametrize(
+    "change", [{"$unset": {"status": 1}}, {"$set": {"name_key": 5}}, {"$set": {"name_key": None}}], ids=str
+)
+def test_a_record_without_what_is_looked_at_stops_no_page(database: Database, change: Record) -> None:
+    fill(database, "Site 1", "Site 2", "Site 3")
+    database.subscriptions.update_one({"name": "Site 2"}, change)
+    assert names(database, "site") == ["Site 1", "Site 3"]
+    assert names(database, "site", owners={"usr_0", "usr_1"}) == ["Site 1", "Site 3"]
+
+
 def test_a_record_broken_by_hand_is_passed_over(database: Database) -> None:
     fill(database, "Site 1", "Site 2", "Site 3")
     database.subscriptions.update_one({"name": "Site 2"}, {"$set": {"schedule": "weekly"}})

@@ -167,7 +167,9 @@ def latest_of_each(
     places: dict[str, list[tuple[datetime, str]]] = {}
     query: Record = {"organisation": organisation}
     for job in find_any(job_records(database), "subscription", set(subscriptions), query, shown):
-        places.setdefault(job["subscription"], []).append((job["due_at"], job["_id"]))
+        due_at, id_ = job.get("due_at"), job["_id"]
+        if isinstance(due_at, datetime) and isinstance(id_, str):  # else somebody broke it by hand
+            places.setdefault(job["subscription"], []).append((due_at, id_))
     latest = {one: [id_ for _, id_ in sorted(of, reverse=True)[:most]] for one, of in places.items()}
     wanted = [id_ for ids in latest.values() for id_ in ids]
     found = {job["_id"]: job for job in find_any(job_records(database), "_id", wanted)}
