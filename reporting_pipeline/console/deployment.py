@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
 
@@ -62,7 +63,7 @@ def _signed_in(found: Visitor | None, request: Request) -> Visitor:
     if found is None:
         target = request.url.path if request.method == "GET" else "/console/"
         raise SignInNeeded(f"{target}?{request.url.query}" if request.url.query else target)
-    return found
+    return replace(found, done=request.query_params.get("done", ""))
 
 
 Person = Annotated[Visitor, Depends(_visitor)]

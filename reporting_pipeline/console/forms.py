@@ -35,7 +35,7 @@ class Entries:
     def differing(self, standing: Entries) -> list[tuple[str, str, str]]:
         """(field, what stands now, what is in this form) where the two differ."""
         return [
-            (self.label(name), _said(standing.values[name]), _said(value))
+            (self.label(name), self.said(name, standing.values[name]), self.said(name, value))
             for name, value in self.values.items()
             if name in standing.values and value != standing.values[name]
         ]
@@ -45,6 +45,11 @@ class Entries:
         if name in self.labels:
             return self.labels[name]
         return name.replace("_", " ").capitalize()
+
+    def said(self, name: str, value: object) -> str:
+        """What stands in a field, in words."""
+        told = value if isinstance(value, str) else ", ".join(str(one) for one in value)  # type: ignore[attr-defined]
+        return told or "nothing"
 
     def attempt(self, deed: Callable[[], object]) -> int:
         """Do what the form asks for. 200, or the status of what refused it, said beside the fields."""
@@ -115,7 +120,3 @@ def named_lists(text: str) -> dict[str, tuple[str, ...]]:
 def as_lines(lists: Iterable[tuple[str, Iterable[str]]]) -> str:
     """`named_lists` the other way."""
     return "\n".join(f"{name}: {', '.join(values)}" for name, values in lists)
-
-
-def _said(value: object) -> str:
-    return value if isinstance(value, str) else ", ".join(str(one) for one in value)  # type: ignore[attr-defined]

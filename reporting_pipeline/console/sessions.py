@@ -24,6 +24,7 @@ class Visitor:
 
     user: User
     session: ConsoleSession
+    done: str = ""  # what a form before this page has done (`wording.DONE`)
 
     @property
     def csrf(self) -> str:

@@ -14,17 +14,20 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import Form, FormRefused, Jar, OwnForm, Parts, Person, Posted
+from reporting_pipeline.console.pages.layout import done_at
 from reporting_pipeline.console.provider import Attempt, IdentityProvider, SignInFailed
 from reporting_pipeline.console.rendering import html
+from reporting_pipeline.console.wording import DONE
 from reporting_pipeline.domain.access import Role, User
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import audit, sessions, users
+from reporting_pipeline.stores.subscription_lists import last_owner_of_type
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.origins import origin_of
 from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.callers.refusals import note_refusal
-from reporting_pipeline.usecases.callers.tokens import local_user
+from reporting_pipeline.usecases.callers.tokens import local_user, local_user_id
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ def sign_in_page(
     parts: Parts,
     next: Annotated[str, Query(max_length=2000)] = HOME,
     anew: bool = False,
+    done: str = "",
 ) -> Response:
     """`anew`: for what a recent sign-in is needed; the provider asks again then."""
     token = secrets.token_urlsafe(24)
@@ -57,6 +61,7 @@ def sign_in_page(
         anew=anew,
         token=token,
         single_sign_on=request.app.state.provider is not None,
+        done=DONE.get(done, ""),
     )
     page.set_cookie(
         _PRE,
@@ -89,12 +94,21 @@ def sign_in_locally(request: Request, form: Posted, parts: Parts, cookies: Jar) 
 
 
 def _readers(parts: Context) -> dict[str, User]:
-    """A reader of each audience that no role's own user is of, where there is one."""
-    chosen = [one for one in Audience if one is not Audience.MONITOR]
-    found = {
-        one.value: users.last_of_audience(parts.database, parts.settings.organisation, one) for one in chosen
-    }
-    return {audience: user for audience, user in found.items() if user is not None}
+    """A reader of each audience, and one who gets listings of data, where there is one beside the roles' own
+    users.
+    """
+    database, home = parts.database, parts.settings.organisation
+    taken = {local_user_id(role.value) for role in Role}
+    found: dict[str, User] = {}
+    lister = users.get_user(database, last_owner_of_type(database, home, "data_listing") or "", home)
+    reads_alone = lister is not None and lister.active and lister.roles == {Role.SUBSCRIBER}
+    if lister is not None and reads_alone and lister.id not in taken:
+        found["data_manager"] = lister
+        taken.add(lister.id)
+    for audience in Audience:
+        if (reader := users.last_of_audience(database, home, audience, taken)) is not None:
+            found[audience.value] = reader
+    return found
 
 
 def signed_in(
@@ -201,7 +215,7 @@ def sign_out(form: OwnForm, visitor: Person, parts: Parts, cookies: Jar) -> Resp
         organisation=user.organisation,
         details={"everywhere": form.has("everywhere")},
     )
-    answer = RedirectResponse("/console/sign-in", 303)
+    answer = done_at("/console/sign-in", "signed-out-everywhere" if form.has("everywhere") else "signed-out")
     cookies.clear(answer)
     return answer
 

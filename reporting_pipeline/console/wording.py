@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from reporting_pipeline.domain.confirmation import paused_unconfirmed
 from reporting_pipeline.domain.cron_fields import cron_words
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.usecases.report_types import report_types
 
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,39 @@ EDITION_STATES = {
     "completed": Said("Completed", "good", "Everything that could be made was made and sent."),
     "failed": Said("Failed", "bad", "Something in it needs a person."),
 }
+#: What a form has done, as the page says it to which it leads (`?done=`).
+DONE = {
+    "saved": "Saved.",
+    "registered": "Registered.",
+    "added": "Added.",
+    "closed": "Closed.",
+    "opened": "Open again.",
+    "subscribed": "You are subscribed. When its reports come stands below.",
+    "unsubscribed": "Unsubscribed: nothing more of it is made or sent.",
+    "paused": "Paused: nothing is sent meanwhile.",
+    "resumed": "Resumed: it is sent from its next date on.",
+    "handed-in": "Handed in.",
+    "corrected": "Corrected; what it said before is kept.",
+    "withdrawn": "Withdrawn.",
+    "sent": "It is sent to that address.",
+    "tried-again": "It is tried again.",
+    "decided": "Your decision is recorded.",
+    "kept": "It is kept beyond its time.",
+    "let-go": "It is kept no longer than others.",
+    "signed-out": "You are signed out.",
+    "signed-out-everywhere": "You are signed out, here and everywhere else.",
+}
+#: What came of one attempt.
+ATTEMPTS = {
+    "accepted": "taken over",
+    "retry": "not taken, tried again later",
+    "permanent": "refused for good",
+    "throttled": "not now",
+    "halted": "the channel was halted",
+    "unknown": "no answer came",
+}
+#: What a signature means.
+MEANINGS = {"review": "reviewed", "approval": "approved", "responsibility": "takes responsibility"}
 CHANNELS = {"email": "E-mail", "slack": "Slack", "webhook": "Webhook"}
 _OTHER = Said("Not known", "odd", "This state is new to the console.")
 
@@ -77,6 +111,11 @@ def edition_state(state: str) -> Said:
 def channel_words(channel: str) -> str:
     """A channel as it is read; the code itself where it is newer than these words."""
     return CHANNELS.get(channel, channel)
+
+
+def attempt_words(outcome: str) -> str:
+    """What came of an attempt; the code itself where it is newer than these words."""
+    return ATTEMPTS.get(outcome, outcome)
 
 
 def kind_words(kind: str) -> str:
@@ -110,9 +149,11 @@ def day(of: date) -> str:
 
 
 def status_words(subscription: Subscription) -> str:
-    """Whether it sends: "Active", "Paused", "Paused until 7 Jan 2027"."""
+    """Whether it sends, and why not: "Active", "Paused", "Paused until 7 Jan 2027"."""
     if subscription.status != "paused":
         return "Active"
+    if paused_unconfirmed(subscription):
+        return "Paused, as nobody confirmed that it is still needed"
     return f"Paused until {day(subscription.paused_until)}" if subscription.paused_until else "Paused"
 
 
@@ -138,7 +179,7 @@ def _when(schedule: Schedule) -> str:
     if schedule.cadence == "daily":
         return f"Every day {at}"
     if schedule.cadence == "weekly":
-        return f"Every {_nth(schedule.every_weeks)}week on {_DAYS[(schedule.day_of_week or 1) - 1]} {at}"
+        return f"Every {_nth(schedule.every_weeks)}week on {DAYS[(schedule.day_of_week or 1) - 1]} {at}"
     return f"Every month on day {schedule.day_of_month or 1} {at}"
 
 

@@ -38,3 +38,10 @@ def to_be_paused(subscription: Subscription, now: datetime) -> bool:
     """Whether it was asked about and nobody answered in time."""
     until = answer_by(subscription)
     return until is not None and until <= now
+
+
+def paused_unconfirmed(subscription: Subscription) -> bool:
+    """Whether it stands paused because nobody confirmed it, and not by somebody's own pause since."""
+    since = subscription.unconfirmed_at
+    standing = subscription.status == "paused" and subscription.paused_until is None
+    return standing and since is not None and since > last_word(subscription)

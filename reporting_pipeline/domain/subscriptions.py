@@ -118,6 +118,7 @@ class Subscription(BaseModel):
     resumed_at: datetime | None = None  # what fell into the pause before it is not sent
     confirmed_at: datetime | None = None  # when somebody last said that it is still needed
     confirmation_asked_at: datetime | None = None  # when somebody was last asked (`confirmation`)
+    unconfirmed_at: datetime | None = None  # when it was paused, as nobody had confirmed it in time
     version: int = 1
 
     def asks_the_same_as(self, other: Subscription) -> bool:

@@ -21,7 +21,7 @@ from reporting_pipeline.domain.entitlements import ALL, Entitlements, Extent
 from reporting_pipeline.domain.jobs import AwaitingRelease, DeliveryState, JobRecord, JobState
 from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.stores import dead_letters, documents, holds, jobs, mailings, subscriptions
-from reporting_pipeline.stores.confirmations import waiting_for_a_word
+from reporting_pipeline.stores.confirmations import paused_unanswered, waiting_for_a_word
 from reporting_pipeline.stores.mongo import (
     Database,
     Record,
@@ -177,6 +177,16 @@ class Scoped:
     def waiting_for_a_word(self, *, owner: str | None = None, limit: int) -> list[Subscription]:
         """`stores.confirmations.waiting_for_a_word` of what is open to the caller."""
         return waiting_for_a_word(
+            self.database,
+            self.caller.organisation,
+            self._owner(ResourceKind.SUBSCRIPTION, owner),
+            limit,
+            self._of(ResourceKind.SUBSCRIPTION),
+        )
+
+    def paused_unanswered(self, *, owner: str | None = None, limit: int) -> list[Subscription]:
+        """`stores.confirmations.paused_unanswered` of what is open to the caller."""
+        return paused_unanswered(
             self.database,
             self.caller.organisation,
             self._owner(ResourceKind.SUBSCRIPTION, owner),

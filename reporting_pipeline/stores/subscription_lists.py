@@ -70,3 +70,10 @@ def in_order(database: Database, ids: Collection[str]) -> list[Subscription]:
     if not ids:
         return []
     return list(readable(sorted(find_any(database.subscriptions, "_id", ids), key=itemgetter("_id"))))
+
+
+def last_owner_of_type(database: Database, organisation: str, report_type: str) -> str | None:
+    """Whose the last active subscription by id to a report of this type is; None where there is none."""
+    query = {"organisation": organisation, "report_type": report_type, "status": "active"}
+    found = database.subscriptions.find_one(query, {"owner": 1}, sort=[("_id", -1)])
+    return str(found["owner"]) if found else None

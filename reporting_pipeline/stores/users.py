@@ -60,13 +60,18 @@ def get_user(database: Database, user_id: str, organisation: str | None = None) 
     return User.from_record(record) if record else None
 
 
-def last_of_audience(database: Database, organisation: str, audience: Audience) -> User | None:
-    """The last active subscriber by id whose reports are written for `audience`; None where there is none."""
+def last_of_audience(
+    database: Database, organisation: str, audience: Audience, but: Collection[str] = ()
+) -> User | None:
+    """The last active subscriber by id whose reports are written for `audience`, and who is none of `but`;
+    None where there is none.
+    """
     query: Record = {
         "organisation": organisation,
         "audience": audience.value,
         "active": True,
-        "roles": ["subscriber"],
+        "roles": [Role.SUBSCRIBER.value],
+        "_id": {"$nin": sorted(but)},
     }
     record = database.users.find_one(query, sort=[("_id", -1)])
     return User.from_record(record) if record else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+import requests
 from fastapi.routing import APIRoute
 
 from reporting_pipeline.console import signing_in
@@ -91,8 +93,14 @@ CHANGES_NOTHING = {
     "/console/subscribe/dates",
     "/console/subscribe/recipients",
     "/console/subscribe/expression",
+    "/console/subscribe/builder",
     "/console/sign-in/local",  # "signed.in" and "user.created": below
 }
+
+
+#: What leads to a page that shows the thing itself under way.
+SHOWN = {"subscription.run"}
+NOTICE = re.compile(r'class="notice[^"]*" role="status"')
 
 
 def test_the_table_has_every_form() -> None:
@@ -148,8 +156,8 @@ class _Form(HTMLParser):
         self._area = "" if tag == "textarea" else self._area
 
 
-def send(browser: Browser, form: Sent, names: dict[str, str]) -> str:
-    """The answer's status and text, for whoever reads why there was no row."""
+def send(browser: Browser, form: Sent, names: dict[str, str]) -> tuple[str, requests.Response]:
+    """(the answer's status and text, for whoever reads why there was no row; the answer)."""
     path = form.path.format(**names)
     shown = _Form(path)
     shown.feed(browser.get(form.page.format(**names)).text)
@@ -163,7 +171,7 @@ def send(browser: Browser, form: Sent, names: dict[str, str]) -> str:
     answer = browser.session.post(
         browser.base + path, data=fields, files=files, timeout=60, allow_redirects=False
     )
-    return f"form {shown.found}, {answer.status_code}: {answer.text}"
+    return f"form {shown.found}, {answer.status_code}: {answer.text}", answer
 
 
 def test_every_form_that_changes_something_leaves_its_row(
@@ -179,14 +187,18 @@ def test_every_form_that_changes_something_leaves_its_row(
             {**letter, "_id": f"dlv_{number}", "recipient": f"{number}@default.example"}
         )
     names = {"subscription": SUBSCRIPTION, "document": DOCUMENT, "second": "dlv_second", **ids}
-    browser, silent = house.signed_in(ADMIN), []
+    browser, silent, wordless = house.signed_in(ADMIN), [], []
     for form in FORMS:
         ours = {"action": form.action, "actor": ADMIN}
         before = database.audit.count_documents(ours)
-        said = send(browser, form, names)
+        said, answer = send(browser, form, names)
         if database.audit.count_documents(ours) <= before:
             silent.append(f"{form.path}: {said}")
+        led = answer if answer.status_code == 200 else browser.get(answer.headers["location"])
+        if form.action not in SHOWN and not NOTICE.search(led.text):
+            wordless.append(f"{form.path} leads to {led.url}, which does not say what was done")
     assert silent == []
+    assert wordless == []
 
 
 def test_signing_in_leaves_its_row(house: House, database: Database) -> None:

@@ -12,7 +12,7 @@ from reporting_pipeline.console.forms import Entries
 from reporting_pipeline.console.pages.documents import DocumentForm
 from reporting_pipeline.console.pages.person import PersonForm
 from reporting_pipeline.console.pages.registry import OrganisationForm, TrialForm
-from reporting_pipeline.console.pages.subscribe import Wish
+from reporting_pipeline.console.subscription_form import Wish
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.console.conftest import Browser
 

@@ -89,6 +89,7 @@ RIGHTS = (
     Right("POST", "/console/subscribe/dates", ANY),
     Right("POST", "/console/subscribe/recipients", ANY),
     Right("POST", "/console/subscribe/expression", ANY),
+    Right("POST", "/console/subscribe/builder", ANY),
     Right("GET", "/console/confirm", CHANGE, S),
     Right("POST", "/console/confirm", CHANGE, S),
     Right("GET", "/console/schedules", READ, S, "whole"),

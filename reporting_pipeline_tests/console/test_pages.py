@@ -406,9 +406,11 @@ def test_schedules_of_somebody_who_left_are_passed_on_after_seeing_how_many(
     assert manager.post("/console/schedules", foreign).status_code == 422
     stored = database.subscriptions.find_one({"_id": identifier}) or {}
     assert stored["owner"] == "usr_default_analyst"
-    passed = manager.post(
-        "/console/schedules", {**chosen, "new_owner": "usr_default_subscriber", "sure": "1"}
-    )
+    new = {**chosen, "new_owner": "usr_default_subscriber"}
+    assert (
+        manager.post("/console/schedules", {**new, "sure": "usr_default_admin"}).status_code == 200
+    )  # another was asked about
+    passed = manager.post("/console/schedules", {**new, "sure": "usr_default_subscriber"})
     assert passed.status_code == 303
     stored = database.subscriptions.find_one({"_id": identifier}) or {}
     assert stored["owner"] == "usr_default_subscriber"
@@ -419,13 +421,29 @@ def test_schedules_of_somebody_who_left_are_passed_on_after_seeing_how_many(
     assert "Orphan" in person("subscriber").get("/console/").text
 
 
+def test_a_new_owner_is_named_as_people_know_them(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    identifier = subscribe(person("manager")).rpartition("/")[2]
+    named = {"usr_default_subscriber": "Zo\u00eb Keller", "usr_default_analyst": "Zo\u00eb Braun"}
+    for user, name in named.items():
+        database.users.update_one({"_id": user}, {"$set": {"name": name}})
+    chosen = {"chosen": identifier, "action": "transfer"}
+    several = person("manager").post("/console/schedules", {**chosen, "new_owner": "Zo\u00eb"})
+    assert "Several people are called Zo\u00eb" in several.text
+    asked = person("manager").post("/console/schedules", {**chosen, "new_owner": "zo\u00eb k"}).text
+    assert "to Zo\u00eb Keller?" in asked
+    assert 'name="sure" value="usr_default_subscriber"' in asked
+    assert (database.subscriptions.find_one({}) or {})["owner"] == "usr_default_manager"
+
+
 def test_nothing_is_passed_on_to_whom_its_type_is_not_written_for(
     person: Callable[[str], Browser], database: Database
 ) -> None:
     identifier = subscribe(person("manager")).rpartition("/")[2]
     database.subscriptions.update_one({"_id": identifier}, {"$set": {"report_type": "trial_conduct"}})
     database.users.update_one({"_id": "usr_default_subscriber"}, {"$set": {"audience": "site"}})
-    chosen = {"chosen": identifier, "action": "transfer", "sure": "1"}
+    chosen = {"chosen": identifier, "action": "transfer", "sure": "usr_default_subscriber"}
     refused = person("manager").post("/console/schedules", {**chosen, "new_owner": "usr_default_subscriber"})
     assert refused.status_code == 422
     assert "not written for the audience site" in unescape(refused.text)
@@ -450,7 +468,8 @@ def test_who_may_not_change_schedules_passes_none_on(
     person: Callable[[str], Browser], database: Database, role: str
 ) -> None:
     identifier = subscribe(person("manager")).rpartition("/")[2]
-    fields = {"chosen": identifier, "action": "transfer", "new_owner": f"usr_default_{role}", "sure": "1"}
+    fields = {"chosen": identifier, "action": "transfer", "new_owner": f"usr_default_{role}"}
+    fields["sure"] = fields["new_owner"]
     assert person(role).post("/console/schedules", fields).status_code == 403
     assert (database.subscriptions.find_one({}) or {})["owner"] == "usr_default_manager"
 

@@ -19,6 +19,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import Server
 from reporting_pipeline_tests.api.world import NOW, populate
 from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in, hidden_fields
+from reporting_pipeline_tests.console.subscribing import subscribe
 
 PAGES = (
     "/console/",
@@ -66,6 +67,25 @@ def test_one_click_signs_in_as_a_reader_of_an_audience_where_there_is_one(house:
     answer = browser.post("/console/sign-in/local", {"reader": "site"}, csrf_in(page.text))
     assert answer.status_code == 303
     assert "Site reader" in browser.get("/console/").text
+
+
+def test_one_click_signs_in_as_a_monitor_and_as_who_cleans_the_data(house: House) -> None:
+    database = house.database
+    for who, audience in (("monitor", "monitor"), ("lister", "monitor")):
+        database.users.insert_one(
+            {
+                **(database.users.find_one({"_id": "usr_default_subscriber"}) or {}),
+                **{"_id": f"usr_z_{who}", "email": f"{who}@default.example", "name": f"A {who}"},
+                **{"roles": ["subscriber"], "audience": audience, "trials": ["T1"]},
+            }
+        )
+    subscribe(house.signed_in("usr_z_lister"), report_type="data_listing", format="xlsx")
+    for reader, name in (("monitor", "A monitor"), ("data_manager", "A lister")):
+        browser = house.stranger()
+        page = browser.get("/console/sign-in")
+        assert f"Continue as {reader.replace('_', ' ')}" in page.text
+        browser.post("/console/sign-in/local", {"reader": reader}, csrf_in(page.text))
+        assert name in browser.get("/console/").text
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
@@ -184,7 +204,9 @@ def test_signing_out_ends_the_session_on_the_server(person: Callable[[str], Brow
 
 def test_signing_out_everywhere_ends_every_session(person: Callable[[str], Browser]) -> None:
     one, other = person("subscriber"), person("subscriber")
-    one.post("/console/sign-out", {"everywhere": "1"})
+    assert 'name="everywhere"' in one.get("/console/people/usr_default_subscriber").text
+    assert 'name="everywhere"' not in person("manager").get("/console/people/usr_default_subscriber").text
+    assert "here and everywhere else" in one.told("/console/sign-out", {"everywhere": "1"})
     assert other.get("/console/").status_code == 303
 
 

@@ -110,10 +110,10 @@ def test_managers_are_asked_for_what_an_owner_left_behind(
 ) -> None:
     database["users"].update_one({"_id": "usr_bob"}, {"$set": {"active": False}})
     night(database, settings, DUE)
-    assert sorted(mail["To"] for mail in mails(settings)) == [
-        "usr_ada@default.example",
-        "usr_manager@default.example",
-    ]
+    sent = {mail["To"]: part(mail, "plain") for mail in mails(settings)}
+    assert sorted(sent) == ["usr_ada@default.example", "usr_manager@default.example"]
+    assert "/console/confirm?everybody=1" in sent["usr_manager@default.example"]  # theirs is not their own
+    assert "everybody" not in sent["usr_ada@default.example"]
 
 
 def test_nothing_is_paused_that_nobody_can_be_told_of_and_nothing_while_no_mail_goes(

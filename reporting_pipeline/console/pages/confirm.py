@@ -32,6 +32,13 @@ def waiting(parts: Context, visitor: Visitor, everybody: bool = False) -> list[S
     return [one for one in asked if answer_by(one) is not None and _may(visitor, one)]
 
 
+def _paused(parts: Context, visitor: Visitor, everybody: bool) -> list[Subscription]:
+    """What is paused because nobody answered, of the same people: the notice of it leads here."""
+    owner = None if everybody else visitor.user.id
+    found = scoped(parts, visitor.user).paused_unanswered(owner=owner, limit=A_PAGE)
+    return [one for one in found if _may(visitor, one)]
+
+
 def _may(visitor: Visitor, one: Subscription) -> bool:
     resource = subscribing.resource_of(one, visitor.user.id)
     return bool(allowed(visitor.user, Action.CHANGE, resource))
@@ -70,7 +77,8 @@ def _page(
 ) -> Response:
     whole = reach_of(visitor.user, Action.CHANGE, ResourceKind.SUBSCRIPTION) == "organisation"
     found = waiting(parts, visitor, everybody and whole)
-    owners = users.users_by_id(parts.database, {one.owner for one in found})
+    paused = _paused(parts, visitor, everybody and whole)
+    owners = users.users_by_id(parts.database, {one.owner for one in [*found, *paused]})
     return html(
         "confirm.html",
         page=Page(visitor, "/console/"),
@@ -80,4 +88,5 @@ def _page(
         confirmed=confirmed,
         refused=refused or [],
         full=len(found) == A_PAGE,
+        paused=[(one, owners.get(one.owner)) for one in paused],
     )

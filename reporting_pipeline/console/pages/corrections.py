@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from fastapi import APIRouter
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries
 from reporting_pipeline.console.pages.documents import DocumentId
-from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.layout import Page, done_at, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain import access
@@ -80,7 +80,7 @@ def correct_document(document_id: DocumentId, form: OwnForm, visitor: Person, pa
     status = entries.attempt(lambda: correct(parts, visitor.user, document_id, given, reason))
     if status != 200:
         return _page(visitor, standing, entries, reason, status=status)
-    return RedirectResponse(f"/console/documents/{document_id}", 303)
+    return done_at(f"/console/documents/{document_id}", "corrected")
 
 
 def _standing(parts: Context, visitor: Visitor, document_id: str) -> DocumentAnswer:

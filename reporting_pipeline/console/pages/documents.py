@@ -15,7 +15,7 @@ from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import MOST_FIELDS, Form, FormRefused, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries
 from reporting_pipeline.console.pages.first_steps import may_register_trials
-from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.layout import Page, done_at, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain import access
@@ -126,7 +126,7 @@ def _take_in(parts: Context, visitor: Visitor, entries: DocumentForm, file: Uplo
     except Problem as problem:
         entries.refuse(problem)
         return _form(parts, visitor, entries, status=problem.status)
-    return RedirectResponse(f"/console/documents/{stored.record['_id']}", 303)
+    return done_at(f"/console/documents/{stored.record['_id']}", "handed-in")
 
 
 @router.get("/documents/{document_id}")
@@ -145,7 +145,7 @@ def withdraw(document_id: DocumentId, form: OwnForm, visitor: Person, parts: Par
         wrong = Problem("validation", "Say why, in 500 characters at most.")
         return _document_page(parts, visitor, document_id, wrong)
     withdraw_document(parts, visitor.user, document_id, reason)
-    return RedirectResponse(f"/console/documents/{document_id}", 303)
+    return done_at(f"/console/documents/{document_id}", "withdrawn")
 
 
 def _document_page(

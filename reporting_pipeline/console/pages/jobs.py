@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path
 from starlette.responses import RedirectResponse, Response
 
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
-from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.layout import Page, done_at, opened
 from reporting_pipeline.console.pages.reports import UNDER_WAY
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
@@ -142,7 +142,7 @@ def send_again(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> R
         return _job_page(
             parts, visitor, job, Problem("conflict", "It is not lost; it cannot be tried again.")
         )
-    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+    return done_at(f"/console/jobs/{job_id}", "tried-again")
 
 
 @router.post("/console/jobs/{job_id}/send")
@@ -154,7 +154,7 @@ def send_to_one_more(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts
         send_to(parts, visitor.user, job_id, form.text("recipient"))
     except Problem as problem:
         return _job_page(parts, visitor, job, problem)
-    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+    return done_at(f"/console/jobs/{job_id}", "sent")
 
 
 @router.post("/console/jobs/{job_id}/release")
@@ -176,7 +176,7 @@ def decide_of_release(job_id: JobId, form: OwnForm, visitor: Person, parts: Part
         )
     except Problem as problem:
         return _job_page(parts, visitor, job, problem)
-    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+    return done_at(f"/console/jobs/{job_id}", "decided")
 
 
 @router.post("/console/jobs/{job_id}/hold")
@@ -189,7 +189,7 @@ def hold(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Respons
         holds.hold(parts, visitor.user, _report_id(job), kind, form.text("reason")[:1_000])
     except Problem as problem:
         return _job_page(parts, visitor, job, problem)
-    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+    return done_at(f"/console/jobs/{job_id}", "kept")
 
 
 @router.post("/console/jobs/{job_id}/let-go")
@@ -201,7 +201,7 @@ def let_go(job_id: JobId, form: OwnForm, visitor: Person, parts: Parts) -> Respo
         holds.lift(parts, visitor.user, _report_id(job))
     except Problem as problem:
         return _job_page(parts, visitor, job, problem)
-    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+    return done_at(f"/console/jobs/{job_id}", "let-go")
 
 
 @router.get("/console/jobs/{job_id}/page/{number}.png")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starlette.responses import RedirectResponse
+
+from reporting_pipeline.console import wording
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.usecases.callers.problems import Problem
@@ -23,6 +26,11 @@ class Page:
     @property
     def csrf(self) -> str:
         return self.visitor.csrf
+
+    @property
+    def done(self) -> str:
+        """What the form has done that led here, in our own words; "" for nothing."""
+        return wording.DONE.get(self.visitor.done, "")
 
     @property
     def navigation(self) -> list[tuple[str, str]]:
@@ -52,3 +60,10 @@ def opened(visitor: Visitor, action: Action, kind: ResourceKind, reach: str | No
     found = reach_of(visitor.user, action, kind)
     if found is None or (reach is not None and found != reach):
         raise Problem("forbidden", "Your roles do not open this page.")
+
+
+def done_at(address: str, done: str) -> RedirectResponse:
+    """To the page at `address`, which says what was done (a key of `wording.DONE`): loading it again does
+    nothing again.
+    """
+    return RedirectResponse(f"{address}?done={done}", 303)

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path
 from pydantic import ValidationError
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries, as_lines, named_lists, number
-from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.layout import Page, done_at, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, Role, User, reach_of, visible_trials
@@ -184,7 +184,8 @@ def _saved(
             entries.errors["email"] = problem.detail
         entries.refuse(problem)
         return _form(parts, visitor, entries, standing, status=problem.status)
-    return RedirectResponse(f"/console/people/{quote(user_id, safe='')}?saved=1", 303)
+    done = "saved" if standing else "added"
+    return done_at(f"/console/people/{quote(user_id, safe='')}", done)
 
 
 def _changes_all(visitor: Visitor) -> bool:

@@ -8,13 +8,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from reporting_pipeline.console import field_labels
 from reporting_pipeline.console.deployment import MOST_FIELDS, Form, FormRefused, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import Entries, lines_of, number
 from reporting_pipeline.console.pages.first_steps import may_register_trials
-from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.layout import Page, done_at, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
@@ -168,7 +168,7 @@ def register_trial(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     )
     if status != 200:
         return _trial_form(visitor, entries, status=status)
-    return RedirectResponse(f"/console/trials/{quote(entries.values['id'], safe='')}", 303)
+    return done_at(f"/console/trials/{quote(entries.values['id'], safe='')}", "registered")
 
 
 @router.get("/trials/{trial_id}")
@@ -192,7 +192,7 @@ def change_trial(trial_id: TrialId, form: OwnForm, visitor: Person, parts: Parts
     )
     if status != 200:
         return _trial_form(visitor, entries, standing, status=status)
-    return RedirectResponse(f"/console/trials/{quote(trial_id, safe='')}", 303)
+    return done_at(f"/console/trials/{quote(trial_id, safe='')}", "saved")
 
 
 @router.get("/trials/{trial_id}/close")
@@ -210,14 +210,14 @@ def ask_before_closing(trial_id: TrialId, visitor: Person, parts: Parts) -> Resp
 def close_trial(trial_id: TrialId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     opened(visitor, Action.DELETE, ResourceKind.TRIAL)
     registering.close_trial(parts, visitor.user, trial_id)
-    return RedirectResponse(f"/console/trials/{quote(trial_id, safe='')}", 303)
+    return done_at(f"/console/trials/{quote(trial_id, safe='')}", "closed")
 
 
 @router.post("/trials/{trial_id}/reopen")
 def reopen_trial(trial_id: TrialId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     opened(visitor, Action.DELETE, ResourceKind.TRIAL)
     registering.reopen_trial(parts, visitor.user, trial_id)
-    return RedirectResponse(f"/console/trials/{quote(trial_id, safe='')}", 303)
+    return done_at(f"/console/trials/{quote(trial_id, safe='')}", "opened")
 
 
 def _trial_form(
@@ -284,7 +284,7 @@ def register_organisation(form: OwnForm, visitor: Person, parts: Parts) -> Respo
     )
     if status != 200:
         return _organisation_form(parts, visitor, entries, status=status)
-    return RedirectResponse(f"/console/organisations/{quote(entries.values['id'], safe='')}", 303)
+    return done_at(f"/console/organisations/{quote(entries.values['id'], safe='')}", "registered")
 
 
 @router.get("/organisations/{organisation_id}")
@@ -314,7 +314,7 @@ def change_organisation(
     )
     if status != 200:
         return _organisation_form(parts, visitor, entries, standing, status=status)
-    return RedirectResponse(f"/console/organisations/{quote(organisation_id, safe='')}", 303)
+    return done_at(f"/console/organisations/{quote(organisation_id, safe='')}", "saved")
 
 
 @router.post("/organisations/{organisation_id}/logo")
@@ -340,7 +340,7 @@ def _take_logo(parts: Context, visitor: Visitor, organisation_id: str, content: 
         entries = OrganisationForm.of(standing)
         entries.errors["logo"] = problem.detail
         return _organisation_form(parts, visitor, entries, standing, status=problem.status)
-    return RedirectResponse(f"/console/organisations/{quote(organisation_id, safe='')}", 303)
+    return done_at(f"/console/organisations/{quote(organisation_id, safe='')}", "saved")
 
 
 @router.get("/organisations/{organisation_id}/logo.jpg")
@@ -373,7 +373,7 @@ def close_organisation(
 ) -> Response:
     _opened_to_home(visitor, parts, Action.CHANGE)
     registering.close_organisation(parts, visitor.user, organisation_id)
-    return RedirectResponse(f"/console/organisations/{quote(organisation_id, safe='')}", 303)
+    return done_at(f"/console/organisations/{quote(organisation_id, safe='')}", "closed")
 
 
 def _opened_to_home(visitor: Visitor, parts: Context, action: Action) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.arrivals import Later, later_arrival
 from reporting_pipeline.console.pages.first_steps import first_steps
-from reporting_pipeline.console.pages.layout import Page
+from reporting_pipeline.console.pages.layout import Page, done_at
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.domain.access import Action, Resource, ResourceKind, allowed, reach_of
 from reporting_pipeline.domain.confirmation import answer_by
@@ -202,7 +202,7 @@ def ask_before_ending(subscription_id: SubscriptionId, visitor: Person, parts: P
 @router.post("/console/reports/{subscription_id}/end")
 def end(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, parts: Parts) -> Response:
     subscribing.end(parts, visitor.user, subscription_id, None)
-    return RedirectResponse("/console/?ended=1", 303)
+    return done_at("/console/", "unsubscribed")
 
 
 def _turn(
@@ -212,7 +212,7 @@ def _turn(
         subscribing.set_status(parts, visitor.user, subscription_id, status, None, until)
     except Problem as problem:
         return _with_problem(subscription_id, visitor, parts, problem)
-    return RedirectResponse(f"/console/reports/{subscription_id}", 303)
+    return done_at(f"/console/reports/{subscription_id}", "paused" if status == "paused" else "resumed")
 
 
 def _with_problem(subscription_id: str, visitor: Person, parts: Context, problem: Problem) -> Response:

@@ -84,12 +84,17 @@ def _owners_meant(
     gone = users.who_left(parts.database, organisation) if left else None
     if not typed:
         return None, gone
-    meant = [typed]
-    if reach_of(visitor.user, Action.READ, ResourceKind.USER) == "organisation":
-        meant = users.called(parts.database, organisation, typed, OWNERS_AT_ONCE) or [typed]
+    meant = _people_meant(parts, visitor, typed)
     if len(meant) == 1:
         return meant[0], gone
     return None, meant if gone is None else sorted(set(meant) & set(gone))
+
+
+def _people_meant(parts: Context, visitor: Visitor, typed: str) -> list[str]:
+    """The ids of whom `typed` names by an id, an address or a part of a name; itself where that is nobody."""
+    if reach_of(visitor.user, Action.READ, ResourceKind.USER) != "organisation":
+        return [typed]
+    return users.called(parts.database, visitor.user.organisation, typed, OWNERS_AT_ONCE) or [typed]
 
 
 def _rows(parts: Context, shown: list[Subscription]) -> list[tuple[object, ...]]:
@@ -131,15 +136,18 @@ def change_many(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 def _pass_on(form: Form, visitor: Visitor, parts: Context, chosen: tuple[str, ...]) -> Response:
     """Give the chosen ones to another owner; what cannot be theirs stays, with the reason."""
     given = form.text("new_owner")
-    owner = users.get_user(parts.database, given, visitor.user.organisation) if given else None
+    meant = _people_meant(parts, visitor, given) if given else []
+    owner = users.get_user(parts.database, meant[0], visitor.user.organisation) if len(meant) == 1 else None
     found = [one for each in chosen if (one := _found(parts, visitor, each)) is not None]
     changing = [one for one in found if owner is None or one.owner != owner.id]
     refused: list[str] = []
     if not form.has("new_owner"):
         pass  # the page that asks for the new owner comes first
+    elif len(meant) > 1:
+        refused.append(f"Several people are called {given[:100]}: name one by their address or id.")
     elif owner is None or not owner.active:
-        refused.append("Name an active person of your organisation by their id.")
-    elif form.has("sure"):
+        refused.append("Name an active person of your organisation by their name, address or id.")
+    elif form.text("sure") == owner.id:  # who was named on the page that asked
         for one in changing:
             try:
                 subscribing.transfer(parts, visitor.user, one.id, owner)
@@ -156,7 +164,7 @@ def _pass_on(form: Form, visitor: Visitor, parts: Context, chosen: tuple[str, ..
         page=Page(visitor, "/console/schedules"),
         action=TRANSFER,
         changing=changing,
-        new_owner=given,
+        new_owner=owner.id if owner else given,
         owner=owner,
         refused=refused,
         people=[one for one in users.list_users(parts.database, visitor.user.organisation, limit=200)],

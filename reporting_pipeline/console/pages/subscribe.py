@@ -9,26 +9,25 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path
-from pydantic import ValidationError
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
-from reporting_pipeline.console import field_labels, parameters
+from reporting_pipeline.console import parameters
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
-from reporting_pipeline.console.forms import Entries, number
 from reporting_pipeline.console.pages.arrivals import later_arrival
 from reporting_pipeline.console.pages.first_steps import may_register_trials
-from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.layout import Page, done_at, opened
 from reporting_pipeline.console.pictures import PREVIEW_PAGES, page_as_png
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
+from reporting_pipeline.console.subscription_form import BUSINESS_DAYS, CADENCES, FORMATS, PRESETS, Wish
+from reporting_pipeline.console.wording import DAYS
 from reporting_pipeline.domain.access import Action, ResourceKind, User, normal_address, visible_trials
-from reporting_pipeline.domain.cron_fields import CronFields, cron_words, expression_of, fields_of
+from reporting_pipeline.domain.cron_fields import cron_words
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.planning import Planned
 from reporting_pipeline.domain.schedules import Schedule, known_timezones, next_occurrences
-from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
-from reporting_pipeline.domain.wrong_values import words_of
+from reporting_pipeline.domain.subscriptions import Format, Recipient, Subscription
 from reporting_pipeline.reports.types.base import ReportType
 from reporting_pipeline.stores import subscriptions, suppressions, users
 from reporting_pipeline.stores.mongo import Record
@@ -47,243 +46,6 @@ router = APIRouter(prefix="/console")
 SubscriptionId = Annotated[str, Path(max_length=64)]
 PREVIEWED = 5
 CHECKED_AT_MOST = 50
-#: What most people want: its name, its words, and the fields of the form it fills in.
-PRESETS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "monday": ("Mondays at 7", {"cadence": "weekly", "day_of_week": "1", "time": "07:00"}),
-    "workdays": (
-        "Every working day at 7",
-        {"cadence": "daily", "time": "07:00", "business_days": "skip"},
-    ),
-    "first": (
-        "The first working day of the month",
-        {"cadence": "monthly", "day_of_month": "1", "time": "07:00", "business_days": "next"},
-    ),
-    "last": (
-        "The last working day of the month",
-        {"cadence": "monthly", "day_of_month": "31", "time": "07:00", "business_days": "previous"},
-    ),
-    "twice": (
-        "The 1st and the 15th",
-        {"cadence": "cron", "cron_expression": "0 7 1,15 * *", "window": "week", "business_days": "none"},
-    ),
-}
-#: Each format and what it is for.
-FORMATS: Mapping[str, tuple[str, str]] = {
-    "pdf": ("PDF", "to read and to print"),
-    "html": ("HTML", "to read on any screen, one file"),
-    "xlsx": ("Excel (XLSX)", "every table with all its rows"),
-    "csv": ("CSV", "every table as a file, in an archive"),
-    "json": ("JSON", "figures and rows for a program"),
-    "parquet": ("Parquet", "tables for data tools"),
-    "dataset_json": ("Dataset-JSON", "tables as CDISC exchanges them"),
-}
-_SCHEDULE_FIELDS = (
-    "cadence",
-    "time",
-    "timezone",
-    "day_of_week",
-    "day_of_month",
-    "cron_expression",
-    "window",
-    "business_days",
-    "holidays",
-    "every_weeks",
-    "starts_on",
-    "ends_on",
-)
-
-
-#: What a schedule is without them: a form that was cut short is read as it will be saved.
-_OTHERWISE = {"cadence": "weekly", "timezone": "UTC"}
-
-
-class Wish(Entries):
-    """The form of a subscription."""
-
-    labels = field_labels.SCHEDULE
-
-    @classmethod
-    def fresh(cls, visitor: Visitor) -> Wish:
-        return cls(
-            {
-                "name": "",
-                "description": "",
-                "report_type": _first_type(visitor),
-                "trials": (),
-                "sites": "",
-                "kinds": (),
-                "cadence": "weekly",
-                "time": "07:00",
-                "timezone": visitor.user.timezone,
-                "day_of_week": "1",
-                "day_of_month": "1",
-                "cron_expression": "",
-                "window": "week",
-                "business_days": "none",
-                "holidays": "",
-                "every_weeks": "",
-                "starts_on": "",
-                "ends_on": "",
-                "format": "pdf",
-                "recipients": "",
-                "version": "",
-                **parameters.blank(),
-                **_built(""),
-            }
-        )
-
-    @classmethod
-    def of(cls, subscription: Subscription, owner: str) -> Wish:
-        schedule = subscription.schedule.model_dump(mode="json")
-        own = subscription.recipients == (Recipient(type="user", value=owner),)
-        listed = "\n".join(f"{one.type}: {shown(one.value)}" for one in subscription.recipients)
-        return cls(
-            {
-                "name": subscription.name,
-                "description": subscription.description,
-                "report_type": subscription.report_type,
-                "trials": subscription.filters.trials,
-                "sites": ", ".join(subscription.filters.sites),
-                "kinds": subscription.filters.kinds,
-                "format": subscription.format.value,
-                "recipients": "" if own else listed,
-                "version": str(subscription.version),
-                **parameters.shown(subscription.report_type, subscription.parameters),
-                **{name: str(schedule.get(name) or "") for name in _SCHEDULE_FIELDS},
-                **_built(str(schedule.get("cron_expression") or "")),
-            }
-        )
-
-    @classmethod
-    def posted(cls, form: Form) -> Wish:
-        single = (
-            *("name", "description", "report_type", "sites", "format", "recipients", "version"),
-            *_SCHEDULE_FIELDS,
-            *parameters.blank(),
-        )
-        values: dict[str, Any] = {name: form.text(name) for name in single}
-        values |= {name: values[name] or standing for name, standing in _OTHERWISE.items()}
-        values["trials"] = form.all("trials")
-        values["kinds"] = form.all("kinds")
-        values |= {"built_time": form.text("built_time"), "built_dates": form.text("built_dates")}
-        values["built_days"] = form.all("built_days")
-        return cls(values)
-
-    def differing(self, standing: Entries) -> list[tuple[str, str, str]]:
-        # The version differs by nature, and the builder's fields say what the expression says.
-        told = super().differing(standing)
-        return [one for one in told if one[0] != "Version" and not one[0].startswith("Built ")]
-
-    def label(self, name: str) -> str:
-        return parameters.label_of(name) or super().label(name)
-
-    def fill(self, preset: str) -> None:
-        """Put a preset's schedule in the form."""
-        self.values |= PRESETS[preset][1]
-        if "cron_expression" in PRESETS[preset][1]:
-            self.values |= _built(self.values["cron_expression"])
-
-    def build(self) -> None:
-        """Put the expression of the builder's fields in the form."""
-        days = tuple(int(day) for day in self.values["built_days"] if day in tuple("1234567"))
-        dates = tuple(part.upper() for part in self.values["built_dates"].replace(",", " ").split())
-        try:
-            self.values["cron_expression"] = expression_of(
-                CronFields(self.values["built_time"] or "07:00", days, dates)
-            )
-            self.values["cadence"] = "cron"
-        except ValueError as error:
-            self.errors["built_dates"] = str(error)
-
-    def schedule(self) -> Schedule | None:
-        """The schedule of the form; None, and errors by field, when it is none."""
-        given = {name: self.values[name] for name in _fields_of(self.values["cadence"]) if self.values[name]}
-        given |= {name: number(given[name]) for name in _NUMBERS if name in given}
-        try:
-            return Schedule.model_validate(given)
-        except ValidationError as error:
-            for one in error.errors(include_url=False):
-                name = str(one["loc"][0]) if one["loc"] else "cadence"
-                self.wrong(name, words_of(one))
-            return None
-
-    def filters(self) -> Filters:
-        sites = tuple(part.strip() for part in self.values["sites"].split(",") if part.strip())
-        return Filters(trials=self.values["trials"], sites=sites, kinds=self.values["kinds"])
-
-    def recipients(self, owner: str) -> tuple[Recipient, ...]:
-        lines = [line.strip() for line in self.values["recipients"].splitlines() if line.strip()]
-        return tuple(_recipient(line) for line in lines) or (Recipient(type="user", value=owner),)
-
-    def draft(self, owner: str) -> subscribing.Draft | None:
-        """The subscription that the form describes; None, and errors by field, when it is none."""
-        schedule = self.schedule()
-        if not self.values["name"]:
-            self.errors["name"] = "give it a name; it becomes the subject of the mail"
-        elif len(self.values["name"]) > 200:
-            self.errors["name"] = "a name has 200 characters at most"
-        try:
-            wanted = Format(self.values["format"])
-        except ValueError:
-            self.errors["format"] = "choose one of the formats"
-            return None
-        chosen = parameters.read(self.values["report_type"], self.values, self.errors)
-        if schedule is None or self.errors:
-            return None
-        return subscribing.Draft(
-            name=self.values["name"],
-            description=self.values["description"][:2000],
-            report_type=self.values["report_type"],
-            schedule=schedule,
-            filters=self.filters(),
-            recipients=self.recipients(owner),
-            format=wanted,
-            parameters=chosen,
-        )
-
-    def field_of(self, pointer: str) -> str:
-        """Findings on the parameters stand beside the fields of the chosen type."""
-        if not f"{pointer}/".startswith(parameters.POINTER):
-            return super().field_of(pointer)
-        name = pointer.removeprefix(parameters.POINTER).partition("/")[0]
-        return parameters.key_of(self.values["report_type"], name) or "report_type"
-
-
-def _first_type(visitor: Visitor) -> str:
-    """What is chosen at first: for who sees their own record alone, the report of one person."""
-    return next(iter(offered_to(visitor.user.entitlements)))
-
-
-_NUMBERS = ("day_of_week", "day_of_month", "every_weeks")
-
-
-def _fields_of(cadence: str) -> tuple[str, ...]:
-    own = {
-        "weekly": ("day_of_week", "every_weeks"),
-        "monthly": ("day_of_month",),
-        "cron": ("cron_expression", "window"),
-    }
-    shared = ("cadence", "timezone", "business_days", "holidays", "starts_on", "ends_on")
-    return (*shared, *(() if cadence == "cron" else ("time",)), *own.get(cadence, ()))
-
-
-def _built(expression: str) -> dict[str, Any]:
-    """The builder's fields, from an expression that they can say."""
-    fields = fields_of(expression) or CronFields("07:00")
-    return {
-        "built_time": fields.time,
-        "built_days": tuple(str(day) for day in fields.days_of_week),
-        "built_dates": ", ".join(fields.days_of_month),
-    }
-
-
-def _recipient(line: str) -> Recipient:
-    kind, separator, value = line.partition(":")
-    known = ("email", "user", "slack", "webhook")
-    if separator and kind.strip().lower() in known:
-        return Recipient.model_validate({"type": kind.strip().lower(), "value": value.strip()})
-    guessed = "slack" if line.startswith("#") else "webhook" if line.startswith("https:") else "email"
-    return Recipient.model_validate({"type": guessed, "value": line})
 
 
 @router.get("/subscribe")
@@ -309,7 +71,7 @@ def subscribe(form: OwnForm, visitor: Person, parts: Parts) -> Response:
     except Problem as problem:
         wish.refuse(problem)
         return _form(parts, visitor, wish, status=problem.status)
-    return RedirectResponse(f"/console/reports/{stored.id}?fresh=1", 303)
+    return done_at(f"/console/reports/{stored.id}", "subscribed")
 
 
 @router.get("/reports/{subscription_id}/change")
@@ -361,7 +123,7 @@ def change(subscription_id: SubscriptionId, form: OwnForm, visitor: Person, part
             return _form(parts, visitor, wish, current, status=412, theirs=theirs)
         wish.refuse(problem)
         return _form(parts, visitor, wish, found, status=problem.status)
-    return RedirectResponse(f"/console/reports/{subscription_id}", 303)
+    return done_at(f"/console/reports/{subscription_id}", "saved")
 
 
 def _filled(form: Form, wish: Wish) -> bool:
@@ -371,6 +133,7 @@ def _filled(form: Form, wish: Wish) -> bool:
     elif form.has("build"):
         wish.build()
     else:
+        wish.follow()
         return False
     return True
 
@@ -382,6 +145,14 @@ def built_expression(form: OwnForm, visitor: Person) -> Response:
     wish.build()
     wrong = wish.errors.get("built_dates")
     return PlainTextResponse(wrong or wish.values["cron_expression"], 422 if wrong else 200)
+
+
+@router.post("/subscribe/builder")
+def fields_of_expression(form: OwnForm, visitor: Person) -> Response:
+    """The builder's fields of the expression as it is typed, as a part of the page, for the script."""
+    wish = Wish.posted(form)
+    wish.follow()
+    return html("builder.html", wish=wish)
 
 
 @router.post("/subscribe/recipients")
@@ -565,6 +336,9 @@ def _form(
         report_types=_types(reader, wish.values["report_type"]),
         of_one_person=reader.entitlements.own_record_only,
         options=parameters.options(),
+        cadences=CADENCES,
+        business_days=BUSINESS_DAYS,
+        days=DAYS,
         formats=FORMATS,
         timezones=sorted(known_timezones()),
         dates=_dates(parts, wish),

@@ -114,15 +114,32 @@ async function asked(address, form) {
   } catch { return null; }
 }
 
-/** Make the cron expression of the builder's fields as they change. */
+/** Make the cron expression of the builder's fields as they change, and the fields of an expression that is typed. */
 function building(part) {
   const form = part.closest("form");
+  const field = form.elements.cron_expression;
+  const told = document.getElementById("built-told");
   part.addEventListener("change", async () => {
     const answer = await asked(part.dataset.builder, form);
-    if (!answer || !answer.ok) return;
-    const field = form.elements.cron_expression;
-    field.value = await answer.text();
+    if (!answer || !(answer.ok || answer.status === 422)) return;
+    const text = await answer.text();
+    told.textContent = answer.ok ? "" : text;
+    if (!answer.ok) return;
+    field.value = text;
+    form.elements.built_from.value = text;
     field.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  field.addEventListener("change", async () => {
+    if (field.value.trim() === form.elements.built_from.value) return; // it came of these fields
+    const answer = await asked(part.dataset.fields, form);
+    if (!answer || !answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const standing = [...part.querySelectorAll("input")]; // each stays where it is, with the focus
+    fresh.querySelectorAll("input").forEach((one, place) => {
+      standing[place].value = one.value;
+      standing[place].checked = one.checked;
+    });
+    told.textContent = fresh.getElementById("built-told").textContent;
   });
 }
 

@@ -140,7 +140,7 @@ class _Work:
         if not claim(self.database, Notice.CONFIRMATIONS, night, whose, len(theirs), self.now):
             # By a run that was cut off: it counts if somebody was reached.
             return was_accepted(self.database, Notice.CONFIRMATIONS, night, whose)
-        messages = {user: self._message(address, theirs, what) for user, address in to.items()}
+        messages = {user: self._message(address, theirs, what, user == owner) for user, address in to.items()}
         mail.send(self.deliverer, self.database, Notice.CONFIRMATIONS, night, whose, messages, self.now)
         return was_accepted(self.database, Notice.CONFIRMATIONS, night, whose)
 
@@ -152,7 +152,7 @@ class _Work:
 
     def pause(self, one: Subscription) -> bool:
         """Pause it, unless somebody changed or confirmed it meanwhile."""
-        confirmations.note_untold(self.database, one)
+        confirmations.note_unconfirmed(self.database, one, self.now)
         try:
             paused = lifecycle.pause(self.database, one.organisation, one.id, self.now, one.version)
         except (VersionConflict, SubscriptionEnded, SubscriptionMissing):
@@ -172,7 +172,7 @@ class _Work:
         managers = notice_reads.active_with_roles(self.database, self.organisation, roles, TOLD_AT_MOST)
         return mail.addresses_of(self.database, managers)
 
-    def _message(self, address: str, theirs: Sequence[Subscription], what: str) -> Message:
+    def _message(self, address: str, theirs: Sequence[Subscription], what: str, own: bool) -> Message:
         count = len(theirs)
         plural = "" if count == 1 else "s"
         by = self.now + GRACE
@@ -182,6 +182,7 @@ class _Work:
             if what == "confirm"
             else f"{count} report{plural} paused: nobody said that they are still needed"
         )
+        page = f"{self.settings.public_url.rstrip('/')}/console/confirm"
         context = {
             "subject": subject,
             "asking": what == "confirm",
@@ -189,7 +190,7 @@ class _Work:
             "until": until,
             "names": [one_line(one.name or "Report") for one in theirs[:LISTED]],
             "more": max(0, count - LISTED),
-            "address": f"{self.settings.public_url.rstrip('/')}/console/confirm",
+            "address": page if own else f"{page}?everybody=1",  # of whoever left
         }
         return mail.write(self.settings, "confirmation_notice", self.organisation, address, context, self.now)
 

@@ -77,6 +77,11 @@ def known_user(database: Database, user_id: str) -> str:
     return user_id
 
 
+def local_user_id(role: str) -> str:
+    """What this machine's own user in `role` is called."""
+    return f"usr_local_{role}"
+
+
 def local_user(database: Database, settings: Settings, role: str, now: datetime) -> str:
     """The id of this machine's own user in `role`, made when there is none: `usr_local_admin`, ….
 
@@ -85,7 +90,7 @@ def local_user(database: Database, settings: Settings, role: str, now: datetime)
     if settings.environment not in ("local", "test"):
         raise ValueError(f"users of {settings.environment} are made by its admins, not by this command")
     known = Role(role).value
-    user_id = f"usr_local_{known}"
+    user_id = local_user_id(known)
     if users.get_user(database, user_id) is None:
         home = settings.organisation
         with suppress(users.AddressTaken):  # another call has just made it
