@@ -119,9 +119,11 @@ def write_private(path: Path, text: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that nobody listens on now; another process may still take one.
+    """`count` different ports that nobody listens on now; no other call gets them while this process lives.
 
-    They lie below those that the system lends to outgoing connections, so that a server which comes
+    Between a look at a port and the bind of the server that is started for it lie seconds; two servers that
+    share their port (Dagster's code servers bind with SO_REUSEPORT) would not even notice that it was given
+    twice. They lie below those that the system lends to outgoing connections, so that a server which comes
     back on its port does not find it lent.
     """
     with ExitStack() as held:
@@ -150,11 +152,32 @@ def _all_free(ports: Mapping[str, int]) -> bool:
 
 def _listening_anywhere() -> socket.socket:
     below = _first_lent_port()
-    if below > LOWEST_PORT:
-        for _ in range(PORTS_TRIED):
-            with suppress(OSError):
-                return _listening(random.randrange(LOWEST_PORT, below))  # noqa: S311 - no secret
+    for _ in range(PORTS_TRIED):
+        wanted = random.randrange(LOWEST_PORT, below) if below > LOWEST_PORT else 0  # noqa: S311 - no secret
+        with suppress(OSError):
+            listener = _listening(wanted)
+            if _given_to_this_process(listener.getsockname()[1]):
+                return listener
+            listener.close()
     return _listening(0)
+
+
+def _given_to_this_process(port: int) -> bool:
+    """Whether nobody was given `port` before and lives; then it is this process's until its end.
+
+    By a name that the system gives to one process only (Linux: an abstract socket), held by a descriptor
+    that children do not inherit. Elsewhere every port counts as not given.
+    """
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0reporting-pipeline-given-{port}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()  # open until the process ends
+    return True
 
 
 def _first_lent_port() -> int:

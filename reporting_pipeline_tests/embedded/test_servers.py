@@ -12,6 +12,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Timer
@@ -52,6 +53,16 @@ for number in count():
     objects.put(f"files/{number}", b"%d" % number * 1000)
     collection.insert_one({"_id": number})
     print(number, flush=True)
+"""
+
+#: Draws one number after the other, and lives until its input ends.
+FIRST_FREE_PORT = """
+import itertools, random, sys
+draws = itertools.count(int(sys.argv[1]))
+random.randrange = lambda *_: next(draws)
+from reporting_pipeline.embedded.processes import free_ports
+print(*free_ports(1), flush=True)
+sys.stdin.read()
 """
 
 HOLD_LOCK = """
@@ -260,7 +271,10 @@ def test_a_port_taken_meanwhile_moves_the_server_and_keeps_its_data(local: Setti
         assert object_store(local, after).get("files/new") == b"new"
 
 
-def test_a_port_that_a_dying_server_still_holds_for_a_moment_is_waited_for(local: Settings) -> None:
+def test_a_port_that_a_dying_server_still_holds_for_a_moment_is_waited_for(
+    local: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "LINGER_SECONDS", PATIENCE)
     before = servers.start(local)
     servers.stop(local)
     with socket.socket() as dying:
@@ -279,6 +293,24 @@ def test_ports_are_not_those_that_outgoing_connections_get() -> None:
     assert len(set(ports)) == 20
     assert all(port < int(lent[0]) for port in ports)
     assert processes.ports_are_free({str(port): port for port in ports})
+
+
+def test_a_port_is_given_once_while_the_process_that_has_it_lives() -> None:
+    """Nobody listens on it yet: the server that it is for takes seconds to start."""
+    (given,) = processes.free_ports(1)
+    command = [sys.executable, "-c", FIRST_FREE_PORT, str(given)]
+    with ExitStack() as stack:
+        others = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(3)
+        ]
+        ports = [int(one.stdout.readline()) for one in others if one.stdout]
+        assert len({given, *ports}) == 4, "each draws the same numbers, in the same order"
+        assert processes.ports_are_free({str(port): port for port in (given, *ports)})
+        for one in others:
+            one.communicate("", timeout=PATIENCE)
 
 
 def test_a_missing_program_says_how_to_install_it(
@@ -408,12 +440,12 @@ def test_s3_refuses_whoever_has_not_the_keys_and_encrypts_on_disk(
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         stranger.get("files/secret")
     url = store.presigned_url("files/secret", "report.pdf")
-    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - a URL of ours
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - a URL of ours
         assert len(answer.read()) == stored.size
         assert answer.headers["Content-Disposition"] == 'attachment; filename="report.pdf"'
     for refused in (url.partition("?")[0], url.replace("report.pdf", "other.pdf")):
         with pytest.raises(urllib.error.HTTPError, match="403") as caught:
-            urllib.request.urlopen(refused, timeout=60)  # noqa: S310
+            urllib.request.urlopen(refused, timeout=PATIENCE)  # noqa: S310
         caught.value.close()
 
 

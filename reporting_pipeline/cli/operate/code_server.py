@@ -13,6 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Annotated
 
@@ -41,7 +43,11 @@ def code_server(
 
 def run(host: str, port: int, log_format: str = "text") -> int:
     """Serve until told to stop; the exit code. Raises SettingsError where somebody has the port."""
-    _refuse_taken(host, port)
+    with _port_of_ones_own(host, port):
+        return _serve(host, port, log_format)
+
+
+def _serve(host: str, port: int, log_format: str) -> int:
     command = [sys.executable, "-m", "dagster", "code-server", "start", "-h", host, "-p", str(port)]
     form = ["--log-format", "json"] if log_format == "json" else []
     child = subprocess.Popen(
@@ -82,15 +88,28 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-def _refuse_taken(host: str, port: int) -> None:
+@contextmanager
+def _port_of_ones_own(host: str, port: int) -> Iterator[None]:
+    """Raises SettingsError where somebody has the port, or has begun a code server for it, and holds it.
+
+    Dagster binds when the definitions are loaded, seconds later: of two that were started at once, each would
+    find the port free. So a socket that takes no connection stands there from the look at the port until the
+    end. It shares the port with who binds as Dagster does, and is in the way of every other look.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, kind, protocol) as look, socket.socket(family, kind, protocol) as place:
+        look.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(address)
-            probe.listen(1)
+            look.bind(address)
+            look.listen(1)
         except OSError as error:
             raise SettingsError(
                 f"{host}:{port} cannot be had ({error.strerror}): another code server may still serve there, "
                 "and two on one port would answer in turn. Stop it first, or choose another --port"
             ) from None
+        with suppress(OSError):  # not every system shares a port that somebody listens on
+            for one in (look, place):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            place.bind(address)
+        look.close()
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,16 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from dagster._grpc.client import DagsterGrpcClient
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from reporting_pipeline.cli.operate.code_server import _port_of_ones_own
 from reporting_pipeline.embedded.processes import HOST, free_ports, ports_are_free
 from reporting_pipeline.embedded.servers import Endpoints
-from reporting_pipeline.settings import child_environment
+from reporting_pipeline.settings import SettingsError, child_environment
 from reporting_pipeline_tests.waiting import PATIENCE, wait_until
-
-pytestmark = pytest.mark.slow
 
 
 @contextmanager
@@ -49,6 +50,34 @@ def is_loaded(port: int) -> bool:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_of_two_that_are_started_at_once_one_has_the_port_from_the_look_on() -> None:
+    """Dagster binds seconds later, when it has loaded, as the last socket here does."""
+    (port,) = free_ports(1)
+    with _port_of_ones_own(HOST, port):
+        with pytest.raises(SettingsError, match="another code server may still serve there"):
+            _port_of_ones_own(HOST, port).__enter__()
+        with socket.socket() as dagsters:
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                dagsters.setsockopt(socket.SOL_SOCKET, option, 1)
+            dagsters.bind((HOST, port))
+            dagsters.listen(1)
+            with pytest.raises(SettingsError, match="another code server may still serve there"):
+                _port_of_ones_own(HOST, port).__enter__()
+            for _ in range(20):  # each connection comes to who listens
+                with socket.create_connection((HOST, port), PATIENCE), dagsters.accept()[0]:
+                    pass
+    with _port_of_ones_own(HOST, port):
+        pass
+
+
+@pytest.mark.slow
 def test_a_port_is_ones_own_and_sigterm_stops_it(endpoints: Endpoints, tmp_path: Path) -> None:
     (tmp_path / "dagster").mkdir()
     environment = child_environment(
@@ -69,9 +98,11 @@ def test_a_port_is_ones_own_and_sigterm_stops_it(endpoints: Endpoints, tmp_path:
 
         client = DagsterGrpcClient(host=HOST, port=port)
         assert client.ping("still here")["echo"] == "still here"
+        family = psutil.Process(first.pid).children(recursive=True)
         first.send_signal(signal.SIGTERM)
         assert first.wait(PATIENCE) == 0
-    assert not is_loaded(port)
+    wait_until("all of its processes have ended", lambda: not any(map(lives, family)), every=0.2)
+    wait_until("nobody listens any more", lambda: ports_are_free({"": port}), every=0.2)
     with serving(port, {**environment, "REPORTING_LOG_FORMAT": "json"}, tmp_path / "third.log") as third:
         wait_until("the port is free for the next one", lambda: is_loaded(port), every=0.2)
         third.kill()
