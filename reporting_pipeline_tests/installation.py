@@ -68,7 +68,7 @@ def pythons() -> dict[str, str]:
 
 
 def _runs(python: str) -> bool:
-    return subprocess.run([python, "-c", ""], capture_output=True, timeout=60).returncode == 0
+    return subprocess.run([python, "-c", ""], capture_output=True, timeout=PATIENCE).returncode == 0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 #: Seconds, for a machine with ten times as much to do as it can.
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 
 def wait_until(what: str, holds: Callable[[], bool], every: float = 0.01, seconds: float = PATIENCE) -> None:

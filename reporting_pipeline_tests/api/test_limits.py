@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 import requests
 
 from reporting_pipeline.delivery.links.tokens import link_token
+from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.rate_counters import hit
@@ -44,7 +44,7 @@ def two_workers(settings: Settings, organisations: None, objects: object) -> Ite
             settings.s3_secret_access_key.get_secret_value() if settings.s3_secret_access_key else ""
         ),
     }
-    port = free_port()
+    (port,) = free_ports(1)
     command = [
         sys.executable,
         *("-m", "uvicorn", "--factory", "reporting_pipeline.sidecar:app_from_environment"),
@@ -58,12 +58,6 @@ def two_workers(settings: Settings, organisations: None, objects: object) -> Ite
     finally:
         process.terminate()
         process.wait(PATIENCE)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_ready(api: Api, process: subprocess.Popen[bytes]) -> None:

@@ -36,6 +36,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.partition_claims import PartitionClaims
 from reporting_pipeline.stores.results import AssetResult, results_of, save_results
 from reporting_pipeline_tests.automation.crank import dagster_instance
+from reporting_pipeline_tests.waiting import PATIENCE
 
 WEEK = Period.last_closed(Cadence.WEEKLY, datetime(2026, 11, 23, 12, tzinfo=UTC))
 KEY = AssetKey(["weekly", "first"])
@@ -147,7 +148,7 @@ class Overlap:
         def begun(run: str) -> None:
             if run == "first":
                 runs.append(pool.submit(self.run, "second", second))
-                assert started.wait(120)
+                assert started.wait(PATIENCE)
             else:
                 started.set()
 

@@ -19,6 +19,7 @@ from reporting_pipeline_tests.api.conftest import ROLES, Server
 from reporting_pipeline_tests.attacks.test_scope import known, own_documents
 from reporting_pipeline_tests.attacks.world import DOCUMENTS, EDITION, ENTITLED, SHARED, World, mark
 from reporting_pipeline_tests.console.conftest import Browser
+from reporting_pipeline_tests.waiting import PATIENCE
 
 PAGES = (
     *("/console/", "/console/schedules", "/console/operate", "/console/people", "/console/audit"),
@@ -128,7 +129,9 @@ def test_a_strangers_name_that_leads_here_is_answered_by_nobody(base: str, host:
     assert Names("reports.example.org", near=True).fit(host) is good
     if not good and host != "[":
         for path in ("/console/sign-in", "/api/documents", "/openapi.json"):
-            answer = requests.get(base + path, headers={"Host": host}, timeout=60, allow_redirects=False)
+            answer = requests.get(
+                base + path, headers={"Host": host}, timeout=PATIENCE, allow_redirects=False
+            )
             assert answer.status_code == 400, (host, path)
 
 
@@ -140,4 +143,7 @@ def test_where_real_people_are_there_is_one_name(host: str, good: bool) -> None:
 
 
 def test_probes_come_by_any_name(base: str) -> None:
-    assert requests.get(f"{base}/healthz", headers={"Host": "10.0.0.7.evil"}, timeout=60).status_code == 200
+    assert (
+        requests.get(f"{base}/healthz", headers={"Host": "10.0.0.7.evil"}, timeout=PATIENCE).status_code
+        == 200
+    )

@@ -18,12 +18,13 @@ from reporting_pipeline.usecases.callers.origins import network_of
 from reporting_pipeline.usecases.callers.refusals import NOTED_OF_A_NETWORK
 from reporting_pipeline_tests.api.conftest import Api, Server
 from reporting_pipeline_tests.attacks.world import ENTITLED, World, document_id, mark
+from reporting_pipeline_tests.waiting import PATIENCE
 
 
 def answer_to_head(api: Api, method: str, path: str, content_type: str, length: int) -> str:
     """The status line of a request whose body is announced and never sent."""
     parts = urlsplit(api.base)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE) as connection:
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {api.token}\r\n"
             f"Content-Type: {content_type}\r\nContent-Length: {length}\r\nIdempotency-Key: k\r\n\r\n"

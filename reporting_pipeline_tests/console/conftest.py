@@ -20,6 +20,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.sessions import begin_session
 from reporting_pipeline_tests.api.conftest import Server, organisations
 from reporting_pipeline_tests.api.world import NOW
+from reporting_pipeline_tests.waiting import PATIENCE
 
 __all__ = ["organisations"]
 
@@ -55,14 +56,14 @@ class Browser:
     session: requests.Session
 
     def get(self, path: str, **arguments: Any) -> requests.Response:
-        return self.session.get(self.base + path, timeout=60, allow_redirects=False, **arguments)
+        return self.session.get(self.base + path, timeout=PATIENCE, allow_redirects=False, **arguments)
 
     def post(self, path: str, fields: Any, token: str | None = None) -> requests.Response:
         """Send a form as the page at /console/ would hold it."""
         given = csrf_in(self.get("/console/").text) if token is None else token
         body = [*dict(fields).items()] if isinstance(fields, dict) else list(fields)
         return self.session.post(
-            self.base + path, data=[*body, ("csrf", given)], timeout=60, allow_redirects=False
+            self.base + path, data=[*body, ("csrf", given)], timeout=PATIENCE, allow_redirects=False
         )
 
     def told(self, path: str, fields: Any) -> str:

@@ -22,6 +22,7 @@ from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in
 from reporting_pipeline_tests.console.subscribing import WEEKLY
 from reporting_pipeline_tests.console.test_documents_pages import NOTE
 from reporting_pipeline_tests.console.test_registry_pages import ADA, ORGANISATION, TRIAL
+from reporting_pipeline_tests.waiting import PATIENCE
 
 ADMIN = "usr_default_admin"
 REPORT, JOB, DOC = "/console/reports/{subscription}", "/console/jobs/{job}", "/console/documents/{document}"
@@ -169,7 +170,7 @@ def send(browser: Browser, form: Sent, names: dict[str, str]) -> tuple[str, requ
     fields.pop("", None)
     files = {"logo": (*form.file, "image/png")} if form.file else None
     answer = browser.session.post(
-        browser.base + path, data=fields, files=files, timeout=60, allow_redirects=False
+        browser.base + path, data=fields, files=files, timeout=PATIENCE, allow_redirects=False
     )
     return f"form {shown.found}, {answer.status_code}: {answer.text}", answer
 
@@ -208,7 +209,7 @@ def test_signing_in_leaves_its_row(house: House, database: Database) -> None:
     browser.session.post(
         browser.base + "/console/sign-in/local",
         data={**page.fields, "role": "analyst"},
-        timeout=60,
+        timeout=PATIENCE,
         allow_redirects=False,
     )
     found = [row["action"] for row in database.audit.find({"subject": "usr_local_analyst"}).sort("seq", 1)]

@@ -13,6 +13,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.world import DOCUMENT, EDITION, PERIOD, SUBSCRIPTION, populate
 from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in
+from reporting_pipeline_tests.waiting import PATIENCE
 
 NOTE = {"trial": "T1", "site": "701", "kind": "note", "title": "<b>Markup</b>", "note": "words"}
 PDF = ("strip.txt", b"hello", "text/plain")
@@ -24,7 +25,7 @@ def hand_in(browser: Browser, fields: dict[str, str], file: tuple[str, bytes, st
         browser.base + "/console/documents/new",
         data={**fields, "csrf": token},
         files={"file": file or ("", b"", "application/octet-stream")},
-        timeout=60,
+        timeout=PATIENCE,
         allow_redirects=False,
     )
 
@@ -80,7 +81,10 @@ def test_only_those_who_may_hand_documents_in(person: Callable[[str], Browser], 
         assert browser.post("/console/documents/new", NOTE).status_code == 403
     forged = person("manager")
     answer = forged.session.post(
-        forged.base + "/console/documents/new", data={**NOTE, "csrf": "x"}, timeout=60, allow_redirects=False
+        forged.base + "/console/documents/new",
+        data={**NOTE, "csrf": "x"},
+        timeout=PATIENCE,
+        allow_redirects=False,
     )
     assert answer.status_code == 403
     assert database.documents.count_documents({}) == 0

@@ -141,5 +141,4 @@ def test_a_key_makes_one_subscription_and_a_limit_is_one_for_all(
     while limited.call("GET", "/api/report-types").status_code == 200:
         good += 1
     # What has come back meanwhile is let through, too, however slow the machine.
-    assert good <= A_MINUTE * (2 + (time.monotonic() - began) / 60)
-    assert good < A_MINUTE * len(workers.ports)
+    assert good <= A_MINUTE * (2 + (time.monotonic() - began) / 60), "four limits let twice as many through"

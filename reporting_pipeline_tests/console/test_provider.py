@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import requests
 from pydantic import SecretStr
 
 from reporting_pipeline.api.app import create_app
+from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import Settings, SettingsError, load_settings
 from reporting_pipeline.sidecar import sidecar_of
 from reporting_pipeline.stores.mongo import Database
@@ -25,14 +25,13 @@ from reporting_pipeline.stores.sessions import SIGN_IN_WITHIN
 from reporting_pipeline_tests.api.conftest import Server
 from reporting_pipeline_tests.api.world import NOW
 from reporting_pipeline_tests.console.conftest import Browser, House
+from reporting_pipeline_tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """A provider in a process of its own, on a port of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     command = [str(Path(sys.executable).with_name("oidc-provider-mock")), "--port", str(port), "-n", "true"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
@@ -41,11 +40,11 @@ def issuer() -> Iterator[str]:
         yield base
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
             requests.get(address, timeout=5).raise_for_status()
@@ -73,7 +72,7 @@ def back_from_provider(browser: Browser, user: str, more: str = "") -> str:
     """Go to the provider, say there that one is `user`, and return the address it sends one back to."""
     away = browser.get(f"/console/sign-in/provider?next=/console/subscribe{more}").headers["location"]
     assert "code_challenge_method=S256" in away
-    answer = requests.post(away, data={"sub": user}, timeout=60, allow_redirects=False)
+    answer = requests.post(away, data={"sub": user}, timeout=PATIENCE, allow_redirects=False)
     assert answer.status_code == 302, answer.text
     return answer.headers["location"].removeprefix(browser.base)
 
@@ -136,7 +135,7 @@ def test_when_somebody_signed_in_is_what_the_provider_says_and_nothing_else(
     """`said`: seconds before now, as `auth_time`; -3600: an hour from now, which cannot be."""
     told = said if said is None or isinstance(said, str) else int(time.time() - said)
     requests.put(
-        f"{issuer}/users/usr_default_manager", json={"auth_time": told}, timeout=60
+        f"{issuer}/users/usr_default_manager", json={"auth_time": told}, timeout=PATIENCE
     ).raise_for_status()
     browser = federated.stranger()
     assert browser.get(back_from_provider(browser, "usr_default_manager")).status_code == 303

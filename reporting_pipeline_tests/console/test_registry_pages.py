@@ -12,6 +12,7 @@ import requests
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.usecases.callers.shapes.registry import EXAMPLE_LOGO
 from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in
+from reporting_pipeline_tests.waiting import PATIENCE
 
 ADA = {
     "id": "usr_ada",
@@ -236,13 +237,13 @@ def test_a_logo_is_put_on_reports_shown_and_taken_off(
         files = {"logo": ("logo.png", content, "image/png")} if content is not None else {"x": ("", b"")}
         return browser.session.post(
             f"{browser.base}{path}/logo", data={"csrf": token, **fields}, files=files, allow_redirects=False,
-            timeout=60,
+            timeout=PATIENCE,
         )  # fmt: skip
 
     assert give(b64decode(EXAMPLE_LOGO)).status_code == 303
     page = browser.get(path).text
     (source,) = re.findall(r'src="([^"]*logo\.jpg[^"]*)"', page)
-    assert browser.session.get(browser.base + unescape(source), timeout=60).content.startswith(
+    assert browser.session.get(browser.base + unescape(source), timeout=PATIENCE).content.startswith(
         b"\xff\xd8\xff"
     )
     refused = give(b"no picture")

@@ -20,6 +20,7 @@ from reporting_pipeline_tests.api.conftest import Server
 from reporting_pipeline_tests.api.world import NOW, populate
 from reporting_pipeline_tests.console.conftest import Browser, House, csrf_in, hidden_fields
 from reporting_pipeline_tests.console.subscribing import subscribe
+from reporting_pipeline_tests.waiting import PATIENCE
 
 PAGES = (
     "/console/",
@@ -141,7 +142,7 @@ def test_a_form_of_another_site_changes_nothing(person: Callable[[str], Browser]
         browser.base + "/console/sign-out",
         data={"csrf": token},
         headers={"Sec-Fetch-Site": "cross-site"},
-        timeout=60,
+        timeout=PATIENCE,
         allow_redirects=False,
     )
     assert answer.status_code == 403
@@ -189,7 +190,7 @@ def test_a_form_that_no_browser_vouches_for_comes_back_without_a_token(
 
 def test_a_form_with_a_file_is_not_read_of_somebody_who_is_not_signed_in(house: House) -> None:
     answer = house.stranger().session.post(
-        house.base + "/console/documents/new", files={"file": ("x.pdf", b"x")}, timeout=60
+        house.base + "/console/documents/new", files={"file": ("x.pdf", b"x")}, timeout=PATIENCE
     )
     assert (answer.status_code, "cannot be kept" in answer.text) == (403, True)
 
@@ -284,7 +285,7 @@ def test_over_tls_no_cookie_of_the_sign_in_goes_without_it(
 ) -> None:
     chosen = settings.model_copy(update={"public_url": "https://reports.default.example"})
     with Server(sidecar_of(create_app(chosen, database, objects))) as server:
-        page = requests.get(f"{server.base}/console/sign-in", timeout=60)
+        page = requests.get(f"{server.base}/console/sign-in", timeout=PATIENCE)
         assert "Secure" in page.headers["set-cookie"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import socketserver
 import ssl
 import threading
@@ -23,11 +22,13 @@ from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliv
 from reporting_pipeline.delivery.channels.smtp import Smtp
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_due
 from reporting_pipeline.domain.deliveries import Channel
+from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import open_alerts
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.delivery.seeds import FILE, Clock, seed
+from reporting_pipeline_tests.waiting import PATIENCE
 
 
 @dataclass
@@ -200,24 +201,18 @@ def server(
     controller = Controller(
         mailbox,
         hostname="127.0.0.1",
-        port=free_port(),
+        port=free_ports(1)[0],
         ssl_context=context if whole else None,
         tls_context=None if whole else context,
         authenticator=authenticate,
         auth_require_tls=not whole and context is not None,
-        ready_timeout=60,
+        ready_timeout=PATIENCE,
     )
     controller.start()
     try:
         yield mailbox, controller.port, told
     finally:
         controller.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def send(

@@ -10,8 +10,7 @@ from typing import Any
 
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database, open_database
-
-START_SECONDS = 60
+from reporting_pipeline_tests.waiting import PATIENCE
 
 _gate: Barrier | None = None
 
@@ -40,6 +39,6 @@ def _keep(gate: Barrier) -> None:
 def _in_threads(uri: str, name: str, work: Work, process: int, threads: int) -> list[Any]:
     database = open_database(uri, name)
     assert _gate is not None
-    _gate.wait(START_SECONDS)
+    _gate.wait(PATIENCE)
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda thread: work(database, f"{process}-{thread}"), range(threads)))

@@ -30,16 +30,22 @@ class Pauses:
 
 
 def test_what_one_process_took_another_waits_for(database: Database) -> None:
-    first, second = Pauses(), Pauses()
-    one = SharedLimit(database, 20, first)
-    other = SharedLimit(database, 20, second)
-    one.wait()
-    assert first.seconds == []
+    one, other = SharedLimit(database, 20, Pauses()), SharedLimit(database, 20, Pauses())
     started = time.monotonic()
+    one.wait()
     for _ in range(3):
         other.wait()
-    assert second.seconds, "the first portion was gone"
     assert time.monotonic() - started > 2.5 / 20, "three more requests take three twentieths of a second"
+
+
+def test_the_portion_of_one_process_is_gone_for_the_other(database: Database) -> None:
+    def told(seconds: float) -> None:
+        raise TimeoutError(f"{seconds:.0f} s")
+
+    one, other = SharedLimit(database, 1e-6, told), SharedLimit(database, 1e-6, told)
+    one.wait()
+    with pytest.raises(TimeoutError, match="1 s"):  # twelve days to the next, asked again after a second
+        other.wait()
 
 
 def test_a_portion_is_spent_without_asking_and_not_hoarded(database: Database) -> None:
