@@ -15,7 +15,7 @@ from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 
 #: Raise it when thumbnails change: it is part of their keys.
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 _KEY = re.compile(r"media/[0-9a-f]{2}/(?P<sha256>[0-9a-f]{64})-(?P<version>[^/]+)\.jpg")
 

@@ -14,8 +14,11 @@ from typing import Any
 
 from PIL import Image
 
-#: Modalities whose pictures are the bare output of a scanner.
+#: Modalities whose pictures are the bare output of a scanner, where they come from it.
 _BARE = frozenset({"CR", "CT", "DX", "MG", "MR", "NM", "PT", "RG", "XA"})
+#: Secondary Capture Image Storage and its multi-frame siblings (PS3.4, B.5): a picture of a screen, of a film
+#: or of a sheet, whatever modality it names.
+_CAPTURED = "1.2.840.10008.5.1.4.1.1.7"
 _PREAMBLE = 128
 _MAGIC = b"DICM"
 
@@ -87,7 +90,30 @@ def _eight_bits(pixels: Any) -> Any:
 
 
 def _may_name_a_person(dataset: Any) -> bool:
-    said = str(dataset.get("BurnedInAnnotation", "") or "").strip().upper()
+    """Whether words that name a person may be burnt in, or the person can be known by how they look."""
+    if _word(dataset, "RecognizableVisualFeatures") == "YES":
+        return True
+    said = _word(dataset, "BurnedInAnnotation")
     if said in ("YES", "NO"):
         return said == "YES"
-    return str(dataset.get("Modality", "") or "").strip().upper() not in _BARE
+    return _word(dataset, "Modality") not in _BARE or _is_captured(dataset)
+
+
+def _is_captured(dataset: Any) -> bool:
+    """Whether it was made from another picture, with what stood on that: by its class, how it was converted
+    (PS3.3, C.8.6.1), or its type, whose second word is SECONDARY then (C.7.6.1.1.2), as of a dose report."""
+    header = getattr(dataset, "file_meta", None) or {}
+    kind = str(dataset.get("SOPClassUID") or header.get("MediaStorageSOPClassUID") or "").strip()
+    made_of = {str(one).strip().upper() for one in _values(dataset, "ImageType")}
+    captured = kind == _CAPTURED or kind.startswith(f"{_CAPTURED}.") or "ConversionType" in dataset
+    return captured or bool(made_of & {"SECONDARY", "SCREEN SAVE"})
+
+
+def _values(dataset: Any, name: str) -> list[Any]:
+    """What a tag holds, as a list: one value comes alone."""
+    found = dataset.get(name)
+    return [] if found is None else [found] if isinstance(found, str) else list(found)
+
+
+def _word(dataset: Any, name: str) -> str:
+    return str(dataset.get(name, "") or "").strip().upper()

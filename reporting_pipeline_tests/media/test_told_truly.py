@@ -10,7 +10,13 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from reporting_pipeline.media.decoding import Undecodable, check_image
 from reporting_pipeline.media.sandbox import MediaWorkers
@@ -21,8 +27,8 @@ from reporting_pipeline_tests.media.made_files import declared
 NAME = "DOE^JANE"
 
 
-def dicom(*, modality: str = "CT", frames: int = 1, **tags: Any) -> bytes:
-    """A Part 10 file of a grey ramp with a patient's name in its tags."""
+def dicom(*, modality: str = "CT", frames: int = 1, private: str = "", **tags: Any) -> bytes:
+    """A Part 10 file of a grey ramp with a patient's name in its tags; `private` in one of its maker's."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = CTImageStorage
@@ -37,6 +43,8 @@ def dicom(*, modality: str = "CT", frames: int = 1, **tags: Any) -> bytes:
     made.PixelData = np.tile(np.arange(64, dtype="uint16") * 60, (32 * frames, 1)).tobytes()
     for name, value in tags.items():
         setattr(made, name, value)
+    if private:
+        made.private_block(0x0011, "A MAKER", create=True).add_new(0x01, "LO", private)
     buffer = io.BytesIO()
     pydicom.dcmwrite(buffer, made, enforce_file_format=True)
     return buffer.getvalue()
@@ -78,7 +86,21 @@ def test_a_dicom_picture_is_shown_without_what_names_the_person() -> None:
 
 
 @pytest.mark.parametrize(
-    "tags", [{"BurnedInAnnotation": "YES"}, {"modality": "US"}, {"modality": "OT"}, {"modality": ""}]
+    "tags",
+    [
+        {"BurnedInAnnotation": "YES"},
+        {"modality": "US"},
+        {"modality": "OT"},
+        {"modality": ""},
+        {"SOPClassUID": SecondaryCaptureImageStorage},
+        {"SOPClassUID": MultiFrameTrueColorSecondaryCaptureImageStorage},
+        {"ConversionType": "WSD"},
+        {"ConversionType": "DF", "modality": "DX"},
+        {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "SCREEN SAVE"]},
+        {"RecognizableVisualFeatures": "YES", "BurnedInAnnotation": "NO"},
+    ],
+    ids=str,
 )
 def test_a_dicom_picture_that_may_name_the_person_is_not_shown(tags: dict[str, Any]) -> None:
     content = dicom(**tags)
@@ -86,6 +108,8 @@ def test_a_dicom_picture_that_may_name_the_person_is_not_shown(tags: dict[str, A
     with pytest.raises(Undecodable, match="may show who it is of"):
         thumbnail(content, "dcm")
     assert thumbnail(dicom(modality="US", BurnedInAnnotation="NO"), "dcm").width == 64
+    assert thumbnail(dicom(ImageType=["ORIGINAL", "PRIMARY", "AXIAL"]), "dcm").width == 64
+    assert thumbnail(dicom(ImageType=["DERIVED", "SECONDARY"], BurnedInAnnotation="NO"), "dcm").width == 64
 
 
 def test_a_tiff_of_several_pages_says_how_many_it_has() -> None:
