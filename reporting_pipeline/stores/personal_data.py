@@ -190,7 +190,7 @@ def _records_about(database: Database, user: Record) -> dict[str, list[Record]]:
                 {"name": 1, "organisation": 1, "schedule": 1, "status": 1},
             )
         ),
-        "jobs": list(database.jobs.find({"subscription": {"$in": ids}}).sort("_id", 1)),
+        "jobs": list(database.jobs.find({"subscription": {"$in": ids}, "owner": user_id}).sort("_id", 1)),
         "reports": list(database.reports.find({"subscription": {"$in": ids}}).sort("_id", 1)),
         "deliveries": deliveries,
         "unsubscribes": _unsubscribes(database, user["organisation"], [address] if address else []),

@@ -218,6 +218,29 @@ class Scoped:
         found = job_records(self.database).find_one({"_id": identifier, **self._query(ResourceKind.JOB)})
         return None if found is None else self.told(found)
 
+    def jobs_of(
+        self,
+        subscription: str,
+        *,
+        after: tuple[datetime, str] | None = None,
+        skip: int = 0,
+        limit: int = 50,
+    ) -> list[JobRecord]:
+        """`stores.jobs.jobs_of` of what is open to the caller: what a subscription asks for today may be less
+        than it did, and another's before it was passed on."""
+        place = (self.caller.organisation, subscription)
+        found = jobs.jobs_of(self.database, *place, after, skip, limit, within=self._reached_jobs)
+        return [self.told(one) for one in found]
+
+    def count_jobs_of(self, subscription: str) -> int:
+        """How many `jobs_of` would go through."""
+        place = (self.caller.organisation, subscription)
+        return jobs.count_jobs_of(self.database, *place, within=self._reached_jobs)
+
+    @property
+    def _reached_jobs(self) -> Record:
+        return {**self._own(ResourceKind.JOB), **self._of(ResourceKind.JOB)}
+
     def told(self, job: JobRecord) -> JobRecord:
         """A job as the caller reads it: why it awaits its release has figures of whole trials, which are for
         whoever may release it and sees those trials whole."""

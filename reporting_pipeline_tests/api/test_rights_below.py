@@ -50,7 +50,15 @@ from reporting_pipeline_tests.api.world import NOW, OWNER, populate
 
 #: Parts of use cases: what they are given was asked for before, or they answer a question about it.
 PARTS = {"scoped", "require", "caller_of", "allowed_address", "check", "refused_recipients"}
-PARTS |= {"subscription_of", "rights_changed", "admitted", "under_way_for", "note_read", "asked_again"}
+PARTS |= {
+    "subscription_of",
+    "rights_changed",
+    "admitted",
+    "under_way_for",
+    "note_read",
+    "asked_again",
+    "histories",
+}
 DOCUMENT_FIELDS = {"trial": "T1", "site": "701", "subject": "", "kind": "note", "title": "x", "data": "{}"}
 Call = Callable[[Context, Any, SimpleNamespace], object]
 READS: dict[str, Call] = {

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
+import requests
+from fastapi import Response
 
+from reporting_pipeline.api.app import create_app
+from reporting_pipeline.console.sessions import Cookies
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import load_settings
+from reporting_pipeline.sidecar import sidecar_of
 from reporting_pipeline.stores.mongo import open_database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.sessions import begin_session
+from reporting_pipeline_tests.api.conftest import Server
 from reporting_pipeline_tests.attacks.world import World, open_world
+from reporting_pipeline_tests.console.conftest import Browser
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +43,22 @@ def world(
     objects.ensure_bucket()
     with open_world(settings, database, objects) as opened:
         yield opened  # what it wrote goes with the servers, at the session's end
+
+
+@pytest.fixture(scope="module")
+def base(world: World) -> Iterator[str]:
+    app = create_app(world.api.settings, world.database, world.objects)
+    with Server(sidecar_of(app)) as server:
+        yield server.base
+
+
+@pytest.fixture(scope="module")
+def browser(world: World, base: str) -> Callable[[str], Browser]:
+    def signed_in(user: str) -> Browser:
+        cookies, answer = Cookies(world.api.settings), Response()
+        cookies.write(answer, begin_session(world.database, user, datetime.now(UTC)))
+        session = requests.Session()
+        session.cookies.set(cookies.name, answer.headers["set-cookie"].split(";")[0].partition("=")[2])
+        return Browser(base, session)
+
+    return signed_in

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 
 import pytest
 import requests
-from fastapi import Response
 
-from reporting_pipeline.api.app import create_app
-from reporting_pipeline.console.sessions import Cookies
-from reporting_pipeline.sidecar import sidecar_of
-from reporting_pipeline.stores.sessions import begin_session
 from reporting_pipeline.usecases.callers.names import Names
-from reporting_pipeline_tests.api.conftest import ROLES, Server
+from reporting_pipeline_tests.api.conftest import ROLES
 from reporting_pipeline_tests.attacks.test_scope import known, own_documents
 from reporting_pipeline_tests.attacks.world import DOCUMENTS, EDITION, ENTITLED, SHARED, World, mark
 from reporting_pipeline_tests.console.conftest import Browser
@@ -25,25 +19,6 @@ PAGES = (
     *("/console/", "/console/schedules", "/console/operate", "/console/people", "/console/audit"),
     *("/console/documents", "/console/subscribe", "/console/audit/export", f"/console/editions/{EDITION}"),
 )
-
-
-@pytest.fixture(scope="module")
-def base(world: World) -> Iterator[str]:
-    app = create_app(world.api.settings, world.database, world.objects)
-    with Server(sidecar_of(app)) as server:
-        yield server.base
-
-
-@pytest.fixture(scope="module")
-def browser(world: World, base: str) -> Callable[[str], Browser]:
-    def signed_in(user: str) -> Browser:
-        cookies, answer = Cookies(world.api.settings), Response()
-        cookies.write(answer, begin_session(world.database, user, datetime.now(UTC)))
-        session = requests.Session()
-        session.cookies.set(cookies.name, answer.headers["set-cookie"].split(";")[0].partition("=")[2])
-        return Browser(base, session)
-
-    return signed_in
 
 
 def trials_named(page: str) -> set[str]:

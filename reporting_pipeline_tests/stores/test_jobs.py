@@ -228,14 +228,15 @@ def test_the_latest_of_a_page_are_those_that_each_would_give(database: Database)
     database.jobs.delete_many({"subscription": "sub_2"})
     database.jobs.update_many({"subscription": "sub_1"}, {"$set": {"due_at": NOW}})  # the id decides then
 
-    found = latest_of_each(database, "org_1", ["sub_0", "sub_1", "sub_2"], 3)
+    found = latest_of_each(database, "org_1", "usr_1", ["sub_0", "sub_1", "sub_2"], 3)
 
     assert found == {one: jobs_of(database, "org_1", one, limit=3) for one in ("sub_0", "sub_1")}
     assert [len(jobs) for jobs in found.values()] == [3, 3]
-    assert latest_of_each(database, "org_2", ["sub_0"], 3) == {}
+    assert latest_of_each(database, "org_2", "usr_1", ["sub_0"], 3) == {}
+    assert latest_of_each(database, "org_1", "usr_else", ["sub_0"], 3) == {}, "of who had it before"
     gone = found["sub_0"][0]["_id"]
     database.jobs.update_one({"_id": gone}, {"$set": {"due_at": "soon"}})
-    left = latest_of_each(database, "org_1", ["sub_0"], 3)["sub_0"]
+    left = latest_of_each(database, "org_1", "usr_1", ["sub_0"], 3)["sub_0"]
     assert gone not in [job["_id"] for job in left], "a date broken by hand stops no page"
 
 

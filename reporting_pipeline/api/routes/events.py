@@ -146,5 +146,5 @@ def _answer(deployment: Context, caller: User, mine: Scoped, one: Watched) -> di
     job = mine.job(one.id)
     if job is None:
         return None
-    (history,) = histories(deployment, [job])
+    (history,) = histories(deployment, caller, [job])
     return JobAnswer.of(job, report_url(deployment, job), history).model_dump(mode="json", by_alias=True)

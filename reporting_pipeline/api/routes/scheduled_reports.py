@@ -254,7 +254,7 @@ def cancel_job(job_id: JobId, caller: Caller, deployment: Deployment) -> Executi
         raise Problem(
             "conflict", f"{str(error).capitalize()}; only what is not sent yet can be stopped."
         ) from None
-    (history,) = histories(deployment, [job])
+    (history,) = histories(deployment, caller, [job])
     return Execution.of(job, report_url(deployment, job), history)
 
 
@@ -263,7 +263,7 @@ def _run(
 ) -> Execution:
     job = subscribing.run_now(deployment, caller, report_id, period)
     response.headers["Location"] = f"/api/jobs/{job['_id']}"
-    (history,) = histories(deployment, [job])
+    (history,) = histories(deployment, caller, [job])
     return Execution.of(job, report_url(deployment, job), history)
 
 
@@ -277,13 +277,12 @@ def list_executions(
 ) -> ExecutionPage:
     """Its executions, the newest due first; also of one that has ended."""
     subscribing.find(deployment, caller, report_id, also_ended=True)
-    found = jobs.jobs_of(
-        deployment.database, caller.organisation, report_id, skip=(page - 1) * limit, limit=limit
-    )
-    total = jobs.count_jobs_of(deployment.database, caller.organisation, report_id)
+    mine = scoped(deployment, caller)
+    found = mine.jobs_of(report_id, skip=(page - 1) * limit, limit=limit)
+    total = mine.count_jobs_of(report_id)
     items = [
         Execution.of(job, report_url(deployment, job), history)
-        for job, history in zip(found, histories(deployment, found), strict=True)
+        for job, history in zip(found, histories(deployment, caller, found), strict=True)
     ]
     return ExecutionPage(items=items, page=page, limit=limit, total=total)
 
@@ -292,7 +291,7 @@ def list_executions(
 def get_execution(job_id: JobId, caller: Caller, deployment: Deployment) -> Execution:
     """One execution, as the list tells it."""
     job = find_job(deployment, caller, job_id)
-    (history,) = histories(deployment, [job])
+    (history,) = histories(deployment, caller, [job])
     return Execution.of(job, report_url(deployment, job), history)
 
 

@@ -32,7 +32,6 @@ from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
-from reporting_pipeline.stores import jobs
 from reporting_pipeline.usecases import subscriptions as usecase
 from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.callers.context import Context, scoped
@@ -186,9 +185,7 @@ def list_subscription_jobs(
     subscribing.find(deployment, caller, subscription_id, also_ended=True)
     scope = f"jobs:{subscription_id}"
     after = deployment.cursors.read(scope, cursor)
-    found = jobs.jobs_of(
-        deployment.database,
-        caller.organisation,
+    found = scoped(deployment, caller).jobs_of(
         subscription_id,
         after=(datetime.fromisoformat(after[0]), after[1]) if after else None,
         limit=limit + 1,
@@ -198,7 +195,7 @@ def list_subscription_jobs(
     return JobPage(
         items=[
             JobAnswer.of(job, report_url(deployment, job), history)
-            for job, history in zip(page, histories(deployment, page), strict=True)
+            for job, history in zip(page, histories(deployment, caller, page), strict=True)
         ],
         next_cursor=deployment.cursors.write(scope, last) if last else None,
     )
@@ -208,7 +205,7 @@ def list_subscription_jobs(
 def get_job(job_id: JobId, caller: Caller, deployment: Deployment) -> JobAnswer:
     """One job. `reportUrl` as soon as its report stands."""
     job = find_job(deployment, caller, job_id)
-    (history,) = histories(deployment, [job])
+    (history,) = histories(deployment, caller, [job])
     return JobAnswer.of(job, report_url(deployment, job), history)
 
 

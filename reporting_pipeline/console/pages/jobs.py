@@ -20,7 +20,6 @@ from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
 from reporting_pipeline.domain.jobs import JobRecord
 from reporting_pipeline.domain.proof import BESIDE
-from reporting_pipeline.stores import subscriptions
 from reporting_pipeline.stores.deliveries import deliveries_of_job
 from reporting_pipeline.stores.holds import HoldKind, hold_of
 from reporting_pipeline.stores.releases import Meaning, decision_on
@@ -71,9 +70,9 @@ def job_page(job_id: JobId, visitor: Person, parts: Parts) -> Response:
 
 def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem | None = None) -> Response:
     report = _report(parts, visitor, job)
-    subscription = subscriptions.get_subscription(
-        parts.database, visitor.user.organisation, job["subscription"]
-    )
+    mine = scoped(parts, visitor.user)
+    may_hold = reach_of(visitor.user, Action.CREATE, ResourceKind.HOLD) is not None
+    may_hold = may_hold and mine.report(_report_id(job)) is not None
     return html(
         "job.html",
         problem.status if problem else 200,
@@ -82,8 +81,9 @@ def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem
         stages=stages_of(job),
         expected=expected_of(parts.database, [job]).get(job["_id"]),
         now=parts.now,
-        subscription=subscription,
+        subscription=mine.subscription(job["subscription"]),
         report=report,
+        omissions=job.get("omissions") or [] if report else [],
         pictures=min(report.pages, PREVIEW_PAGES) if report else 0,
         deliveries=deliveries_of_job(parts.database, visitor.user.organisation, job["_id"]),
         own=job.get("owner") == visitor.user.id,
@@ -92,9 +92,8 @@ def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem
         lost=("failed", "bounced", "unknown"),
         may_requeue=reach_of(visitor.user, Action.REQUEUE, ResourceKind.DEAD_LETTER) is not None,
         may_send=reach_of(visitor.user, Action.CREATE, ResourceKind.DELIVERY) is not None,
-        may_hold=reach_of(visitor.user, Action.CREATE, ResourceKind.HOLD) is not None
-        and scoped(parts, visitor.user).report(_report_id(job)) is not None,
-        hold=hold_of(parts.database, _report_id(job), visitor.user.organisation),
+        may_hold=may_hold,
+        hold=hold_of(parts.database, _report_id(job), visitor.user.organisation) if may_hold else None,
         problem=problem,
         refusal=(refusal := _why_not(parts, visitor, job)),
         sign_in_again=isinstance(refusal, SignInAgain),

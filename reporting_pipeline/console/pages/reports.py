@@ -58,7 +58,7 @@ def my_reports(visitor: Person, parts: Parts, after: Annotated[str, Query(max_le
     organisation, user = visitor.user.organisation, visitor.user.id
     found = scoped(parts, visitor.user).subscriptions(owner=user, after=after or None, limit=A_PAGE + 1)
     own = found[:A_PAGE]
-    past = jobs.latest_of_each(parts.database, organisation, [one.id for one in own], PAST_SHOWN)
+    past = jobs.latest_of_each(parts.database, organisation, user, [one.id for one in own], PAST_SHOWN)
     following = [Following(one, subscribing.next_run(parts, one), past.get(one.id, [])) for one in own]
     under_way = [job for one in following for job in _under_way(one.past)]
     return html(
@@ -97,11 +97,9 @@ def subscription_page(
 def _subscription_page(
     parts: Context, visitor: Person, found: Subscription, page: int = 1, problem: Problem | None = None
 ) -> Response:
-    organisation = visitor.user.organisation
-    past = jobs.jobs_of(
-        parts.database, organisation, found.id, skip=(page - 1) * JOBS_A_PAGE, limit=JOBS_A_PAGE
-    )
-    total = jobs.count_jobs_of(parts.database, organisation, found.id)
+    mine = scoped(parts, visitor.user)
+    past = mine.jobs_of(found.id, skip=(page - 1) * JOBS_A_PAGE, limit=JOBS_A_PAGE)
+    total = mine.count_jobs_of(found.id)
     resource = Resource(ResourceKind.SUBSCRIPTION, found.organisation, owner=found.owner)
     may_change = bool(allowed(visitor.user, Action.CHANGE, resource))
     return html(
@@ -156,7 +154,7 @@ def newest_of_period(
 ) -> Response:
     """To the newest report of a period: what a partition in Dagster's UI names."""
     found = subscribing.find(parts, visitor.user, subscription_id, also_ended=True)
-    past = jobs.jobs_of(parts.database, visitor.user.organisation, found.id, limit=JOBS_OF_A_PERIOD)
+    past = scoped(parts, visitor.user).jobs_of(found.id, limit=JOBS_OF_A_PERIOD)
     job = next((one for one in past if one["period"] == period), None)
     if job is None:
         return RedirectResponse(f"/console/reports/{subscription_id}", 303)

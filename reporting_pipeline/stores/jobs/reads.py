@@ -145,27 +145,30 @@ def jobs_of(
     after: tuple[datetime, str] | None = None,
     skip: int = 0,
     limit: int = 50,
+    within: Record | None = None,
 ) -> list[JobRecord]:
     """A subscription's jobs, the latest due first. `after` is (due_at, id) of the last one already read."""
     query: Record = {"subscription": subscription_id, "organisation": organisation}
     if after is not None:
         due_at, last = after
         query["$or"] = [{"due_at": {"$lt": due_at}}, {"due_at": due_at, "_id": {"$lt": last}}]
-    found = job_records(database).find(query).sort([("due_at", DESCENDING), ("_id", DESCENDING)])
+    found = job_records(database).find(narrowed(query, within))
+    found = found.sort([("due_at", DESCENDING), ("_id", DESCENDING)])
     return list(found.skip(skip).limit(limit))
 
 
 def latest_of_each(
-    database: Database, organisation: str, subscriptions: Iterable[str], most: int
+    database: Database, organisation: str, owner: str, subscriptions: Iterable[str], most: int
 ) -> dict[str, list[JobRecord]]:
-    """{subscription: its `most` latest due jobs}, each as `jobs_of` gives them; who has none is left out.
+    """{subscription: the `most` latest due jobs that were the owner's}, each as `jobs_of` gives them; who has
+    none is left out.
 
     A page of subscriptions asks in bounded requests and not once for each; of what is not shown only the
     place in the order is read.
     """
     shown = {"subscription": 1, "due_at": 1}
     places: dict[str, list[tuple[datetime, str]]] = {}
-    query: Record = {"organisation": organisation}
+    query: Record = {"organisation": organisation, "owner": owner}
     for job in find_any(job_records(database), "subscription", set(subscriptions), query, shown):
         due_at, id_ = job.get("due_at"), job["_id"]
         if isinstance(due_at, datetime) and isinstance(id_, str):  # else somebody broke it by hand
@@ -207,11 +210,12 @@ def lately_of(database: Database, organisation: str, subscription_id: str, limit
     return list(job_records(database).find(query, _SHOWN_TO_EXPECT).sort("due_at", DESCENDING).limit(limit))
 
 
-def count_jobs_of(database: Database, organisation: str, subscription_id: str) -> int:
+def count_jobs_of(
+    database: Database, organisation: str, subscription_id: str, within: Record | None = None
+) -> int:
     """How many `jobs_of` would go through."""
-    return job_records(database).count_documents(
-        {"subscription": subscription_id, "organisation": organisation}
-    )
+    query: Record = {"subscription": subscription_id, "organisation": organisation}
+    return job_records(database).count_documents(narrowed(query, within))
 
 
 def last_rendered(database: Database, subscriptions: Iterable[str]) -> dict[str, datetime]:

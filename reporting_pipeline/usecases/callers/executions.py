@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from reporting_pipeline.domain.access import User, may_have
 from reporting_pipeline.domain.job_history import JobHistory, history_of
 from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.stores.deliveries.reads import deliveries_of
@@ -15,12 +16,17 @@ from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.expecting import expected_of
 
 
-def histories(deployment: Context, jobs: Sequence[JobRecord]) -> list[JobHistory]:
-    """The history of each job, in their order; two look-ups for all of them."""
+def histories(deployment: Context, caller: User, jobs: Sequence[JobRecord]) -> list[JobHistory]:
+    """The history of each job, in their order, as the caller may read it; two look-ups for all of them.
+
+    Who may know of a job, and not have its report, hears nothing of what is in that: neither how much, nor
+    what it leaves out.
+    """
     reports = reports_by_id(deployment.database, [str(job.get("report") or "") for job in jobs])
+    open_ones = {name: one for name, one in reports.items() if _is_open(caller, one)}
     deliveries = deliveries_of(deployment.database, (job["_id"] for job in jobs))
     told = [
-        history_of(job, _told(reports.get(str(job.get("report") or ""))), deliveries.get(job["_id"], ()))
+        history_of(job, _told(open_ones.get(str(job.get("report") or ""))), deliveries.get(job["_id"], ()))
         for job in jobs
     ]
     expected = expected_of(deployment.database, jobs)
@@ -30,9 +36,18 @@ def histories(deployment: Context, jobs: Sequence[JobRecord]) -> list[JobHistory
             expected_by=expected.get(job["_id"]),
             supersedes=_supersedes(job, reports.get(str(job.get("report") or ""))),
             superseded_by=_superseded_by(job, reports.get(str(job.get("report") or ""))),
+            omissions=one.omissions if str(job.get("report") or "") in open_ones else (),
         )
         for job, one in zip(jobs, told, strict=True)
     ]
+
+
+def _is_open(caller: User, report: StoredReport) -> bool:
+    """Whether the caller may have the report; one that a hand broke is nobody's, and stops no list."""
+    try:
+        return bool(may_have(caller, report.organisation, report.extent))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
 
 
 def _supersedes(job: JobRecord, report: StoredReport | None) -> str | None:
