@@ -34,6 +34,8 @@ def replace_person(
     if user_id in _NOBODY:
         raise Problem("validation", f"user_id: {user_id!r} is no id of a person; choose another.")
     before = _wish_that_stands(users.get_user(deployment.database, user_id), deployment.now)
+    if before is None and reach_of(caller, Action.CREATE, ResourceKind.USER) is None:
+        raise not_found("user")  # as of somebody there is: who adds nobody learns of nobody
     resource = Resource(
         ResourceKind.USER, before.organisation if before else caller.organisation, owner=user_id
     )

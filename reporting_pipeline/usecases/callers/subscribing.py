@@ -376,7 +376,9 @@ def check(
 ) -> None:
     """Refuse (422) trials, sites and recipients that the subscription may not have."""
     trials = users.trials_of(deployment.database, owner.organisation, filters.trials)
-    found = _wrong_trials(caller, owner, filters, trials, pointers) or _wrong_sites(filters, trials, pointers)
+    found = _wrong_trials(caller, owner, filters, trials, pointers) or _wrong_sites(
+        owner, filters, trials, pointers
+    )
     for position, decision in refused_recipients(deployment, caller, owner, filters, recipients, trials):
         found.append(FieldError(f"{pointers.recipients}/{position}/value", decision.reason))
     if found:
@@ -551,9 +553,18 @@ def _without_right(
     return users.without_right(deployment.database, owner.organisation, extent, recipients)
 
 
-def _wrong_sites(filters: Filters, trials: Sequence[Record], pointers: Pointers) -> list[FieldError]:
+def _wrong_sites(
+    owner: User, filters: Filters, trials: Sequence[Record], pointers: Pointers
+) -> list[FieldError]:
+    """A site that is closed to the owner is answered like one that there is not."""
     chosen = [trial for trial in trials if not filters.trials or trial["_id"] in filters.trials]
-    known = {site["id"] for trial in chosen for site in trial.get("sites", [])}
+    mine = {trial["_id"]: owner.entitlements.sites_of(trial["_id"]) for trial in chosen}
+    known = {
+        site["id"]
+        for trial in chosen
+        for site in trial.get("sites", [])
+        if (among := mine[trial["_id"]]) is None or site["id"] in among
+    }
     return [
         FieldError(f"{pointers.sites}/{position}", "no trial of this subscription has such a site")
         for position, site in enumerate(filters.sites)
