@@ -44,6 +44,7 @@ from reporting_pipeline.dagster_instance.events import log_materializations, mat
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.operations import logs
 from reporting_pipeline.stores.away import AWAY, away
+from reporting_pipeline.stores.error_texts import error_told
 from reporting_pipeline.stores.heartbeats import RunProgress, beating, longest_silence
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.mongo import VALUES_AT_ONCE, Database, server_time
@@ -465,7 +466,7 @@ def _failed(
         version="",
         detail={},
         metadata={},
-        reason=error.reason if isinstance(error, PartitionFailed) else f"{type(error).__name__}: {error}",
+        reason=error.reason if isinstance(error, PartitionFailed) else error_told(error),
         permanent=isinstance(error, PartitionFailed) and error.permanent,
         attempts=attempts_before + 1,
     )

@@ -18,15 +18,14 @@ from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
 import structlog
-from botocore.exceptions import BotoCoreError
-from pymongo.errors import ConnectionFailure
 
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.error_texts import OF_MACHINES
 
 #: What must not stand in a line, and what stands there instead. Ids of ours are opaque and stay.
 MASKED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s@]*@"), r"\1***@"),
-    (re.compile(r"/(r|unsubscribe)/[^\s\"'?]+"), r"/\1/***"),
+    (re.compile(r"(/(?:r|unsubscribe|confirm-address|v)/|/console/sign-in/callback\?)[^\s\"'?]+"), r"\1***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), r"\1 ***"),
     (re.compile(r"\bSG\.[\w-]+\.[\w-]+"), "SG.***"),
     (re.compile(r"\bxox[a-z]-[\w-]+"), "xox-***"),
@@ -41,8 +40,7 @@ _TELL_DATA = ("pymongo", "botocore", "boto3", "urllib3", "python_http_client")
 _WITH_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "dagster", "dagster.code_server")
 
 
-#: Errors whose text names hosts, ports and files, and no data; and how many of a chain are told.
-_OF_MACHINES = (OSError, ConnectionFailure, BotoCoreError)
+#: How many errors of a chain are told.
 CHAINED = 5
 
 
@@ -118,7 +116,7 @@ def _exception_told(_logger: Any, _method: str, entry: MutableMapping[str, Any])
     )
     parts: list[str] = []
     while error is not None and len(parts) < CHAINED:
-        text = str(error) if isinstance(error, _OF_MACHINES) else ""
+        text = str(error) if isinstance(error, OF_MACHINES) else ""
         frames = "".join(traceback.format_tb(error.__traceback__))
         parts.append(f"{type(error).__module__}.{type(error).__qualname__}: {text}\n{frames}".strip())
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

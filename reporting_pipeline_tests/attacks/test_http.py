@@ -83,6 +83,8 @@ def test_forged_links_cost_no_look_at_a_store(world: World) -> None:
     [
         ("/r/eyJkIjoiZGx2XzEifQ.abc", "/r/<masked>"),
         ("/unsubscribe/eyJk.abc?x=1", "/unsubscribe/<masked>?x=1"),
+        ("/confirm-address/eyJk.abc", "/confirm-address/<masked>"),
+        ("/console/sign-in/callback?code=abc&state=def", "/console/sign-in/callback?<masked>"),
         ("/api/jobs/job_1", "/api/jobs/job_1"),
     ],
 )

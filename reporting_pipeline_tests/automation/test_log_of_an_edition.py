@@ -1,4 +1,5 @@
-"""The JSON log of a whole edition, with faults, holds no address, name, secret or clinical text."""
+"""Nothing that is told of a whole edition, with faults, holds an address, name, secret or clinical text: its JSON
+log, Dagster's events and tags, the errors of jobs and deliveries, metrics."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import io
 import json
 import logging
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -14,6 +16,7 @@ import requests
 from reporting_pipeline.api.app import create_app
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.operations import logs
+from reporting_pipeline.operations.metrics import exposition
 from reporting_pipeline.sidecar import sidecar_of
 from reporting_pipeline.usecases.callers.tokens import mint_token
 from reporting_pipeline_tests.api.conftest import Server
@@ -45,6 +48,22 @@ def odd(empty: Crank) -> Crank:
     return crank
 
 
+def everything_told(odd: Crank) -> Iterator[tuple[str, str]]:
+    """What those read who operate the deployment, and its metrics; place and text."""
+    runs = odd.instance.get_runs()
+    yield "tags of runs", repr([run.tags for run in runs])
+    events = [repr(event) for run in runs for event in odd.instance.all_logs(run.run_id)]
+    yield "dagster's events", "\n".join(events)
+    yield (
+        "results",
+        repr(list(odd.database.asset_results.find({}, {"reason": 1, "metadata": 1, "detail": 1}))),
+    )
+    yield "jobs", repr(list(odd.database.jobs.find()))
+    yield "deliveries' errors", repr(list(odd.database.deliveries.find({}, {"error": 1, "attempts": 1})))
+    yield "alerts", repr(list(odd.database.alerts.find()))
+    yield "metrics", exposition(odd.database, odd.settings, odd.clock.at).decode()
+
+
 def test_what_must_not_be_told_stands_in_no_line(odd: Crank, monkeypatch: pytest.MonkeyPatch) -> None:
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers, root.level
@@ -74,6 +93,7 @@ def test_what_must_not_be_told_stands_in_no_line(odd: Crank, monkeypatch: pytest
     assert odd.mailed() == ["hazel@example.org", "willow@example.org"], "there was something to tell"
 
     told_all = stream.getvalue()
+    told_elsewhere = dict(everything_told(odd))
     lines = [json.loads(line) for line in told_all.splitlines()]
     assert any("ValueError" in str(line.get("exception")) for line in lines), (
         "the fault is told, by its class"
@@ -89,3 +109,11 @@ def test_what_must_not_be_told_stands_in_no_line(odd: Crank, monkeypatch: pytest
     told = {one: [line for line in told_all.splitlines() if one in line][:1] for one in planted}
     leaked = {one: [line[:300] for line in where] for one, where in told.items() if where}
     assert leaked == {}, leaked
+    elsewhere = [
+        (one, where, text[max(0, text.index(one) - 200) :][:300])
+        for where, text in told_elsewhere.items()
+        for one in planted
+        if one in text
+    ]
+    assert elsewhere == []
+    assert "ValueError; the log says where" in told_elsewhere["dagster's events"]

@@ -81,6 +81,8 @@ def test_the_access_log_names_no_link(lines: io.StringIO) -> None:
         "password=hunter2",
         '{"api_key": "hunter2"}',
         "/unsubscribe/hunter2",
+        "/confirm-address/hunter2",
+        "GET /console/sign-in/callback?code=hunter2&state=hunter2",
         "to hunter2@example.org",
     ],
 )

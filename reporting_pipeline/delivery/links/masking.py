@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 
-#: Our links, wherever they stand in a line: `/r/<token>`, `/unsubscribe/<token>` and so on.
-_LINKS = re.compile(r"(/(?:r|unsubscribe|confirm-address|v)/)[^\s\"'<>?#]+")
+#: Our links, wherever they stand in a line: `/r/<token>`, `/unsubscribe/<token>` and so on; and what an
+#: identity provider sends a browser back with.
+_LINKS = re.compile(r"(/(?:r|unsubscribe|confirm-address|v)/|/console/sign-in/callback\?)[^\s\"'<>?#]+")
 MASK = r"\1<masked>"
 #: Where an address of a request may be written. Filters of a logger do not see its children's records.
 LOGGERS = ("uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi", "reporting_pipeline")

@@ -38,6 +38,7 @@ from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import deliveries as ledger
 from reporting_pipeline.stores.alerts import raise_alert
+from reporting_pipeline.stores.error_texts import error_told
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.metrics import error_kind
 from reporting_pipeline.stores.mongo import Database, delivery_records, find_any
@@ -320,7 +321,7 @@ def _compose(
             # Whatever one report's records or file hold, the other recipients get theirs.
             with tracing.logged(str(record.get("trace") or "")):
                 log.warning("delivery %s cannot be written: %s", record["_id"], type(error).__name__)
-            failed.append((record, SendResult(Outcome.RETRY, error=f"{type(error).__name__}: {error}")))
+            failed.append((record, SendResult(Outcome.RETRY, error=error_told(error))))
     return ready, _settle(run, sender, failed, begun=False)
 
 
