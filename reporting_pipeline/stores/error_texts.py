@@ -6,11 +6,11 @@ made, Dagster's UI, a mail that tells of failures) may be somebody to whom that 
 
 from __future__ import annotations
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.errors import ConnectionFailure
 
 #: Errors whose text names hosts, ports and files, and no data.
-OF_MACHINES = (OSError, ConnectionFailure, BotoCoreError)
+OF_MACHINES = (OSError, ConnectionFailure, BotoCoreError, ClientError)
 
 
 def error_told(error: BaseException) -> str:

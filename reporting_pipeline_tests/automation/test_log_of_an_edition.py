@@ -1,5 +1,5 @@
-"""Nothing that is told of a whole edition, with faults, holds an address, name, secret or clinical text: its JSON
-log, Dagster's events and tags, the errors of jobs and deliveries, metrics."""
+"""Nothing told of an edition with faults holds an address, a name, a secret or clinical text: its JSON log,
+Dagster's events and tags, the errors of jobs and deliveries, metrics."""
 
 from __future__ import annotations
 
