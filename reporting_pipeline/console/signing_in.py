@@ -102,13 +102,12 @@ def _readers(parts: Context) -> dict[str, User]:
     found: dict[str, User] = {}
     lister = users.get_user(database, last_owner_of_type(database, home, "data_listing") or "", home)
     reads_alone = lister is not None and lister.active and lister.roles == {Role.SUBSCRIBER}
-    if lister is not None and reads_alone and lister.id not in taken:
-        found["data_manager"] = lister
-        taken.add(lister.id)
+    listing = lister if lister is not None and reads_alone and lister.id not in taken else None
+    taken |= {listing.id} if listing else set()
     for audience in Audience:
         if (reader := users.last_of_audience(database, home, audience, taken)) is not None:
             found[audience.value] = reader
-    return found
+    return {**found, "data_manager": listing} if listing else found
 
 
 def signed_in(

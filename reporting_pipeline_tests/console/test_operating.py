@@ -37,12 +37,25 @@ def test_one_recipient_is_tried_again_from_the_report(
     manager = person("manager")
     page = manager.get(f"/console/jobs/{job}").text
     assert "mailbox full" in page
+    assert "may not have it.</strong>" in page
     assert f'value="{identifier}"' in page
     assert manager.post(f"/console/jobs/{job}/again", {"delivery": "dlv_none"}).status_code == 404
     assert person("analyst").post(f"/console/jobs/{job}/again", {"delivery": identifier}).status_code == 403
     assert manager.post(f"/console/jobs/{job}/again", {"delivery": identifier}).status_code == 303
     assert (database.deliveries.find_one({"_id": identifier}) or {})["state"] == "pending"
     assert manager.post(f"/console/jobs/{job}/again", {"delivery": identifier}).status_code == 409
+
+
+def test_who_may_not_read_a_report_of_which_they_see_the_way_is_told_so(
+    database: Database, objects: ObjectStore, person: Callable[[str], Browser]
+) -> None:
+    job = populate(database, objects)["job"]
+    database.jobs.update_one({"_id": job}, {"$set": {"rendered_at": NOW}})
+    assert "It is not open to you" not in person("manager").get(f"/console/jobs/{job}").text
+    database.reports.delete_many({})
+    page = person("manager").get(f"/console/jobs/{job}").text
+    assert "It is not open to you" in page
+    assert "Download" not in page
 
 
 def test_a_job_says_by_when_it_is_expected(
@@ -185,6 +198,22 @@ def test_the_audit_log_names_people_beside_their_ids(
     page = person("admin").get("/console/audit").text
     assert "Mara &lt;b&gt;Ager&lt;/b&gt;" in page
     assert "usr_default_manager" in page
+
+
+def test_the_audit_log_is_filtered_by_a_name_or_an_address(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    for user, name in (("usr_default_manager", "Mara Ager"), ("usr_default_analyst", "Mara Berg")):
+        database.users.update_one({"_id": user}, {"$set": {"name": name}})
+    subscribe(person("manager"))
+    admin = person("admin")
+    for typed in ("mara a", "manager@default.example", "usr_default_manager"):
+        page = admin.get("/console/audit", params={"actor": typed}).text
+        assert "subscription.created" in page
+        assert "actor=usr_default_manager" in page  # the export asks for the same
+    several = admin.get("/console/audit?actor=mara").text
+    assert "Several people are called mara" in several
+    assert "<td" not in several.replace('<td colspan="6"', "")
 
 
 def test_who_got_a_report_is_told_by_each_channel(

@@ -327,6 +327,12 @@ def test_recipients_are_checked_as_they_are_typed(
     assert "mails to it are held back: no such mailbox" in page
 
 
+def test_an_empty_list_of_schedules_says_what_comes_next(person: Callable[[str], Browser]) -> None:
+    manager = person("manager")
+    assert 'href="/console/subscribe">Subscribe to the first one' in manager.get("/console/schedules").text
+    assert "Show all" in manager.get("/console/schedules?q=none").text
+
+
 def test_schedules_are_found_by_a_part_of_their_name_and_by_owners_who_left(
     person: Callable[[str], Browser], database: Database
 ) -> None:

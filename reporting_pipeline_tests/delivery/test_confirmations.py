@@ -88,6 +88,10 @@ def test_an_owner_is_asked_once_by_one_mail_and_what_is_confirmed_goes_on(
     assert state(database) == {"sub_0": "active", "sub_1": "paused", "sub_2": "paused", "sub_3": "active"}
     told = [mail["Subject"] for mail in mails(settings) if "paused" in mail["Subject"]]
     assert len(told) == 2
+    assert set(told) == {"1 report paused: nobody said that it is still needed"}
+    for mail in mails(settings):
+        if "paused" in mail["Subject"]:
+            assert not {"these", "them", "they"} & set(part(mail, "plain").lower().split())
     row = database["audit"].find_one({"action": "subscription.paused", "subject": "sub_1"}) or {}
     assert row["details"] == {"reason": "nobody confirmed that it is still needed"}
     assert night(database, settings, DUE + GRACE) == Confirmations()

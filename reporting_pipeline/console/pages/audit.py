@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from reporting_pipeline.console.audit_words import detail_words, event_words, name_words, page_of
 from reporting_pipeline.console.deployment import OwnForm, Parts, Person
 from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.people import people_meant
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, User
@@ -33,7 +34,7 @@ def audit_page(
     visitor: Person,
     parts: Parts,
     action: Annotated[str, Query(max_length=60)] = "",
-    actor: Annotated[str, Query(max_length=80)] = "",
+    actor: Annotated[str, Query(max_length=254)] = "",
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
     opened(visitor, Action.READ, ResourceKind.AUDIT)
@@ -56,7 +57,7 @@ def export(
     visitor: Person,
     parts: Parts,
     action: Annotated[str, Query(max_length=60)] = "",
-    actor: Annotated[str, Query(max_length=80)] = "",
+    actor: Annotated[str, Query(max_length=254)] = "",
 ) -> Response:
     """The events that match as JSON lines, the newest first. Where the reader's rights change meanwhile its
     last line says so."""
@@ -104,11 +105,12 @@ def _audit_page(
     before: int | None = None,
     verdict: audit.AuditCheck | None = None,
 ) -> Response:
+    meant = people_meant(parts, visitor, actor.strip()) if actor.strip() else [""]
     found = audit.events_of(
         parts.database,
         visitor.user.organisation,
         action=action if action in _KNOWN else None,
-        actor=actor or None,
+        actor=(meant[0] if len(meant) == 1 else actor) or None,
         before=before,
         limit=A_PAGE + 1,
     )
@@ -123,7 +125,8 @@ def _audit_page(
         name_words=name_words,
         page_of=page_of,
         action=action,
-        actor=actor,
+        actor=meant[0] if len(meant) == 1 else actor,
+        several=len(meant) > 1,
         home=visitor.user.organisation == parts.settings.organisation,
         verdict=verdict,
         next_before=found[A_PAGE - 1]["seq"] if len(found) > A_PAGE else None,

@@ -37,6 +37,7 @@ from reporting_pipeline.usecases.releasing import NotReleasable, SignInAgain, re
 router = APIRouter()
 
 JobId = Annotated[str, Path(max_length=64)]
+LOST = ("failed", "bounced", "unknown")  # who may not have it
 PageNumber = Annotated[int, Path(ge=1, le=PREVIEW_PAGES)]
 
 
@@ -73,10 +74,12 @@ def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem
     mine = scoped(parts, visitor.user)
     may_hold = reach_of(visitor.user, Action.CREATE, ResourceKind.HOLD) is not None
     may_hold = may_hold and mine.report(_report_id(job)) is not None
+    own = job.get("owner") == visitor.user.id
+    deliveries = deliveries_of_job(parts.database, visitor.user.organisation, job["_id"])
     return html(
         "job.html",
         problem.status if problem else 200,
-        page=Page(visitor, "/console/"),
+        page=Page(visitor, "/console/" if own else "/console/schedules"),
         job=job,
         stages=stages_of(job),
         expected=expected_of(parts.database, [job]).get(job["_id"]),
@@ -85,11 +88,12 @@ def _job_page(parts: Context, visitor: Visitor, job: JobRecord, problem: Problem
         report=report,
         omissions=job.get("omissions") or [] if report else [],
         pictures=min(report.pages, PREVIEW_PAGES) if report else 0,
-        deliveries=deliveries_of_job(parts.database, visitor.user.organisation, job["_id"]),
-        own=job.get("owner") == visitor.user.id,
+        deliveries=deliveries,
+        missed=sum(one["state"] in LOST for one in deliveries) if job["state"] == "completed" else 0,
+        own=own,
         sees_addresses=reach_of(visitor.user, Action.READ, ResourceKind.DELIVERY) == "organisation",
         moving=job["state"] in UNDER_WAY,
-        lost=("failed", "bounced", "unknown"),
+        lost=LOST,
         may_requeue=reach_of(visitor.user, Action.REQUEUE, ResourceKind.DEAD_LETTER) is not None,
         may_send=reach_of(visitor.user, Action.CREATE, ResourceKind.DELIVERY) is not None,
         may_hold=may_hold,

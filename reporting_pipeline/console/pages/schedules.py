@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from reporting_pipeline.console.deployment import Form, OwnForm, Parts, Person
 from reporting_pipeline.console.forms import reason_of
 from reporting_pipeline.console.pages.layout import Page, opened
+from reporting_pipeline.console.pages.people import people_meant
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
@@ -25,7 +26,6 @@ from reporting_pipeline.usecases.callers.problems import Problem
 router = APIRouter(prefix="/console")
 
 A_PAGE = 50
-OWNERS_AT_ONCE = 50  # whose name holds what was typed
 LATELY = timedelta(days=35)  # a monthly report has one in it
 _BULK = {"pause": "paused", "resume": "active"}
 TRANSFER = "transfer"
@@ -66,6 +66,8 @@ def schedules_page(
         owner=owner,
         q=q,
         left=left,
+        filtered=bool(status or owner or typed or left or after),
+        may_subscribe=reach_of(visitor.user, Action.CREATE, ResourceKind.SUBSCRIPTION) is not None,
         next_after=next_after,
         is_cut=is_cut,
         looked_through=LOOKED_THROUGH,
@@ -84,17 +86,10 @@ def _owners_meant(
     gone = users.who_left(parts.database, organisation) if left else None
     if not typed:
         return None, gone
-    meant = _people_meant(parts, visitor, typed)
+    meant = people_meant(parts, visitor, typed)
     if len(meant) == 1:
         return meant[0], gone
     return None, meant if gone is None else sorted(set(meant) & set(gone))
-
-
-def _people_meant(parts: Context, visitor: Visitor, typed: str) -> list[str]:
-    """The ids of whom `typed` names by an id, an address or a part of a name; itself where that is nobody."""
-    if reach_of(visitor.user, Action.READ, ResourceKind.USER) != "organisation":
-        return [typed]
-    return users.called(parts.database, visitor.user.organisation, typed, OWNERS_AT_ONCE) or [typed]
 
 
 def _rows(parts: Context, shown: list[Subscription]) -> list[tuple[object, ...]]:
@@ -136,7 +131,7 @@ def change_many(form: OwnForm, visitor: Person, parts: Parts) -> Response:
 def _pass_on(form: Form, visitor: Visitor, parts: Context, chosen: tuple[str, ...]) -> Response:
     """Give the chosen ones to another owner; what cannot be theirs stays, with the reason."""
     given = form.text("new_owner")
-    meant = _people_meant(parts, visitor, given) if given else []
+    meant = people_meant(parts, visitor, given) if given else []
     owner = users.get_user(parts.database, meant[0], visitor.user.organisation) if len(meant) == 1 else None
     found = [one for each in chosen if (one := _found(parts, visitor, each)) is not None]
     changing = [one for one in found if owner is None or one.owner != owner.id]

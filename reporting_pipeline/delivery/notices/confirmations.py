@@ -175,12 +175,13 @@ class _Work:
     def _message(self, address: str, theirs: Sequence[Subscription], what: str, own: bool) -> Message:
         count = len(theirs)
         plural = "" if count == 1 else "s"
+        needed = "it is" if count == 1 else "they are"
         by = self.now + GRACE
         until = f"{by.day} {by:%B %Y}"
         subject = (
             f"Do you still need {count} report{plural}? Please say so until {until}"
             if what == "confirm"
-            else f"{count} report{plural} paused: nobody said that they are still needed"
+            else f"{count} report{plural} paused: nobody said that {needed} still needed"
         )
         page = f"{self.settings.public_url.rstrip('/')}/console/confirm"
         context = {
