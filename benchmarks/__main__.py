@@ -11,6 +11,7 @@ import sys
 SMALL: dict[str, list[str]] = {
     "render": ["--bodies", "4", "--sample", "1"],
     "aggregate": ["--documents", "2000", "--trials", "4"],
+    "large_trial": ["--rows", "9000"],
     "due": ["--schedules", "1000", "--due", "100"],
     "batch": ["--documents", "500"],
     "api": ["--subscriptions", "1000", "--seconds", "1"],

@@ -230,11 +230,13 @@ def _aggregate(
     # Here, as Dagster loads this module into every process and only this one needs pandas.
     from reporting_pipeline.domain.content_shape import rowless, shape_of
     from reporting_pipeline.domain.datasets import TABLES, TrialDataset
-    from reporting_pipeline.domain.tidying import tidy_documents
+    from reporting_pipeline.domain.tidying import tidy_in_order
     from reporting_pipeline.stores.datasets import save_dataset
+    from reporting_pipeline.stores.rows_on_disk import RowsOnDisk
 
     snapshot = snapshot_under(database, objects, documents)
-    tables = tidy_documents(snapshot.records, snapshot.verdicts, partition.period)
+    tidied = tidy_in_order(snapshot.records, snapshot.verdicts, partition.period, put_aside=RowsOnDisk)
+    tables = tidied.tables
     version = hashlib.sha256(
         f"{documents.version}/{CODE_VERSION}/{partition.period.timezone}".encode()
     ).hexdigest()[:16]
@@ -245,13 +247,14 @@ def _aggregate(
         tables=tables,
         version=version,
         data_as_of=documents.detail["data_as_of"],
+        deferred=tidied.aside,
     )
     lost = len(snapshot.records) - tables["documents"]["document_id"].nunique()
     if lost:
         raise PartitionFailed(f"{lost} documents of the snapshot have no row in the dataset")
     prefix = save_dataset(objects, dataset)
     current = tables["documents"][tables["documents"]["window"] == "current"]
-    rows = {name: len(table) for name, table in tables.items()}
+    rows = dataset.rows
     shape = shape_of(dataset)
     unusual = list(unusual_in(dataset.trial, shape, earlier, rowless(dataset)))
     return Made(

@@ -5,9 +5,10 @@ report. What the stages after this one see is the snapshot written here.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from dagster import (
     AssetCheckResult,
@@ -36,7 +37,7 @@ from reporting_pipeline.stores.documents import (
 )
 from reporting_pipeline.stores.mongo import Database, Record, read_from
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore, ObjectTooLarge
-from reporting_pipeline.stores.snapshots import Snapshot, save_snapshot
+from reporting_pipeline.stores.snapshots import Snapshot, StoredRecords, save_snapshot
 
 #: Raise it when the verdicts or the snapshot's form change: every snapshot is then made again.
 CODE_VERSION = "2"
@@ -148,25 +149,53 @@ def fingerprint_of(count: int, updated_at: object) -> str:
     return f"{count}@{newest}/{CODE_VERSION}"
 
 
-def _documents(database: Database, reading: Database, partition: TrialPartition) -> list[Record]:
+def _documents(database: Database, reading: Database, partition: TrialPartition) -> StoredRecords:
     """The documents of the period and the one before.
 
     `reading` may be a secondary that lags behind: where it has not what the primary has, which two small
     look-ups tell, they are read from the primary, so that nothing that was taken is left out.
     """
     start_at, end_at = partition.period.previous().start_at, partition.period.end_at
-    records = list(documents_of(reading, partition.trial, start_at, end_at))
+    records = _stored(reading, partition.trial, start_at, end_at)
     if reading is not database:
         newest = max((_written_at(record) for record in records), default=None)
         if (len(records), newest) != newest_update(database, partition.trial, start_at, end_at):
-            records = list(documents_of(database, partition.trial, start_at, end_at))
-    return [_with_text_id(record) for record in records]
+            records = _stored(database, partition.trial, start_at, end_at)
+    return records
+
+
+def _stored(database: Database, trial: str, start_at: datetime, end_at: datetime) -> StoredRecords:
+    return StoredRecords.of(map(_with_text_id, documents_of(database, trial, start_at, end_at)))
 
 
 def _with_text_id(record: Record) -> Record:
     """A record that somebody inserted by hand has the id that the database gave it, which is no text; a
     snapshot and its verdicts are by text."""
     return record if isinstance(record["_id"], str) else record | {"_id": str(record["_id"])}
+
+
+@dataclass
+class _Current:
+    """What is told and looked at of the period's own documents, which are gone through once."""
+
+    documents: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    written_at: datetime | None = None  # the newest
+    with_file: list[Record] = field(default_factory=list)  # _id and file alone
+
+    @classmethod
+    def among(cls, records: Iterable[Record], start_at: datetime) -> Self:
+        found = cls()
+        for record in records:
+            if record["received_at"] < start_at:
+                continue
+            found.documents += 1
+            found.kinds[_kind(record)] += 1
+            written_at = _written_at(record)
+            found.written_at = max(found.written_at or written_at, written_at)
+            if record.get("file"):
+                found.with_file.append({"_id": record["_id"], "file": record["file"]})
+        return found
 
 
 def _fetch(
@@ -184,8 +213,8 @@ def _fetch(
         )
     period = partition.period
     records = _documents(database, reading, partition)
-    current = [record for record in records if record["received_at"] >= period.start_at]
-    verdicts = _verify_files(objects, workers, [record for record in current if record.get("file")])
+    current = _Current.among(records, period.start_at)
+    verdicts = _verify_files(objects, workers, current.with_file)
     key, version = save_snapshot(objects, Snapshot(trial, records, verdicts), period)
     statuses = Counter(verdict.status for verdict in verdicts.values())
     bad_files = [
@@ -193,25 +222,25 @@ def _fetch(
         for identifier, verdict in verdicts.items()
         if verdict.status in ("missing", "corrupt")
     ]
-    as_of = max((_written_at(record) for record in current), default=period.end_at)
+    as_of = current.written_at or period.end_at
     return Made(
         version=version,
         detail={
             "key": key,
-            "documents": len(current),
+            "documents": current.documents,
             "files": dict(statuses),
             "bad_files": bad_files[:NAMED_FILES],
             "data_as_of": as_of,
         },
         metadata={
-            "dagster/row_count": MetadataValue.int(len(current)),
-            "documents before": MetadataValue.int(len(records) - len(current)),
+            "dagster/row_count": MetadataValue.int(current.documents),
+            "documents before": MetadataValue.int(len(records) - current.documents),
             "files ok": MetadataValue.int(statuses["ok"]),
             "files not inspected": MetadataValue.int(statuses["not_inspected"]),
             "files missing": MetadataValue.int(statuses["missing"]),
             "files corrupt": MetadataValue.int(statuses["corrupt"]),
             "bad files": MetadataValue.md("\n".join(f"- {one}" for one in bad_files[:NAMED_FILES]) or "none"),
-            "kinds": MetadataValue.md(_counted(Counter(_kind(record) for record in current))),
+            "kinds": MetadataValue.md(_counted(current.kinds)),
             "data as of": MetadataValue.timestamp(as_of),
             "code version": MetadataValue.text(f"{__version__}/{CODE_VERSION}"),
             "snapshot": MetadataValue.path(f"s3://{objects.bucket}/{key}"),

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import bson
 from dagster import AssetExecutionContext, AssetsDefinition, MetadataValue, asset
 
 from reporting_pipeline import __version__
@@ -24,6 +23,7 @@ from reporting_pipeline.stores.documents import documents_of, newest_update, tri
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.results import AssetResult
+from reporting_pipeline.stores.snapshots import StoredRecords
 
 #: Raise it when the tables or the rules change: every status is then made again.
 CODE_VERSION = "5"
@@ -84,28 +84,32 @@ def status_fingerprint(
 def _derive(database: Database, objects: ObjectStore, partition: TrialPartition) -> Made:
     # Here, as Dagster loads this module into every process and only this one needs pandas.
     from reporting_pipeline.domain.datasets import TrialDataset
-    from reporting_pipeline.domain.tidying import tidy_documents
+    from reporting_pipeline.domain.tidying import tidy_in_order
     from reporting_pipeline.stores.datasets import save_dataset
+    from reporting_pipeline.stores.rows_on_disk import RowsOnDisk
 
     period = partition.period
     trial = trial_record(database, partition.trial)
     if trial is None:
         raise PartitionFailed(f"trial {partition.trial} has no record in the collection trials")
-    records = list(documents_of(database, partition.trial, FIRST, period.end_at))
+    records = StoredRecords.of(documents_of(database, partition.trial, FIRST, period.end_at))
     content = hashlib.sha256(f"{CODE_VERSION}/{period.key}/{period.timezone}".encode())
-    for record in records:
-        content.update(bson.encode(record))
-    written = [one for record in records if isinstance(one := record.get("updated_at"), datetime)]
+    for piece in records.encoded():
+        content.update(piece)
+    written = (one for record in records if isinstance(one := record.get("updated_at"), datetime))
+    data_as_of = max(written, default=period.end_at)
+    tidied = tidy_in_order(records, {}, period, so_far=True, put_aside=RowsOnDisk)
     status = TrialDataset(
         trial=partition.trial,
         title=str(trial.get("title", partition.trial)),
         period=period,
-        tables=tidy_documents(records, {}, period, so_far=True),
+        tables=tidied.tables,
         version=f"status-{content.hexdigest()[:16]}",
-        data_as_of=max(written, default=period.end_at),
+        data_as_of=data_as_of,
+        deferred=tidied.aside,
     )
     prefix = save_dataset(objects, status)
-    rows = {name: len(table) for name, table in status.tables.items()}
+    rows = status.rows
     return Made(
         version=status.version,
         detail={"prefix": prefix, "rows": rows},

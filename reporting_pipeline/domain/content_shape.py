@@ -5,10 +5,14 @@ Apart from `content_gate`, which every process loads: only aggregating needs tab
 
 from __future__ import annotations
 
+from collections import Counter
+
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
 from reporting_pipeline.domain.content_gate import ContentShape
-from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.datasets import TABLES, TrialDataset
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.figures import Figure, figures_for
+from reporting_pipeline.domain.facts import CURRENT, PREVIOUS
+from reporting_pipeline.domain.figures import Figure, Value, figures_for
 from reporting_pipeline.domain.subscriptions import Filters
 
 #: Counts that only grow unless something was lost; shares and files say nothing of that kind.
@@ -31,16 +35,19 @@ _WITHOUT_ROWS = frozenset({Kind.NOTE.value, Kind.LAB_SHEET.value, Kind.IMAGING.v
 
 def shape_of(dataset: TrialDataset) -> ContentShape:
     """What of a dataset is remembered: counts over the whole trial, and which columns say anything."""
-    values = figures_for(dataset, Filters()).values
+    values = {**figures_for(dataset, Filters()).values}
+    if dataset.deferred:
+        values |= {figure: _results(dataset, column) for figure, column in _OF_RESULTS.items()}
     counted = {figure: value for figure in TOTALS if (value := values.get(figure)) is not None}
     columns, mostly = {}, {}
-    for name, table in dataset.tables.items():
-        current = table[table["window"] == "current"] if "window" in table else table
-        if name in ("documents", "findings") or len(current) < ROWS_FOR_A_COLUMN:
+    for name in dataset.tables:
+        if name in ("documents", "findings"):
             continue
-        shares = {str(one): float((current[one].notna() & (current[one] != "")).mean()) for one in current}
-        columns[name] = sorted(one for one, share in shares.items() if share > 0)
-        mostly[name] = sorted(one for one, share in shares.items() if share >= 0.5)
+        rows, filled = _filled(dataset, name)
+        if rows < ROWS_FOR_A_COLUMN:
+            continue
+        columns[name] = sorted(one for one, count in filled.items() if count)
+        mostly[name] = sorted(one for one, count in filled.items() if count / rows >= 0.5)
     return ContentShape(
         {figure.value: float(value.current) for figure, value in counted.items()},
         {figure.value: float(value.previous) for figure, value in counted.items()},
@@ -49,17 +56,41 @@ def shape_of(dataset: TrialDataset) -> ContentShape:
     )
 
 
+#: Totals over the tables of measurements, and the column that says which rows they count.
+_OF_RESULTS = {Figure.RESULTS_ASSESSED: "assessed", Figure.OUT_OF_RANGE: "out_of_range"}
+
+
+def _results(dataset: TrialDataset, column: str) -> Value:
+    """Such a total where rows are not in memory, so that `figures_for` cannot count them."""
+    counts: Counter[str] = Counter()
+    for name in MEASUREMENTS.values():
+        for part in dataset.parts(name, ["window", column]):
+            counts.update(part["window"][part[column]])
+    return Value(counts[CURRENT], counts[PREVIOUS])
+
+
+def _filled(dataset: TrialDataset, name: str) -> tuple[int, Counter[str]]:
+    """(Rows of the period, how many of them say something in each column)."""
+    rows, filled = 0, Counter[str]()
+    for part in dataset.parts(name, list(TABLES[name])):
+        current = part[part["window"] == CURRENT] if "window" in part else part
+        rows += len(current)
+        filled.update({str(one): int((current[one].notna() & (current[one] != "")).sum()) for one in current})
+    return rows, filled
+
+
 def rowless(dataset: TrialDataset) -> str:
     """Says which documents arrived, where none of them gave a row; "" else."""
     documents = dataset.tables["documents"]
-    arrived = documents[(documents["window"] == "current") & ~documents["kind"].isin(_WITHOUT_ROWS)]
+    arrived = documents[(documents["window"] == CURRENT) & ~documents["kind"].isin(_WITHOUT_ROWS)]
     arrived = arrived[arrived["kind"].isin([kind.value for kind in Kind])]
-    facts = sum(
-        int((table["window"] == "current").sum())
-        for name, table in dataset.tables.items()
-        if name not in ("documents", "findings") and "window" in table
-    )
-    if not len(arrived) or facts:
+    if not len(arrived) or any(_has_current_rows(dataset, name) for name in dataset.tables):
         return ""
     kinds = ", ".join(sorted(set(arrived["kind"])))
     return f"{len(arrived)} documents arrived ({kinds}) and none of them gave a row"
+
+
+def _has_current_rows(dataset: TrialDataset, name: str) -> bool:
+    if name in ("documents", "findings") or "window" not in TABLES[name]:
+        return False
+    return any((part["window"] == CURRENT).any() for part in dataset.parts(name, ["window"]))

@@ -8,12 +8,13 @@ any filter of a subscription can be compared with the period before. Instants ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 import pandas as pd
+import pyarrow as pa
 
 from reporting_pipeline.domain.clinical.rows import ARMS, MORE_OF_RESULTS
 from reporting_pipeline.domain.clinical.subjects import standing
@@ -226,6 +227,14 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "omissions": {"part": "str", "reason": "str"},
 }
 
+#: kind of column -> its type where rows stand in Arrow or Parquet
+ARROW_TYPES = {
+    "str": pa.string(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "instant": pa.timestamp("us", tz="UTC"),
+}
+
 #: Columns that say who gets which treatment. They are in no report but for an unblinded audience; a
 #: table of which every column beside the key is restricted is left out as a whole.
 RESTRICTED: Mapping[str, frozenset[str]] = {
@@ -243,6 +252,11 @@ def open_columns(name: str) -> list[str]:
     """The columns of a table that any audience may see; [] for a table that is restricted as a whole."""
     columns = [column for column in TABLES[name] if column not in RESTRICTED.get(name, ())]
     return columns if set(columns) - set(_KEY) else []
+
+
+def arrow_schema(name: str) -> pa.Schema:
+    """The columns of the table `name` of TABLES, in order, as Parquet holds them."""
+    return pa.schema([(column, ARROW_TYPES[kind]) for column, kind in TABLES[name].items()])
 
 
 def empty_table(name: str) -> pd.DataFrame:
@@ -291,6 +305,22 @@ class TrialDataset:
     media: Mapping[str, Thumbnail] = field(default_factory=dict)  # by file sha256
     shown: str = ""  # what of it a reader may see, as a hash (`disclosure.restricted`); "": the whole
     deferred: Mapping[str, DeferredTable] = field(default_factory=dict)  # by name; empty in `tables`
+
+    def parts(self, name: str, columns: Sequence[str]) -> Iterable[pd.DataFrame]:
+        """The rows of a table in order, with these columns at least, also where they are not in memory.
+
+        For whoever makes a dataset: of a deferred table they are all rows, whoever reads them.
+        """
+        deferred = self.deferred.get(name)
+        return [self.tables[name]] if deferred is None else deferred.frames(columns)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many rows each table has, wherever they stand."""
+        return {
+            name: self.deferred[name].rows if name in self.deferred else len(table)
+            for name, table in self.tables.items()
+        }
 
     @cached_property
     def omissions(self) -> tuple[Omission, ...]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+import pandas as pd
 import pyarrow as pa
 
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
@@ -30,3 +32,18 @@ class DeferredTable:
     sites: tuple[str, ...] | None = None  # None: all
     subject: str = ""  # of whom alone; "": of everybody
     audience: Audience | None = None  # None: nothing was withheld yet
+
+    def frames(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Its rows as they are kept, with these columns and their dtypes, some at a time."""
+        for batch in self.read(columns):
+            yield batch.select(list(columns)).to_pandas()
+
+
+class RowsAside(Protocol):
+    """Where rows of a table go while it is made and they are too many for memory."""
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Put these rows after those before."""
+
+    def table(self) -> DeferredTable:
+        """All rows that were added; none can be added any more."""

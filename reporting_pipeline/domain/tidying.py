@@ -16,13 +16,15 @@ No trial is refused. What is in doubt is set apart as narrowly as it can be and 
     a number without a unit, of a test that has one elsewhere, is compared with nothing (a finding);
     a table with more than a fifth of the period's documents malformed, and at least MALFORMED_LEAST,
         is shown as far as it could be read; its counts may be too low ("adverse_events").
+A trial's results may be more than memory holds: rows then go aside while they are made, batch by batch, and
+what is checked over all of them goes through the few columns that it needs (`tidy_in_order`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -30,24 +32,33 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from reporting_pipeline.domain.clinical import codes, measurements
+from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
-from reporting_pipeline.domain.clinical.numbers import digits
 from reporting_pipeline.domain.clinical.reading import Reading, Row, clean, shown
-from reporting_pipeline.domain.clinical.result_domains import domain_in_words
-from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, TEST_IDENTITY, rows_of
+from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, TABLE_OF, rows_of
 from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE, is_one_person, persons
-from reporting_pipeline.domain.clinical.units import unit_key
 from reporting_pipeline.domain.datasets import TABLES, table_from_rows
+from reporting_pipeline.domain.deferred import DEFERRABLE, DeferredTable, RowsAside
 from reporting_pipeline.domain.documents import FileVerdict, Kind, file_type_of
 from reporting_pipeline.domain.periods import Period
+from reporting_pipeline.domain.unit_checks import DoubtfulTest, doubtful_tests
 
 MALFORMED_SHARE = 0.20  # of the current documents of a table; above it the table is named as incomplete
 MALFORMED_LEAST = 5  # documents; fewer say nothing of their source
 
-_LISTED_UNITS = 4  # that a message names
-_ROWS_AT_ONCE = 50_000
+#: Rows of a table of measurements that stay in memory while it is made, where they may go aside: some 12 MB.
+ROWS_IN_MEMORY = 10_000
+_ROWS_AT_ONCE = 10_000  # as dicts, which take ten times the memory of a frame
 _KINDS = frozenset(kind.value for kind in Kind)
+_WRITTEN_LAST = ("findings", "omissions")
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """What documents came to."""
+
+    tables: dict[str, pd.DataFrame]  # of `domain.datasets.TABLES`
+    aside: Mapping[str, DeferredTable]  # those of very many rows, which have none in `tables`
 
 
 def tidy_documents(
@@ -64,18 +75,48 @@ def tidy_documents(
     `so_far`: the window "previous" is all that arrived before the period, not the period before alone.
     `day` is the local date of arrival in the period's timezone. Raises nothing, whatever the records hold.
     """
-    tidying = _Tidying(period, verdicts, so_far)
-    for record in sorted(records, key=_by_arrival):
+    return tidy_in_order(sorted(records, key=_by_arrival), verdicts, period, so_far=so_far).tables
+
+
+def tidy_in_order(
+    records: Iterable[Mapping[str, Any]],
+    verdicts: Mapping[str, FileVerdict],
+    period: Period,
+    *,
+    so_far: bool = False,
+    put_aside: Callable[[str], RowsAside] | None = None,
+) -> Tidied:
+    """The same of records that come by arrival and then by id, each looked at once and not kept.
+
+    `put_aside` gives a place for the rows of a table of measurements (by name) once there are more than
+    ROWS_IN_MEMORY; without it all stand in memory.
+    """
+    tidying = _Tidying(period, verdicts, so_far, put_aside)
+    for record in records:
         tidying.add(record)
     tidying.check_malformed_share()
-    tables = {name: tidying.table(name) for name in TABLES if name not in ("findings", "omissions")}
+    made = {name: tidying.made(name) for name in TABLES if name not in _WRITTEN_LAST}
     for name in MEASUREMENTS.values():
-        tidying.check_units(name, tables[name])
+        made[name] = tidying.check_units(made[name])
+    tables = {name: one.frame for name, one in made.items()}
     tidying.check_subjects(tables["documents"])
-    tidying.check_deaths(tables)
-    tables["findings"] = tidying.table("findings")
-    tables["omissions"] = tidying.table("omissions")
-    return {name: tables[name] for name in TABLES}
+    tidying.check_deaths(tables, made)
+    tables |= {name: tidying.made(name).frame for name in _WRITTEN_LAST}
+    aside = {name: one.aside for name, one in made.items() if one.aside is not None}
+    return Tidied({name: tables[name] for name in TABLES}, aside)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One table with all its rows."""
+
+    name: str
+    frame: pd.DataFrame  # without rows where they are aside
+    aside: DeferredTable | None = None
+
+    def parts(self, columns: Sequence[str]) -> Iterable[pd.DataFrame]:
+        """Its rows in order, with these columns at least."""
+        return [self.frame] if self.aside is None else self.aside.frames(columns)
 
 
 def _by_arrival(record: object) -> tuple[int, float, str]:
@@ -116,8 +157,10 @@ class _Tidying:
     period: Period
     verdicts: Mapping[str, FileVerdict]
     so_far: bool = False
+    put_aside: Callable[[str], RowsAside] | None = None
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in TABLES})
     frames: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: {name: [] for name in TABLES})
+    asides: dict[str, RowsAside] = field(default_factory=dict)
     first_with_file: dict[str, str] = field(default_factory=dict)  # file key -> document id
     current: Counter[str] = field(default_factory=Counter)  # documents by table
     malformed: Counter[str] = field(default_factory=Counter)
@@ -145,15 +188,27 @@ class _Tidying:
                 self._pack(name)
 
     def _pack(self, name: str) -> None:
-        """Rows as dicts take ten times the memory of a frame."""
-        self.frames[name].append(table_from_rows(name, self.rows[name]))
+        """Rows as dicts take ten times the memory of a frame; a frame of very many takes too much, too."""
+        frame = table_from_rows(name, self.rows[name])
         self.rows[name] = []
+        if name in self.asides:
+            self.asides[name].add(frame)
+            return
+        self.frames[name].append(frame)
+        if self.put_aside and name in DEFERRABLE and sum(map(len, self.frames[name])) > ROWS_IN_MEMORY:
+            self.asides[name] = self.put_aside(name)
+            for one in self.frames[name]:
+                self.asides[name].add(one)
+            self.frames[name] = []
 
-    def table(self, name: str) -> pd.DataFrame:
+    def made(self, name: str) -> _Made:
         """The table `name` of all that was added."""
         self._pack(name)
-        frames = [frame for frame in self.frames[name] if len(frame)]
-        return pd.concat(frames, ignore_index=True) if frames else self.frames[name][0]
+        if name in self.asides:
+            return _Made(name, table_from_rows(name, []), self.asides.pop(name).table())
+        frames = [frame for frame in self.frames[name] if len(frame)] or self.frames[name][:1]
+        self.frames[name] = []
+        return _Made(name, pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0])
 
     # --- one document ------------------------------------------------------------------------
 
@@ -266,63 +321,32 @@ class _Tidying:
                     "value; correct the documents at their source and send them again",
                 )
 
-    def check_units(self, name: str, frame: pd.DataFrame) -> None:
+    def check_units(self, table: _Made) -> _Made:
         """One standard unit per test: one with several is set apart, a number without one is not judged."""
-        numbers = frame[frame["value"].notna()]
-        if numbers.empty:
-            return
-        names = [name for name in TEST_IDENTITY if name in frame]
-        kinds = numbers.groupby([*names, "unit"], sort=True)["document_id"].first().reset_index()
-        kinds["key"] = [unit_key(unit) for unit in kinds["unit"]]
-        for identity, found in kinds.groupby(names, sort=True):
-            units = found[found["key"] != ""]
-            if units["key"].nunique() < 2 and len(units) in (0, len(found)):
-                continue  # nearly all
-            rows = (frame[names] == list(identity)).all(axis=1)
-            if units["key"].nunique() > 1:
-                frame.loc[rows, "units_differ"] = True
-                self._set_apart(name, label_of_test(*map(str, identity)), units, frame)
-            if len(units) and len(units) < len(found):
-                for position in frame.index[rows & (frame["unit"] == "") & frame["value"].notna()]:
-                    self._take_out(frame, position)
+        doubtful = doubtful_tests(table.parts, TABLES[table.name])
+        if not doubtful:
+            return table
+        settled = self._settled(table, doubtful)
+        for test in doubtful:
+            if test.several:
+                self._omit(f"{table.name}/{test.label}", test.omission)
+            self.rows["findings"] += [
+                _finding(found.row, found.code, "unit", found.message) for found in test.findings
+            ]
+        return settled
 
-    def _set_apart(self, name: str, label: str, units: pd.DataFrame, frame: pd.DataFrame) -> None:
-        spelled = units.drop_duplicates("key")
-        listed = " and ".join(shown(unit) for unit in spelled["unit"].head(_LISTED_UNITS))
-        listed += f" and {len(spelled) - _LISTED_UNITS} more" if len(spelled) > _LISTED_UNITS else ""
-        self._omit(
-            f"{name}/{label}",
-            f"the test has more than one standard unit ({listed}), so no figure over its results can be "
-            "right; each result is shown beside its own range. Send the results in one unit",
-        )
-        for document, unit in zip(spelled["document_id"], spelled["unit"], strict=True):
-            key = _named(frame[frame["document_id"] == document].iloc[0])
-            message = f"{label} is in {shown(unit)} here; the trial has {listed}."
-            self.rows["findings"].append(_finding(key, "mixed_units", "unit", message))
-
-    def _take_out(self, frame: pd.DataFrame, position: Any) -> None:
-        """A number of unknown unit: kept as text, judged by its flag alone."""
-        row = _named(frame.loc[position])
-        message = f"{row['test_code']} {digits(row['value'])} has no unit; it is compared with nothing."
-        self.rows["findings"].append(_finding(row, "missing_unit", "unit", message))
-        judgement = codes.judgement(row["indicator"])
-        judged = measurements.assess(
-            judgement,
-            measurements.Quantity(math.nan),
-            measurements.Quantity(math.nan),
-            None if math.isnan(row["grade"]) else int(row["grade"]),
-            row["clinically_significant"] == codes.YES,
-        )
-        columns = ["value", "text_result", "flag", "assessed", "out_of_range", "tier", "ratio"]
-        frame.loc[position, columns] = [
-            math.nan,
-            row["text_result"] or row["value_text"],
-            judged.flag,
-            judged.assessed,
-            judged.listed,
-            float(judged.tier),
-            judged.ratio,
-        ]
+    def _settled(self, table: _Made, doubtful: Sequence[DoubtfulTest]) -> _Made:
+        if table.aside is None or self.put_aside is None:
+            for test in doubtful:
+                test.settle(table.frame)
+            return table
+        again = self.put_aside(table.name)
+        for part in table.aside.frames(list(TABLES[table.name])):
+            frame = part.copy()  # what Arrow gives cannot be written to
+            for test in doubtful:
+                test.settle(frame)
+            again.add(frame)
+        return _Made(table.name, table.frame, again.table())
 
     def check_subjects(self, documents: pd.DataFrame) -> None:
         """Tell which subject numbers occur at several sites and are counted as several persons."""
@@ -337,7 +361,7 @@ class _Tidying:
                     _finding(_named(rows.iloc[-1]), "subject_at_two_sites", "subject", message)
                 )
 
-    def check_deaths(self, tables: Mapping[str, pd.DataFrame]) -> None:
+    def check_deaths(self, tables: Mapping[str, pd.DataFrame], made: Mapping[str, _Made]) -> None:
         """Tell what is dated after its subject's death, whichever document tells of that, and two days of one
         death. Where days differ the latest is taken: only what contradicts all of them is told."""
         died = _days_of_death(tables)
@@ -346,12 +370,8 @@ class _Tidying:
                 if before(one.parts, found[-1].parts):
                     message = f"Died on {one.text} here, and on {found[-1].text} by another document."
                     self.rows["findings"].append(_finding(one.row, "dates_in_disorder", "death", message))
-        told: set[tuple[Any, ...]] = set()  # of results of one document and moment one is enough
-        for name, column, label in _DATED:
-            for row in _dated_later(tables[name], column, died):
-                if (about := (row["document_id"], name, row[column])) in told:
-                    continue
-                told.add(about)
+        for name, column, label in _DATED if died else ():
+            for row in _told_once(made[name], column, died):
                 last = died[row["site"], row["subject"]][-1]
                 message = f"{label} on {row[column]}, after the death on {last.text}; both are shown."
                 self.rows["findings"].append(_finding(row, "after_death", column, message))
@@ -419,6 +439,16 @@ def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(frame["site"], frame["subject"], strict=True))
 
 
+def _told_once(table: _Made, column: str, died: _Deaths) -> Iterator[dict[str, Any]]:
+    """The rows dated after a death; of results of one document and moment one is enough."""
+    told: set[tuple[Any, ...]] = set()
+    for part in table.parts(["document_id", "window", "site", "subject", column]):
+        for row in _dated_later(part, column, died):
+            if (about := (row["document_id"], row[column])) not in told:
+                told.add(about)
+                yield row
+
+
 def _dated_later(frame: pd.DataFrame, column: str, died: _Deaths) -> Iterator[dict[str, Any]]:
     """The rows that are certainly dated after their subject's death."""
     first: dict[str, str] = {}
@@ -436,15 +466,6 @@ def _dated_later(frame: pd.DataFrame, column: str, died: _Deaths) -> Iterator[di
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def label_of_test(
-    code: str, specimen: str, category: str, method: str, domain: str = "", about: str = ""
-) -> str:
-    """A test as a person names it: "GLUC (urine)"; category and method where there is no specimen."""
-    beside = [part.lower() for part in ((specimen,) if specimen else (category, method)) if part]
-    beside = [part for part in (domain_in_words(domain).lower(), about.lower()) if part] + beside
-    return f"{code} ({', '.join(beside)})" if beside else code
 
 
 def _finding(key: Mapping[str, Any], code: str, name: str, message: str) -> Row:

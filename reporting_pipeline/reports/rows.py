@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reporting_pipeline.domain.datasets import TABLES
+from reporting_pipeline.domain.datasets import ARROW_TYPES, TABLES
 from reporting_pipeline.domain.facts import Listing
 from reporting_pipeline.reports.request import ReportError, ReportRequest
 
@@ -22,13 +22,6 @@ from reporting_pipeline.reports.request import ReportError, ReportRequest
 BATCH_ROWS = 10_000
 #: What Excel holds in a cell, in UTF-16 units.
 LONGEST_CELL = 32_767
-
-_TYPES = {
-    "str": pa.string(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "instant": pa.timestamp("us", tz="UTC"),
-}
 
 
 @dataclass
@@ -87,7 +80,7 @@ def table_of_trials(name: str, columns: list[str], parts: list[TrialRows]) -> Ro
 
 def schema_of(name: str, columns: list[str]) -> pa.Schema:
     """Columns of a table of `domain.datasets.TABLES` as batches have them, the trial first."""
-    return pa.schema([("trial", pa.string()), *((one, _TYPES[TABLES[name][one]]) for one in columns)])
+    return pa.schema([("trial", pa.string()), *((one, ARROW_TYPES[TABLES[name][one]]) for one in columns)])
 
 
 def rows_of_listing(trial: str, name: str, columns: list[str], listing: Listing) -> TrialRows:
@@ -149,7 +142,7 @@ def _array(column: pd.Series, kind: pa.DataType) -> pa.Array:
 
 def _type(column: pd.Series) -> pa.DataType:
     if pd.api.types.is_datetime64_any_dtype(column):
-        return _TYPES["instant"]
+        return ARROW_TYPES["instant"]
     if pd.api.types.is_bool_dtype(column):
         return pa.bool_()
     if pd.api.types.is_integer_dtype(column):

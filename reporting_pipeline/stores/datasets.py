@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from reporting_pipeline.domain.datasets import (
     TABLES,
     TrialDataset,
+    arrow_schema,
     empty_table,
     table_from_rows,
     with_all_columns,
@@ -35,6 +36,7 @@ from reporting_pipeline.stores.objects import ObjectStore
 #: A table of more rows is read in batches where the report allows it: some 60 MB in memory.
 MOST_IN_MEMORY = 50_000
 BATCH_ROWS = 10_000
+_PARQUET = "application/vnd.apache.parquet"
 
 
 def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
@@ -42,9 +44,15 @@ def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
     prefix = dataset_prefix(dataset.period, dataset.trial, dataset.version)
 
     def put(name: str) -> None:
+        key, deferred = f"{prefix}/{name}.parquet", dataset.deferred.get(name)
+        if deferred is not None:
+            with TemporaryFile() as file:
+                _write_parquet(deferred, file)
+                objects.put_file(key, file, _PARQUET)
+            return
         buffer = io.BytesIO()
         dataset.tables[name].to_parquet(buffer, index=False, compression="zstd")
-        objects.put(f"{prefix}/{name}.parquet", buffer.getvalue(), "application/vnd.apache.parquet")
+        objects.put(key, buffer.getvalue(), _PARQUET)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(put, TABLES))
@@ -56,10 +64,18 @@ def save_dataset(objects: ObjectStore, dataset: TrialDataset) -> str:
         "timezone": dataset.period.timezone,
         "version": dataset.version,
         "data_as_of": dataset.data_as_of.isoformat(),
-        "rows": {name: len(dataset.tables[name]) for name in TABLES},
+        "rows": {name: dataset.rows[name] for name in TABLES},
     }
     objects.put(f"{prefix}/{MANIFEST}", json.dumps(manifest, sort_keys=True).encode(), "application/json")
     return prefix
+
+
+def _write_parquet(table: DeferredTable, file: IO[bytes]) -> None:
+    """Its rows as they are kept, a row group for each batch that is read."""
+    schema = arrow_schema(table.name)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in table.read(schema.names):
+            writer.write_batch(batch.select(schema.names).replace_schema_metadata(None))
 
 
 def load_dataset(

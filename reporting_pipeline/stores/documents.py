@@ -412,7 +412,7 @@ def documents_of(database: Database, trial: str, start_at: datetime, end_at: dat
     """
     found = database.documents.find(_window(trial, start_at, end_at)).sort("received_at", ASCENDING)
     for _, tied in groupby(found, key=lambda record: record["received_at"]):
-        yield from sorted(tied, key=lambda record: record["_id"])
+        yield from sorted(tied, key=lambda record: str(record["_id"]))  # by hand it may be no text
 
 
 def named_trials(database: Database) -> list[Any]:

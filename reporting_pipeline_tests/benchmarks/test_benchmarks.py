@@ -20,6 +20,7 @@ SAID: Mapping[str, set[str]] = {
         "vs_weasyprint_at_10",
     },
     "aggregate": {"documents", "rows", "wall_s", "documents_per_second", "peak_mb"},
+    "large_trial": {"documents", "rows", "cpu_s", "wall_s", "peak_mb", "snapshot_peak_mb"},
     "due": {"schedules", "due", "jobs", "due_planned_seconds", "nothing_due_seconds"},
     "batch": {"documents", "bytes", "new_s", "again_s", "new_cpu_s", "again_cpu_s"},
     "api": {"subscriptions", "connections", "read", "list", "create"},
