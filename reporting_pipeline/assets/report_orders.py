@@ -29,12 +29,15 @@ from reporting_pipeline.domain.subscriptions import Subscription
 from reporting_pipeline.reports.types import spoken_to
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.mongo import Database, Record
-from reporting_pipeline.stores.organisations import NOT_SEALED, gate_of, sealing_of
+from reporting_pipeline.stores.organisations import (
+    NOT_SEALED,
+    REPORT_ROWS,
+    gate_of,
+    report_rows_of,
+    sealing_of,
+)
 from reporting_pipeline.stores.subscriptions import records_by_id
 from reporting_pipeline.stores.users import users_by_id
-
-#: Rows that a report in a format of tables may have, where the organisation's record says nothing else.
-REPORT_ROWS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,10 @@ class Organisation:
 
     @classmethod
     def of(cls, record: Record, branding: Branding) -> Self:
-        rows = record.get("report_rows")
         return cls(
             str(record.get("name", record["_id"])),
             on_omission_of(record.get("on_omission")),
-            rows if isinstance(rows, int) and rows > 0 else REPORT_ROWS,
+            report_rows_of(record),
             *gate_of(record),
             branding=branding,
             sealed=sealing_of(record) != NOT_SEALED,

@@ -46,6 +46,7 @@ ORGANISATION: Final[Mapping[str, str]] = {
     "on_restatement": "When a closed period’s data changes",
     "content_gate": "When the data is out of the usual",
     "release": "Release before sending",
+    "report_rows": "Rows that a report may have",
     "sealing": "Files of its reports",
     "report_colour": "Colour of its reports",
     "report_footer": "Words at the foot of each page",

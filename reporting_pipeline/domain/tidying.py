@@ -46,7 +46,7 @@ from reporting_pipeline.domain.unit_checks import DoubtfulTest, doubtful_tests
 MALFORMED_SHARE = 0.20  # of the current documents of a table; above it the table is named as incomplete
 MALFORMED_LEAST = 5  # documents; fewer say nothing of their source
 
-#: Rows of a table of measurements that stay in memory while it is made, where they may go aside: some 12 MB.
+#: Rows of a table of results that stay in memory while it is made, where others may go aside: some 12 MB.
 ROWS_IN_MEMORY = 10_000
 _ROWS_AT_ONCE = 10_000  # as dicts, which take ten times the memory of a frame
 _KINDS = frozenset(kind.value for kind in Kind)

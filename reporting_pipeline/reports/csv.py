@@ -146,7 +146,7 @@ def columns_of(name: str, content: ReportContent) -> list[str]:
 def _table(name: str, trial: TrialFigures, content: ReportContent) -> pd.DataFrame:
     if name == "site_activity":
         return _site_activity(trial)
-    frame = _listing(name, trial).frame
+    frame = listing_of(name, trial).frame
     if name in TABLES:
         return frame[columns_of(name, content)].copy()
     return frame.drop(columns=["window"])
@@ -159,7 +159,8 @@ def _site_activity(trial: TrialFigures) -> pd.DataFrame:
     return frame.assign(**dict.fromkeys(absent, math.nan))
 
 
-def _listing(name: str, trial: TrialFigures) -> Listing:
+def listing_of(name: str, trial: TrialFigures) -> Listing:
+    """The rows of a trial in a table of TABLE_NOTES."""
     found: Listing = getattr(trial, name) if hasattr(trial, name) else trial.tables[name]
     return found
 
@@ -242,7 +243,7 @@ def row_tables(content: ReportContent, request: ReportRequest) -> list[RowTable]
         tables = [table_of_frame(name, frame) for name, frame in tables_of(content).items()]
     else:
         tables = _common_tables(content)
-    refuse_too_many(request, tables)
+    refuse_too_many(request, sum(table.rows for table in tables))
     return tables
 
 
@@ -255,7 +256,7 @@ def _common_tables(content: ReportContent) -> list[RowTable]:
         if name in _WHOLE:
             tables.append(table_of_frame(name, _WHOLE[name](content)))
         elif name in TABLES:
-            listings = [(trial.trial, _listing(name, trial)) for trial in content.trials]
+            listings = [(trial.trial, listing_of(name, trial)) for trial in content.trials]
             tables.append(table_of_listings(name, columns, listings))
         else:
             tables.append(table_of_frame(name, _over_trials(name, content)))

@@ -27,14 +27,18 @@ import pandas as pd
 from reporting_pipeline.domain.facts import Facts, Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports.content import ReportContent
-from reporting_pipeline.reports.csv import TABLE_NOTES, columns_of
-from reporting_pipeline.reports.request import ReportRequest
+from reporting_pipeline.reports.csv import TABLE_NOTES, columns_of, listing_of
+from reporting_pipeline.reports.request import ReportError, ReportRequest
+from reporting_pipeline.reports.rows import refuse_too_many
 
+#: Rows that stand in memory as objects while they are written, some 5 KB each.
+MOST_ROWS = 100_000
 _NO_LISTINGS = ("key_figures", "site_activity", "findings", "omissions", "figure_documents", "what_changed")
 
 
 def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> None:
-    """Write the file, UTF-8."""
+    """Write the file, UTF-8. Raises ReportError for more rows than are allowed, or than MOST_ROWS."""
+    refuse_too_many_rows(content, request)
     names = {trial.trial: _own_ids(trial) for trial in content.trials}
     whole: dict[str, Any] = {
         "figures": {trial.trial: _figures(trial, names[trial.trial]) for trial in content.trials},
@@ -57,6 +61,24 @@ def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> Non
         whole["restates"] = _restated(content, names)
     text = json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
     out.write(f"{text}\n".encode("utf-8", "replace"))
+
+
+def refuse_too_many_rows(content: ReportContent, request: ReportRequest) -> None:
+    """ReportError for more rows than the organisation allows, or than MOST_ROWS."""
+    more = [*(content.own_tables or {}).values(), *content.more_tables.values()]
+    rows = sum(map(len, more))
+    if content.own_tables is None:
+        rows += sum(len(listing_of(name, one)) for one in content.trials for name in _listed(content))
+    refuse_too_many(request, rows)
+    if rows > MOST_ROWS:
+        raise ReportError(
+            f"the report has {rows:,} rows; JSON takes {MOST_ROWS:,} at most: choose CSV, XLSX, Parquet or "
+            "Dataset-JSON, or select fewer trials, sites or kinds of document"
+        )
+
+
+def _listed(content: ReportContent) -> list[str]:
+    return [name for name in TABLE_NOTES if name not in _NO_LISTINGS and columns_of(name, content)]
 
 
 def _own_ids(trial: TrialFigures) -> Mapping[str, str]:
@@ -105,14 +127,10 @@ def _figures(trial: TrialFigures, names: Mapping[str, str]) -> dict[str, Any]:
 def _listings(
     trial: TrialFigures, names: Mapping[str, str], content: ReportContent
 ) -> dict[str, list[dict[str, Any]]]:
-    listings: dict[str, list[dict[str, Any]]] = {}
-    for name in TABLE_NOTES:
-        columns = columns_of(name, content)
-        if name in _NO_LISTINGS or not columns:
-            continue
-        listing = getattr(trial, name) if hasattr(trial, name) else trial.tables[name]
-        listings[name] = list(_rows(listing, names, columns))
-    return listings
+    return {
+        name: list(_rows(listing_of(name, trial), names, columns_of(name, content)))
+        for name in _listed(content)
+    }
 
 
 Listings = dict[str, dict[str, list[dict[str, Any]]]]

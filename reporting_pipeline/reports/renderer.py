@@ -157,6 +157,16 @@ class ReportRenderer:
             omissions=body.content.omissions,
         )
 
+    def refuse_too_many_rows(self, request: ReportRequest) -> None:
+        """Raise ReportError where the report would be refused for its rows; none is written."""
+        if request.subscription.format in (Format.PDF, Format.HTML):
+            return
+        content = content_of(request, self._thumbnails, self._disclosed)
+        if request.subscription.format is Format.JSON:
+            json.refuse_too_many_rows(content, request)
+        else:
+            csv.row_tables(content, request)
+
     def _disclosed(self, dataset: TrialDataset, audience: Audience) -> TrialDataset:
         """One dataset for one audience, kept: many sets of filters ask for it one after the other."""
         place = (id(dataset), audience)

@@ -113,9 +113,8 @@ def _of_one_size(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.concat_batches(waiting)
 
 
-def refuse_too_many(request: ReportRequest, tables: list[RowTable]) -> None:
+def refuse_too_many(request: ReportRequest, rows: int) -> None:
     """ReportError where the report has more rows than the organisation allows."""
-    rows = sum(table.rows for table in tables)
     if request.most_rows is not None and rows > request.most_rows:
         raise ReportError(
             f"the report has {rows:,} rows; {request.organisation_name} allows {request.most_rows:,}: "

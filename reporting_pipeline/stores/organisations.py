@@ -55,6 +55,8 @@ class OrganisationInvalid(ValueError):
 
 #: Of an organisation that has not said one.
 DEFAULT_TIMEZONE = "UTC"
+#: Rows that a report in a format of rows may have, where its organisation says nothing else.
+REPORT_ROWS = 5_000_000
 
 Sealing = Literal["off", "by_person"]
 NOT_SEALED: Sealing = "off"
@@ -125,6 +127,14 @@ class OrganisationFields(BaseModel):
         DEFAULT_RELEASE,
         description="Whether reports are sent by themselves: automatic, or by_person, when somebody else "
         "than their owner has released each.",
+    )
+    report_rows: int = Field(
+        REPORT_ROWS,
+        ge=1,
+        le=1_000_000_000,
+        strict=True,
+        description="Rows that one report may have in all its tables, where it is no PDF and no HTML. One "
+        "with more is refused: its job says how many it has, this limit and what to select less of.",
     )
     sealing: Sealing = Field(
         NOT_SEALED,
@@ -212,6 +222,12 @@ def restatement_policy_of(record: Mapping[str, Any] | None) -> OnRestatement:
 def gate_of(record: Mapping[str, Any] | None) -> tuple[GatePolicy, Release]:
     """(content_gate, release) of a record; the defaults where it names none that there is."""
     return policy_of((record or {}).get("content_gate")), release_of((record or {}).get("release"))
+
+
+def report_rows_of(record: Mapping[str, Any] | None) -> int:
+    """Rows that one report may have; the default where the record names no number of them."""
+    rows = (record or {}).get("report_rows")
+    return rows if isinstance(rows, int) and not isinstance(rows, bool) and rows > 0 else REPORT_ROWS
 
 
 def sealing_of(record: Mapping[str, Any] | None) -> Sealing:

@@ -7,7 +7,7 @@ alone, and kept nowhere. Of the period that is still open it is made from the do
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,25 @@ from reporting_pipeline.domain.omissions import WHOLE_TRIAL, Omission
 from reporting_pipeline.domain.participation import progress_of
 from reporting_pipeline.domain.periods import Period
 from reporting_pipeline.domain.planning import report_id
-from reporting_pipeline.domain.subscriptions import Subscription
+from reporting_pipeline.domain.subscriptions import Format, Subscription
 from reporting_pipeline.domain.trial_so_far import site_measures, site_medians
 from reporting_pipeline.reports.renderer import ReportRenderer, deferrable_tables
-from reporting_pipeline.reports.request import RenderedReport, ReportRequest
+from reporting_pipeline.reports.request import RenderedReport, ReportError, ReportRequest
 from reporting_pipeline.reports.types import spoken_to
 from reporting_pipeline.reports.types.base import ReportType
 from reporting_pipeline.stores import users
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline.stores.organisations import branding_of, gate_of
+from reporting_pipeline.stores.organisations import branding_of, gate_of, report_rows_of
 from reporting_pipeline.stores.results import AssetResult, results_of
 from reporting_pipeline.usecases.open_period import TooMuchToRead, open_datasets
 from reporting_pipeline.usecases.report_types import report_types
 
 
 class NothingToShow(Exception):
-    """No dataset of the period stands for any trial of the draft; the message says so for a person."""
+    """There is no report to be shown: no data of the period, or one that is refused as the pipeline would
+    refuse it. The message says so for a person."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ def preview_report(
     cache: Path,
     *,
     preliminary: bool = False,
+    sent_as: Format | None = None,
 ) -> PreviewedReport:
     """Render `draft` for `reader`, from the newest closed period of its window in `timezone`; `preliminary`:
-    from the one that is still open, as it stands now, and marked so.
+    from the one that is still open, as it stands now, and marked so. `sent_as`: the format in which it would
+    be sent, where it is looked at in another; what would be refused there is not shown here.
 
     Only trials open to the reader are read, and only rows that are open to them are shown.
-    Raises NothingToShow, or ReportError of the renderer.
+    Raises NothingToShow.
     """
     wanted = set(draft.filters.trials)
     visible = visible_trials(reader, users.trials_of(database, reader.organisation))
@@ -91,6 +94,7 @@ def preview_report(
         ),
         owner_name=reader.name,
         organisation_name=str(organisation.get("name", "")),
+        most_rows=report_rows_of(organisation),
         branding=branding_of(organisation, objects),
         period=period,
         datasets=tuple(
@@ -112,7 +116,14 @@ def preview_report(
         omissions=prepared.missing,
         preliminary_at=now if preliminary else None,
     )
-    report = ReportRenderer(objects.get, cache).render(request)
+    try:
+        renderer = ReportRenderer(objects.get, cache)
+        if sent_as not in (None, draft.format):
+            as_sent = request.subscription.model_copy(update={"format": sent_as})
+            renderer.refuse_too_many_rows(replace(request, subscription=as_sent))
+        report = renderer.render(request)
+    except ReportError as refused:
+        raise NothingToShow(f"No such report would be made: {refused}.") from None
     return PreviewedReport(report, period, prepared.missing, preliminary)
 
 

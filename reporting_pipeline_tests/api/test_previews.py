@@ -217,3 +217,16 @@ def test_a_right_that_ends_while_it_is_made_gives_no_file(
     refused = serve(clock=lambda: NOW).as_("usr_default_subscriber").post(PREVIEW, json=BODY)
     assert refused.status_code == 403
     assert "changed while the report was made" in refused.json()["detail"]
+
+
+def test_a_preview_says_that_the_report_would_have_too_many_rows(
+    serve: Callable[..., Api], database: Database, objects: ObjectStore
+) -> None:
+    prepare(database, objects, "T1")
+    database.organisations.update_one({"_id": "default"}, {"$set": {"report_rows": 1}})
+    subscriber = serve(clock=lambda: NOW).as_("usr_default_subscriber")
+    refused = subscriber.post(PREVIEW, json=BODY)
+    assert refused.status_code == 409
+    assert "allows 1: select fewer trials" in refused.json()["detail"]
+    shown = subscriber.post(PREVIEW, json={**BODY, "output_format": "pdf"})
+    assert shown.status_code == 200, "pages have limits of their own"

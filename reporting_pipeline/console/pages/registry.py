@@ -42,7 +42,7 @@ OrganisationId = Annotated[str, Path(max_length=200)]
 
 
 _ORGANISATION_FIELDS = (
-    *("id", "name", "timezone", "confirm_after_days"),
+    *("id", "name", "timezone", "confirm_after_days", "report_rows"),
     *("report_colour", "report_footer", "mail_subject_prefix", "mail_greeting", "mail_footer"),
 )
 
@@ -90,7 +90,8 @@ class OrganisationForm(Entries):
 
     @classmethod
     def fresh(cls) -> OrganisationForm:
-        return cls._of({"id": "", "name": "", "timezone": organisations.DEFAULT_TIMEZONE, **_policies({})})
+        standing = {"timezone": organisations.DEFAULT_TIMEZONE, "report_rows": organisations.REPORT_ROWS}
+        return cls._of({"id": "", "name": "", **standing, **_policies({})})
 
     @classmethod
     def of(cls, organisation: OrganisationAnswer) -> OrganisationForm:
@@ -112,7 +113,8 @@ class OrganisationForm(Entries):
     def body(self) -> dict[str, Any]:
         listed = {name: lines_of(self.values[name]) for name in ("allowed_domains", "allowed_hosts")}
         days = number(self.values["confirm_after_days"]) or None
-        return {**self.values, **listed, "confirm_after_days": days}
+        rows = number(given) if (given := self.values["report_rows"]) else organisations.REPORT_ROWS
+        return {**self.values, **listed, "confirm_after_days": days, "report_rows": rows}
 
 
 def _without_id(body: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def preview_draft(
         settings.timezone,
         cache,
         preliminary=preliminary,
+        sent_as=draft.format,
     )
     asked_again(deployment, caller, "the report was made")
     return made

@@ -16,10 +16,12 @@ from reporting_pipeline.domain.plain_text import one_line
 from reporting_pipeline.domain.restatements import DEFAULT_ON_RESTATEMENT, OnRestatement
 from reporting_pipeline.stores.organisations import (
     NOT_SEALED,
+    REPORT_ROWS,
     OrganisationFields,
     Sealing,
     gate_of,
     policies_of,
+    report_rows_of,
     restatement_policy_of,
     sealing_of,
     timezone_of,
@@ -50,6 +52,7 @@ _ORGANISATION: dict[str, Any] = {
     "on_restatement": "tell",
     "content_gate": "notice",
     "release": "automatic",
+    "report_rows": 2_000_000,
     "sealing": "off",
     "report_colour": "#5b2a86",
     "report_footer": "Example Pharma. Confidential.",
@@ -139,6 +142,7 @@ class OrganisationRequest(Shape):
     on_restatement: OnRestatement = DEFAULT_ON_RESTATEMENT
     content_gate: GatePolicy = DEFAULT_POLICY
     release: Release = DEFAULT_RELEASE
+    report_rows: Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)] = REPORT_ROWS
     sealing: Sealing = NOT_SEALED
     report_colour: Annotated[str, Field(max_length=20)] = ""
     report_footer: MaybeEmpty = ""
@@ -191,6 +195,7 @@ class OrganisationAnswer(Shape):
     on_restatement: OnRestatement
     content_gate: GatePolicy
     release: Release
+    report_rows: int = Field(description="Rows that one of its reports may have; more are refused.")
     sealing: Sealing = Field(description="Whether the files of its new reports are sealed by person.")
     report_colour: str = Field(description="Of the title of its reports; empty: the product's own.")
     report_footer: str
@@ -222,6 +227,7 @@ class OrganisationAnswer(Shape):
             on_restatement=restatement_policy_of(record),
             content_gate=content_gate,
             release=release,
+            report_rows=report_rows_of(record),
             sealing=sealing_of(record),
             report_colour=branding.colour,
             report_footer=branding.footer,
