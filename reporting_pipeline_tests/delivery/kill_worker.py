@@ -1,24 +1,32 @@
-"""A delivery worker that kills itself at a named place: `python -m … PLACE HITS NOW SEED`.
+"""Delivery workers that kill themselves at a named place, each a fork of one process: `python -m …`.
 
-The clock stands still at NOW (ISO), so leases pass only when the test says so. PLACE `none` lives.
+What all of them import is imported once; a start of Python for each took most of a trial's time. A line of
+input is a JSON list of workers that run at once, `{"environment", "place", "hits", "now", "seed"}` each; the
+line of output has their return codes, as `subprocess` gives them. A worker's clock stands still at `now`
+(ISO), so that leases pass only when the test says so. The place `none` lives.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+import threading
+import traceback
 from datetime import datetime
 from random import Random
+from typing import Any
 
 from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
 from reporting_pipeline.delivery.sender.worker import deliver_due
 from reporting_pipeline.settings import load_settings
 from reporting_pipeline.stores.mongo import open_database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.waiting import PATIENCE
 
 
-def main(place: str, hits: int, now: datetime, seed: int) -> None:
+def work(place: str, hits: int, now: datetime, seed: int) -> None:
     settings = load_settings()
     assert settings.mongodb_uri is not None
     database = open_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
@@ -37,5 +45,28 @@ def main(place: str, hits: int, now: datetime, seed: int) -> None:
         pass
 
 
+def forked(worker: dict[str, Any]) -> int:
+    """The process id of the worker."""
+    assert threading.active_count() == 1, "a fork has none of the threads that its parent started"
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    signal.alarm(int(PATIENCE))  # it ends in any case, and says how
+    try:
+        os.environ.clear()
+        os.environ.update(worker["environment"])
+        work(worker["place"], worker["hits"], datetime.fromisoformat(worker["now"]), worker["seed"])
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), datetime.fromisoformat(sys.argv[3]), int(sys.argv[4]))
+    for line in sys.stdin:
+        running = [forked(worker) for worker in json.loads(line)]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in running]
+        sys.stdout.write(json.dumps(codes) + "\n")
+        sys.stdout.flush()

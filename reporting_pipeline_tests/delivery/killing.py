@@ -5,6 +5,7 @@ The truth is the provider's own log of what it accepted. Used by the test and by
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,7 +37,6 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline_tests.delivery.provider import Provider, provider
 from reporting_pipeline_tests.delivery.seeds import NOW, seed
-from reporting_pipeline_tests.waiting import PATIENCE
 
 SENDGRID_PLACES = (
     "worker.drawn",
@@ -106,27 +107,44 @@ def event(wire: str, kind: str, at: datetime, number: int = 0, **more: Any) -> d
     }
 
 
+@cache
+def _parent() -> subprocess.Popen[str]:
+    """The process that all workers which this one starts are forks of; it ends with this one."""
+    command = [sys.executable, "-m", "reporting_pipeline_tests.delivery.kill_worker"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+    atexit.register(process.communicate)
+    return process
+
+
+def run_workers(
+    numbers: Sequence[int], place: str, hits: int, now: datetime, environment: Mapping[str, str]
+) -> list[bool]:
+    """A worker for each number, at once, to their ends: which were killed at the place.
+
+    Raises RuntimeError with what they complained of when one ended in any other way.
+    """
+    parent = _parent()
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    asked = {
+        "environment": {**os.environ, **environment},
+        **{"place": place, "hits": hits, "now": now.isoformat()},
+    }
+    parent.stdin.write(json.dumps([{**asked, "seed": number} for number in numbers]) + "\n")
+    parent.stdin.flush()
+    codes: list[int] = json.loads(parent.stdout.readline() or "[1]")
+    if not set(codes) <= {0, -signal.SIGKILL}:
+        _parent.cache_clear()
+        raise RuntimeError(f"ended with {codes}: {parent.communicate()[1]}")
+    return [code == -signal.SIGKILL for code in codes]
+
+
 def run_worker(place: str, hits: int, now: datetime, number: int, environment: Mapping[str, str]) -> bool:
     """One worker to its end. True when it was killed at the place; any other failure raises."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "reporting_pipeline_tests.delivery.kill_worker",
-            place,
-            str(hits),
-            now.isoformat(),
-            str(number),
-        ],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode not in (0, -signal.SIGKILL):
-        raise RuntimeError(done.stderr)
-    return done.returncode == -signal.SIGKILL
+    return run_workers([number], place, hits, now, environment)[0]
 
 
 def environment_of(settings: Settings, **more: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -35,6 +34,7 @@ from reporting_pipeline_tests.delivery.killing import (
     event,
     reports_in,
     run_worker,
+    run_workers,
     sendgrid_trial,
 )
 from reporting_pipeline_tests.delivery.seeds import NOW, Clock, seed_combining
@@ -276,8 +276,7 @@ def test_killed_workers_repeat_a_mail_only_where_its_outcome_was_unknown(
 def test_two_workers_at_once_put_each_report_in_one_mail(database: Database, settings: Settings) -> None:
     seed_combining(database, None, readers=30, each=3, cadences=("weekly", "daily"))
     environment = environment_of(settings)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda number: run_worker("none", 0, NOW, number, environment), range(2)))
+    run_workers(range(2), "none", 0, NOW, environment)
     run_worker("none", 0, NOW + timedelta(minutes=11), 3, environment)
     found = mailed_reports(settings.outbox, settings)
     assert (len(found), set(found.values())) == (90, {1})

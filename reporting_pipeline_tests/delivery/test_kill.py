@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
@@ -12,7 +11,7 @@ from reporting_pipeline_tests.delivery.killing import (
     SENDGRID_PLACES,
     environment_of,
     outbox_trial,
-    run_worker,
+    run_workers,
     sendgrid_trial,
     verdict,
 )
@@ -49,7 +48,7 @@ def test_two_worker_processes_at_once_send_each_delivery_once(database: Database
     for position in range(120):
         mine = {"_id": f"sub_{position:05d}"}
         database["subscriptions"].update_one(mine, {"$set": {"name": f"Report {position}"}})
-    with provider() as server, ThreadPoolExecutor(2) as pool:
+    with provider() as server:
         environment = environment_of(
             settings,
             REPORTING_EMAIL_BACKEND="sendgrid",
@@ -58,6 +57,6 @@ def test_two_worker_processes_at_once_send_each_delivery_once(database: Database
             REPORTING_SEND_TIMEOUT_SECONDS="20",
             REPORTING_SEND_DEADLINE_SECONDS="30",
         )
-        killed = list(pool.map(lambda n: run_worker("none", 0, NOW, n, environment), range(2)))
+        killed = run_workers(range(2), "none", 0, NOW, environment)
         trial = verdict(database, Counter(server.accepted), sum(killed), 0)
     assert (trial.settled, trial.lost, trial.duplicates, trial.jobs_open) == (120, 0, 0, 0)
