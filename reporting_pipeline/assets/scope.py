@@ -30,7 +30,7 @@ SUBSCRIBER_REPORTS, REPORT_EMAILS = "subscriber_reports", "report_emails"
 EDITION = "edition"
 
 #: Raise it when reports look or count differently: every report is then made again when asked for.
-REPORT_CODE_VERSION = "9"
+REPORT_CODE_VERSION = "10"
 #: What a report notes of the product that made it.
 PRODUCT = f"{__version__}/{REPORT_CODE_VERSION}"
 

@@ -22,7 +22,7 @@ from reporting_pipeline.domain.clinical.rows import MEASUREMENTS, MORE_OF_RESULT
 from reporting_pipeline.domain.clinical.subjects import persons
 
 CURRENT, PREVIOUS = "current", "previous"
-_SERIOUS_RANKS = {"yes": 0, "unknown": 1, "no": 2}
+_SERIOUS_RANKS = {"yes": 0, "unknown": 1, "no": 2}  # what meets a criterion of seriousness: 0
 
 
 class Facts:
@@ -219,10 +219,12 @@ def _by_arrival(documents: Facts) -> np.ndarray:
 
 
 def _gravest_first(events: Facts) -> np.ndarray:
-    """Fatal whatever else is said, then serious, of unknown seriousness, not serious; in each the gravest."""
+    """Fatal whatever else is said, then serious or with a criterion of seriousness, of unknown seriousness,
+    not serious; in each the gravest."""
+    answers = zip(*_columns(events, "serious", "seriousness_criteria"), strict=True)
     return _sorted(
         [not fatal for fatal in events["fatal"].tolist()],
-        [_SERIOUS_RANKS.get(serious, 1) for serious in events["serious"].tolist()],
+        [0 if criteria else _SERIOUS_RANKS.get(serious, 1) for serious, criteria in answers],
         [-level if level else -1.5 for level in events.levels.tolist()],  # not stated: before mild
         *_columns(events, "site", "subject", "preferred_term", "term", "document_id"),
     )

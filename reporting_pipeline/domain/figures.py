@@ -215,7 +215,8 @@ class TrialFigures:
     #: index: site; columns: documents, subjects, adverse_events, serious, results, out_of_range,
     #: visits, bad_files; counts
     site_activity: pd.DataFrame
-    #: columns of TABLES["adverse_events"]; serious first, then unknown, in each the gravest first
+    #: columns of TABLES["adverse_events"]; fatal first, then serious or with a criterion of it, then unknown,
+    #: in each the gravest first
     adverse_events: Listing
     #: columns of the measurement tables and `kind`, of all measurements, in the order of the rank
     out_of_range: Listing

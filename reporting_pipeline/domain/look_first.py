@@ -5,7 +5,8 @@ signs they have, then by site and subject. The order of the signs follows ICH E3
 serious events, other significant ones, as those that led to withdrawal and marked laboratory
 abnormalities), with Hy's law range beside the serious ones (FDA, Drug-Induced Liver Injury, 2009: to be
 reported as serious before all is known), ICH E14 2.1.3 for QTc and FDA's Standard Safety Tables and Figures
-(2022) for blood pressure. An event of unknown seriousness may be serious: it stands right behind them.
+(2022) for blood pressure. An event that meets a criterion of seriousness (ICH E2A) and is not stated to be
+serious, and one of unknown seriousness, may be serious: they stand right behind those that are.
 
 Pure: in go the tables of a `trial_status` as its audience may see them. What names nobody is counted apart.
 """
@@ -34,11 +35,12 @@ class Sign(IntEnum):
     DEATH = 1
     LIVER = 2
     SERIOUS = 3
-    UNKNOWN_SERIOUSNESS = 4
-    WITHDRAWN = 5
-    CRITICAL_RESULT = 6
-    QTC = 7
-    PRESSURE = 8
+    CRITERION_MET = 4
+    UNKNOWN_SERIOUSNESS = 5
+    WITHDRAWN = 6
+    CRITICAL_RESULT = 7
+    QTC = 8
+    PRESSURE = 9
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,10 @@ def look_first(status: TrialDataset) -> list[LookFirst]:
 
 
 def nameless(status: TrialDataset) -> int:
-    """Fatal, serious and events of unknown seriousness that name nobody: in no profile."""
+    """Events that are fatal, serious, may be or meet a criterion of it, and name nobody: in no profile."""
     events = status.facts["adverse_events"]
-    grave = events["fatal"].astype(bool) | (events["serious"] != "no")
+    may_be = (events["serious"] != "no") | (events["seriousness_criteria"] != "")
+    grave = events["fatal"].astype(bool) | may_be
     return int((grave & (events["subject"] == "")).sum())
 
 
@@ -97,10 +100,16 @@ def _signs(status: TrialDataset, people: Mapping[Person, Followed]) -> Iterator[
 def _event_signs(status: TrialDataset) -> Iterator[tuple[Person, Sign, str]]:
     events = status.facts["adverse_events"]
     serious = events["serious"]
-    unknown = ~np.isin(serious, so_far.STATED)
+    criterion_met = (serious != "yes") & (events["seriousness_criteria"] != "")
+    unknown = ~np.isin(serious, so_far.STATED) & ~criterion_met
     without_end = (events["end"] == "") & ~events["fatal"].astype(bool)
     for sign, rows, what in (
         (Sign.SERIOUS, serious == "yes", "serious adverse event"),
+        (
+            Sign.CRITERION_MET,
+            criterion_met,
+            "adverse event not stated to be serious that meets a criterion of seriousness",
+        ),
         (Sign.UNKNOWN_SERIOUSNESS, unknown, "adverse event of unknown seriousness"),
     ):
         for person, number, still in _counted(status, events, rows, without_end):
@@ -109,7 +118,9 @@ def _event_signs(status: TrialDataset) -> Iterator[tuple[Person, Sign, str]]:
 
 
 def _many(number: int, what: str) -> str:
-    return what if number == 1 else what.replace("event", "events", 1).replace("result", "results", 1)
+    if number == 1:
+        return what
+    return what.replace("event", "events", 1).replace("result", "results", 1).replace(" meets ", " meet ", 1)
 
 
 def _withdrawals(status: TrialDataset) -> Iterator[tuple[Person, Sign, str]]:
@@ -190,7 +201,7 @@ def course(status: TrialDataset, person: Followed, until: date) -> Course:
             continue
         known = end is not None and end >= start
         last = min(end, until) if known and end is not None else until
-        grave = bool(row["fatal"]) or row["serious"] == "yes"
+        grave = bool(row["fatal"] or row["serious"] == "yes" or row["seriousness_criteria"])
         name = row["preferred_term"] or row["term"] or "Not stated"
         placed.append(Stretch(name, start, last, not known, grave))
     visits = rows_of_person(status.facts["visits"], person)

@@ -23,6 +23,7 @@ what is checked over all of them goes through the few columns that it needs (`ti
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -264,13 +265,16 @@ class _Tidying:
                 **self._file_columns(document, record),
             }
         )
+        made: list[Row] = []
         if table := TABLE_OF.get(kind):
             document.table = table
             collected = self.rows["documents"][-1]["collected"]
-            for row in rows_of(kind, record.get("data"), reading):
+            made = rows_of(kind, record.get("data"), reading)
+            for row in made:
                 if "collected" in row:
                     row["collected"] = row["collected"] or collected
                 self.rows[table].append({**document.key, **row})
+        _tell_death_in_note(document, self.rows["documents"][-1], made)
 
     def _file_columns(self, document: _Document, record: Mapping[str, Any]) -> Row:
         file, reading = record.get("file"), document.reading
@@ -378,6 +382,21 @@ class _Tidying:
         for row, told_by in _denied_deaths(tables):
             message = f"Died is no here, but {told_by} says that the subject died; it counts as a death."
             self.rows["findings"].append(_finding(row, "death_contradicts", "died", message))
+
+
+_SENTENCES = re.compile(r"[.!?;\n]+")
+
+
+def _tell_death_in_note(document: _Document, said: Row, rows: list[Row]) -> None:
+    """Tell a note, or the title of a document that is its note or file, that says that the subject died where
+    nothing else of the document does. Its words are not repeated: not everybody may read them."""
+    if any(row.get("fatal") or row.get("died") == codes.YES or row.get("death") is True for row in rows):
+        return
+    for name in ("note",) if said["kind"] in TABLE_OF else ("note", "title"):
+        if any(map(codes.says_subject_died, _SENTENCES.split(str(said[name])))):
+            detail = f"The {name} names a death; it is not counted as one, for nothing else here says so."
+            document.reading.finding("death_in_words", name, detail)
+            return
 
 
 @dataclass(frozen=True, order=True)

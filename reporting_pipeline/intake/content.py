@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from pathlib import Path
@@ -17,6 +18,9 @@ _MARKS = (
     (BOM_UTF16_BE, "utf-16"),
 )
 _HEAD = 200  # bytes that tell UTF-16 without a mark
+#: What Windows-1252 does not have, four letters beyond ASCII in a row, and one of them between two signs of
+#: print: Shift-JIS, GB 18030, EUC, KOI8, Windows-1251.
+_OF_ANOTHER_ALPHABET = re.compile(rb"[\x81\x8d\x8f\x90\x9d]|[\xa1-\xff]{4}|[\x80-\x9f][\xa0-\xff][\x80-\x9f]")
 
 
 class UnreadableFile(ValueError):
@@ -44,6 +48,12 @@ def text_of(content: bytes) -> tuple[str, Notes]:
         return content.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
+        if _OF_ANOTHER_ALPHABET.search(content):
+            told = (
+                f"line {line} is neither UTF-8 nor, by its bytes, Windows-1252; letters beyond ASCII are not "
+                "read and stand as \ufffd. Save the file as UTF-8"
+            )
+            return content.decode("ascii", "replace"), [("encoding", told)]
         told = f"line {line} is not UTF-8; the file was read as Windows-1252"
         return content.decode("cp1252", "replace"), [("encoding", told)]
 

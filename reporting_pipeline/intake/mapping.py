@@ -16,6 +16,9 @@
         codes: {indicator: {"1": LOW, "2": HIGH}}                 # field: what a code stands for
         decimal: ","                 # of numbers written as text
 
+What makes an adverse event serious stands in one column that names the criteria (`seriousness_criteria`), or
+in one for each (`seriousness_criteria.hospitalisation: SAE_HOSP`).
+
 A mapped table becomes a table of the domain that has its kind, and goes the same way as SDTM from there.
 Dates must be ISO 8601. What the mapping names and no table has is an error that names it.
 """
@@ -35,8 +38,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.wrong_values import words_of
-from reporting_pipeline.intake.sdtm.columns import STATED, Domain, number, text
-from reporting_pipeline.intake.sdtm.domains import DOMAINS
+from reporting_pipeline.intake.sdtm.columns import NAMED_CRITERIA, STATED, Domain, number, text
+from reporting_pipeline.intake.sdtm.domains import CRITERIA, DOMAINS
 from reporting_pipeline.intake.sdtm.other_results import MAPPED, other_results
 from reporting_pipeline.intake.sdtm.tables import FORMATS, Table, read_tables
 from reporting_pipeline.intake.understanding import Understanding
@@ -287,9 +290,17 @@ def _reference_dates(
     return {subject: day for subject, (day, *others) in dates.items() if not others}
 
 
-def _stated(kind: Kind) -> set[str]:
-    """The fields of the kind's payload that a table states in a column of its own."""
-    return STATED.keys() & PAYLOADS[kind].model_fields.keys()
+def _stated(kind: Kind) -> dict[str, str]:
+    """The fields of the kind's payload that a mapped table states in a column of its own, and that column."""
+    fields = PAYLOADS[kind].model_fields
+    columns = {field: column for field, column in STATED.items() if field in fields}
+    if _CRITERIA in fields:
+        columns[_CRITERIA] = NAMED_CRITERIA
+        columns |= {f"{_CRITERIA}.{criterion}": column for column, criterion in CRITERIA.items()}
+    return columns
+
+
+_CRITERIA = "seriousness_criteria"
 
 
 def _results_apart(domain: Domain, columns: dict[str, list[Any]]) -> None:
@@ -325,8 +336,8 @@ def _column_of(domain: Domain, field: str) -> str:
     for one in domain.columns:
         if one.field == field:
             return domain.name(one.names[0])
-    if field in STATED:
-        return STATED[field]
+    if column := _stated(Kind(domain.kind)).get(field):
+        return column
     known = ", ".join(one.field for one in domain.columns)
     raise MappingProblem(f"documents of kind {domain.kind} have no field {field!r}; they have {known}")
 

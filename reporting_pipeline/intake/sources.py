@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from reporting_pipeline.intake import ndjson
 from reporting_pipeline.intake.content import UnreadableFile, content_of, text_of
 from reporting_pipeline.intake.documents import SourceDocument
+from reporting_pipeline.intake.exchange import exchange_format_of
 from reporting_pipeline.intake.mapping import TableMapping, mapped
 from reporting_pipeline.intake.sdtm import documents as sdtm
 from reporting_pipeline.intake.sdtm.copies import FromFile, without_copies
@@ -110,7 +111,9 @@ def open_source(
         files = [file for file in files if file not in used]
     for file in _one_of_each_format(files, understanding):
         progress(file.name)
-        if _holds_documents(file):
+        if (standard := exchange_format_of(file)) is not None:
+            understanding.finding(file.name, "not_read", "", f"{file.name} was not read: {standard}.")
+        elif _holds_documents(file):
             lines.append(file)
         elif suffix_of(file) in _TABLES:
             found += (FromFile(file, table) for table in _read(file, understanding))
@@ -174,7 +177,7 @@ def _one_of_each_format(files: list[Path], understanding: Understanding) -> list
 
 def _tell_not_read(file: Path, understanding: Understanding) -> None:
     """A finding of what may hold data, and a note of the rest, as a define.xml or a form in PDF beside it."""
-    advice = _ADVICE.get(suffix_of(file))
+    advice = _ADVICE.get(suffix_of(file)) or exchange_format_of(file)
     if advice is None or file.name.startswith("~$"):
         formats = ", ".join(_TABLES)
         understanding.note(f"{file.name} was not read: it is none of {formats}, .jsonl (.gz).")

@@ -31,15 +31,16 @@ def look_first(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     found = rule.look_first(status)
     flow.heading("Subjects to look at first", bookmark=f"Look at first ({trial.trial})")
     flow.note(
-        "By the gravest sign: death, Hy's law range, serious events, events of unknown seriousness, "
-        "withdrawal for an event, critical results or grade 4 and 5, QTc over 500 ms or risen by more than "
-        "60, blood pressure of 180 or 120 mmHg and more; then by the number of signs. It is an order of "
-        "reading, no judgement of cause."
+        "By the gravest sign: death, Hy's law range, serious events, others that meet a criterion of "
+        "seriousness, events of unknown seriousness, withdrawal for an event, critical results or grade 4 "
+        "and 5, QTc over 500 ms or risen by more than 60, blood pressure of 180 or 120 mmHg and more; then "
+        "by the number of signs. It is an order of reading, no judgement of cause."
     )
     nameless = rule.nameless(status)
     if nameless:
         flow.note(
-            f"Fatal, serious or of unknown seriousness, and about nobody who is named: "
+            "Fatal, serious, with a criterion of seriousness or of unknown seriousness, and about nobody who "
+            "is named: "
             f"{wording.plural(nameless, 'event')}; not placed here."
         )
     if not found:

@@ -138,3 +138,15 @@ def test_only_what_is_known_to_the_day_is_placed_in_time() -> None:
     }
     assert line.without_day == 2
     assert line.visits == (date(2026, 11, 2),)
+
+
+@pytest.mark.parametrize("serious", ["no", "unknown"])
+def test_what_meets_a_criterion_of_seriousness_is_looked_at_whatever_is_answered(serious: str) -> None:
+    met = event("met", serious, seriousness_criteria="hospitalisation")
+    found = signs(adverse_events=[event("unknown", "unknown"), met, event("yes", "yes"), event("no")])
+    assert found == [
+        ("yes", [Sign.SERIOUS]),
+        ("met", [Sign.CRITERION_MET]),
+        ("unknown", [Sign.UNKNOWN_SERIOUSNESS]),
+    ]
+    assert nameless(_with_documents({"adverse_events": [{**met, "subject": ""}]})) == 1

@@ -434,3 +434,21 @@ def test_a_date_that_is_kept_is_a_date_of_the_calendar(text: str) -> None:
     parsed = parse_iso(text)
     if parsed.finding == "":
         datetime(*parsed.parts, tzinfo=UTC)  # type: ignore[arg-type,misc]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "note", "is_told"),
+    [
+        ("note", {}, "Her husband called. The patient died at home.", True),
+        ("adverse_event", {"term": "SEPSIS", "serious": "Y"}, "Subject passed away.", True),
+        ("adverse_event", {"term": "SEPSIS", "serious": "Y", "outcome": "FATAL"}, "Subject died.", False),
+        ("note", {}, "Her father died in 1998. She is well.", False),
+    ],
+)
+def test_a_death_that_only_a_note_names_is_told_without_its_words(
+    kind: str, data: dict[str, Any], note: str, is_told: bool
+) -> None:
+    tables = tidy_documents([document(kind=kind, data=data, note=note)], {}, WEEK)
+    found = tables["findings"][tables["findings"]["code"] == "death_in_words"]
+    assert bool(len(found)) == is_told
+    assert not any(word in message for message in found["message"] for word in ("home", "passed"))

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from reporting_pipeline.domain.clinical.checking import check_payload
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.mapping import MappingProblem, read_mapping
 from reporting_pipeline.intake.sources import open_source
@@ -196,3 +197,58 @@ def test_what_a_mapping_names_and_nothing_has_is_said(
     with pytest.raises(MappingProblem) as problem:
         read(folder, MAPPING.replace(before, after))
     assert words in str(problem.value)
+
+
+# --- what makes an event serious -----------------------------------------------------------------------
+
+REASONS = (
+    "PATNO,WHAT,SAE,DIED,HOSP,STENT,WHY,WHEN\n001,SYNCOPE,0,2,1,1,life threatening; overdose,2026-11-17\n"
+)
+OF_EVENTS = """
+trial: T-1
+tables:
+  - file: events.csv
+    kind: adverse_event
+    subject: PATNO
+    site: {value: "701"}
+    collected: WHEN
+    columns: {term: WHAT, serious: SAE, MORE}
+"""
+CODES = """    codes:
+      seriousness_criteria.death: {"1": Y, "2": N}
+      seriousness_criteria.hospitalisation: {"1": Y, "2": N}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "met"),
+    [
+        (
+            "seriousness_criteria.death: DIED, seriousness_criteria.hospitalisation: HOSP, "
+            "seriousness_criteria.needs_intervention: STENT",
+            ["hospitalisation", "needs_intervention"],
+        ),
+        (
+            "seriousness_criteria: WHY, seriousness_criteria.death: DIED, "
+            "seriousness_criteria.hospitalisation: HOSP",
+            ["hospitalisation", "life threatening", "overdose"],
+        ),
+    ],
+)
+def test_criteria_of_seriousness_are_one_column_or_one_for_each(
+    more: str, met: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "events.csv").write_text(REASONS)
+    (document,), understanding = read(tmp_path, OF_EVENTS.replace("MORE", more) + CODES)
+    assert document.data["seriousness_criteria"] == met
+    assert not {f"events.csv.{name}" for name in ("DIED", "HOSP")} & understanding.unplaced.keys()
+    found = {one.code for one in check_payload("adverse_event", document.data)}
+    assert found == {"criteria_not_serious"}
+
+
+def test_a_criterion_of_seriousness_that_there_is_not_is_said_with_those_that_there_are(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "events.csv").write_text(REASONS)
+    with pytest.raises(MappingProblem, match=r"seriousness_criteria\.hospitalisation"):
+        read(tmp_path, OF_EVENTS.replace("MORE", "seriousness_criteria.hospital: HOSP"))

@@ -172,7 +172,7 @@ def test_a_death_in_the_words_of_another_language_is_one(outcome: str) -> None:
     assert (figure(made, "deaths"), figure(made, "discontinuations")) == (1, 1)
 
 
-@pytest.mark.parametrize("outcome", ["Zgon", "死亡", "5", "guérison", "geheilt", "see narrative"])
+@pytest.mark.parametrize("outcome", ["tử vong", "เสียชีวิต", "5", "guérison", "geheilt", "see narrative"])
 def test_an_outcome_that_nobody_can_read_is_told(outcome: str) -> None:
     """It may be a death: that it is not counted is said."""
     row, found = read("AE", AETERM="FALL", AESER="Y", AEOUT=outcome)
@@ -440,3 +440,80 @@ def test_an_event_that_goes_on_says_so_and_contradicts_its_end() -> None:
     row, codes = read("AE", **event, AEENDTC="2026-11-17")
     assert (row["ongoing"], row["end"], codes) == ("yes", "2026-11-17", {"end_contradicts"})
     assert read("AE", AETERM="RASH", AESER="N")[0]["ongoing"] == ""
+
+
+@pytest.mark.parametrize("column", ["AESHOSP", "AESINTV", "AESCAN", "AESOD"])
+@pytest.mark.parametrize("answer", ["N", ""])
+def test_what_meets_a_criterion_of_seriousness_stands_with_the_serious_ones(column: str, answer: str) -> None:
+    events = [
+        {"AETERM": "GRAVE", "AESEV": "SEVERE", "AESER": "N"},
+        {"AETERM": "UNKNOWN", "AESEV": "SEVERE"},
+        {"AETERM": "MET", "AESEV": "MODERATE", "AESER": answer, column: "Y"},
+        {"AETERM": "SERIOUS", "AESEV": "MILD", "AESER": "Y"},
+    ]
+    made = report(AE=rows("AE", *events))
+    listed = made["listings"]["S1"]["adverse_events"]
+    assert [one["term"] for one in listed] == ["MET", "SERIOUS", "UNKNOWN", "GRAVE"]
+    assert figure(made, "serious_adverse_events") == 1
+    assert ("criteria_not_serious" in told(made)) == (answer == "N")
+
+
+# --- deaths that are told where no figure counts them ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("domain", "cells"),
+    [
+        ("QS", {"QSTESTCD": "SURV", "QSTEST": "Survival status", "QSORRES": "DEAD"}),
+        ("FA", {"FATESTCD": "OUT", "FATEST": "Outcome", "FAOBJ": "SEPSIS", "FAORRES": "Fatal"}),
+        ("LB", {"LBTESTCD": "ALT", "LBSTAT": "NOT DONE", "LBREASND": "SUBJECT DIED"}),
+        ("SV", {"VISIT": "WEEK 3", "VISITNUM": "3", "SVOCCUR": "N", "SVREASOC": "Patient deceased"}),
+        ("DV", {"DVTERM": "Patient died before visit 3"}),
+    ],
+)
+def test_a_death_that_only_other_words_name_is_told_and_not_counted(
+    domain: str, cells: dict[str, str]
+) -> None:
+    when = {"SVSTDTC": "2026-11-17"} if domain == "SV" else {}
+    made = report(**{domain: rows(domain, {**cells, **when})})
+    assert figure(made, "deaths") in (0, None)
+    assert "death_in_words" in told(made)
+
+
+@pytest.mark.parametrize(
+    ("domain", "cells"),
+    [
+        ("QS", {"QSTESTCD": "CSSRS", "QSTEST": "Ideation", "QSORRES": "WISH TO BE DEAD"}),
+        ("MI", {"MITESTCD": "NECR", "MITEST": "Necrosis", "MIORRES": "SINGLE CELL DEATH"}),
+        ("LB", {"LBTESTCD": "ALT", "LBSTAT": "NOT DONE", "LBREASND": "DEATH IN FAMILY"}),
+    ],
+)
+def test_what_names_no_death_of_the_subject_is_not_told_as_one(domain: str, cells: dict[str, str]) -> None:
+    assert "death_in_words" not in told(report(**{domain: rows(domain, cells)}))
+
+
+@pytest.mark.parametrize("outcome", ["FATAL: NO", "Death - No", "DEATH=N", "Fatal outcome: no"])
+def test_an_outcome_that_denies_a_death_is_none(outcome: str) -> None:
+    row, _ = read("AE", AETERM="SEPSIS", AESER="Y", AEOUT=outcome)
+    assert not row["fatal"]
+
+
+@pytest.mark.parametrize(
+    ("person", "domains", "is_told"),
+    [
+        ({"DTHFL": "Y", "DTHDTC": "2026-11-18"}, {}, True),
+        ({"DTHFL": "Y"}, {}, True),
+        ({"DTHDTC": "2026-11"}, {}, True),
+        ({"DTHFL": "N"}, {}, False),
+        ({"DTHFL": "Y", "DTHDTC": "2026-11-18"}, {"DS": {"DSDECOD": "DEATH"}}, False),
+        ({"DTHFL": "Y", "DTHDTC": "2026-11-18"}, {"AE": {"AETERM": "SEPSIS", "AEOUT": "FATAL"}}, False),
+        ({"DTHFL": "Y", "DTHDTC": "2026-01-05"}, {}, False),
+    ],
+)
+def test_a_death_that_only_a_record_of_long_before_tells_is_told(
+    person: dict[str, str], domains: dict[str, dict[str, str]], is_told: bool
+) -> None:
+    """No week counts it: the record of DM stands where its subject was screened."""
+    others = {name: rows(name, cells) for name, cells in domains.items()}
+    made = report(DM=rows("DM", {"DMDTC": "2026-01-05", **person}), **others)
+    assert ("death_in_dm_alone" in told(made)) == is_told

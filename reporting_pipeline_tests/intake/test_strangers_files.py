@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -311,3 +312,117 @@ def test_a_later_line_withdraws_the_document_of_an_earlier_one(tmp_path: Path) -
 def test_a_subject_is_one_whether_its_number_is_whole_or_not(tmp_path: Path) -> None:
     written.ndjson([event("1", subject=12), event("2", subject=12.0)], tmp_path / "in.ndjson")
     assert figure(tried(tmp_path), "subjects") == 1
+
+
+# --- what is no record ---------------------------------------------------------------------------------
+
+ROW = "S1,AE,A,1,FALL,Y,2026-11-17"
+LABELS = "Study Identifier,Domain Abbreviation,Unique Subject Identifier,Sequence Number,Term,Serious,Date"
+HEADER = AE_WITH_DOMAIN.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ([HEADER, ROW, HEADER, ROW.replace("A,1", "B,1")], "unreadable_row"),
+        ([HEADER, LABELS, ROW, ROW.replace("A,1", "B,1")], "unreadable_row"),
+        ([HEADER, ROW, ROW.replace("A,1", "B,1"), "(2 rows affected)"], "unreadable_row"),
+        ([HEADER, ROW, ROW.replace("A,1", "B,1"), "Total,,,2,,,"], "unreadable_row"),
+        (["Events of S1,,,,,,", HEADER, ROW, ROW.replace("A,1", "B,1")], "title"),
+        (["Events of S1", "printed by a person, today", "", HEADER, ROW, ROW.replace("A,1", "B,1")], "title"),
+    ],
+)
+def test_headers_labels_titles_and_totals_among_the_rows_are_no_records(
+    lines: list[str], code: str, tmp_path: Path
+) -> None:
+    """They made a trial "STUDYID" and a person "USUBJID", who had an event."""
+    (tmp_path / "ae.csv").write_text("\n".join(lines) + "\n")
+    made = tried(tmp_path)
+    assert list(made["figures"]) == ["S1"]
+    assert (figure(made, "adverse_events"), figure(made, "subjects")) == (2, 2)
+    assert code in told(made)
+
+
+def test_a_row_of_a_narrow_table_and_one_without_a_subject_are_records(tmp_path: Path) -> None:
+    (tmp_path / "ae.csv").write_text(f"{HEADER}\nS1,AE,,1,FALL,Y,2026-11-17\n")
+    assert figure(tried(tmp_path), "adverse_events") == 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_told"),
+    [
+        ("1.23457E+11", True),
+        ("1E5", True),
+        ("02-Jan", True),
+        ("Jan-15", True),
+        ("701-1015", False),
+        ("E5", False),
+    ],
+)
+def test_a_subject_number_that_a_spreadsheet_has_changed_is_told(subject: str, is_told: bool) -> None:
+    event = {"AETERM": "FALL", "AESER": "Y", "USUBJID": subject}
+    assert ("changed_subjects" in told(report(AE=rows("AE", event)))) == is_told
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("bundle.json", '{"resourceType": "Bundle", "type": "collection", "entry": []}', "FHIR (Bundle)"),
+        (
+            "patients.ndjson",
+            '{"id": "1", "resourceType": "Patient"}\n{"resourceType": "Patient"}',
+            "FHIR (Patient)",
+        ),
+        ("bundle.xml", '<?xml version="1.0"?><Bundle xmlns="http://hl7.org/fhir"></Bundle>', "FHIR (Bundle)"),
+        (
+            "export.xml",
+            '<ODM xmlns="http://www.cdisc.org/ns/odm/v1.3"><ClinicalData StudyOID="S1"/></ODM>',
+            "ODM",
+        ),
+    ],
+)
+def test_another_standard_is_told_by_its_name_and_what_to_do(
+    name: str, content: str, what: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SourceProblem, match=re.escape(what)):
+        open_source(tmp_path, Understanding())
+    (tmp_path / "ae.csv").write_text(AE_WITH_DOMAIN)
+    made = tried(tmp_path)
+    assert figure(made, "adverse_events") == 1
+    assert "not_read" in told(made)
+
+
+def test_a_define_xml_beside_the_tables_is_no_finding(tmp_path: Path) -> None:
+    (tmp_path / "define.xml").write_text(
+        '<ODM xmlns="http://www.cdisc.org/ns/odm/v1.3"><Study OID="S1"/></ODM>'
+    )
+    (tmp_path / "ae.csv").write_text(AE_WITH_DOMAIN)
+    assert "not_read" not in told(tried(tmp_path))
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "gb18030", "euc_kr", "cp1251", "koi8_r", "big5"])
+def test_letters_of_another_alphabet_are_not_read_as_western_ones(encoding: str, tmp_path: Path) -> None:
+    term = {
+        "cp1251": "Инфаркт миокарда",
+        "koi8_r": "Инфаркт миокарда",
+        "euc_kr": "심근경색",
+        "gb18030": "心肌梗死",
+    }
+    written = AE_WITH_DOMAIN.replace(
+        "FALL", term.get(encoding, "心筋梗塞" if encoding == "shift_jis" else "心肌梗塞")
+    )
+    (tmp_path / "ae.csv").write_bytes(written.encode(encoding))
+    made = tried(tmp_path)
+    (event,) = made["listings"]["S1"]["adverse_events"]
+    assert "\ufffd" in event["term"]
+    assert event["serious"] == "yes"
+    assert "encoding" in told(made)
+
+
+def test_western_letters_are_read_as_before(tmp_path: Path) -> None:
+    (tmp_path / "ae.csv").write_bytes(
+        AE_WITH_DOMAIN.replace("FALL", "FIÈVRE ÉLEVÉE, œdème").replace(", ", " ").encode("cp1252")
+    )
+    (event,) = tried(tmp_path)["listings"]["S1"]["adverse_events"]
+    assert event["term"] == "FIÈVRE ÉLEVÉE œdème"

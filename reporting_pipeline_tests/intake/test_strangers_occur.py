@@ -205,3 +205,14 @@ def test_a_range_in_one_text_gives_each_limit_that_is_not_given(cells: dict[str,
 def test_a_standard_result_that_cannot_be_read_is_told(text: str, findings: set[str]) -> None:
     cells = {"LBORRESU": "mg/dL", "LBSTRESU": "mmol/L", "LBSTNRLO": "0", "LBSTNRHI": "10"}
     assert lab(LBORRES="1234", LBSTRESC=text, **cells) == ("", findings)
+
+
+@pytest.mark.parametrize("dose", ["100 mg daily", "1-2", "500/125", "as needed"])
+@pytest.mark.parametrize(("beside", "shown"), [("", "{}"), ("per os", "{}; per os")])
+def test_a_dose_in_words_is_shown_as_collected_and_told(dose: str, beside: str, shown: str) -> None:
+    cells = {"CMTRT": "ASPIRIN", "CMDOSE": dose, "CMDOSTXT": beside}
+    made = report(CM=rows("CM", *[cells] * 6))
+    taken = made["listings"]["S1"]["medications"]
+    assert {one["dose_text"] for one in taken} == {shown.format(dose)}
+    assert "unread_number" in told(made)
+    assert made["omissions"] == []

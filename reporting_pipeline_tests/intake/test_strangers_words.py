@@ -325,3 +325,81 @@ def test_a_flag_of_another_language_is_read(flag: str, shown: str) -> None:
 )
 def test_seriousness_of_another_language_is_an_answer_in_its_own_column(answer: str, serious: str) -> None:
     assert read("AE", AETERM="X", AESER=answer)[0]["serious"] == serious
+
+
+# --- other alphabets -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "serious", "answer"),
+    [
+        ("死亡", "是", "yes"),
+        ("死亡", "いいえ", "no"),
+        ("사망", "예", "yes"),
+        ("Смерть", "да", "yes"),
+        ("летальный исход", "нет", "no"),
+        ("zgon", "Tak", "yes"),
+        ("Zmarł", "nie", "no"),
+        ("وفاة", "نعم", "yes"),
+        ("Θάνατος", "όχι", "no"),
+        ("Fatal", "Ｙ", "yes"),
+    ],
+)
+def test_a_death_and_an_answer_are_read_in_other_alphabets(outcome: str, serious: str, answer: str) -> None:
+    row, codes = read("AE", AETERM="SEPSIS", AESER=serious, AEOUT=outcome)
+    assert (row["fatal"], row["serious"]) == (True, answer)
+    assert ("fatal_not_serious" in codes) == (answer == "no")
+    assert row["outcome"] == outcome
+
+
+@pytest.mark.parametrize("term", ["猝死", "突然死", "돌연사", "Внезапная смерть"])
+def test_a_term_that_is_a_death_in_another_alphabet_is_fatal(term: str) -> None:
+    assert read("AE", AETERM=term, AESER="")[0]["fatal"]
+
+
+@pytest.mark.parametrize("outcome", ["нелетальный", "未死亡", "死亡の可能性", "转归不明"])
+def test_what_is_no_whole_answer_in_another_alphabet_is_told_and_not_taken_for_one(outcome: str) -> None:
+    row, codes = read("AE", AETERM="SEPSIS", AESER="Y", AEOUT=outcome)
+    assert not row["fatal"]
+    assert {"unknown_value", "death_in_words"} & codes
+
+
+@pytest.mark.parametrize(
+    ("severity", "level"),
+    [
+        ("轻度", 1),
+        ("中度", 2),
+        ("重度", 3),
+        ("軽度", 1),
+        ("中等度", 2),
+        ("高度", 3),
+        ("중증", 3),
+        ("тяжёлая", 3),
+        *(("łagodny", 1), ("ciężki", 3), ("危及生命", 4), ("严重", 0), ("重篤", 0)),
+    ],
+)
+def test_severities_are_read_in_other_alphabets_and_seriousness_is_none(severity: str, level: int) -> None:
+    assert severity_level(severity) == level
+
+
+@pytest.mark.parametrize(
+    ("flag", "side"), [("高", "HIGH"), ("偏低", "LOW"), ("正常", "NORMAL"), ("異常", "ABNORMAL")]
+)
+def test_flags_are_read_in_other_alphabets(flag: str, side: str) -> None:
+    assert lab(LBORRES="9", LBNRIND=flag)[0]["flag"] == side
+
+
+@pytest.mark.parametrize("result", ["５０", "５０．０"])
+@pytest.mark.parametrize(
+    "reference", ["0~40", "0～40", "[0-40]", "(0 - 40)", "up to 40", "0..40", "0 bis 40", "0…40"]
+)
+def test_ranges_and_digits_of_laboratories_elsewhere_have_one_reading(result: str, reference: str) -> None:
+    row, _ = lab(LBORRES=result, LBSTNRC=reference)
+    assert (row["flag"], row["value_text"]) == ("HIGH", result)
+
+
+@pytest.mark.parametrize("reference", ["M: 5-8; F: 4-7", "5-8 (adults)", "5-8 U/L", "~40", "5--8"])
+def test_a_range_that_says_more_than_its_limits_is_told_and_not_used(reference: str) -> None:
+    row, codes = lab(LBORRES="50", LBSTNRC=reference)
+    assert not row["assessed"]
+    assert "range_not_read" in codes

@@ -16,18 +16,20 @@ from reporting_pipeline.domain.clinical.translated import (
     DEATH_ELSEWHERE,
     FLAGS,
     NAMES_A_DEATH_ELSEWHERE,
+    NO_ELSEWHERE,
     NOT_KNOWN,
     OUTCOMES,
     SERIOUSNESS,
     SEVERITIES,
+    YES_ELSEWHERE,
     without_accents,
 )
 
 YES, NO, UNKNOWN = "yes", "no", ""
 
-#: In English, and whole words of German, French, Spanish, Italian, Portuguese and Dutch, without accents.
-_YES = frozenset({"Y", "YES", "TRUE", "T", "1", "1.0", "JA", "OUI", "SI", "SIM"})
-_NO = frozenset({"N", "NO", "FALSE", "F", "0", "0.0", "NEIN", "NON", "NAO", "NEE"})
+#: In English, and whole words of other languages, without accents.
+_YES = frozenset({"Y", "YES", "TRUE", "T", "1", "1.0"}) | YES_ELSEWHERE
+_NO = frozenset({"N", "NO", "FALSE", "F", "0", "0.0"}) | NO_ELSEWHERE
 _NOT_KNOWN = frozenset(
     [
         "",
@@ -241,7 +243,8 @@ _IN_DOUBT = re.compile(
     r"(?:DEATH|DEAD|DECEASED) (?:STATUS )?(?:UNKNOWN|UNCLEAR|SUSPECTED))\b(?! (?:CAUSE|REASON))|"
     r"\b(?:FATAL|DEATH|DIED|DEAD|DECEASED) ?\?|"
     r"\b(?:DEATH|DIED|DEAD|DECEASED|EXITUS|(?:COMPLETED )?SUICIDE(?: COMPLETED)?)"
-    r"(?: (?:FLAG|INDICATOR|STATUS|OCCURRED))?\??: ?(?:NO?|FALSE|0|U|UNK|UNKNOWN)$"
+    r"(?: (?:FLAG|INDICATOR|STATUS|OCCURRED))?\?? ?[:=-] ?(?:NO?|FALSE|0|U|UNK|UNKNOWN)$|"
+    r"\bFATAL(?: OUTCOME)?\?? ?[:=-] ?(?:NO?|FALSE|0|U|UNK|UNKNOWN)$"
 )
 _IS_A_DEATH = re.compile(
     r"(?:(?:SUDDEN|CARDIAC|CARDIOVASCULAR|UNEXPLAINED|UNEXPECTED|PATIENT|SUBJECT|PARTICIPANT) )*"
@@ -323,7 +326,8 @@ _GOES_ON = frozenset(
 )
 
 
-#: ICH E2A: what makes an event serious. Name -> spellings, SDTM's variables among them.
+#: ICH E2A: what makes an event serious. Name -> spellings, SDTM's variables among them; the last three are
+#: criteria of SDTM (21 CFR 803.3 and older forms) beside those of ICH.
 CRITERIA: Mapping[str, tuple[str, ...]] = {
     "death": ("AESDTH", "FATAL", "RESULTS IN DEATH"),
     "life_threatening": ("AESLIFE", "IS LIFE THREATENING"),
@@ -336,6 +340,14 @@ CRITERIA: Mapping[str, tuple[str, ...]] = {
     "disability": ("AESDISAB", "INCAPACITY", "DISABILITY OR INCAPACITY"),
     "congenital_anomaly": ("AESCONG", "CONGENITAL ANOMALY OR BIRTH DEFECT", "BIRTH DEFECT"),
     "other_medically_important": ("AESMIE", "OTHER MEDICALLY IMPORTANT EVENT", "MEDICALLY IMPORTANT"),
+    "needs_intervention": (
+        "AESINTV",
+        "REQUIRED INTERVENTION",
+        "REQUIRES INTERVENTION",
+        "NEEDS INTERVENTION TO PREVENT IMPAIRMENT",
+    ),
+    "cancer": ("AESCAN", "INVOLVES CANCER"),
+    "overdose": ("AESOD", "OCCURRED WITH OVERDOSE"),
 }
 _CRITERION = {
     spelling: name

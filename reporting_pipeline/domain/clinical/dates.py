@@ -7,9 +7,11 @@ end of a day, and a fraction of a second follows a point or a comma. A partial d
 Collection forms write UN, UNK, NK or XX for a part that nobody knows; it means the hyphen.
 
 Other spellings say the same without a doubt and are read as if they were ISO 8601 (`iso`): a blank for the T,
-a T without a time, eight digits, the year first with slashes or points ("2026/11/7"), months by their
-English names ("17NOV2026:08:30", "UN-Nov-2026", "Nov 17, 2026"), and a day above 12, which is no month
-("17/11/2026", "11/17/2026"). What needs to know where it was written (10/11/2026) is not read.
+a T without a time, eight digits, the year first with slashes or points ("2026/11/7"), months by their names
+in English and six other languages ("17NOV2026:08:30", "UN-Nov-2026", "Nov 17, 2026", "17-DEZ-2026"), a month
+before its year ("11/2026"), a day above 12, which is no month ("17/11/2026", "11/17/2026"), and a clock of
+one digit or of twelve hours ("9:05", "2:30 PM"). What needs to know where it was written (10/11/2026) is not
+read.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from datetime import date, datetime
 from functools import lru_cache
 
 from reporting_pipeline.domain.clinical.codes import is_not_stated
+from reporting_pipeline.domain.clinical.translated import without_accents
 
 _DATE = re.compile(
     r"(\d{4}|-)(?:-(\d{2}|-)(?:-(\d{2}|-)(?:T(\d{2}|-)(?::(\d{2}|-)(?::(\d{2})(?:[.,]\d+)?)?)?"
@@ -34,11 +37,23 @@ _LEAP_YEAR = 2000  # an unknown year may have a 29 February
 _IMPOSSIBLE = "impossible_date"
 
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+#: How months begin in English, German, French, Spanish, Italian, Portuguese and Dutch, without accents.
+_MONTHS = {
+    beginning: number
+    for number, names in enumerate(
+        (
+            *("JAN ENE GEN", "FEB FEV", "MAR MAE MRZ MRT MAA", "APR AVR ABR", "MAY MAI MAG MEI"),
+            *("JUN JUIN GIU", "JUL JUIL LUG", "AUG AOU AGO", "SEP SET", "OCT OKT OTT OUT", "NOV"),
+            "DEC DEZ DIC",
+        ),
+        1,
+    )
+    for beginning in names.split()
+}
 _UNKNOWN_PART = r"UNKN?|UN|UK|NK|XX|--?"
 _NAMED_MONTH = re.compile(
     rf"(?:(\d{{1,2}}|{_UNKNOWN_PART})[-/. ]?)??({'|'.join(_MONTHS)})[A-Z]*[-/., ]*(\d{{4}})"
-    r"(?:[T: ](\d{2}:\d{2}(?::\d{2})?(?:[.,]\d+)?))?",
+    r"(?:[T: ](\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+| ?[AP]\.?M\.?)?))?",
     re.ASCII,
 )
 _UNKNOWN_MONTH = re.compile(rf"(?:{_UNKNOWN_PART})[-/. ]?(?:{_UNKNOWN_PART})[-/. ]?(\d{{4}})", re.ASCII)
@@ -49,12 +64,19 @@ _EIGHT_DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(?:(\d{2})(\d{2})(\d{2})?|
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ]+(\d.*))?", re.ASCII)
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?:[T ]+(\d.*))?", re.ASCII)
 _BLANK_FOR_T = re.compile(r"(\d{4}-\d{2}-\d{2}) +(\d.*)", re.ASCII)
+_MONTH_OF_YEAR = re.compile(r"(\d{4})[/.](\d{1,2})|(\d{1,2})[-/.](\d{4})", re.ASCII)
+_CLOCK = re.compile(
+    r"(.{10}T)(\d{1,2})(:\d{2}(?::\d{2})?)(?: ?([AP])\.?M\.?|( ?(?:UTC|GMT)))?", re.ASCII | re.IGNORECASE
+)
 
 
 @lru_cache(maxsize=65_536)
 def iso(text: str) -> str:
     """`text` as ISO 8601 where it is one of the other spellings, else as it is, without outer blanks."""
-    stripped = text.strip().removesuffix("T")
+    return _with_clock_of_24_hours(_of_other_spelling(text.strip().removesuffix("T")))
+
+
+def _of_other_spelling(stripped: str) -> str:
     if match := _BLANK_FOR_T.fullmatch(stripped):
         return f"{match[1]}T{match[2]}"
     if match := _EIGHT_DIGITS.fullmatch(stripped):
@@ -64,7 +86,22 @@ def iso(text: str) -> str:
         return _joined(match[1], match[3], match[4], match[5])
     if match := _YEAR_LAST.fullmatch(stripped):
         return _of_day_that_is_no_month(match) or stripped
-    return _of_named_month(stripped.upper()) or stripped
+    if match := _MONTH_OF_YEAR.fullmatch(stripped):
+        month = int(match[2] or match[3])
+        return f"{match[1] or match[4]}-{month:02}" if 1 <= month <= _MONTHS_OF_A_YEAR else stripped
+    return _of_named_month(without_accents(stripped).upper()) or stripped
+
+
+def _with_clock_of_24_hours(written: str) -> str:
+    """ "T9:05" as "T09:05", "T2:30 PM" as "T14:30"; any other clock as it is."""
+    match = _CLOCK.fullmatch(written)
+    if match is None:
+        return written
+    day, hour, minutes, half, zone = match.groups()
+    if half and not 1 <= int(hour) <= _HALF_A_DAY:
+        return written
+    counted = int(hour) % _HALF_A_DAY + (_HALF_A_DAY if half in "Pp" else 0) if half else int(hour)
+    return f"{day}{counted:02}{minutes}{'Z' if zone else ''}"
 
 
 def _joined(year: str, month: str, day: str, clock: str | None) -> str:
@@ -81,17 +118,18 @@ def _of_day_that_is_no_month(match: re.Match[str]) -> str | None:
 
 
 _MONTHS_OF_A_YEAR = 12
+_HALF_A_DAY = 12  # hours
 
 
 def _of_named_month(upper: str) -> str | None:
     if match := _NAMED_MONTH.fullmatch(upper):
         day, name, year, time = match.groups()
-        month = _MONTHS.index(name) + 1
+        month = _MONTHS[name]
         if not (day or "").isdigit():
             return f"{year}-{month:02}"
         return _joined(year, str(month), day, time.replace(",", ".") if time else None)
     if match := _NAMED_MONTH_FIRST.fullmatch(upper):
-        return _joined(match[3], str(_MONTHS.index(match[1]) + 1), match[2], None)
+        return _joined(match[3], str(_MONTHS[match[1]]), match[2], None)
     match = _UNKNOWN_MONTH.fullmatch(upper)
     return match[1] if match else None
 

@@ -37,7 +37,7 @@ FINDING_CODES: Mapping[str, str] = {
     "reversed_range": "The low limit of a range is above its high limit; the range is not used.",
     "empty_range": "A range from 0 to 0 stands for none in many systems; it is not used.",
     "range_not_read": "A range, or a limit of it, cannot be read; the result is not compared with it.",
-    "unread_number": "A result has digits that can be read in more than one way, or in none; not assessed.",
+    "unread_number": "A number can be read in several ways, or in none; it is shown as collected.",
     "derived_beside_originals": "A derived result beside those it was made from; it is not counted again.",
     "flag_contradicts_range": "The laboratory's flag and the range do not agree; the flag counts.",
     "flag_contradicts_judgement": "Flagged normal, and graded or called clinically significant; listed.",

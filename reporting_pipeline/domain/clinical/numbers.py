@@ -16,7 +16,8 @@ _SPELLINGS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">="
 COMPARATORS = ("<", "<=", ">", ">=")
 _WORDS = {"LESS THAN": "<", "LOWER THAN": "<", "GREATER THAN": ">", "MORE THAN": ">", "HIGHER THAN": ">",
           "BELOW": "<", "UNDER": "<", "LT": "<", "ABOVE": ">", "OVER": ">", "GT": ">",
-          "AT LEAST": ">=", "AT MOST": "<=", "NOT MORE THAN": "<=", "NOT LESS THAN": ">="}  # fmt: skip
+          "AT LEAST": ">=", "AT MOST": "<=", "UP TO": "<=",
+          "NOT MORE THAN": "<=", "NOT LESS THAN": ">="}  # fmt: skip
 _CENSORED = re.compile(
     rf"\s*(</=|>/=|<=|>=|=<|=>|&[lg]t;=?|[<>≤≥⩽⩾＜＞≦≧]|(?:{'|'.join(_WORDS)})\b)\s*"
     r"([+\-\u2212]?(?=[.,]?\d)[.,\d][\d.,'\u2019 \u00a0\u2009\u202f]*?"
@@ -36,6 +37,13 @@ _POWER = re.compile(r"\s*[x×*]\s*10\^([+-]?\d{1,3})", re.IGNORECASE | re.ASCII)
 #: What word processors make of a minus before a number.
 _MINUS = re.compile(r"^[\u2010-\u2013\u2212\ufe63\uff0d](?=\s?[\d.,])")
 _RAISED = re.compile(r"(.*10)([\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+)")
+#: Digits and signs of full width, as Japanese and Chinese keyboards write them.
+_ASCII = str.maketrans(
+    {
+        **{0xFF10 + digit: str(digit) for digit in range(10)},
+        **{0xFF0E: ".", 0xFF0C: ",", 0xFF0B: "+"},
+    }
+)
 _LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _DECIMAL_COMMA = re.compile(r"([+-]?0(?=,\d{3}$)|[+-]?\d+(?=,(?:\d{1,2}|\d{4,})$)),(\d+)", re.ASCII)
 
@@ -60,7 +68,7 @@ def plain(text: str) -> float | None:
     A comma is a decimal comma only where it cannot separate thousands ("0,2", "12,5", not "1,234").
     Thousands may be set apart ("1,234.5", "1.234,5", "1 234"), a power of ten may be written out ("2x10^3").
     """
-    stripped = _MINUS.sub("-", text.strip())
+    stripped = _MINUS.sub("-", (text if text.isascii() else text.translate(_ASCII)).strip())
     if raised := _RAISED.fullmatch(stripped):
         stripped = f"{raised[1]}^{raised[2].translate(_LOWERED)}"
     if _PLAIN.fullmatch(stripped) is None:  # nearly all are

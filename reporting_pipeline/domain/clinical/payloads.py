@@ -164,8 +164,9 @@ class AdverseEvent(Payload):
     serious: Flag = Field(None, description="[AESER]; null or empty when nobody stated it.")
     seriousness_criteria: list[str] | None = Field(
         None,
-        description="Those that are met [AESDTH, AESLIFE, AESHOSP, AESDISAB, AESCONG, AESMIE]: death, "
-        "life_threatening, hospitalisation, disability, congenital_anomaly, other_medically_important.",
+        description="Those that are met [AESDTH, AESLIFE, AESHOSP, AESDISAB, AESCONG, AESMIE, AESINTV, "
+        "AESCAN, AESOD]: death, life_threatening, hospitalisation, disability, congenital_anomaly, "
+        "other_medically_important, needs_intervention, cancer, overdose.",
     )
     occurred: Flag = Field(
         None, description="No, of an event that was asked for and did not occur [AEOCCUR]."

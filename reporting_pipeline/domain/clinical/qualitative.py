@@ -40,7 +40,10 @@ _NO_RANGE = re.compile(
     r"(?:SEE|REFER|PENDING|TO FOLLOW|TBD|NOT (?:ESTABLISHED|DONE|AVAILABLE|REPORTED)|VARIES|COMMENT)\b"
 )
 _TO = re.compile(r"\s+(?:TO|-|–)\s+")
-_NUMBERS = re.compile(r"\s*([+-]?[\d.,]+)\s*(?:-|–|\bTO\b)\s*([\d.,]+)\s*", re.IGNORECASE)
+_NUMBERS = re.compile(
+    r"\s*([+-]?[\d.,]*\d)\s*(?:[-–~～〜]|\.{2,3}|…|\bTO\b|\bBIS\b)\s*(\d[\d.,]*)\s*", re.IGNORECASE
+)
+_IN_BRACKETS = re.compile(r"\s*[\[(]([^\[\]()]*)[\])]\s*")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ class RangeLimits:
 
 @lru_cache(maxsize=4_096)
 def limits_in(text: str) -> RangeLimits | None:
-    """The limits that a range in one text has: "3-10", "3.5 to 5", "<10", ">= 4"; None for any other."""
+    """The limits that a range in one text has: "3-10", "3.5 to 5", "[3~10]", "<10", ">= 4", "up to 40"; None
+    for any other."""
+    if bracketed := _IN_BRACKETS.fullmatch(text):
+        text = bracketed[1]
     if (told := censored(text)) is not None and told.limit == told.limit:
         excluded = len(told.comparator) == 1
         if told.comparator[0] == "<":

@@ -65,6 +65,12 @@ class Reading:
             field = where + (name if len(name) <= _SHOWN else name[:_SHOWN] + "…")
             self.finding("unknown_field", field, f"There is no field {shown(name)}; it is not reported.")
 
+    def tell_a_death(self, text: str, name: str) -> None:
+        """Tell words that say that the subject died, in a field of which no death is counted."""
+        if text and codes.says_subject_died(text):
+            detail = f"{shown(text)} names a death; it is not counted as one by this field alone."
+            self.finding("death_in_words", name, detail)
+
     # --- values ----------------------------------------------------------------------------------
 
     def text(self, source: Data, name: str, where: str = "") -> str:

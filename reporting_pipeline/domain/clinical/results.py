@@ -118,7 +118,14 @@ def _result(reading: Reading, result: object, model: type[Result], where: str) -
         limits = _filled(row, limits)
     _read_value(reading, result, row, where)
     _judge(reading, result, row, where, reference, limits)
+    _tell_a_death(reading, row, where)
     return row
+
+
+def _tell_a_death(reading: Reading, row: Row, where: str) -> None:
+    """A result "DEAD", or one that is missing for "SUBJECT DIED": no figure counts it, so it is told."""
+    for name in ("text_result", "reason_not_done"):
+        reading.tell_a_death(str(row[name]), where + name)
 
 
 def _filled(row: Row, limits: qualitative.RangeLimits) -> qualitative.RangeLimits:

@@ -250,6 +250,8 @@ def _visit(reading: Reading, data: Data) -> Row:
     start, end, first = reading.interval(data)
     occurred = codes.visit_in_words(data.get("occurred")) or reading.flag(data, "occurred")
     visit = reading.required(data, "visit")
+    reason = reading.text(data, "reason_not_done")
+    reading.tell_a_death(reason, "reason_not_done")
     return {
         "visit": visit,
         "visit_number": reading.number(data, "visit_number"),
@@ -258,7 +260,7 @@ def _visit(reading: Reading, data: Data) -> Row:
         "planned": _is_planned(reading, data, visit),
         "occurred": occurred or "unknown",
         "visit_status": _visit_status(reading, occurred, start, first),
-        "reason_not_done": reading.text(data, "reason_not_done"),
+        "reason_not_done": reason,
     }
 
 
@@ -384,6 +386,17 @@ def _tell_disorder(reading: Reading, row: Row) -> None:
             reading.finding("dates_in_disorder", later, detail)
 
 
+def _dose_in_words(reading: Reading, data: Data) -> Data:
+    """A dose that is no number ("100 mg daily", "1-2") is one in words, before one that is given; told."""
+    given = data.get("dose")
+    if not isinstance(given, str) or codes.is_not_stated(given) or numbers.plain(given) is not None:
+        return data
+    detail = f"{shown(given)} is not read as a number; the dose is shown as collected."
+    reading.finding("unread_number", "dose", detail)
+    words = dict.fromkeys(filter(None, (reading.text(data, "dose"), reading.text(data, "dose_text"))))
+    return {**data, "dose": None, "dose_text": "; ".join(words)}
+
+
 def _plain_row(
     texts: tuple[str, ...], numbers_: tuple[str, ...] = (), flags: tuple[str, ...] = (), term: str = "term"
 ) -> Callable[[Reading, Data], Row]:
@@ -391,6 +404,8 @@ def _plain_row(
 
     def row(reading: Reading, data: Data) -> Row:
         start, end, _ = reading.interval(data)
+        if "dose" in numbers_:
+            data = _dose_in_words(reading, data)
         return {
             term: reading.required(data, term),
             **{name: reading.text(data, name) for name in texts},
@@ -400,6 +415,15 @@ def _plain_row(
             "end": end,
         }
 
+    return row
+
+
+_plain_deviation = _plain_row(("decoded", "category", "visit"))
+
+
+def _deviation(reading: Reading, data: Data) -> Row:
+    row = _plain_deviation(reading, data)
+    reading.tell_a_death(str(row["term"]), "term")
     return row
 
 
@@ -413,7 +437,7 @@ _ROW_OF: Mapping[str, Callable[[Reading, Data], Row]] = {
         ("dose",),
         term="treatment",
     ),
-    Kind.DEVIATION.value: _plain_row(("decoded", "category", "visit")),
+    Kind.DEVIATION.value: _deviation,
     Kind.MEDICATION.value: _plain_row(
         ("decoded", "category", "indication", "dose_text", "dose_unit", "frequency", "route"),
         ("dose",),

@@ -50,10 +50,10 @@ _ATOMS = {
             "mU=mu",
             "uU=uu",
             "kU=ku",
-            "[IU]=iu,[iu]",
-            "m[IU]=miu",
-            "u[IU]=uiu",
-            "k[IU]=kiu",
+            "[IU]=iu,[iu],ui,ie",  # also French, Spanish, Italian, Portuguese; German and Dutch
+            "m[IU]=miu,mui,mie",
+            "u[IU]=uiu,uui,uie",
+            "k[IU]=kiu,kui,kie",
             "eq=eq",
             "meq=meq",
             "ueq=ueq",
@@ -112,6 +112,7 @@ _COUNTS = {"K": 3, "k": 3, "M": 6}
 #: Whole units whose spelling says something else than its parts do.
 _WHOLE = {
     **{"bpm": "beats/min", "gi/l": "10^9/L", "ti/l": "10^12/L", "t/l": "10^12/L", "mmhg": "mm[Hg]"},
+    **{"gpt/l": "10^9/L", "tpt/l": "10^12/L"},  # Gigapartikel, Terapartikel
     **{"mg%": "mg/dL", "g%": "g/dL", "ug%": "ug/dL"},
 }
 #: Molar concentrations, told from lengths by the capital alone: "mM" is no millimetre.

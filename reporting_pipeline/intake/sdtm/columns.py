@@ -56,6 +56,8 @@ def grade(value: Any) -> float | str | None:
 #: Answers that SDTM's own columns give in several ways, and a mapped table in a column of its own: field of
 #: the payload -> column of the table. No name of SDTM begins so.
 STATED = {"ongoing": "=ongoing", "occurred": "=occurred", "planned": "=planned"}
+#: A mapped column that names the criteria of seriousness that are met, with commas.
+NAMED_CRITERIA = "=seriousness_criteria"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.sdtm.columns import Domain, text
+from reporting_pipeline.intake.sdtm.deaths import tell_deaths_of_dm_alone
 from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, STRUCTURAL, STRUCTURAL_SUFFIXES
 from reporting_pipeline.intake.sdtm.lesions import Lesions
 from reporting_pipeline.intake.sdtm.other_results import domain_for
@@ -65,6 +66,7 @@ def documents_of(
     _tell_near_subjects(tables, understanding)
     _tell_subjects_without_dm(tables, understanding)
     tell_rescreened(tables, understanding)
+    tell_deaths_of_dm_alone(tables, understanding)
     _tell_animals(tables, understanding)
     if not tables.get("DM"):
         understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
@@ -365,6 +367,22 @@ def _tell_near_subjects(tables: Mapping[str, Sequence[Table]], understanding: Un
     for alike in (sorted(one) for one in spelled.values() if len(one) > 1):
         detail = f"{' and '.join(alike)} are read as different persons."
         understanding.finding("USUBJID", "near_subjects", "USUBJID", detail)
+    subjects = sorted(one for some in spelled.values() for one in some)
+    if changed := [one for one in subjects if _OF_A_SPREADSHEET.fullmatch(one)]:
+        more = f" and {len(changed) - MOST_TOLD:,} more" if len(changed) > MOST_TOLD else ""
+        detail = (
+            f"Subject numbers look as if a spreadsheet had changed them: {', '.join(changed[:MOST_TOLD])}"
+            f"{more}. Several persons may have become one; export them as text."
+        )
+        understanding.finding("USUBJID", "changed_subjects", "USUBJID", detail)
+
+
+#: What becomes of "123456789012", of "100000" written as 1E5, and of "1-2": 1.23457E+11, 1.00E+05, 02-Jan.
+_OF_A_SPREADSHEET = re.compile(
+    r"\d(?:[.,]\d+)?E\+?\d+|\d{1,2}-(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:-\d{2})?|"
+    r"(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)-\d{2}",
+    re.IGNORECASE,
+)
 
 
 def _tell_subjects_without_dm(tables: Mapping[str, Sequence[Table]], understanding: Understanding) -> None:

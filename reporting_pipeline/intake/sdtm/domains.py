@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.sdtm.columns import (
+    NAMED_CRITERIA,
     Domain,
     Payload,
     Row,
@@ -29,25 +30,30 @@ from reporting_pipeline.intake.sdtm.columns import (
 
 # --- events, interventions, subjects ---------------------------------------------------------------
 
-_CRITERIA = {
+#: Columns of AE, and the criterion of seriousness that each asks for.
+CRITERIA: Mapping[str, str] = {
     "AESDTH": "death",
     "AESLIFE": "life_threatening",
     "AESHOSP": "hospitalisation",
     "AESDISAB": "disability",
     "AESCONG": "congenital_anomaly",
     "AESMIE": "other_medically_important",
+    "AESINTV": "needs_intervention",
+    "AESCAN": "cancer",
+    "AESOD": "overdose",
 }
 
 
 def _adverse_event(event: Payload, row: Row) -> None:
     """The criteria that are met; an answer that is neither yes nor no stands with its column, to be told."""
     met: list[str] = []
-    for name, criterion in _CRITERIA.items():
+    for name, criterion in CRITERIA.items():
         answer = codes.read_flag(row.get(name))
         if answer == codes.YES:
             met.append(criterion)
         elif answer is None:
             met.append(f"{name}: {text(row.get(name))}")
+    met += filter(None, map(str.strip, re.split("[;,|]", text(row.get(NAMED_CRITERIA)))))
     denied = codes.read_flag(row.get("AESDTH")) == codes.NO
     if denied and codes.is_fatal_outcome(text(row.get("AEOUT"))):
         event["seriousness_criteria"] = {**dict.fromkeys(met, "Y"), "death": "N"}
@@ -259,7 +265,7 @@ _ALL = (
         collected=("AEDTC", "AESTDTC"),
         title=titled("term"),
         finish=_adverse_event,
-        also=(*_CRITERIA, "AEOCCUR", "AESTAT", "AEPRESP", "AEENRTPT", "AEENRF"),
+        also=(*CRITERIA, NAMED_CRITERIA, "AEOCCUR", "AESTAT", "AEPRESP", "AEENRTPT", "AEENRF"),
     ),
     Domain(
         code="SV",

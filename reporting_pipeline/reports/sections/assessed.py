@@ -39,8 +39,9 @@ def adverse_event_listing(flow: Flow, trial: TrialFigures, content: ReportConten
         flow.note("No adverse event was reported in this period.")
         return
     flow.note(
-        "Fatal events first, then serious ones, then those of unknown seriousness, in each the gravest "
-        "first. Terms and dates as collected; a partial date is all that is known."
+        "Fatal events first, then serious ones and those that meet a criterion of seriousness, then those "
+        "of unknown seriousness, in each the gravest first. Terms and dates as "
+        "collected; a partial date is all that is known."
     )
     flow.space(4)
     rows = [event_row(row) for row in first_of(events, "adverse_events")]

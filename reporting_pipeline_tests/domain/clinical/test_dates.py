@@ -34,6 +34,21 @@ PARTIAL, IMPOSSIBLE = "partial_date", "impossible_date"
         ("Dec 31 2026", "2026-12-31"),
         ("UN-UNK-2026", "2026"),
         (" 2026 ", "2026"),
+        ("11/2026", "2026-11"),
+        ("2026/11", "2026-11"),
+        ("3.2026", "2026-03"),
+        ("2026-11-17 9:05", "2026-11-17T09:05"),
+        ("17/11/2026 9:05:30", "2026-11-17T09:05:30"),
+        ("11/17/2026 2:30 PM", "2026-11-17T14:30"),
+        ("11/17/2026 12:05 a.m.", "2026-11-17T00:05"),
+        ("17NOV2026 2:30PM", "2026-11-17T14:30"),
+        ("2026-11-17 09:30 UTC", "2026-11-17T09:30Z"),
+        ("17-DEZ-2026", "2026-12-17"),
+        ("17 févr. 2026", "2026-02-17"),
+        ("17 juil. 2026", "2026-07-17"),
+        ("17-Mär-2026", "2026-03-17"),
+        ("UN-AGO-2026", "2026-08"),
+        ("17-mei-2026", "2026-05-17"),
     ],
 )
 def test_another_spelling_that_leaves_no_doubt_is_read(written: str, read: str) -> None:
@@ -41,7 +56,11 @@ def test_another_spelling_that_leaves_no_doubt_is_read(written: str, read: str) 
 
 
 @pytest.mark.parametrize(
-    "written", ["10/11/2026", "12/11/2026", "13/14/2026", "next Tuesday", "Nov 17", "17.11"]
+    "written",
+    [
+        *("10/11/2026", "12/11/2026", "13/14/2026", "next Tuesday", "Nov 17", "17.11", "13/2026", "2026/0"),
+        *("2026-11-17T14:30 PM", "2026-11-17T0:30 AM", "17 NOV 26", "17/11/26"),
+    ],
 )
 def test_what_could_be_two_days_or_none_stays_as_it_is(written: str) -> None:
     assert iso(written) == written

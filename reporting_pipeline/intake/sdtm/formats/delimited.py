@@ -23,6 +23,16 @@ _SEPARATOR_TOLD = re.compile(r'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)
 _LONGEST_CELL = 10_000_000
 _MISSING = "."  # how SAS writes a number that is not there
 _MOST_OPEN = 20  # quotation marks that nothing closes, of one file
+_MOST_ABOVE = 20  # lines of a title
+#: Identifiers of SDTM, and what a row of labels says in their place (SDTMIG 3.4, 2.2.4).
+_LABELS = {
+    "STUDYID": "STUDY IDENTIFIER",
+    "DOMAIN": "DOMAIN ABBREVIATION",
+    "RDOMAIN": "RELATED DOMAIN ABBREVIATION",
+    "USUBJID": "UNIQUE SUBJECT IDENTIFIER",
+    "SUBJID": "SUBJECT IDENTIFIER FOR THE STUDY",
+}
+_FEW = 3  # columns: in so narrow a table a row may hold one value alone
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,18 @@ def _header(lines: Sequence[str], notes: Notes) -> int:
         return 0
     if comments:
         notes.append(("comment", f"{comments} comments (#) before the header were left out"))
-    return place
+    if title := _lines_of_a_title(lines[place : place + _MOST_ABOVE + 1]):
+        notes.append(("title", f"{title} lines above the header, as of a title, were left out"))
+    return place + title
+
+
+def _lines_of_a_title(lines: Sequence[str]) -> int:
+    """How many lines stand above one that names identifiers of SDTM as a header does; 0 where none does."""
+    for place, line in enumerate(lines):
+        named = {cell.strip(' "\r\n').upper() for cell in re.split(f"[{_SEPARATORS}]", line)}
+        if len(named & _LABELS.keys()) > 1:
+            return place
+    return 0
 
 
 def _table(found: Iterator[_Row], notes: Notes) -> tuple[list[str], list[Any]]:
@@ -81,12 +102,15 @@ def _table(found: Iterator[_Row], notes: Notes) -> tuple[list[str], list[Any]]:
     left_out: list[str] = []
     short: list[str] = []
     rows: list[Any] = []
+    names = [column.upper() for column in columns]
     for row in found:
         counted = f"line {row.line} has {len(row.cells)} cells, the header {len(columns)} columns"
         if row.is_open:
             left_out.append(f"line {row.line} has a quotation mark that nothing closes")
         elif any(row.cells[len(columns) :]):
             left_out.append(counted)
+        elif why := _no_record(row.cells, names):
+            left_out.append(f"line {row.line} {why}")
         elif any(row.cells):
             if len(row.cells) < len(columns):
                 short.append(counted)
@@ -95,6 +119,25 @@ def _table(found: Iterator[_Row], notes: Notes) -> tuple[list[str], list[Any]]:
     notes += told_rows(left_out)
     notes += told_rows(short, "short_row", "what is missing was read as empty")
     return columns, rows
+
+
+def _no_record(cells: Sequence[str], names: Sequence[str]) -> str:
+    """Why a row is no record but a header, labels, a title or a total between them; "" for a record.
+
+    `names`: the columns, in capitals.
+    """
+    said = [" ".join(cell.split()).upper() for cell in cells]
+    by_name = dict(zip(names, said, strict=False))
+    if said == names:
+        return "is the header once more"
+    if any(by_name.get(name) == label for name, label in _LABELS.items()):
+        return "has the labels of the columns"
+    if len(names) > _FEW and sum(map(bool, said)) == 1:
+        return "has one cell alone, as a title or a total has"
+    if {"DOMAIN", "USUBJID"} <= by_name.keys() and any(said):
+        named = (by_name.get(name) for name in ("DOMAIN", "USUBJID", "SUBJID"))
+        return "" if any(named) else "names neither domain nor subject, as a total does"
+    return ""
 
 
 def _rows(lines: Sequence[str], separator: str, before: int) -> Iterator[_Row]:
