@@ -19,6 +19,12 @@ included. Prints one JSON object:
     peak_mb           highest VmHWM of a run's process
     cost_per_report_s CPU seconds of all processes of the edition, servers included, per report
     breakdown         seconds summed over runs; stages may overlap
+
+With --queue celery it is one edition by the launcher of one machine and then the same by standing Celery
+workers (`benchmarks.celery_queue`), without what else it is compared with:
+
+    default, celery   the figures of each; the CPU of Celery's is without Postgres and Redis
+    vs_default        wall_s of Celery's / wall_s of the other
 """
 
 from __future__ import annotations
@@ -30,14 +36,15 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
 from dagster._core.storage.dagster_run import RunRecord
 
 from benchmarks import celery_design, measuring, synthetic
-from benchmarks.deployment import dagster, embedded_deployment
+from benchmarks.celery_queue import WORKER_PROCESS, celery_queue
+from benchmarks.deployment import SENSOR_SECONDS, dagster, embedded_deployment
 from benchmarks.unorchestrated import render_part
 from reporting_pipeline.assets.batch import STAGE_TIMES
 from reporting_pipeline.automation.tags import STAGE
@@ -50,7 +57,7 @@ from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.editions import job_counts
 from reporting_pipeline.stores.lifecycle import run_now
-from reporting_pipeline.stores.mongo import mongo_client
+from reporting_pipeline.stores.mongo import Database, mongo_client
 from reporting_pipeline.stores.objects import open_object_store
 from reporting_pipeline.stores.subscriptions import subscriptions_by_id
 
@@ -82,24 +89,19 @@ def measure(
 ) -> dict[str, Any]:
     """The figures of one edition; see the module."""
     with embedded_deployment() as (local, deployment):
-        period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), deployment.settings.timezone)
-        edition = Edition(local, deployment, period)
-        documents = synthetic.load_trials(deployment.database, deployment.objects, period, trials)
-        synthetic.load_subscriptions(deployment.database, subscriptions, datetime.now(UTC), trials)
+        edition, documents = _filled(local, deployment, subscriptions, trials)
         with (
             dagster(deployment, REPORTING_WEEKLY_OPENS="* * * * *") as (code, daemon),
             measuring.watching(code.pid, daemon.pid) as uses,
         ):
-            before = _cpu_of_servers(local)
-            _until_complete(edition, daemon, patience)
-            figures = _figures(edition, uses, _cpu_of_servers(local) - before)
+            figures = _made(edition, daemon, uses, RUN_PROCESS, patience)
             # What is compared with takes its time, too; should it run out, this much is known.
             print(json.dumps(measuring.rounded(figures)), file=sys.stderr, flush=True)
             single = _run_per_report(edition, daemon, max(single_runs, 1), patience)
         limit = _limit(edition, 1)
         parallel = _limit(edition, figures["render_processes"])
         plain = celery_design.seconds_per_report(
-            deployment, period, _sample(edition, plain_reports), patience
+            deployment, edition.period, _sample(edition, plain_reports), patience
         )
     per_report = single["seconds_per_run"]
     wall = figures["wall_s"]
@@ -126,6 +128,60 @@ def measure(
     }
 
 
+def measure_queue(subscriptions: int, trials: int, patience: float) -> dict[str, Any]:
+    """One edition by each of two launchers, in turn; see the module."""
+    default = _by_one_machine(subscriptions, trials, patience)
+    print(json.dumps(measuring.rounded({"default": default})), file=sys.stderr, flush=True)
+    celery = _by_celery(subscriptions, trials, patience)
+    return {
+        "subscriptions": subscriptions,
+        "trials": trials,
+        "default": default,
+        "celery": celery,
+        "vs_default": celery["wall_s"] / default["wall_s"],
+    }
+
+
+def _by_one_machine(subscriptions: int, trials: int, patience: float) -> dict[str, Any]:
+    with embedded_deployment() as (local, deployment):
+        edition, _ = _filled(local, deployment, subscriptions, trials)
+        with (
+            dagster(deployment, REPORTING_WEEKLY_OPENS="* * * * *") as (code, daemon),
+            measuring.watching(code.pid, daemon.pid) as uses,
+        ):
+            return _made(edition, daemon, uses, RUN_PROCESS, patience)
+
+
+def _by_celery(subscriptions: int, trials: int, patience: float) -> dict[str, Any]:
+    with embedded_deployment() as (local, deployment):
+        edition, _ = _filled(local, deployment, subscriptions, trials)
+        with (
+            celery_queue(deployment) as queue,
+            dagster(deployment, SENSOR_SECONDS, REPORTING_WEEKLY_OPENS="* * * * *", **queue.environment) as (
+                code,
+                daemon,
+            ),
+            measuring.watching(code.pid, daemon.pid, *(worker.pid for worker in queue.workers)) as uses,
+        ):
+            return _made(edition, daemon, uses, WORKER_PROCESS, patience)
+
+
+def _made(
+    edition: Edition, daemon: Child, uses: measuring.Uses, run_process: str, patience: float
+) -> dict[str, Any]:
+    before = _cpu_of_servers(edition.local)
+    _until_complete(edition, daemon, patience)
+    return _figures(edition, uses, _cpu_of_servers(edition.local) - before, run_process)
+
+
+def _filled(local: Settings, deployment: Deployment, subscriptions: int, trials: int) -> tuple[Edition, int]:
+    """The edition of the week that closed last, with its trials and subscriptions; its documents."""
+    period = Period.last_closed(Cadence.WEEKLY, datetime.now(UTC), deployment.settings.timezone)
+    documents = synthetic.load_trials(deployment.database, deployment.objects, period, trials)
+    synthetic.load_subscriptions(deployment.database, subscriptions, datetime.now(UTC), trials)
+    return Edition(local, deployment, period), documents
+
+
 def _until_complete(edition: Edition, daemon: Child, patience: float) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
@@ -141,7 +197,8 @@ def _until_complete(edition: Edition, daemon: Child, patience: float) -> None:
 # --- what the edition cost -----------------------------------------------------------------------
 
 
-def _figures(edition: Edition, uses: measuring.Uses, servers_cpu: float) -> dict[str, Any]:
+def _figures(edition: Edition, uses: measuring.Uses, servers_cpu: float, run_process: str) -> dict[str, Any]:
+    """`run_process`: in the command lines of the processes in which runs are."""
     database, record = edition.deployment.database, edition.record
     opened, closed = record["opened_at"], record["state_at"]
     newest = database.asset_results.find_one(
@@ -183,12 +240,12 @@ def _figures(edition: Edition, uses: measuring.Uses, servers_cpu: float) -> dict
         ],
         "cpu_s": cpu,
         "cpu": {
-            "runs": uses.cpu(RUN_PROCESS),
-            "daemon_and_code_servers": uses.cpu() - uses.cpu(RUN_PROCESS),
+            "runs": uses.cpu(run_process),
+            "daemon_and_code_servers": uses.cpu() - uses.cpu(run_process),
             "servers": servers_cpu,
         },
         "cost_per_report_s": cpu / max(len(reports), 1),
-        "peak_mb": uses.peak_mb(RUN_PROCESS),
+        "peak_mb": uses.peak_mb(run_process),
         "daemon_peak_mb": uses.peak_mb("dagster-daemon"),
         "code_server_peak_mb": uses.peak_mb("api grpc"),
     }
@@ -272,31 +329,27 @@ def _cpu_of_servers(settings: Settings) -> float:
 
 
 def _run_per_report(edition: Edition, daemon: Child, count: int, patience: float) -> dict[str, Any]:
-    """The seconds that one run per report takes, from `count` real ones asked for at the same time."""
+    """The seconds that one run per report takes, from `count` real ones, each asked for after the one before:
+    what is asked for together is made by one run."""
     database = edition.deployment.database
-    ids = _sample(edition, count)
-    asked = datetime.now(UTC)
     before = time.time()
-    for index, one in enumerate(subscriptions_by_id(database, ids).values()):
-        # Each of them alone: what one range would serve is asked for apart.
-        run_now(database, one, edition.period, "benchmark", asked + timedelta(microseconds=index))
+    for one in subscriptions_by_id(database, _sample(edition, count)).values():
+        run_now(database, one, edition.period, "benchmark", datetime.now(UTC))
+        _until_settled(database, daemon, patience)
+    with DagsterInstance.from_config(str(edition.deployment.dagster_home)) as instance:
+        records = instance.get_run_records(RunsFilter(tags={STAGE: "render"}))
+        runs = [_run_figures(instance, one) for one in records if (one.start_time or 0) > before]
+    return {"runs": len(runs), "seconds_per_run": sum(run["seconds"] for run in runs) / len(runs)}
+
+
+def _until_settled(database: Database, daemon: Child, patience: float) -> None:
     deadline = time.monotonic() + patience
     query = {"on_demand": True, "state": {"$nin": [*ENDED, JobState.RENDERED.value, "delivering"]}}
     while database.jobs.count_documents(query):
         daemon.check()
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{count} runs of one report each were not done after {patience:.0f} s")
+            raise TimeoutError(f"a run of one report was not done after {patience:.0f} s")
         time.sleep(0.5)
-    with DagsterInstance.from_config(str(edition.deployment.dagster_home)) as instance:
-        records = instance.get_run_records(RunsFilter(tags={STAGE: "render"}))
-        runs = [_run_figures(instance, one) for one in records if (one.start_time or 0) > before]
-    seconds = max(run["finished"] for run in runs) - min(run["launched"] for run in runs)
-    return {
-        "runs": len(runs),
-        "at_once": _most_at_once(runs),
-        "seconds_per_run": seconds / len(runs),
-        "wall_of_one_run": sum(run["seconds"] for run in runs) / len(runs),
-    }
 
 
 def _sample(edition: Edition, count: int) -> list[str]:
@@ -355,8 +408,14 @@ def main() -> None:
         "--plain-reports", type=int, default=CELERY_SAMPLE, help="sample of the Celery design"
     )
     parser.add_argument("--patience", type=float, default=1_200, help="seconds until it counts as stuck")
+    parser.add_argument(
+        "--queue", choices=("celery",), help="beside the default launcher: over standing Celery workers"
+    )
     chosen = parser.parse_args()
     measuring.end_cleanly()
+    if chosen.queue:
+        measuring.show("edition", measure_queue(chosen.subscriptions, chosen.trials, chosen.patience))
+        return
     measuring.show(
         "edition",
         measure(

@@ -2,12 +2,14 @@
 
 One report at a time on a quiet deployment, many asked for within four seconds, or one every few seconds while
 an edition runs: through the API, Dagster's daemon, its run queue and the outbox, all of them as `dev` starts
-them. Each report is asked for by its owner, so that the limits there are for people stay as they are. Prints
-one JSON object:
+them. Each report is asked for by its owner, so that the limits there are for people stay as they are. One at
+a time, each is asked for after a pause drawn anew of up to the time between two looks of the daemon at its
+sensors: people do not ask just as the mail before comes in. Prints one JSON object:
 
     median_s, worst_s   from the POST to the mail in the outbox (one at a time, or beside an edition)
     p95_s               the same for 19 of 20 of them (--during)
     edition_s           how long the edition took that they were asked for beside (--during)
+    each_s              of each: when it was asked for, and its parts (--during)
     parts_s             medians: until a run was asked for, left the queue, was started, and had mailed; with
                         --during: until a run worked on it, until it was rendered, until it was mailed
     asked_s             in which all were accepted (--at-once)
@@ -21,6 +23,7 @@ one JSON object:
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import threading
 import time
@@ -53,6 +56,8 @@ POSTERS = 16
 ATTEMPTS = 3
 #: Beside an edition one is asked for so often; whether they have come is looked at twice a second.
 ASKED_EVERY_SECONDS, LOOKED_EVERY_SECONDS = 5.0, 0.5
+#: Dagster's daemon looks at its sensors so often.
+BETWEEN_LOOKS_SECONDS = 5.0
 #: Less often than the 600 a minute that one person may ask.
 READ_EVERY_SECONDS = 0.12
 NEVER = "0 0 1 1 *"  # as good as: no edition opens while this measures
@@ -87,8 +92,9 @@ def measure(at_once: int, during: int, repeats: int, trials: int, patience: floa
 def _one_at_a_time(
     deployment: Deployment, people: People, ids: Sequence[str], patience: float
 ) -> dict[str, Any]:
-    waited, parts = [], []
+    waited, parts, pauses = [], [], random.Random(1)
     for one in ids:
+        time.sleep(pauses.uniform(0, BETWEEN_LOOKS_SECONDS))
         asked_at = time.time()
         waited.append(people.run(one, patience))
         parts.append(_parts(deployment, asked_at, asked_at + waited[-1]))
@@ -109,6 +115,7 @@ def _beside_an_edition(
     asked: dict[str, float] = {}
     waited: list[float] = []
     parts: list[dict[str, float]] = []
+    each: list[list[float]] = []
     with requests.Session() as session:
         while _is_open(deployment.database, period) or asked:
             now = time.monotonic()
@@ -122,8 +129,10 @@ def _beside_an_edition(
                 _set_status(deployment.database, waiting[:1], "active")
                 asked[people.ask(waiting.pop(0), session)] = now
             for job in _completed(deployment.database, asked):
-                waited.append(time.monotonic() - asked.pop(job["_id"]))
+                asked_at = asked.pop(job["_id"])
+                waited.append(time.monotonic() - asked_at)
                 parts.append(_steps(job))
+                each.append([asked_at - began, *parts[-1].values()])
             time.sleep(LOOKED_EVERY_SECONDS)
     return {
         "reports": len(waited),
@@ -132,6 +141,7 @@ def _beside_an_edition(
         "worst_s": max(waited),
         "parts_s": {name: round(median(one[name] for one in parts), 2) for name in parts[0]},
         "edition_s": time.monotonic() - began,
+        "each_s": each,
     }
 
 

@@ -13,14 +13,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from pymongo import MongoClient
 
 from reporting_pipeline.delivery.links.tokens import link_token
 from reporting_pipeline.embedded.processes import free_ports
+from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
-from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.rate_counters import hit
+from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.rate_counters import PORTIONS, Portions, hit
 from reporting_pipeline.usecases.callers.limits import MINUTE
 from reporting_pipeline_tests.api.conftest import Api, weekly
+from reporting_pipeline_tests.stores.commands import CommandsSeen
 from reporting_pipeline_tests.waiting import PATIENCE
 
 PER_MINUTE = 30
@@ -101,6 +104,50 @@ def test_of_many_hits_at_once_as_many_pass_as_may_in_each_window(database: Datab
     assert hit(database, "requests/another", 20, MINUTE, opened) is None
     opened += MINUTE
     assert passes(opened) == 20
+
+
+def test_a_process_takes_a_portion_and_all_together_no_more_than_there_is(database: Database) -> None:
+    """Each is asked until it refuses; what one has and another lacks is less than a portion each."""
+    now = datetime(2126, 11, 23, 8, 0, tzinfo=UTC)
+    most, processes = 600, [Portions(database) for _ in range(3)]
+
+    def passes(at: datetime) -> int:
+        count = 0
+        for number in range(2 * most):
+            count += processes[number % 2 or number % 3].hit("requests/one", most, MINUTE, at) is None
+        return count
+
+    for window in range(2):
+        passed = passes(now + window * MINUTE)
+        assert most - len(processes) * most // PORTIONS < passed <= most
+    assert processes[0].hit("requests/another", most, MINUTE, now) is None
+
+
+def test_what_is_left_is_given_to_the_last_one_and_nobody_who_is_refused_asks_the_database(
+    endpoints: Endpoints, database: Database
+) -> None:
+    now = datetime(2126, 11, 23, 8, 0, tzinfo=UTC)
+    seen = CommandsSeen()
+    with MongoClient[Record](endpoints.mongodb_uri, tz_aware=True, event_listeners=[seen]) as client:
+        watched = client.get_database(database.name, codec_options=database.codec_options)
+        portions = Portions(watched)
+        answers = [portions.hit("requests/one", 125, MINUTE, now) for _ in range(200)]
+        assert answers.count(None) == 125
+        assert set(answers[125:]) == {now + MINUTE}
+        seen.seen.clear()
+        assert portions.hit("requests/one", 125, MINUTE, now + MINUTE / 2) == now + MINUTE
+        assert seen.seen == []
+        assert portions.hit("requests/one", 125, MINUTE, now + MINUTE) is None
+        assert len(seen.seen) <= 4
+
+
+def test_threads_of_a_process_let_no_more_pass_than_there_is(database: Database) -> None:
+    """What one of them has taken and not put down yet the others may miss: less than a portion each."""
+    now = datetime(2126, 11, 23, 8, 0, tzinfo=UTC)
+    portions, threads, most = Portions(database), 12, 240
+    with ThreadPoolExecutor(threads) as pool:
+        answers = list(pool.map(lambda _: portions.hit("requests/one", most, MINUTE, now), range(400)))
+    assert most - threads * most // PORTIONS < answers.count(None) <= most
 
 
 def test_x_forwarded_for_buys_nothing(serve: Callable[..., Api]) -> None:

@@ -1,7 +1,8 @@
 """Rate limits that hold across workers: one count in MongoDB, per principal.
 
 Counts are kept per user, never per address and never per X-Forwarded-For, which the caller writes.
-Windows are fixed (requests, clicks) or exact (run now): `stores.rate_counters`.
+Windows are fixed (requests, clicks) or exact (run now): `stores.rate_counters`. Of requests a process takes a
+sixtieth of the limit at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.mongo import Database
-from reporting_pipeline.stores.rate_counters import SharedStorage, hit
+from reporting_pipeline.stores.rate_counters import Portions, SharedStorage, hit
 from reporting_pipeline.usecases.callers.problems import Problem
 
 MINUTE = timedelta(minutes=1)
@@ -29,6 +30,7 @@ class RateLimits:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
+        self._portions = Portions(database)
         self._moving = MovingWindowRateLimiter(SharedStorage(database))
         self._requests_per_minute = settings.requests_per_minute
         self._run_now = RateLimitItemPerHour(settings.run_now_per_hour)
@@ -37,8 +39,11 @@ class RateLimits:
         self._clicks_per_minute = settings.link_clicks_per_minute
 
     def request(self, principal: str) -> None:
-        """Count one request of a principal."""
-        self._in_minute("requests", principal, self._requests_per_minute)
+        """Count one request of a principal; taken in portions, since every request comes by here."""
+        name, most = f"requests/{principal}", self._requests_per_minute
+        reset_at = self._portions.hit(name, most, MINUTE, datetime.now(UTC))
+        if reset_at is not None:
+            raise _exceeded("requests", most, "minute", reset_at.timestamp())
 
     def run_now(self, principal: str) -> None:
         """Count one run-now of a principal."""
