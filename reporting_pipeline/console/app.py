@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 FORM_LIMIT_BYTES = 300_000
 UPLOAD_PATH = "/console/documents/new"
+TOO_MUCH = "Nothing was done. Go back: what you wrote stands there; shorten it, or choose a smaller file."
+FOREIGN = "Nothing was done. Open the page here, and send its form from there."
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -179,11 +181,11 @@ class _Front:
         length = headers.get("content-length", "0")
         most = self._upload_limit if scope["path"] == UPLOAD_PATH else FORM_LIMIT_BYTES
         if not length.isdecimal() or int(length) > most or "transfer-encoding" in headers:
-            await _error_page(413, "That is too much for a form", "")(scope, receive, finish)
+            await _error_page(413, "That is too much for a form", TOO_MUCH)(scope, receive, finish)
             return
         # A browser says where a form comes from; one of another site changes nothing here.
         if scope["method"] == "POST" and headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            await _error_page(403, "This form came from another site", "")(scope, receive, finish)
+            await _error_page(403, "This form came from another site", FOREIGN)(scope, receive, finish)
             return
         try:
             await self._app(scope, receive, finish)

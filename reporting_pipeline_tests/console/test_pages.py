@@ -109,6 +109,19 @@ def test_pause_resume_and_end(person: Callable[[str], Browser], database: Databa
     assert (database.subscriptions.find_one({}) or {})["status"] == "ended"
 
 
+def test_only_what_still_moves_is_called_under_way(
+    person: Callable[[str], Browser], database: Database
+) -> None:
+    browser = person("subscriber")
+    address = subscribe(browser)
+    browser.post(f"{address}/run", {})
+    assert "See how it gets on" in browser.get("/console/").text
+    browser.post(f"{address}/pause", {})  # what waited is left out
+    page = browser.get("/console/").text
+    assert "Left out" in page
+    assert "See how it gets on" not in page
+
+
 def test_a_pause_until_a_day_is_said_on_every_page_of_it(person: Callable[[str], Browser]) -> None:
     browser = person("subscriber")
     address = subscribe(browser)

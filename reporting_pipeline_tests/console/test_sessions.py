@@ -135,6 +135,18 @@ def test_a_form_of_another_session_changes_nothing(person: Callable[[str], Brows
     assert one.get("/console/").status_code == 200
 
 
+def test_what_is_refused_before_any_page_says_what_to_do(person: Callable[[str], Browser]) -> None:
+    browser = person("manager")
+    large = browser.post("/console/subscribe", {"description": "d" * 400_000}, "x")
+    assert large.status_code == 413
+    assert "Go back: what you wrote stands there" in large.text
+    foreign = browser.session.post(
+        browser.base + "/console/subscribe", headers={"sec-fetch-site": "cross-site"}, timeout=60
+    )
+    assert foreign.status_code == 403
+    assert "send its form from there" in foreign.text
+
+
 def test_a_form_of_another_site_changes_nothing(person: Callable[[str], Browser]) -> None:
     browser = person("manager")
     token = csrf_in(browser.get("/console/").text)

@@ -20,8 +20,13 @@ from reporting_pipeline.cli.local.processes import (
 from reporting_pipeline.cli.local.visitor import wait_for
 from reporting_pipeline.embedded import servers
 from reporting_pipeline.settings import Settings, SettingsError
+from reporting_pipeline.stores.users import trials_of
 
 LOOK_SECONDS = 2.0
+NO_DATA = (
+    "              There is no data yet: begin there with a trial of your own, or end this and run\n"
+    "              `reporting-pipeline demo` first, which fills it with two sample trials."
+)
 
 
 def run(settings: Settings, port: int, console: Console) -> None:
@@ -49,6 +54,8 @@ def run(settings: Settings, port: int, console: Console) -> None:
         base = f"http://{HOST}:{api_port}"
         wait_for(children[-1], base)  # an address that is printed can be opened
         console.print(f"Console       [bold]{base}/[/]  (subscribe, read, steer: in a browser)")
+        if not trials_of(deployment.database, settings.organisation):
+            console.print(NO_DATA)
         console.print(f"Dagster's UI  [bold]http://{HOST}:{ui_port}[/]")
         console.print(f"API           [bold]{base}[/]  (its document: /openapi.json)")
         console.print(f"Logs          {logs}")

@@ -86,6 +86,7 @@ def test_two_at_once_get_ports_of_their_own_and_what_dies_is_started_again(tmp_p
         assert both[0].url("API") != both[1].url("API")
 
         first = both[0]
+        assert "There is no data yet" in first.output.read_text()
         database = servers.status(load_settings({"REPORTING_HOME": str(first.home)}))[0]
         assert database.pid is not None
         api = first.child("uvicorn")
