@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.stores.deliveries import Due, plan_for_jobs
 from reporting_pipeline.stores.heartbeats import RunProgress, beating
 from reporting_pipeline.stores.jobs import jobs_with_report
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_clock, server_time
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.usage import note_compute
 
@@ -132,7 +131,7 @@ def deliver_what_was_asked_for(
     for period in sorted({one.period.key for one in partitions}):
         concerned = (one.subscription for one in partitions if one.period.key == period)
         found = jobs_with_report(database, period, concerned)
-        plan_for_jobs(database, found, datetime.now(UTC))
+        plan_for_jobs(database, found, server_time(database))
         jobs += (job["_id"] for job in found)
     due = Due(database, Random(), scope.cadence.value, jobs=jobs)  # noqa: S311 - spreads load, no secret
     _deliver(context, database, store, scope, due)
@@ -154,8 +153,7 @@ def _deliver(
 
     progress = RunProgress(total=0)
 
-    def now() -> datetime:
-        return datetime.now(UTC)
+    now = server_clock(database)
 
     def worker() -> "Iterator[DeliveryOutcome]":
         return deliver_due(

@@ -5,7 +5,6 @@ Computed from subscriptions and deliveries alone. This sensor speaks while the d
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from dagster import (
     DefaultSensorStatus,
@@ -23,6 +22,7 @@ from reporting_pipeline.automation.tags import stage_tags
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import server_time
 
 LOOK_EVERY_SECONDS = 600
 
@@ -44,7 +44,8 @@ def absence_alarm_sensor(settings: Settings, jobs: Sequence[JobDefinition]) -> S
         from reporting_pipeline.delivery.notices.due import notices_due
         from reporting_pipeline.stores.asked_addresses import unfinished
 
-        database, now = mongo.database(), datetime.now(UTC)
+        database = mongo.database()
+        now = server_time(database)
         absent = check_absence(database, settings, now)
         if absent:
             context.log.error(f"{len(absent)} reports were expected and did not arrive")

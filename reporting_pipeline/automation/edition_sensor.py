@@ -8,7 +8,7 @@ the daemon's next look.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from dagster import (
@@ -49,7 +49,7 @@ from reporting_pipeline.stores.jobs import (
 from reporting_pipeline.stores.jobs.broken import end_unreadable
 from reporting_pipeline.stores.jobs.reads import short_of_a_whole_report
 from reporting_pipeline.stores.lifecycle import end_failed, serve_without_edition
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def edition_sensor(
             if requests or not seen or not changes(standing, seen, until):
                 break
         yield from requests
-        _anchor(context, database, objects, datetime.now(UTC))
+        _anchor(context, database, objects)
         if not requests:
             yield SkipReason(f"{still_open} open editions, nothing to ask for")
 
@@ -105,7 +105,7 @@ def _look(
     scopes: Mapping[Cadence, Scope], database: Database, context: SensorEvaluationContext
 ) -> tuple[list[RunRequest], int]:
     """(what all open editions need now, how many were open)"""
-    now, editions = datetime.now(UTC), open_editions(database)
+    now, editions = server_time(database), open_editions(database)
     requests: list[RunRequest] = []
     for edition in editions:
         try:
@@ -118,22 +118,26 @@ def _look(
     return requests, len(editions)
 
 
-def _anchor(
-    context: SensorEvaluationContext, database: Database, objects: ObjectStoreResource, now: datetime
-) -> None:
+def _anchor(context: SensorEvaluationContext, database: Database, objects: ObjectStoreResource) -> None:
     """Anchor the audit log when it is due; the cursor says when it was last looked at."""
     try:
-        if context.cursor:
-            since = now - datetime.fromisoformat(context.cursor)
-            if timedelta(0) <= since < LOOK_AT_ANCHOR_EVERY:
-                return
-    except (ValueError, TypeError, OverflowError):
-        context.log.warning("the cursor, which anybody can set, is no time: the anchor is looked at")
-    try:
+        now = server_time(database)
+        if _anchor_was_looked_at(context, now):
+            return
         anchor_when_due(database, objects.store(), now)
         context.update_cursor(now.isoformat())
     except Exception:  # a tick that raises loses its requests: no edition waits for the audit log
         context.log.exception("the audit log could not be anchored")
+
+
+def _anchor_was_looked_at(context: SensorEvaluationContext, now: datetime) -> bool:
+    try:
+        if not context.cursor:
+            return False
+        return timedelta(0) <= now - datetime.fromisoformat(context.cursor) < LOOK_AT_ANCHOR_EVERY
+    except (ValueError, TypeError, OverflowError):
+        context.log.warning("the cursor, which anybody can set, is no time: the anchor is looked at")
+        return False
 
 
 def advance(
@@ -141,6 +145,8 @@ def advance(
 ) -> list[RunRequest]:
     """The runs that `edition` needs now; closes it when nothing is missing any more."""
     period = Period.from_key(edition.cadence, edition.period, scope.settings.timezone)
+    if period.end_at > now:  # opened by a clock that is ahead: what is still to arrive belongs to it
+        return []
     if not holds(edition.cadence, scope.settings, now, period):
         _let_go(database, edition, scope.settings.retention_days, now)
         return []

@@ -12,7 +12,7 @@ Somebody waits for this: a tick that finds nothing to ask for stays and watches 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from dagster import (
@@ -51,7 +51,7 @@ from reporting_pipeline.stores.jobs import (
 from reporting_pipeline.stores.jobs.broken import end_unreadable
 from reporting_pipeline.stores.jobs.plan import EDITION_IS_LATE
 from reporting_pipeline.stores.lifecycle import end_failed, end_unserved, serve_without_edition
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 from reporting_pipeline.stores.subscriptions import standing_of
 from reporting_pipeline.usecases.subscriptions import resume_what_is_over
 
@@ -93,7 +93,7 @@ def _look(
     scopes: Mapping[Cadence, Scope], settings: Settings, database: Database, context: SensorEvaluationContext
 ) -> tuple[list[RunRequest], int]:
     """(what to ask for now, how many jobs wait)"""
-    now = datetime.now(UTC)
+    now = server_time(database)
     resume_what_is_over(database, settings, now)
     planned = plan_due_jobs(database, now, settings.timezone, DUE_PER_TICK)
     if planned.jobs:

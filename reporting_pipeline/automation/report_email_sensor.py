@@ -13,7 +13,7 @@ first reports, and for the end of a run, after which the last of them may wait.
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from dagster import (
@@ -56,7 +56,7 @@ from reporting_pipeline.stores.jobs import (
     jobs_with_report,
     jobs_without_deliveries,
 )
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def report_email_sensor(
         context: SensorEvaluationContext, mongo: MongoResource
     ) -> Iterator[RunRequest | SkipReason]:
         database, until = mongo.database(), end_of_watch(settings.watch_seconds)
-        cursors = _read_cursor(context.cursor, datetime.now(UTC))
+        cursors = _read_cursor(context.cursor, server_time(database))
         standing = partial(_standing, context.instance, scopes)
         while True:
             seen = standing()
@@ -132,7 +132,7 @@ def _look(
     cursors: dict[str, float],
 ) -> list[RunRequest]:
     """Plan the deliveries of what is new, which moves `cursors` on; the delivery runs to ask for."""
-    now = datetime.now(UTC)
+    now = server_time(database)
     if now.timestamp() - cursors.get(_SWEPT, 0.0) >= SWEEP_EVERY.total_seconds():
         try:
             _sweep(database, now)

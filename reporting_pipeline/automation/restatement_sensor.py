@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from dagster import (
@@ -29,7 +29,7 @@ from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import newest_updates
 from reporting_pipeline.stores.jobs import plan_restatements
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 from reporting_pipeline.stores.organisations import restatement_policy_of
 from reporting_pipeline.stores.reports import StoredReport, reports_of
 from reporting_pipeline.stores.results import results_of
@@ -53,7 +53,8 @@ def restatement_sensor(scopes: Mapping[Cadence, Scope], settings: Settings) -> S
         description="Plans reports anew whose period's documents came late, were corrected or withdrawn.",
     )
     def restate(context: SensorEvaluationContext, mongo: MongoResource) -> Iterator[SkipReason]:
-        database, now = mongo.database(), datetime.now(UTC)
+        database = mongo.database()
+        now = server_time(database)
         # What changed before the first look was told otherwise, or by nobody: a deployment that comes by this
         # sensor with an upgrade does not mail everybody what happened last year.
         since = _read_cursor(context.cursor, now)

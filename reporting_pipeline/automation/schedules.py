@@ -20,6 +20,7 @@ from reporting_pipeline.resources import MongoResource
 from reporting_pipeline.stores.audit import AuditAction, record
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import EditionExists, open_edition
+from reporting_pipeline.stores.mongo import server_time
 
 
 def edition_schedule(scope: Scope) -> ScheduleDefinition:
@@ -61,6 +62,9 @@ def edition_schedule(scope: Scope) -> ScheduleDefinition:
             organisation=settings.organisation,
         )
         synchronize(database, context.instance)
+        if period.end_at > server_time(database):
+            told = f"by the database server's clock its {cadence.noun} goes on"
+            return SkipReason(f"edition {edition.id} is open; {told}")
         controller = Controller(scope, period, database, context.instance, now)
         requests = controller.trial_requests(
             [trial["_id"] for trial in trials_of(database)], controller.states()

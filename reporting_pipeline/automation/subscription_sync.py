@@ -26,7 +26,7 @@ from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import trials_of
 from reporting_pipeline.stores.editions import open_editions
 from reporting_pipeline.stores.jobs import plan_edition
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import Database, server_time
 from reporting_pipeline.stores.subscriptions import active_ids, any_changed_since, fields_of
 
 ADDED_AT_ONCE = 1_000
@@ -87,7 +87,8 @@ def subscription_sync_sensor(settings: Settings) -> SensorDefinition:
         ),
     )
     def subscription_sync(context: SensorEvaluationContext, mongo: MongoResource) -> SkipReason:
-        database, now = mongo.database(), datetime.now(UTC)
+        database = mongo.database()
+        now = server_time(database)
         last = _Looks.from_cursor(context.cursor, now)
         said = ["no subscription was changed"]
         if last.is_due(database, now):

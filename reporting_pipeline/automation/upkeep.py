@@ -1,6 +1,5 @@
 """The nightly upkeep: reconciliation, retention and confirmations, as jobs."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -32,6 +31,7 @@ from pydantic import Field
 
 from reporting_pipeline.resources import MongoResource, ObjectStoreResource
 from reporting_pipeline.settings import Settings
+from reporting_pipeline.stores.mongo import server_time
 
 if TYPE_CHECKING:
     from reporting_pipeline.operations.reconciliation.findings import Findings
@@ -76,18 +76,19 @@ def retention_job(settings: Settings) -> JobDefinition:
         from reporting_pipeline.operations.retention.run import retain
         from reporting_pipeline.usecases.keeping import SCHEDULE, note_deleted
 
+        database = mongo.database()
         report = retain(
-            mongo.database(),
+            database,
             objects.store(),
             settings,
-            datetime.now(UTC),
+            server_time(database),
             dry_run=config.dry_run,
             instance=context.instance,
             only=config.only,
         )
         if not report.dry_run:
             home = settings.organisation
-            note_deleted(mongo.database(), report.deleted, SCHEDULE, home, report.at)
+            note_deleted(database, report.deleted, SCHEDULE, home, report.at)
         for one in report.removed:
             context.log.info(f"{one.kind}: {one.as_record()}")
         deleted = f"{sum(one.records for one in report.removed):,} records"
@@ -120,7 +121,8 @@ def confirmation_job(settings: Settings) -> JobDefinition:
         from reporting_pipeline.delivery.channels.deliverer import open_deliverer
         from reporting_pipeline.delivery.notices.confirmations import ask_and_pause
 
-        found = ask_and_pause(open_deliverer(settings), mongo.database(), settings, datetime.now(UTC))
+        database = mongo.database()
+        found = ask_and_pause(open_deliverer(settings), database, settings, server_time(database))
         if found.nobody_to_tell:
             context.log.warning(f"nobody could be told of {', '.join(found.nobody_to_tell[:20])}")
         return Output(
@@ -173,17 +175,18 @@ def reconciliation_check(settings: Settings) -> AssetChecksDefinition:
         from reporting_pipeline.operations.reconciliation.run import reconcile
         from reporting_pipeline.usecases.keeping import SCHEDULE, note_mended
 
+        database = mongo.database()
         findings = reconcile(
-            mongo.database(),
+            database,
             objects.store(),
-            datetime.now(UTC),
+            server_time(database),
             mending=config.mending,
             inventory=config.inventory,
             hashes=config.hashes,
         )
         if config.mending:
             home, mended = settings.organisation, findings.mended.total()
-            note_mended(mongo.database(), mended, SCHEDULE, home, findings.at)
+            note_mended(database, mended, SCHEDULE, home, findings.at)
         context.log.info(f"{findings.names} names, {findings.objects} objects; left: {dict(findings.left)}")
         return AssetCheckResult(
             passed=not findings.for_a_person,

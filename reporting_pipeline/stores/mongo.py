@@ -6,8 +6,9 @@ and a write stands here as an index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast
 
@@ -238,6 +239,13 @@ def server_time(database: Database) -> datetime:
     """
     told: datetime = database.command("hello")["localTime"]
     return told if told.tzinfo else told.replace(tzinfo=UTC)
+
+
+def server_clock(database: Database) -> Callable[[], datetime]:
+    """The server's time from now on: asked for once, then counted on by this process, whose own clock may be
+    wrong and may jump."""
+    asked_at, told = time.monotonic(), server_time(database)
+    return lambda: told + timedelta(seconds=time.monotonic() - asked_at)
 
 
 def job_records(database: Database) -> Collection[JobRecord]:

@@ -47,7 +47,7 @@ from reporting_pipeline.partitions import SubscriptionPartition, TrialPartition
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.documents import Arrival, document_id, ingest_many, upsert_trial
 from reporting_pipeline.stores.editions import get_edition
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import Database, Record, server_clock, server_time
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.results import AssetResult, results_of
 from reporting_pipeline.stores.subscriptions import advance, create_subscription, get_subscription
@@ -56,15 +56,22 @@ from reporting_pipeline.stores.subscriptions import advance, create_subscription
 SENSORS = ("subscription_sync", "on_demand_sensor", "edition_sensor", "report_email_sensor")
 #: Where the product asks for the time; everybody else is told it.
 CLOCKED = ("reporting_pipeline.assets.", "reporting_pipeline.automation.")
+#: Who compares heartbeats and claims, which carry the real server's time.
+SIGNS_OF_LIFE = ("reporting_pipeline.assets.batch", "reporting_pipeline.automation.control")
 ORGANISATION = "default"
 EVERYTHING = Filters()
 
 
 class Clock:
-    """The time of the deployment; stands still until a test moves it."""
+    """The time of the database server, and how far the machines are ahead; stands still until it is moved."""
 
     def __init__(self, at: datetime) -> None:
         self.at = at
+        self.machines_ahead = timedelta(0)
+
+    @property
+    def of_machines(self) -> datetime:
+        return self.at + self.machines_ahead
 
     def forward(self, **units: float) -> None:
         self.at += timedelta(**units)
@@ -74,18 +81,26 @@ class Clock:
         self.at = datetime.now(UTC)
 
     def installed(self, patch: pytest.MonkeyPatch) -> None:
-        """Every `datetime.now` of CLOCKED answers this clock."""
+        """Whatever CLOCKED asks for the time answers this clock."""
         clock = self
 
         class Clocked(datetime):
             @classmethod
             def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
                 assert tz is not None, "a naive now"
-                return clock.at.astimezone(tz)
+                return clock.of_machines.astimezone(tz)
 
+        told = {
+            "datetime": (datetime, Clocked),
+            "server_time": (server_time, lambda _database: clock.at),
+            "server_clock": (server_clock, lambda _database: lambda: clock.at),
+        }
         for name, module in list(sys.modules.items()):
-            if name.startswith(CLOCKED) and getattr(module, "datetime", None) is datetime:
-                patch.setattr(module, "datetime", Clocked)
+            if not name.startswith(CLOCKED):
+                continue
+            for asked, (real, ours) in told.items():
+                if getattr(module, asked, None) is real and (name not in SIGNS_OF_LIFE or real is datetime):
+                    patch.setattr(module, asked, ours)
 
 
 @dataclass
@@ -114,7 +129,7 @@ class Crank:
         repository = self.repository
         context = build_schedule_context(
             instance=self.instance,
-            scheduled_execution_time=self.clock.at,
+            scheduled_execution_time=self.clock.of_machines,
             repository_def=repository,
             resources=repository.get_top_level_resources(),
         )

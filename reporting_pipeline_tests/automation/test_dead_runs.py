@@ -72,7 +72,7 @@ def test_a_daemon_whose_clock_is_an_hour_off_buries_no_living_run_and_each_dead_
 ) -> None:
     run = started(crank, request_)
     beat(crank, run)
-    crank.clock.forward(hours=hours)
+    crank.clock.machines_ahead = timedelta(hours=hours)
     assert crank.sensor("edition_sensor") == []
     assert status(crank, run) == "STARTED"
     beat(crank, run, 13)

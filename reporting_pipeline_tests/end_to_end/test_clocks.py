@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from reporting_pipeline.domain.subscriptions import Filters
@@ -20,13 +22,13 @@ READERS = ("one", "two")
 
 
 def turn(crank: Crank, hours: int) -> int:
-    """Every sensor once by the daemon's clock, and its runs by that of a worker which is `hours` ahead."""
+    """Every sensor once, and its runs by the clock of a worker `hours` ahead of the server."""
     count = 0
     for name in SENSORS:
         for asked in crank.sensor(name):
-            crank.clock.forward(hours=hours)
+            crank.clock.machines_ahead = timedelta(hours=hours)
             crank.execute(asked)
-            crank.clock.forward(hours=-hours)
+            crank.clock.machines_ahead = timedelta(0)
             count += 1
     return count
 

@@ -18,6 +18,7 @@ from reporting_pipeline.operations.retention.rules import retention_days
 from reporting_pipeline.stores.audit import AuditAction, named
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules, write_rules
 from reporting_pipeline.stores.holds import HoldKind, holds, lift_hold, place_hold
+from reporting_pipeline.stores.mongo import server_time
 from reporting_pipeline.usecases.keeping import COMMAND, note, note_deleted
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def retention(
                 stores.database,
                 stores.objects,
                 stores.settings,
-                datetime.now(UTC),
+                server_time(stores.database),
                 dry_run=dry_run,
                 instance=instance,
                 only=only or (),

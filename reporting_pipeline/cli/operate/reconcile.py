@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -15,6 +15,7 @@ from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.operations.reconciliation import run
 from reporting_pipeline.operations.reconciliation.findings import Findings
+from reporting_pipeline.stores.mongo import server_time
 from reporting_pipeline.usecases.keeping import COMMAND, note_mended
 
 console = Console()
@@ -43,7 +44,7 @@ def reconcile(
         findings = run.reconcile(
             stores.database,
             stores.objects,
-            datetime.now(UTC),
+            server_time(stores.database),
             mending=mend,
             inventory=inventory,
             grace=timedelta(hours=grace_hours),

@@ -11,6 +11,7 @@ from reporting_pipeline.cli.operate.stores import open_stores
 from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.delivery.notices.absence import check_absence
 from reporting_pipeline.stores.audit import verify, write_anchor
+from reporting_pipeline.stores.mongo import server_time
 
 console = Console()
 LISTED = 50
@@ -21,7 +22,7 @@ def alarm() -> None:
     """List reports that were expected and did not arrive (exit code 3). For a cron outside."""
     with plain_errors():
         stores = open_stores()
-        absent = check_absence(stores.database, stores.settings, datetime.now(UTC))
+        absent = check_absence(stores.database, stores.settings, server_time(stores.database))
     for one in absent[:LISTED]:
         console.print(f"{one.subscription}  due {one.due_at:%Y-%m-%d %H:%M} UTC", highlight=False)
     if len(absent) > LISTED:
