@@ -123,3 +123,14 @@ def _run(program: Path, *arguments: str | Path, **identity: Any) -> None:
         **identity,
     )
     assert done.returncode == 0, f"{program.name} failed: {done.stdout}"
+
+
+def postgres_variables(url: str) -> dict[str, str]:
+    parts = make_url(url)
+    return {
+        "DAGSTER_POSTGRES_HOST": str(parts.host),
+        "DAGSTER_POSTGRES_PORT": str(parts.port),
+        "DAGSTER_POSTGRES_DB": str(parts.database),
+        "DAGSTER_POSTGRES_USER": str(parts.username),
+        "DAGSTER_POSTGRES_PASSWORD": str(parts.password),
+    }

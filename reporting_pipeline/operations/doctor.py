@@ -27,7 +27,7 @@ from pymongo.errors import PyMongoError
 from reporting_pipeline.media import confinement
 from reporting_pipeline.media.sandbox import MediaWorkers, WorkerStartError
 from reporting_pipeline.operations.retention.rules import retention_days
-from reporting_pipeline.settings import Settings
+from reporting_pipeline.settings import Settings, value_in_environment
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules
 from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import ObjectStore
@@ -45,6 +45,7 @@ OLDEST_MONGODB = (6, 0)
 SKEW = timedelta(seconds=2)
 TIMEOUT_SECONDS = 10
 EVENT_BATCH = 100
+STORAGES = ("run_storage", "event_log_storage", "schedule_storage")
 #: Missing indexes that are named; the others are counted.
 SHOWN = 5
 SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -85,6 +86,8 @@ def examine(database: Database, objects: ObjectStore, settings: Settings) -> Ite
             yield Diagnosis(part, "failed", "there are no credentials for the bucket", _KEYS)
         except _UNANSWERED as error:
             kind = type(error).__name__
+            if isinstance(error, ClientError):  # AccessDenied, SignatureDoesNotMatch, NoSuchBucket
+                kind = f"{error.response['Error']['Code']} ({error.operation_name})"
             yield Diagnosis(part, "failed", f"does not answer as it should: {kind}", _TODO[part])
 
 
@@ -128,7 +131,8 @@ def _mongodb(database: Database) -> Iterator[Diagnosis]:
         "remove `w=` from MONGODB_URI, or say `w=majority`",
     )
     yield _schema(database)
-    yield _indexes(database)
+    if not is_new(database):  # they are made with it
+        yield _indexes(database)
 
 
 def _schema(database: Database) -> Diagnosis:
@@ -169,6 +173,10 @@ def _skew(theirs: datetime | None, ours: datetime) -> Diagnosis:
 
 
 def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Diagnosis]:
+    if not _has_bucket(objects):
+        todo = "make it, or mend REPORTING_S3_BUCKET; docs/operations.md says with what"
+        yield Diagnosis("s3", "failed", f"there is no bucket {objects.bucket}", todo)
+        return
     key, body = f"doctor/{uuid4().hex}", b"written by reporting-pipeline doctor"
     objects.put(key, body, "text/plain")
     try:
@@ -192,6 +200,15 @@ def _s3(objects: ObjectStore, settings: Settings) -> Iterator[Diagnosis]:
         objects.delete(key)
     yield _versioning(objects)
     yield _lifecycle(objects, settings)
+
+
+def _has_bucket(objects: ObjectStore) -> bool:
+    """False where the server knows none of this name: some servers make one at the first write, misspelt."""
+    try:
+        objects.client.head_bucket(Bucket=objects.bucket)
+    except ClientError as error:
+        return error.response["Error"]["Code"] not in ("404", "NoSuchBucket")  # may be there, and not be told
+    return True
 
 
 def _versioning(objects: ObjectStore) -> Diagnosis:
@@ -224,10 +241,11 @@ def _dagster(settings: Settings) -> Iterator[Diagnosis]:
         return
     config = _mapping(yaml.safe_load(path.read_text(encoding="utf-8", errors="replace")))
     remote = settings.environment in ("staging", "production")
-    for storage in ("run_storage", "event_log_storage", "schedule_storage"):
+    for storage in STORAGES:
         kind = str(_storage(config, storage).get("class", "Dagster's default, SQLite"))
         fits = "Postgres" in kind or not remote
         yield _either("dagster", fits, f"{storage} is {kind}", "keep it in Postgres (deploy/dagster.yaml)")
+    yield from _postgres(config)
     ours = str(_storage(config, "event_log_storage").get("module", "")).startswith("reporting_pipeline.")
     text = "events are written in batches" if ours else "the event log writes an event at a time"
     yield _either("dagster", ours, text, "take event_log_storage of deploy/dagster.yaml", otherwise="warning")
@@ -246,6 +264,61 @@ def _dagster(settings: Settings) -> Iterator[Diagnosis]:
         "set DAGSTER_EVENT_BATCH_SIZE=1000 for daemon, code server and workers",
         otherwise="warning",
     )
+
+
+def _postgres(config: dict[str, Any]) -> Iterator[Diagnosis]:
+    """Whether each Postgres answers that the storages name, by the variables that they name."""
+    together = _mapping(config.get("storage"))
+    told = [_mapping(_storage(config, name).get("config")) for name in STORAGES]
+    told.append(_mapping(together.get("postgres")))
+    asked: list[dict[str, Any]] = []
+    for one in told:
+        if one not in asked and ("postgres_db" in one or "postgres_url" in one):
+            asked.append(one)
+            yield _reached(_mapping(one.get("postgres_db")) or {"postgres_url": one.get("postgres_url")})
+
+
+def _reached(address: dict[str, Any]) -> Diagnosis:
+    """Sign in at a Postgres. `address` as the instance's file has it: texts, or {env: VARIABLE}."""
+    # Here, as no other command of the product's waits for it.
+    from sqlalchemy import URL, create_engine, make_url, text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    named = {str(value["env"]) for value in address.values() if isinstance(value, dict) and "env" in value}
+    missing = sorted(name for name in named if not value_in_environment(name))
+    if missing:
+        todo = "set what the head of the instance's file lists, for every process of Dagster's"
+        return Diagnosis("dagster", "failed", f"{', '.join(missing)} is not set", todo)
+    said = {
+        name: value_in_environment(str(value["env"])) if isinstance(value, dict) and "env" in value else value
+        for name, value in address.items()
+    }
+    todo = "look at DAGSTER_POSTGRES_HOST, _PORT, _DB, _USER and _PASSWORD, and at the server"
+    try:
+        url = (
+            make_url(str(said["postgres_url"]))
+            if "postgres_url" in said
+            else URL.create(
+                str(said.get("scheme", "postgresql")),
+                str(said.get("username", "")),
+                str(said.get("password", "")),
+                str(said.get("hostname", "")),
+                int(str(said.get("port", 5432))),
+                str(said.get("db_name", "")),
+                {name: str(value) for name, value in _mapping(said.get("params")).items()},
+            )
+        )
+        engine = create_engine(url, connect_args={"connect_timeout": TIMEOUT_SECONDS})
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        # The driver's own first line: the host, the port and what is wrong, and no password.
+        told = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+        return Diagnosis("dagster", "failed", f"its Postgres does not answer: {told}", todo)
+    except ValueError:
+        return Diagnosis("dagster", "failed", f"the port of its Postgres is {said.get('port')!r}", todo)
+    engine.dispose()
+    return Diagnosis("dagster", "ok", f"its Postgres answers at {url.host}")
 
 
 def _storage(config: dict[str, Any], name: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from pymongo.errors import PyMongoError
 
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.measures import BOUNDS, MEASURES
@@ -122,7 +121,7 @@ def _count_behind(database: Database, now: datetime) -> None:
         def work() -> None:
             try:
                 _bring_up_to_date(database, now)
-            except PyMongoError as error:
+            except Exception as error:  # told by `reporting_figures_age_seconds`, too; never by a traceback
                 log.warning("the metrics were not brought up to date: %s", type(error).__name__)
             finally:
                 _counting.release()
@@ -173,9 +172,10 @@ class _Figures(Collector):
         for measure, (name, text) in COUNTS.items():
             records = by_name.get(measure, [])
             if records:
-                family = CounterMetricFamily(name, text, labels=list(records[0]["labels"]))
+                labels = _labels(records)
+                family = CounterMetricFamily(name, text, labels=labels)
                 for record in records:
-                    family.add_metric(list(record["labels"].values()), record["count"])
+                    family.add_metric(_values(record, labels), record["count"])
                 yield family
 
     def _stored(self) -> Iterator[Metric]:
@@ -239,12 +239,23 @@ def _of(counts: Mapping[str, float], prefix: str, labels: int) -> Iterator[tuple
             yield values, number
 
 
+def _labels(records: Iterable[Record]) -> list[str]:
+    """The labels of a measure: what an earlier version measured may have fewer."""
+    return sorted({label for record in records for label in record["labels"]})
+
+
+def _values(record: Record, labels: Iterable[str]) -> list[str]:
+    """To Prometheus an empty label is none."""
+    return [record["labels"].get(label, "") for label in labels]
+
+
 def _histogram(name: str, text: str, records: list[Record]) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(name, text, labels=list(records[0]["labels"]))
+    labels = _labels(records)
+    family = HistogramMetricFamily(name, text, labels=labels)
     for record in records:
         buckets, so_far = [], 0
         for at, bound in enumerate([*map(str, BOUNDS), "+Inf"]):
             so_far += int(record.get("buckets", {}).get(str(at), 0))
             buckets.append((bound, so_far))
-        family.add_metric(list(record["labels"].values()), buckets, sum_value=record.get("sum", 0.0))
+        family.add_metric(_values(record, labels), buckets, sum_value=record.get("sum", 0.0))
     return family

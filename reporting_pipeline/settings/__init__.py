@@ -15,6 +15,7 @@ from reporting_pipeline.settings.loading import (
     child_environment,
     current_settings,
     load_settings,
+    value_in_environment,
     with_own_secrets,
     with_servers_of_home,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "load_settings",
     "remember_servers",
     "source_tree",
+    "value_in_environment",
     "variable_names",
     "with_own_secrets",
     "with_servers_of_home",

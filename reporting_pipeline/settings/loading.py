@@ -78,6 +78,11 @@ def _refuse_unknown(names: set[str], where: str) -> None:
             )
 
 
+def value_in_environment(name: str) -> str:
+    """What a variable holds that another program's file names (dagster.yaml); "" where it is not set."""
+    return os.environ.get(name, "")
+
+
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with `extra` over it, for a child process of the same deployment."""
     return {**os.environ, **extra}

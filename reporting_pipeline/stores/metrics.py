@@ -149,17 +149,18 @@ def _add_ended(
 
 def _job_series(database: Database, jobs: list[Record]) -> dict[str, float]:
     """Ended jobs by state, report type, format and kind of error; restatements among them by state."""
-    ids = {job["subscription"] for job in jobs}
+    ids = {str(job.get("subscription")) for job in jobs}
     kept = {"report_type": 1, "format": 1}
     of = {row["_id"]: row for row in find_any(database.subscriptions, "_id", ids, None, kept)}
     counts: dict[str, float] = {}
     for job in jobs:
-        subscription = of.get(job["subscription"], {})
-        kind = error_kind(job.get("error")) if job["state"] == JobState.FAILED.value else ""
-        parts = (job["state"], subscription.get("report_type", "?"), subscription.get("format", "?"), kind)
+        subscription = of.get(str(job.get("subscription")), {})
+        state = _word(job, "state")
+        kind = error_kind(str(job.get("error") or "")) if state == JobState.FAILED.value else ""
+        parts = (state, _word(subscription, "report_type"), _word(subscription, "format"), kind)
         _one_more(counts, "jobs", *parts)
         if job.get("restates"):
-            _one_more(counts, "restatements", job["state"])
+            _one_more(counts, "restatements", state)
     return counts
 
 
@@ -167,16 +168,13 @@ def _delivery_series(_database: Database, deliveries: list[Record]) -> dict[str,
     """Settled deliveries by channel and state; and those of the promise, kept or not."""
     counts: dict[str, float] = {}
     for one in deliveries:
-        _one_more(counts, "deliveries", one.get("channel", "?"), one["state"])
-        if one["state"] in (
-            DeliveryState.SENT.value,
-            DeliveryState.DELIVERED.value,
-            DeliveryState.FAILED.value,
-        ):
-            on_time = (
-                one["state"] != DeliveryState.FAILED.value and one["settled_at"] - one["due_at"] <= PROMISED
-            )
-            _one_more(counts, "promised", "kept" if on_time else "broken")
+        state = _word(one, "state")
+        _one_more(counts, "deliveries", _word(one, "channel"), state)
+        if state in (DeliveryState.SENT.value, DeliveryState.DELIVERED.value, DeliveryState.FAILED.value):
+            due_at = one.get("due_at")  # where a hand took it, nobody knows that the promise was kept
+            on_time = isinstance(due_at, datetime) and one["settled_at"] - due_at <= PROMISED
+            kept = on_time and state != DeliveryState.FAILED.value
+            _one_more(counts, "promised", "kept" if kept else "broken")
     return counts
 
 
@@ -227,24 +225,26 @@ def _edition_queues(database: Database) -> dict[str, tuple[int, datetime | None]
     found: dict[str, tuple[int, datetime | None]] = {"fetch": (0, None), "aggregate": (0, None)}
     trials = database.trials.estimated_document_count()
     for edition in database.editions.find({"state": EditionState.OPEN.value}).sort("opened_at", -1):
+        if not {"cadence", "period"} <= edition.keys():  # somebody broke it by hand; the others are told
+            continue
         for stage, asset in (("fetch", "documents"), ("aggregate", "trial_dataset")):
             name = f"{edition['cadence']}/{asset}"
             done = database.asset_results.count_documents({"asset": name, "period": edition["period"]})
             missing = max(0, trials - done)
             if missing:
-                found[stage] = (found[stage][0] + missing, edition["opened_at"])
+                found[stage] = (found[stage][0] + missing, _time(edition, "opened_at"))
     return found
 
 
 def _workers(database: Database, now: datetime) -> dict[str, float]:
     """Runs at work by stage, and how long ago the last sign of life of each stage was."""
     counts: dict[str, float] = {f"workers|{stage}": 0 for stage in STAGES}
-    for beat in database.heartbeats.find({}):
-        if now - beat["at"] <= SILENT_AFTER:
-            _one_more(counts, "workers", str(beat.get("stage", "?")))
-    newest = database.heartbeats.find_one({}, sort=[("at", -1)])
-    if newest is not None:
-        counts["heartbeat_age"] = max(0.0, (now - newest["at"]).total_seconds())
+    beats = [(at, _word(beat, "stage")) for beat in database.heartbeats.find({}) if (at := _time(beat, "at"))]
+    for at, stage in beats:
+        if now - at <= SILENT_AFTER:
+            _one_more(counts, "workers", stage)
+    if beats:
+        counts["heartbeat_age"] = max(0.0, (now - max(at for at, _ in beats)).total_seconds())
     return counts
 
 
@@ -261,8 +261,21 @@ def _stored(database: Database) -> dict[str, float]:
 
 
 def _oldest(database: Database, collection: str, query: Record, field: str) -> datetime | None:
-    record = database[collection].find_one(query, {field: 1}, sort=[(field, 1)])
+    """The least time of a field; what is no time was written by a hand, and is the looks' to end."""
+    timed = {**query, field: {"$gt": _EPOCH, **query.get(field, {})}}
+    record = database[collection].find_one(timed, {field: 1}, sort=[(field, 1)])
     return record[field] if record else None
+
+
+def _time(record: Record, field: str) -> datetime | None:
+    value = record.get(field)
+    return value if isinstance(value, datetime) else None
+
+
+def _word(record: Record, field: str) -> str:
+    """A short text of a record as a label's value; "?" for what a hand took or put there."""
+    value = record.get(field)
+    return value if isinstance(value, str) and "|" not in value else "?"
 
 
 def _number(database: Database, collection: str, **query: str) -> int:

@@ -315,11 +315,18 @@ def users_by_id(database: Database, ids: Iterable[str]) -> dict[str, User]:
     return found
 
 
+def _domain(text: str) -> str:
+    try:
+        return normal_address(f"x@{text}").partition("@")[2]
+    except ValueError:
+        raise ValueError(f"{text!r} is no domain of addresses, such as trials.example") from None
+
+
 def save_organisation(
     database: Database, organisation: str, name: str, allowed_domains: Iterable[str] = ()
 ) -> None:
     """Describe an organisation. ValueError for what is no domain."""
-    domains = sorted({normal_address(f"x@{domain}").partition("@")[2] for domain in allowed_domains})
+    domains = sorted({_domain(one) for one in allowed_domains})
     database.organisations.update_one(
         {"_id": organisation}, {"$set": {"name": name, "allowed_domains": domains}}, upsert=True
     )

@@ -21,12 +21,12 @@ import requests
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from sqlalchemy.engine import make_url
 
 from reporting_pipeline.embedded.processes import HOST, free_ports
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.installation import Installation
+from reporting_pipeline_tests.postgres import postgres_variables
 from reporting_pipeline_tests.waiting import PATIENCE, wait_until
 
 NAME = "reports.trials.test"
@@ -227,17 +227,6 @@ def variables_of(
         "REPORTING_BACKUP_KEY_FILE": str(folder / "backup.key"),
         "REPORTING_LOG_FORMAT": "json",
         "SSL_CERT_FILE": str(folder / "authority.pem"),
-    }
-
-
-def postgres_variables(url: str) -> dict[str, str]:
-    parts = make_url(url)
-    return {
-        "DAGSTER_POSTGRES_HOST": str(parts.host),
-        "DAGSTER_POSTGRES_PORT": str(parts.port),
-        "DAGSTER_POSTGRES_DB": str(parts.database),
-        "DAGSTER_POSTGRES_USER": str(parts.username),
-        "DAGSTER_POSTGRES_PASSWORD": str(parts.password),
     }
 
 

@@ -27,11 +27,11 @@ from reporting_pipeline_tests.end_to_end.stranger import (
     Relay,
     Stranger,
     keep_versions,
-    postgres_variables,
     relay,
     variables_of,
 )
 from reporting_pipeline_tests.installation import Installations
+from reporting_pipeline_tests.postgres import postgres_variables
 from reporting_pipeline_tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -55,6 +55,7 @@ def delivery(number: int, state: str, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def busy(database: Database) -> Database:
     """Three subscriptions; jobs and deliveries in every state."""
+    database.heartbeats.drop_indexes()  # the server would sweep away what is of NOW
     database.subscriptions.insert_many(
         [
             {"_id": f"sub_{n}", "status": status, "report_type": "safety_summary", "format": "pdf"}
@@ -144,6 +145,64 @@ def test_a_failure_that_failed_again_counts_twice(busy: Database) -> None:
     busy.jobs.update_one({"_id": "job_20"}, {"$set": {"completed_at": NOW + MINUTE}})
     refresh(busy, NOW + 5 * MINUTE)
     assert metrics.read(busy).ended["jobs|failed|safety_summary|pdf|storage"] == 2
+
+
+@pytest.mark.parametrize("value", [None, "soon", 7, "absent"])
+@pytest.mark.parametrize(
+    ("collection", "identifier", "field"),
+    [
+        ("jobs", "job_0", "due_at"),
+        ("jobs", "job_10", "subscription"),
+        ("jobs", "job_20", "error"),
+        ("subscriptions", "sub_1", "report_type"),
+        ("deliveries", "del_2", "due_at"),
+        ("deliveries", "del_2", "channel"),
+        ("deliveries", "del_4", "settled_at"),
+        ("editions", "weekly:2026-11-16", "cadence"),
+        ("editions", "weekly:2026-11-16", "opened_at"),
+        ("heartbeats", "run", "at"),
+        ("heartbeats", "run", "stage"),
+    ],
+)
+def test_a_record_that_a_hand_broke_stops_no_count(
+    busy: Database, collection: str, identifier: str, field: str, value: Any
+) -> None:
+    busy.editions.insert_one(
+        {
+            "_id": "weekly:2026-11-16",
+            "cadence": "weekly",
+            "period": "2026-11-16",
+            "state": "open",
+            "opened_at": NOW,
+        }
+    )
+    busy.trials.insert_one({"_id": "T1"})
+    busy.heartbeats.insert_many(
+        [{"_id": run, "at": NOW, "stage": "render", "total": 9, "done": 3} for run in ("run", "other")]
+    )
+    change: Any = {"$unset": {field: ""}} if value == "absent" else {"$set": {field: value}}
+    assert busy[collection].update_one({"_id": identifier}, change).matched_count == 1
+    assert refresh(busy, NOW)
+    figures = metrics.read(busy)
+    assert figures.now["jobs|pending"] == 4
+    assert figures.now["queue_oldest|render"] == 600
+    assert figures.now["heartbeat_age"] == 0
+    assert sum(count for key, count in figures.ended.items() if key.startswith("jobs|")) == 8
+    assert sum(count for key, count in figures.ended.items() if key.startswith("promised|")) >= 2
+
+
+def test_what_an_earlier_version_measured_with_fewer_labels_keeps_its_own(
+    database: Database, settings: Settings
+) -> None:
+    database.measures.insert_one(
+        {"_id": "s3_bytes|direction=put", "name": "s3_bytes", "labels": {"direction": "put"}, "count": 5}
+    )
+    measures = Measures()
+    measures.count("s3_bytes", 7, direction="get", kind="reports")
+    measures.flush(database)
+    found = samples(exposition(database, settings, NOW))
+    assert value(found, "reporting_s3_bytes_total", direction="put", kind="") == 5
+    assert value(found, "reporting_s3_bytes_total", direction="get", kind="reports") == 7
 
 
 class Asked(CommandListener):

@@ -38,7 +38,7 @@ def retention(
 
     with plain_errors():
         stores = open_stores()
-        with _dagster(stores.settings.dagster_home) as instance:
+        with _dagster(stores.settings.dagster_home) as (instance, unseen):
             report = retain(
                 stores.database,
                 stores.objects,
@@ -58,19 +58,23 @@ def retention(
             table.add_row(one.kind, *figures, kept, one.error)
         console.print(table)
         console.print("nothing was deleted: a dry run" if dry_run else "deleted")
-        if instance is None:
-            console.print("DAGSTER_HOME is not set: Dagster's runs were not looked at")
-        if report.failed:
+        if unseen:
+            console.print(unseen, soft_wrap=True)
+        if report.failed or (instance is None and stores.settings.dagster_home):
             raise typer.Exit(1)
 
 
 @contextmanager
-def _dagster(home: Path | None) -> Iterator[DagsterInstance | None]:
-    """The instance of the home, where one is set. ValueError says why it cannot be used."""
+def _dagster(home: Path | None) -> Iterator[tuple[DagsterInstance | None, str]]:
+    """The instance of the home; or None, and why Dagster's runs are not looked at: everything else is.
+
+    Raises ValueError for a home whose file cannot be used.
+    """
     if not home:
-        yield None
+        yield None, "DAGSTER_HOME is not set: Dagster's runs were not looked at"
         return
     from dagster import DagsterError, DagsterInstance
+    from dagster_postgres.utils import DagsterPostgresException
 
     try:
         instance = DagsterInstance.get()
@@ -78,11 +82,15 @@ def _dagster(home: Path | None) -> Iterator[DagsterInstance | None]:
         said = next((line.strip() for line in str(error).splitlines() if "nvironment variable" in line), "")
         told = said.partition("PostProcessingError: ")[2] or str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"DAGSTER_HOME: its dagster.yaml cannot be used: {told} Set what its head lists; "
+            f"DAGSTER_HOME: its dagster.yaml cannot be used: {told.rstrip('.')}. Set what its head lists; "
             "`reporting-pipeline doctor` looks at the rest"
         ) from None
+    except DagsterPostgresException:
+        told = "Dagster's Postgres does not answer: its runs were not looked at"
+        yield None, f"{told}. `reporting-pipeline doctor` says why; then call this again"
+        return
     with instance:
-        yield instance
+        yield instance, ""
 
 
 @hold_app.command("place")

@@ -83,6 +83,13 @@ def test_a_bad_address_is_an_error_in_one_line(deployment: Database) -> None:
     assert deployment.organisations.count_documents({}) == 0
 
 
+def test_a_domain_that_is_none_is_named(deployment: Database) -> None:
+    result = runner.invoke(app, ["bootstrap", "ann@trials.example", "--domain", "not a domain"])
+    assert result.exit_code == 1
+    assert "'not a domain' is no domain of addresses" in result.output
+    assert deployment.organisations.count_documents({}) == 0
+
+
 def test_every_route_that_the_next_steps_name_is_one_of_the_api(deployment: Database) -> None:
     said = runner.invoke(app, ["bootstrap", "ann@x.org", "--organisation", "acme"]).output
     refused = runner.invoke(app, ["bootstrap", "bob@x.org", "--organisation", "acme"]).output

@@ -23,9 +23,10 @@ from reporting_pipeline.operations import doctor
 from reporting_pipeline.operations.doctor import Diagnosis, examine
 from reporting_pipeline.settings import Settings, current_settings
 from reporting_pipeline.stores.mongo import INDEXES, Database
-from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.objects import ObjectStore, open_object_store
 from reporting_pipeline.stores.person_keys import key_for, rewrap_all
 from reporting_pipeline.stores.schema import begin_restore
+from reporting_pipeline_tests.postgres import postgres_variables
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import VersioningConfigurationTypeDef
@@ -35,11 +36,13 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def fit(deployment: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+def fit(deployment: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> Database:
     """A deployment in which nothing fails."""
     (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "dagster.yaml").read_text())
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    for name, value in postgres_variables(postgres_url).items():
+        monkeypatch.setenv(name, value)
     current_settings.cache_clear()
     return deployment
 
@@ -120,6 +123,55 @@ def test_an_instance_file_of_another_shape_is_a_finding(
     found = {one.text: one.state for one in doctor._dagster(own)}
     assert found["run_storage is Dagster's default, SQLite"] == "failed"
     assert found["run monitoring is off"] == "failed"
+
+
+def test_a_new_deployment_is_told_to_be_made_and_not_that_it_lacks_what_is_made_with_it(
+    settings: Settings, database: Database, objects: ObjectStore
+) -> None:
+    new = database.client[f"{database.name}_new"]
+    found = [one for one in examine(new, objects, settings) if one.part == "mongodb" and one.state != "ok"]
+    assert [one.text for one in found if "single server" not in one.text] == ["the database is empty"]
+
+
+def test_a_bucket_that_is_not_there_is_told_and_not_made(
+    fit: Database, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPORTING_S3_BUCKET", "misspelt-bucket")
+    current_settings.cache_clear()
+    code, found = findings()
+    current_settings.cache_clear()
+    assert code == 1
+    assert "s3: there is no bucket misspelt-bucket -> make it, or mend REPORTING_S3_BUCKET" in texts(
+        found, "failed"
+    )
+    assert "misspelt-bucket" not in [one["Name"] for one in objects.client.list_buckets()["Buckets"]]
+
+
+def test_a_refusal_of_the_bucket_is_told_by_its_name(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = settings.model_copy(update={"s3_secret_access_key": SecretStr("of another user")})
+    found = list(examine(database, open_object_store(own), own))
+    (told,) = [one for one in found if one.part == "s3"]
+    assert told.state == "failed"
+    assert "SignatureDoesNotMatch" in told.text
+
+
+def test_a_postgres_that_does_not_answer_and_a_variable_that_is_missing_fail(
+    fit: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "its Postgres answers at 127.0.0.1" in texts(findings()[1], "ok")
+    for name, value, told in (
+        ("DAGSTER_POSTGRES_PORT", "1", "Connection refused"),
+        ("DAGSTER_POSTGRES_PORT", "five", "the port of its Postgres is 'five'"),
+        ("DAGSTER_POSTGRES_DB", "no_such_database", "does not exist"),
+        ("DAGSTER_POSTGRES_PASSWORD", "", "DAGSTER_POSTGRES_PASSWORD is not set"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            code, found = findings()
+        assert code == 1
+        assert told in texts(found, "failed"), name
 
 
 def test_one_storage_for_all_three_is_read(settings: Settings, tmp_path: Path) -> None:

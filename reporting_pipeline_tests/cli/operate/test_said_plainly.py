@@ -14,7 +14,9 @@ from reporting_pipeline.settings import current_settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.upkeep import last_upkeep
 from reporting_pipeline_tests.delivery.seeds import NOW
+from reporting_pipeline_tests.postgres import postgres_variables
 
 
 def said(*command: str) -> str:
@@ -47,6 +49,20 @@ def test_a_log_that_does_not_continue_from_its_anchor(deployment: Database, obje
     audit.write_anchor(deployment, objects, NOW)
     deployment.audit.delete_one({"seq": 2})
     assert "`audit verify` says why" in said("audit", "anchor")
+
+
+def test_a_postgres_that_is_away_keeps_retention_from_nothing_but_dagsters_runs(
+    deployment: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(deploy_file("dagster.yaml").read_text())
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    for name, value in postgres_variables("postgresql://nobody:secret@127.0.0.1:1/none").items():
+        monkeypatch.setenv(name, value)
+    current_settings.cache_clear()
+    told = said("retention")
+    assert "deleted" in told
+    assert "Dagster's Postgres does not answer" in told
+    assert last_upkeep(deployment, "retention") is not None
 
 
 def test_a_dagster_home_whose_variables_are_not_set(
