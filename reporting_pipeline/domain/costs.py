@@ -6,6 +6,7 @@ Belongs here: the sums. Does not: what was used (`stores/usage.py`) and where th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,8 +101,9 @@ def _quantities(used: Used, keep_days: int) -> dict[Service, Decimal]:
 
 #: The columns of FOCUS 1.0 that a charge fills, in its order.
 FOCUS_COLUMNS = (
-    *("BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart"),
-    *("ChargeCategory", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart"),
+    *("BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd"),
+    *("BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency"),
+    *("ChargePeriodEnd", "ChargePeriodStart"),
     *("ConsumedQuantity", "ConsumedUnit", "ContractedCost", "EffectiveCost", "InvoiceIssuerName"),
     *("ListCost", "ListUnitPrice", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName"),
     *("ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName", "SkuId"),
@@ -123,10 +125,12 @@ def focus_row(charge: Charge, currency: str, deployment: str) -> dict[str, str]:
     return {
         "BilledCost": cost,
         "BillingAccountId": deployment,
+        "BillingAccountName": deployment,
         "BillingCurrency": currency,
         "BillingPeriodEnd": _instant(following),
         "BillingPeriodStart": _instant(month),
         "ChargeCategory": "Usage",
+        "ChargeClass": "",  # null: no correction of an earlier bill
         "ChargeDescription": description,
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodEnd": _instant(used.ends),
@@ -149,7 +153,7 @@ def focus_row(charge: Charge, currency: str, deployment: str) -> dict[str, str]:
         "ServiceName": charge.service.value,
         "SkuId": f"{charge.service.value}/{used.report_type}",
         "SubAccountId": used.organisation,
-        "Tags": f'{{"report_type": "{used.report_type}", "reports": "{used.reports}"}}',
+        "Tags": json.dumps({"report_type": used.report_type, "reports": str(used.reports)}),
     }
 
 

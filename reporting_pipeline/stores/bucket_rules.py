@@ -11,6 +11,7 @@ Uploaded documents (`files/`) and the audit's anchor are never deleted by a rule
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,11 @@ LATER_DAYS = 30
 ABORT_UPLOADS_DAYS = 7
 OLD_VERSIONS_DAYS = 30
 ARCHIVED = ("reports/", "snapshots/", "files/")
+#: The names that ours have had: an owner's rule may begin with "reporting-", too.
+_OURS = re.compile(
+    rf"{OURS}(expire-(reports|snapshots|datasets|media)|archive-(reports|snapshots|files)|"
+    r"abort-uploads|old-versions)"
+)
 
 #: What servers say that know expiry but no classes to move to (SeaweedFS, MinIO without tiers).
 _NO_SUCH_CLASS = ("NotImplemented", "InvalidStorageClass", "InvalidRequest", "MalformedXML")
@@ -69,13 +75,31 @@ def wanted_rules(settings: Settings, days: Mapping[str, int]) -> list[Rule]:
 
 def standing_rules(objects: ObjectStore) -> list[Rule]:
     """The bucket's rules, ours and others', in the order of their ids."""
+    rules = _configuration(objects).get("Rules", ())
+    return sorted((dict(rule) for rule in rules), key=lambda rule: str(rule.get("ID", "")))
+
+
+def _configuration(objects: ObjectStore) -> Mapping[str, Any]:
+    """What the server says of the bucket's life cycle; nothing where it has none."""
     try:
-        answer = objects.client.get_bucket_lifecycle_configuration(Bucket=objects.bucket)
+        return dict(objects.client.get_bucket_lifecycle_configuration(Bucket=objects.bucket))
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchLifecycleConfiguration", "404"):
-            return []
+            return {}
         raise
-    return sorted((dict(rule) for rule in answer["Rules"]), key=lambda rule: str(rule.get("ID", "")))
+
+
+def _is_ours(identifier: str) -> bool:
+    return _OURS.fullmatch(identifier) is not None
+
+
+def _filtered(rule: Rule) -> Rule:
+    """What a rule of the first kind (`Prefix` beside `ID`) says, by a filter: S3 takes no mixture of both."""
+    if "Filter" in rule:
+        return rule
+    return {name: value for name, value in rule.items() if name != "Prefix"} | {
+        "Filter": {"Prefix": rule.get("Prefix", "")}
+    }
 
 
 def write_rules(objects: ObjectStore, wanted: Sequence[Rule]) -> None:
@@ -83,11 +107,14 @@ def write_rules(objects: ObjectStore, wanted: Sequence[Rule]) -> None:
 
     Raises RulesNotTaken where the server cannot do what they ask.
     """
-    others = [rule for rule in standing_rules(objects) if not str(rule.get("ID", "")).startswith(OURS)]
+    standing = _configuration(objects)
+    others = [_filtered(dict(rule)) for rule in standing.get("Rules", ()) if not _is_ours(rule.get("ID", ""))]
+    # What holds for all rules of a bucket is the owner's choice, and S3's own again where it is not said.
+    chosen = {name: standing[name] for name in ("TransitionDefaultMinimumObjectSize",) if standing.get(name)}
     rules: Any = [*others, *wanted]
     try:
         objects.client.put_bucket_lifecycle_configuration(
-            Bucket=objects.bucket, LifecycleConfiguration={"Rules": rules}
+            Bucket=objects.bucket, LifecycleConfiguration={"Rules": rules}, **chosen
         )
     except ClientError as error:
         if error.response["Error"]["Code"] not in _NO_SUCH_CLASS:
@@ -115,7 +142,7 @@ def rule_problems(wanted: Sequence[Rule], standing: Sequence[Rule]) -> list[str]
         elif _core(found) != _core(rule):
             problems.append(f"the rule {rule['ID']} is another; `reporting-pipeline bucket-rules --write`")
     for identifier, rule in sorted(by_id.items()):
-        if identifier.startswith(OURS):
+        if _is_ours(identifier):
             problems.append(f"the rule {identifier} is not wanted any more; write the rules again")
         elif _deletes(rule, "files/") or _deletes(rule, "audit/"):
             problems.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -66,6 +67,43 @@ def test_a_line_of_the_bill_has_focus_s_columns_in_december_too() -> None:
     assert row["BillingPeriodEnd"] == "2027-01-01T00:00:00Z"
     assert (row["SubAccountId"], row["BillingAccountId"]) == ("acme", "ours")
     assert row["EffectiveCost"] == "0.000500"
+
+
+#: FOCUS 1.0, the columns whose feature level is Mandatory.
+FOCUS_MANDATORY = [
+    "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingCurrency",
+    "BillingPeriodEnd",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "ContractedCost",
+    "EffectiveCost",
+    "InvoiceIssuerName",
+    "ListCost",
+    "PricingQuantity",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "ServiceCategory",
+    "ServiceName",
+]
+
+
+def test_a_line_of_the_bill_leaves_out_nothing_that_focus_asks_for() -> None:
+    prices = Prices("EUR", {})
+    for line in charges([used(sent={"email": 1, "slack": 1, "webhook": 1})], prices, 90):
+        row = focus_row(line, "EUR", "ours")
+        assert set(FOCUS_MANDATORY) - set(row) == set()
+        null = {name for name in FOCUS_MANDATORY if not row[name]}
+        assert null == {"ChargeClass"}, "null but for a correction of an earlier bill"
+        assert row["ServiceCategory"] in {"Compute", "Storage", "Web"}
+        assert json.loads(row["Tags"]) == {"report_type": "safety_summary", "reports": "200"}
 
 
 @pytest.mark.parametrize(

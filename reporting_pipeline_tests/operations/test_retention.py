@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 from dagster import DagsterInstance, DagsterRunStatus, job, op
 from typer.testing import CliRunner
 
@@ -110,8 +111,12 @@ def test_a_held_report_outlives_every_rule_with_all_it_was_made_from(
     place_hold(ledger.database, ledger.objects, held, kind, "inspection 12", "usr_a", FIRST_WEEK)
     key = ledger.key(period, "sub_00003")
     assert ledger.objects.tags(key)[RETENTION_TAG] == HELD, "the bucket's rules see it"
+    ledger.database.releases.insert_many(
+        [{"_id": f"{one}:{'a' * 64}", "report": one, "at": FIRST_WEEK} for one in (held, "rep_of_long_ago")]
+    )
     report = retained(ledger, settings, LONG_AFTER)
     assert {row["_id"] for row in ledger.database.reports.find()} == {held}
+    assert {row["report"] for row in ledger.database.releases.find()} == {held}, "with who signed it"
     assert {row["subscription"] for row in ledger.database.jobs.find()} == {"sub_00003"}
     assert {row["subscription"] for row in ledger.database.deliveries.find()} == {"sub_00003"}
     keys = set(ledger.objects.keys(""))
@@ -123,6 +128,7 @@ def test_a_held_report_outlives_every_rule_with_all_it_was_made_from(
     assert ledger.objects.tags(key)[RETENTION_TAG] == STANDARD
     retained(ledger, settings, LONG_AFTER)
     assert not any(sizes(ledger.database, ledger.objects).values())
+    assert ledger.database.releases.count_documents({}) == 0
     actions = [row["action"] for row in ledger.database.audit.find().sort("seq")]
     assert actions == ["report.held", "report.released"]
 
@@ -316,6 +322,57 @@ def test_the_buckets_rules_are_written_verified_and_leave_those_of_others(
     assert rule_problems(shorter, standing) == [
         "the rule reporting-expire-reports is another; `reporting-pipeline bucket-rules --write`"
     ]
+
+
+def test_a_rule_of_the_owner_that_begins_as_ours_do_stays(objects: ObjectStore, settings: Settings) -> None:
+    own = settings.model_copy(update={"archive_class": "none"})
+    wanted = wanted_rules(own, retention_days(own))
+    foreign = {
+        "ID": "reporting-expire-finance",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "finance/"},
+        "Expiration": {"Days": 3},
+    }
+    objects.client.put_bucket_lifecycle_configuration(
+        Bucket=objects.bucket,
+        LifecycleConfiguration={"Rules": [foreign]},  # type: ignore[list-item]
+    )
+    write_rules(objects, wanted)
+    standing = standing_rules(objects)
+    assert rule_problems(wanted, standing) == []
+    assert "reporting-expire-finance" in {rule["ID"] for rule in standing}
+
+
+def test_what_an_owner_chose_in_words_that_only_aws_knows_is_written_back(
+    objects: ObjectStore, settings: Settings
+) -> None:
+    """No server here knows them: what is asked is held against boto3's own description of S3."""
+    wanted = wanted_rules(settings, retention_days(settings))
+    of_old = {"ID": "logs", "Prefix": "logs/", "Status": "Enabled", "Expiration": {"Days": 3}}
+    before = {"Rules": [of_old, *wanted[:1]], "TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}
+    as_filter = {"ID": "logs", "Filter": {"Prefix": "logs/"}, "Status": "Enabled", "Expiration": {"Days": 3}}
+    with Stubber(objects.client) as stub:
+        stub.add_response("get_bucket_lifecycle_configuration", before, {"Bucket": objects.bucket})
+        stub.add_response(
+            "put_bucket_lifecycle_configuration",
+            {},
+            {
+                "Bucket": objects.bucket,
+                "LifecycleConfiguration": {"Rules": [as_filter, *wanted]},
+                "TransitionDefaultMinimumObjectSize": "varies_by_storage_class",
+            },
+        )
+        write_rules(objects, wanted)
+        stub.assert_no_pending_responses()
+
+
+def test_every_rule_that_we_write_is_known_as_ours(settings: Settings) -> None:
+    for archive in ("none", "GLACIER_IR"):
+        own = settings.model_copy(update={"archive_class": archive})
+        wanted = wanted_rules(own, retention_days(own))
+        assert rule_problems([], wanted) == [
+            f"the rule {rule['ID']} is not wanted any more; write the rules again" for rule in wanted
+        ]
 
 
 def test_a_server_without_storage_classes_is_told_with_the_setting_that_helps(

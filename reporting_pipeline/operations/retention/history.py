@@ -102,10 +102,22 @@ def expired(retention: Retention) -> Removed:
     for name in ("heartbeats", "partition_claims"):
         queries[name] = {"at": {"$lt": retention.rules.before(_A_DAY, retention.now)}}
     queries["usage"] = {"at": {"$lt": _oldest(retention)}}
-    queries["releases"] = {"at": {"$lt": _oldest(retention)}}
     for name, query in queries.items():
         removed.records += _by_field(retention, name, query).records
+    _signatures(retention, removed)
     return removed
+
+
+def _signatures(retention: Retention, removed: Removed) -> None:
+    """Under a report that stands, held or not yet past its time, they stay whatever their age."""
+    for some in pages(retention.database.releases, {"at": {"$lt": _oldest(retention)}}, {"report": 1}):
+        reports = {str(one.get("report")) for one in some}
+        standing = {
+            row["_id"] for row in find_any(retention.database.reports, "_id", reports, None, {"_id": 1})
+        }
+        going = [one["_id"] for one in some if one.get("report") not in standing]
+        removed.keep("its report is kept", len(some) - len(going))
+        removed.records += len(going) if retention.dry_run else delete_ids(retention.database.releases, going)
 
 
 def _by_field(retention: Retention, name: str, query: Record) -> Removed:
