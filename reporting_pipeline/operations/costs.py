@@ -36,6 +36,8 @@ def read_prices(path: Path) -> Prices:
     """The prices of a YAML file. Raises ValueError that names the file and the field."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"there is no file of prices {path}; docs/operations.md shows one") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read as YAML: {type(error).__name__}") from None
     try:

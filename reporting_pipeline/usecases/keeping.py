@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.deliveries import settle_jobs
 from reporting_pipeline.stores.mongo import Database
@@ -49,7 +50,12 @@ def note_mended(database: Database, mended: int, actor: str, home: str, now: dat
 def decide_after_restore(
     database: Database, *, send: bool, edition: str | None, actor: str, home: str, now: datetime
 ) -> Decided:
-    """Decide over what awaits a release after a restore: send it, or take it as sent."""
+    """Decide over what awaits a release after a restore: send it, or take it as sent.
+
+    Raises ValueError for what is no edition: a decision over none would read as one that was taken.
+    """
+    if edition is not None and edition.partition(":")[0] not in set(Cadence):
+        raise ValueError(f"{edition!r} is no edition; they are called like weekly:2026-11-16")
     jobs = release_after_restore(database, send=send, edition=edition, now=now)
     settle_jobs(database, jobs, now)
     decided = Decided(len(jobs), release_notices(database, send=send, edition=edition))

@@ -200,3 +200,13 @@ def test_a_bill_of_everything_at_once_is_not_guessed(served: Crank, tmp_path: Pa
     refused = CliRunner().invoke(app, ["cost", "--prices", str(prices)])
     assert refused.exit_code == 1
     assert "--edition" in refused.output
+    wrong = ["--since", "2026-11-16", "--until", "2026-11-16"]
+    refused = CliRunner().invoke(app, ["cost", "--prices", str(prices), *wrong])
+    assert refused.exit_code == 1
+    assert "--until" in refused.output
+    nobody = ["--since", "2020-01-01", "--organisation", "misspelt"]
+    told = CliRunner().invoke(app, ["cost", "--prices", str(prices), *nobody])
+    assert told.exit_code == 0
+    assert "no report of the organisation misspelt was made in them: weekly:" in " ".join(told.output.split())
+    refused = CliRunner().invoke(app, ["cost", "--prices", "nowhere.yaml", "--since", "2020-01-01"])
+    assert "there is no file of prices nowhere.yaml" in refused.output

@@ -17,6 +17,7 @@ from reporting_pipeline.operations.costs import bill, editions_of_time, read_pri
 
 console = Console()
 DAY = ["%Y-%m-%d"]
+LISTED = 10
 
 
 def cost(
@@ -33,6 +34,8 @@ def cost(
     with plain_errors():
         if (edition is None) == (since is None):
             raise ValueError("say which: --edition weekly:2026-11-16, or --since 2026-11-01 (and --until)")
+        if since is not None and until is not None and until <= since:
+            raise ValueError("--until is the day after the last one, so it must come after --since")
         stores, told = open_stores(), read_prices(prices)
         editions = [edition] if edition else []
         if since is not None:
@@ -40,6 +43,10 @@ def cost(
             editions = editions_of_time(stores.database, since.replace(tzinfo=UTC), last)
         lines = bill(stores.database, stores.settings, told, editions, organisation)
         console.print(_table(lines, told.currency))
+        if not lines:
+            whose = f" of the organisation {organisation}" if organisation else ""
+            which = ", ".join(editions[:LISTED]) or "no edition was opened then"
+            console.print(f"no report{whose} was made in them: {which}", highlight=False, soft_wrap=True)
         if to_csv is not None:
             with to_csv.open("w", encoding="utf-8", newline="") as file:
                 write_focus(lines, told, stores.settings.organisation, file)

@@ -31,6 +31,10 @@ def test_a_report_that_is_not_there(deployment: Database) -> None:
     assert "no report has the id" in said("hold", "place", "rep_0123456789abcdef0123", "--reason", "why")
 
 
+def test_a_decision_over_an_edition_that_is_none(deployment: Database) -> None:
+    assert "'16 November' is no edition" in said("backup", "release", "--send", "--edition", "16 November")
+
+
 def test_a_place_for_backups_that_cannot_be_written(
     deployment: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
