@@ -125,7 +125,7 @@ def test_the_chart_says_of_every_setting_that_one_machine_gives_where_it_stands(
     """One that only compose has is one that the chart's reader does not know of."""
     settings = yaml.safe_load((artefacts.CHART / "values.yaml").read_text())["settings"]
     given = {name for name in VARIABLES["compose/api"] if name.startswith("REPORTING_")}
-    assert given - set(settings) - VARIABLES["chart's secret"] == {"REPORTING_ENVIRONMENT"}
+    assert given - set(settings) - VARIABLES["chart's secret"] == set()
 
 
 def test_behind_a_proxy_its_word_is_believed_by_the_setting_alone() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import helm_python
 import kubernetes_validate
 import pytest
 import yaml
+from pydantic import AliasChoices, SecretStr
 
+from reporting_pipeline.operations.metrics import metric_names
+from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.metrics import STAGES
 from reporting_pipeline_tests.deploy import artefacts
 from reporting_pipeline_tests.deploy.artefacts import of_kind, pods, rendered
@@ -52,13 +56,157 @@ def test_every_object_is_what_kubernetes_takes(version: str, more: dict[str, Any
         {"backup": {"enabled": True, "target": ""}},
         {"signIn": {"issuer": "", "secretName": "sign-in"}},
         {"signIn": {**artefacts.VALUES["signIn"], "operators": []}},
+        {"settings": {**artefacts.VALUES["settings"], "REPORTING_ENVIRONMENT": "local"}},
+        {"settings": {**artefacts.VALUES["settings"], "DAGSTER_POSTGRES_PORT": "five"}},
         {"misspelt": True},
     ],
     ids=str,
 )
-def test_values_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(helm_python.HelmError):
+def test_values_that_cannot_work_are_refused_by_their_field(wrong: dict[str, Any]) -> None:
+    with pytest.raises(helm_python.HelmError) as refused:
         rendered(wrong)
+    field, value = next(iter(wrong.items()))
+    changed = (
+        [name for name in value if value[name] != artefacts.VALUES.get(field, {}).get(name)]
+        if isinstance(value, dict)
+        else [field]
+    )
+    assert any(name in str(refused.value) for name in changed), refused.value
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("api.autoscaling.maxReplicas", {"api": {"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}}),
+        ("scaling.maxReplicas", {"scaling": {**artefacts.VALUES["scaling"], "maxReplicas": 2}}),
+        ("scaling.addOver", {"scaling": {**artefacts.VALUES["scaling"], "removeUnder": 200}}),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused_by_their_field(
+    field: str, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(helm_python.HelmError, match=field):
+        rendered(wrong)
+
+
+def secrets() -> set[str]:
+    """Every variable that holds a secret: ours by their type, and others of the chart's Secret."""
+    own = {
+        name
+        for field in Settings.model_fields.values()
+        if SecretStr in (field.annotation, *get_args(field.annotation))
+        and isinstance(field.validation_alias, AliasChoices)
+        for name in map(str, field.validation_alias.choices)
+    }
+    return own | {"DAGSTER_POSTGRES_PASSWORD", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
+
+
+@pytest.mark.parametrize("name", sorted(secrets()))
+def test_a_secret_stands_in_no_value(name: str) -> None:
+    with pytest.raises(helm_python.HelmError, match=name):
+        rendered({"settings": {**artefacts.VALUES["settings"], name: "in plain text"}})
+
+
+def test_a_key_that_is_public_may_stand_in_the_values() -> None:
+    settings = {**artefacts.VALUES["settings"], "SENDGRID_WEBHOOK_PUBLIC_KEY": "MFkw"}
+    assert rendered({"settings": settings})
+
+
+def test_no_variable_is_given_twice() -> None:
+    for name, spec in pods(rendered(artefacts.CRONS)):
+        for container in spec["containers"]:
+            given = [one["name"] for one in container.get("env", [])]
+            assert len(given) == len(set(given)), name
+
+
+def let_out(more: dict[str, Any]) -> set[int]:
+    """The ports at which a pod reaches what is outside the namespace."""
+    default = of_kind(rendered(more), "NetworkPolicy")["rp-default"]["spec"]
+    (outside,) = [rule for rule in default["egress"] if "ipBlock" in rule.get("to", [{}])[0]]
+    ports = [port["port"] for port in outside["ports"]]
+    assert len(ports) == len(set(ports))
+    return set(ports)
+
+
+def test_what_the_settings_name_is_let_out() -> None:
+    usual = {443, 465, 587, 5432, 6379, 27017}
+    assert let_out({}) == usual
+    named = {
+        "DAGSTER_POSTGRES_PORT": "6432",
+        "S3_ENDPOINT_URL": "https://minio.stores.svc:9000",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring.svc:4318/path",
+        "REPORTING_OIDC_ISSUER": "https://id.trials.test:8443/realm",
+        "SLACK_URL": "http://proxy.trials.test",
+    }
+    more = {"settings": {**artefacts.VALUES["settings"], **named}}
+    assert let_out(more) == usual | {6432, 9000, 4318, 8443, 80}
+
+
+#: Who reaches whom within the release (docs/architecture.md: the API never calls Dagster, runs call nobody).
+ARROWS = {
+    ("daemon", "code-server", 4000),
+    ("webserver", "code-server", 4000),
+    ("webserver-read", "code-server", 4000),
+}
+
+
+def test_every_arrow_of_the_architecture_goes_through_and_no_other() -> None:
+    objects = rendered(artefacts.CRONS)
+    policies = of_kind(objects, "NetworkPolicy").values()
+    labels = {
+        one["metadata"]["name"]: template["metadata"]["labels"]
+        for one in objects
+        if (template := one.get("spec", {}).get("template"))
+    }
+
+    def meets(selector: dict[str, Any], name: str) -> bool:
+        wanted = selector.get("podSelector", {}).get("matchLabels")
+        return (
+            wanted is not None
+            and "namespaceSelector" not in selector
+            and wanted.items() <= labels[name].items()
+        )
+
+    def passes(kind: str, side: str, at: str, other: str, port: int) -> bool:
+        return any(
+            any(meets(one, other) for one in rule.get(side, ()))
+            and port in [one["port"] for one in rule["ports"]]
+            for policy in policies
+            if policy["spec"]["podSelector"]["matchLabels"].items() <= labels[at].items()
+            for rule in policy["spec"].get(kind, ())
+        )
+
+    names = {name.removeprefix("rp-"): name for name in labels}
+    found = {
+        (one, other, port)
+        for one in names
+        for other in names
+        for port in (4000, 8000, 3000, 4180)
+        if passes("egress", "to", names[one], names[other], port)
+        and passes("ingress", "from", names[other], names[one], port)
+    }
+    assert found == ARROWS
+
+
+def test_no_budget_of_disruptions_keeps_a_machine_from_being_drained() -> None:
+    objects = rendered()
+    fewest = {
+        name: one["spec"]["minReplicas"] for name, one in of_kind(objects, "HorizontalPodAutoscaler").items()
+    }
+    fewest |= {name: one["spec"]["minReplicaCount"] for name, one in of_kind(objects, "ScaledObject").items()}
+    budgets = of_kind(objects, "PodDisruptionBudget")
+    assert set(budgets) == set(fewest), "what stands alone has none: it could never leave"
+    for name, one in budgets.items():
+        spec = one["spec"]
+        assert spec.get("maxUnavailable", 0) >= 1 or spec["minAvailable"] < fewest[name], name
+
+
+def test_scaling_asks_for_metrics_that_are_exposed() -> None:
+    for name, one in of_kind(rendered(), "ScaledObject").items():
+        query = one["spec"]["triggers"][0]["metadata"]["query"]
+        asked = set(re.findall(r"\breporting_\w+", query))
+        assert asked, name
+        assert asked <= metric_names(), name
 
 
 def test_every_container_is_without_rights_and_bounded() -> None:

@@ -33,8 +33,6 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 envFrom:
   - secretRef: {name: {{ .Values.secretName }}}
 env:
-  - {name: REPORTING_ENVIRONMENT, value: production}
-  - {name: DAGSTER_EVENT_BATCH_SIZE, value: "1000"}
   {{- range $name, $value := .Values.settings }}
   - {name: {{ $name }}, value: {{ $value | quote }}}
   {{- end }}
