@@ -26,6 +26,7 @@ from pymongo.errors import PyMongoError
 
 from reporting_pipeline.media import confinement
 from reporting_pipeline.media.sandbox import MediaWorkers, WorkerStartError
+from reporting_pipeline.operations.backup.vault import backup_key
 from reporting_pipeline.operations.retention.rules import retention_days
 from reporting_pipeline.settings import Settings, value_in_environment
 from reporting_pipeline.stores.bucket_rules import rule_problems, standing_rules, wanted_rules
@@ -62,7 +63,7 @@ DKIM_SELECTORS = ("s1", "s2", "default", "mail", "selector1", "selector2", "k1")
 class Diagnosis:
     """One answer. `todo` says what to do about a warning or a failure."""
 
-    part: str  # mongodb, s3, dagster, mail, sign-in, sealing, media
+    part: str  # mongodb, s3, dagster, mail, sign-in, sealing, backup, media
     state: Literal["ok", "warning", "failed"]
     text: str
     todo: str = ""
@@ -77,6 +78,7 @@ def examine(database: Database, objects: ObjectStore, settings: Settings) -> Ite
         ("mail", lambda: _mail(settings)),
         ("sign-in", lambda: _sign_in(settings)),
         ("sealing", lambda: _sealing(database, settings)),
+        ("backup", lambda: _backup(settings)),
         ("media", _media),
     )
     for part, ask in parts:
@@ -100,6 +102,7 @@ _TODO = {
     "mail": "look at the relay's address, user and password in REPORTING_SMTP_URL",
     "sign-in": "look at REPORTING_JWKS_URL",
     "sealing": "look at MONGODB_URI: the collection `person_keys` cannot be read",
+    "backup": "look at REPORTING_BACKUP_KEY_FILE",
     "media": "start `reporting-pipeline` by hand on this machine and look at what Python cannot import",
 }
 
@@ -451,6 +454,18 @@ def _sealing(database: Database, settings: Settings) -> Iterator[Diagnosis]:
             yield Diagnosis("sealing", "ok", text)
     if not asked and not found:
         yield Diagnosis("sealing", "ok", "no organisation has its reports sealed")
+
+
+def _backup(settings: Settings) -> Iterator[Diagnosis]:
+    """Whether the key is one that seals backups; who backs up by other means has none."""
+    if settings.backup_key is None and settings.backup_key_file is None:
+        return
+    try:
+        backup_key(settings)
+    except ValueError as error:
+        yield Diagnosis("backup", "failed", str(error), "no backup is taken until then")
+        return
+    yield Diagnosis("backup", "ok", "the key of backups is one")
 
 
 def _media() -> Iterator[Diagnosis]:

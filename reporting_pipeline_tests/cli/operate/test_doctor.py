@@ -174,6 +174,23 @@ def test_a_postgres_that_does_not_answer_and_a_variable_that_is_missing_fail(
         assert told in texts(found, "failed"), name
 
 
+def test_a_key_that_seals_no_backup_fails(
+    fit: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value, state, told in (
+        ("REPORTING_BACKUP_KEY", "abc", "failed", "32 bytes in base64"),
+        ("REPORTING_BACKUP_KEY_FILE", str(tmp_path / "none"), "failed", "cannot be read"),
+        ("REPORTING_BACKUP_KEY", "A" * 43 + "=", "ok", "the key of backups is one"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            current_settings.cache_clear()
+            code, found = findings()
+            current_settings.cache_clear()
+        assert (code == 1) == (state == "failed")
+        assert told in texts(found, state)
+
+
 def test_one_storage_for_all_three_is_read(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text("storage:\n  postgres:\n    postgres_url: {env: PG}\n")
     own = settings.model_copy(update={"dagster_home": tmp_path, "environment": "production"})
