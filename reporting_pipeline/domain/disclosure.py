@@ -75,8 +75,11 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
     withheld: list[dict[str, object]] = []
     if not policy.arm:
         withheld = _blind(tables, unread=bool(dataset.deferred))
-        for name, one in dataset.deferred.items():
-            tables["omissions"] = _without_tests(tables["omissions"], name, _all_telling(one))
+        for name, one in sorted(dataset.deferred.items()):
+            tests, results = _telling(one)
+            tables["omissions"] = _without_tests(tables["omissions"], name, tests)
+            if results:
+                withheld.append(_withheld(name, results))
     if not policy.free_text:
         for name, columns in FREE_TEXT.items():
             tables[name] = _without_words(name, tables[name], columns)
@@ -104,10 +107,7 @@ LOOKED_AT = (
 def shown_batch(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
     """What the reader of a deferred table gets of a batch of it, which has the columns LOOKED_AT: as
     `restricted` and `for_audience` leave it of a table in memory."""
-    if table.sites is not None:
-        batch = batch.filter(pc.is_in(batch["site"], value_set=pa.array(table.sites, pa.string())))
-    if table.subject:
-        batch = batch.filter(pc.equal(batch["subject"], table.subject))
+    batch = _own_rows(table, batch)
     if table.audience is None:
         return batch
     policy = POLICIES[table.audience]
@@ -116,14 +116,25 @@ def shown_batch(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch if policy.free_text else _batch_without_words(table.name, batch)
 
 
-def _all_telling(table: DeferredTable) -> set[str]:
-    """The tests of a deferred table of which every result tells who gets the treatment."""
+def _telling(table: DeferredTable) -> tuple[set[str], int]:
+    """(Tests of which all of the reader's results tell who gets the treatment, how many of the period do)."""
     tells: set[str] = set()
     others: set[str] = set()
-    for batch in table.read(["test_code", "unblinding"]):
-        tells.update(batch["test_code"].filter(batch["unblinding"]).unique().to_pylist())
+    results = 0
+    for whole in table.read(["window", "site", "subject", "test_code", "unblinding"]):
+        batch = _own_rows(table, whole)
+        telling = batch.filter(batch["unblinding"])
+        tells.update(telling["test_code"].unique().to_pylist())
         others.update(batch["test_code"].filter(pc.invert(batch["unblinding"])).unique().to_pylist())
-    return tells - others
+        results += pc.sum(pc.equal(telling["window"], "current")).as_py() or 0
+    return tells - others, results
+
+
+def _own_rows(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows of a batch that are the reader's by site and subject."""
+    if table.sites is not None:
+        batch = batch.filter(pc.is_in(batch["site"], value_set=pa.array(table.sites, pa.string())))
+    return batch.filter(pc.equal(batch["subject"], table.subject)) if table.subject else batch
 
 
 def _batch_without_visits(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -49,7 +49,7 @@ MALFORMED_LEAST = 5  # documents; fewer say nothing of their source
 
 #: Rows of a table of results that stay in memory while it is made, where others may go aside: some 12 MB.
 ROWS_IN_MEMORY = 10_000
-_ROWS_AT_ONCE = 10_000  # as dicts, which take ten times the memory of a frame
+_ROWS_AT_ONCE = 4_000  # as dicts, which take ten times the memory of a frame
 _KINDS = frozenset(kind.value for kind in Kind)
 _WRITTEN_LAST = ("findings", "omissions")
 

@@ -1,6 +1,7 @@
 """The report as JSON: every figure with the documents behind it, every row, what is left out, what was odd.
 
-    {"figures": {trial: {figure: {"value", "documents": [ids]}}},
+    {"report": id,
+     "figures": {trial: {figure: {"value", "documents": [ids]}}},
      "listings": {trial: {table: [rows]}},
      "omissions": [{"trial", "part", "reason"}],
      "findings": [{"document", "code", "field", "detail"}]}
@@ -41,6 +42,7 @@ def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> Non
     refuse_too_many_rows(content, request)
     names = {trial.trial: _own_ids(trial) for trial in content.trials}
     whole: dict[str, Any] = {
+        "report": request.document_id,
         "figures": {trial.trial: _figures(trial, names[trial.trial]) for trial in content.trials},
         "listings": _all_listings(content, names),
         "audience": content.audience.value,

@@ -140,8 +140,21 @@ def test_what_was_odd_about_results_that_were_not_looked_at_is_not_told_to_the_b
     dataset = in_memory()
     finding = dataset.tables["findings"].assign(field="results[0].value", message="99 of Xanomeline")
     told = replace(dataset, tables={**dataset.tables, "findings": finding})
-    assert set(for_audience(on_disk(told), Audience.SITE).tables["findings"]["message"]) == {WITHHELD}
-    assert set(for_audience(on_disk(told), Audience.SAFETY_BOARD).tables["findings"]["message"]) != {WITHHELD}
+    for audience, hidden in ((Audience.SITE, True), (Audience.SAFETY_BOARD, False)):
+        shown = for_audience(on_disk(told), audience).tables["findings"].query("code != 'withheld'")
+        assert (set(shown["message"]) == {WITHHELD}) is hidden
+
+
+@pytest.mark.parametrize("sites", [None, ("700",)])
+def test_a_table_on_disk_says_how_many_results_it_withholds(sites: tuple[str, ...] | None) -> None:
+    def told(dataset: TrialDataset, audience: Audience) -> list[str]:
+        findings = for_audience(restricted(dataset, sites), audience).tables["findings"]
+        results = (findings["code"] == "withheld") & (findings["field"] == "labs")
+        return [str(message) for message in findings["message"][results]]
+
+    for audience in (Audience.SITE, Audience.SPONSOR, Audience.SAFETY_BOARD):
+        assert told(on_disk(in_memory()), audience) == told(in_memory(), audience)
+    assert "Results that tell" in told(on_disk(in_memory()), Audience.SITE)[0]
 
 
 def test_a_test_that_tells_the_treatment_is_named_in_no_omission_of_a_table_on_disk() -> None:
