@@ -111,10 +111,6 @@ class MediaWorkers:
         finally:
             self._slots.put(slot)
 
-    def process_ids(self) -> list[int]:
-        """The workers that run now; each starts with the first file that needs it."""
-        return [process.pid for slot in self._all if (process := slot.process) is not None]
-
     def verify(self, items: Iterable[MediaFile]) -> Iterator[FileVerdict]:
         """A verdict for each file, in order; at most two files a worker are held at a time."""
         return self._in_order(lambda item: self._examined(item, 0).verdict, items)

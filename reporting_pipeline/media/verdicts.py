@@ -23,18 +23,6 @@ from reporting_pipeline.media.file_types import DECODED_TYPES, IMAGE_FORMATS, TE
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
-def verify_file(content: bytes | None, name: str, declared_sha256: str, declared_size: int) -> FileVerdict:
-    """The verdict on `content` (None: nothing is stored) against its record. Sizes in bytes.
-
-    Decodes in this process: use `sandbox.MediaWorkers` for files from outside. Never raises for the
-    content, but for MemoryError.
-    """
-    verdict = check_envelope(content, name, declared_sha256, declared_size)
-    if verdict is not None or content is None:
-        return verdict or _missing(name)
-    return check_content(content, file_type_of(name))
-
-
 def needs_decoder(file_type: str) -> bool:
     """Whether `check_content` opens this type with a library."""
     return file_type in DECODED_TYPES

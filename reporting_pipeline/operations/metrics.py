@@ -105,15 +105,6 @@ def exposition(database: Database, settings: Settings, now: datetime) -> bytes:
     return generate_latest(registry)
 
 
-def metric_names() -> set[str]:
-    """Every metric that may be exposed, as Prometheus names its series."""
-    names = {name for name, _, _ in GAUGES.values()} | {*OWN, CAPACITY, *DIFFERENCES, *UPKEEP}
-    names |= {f"{name}_total" for name, _, _ in ENDED.values()} | {
-        f"{name}_total" for name, _ in COUNTS.values()
-    }
-    return names | {f"{name}_{part}" for name, _ in DURATIONS.values() for part in ("bucket", "sum", "count")}
-
-
 def _count_behind(database: Database, now: datetime) -> None:
     """Count in another thread, unless this process is at it already."""
     if _counting.acquire(blocking=False):

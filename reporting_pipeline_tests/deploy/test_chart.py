@@ -15,11 +15,11 @@ import pytest
 import yaml
 from pydantic import AliasChoices, SecretStr
 
-from reporting_pipeline.operations.metrics import metric_names
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.metrics import STAGES
 from reporting_pipeline_tests.deploy import artefacts
 from reporting_pipeline_tests.deploy.artefacts import of_kind, pods, rendered
+from reporting_pipeline_tests.operations.metric_names import metric_names
 
 #: Of operators, whose schemas are not Kubernetes' own: their text is held by the tests below.
 FOREIGN = {"ScaledObject", "PrometheusRule", "ServiceMonitor"}

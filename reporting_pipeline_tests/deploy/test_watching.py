@@ -17,10 +17,11 @@ import typer.main
 import yaml
 
 from reporting_pipeline.cli import app
-from reporting_pipeline.operations.metrics import exposition, metric_names
+from reporting_pipeline.operations.metrics import exposition
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.measures import Measures
 from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline_tests.operations.metric_names import metric_names
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yaml"

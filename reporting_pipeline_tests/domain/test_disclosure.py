@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset, table_from_rows
-from reporting_pipeline.domain.disclosure import document_shown, for_audience, restricted, suppressed_table
+from reporting_pipeline.domain.disclosure import document_shown, for_audience, restricted
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.thumbnails import Thumbnail
@@ -118,20 +118,6 @@ def test_a_number_as_it_was_collected_is_no_word_that_is_withheld() -> None:
     tables = {name: table_from_rows(name, labs if name == "labs" else []) for name in TABLES}
     shown = for_audience(replace(dataset(), tables=tables), Audience.SPONSOR).tables["labs"]
     assert shown["value_text"].tolist() == shown["original_result"].tolist() == ["7,2", "<0.5", "", ""]
-
-
-def test_no_hidden_cell_of_a_table_can_be_had_from_its_sums() -> None:
-    table = {"A": {"x": 2, "y": 20, "z": 30}, "B": {"x": 11, "y": 12, "z": 40}}
-
-    told = suppressed_table(table, smallest=5)
-
-    assert told["A"]["x"] is None
-    for line in (*told.values(), *({row: told[row][name] for row in told} for name in "xyz")):
-        hidden = [cell for cell in line.values() if cell is None]
-        assert len(hidden) != 1, "what is left of the sum would say it"
-    shown = {(row, name) for row in told for name, cell in told[row].items() if cell is not None}
-    assert shown
-    assert all(told[row][name] == table[row][name] for row, name in shown)
 
 
 @pytest.mark.parametrize(

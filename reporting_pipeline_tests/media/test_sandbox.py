@@ -15,8 +15,8 @@ import pytest
 
 from reporting_pipeline.media import sandbox
 from reporting_pipeline.media.sandbox import Limits, MediaFile, MediaWorkers, WorkerStartError
-from reporting_pipeline.media.verdicts import verify_file
 from reporting_pipeline.media.worker import LENGTHS, frame_head
+from reporting_pipeline_tests.media.here import verify_file
 from reporting_pipeline_tests.media.made_files import (
     bomb_png,
     declared,
@@ -32,6 +32,11 @@ PHOTO = declared(encoded(scene(), "JPEG"), "photo.jpg")
 SHEET = declared(pdf(pages=2), "sheet.pdf")
 HOSTILE = declared(pdf_of_nested_forms(), "hostile.pdf")
 SMALL = Limits(memory_bytes=256 << 20)
+
+
+def process_ids(pool: MediaWorkers) -> list[int]:
+    """The workers that run now; each starts with the first file that needs it."""
+    return [process.pid for slot in pool._all if (process := slot.process) is not None]
 
 
 def gone(pid: int) -> bool:
@@ -106,10 +111,10 @@ def test_the_time_of_earlier_files_is_not_held_against_later_ones(monkeypatch: p
     monkeypatch.setattr(sandbox, "FILES_PER_WORKER", 1_000_000)  # a quick machine needs thousands
     with MediaWorkers(workers=1, limits=Limits(cpu_seconds=1, wall_seconds=600)) as pool:
         pool.inspect(*PHOTO)
-        first = pool.process_ids()
+        first = process_ids(pool)
         while cpu_seconds(first[0]) < 3:
             assert {verdict.status for verdict in pool.verify([PHOTO] * 10)} == {"ok"}
-            assert pool.process_ids() == first
+            assert process_ids(pool) == first
 
 
 def test_a_file_that_never_ends_is_corrupt() -> None:
@@ -127,7 +132,7 @@ def test_a_file_that_never_ends_is_corrupt() -> None:
 def test_a_worker_killed_in_the_middle_is_replaced_and_its_file_tried_again() -> None:
     with MediaWorkers(workers=1) as pool, ThreadPoolExecutor(1) as threads:
         pool.inspect(*PHOTO)
-        (victim,) = pool.process_ids()
+        (victim,) = process_ids(pool)
         os.kill(victim, signal.SIGSTOP)
         future = threads.submit(pool.inspect, *SHEET)
         time.sleep(0.3)  # the file is on its way into the stopped worker
@@ -135,7 +140,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_its_file_tried_again() ->
         os.kill(victim, signal.SIGKILL)
         verdict = future.result(PATIENCE).verdict
         assert (verdict.status, verdict.reason) == ("ok", "")
-        assert pool.process_ids() != [victim]
+        assert process_ids(pool) != [victim]
         assert pool.inspect(*PHOTO).verdict.status == "ok"
 
 
@@ -181,11 +186,11 @@ def test_a_file_whose_worker_dies_again_is_corrupt_and_is_not_tried_a_third_time
 def test_an_idle_worker_that_was_killed_is_replaced_without_a_word() -> None:
     with MediaWorkers(workers=1) as pool:
         pool.inspect(*PHOTO)
-        (before,) = pool.process_ids()
+        (before,) = process_ids(pool)
         os.kill(before, signal.SIGKILL)
         wait_until("the worker is gone", lambda: gone(before))
         assert pool.inspect(*PHOTO).verdict.status == "ok"
-        assert pool.process_ids() != [before]
+        assert process_ids(pool) != [before]
 
 
 def test_workers_killed_again_and_again_lose_no_file() -> None:
@@ -195,7 +200,7 @@ def test_workers_killed_again_and_again_lose_no_file() -> None:
         for verdict in pool.verify(files):
             statuses.append(verdict.status)
             if len(statuses) % 10 == 0:  # further apart than files are in flight: none meets it twice
-                for pid in pool.process_ids()[:1]:
+                for pid in process_ids(pool)[:1]:
                     os.kill(pid, signal.SIGKILL)
     assert statuses == ["ok"] * 80
 
@@ -218,14 +223,14 @@ def test_one_process_serves_many_files_and_is_worn_out_at_last(monkeypatch: pyte
     with MediaWorkers(workers=1) as pool:
         for _ in range(25):
             assert pool.inspect(*SHEET).verdict.status == "ok"
-            seen.update(pool.process_ids())
+            seen.update(process_ids(pool))
     assert len(seen) == 3
 
 
 def test_what_needs_no_decoder_starts_no_process(workers: MediaWorkers) -> None:
     files = [declared(b"fine", "a.txt"), SHEET._replace(size=3), MediaFile(None, "a.pdf", "", 0)]
     assert [verdict.status for verdict in workers.verify(files)] == ["ok", "corrupt", "missing"]
-    assert workers.process_ids() == []
+    assert process_ids(workers) == []
 
 
 def test_only_a_few_files_are_held_at_a_time(workers: MediaWorkers) -> None:
@@ -263,7 +268,7 @@ def test_a_worker_is_confined_and_knows_no_secret(
 ) -> None:
     monkeypatch.setenv("SENDGRID_API_KEY", "a secret")
     workers.inspect(*SHEET)
-    (pid,) = workers.process_ids()
+    (pid,) = process_ids(workers)
     process = Path(f"/proc/{pid}")
     assert process.joinpath("environ").read_bytes() == b"LC_ALL=C.UTF-8\0"
     limits = {
@@ -285,7 +290,7 @@ def test_a_worker_ends_with_its_parent() -> None:
         "from reporting_pipeline_tests.media.made_files import declared, pdf\n"
         "pool = MediaWorkers(workers=1)\n"
         "pool.inspect(*declared(pdf(), 'a.pdf'))\n"
-        "sys.stdout.write(str(pool.process_ids()[0])); sys.stdout.flush()\n"
+        "sys.stdout.write(str(pool._all[0].process.pid)); sys.stdout.flush()\n"
         "os.kill(os.getpid(), 9)\n"
     )
     answer = subprocess.run(
@@ -299,10 +304,10 @@ def test_a_worker_ends_with_its_parent() -> None:
 def test_no_worker_outlives_the_block() -> None:
     with MediaWorkers(workers=2) as pool:
         list(pool.verify([SHEET] * 8))
-        started = pool.process_ids()
+        started = process_ids(pool)
     assert started
     assert all(gone(pid) for pid in started)
-    assert pool.process_ids() == []
+    assert process_ids(pool) == []
 
 
 def test_a_worker_imports_only_what_it_needs() -> None:

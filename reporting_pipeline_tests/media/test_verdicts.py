@@ -8,7 +8,7 @@ from PIL import Image
 
 from reporting_pipeline.domain.documents import FileVerdict, file_type_of
 from reporting_pipeline.media import decoding
-from reporting_pipeline.media.verdicts import verify_file
+from reporting_pipeline_tests.media.here import verify_file
 from reporting_pipeline_tests.media.made_files import (
     bomb_png,
     declared,

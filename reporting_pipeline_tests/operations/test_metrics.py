@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from reporting_pipeline.operations.metrics import DURATIONS, exposition, metric_names
+from reporting_pipeline.operations.metrics import DURATIONS, exposition
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import metrics
 from reporting_pipeline.stores.alerts import raise_alert
@@ -20,6 +20,7 @@ from reporting_pipeline.stores.measures import BOUNDS, Measures
 from reporting_pipeline.stores.metrics import error_kind, refresh
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.upkeep import save_upkeep
+from reporting_pipeline_tests.operations.metric_names import metric_names
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

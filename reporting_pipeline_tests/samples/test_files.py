@@ -10,7 +10,6 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageOps
 
-from reporting_pipeline.media.verdicts import verify_file
 from reporting_pipeline.samples.files import FileDocument, WeekOfFiles, pending
 from reporting_pipeline.samples.pictures import ecg_strip, lab_sheet, scan
 from reporting_pipeline.samples.seeds import seeded
@@ -18,6 +17,7 @@ from reporting_pipeline.samples.synthetic_trial import note_of_site, trial_recor
 from reporting_pipeline.stores.documents import ingest_many, upsert_trial, validated
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
+from reporting_pipeline_tests.media.here import verify_file
 
 MONDAY = date(2026, 11, 16)
 UTC_ZONE = ZoneInfo("UTC")
