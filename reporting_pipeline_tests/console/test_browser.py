@@ -233,6 +233,43 @@ def test_a_double_click_subscribes_once(house: House, browser: Browser, database
     context.close()
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_a_bounce_is_seen_and_tried_again_and_so_is_every_dead_letter(
+    house: House, browser: Browser, database: Database, objects: ObjectStore, script: bool
+) -> None:
+    job = populate(database, objects)["job"]
+    bounced = {"state": "bounced", "error": "no such mailbox"}
+    database.deliveries.update_one({"job": job}, {"$set": bounced})
+    context = opened(house, browser, "usr_default_manager", java_script_enabled=script)
+    page = context.new_page()
+    page.goto(f"{house.base}/console/jobs/{job}")
+    expect(page.get_by_text("Bounced", exact=True).first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("no such mailbox").first).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Try this one again").first.click()
+    expect(page.get_by_text("It is tried again.")).to_be_visible(timeout=PATIENCE)
+    page.goto(house.base + "/console/operate")
+    page.get_by_role("button", name="dead letters that match again").click()
+    page.get_by_role("button", name="Yes, try").click()
+    expect(page.get_by_text("to be tried again")).to_be_visible(timeout=PATIENCE)
+    assert database.deliveries.count_documents({"state": {"$in": ["failed", "bounced"]}}) == 0
+    context.close()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_going_back_finds_the_form_as_it_was_typed(house: House, browser: Browser, script: bool) -> None:
+    context = opened(house, browser, "usr_default_subscriber", java_script_enabled=script)
+    page = context.new_page()
+    page.goto(house.base + "/console/subscribe")
+    page.get_by_label("Name").fill("Back and forth")
+    page.get_by_label("T1").check()
+    page.get_by_role("link", name="Trials", exact=True).click()
+    expect(page.get_by_role("heading", name="Trials")).to_be_visible(timeout=PATIENCE)
+    page.go_back()
+    expect(page.get_by_label("Name")).to_have_value("Back and forth", timeout=PATIENCE)
+    expect(page.get_by_label("T1")).to_be_checked(timeout=PATIENCE)
+    context.close()
+
+
 def test_what_somebody_writes_and_where_they_are_stays_when_the_page_moves(
     house: House, browser: Browser, database: Database, objects: ObjectStore
 ) -> None:
