@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 
 import pytest
+import requests
 
 from reporting_pipeline.stores.holds import place_hold
 from reporting_pipeline_tests.attacks.world import NOW, World
@@ -114,3 +115,18 @@ def test_who_adds_nobody_learns_of_nobody(world: World, role: str) -> None:
     ids = ("usr_owner_of_default", "usr_owner_of_other", "usr_nobody_at_all")
     answers = [person.put(f"/api/users/{one}", json=body) for one in ids]
     assert len({(one.status_code, one.json()["detail"]) for one in answers}) == 1, [a.text for a in answers]
+
+
+def test_a_site_that_is_closed_is_one_that_there_is_not(world: World) -> None:
+    person = world.person("subscriber", "site")
+
+    def asked(site: str) -> requests.Response:
+        filters = {"trials": ["T1"], "sites": [site]}
+        body = {"userId": "usr_subscriber_site", "reportType": "weekly", "filters": filters}
+        return person.post("/api/subscriptions", json=body)
+
+    closed, none, open_one = (asked(site) for site in ("702", "999", "701"))
+    assert closed.status_code == none.status_code == 422
+    assert closed.json()["errors"] == none.json()["errors"]
+    assert open_one.status_code == 201, open_one.text
+    assert person.delete(f"/api/subscriptions/{open_one.json()['subscriptionId']}").status_code == 204
