@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,6 +11,7 @@ from reporting_pipeline.operations.metrics import exposition
 from reporting_pipeline.stores.measures import MEASURES
 from reporting_pipeline.stores.metrics import refresh
 from reporting_pipeline_tests.automation.crank import Crank
+from reporting_pipeline_tests.waiting import PATIENCE
 
 #: By what the first readers asked for: what waits and since when, how long, what became of it, how much.
 MOVING = {
@@ -41,6 +43,9 @@ def seen(crank: Crank) -> Seen:
     refresh(crank.database, crank.clock.at)
     told: Seen = {}
     text = exposition(crank.database, crank.settings, crank.clock.at).decode()
+    for counting in threading.enumerate():  # what counts behind an answer, by the time of that answer
+        if counting.name == "metrics":
+            counting.join(PATIENCE)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             told.setdefault(sample.name, set()).add((tuple(sorted(sample.labels.items())), sample.value))
