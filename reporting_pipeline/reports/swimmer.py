@@ -1,7 +1,7 @@
 """One person's time as a line: the trial, visits as marks on it, and an event a row under it.
 
-Nothing is told by colour alone: what is serious or fatal is a filled bar with a heavy edge, the others are
-open bars; what has no end ends in an arrow. Lengths are points.
+Nothing is told by colour alone: what is serious, fatal or meets a criterion of seriousness is a filled bar
+with a heavy edge, the others are open bars; what has no end ends in an arrow. Lengths are points.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ MOST_EVENTS = 10
 _ROW, _BAR, _FOOT, _TOP = 14.0, 7.0, 22.0, 14.0
 _SIZE = 7.0
 _LABELS = 0.3
+_GRAVE = "Serious, fatal or criterion met"
 
 
 def swimmer(course: Course, entered: date | None, ended: date | None, until: date, width: float) -> Chart:
@@ -45,7 +46,7 @@ def swimmer(course: Course, entered: date | None, ended: date | None, until: dat
         *((one.name, one.start.isoformat(), _end(one)) for one in shown),
     ]
     said = "; ".join(
-        f"{one.name} from {one.start.isoformat()} to {_end(one)}{' (serious or fatal)' if one.grave else ''}"
+        f"{one.name} from {one.start.isoformat()} to {_end(one)}{f' ({_GRAVE.lower()})' if one.grave else ''}"
         for one in shown
     )
     says = (
@@ -113,7 +114,7 @@ def _days(surface: Surface, first: date, span: int, left: float, across: float, 
 
 
 def _legend(surface: Surface, x: float, y: float) -> None:
-    for grave, text in ((True, "Serious or fatal"), (False, "Other, or not stated")):
+    for grave, text in ((True, _GRAVE), (False, "Other, or not stated")):
         surface.rectangle(
             x, y, 8, 5, fill=ALARM if grave else PAPER, stroke=ALARM if grave else INK, line_width=0.7
         )
