@@ -43,21 +43,29 @@ class StoredRecords:
     @classmethod
     def of(cls, records: Iterable[Record]) -> StoredRecords:
         """The records in their order."""
-        file, count = TemporaryFile(), 0  # noqa: SIM115 - closed with what reads it
+        kept = cls(TemporaryFile(), 0, 0)  # noqa: SIM115 - closed with what reads it
         for record in records:
-            file.write(bson.encode(record))
-            count += 1
-        return cls(file, 0, count)
+            kept._file.write(bson.encode(record))
+            kept._count += 1
+        return kept
 
     @classmethod
-    def in_file(cls, file: IO[bytes], begin: int) -> StoredRecords:
-        """The records that stand in a file from `begin` to its end."""
-        size, place, count = file.seek(0, 2), begin, 0
+    def packed(cls, pieces: Iterable[bytes]) -> tuple[Record, StoredRecords]:
+        """(The first, the others) of records that are gzipped."""
+        kept = cls(TemporaryFile(), 0, 0)  # noqa: SIM115 - closed with what reads it
+        unpacking = zlib.decompressobj(_GZIP)
+        file = kept._file
+        for piece in pieces:
+            file.write(unpacking.decompress(piece))
+        file.write(unpacking.flush())
+        first = next(iter(kept))
+        kept._begin = place = file.tell()
+        size = file.seek(0, 2)
         while place < size:
             file.seek(place)
             place += int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            count += 1
-        return cls(file, begin, count)
+            kept._count += 1
+        return first, kept
 
     def __len__(self) -> int:
         return self._count
@@ -98,15 +106,9 @@ def save_snapshot(objects: ObjectStore, snapshot: Snapshot, period: Period) -> t
 
 def load_snapshot(objects: ObjectStore, key: str) -> Snapshot:
     """Raises ObjectMissing when there is no such snapshot."""
-    pieces, unpacking = objects.begun(key, 0)[1], zlib.decompressobj(_GZIP)
-    file = TemporaryFile()  # noqa: SIM115 - closed with the records
-    for piece in pieces:
-        file.write(unpacking.decompress(piece))
-    file.write(unpacking.flush())
-    file.seek(0)
-    header = next(bson.decode_file_iter(file, _DECODING))
+    header, records = StoredRecords.packed(objects.begun(key, 0)[1])
     verdicts = {identifier: FileVerdict(**fields) for identifier, fields in header["verdicts"].items()}
-    return Snapshot(header["trial"], StoredRecords.in_file(file, file.tell()), verdicts)
+    return Snapshot(header["trial"], records, verdicts)
 
 
 def _encoded(snapshot: Snapshot) -> Iterator[bytes]:

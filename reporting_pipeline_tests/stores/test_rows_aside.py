@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from reporting_pipeline.domain.datasets import TABLES, TrialDataset
 from reporting_pipeline.domain.documents import FileVerdict
 from reporting_pipeline.domain.tidying import Tidied, tidy_documents, tidy_in_order
 from reporting_pipeline.stores.datasets import load_dataset, save_dataset
-from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline.stores.objects import ObjectMissing, ObjectStore
 from reporting_pipeline.stores.rows_on_disk import RowsOnDisk
 from reporting_pipeline.stores.snapshots import Snapshot, StoredRecords, load_snapshot, save_snapshot
 from reporting_pipeline_tests.domain.test_tidying import ARRIVED, WEEK, document, result
@@ -115,3 +116,22 @@ def test_a_snapshot_is_read_as_it_was_stored_as_often_as_is_needed(objects: Obje
     none = Snapshot({"_id": "T1"}, StoredRecords.of([]), {})
     empty = load_snapshot(objects, save_snapshot(objects, none, WEEK)[0])
     assert (list(empty.records), len(empty.records)) == ([], 0)
+
+
+@pytest.mark.usefixtures("few")
+def test_what_breaks_off_leaves_no_file_open(objects: ObjectStore) -> None:
+    """An open file that nobody reads is a warning, and a warning fails a test."""
+
+    def cut_off() -> Iterator[dict[str, Any]]:
+        yield from list(records())[:50]
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        StoredRecords.of(cut_off())
+    with pytest.raises(ConnectionError):
+        tidy_in_order(cut_off(), {}, WEEK, put_aside=RowsOnDisk)
+    objects.put("snapshots/broken", b"no gzip")
+    with pytest.raises(zlib.error):
+        load_snapshot(objects, "snapshots/broken")
+    with pytest.raises(ObjectMissing):
+        load_snapshot(objects, "snapshots/none")
