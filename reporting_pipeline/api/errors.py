@@ -82,6 +82,8 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
+        if isinstance(error.__cause__, Problem):  # met while FastAPI read the body: it tells the status alone
+            return problem_response(error.__cause__, request.url.path)
         slug = _BY_STATUS.get(error.status_code, "bad-request" if error.status_code < 500 else "internal")
         headers = dict(error.headers or {})
         if error.status_code == 405:  # the router names the methods of the first route alone

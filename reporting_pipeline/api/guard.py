@@ -167,7 +167,7 @@ def _counted(receive: Receive, limit: int) -> Receive:
         whole = not message.get("more_body", False)
         seen += len(message.get("body", b""))
         if seen > limit:
-            raise _TooLarge(limit)
+            raise _TooLarge(limit) from _too_large(limit)
         return message
 
     return counted

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 
+from reporting_pipeline.api import guard
 from reporting_pipeline.stores.mongo import Database, server_time
 from reporting_pipeline_tests.api.conftest import Api, weekly
+from reporting_pipeline_tests.waiting import PATIENCE
 
 
 def slug(answer: Any) -> str:
@@ -86,6 +91,7 @@ def test_a_body_without_a_length_is_cut_off_too(subscriber: Api) -> None:
         )
         assert answer.status_code == 413
         assert slug(answer) == "body-too-large"
+        assert answer.json()["detail"] == "The limit here is 1,000,000 bytes."
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/api/subscriptions", "/api/nothing", "/unsubscribe/x", "/r/x"])
@@ -236,3 +242,23 @@ def test_a_parameter_that_an_address_does_not_have_is_refused_by_name(api: Api) 
     (problem,) = answer.json()["errors"]
     assert (problem["in"], problem["parameter"]) == ("query", "stauts")
     assert "status" in problem["detail"]
+
+
+def test_a_body_that_stops_coming_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY_PAUSE_SECONDS", 0.2)
+    address = urlsplit(api.base)
+    assert address.hostname is not None
+    headers = {
+        "Authorization": f"Bearer {api.as_('usr_default_admin').token}",
+        "Content-Type": "application/json",
+        "Content-Length": "1000",
+    }
+    connection = HTTPConnection(address.hostname, address.port or 80, timeout=PATIENCE)
+    with closing(connection):
+        connection.putrequest("POST", "/api/subscriptions")
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(b'{"userId": ')
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+    assert (answer.status, said.get("detail")) == (400, "The body stopped coming."), said

@@ -116,6 +116,13 @@ def test_dagster_s_ui_is_behind_the_sign_in() -> None:
     assert "analysts" not in leading["DAGSTER_HOST"]
 
 
+def test_slow_headers_are_given_up() -> None:
+    """uvicorn has no limit of its own for them: the proxy has (docs/security.md)."""
+    found = re.search(r"timeouts \{\s*read_header (\d+)s", CADDY.read_text())
+    assert found is not None
+    assert int(found[1]) <= 10
+
+
 def test_caddy_takes_its_file() -> None:
     program = shutil.which("caddy")
     if program is None:
