@@ -137,14 +137,15 @@ def test_a_document_shows_its_file_and_its_words_to_those_alone_who_may_see_them
         "kind": kind,
         "title": "as somebody wrote it",
         "note": "a note",
-        "data": {},
+        "data": {"reading": "as the reader wrote it"},
         "file": {"key": "k"},
     }
 
     shown = document_shown(record, audience)
 
     assert (shown["file"] is not None, "file" not in shown["withheld"]) == (file, file)
-    assert (shown["title"] == record["title"], shown["note"] == record["note"]) == (title, title)
+    for name in ("title", "note", "data"):
+        assert (shown[name] == record[name], name not in shown["withheld"]) == (title, title), name
 
 
 @pytest.mark.parametrize("audience", sorted(set(Audience) - {Audience.SAFETY_BOARD}))
