@@ -89,7 +89,21 @@ def test_the_same_request_gives_the_same_bytes_whoever_came_before(new_renderer:
 
 
 #: Words of legends and axes: in the drawing alone, as in a page; its label and table say what they mean.
-DRAWN = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "others", "Other", "Without", "With", "stated"}
+DRAWN = {
+    "Mon",
+    "Tue",
+    "Wed",
+    "Thu",
+    "Fri",
+    "Sat",
+    "Sun",
+    "others",
+    "Other",
+    "Without",
+    "With",
+    "stated",
+    "met",
+}
 CASES = sorted({(kind.audiences[0], kind.name) for kind in REPORT_TYPES.values()})
 
 
