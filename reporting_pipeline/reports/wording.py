@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from reporting_pipeline.domain.clinical import codes
 from reporting_pipeline.domain.clinical.measurements import CRITICAL
 from reporting_pipeline.domain.clinical.numbers import above, digits
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
@@ -187,13 +188,22 @@ def _events(trial: TrialFigures) -> str:
     top = trial.adverse_events_by_class.iloc[0]
     verb = "was" if events.current == 1 else "were"
     not_stated = f"{count(unknown.current)} of unknown seriousness, " if unknown.current else ""
+    doubtful = _not_serious_by_word_alone(trial)
+    but = f" ({count(doubtful)} answered No, yet fatal or with a criterion of it)" if doubtful else ""
     return (
         f"{plural(events.current, 'adverse event')} {verb} reported in "
         f"{plural(subjects.current, 'subject')}: "
-        f"{count(serious.current) if serious.current else 'none'} serious, {not_stated}"
+        f"{count(serious.current) if serious.current else 'none'} serious{but}, {not_stated}"
         f"{count(severe) if severe else 'none'} severe or graver. "
         f"The most frequent class was {top.name} ({count(top.sum())})."
     )
+
+
+def _not_serious_by_word_alone(trial: TrialFigures) -> int:
+    """Events that are answered "not serious", and are fatal or meet a criterion of seriousness (ICH E2A)."""
+    events = trial.adverse_events
+    grave = events["fatal"].astype(bool) | (events["seriousness_criteria"] != "")
+    return int((grave & (events["serious"] == codes.NO)).sum())
 
 
 def _deaths(trial: TrialFigures) -> str:

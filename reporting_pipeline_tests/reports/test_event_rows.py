@@ -42,3 +42,19 @@ def test_it_stands_whole_on_the_page(renderer: ReportRenderer) -> None:
     dataset = make_dataset(serious="no", seriousness_criteria="hospitalisation")
     pages = " ".join(page_texts(renderer.render(make_request(dataset)).content))
     assert "criterion met" in " ".join(pages.split())
+
+
+@pytest.mark.parametrize(
+    ("serious", "criteria", "said"),
+    [
+        ("no", "hospitalisation", "none serious (3 answered No, yet fatal or with a criterion of it), "),
+        ("no", "", "none serious, "),
+        ("yes", "hospitalisation", "3 serious, "),
+    ],
+)
+def test_the_sentence_on_events_does_not_leave_it_at_none(
+    serious: str, criteria: str, said: str, renderer: ReportRenderer
+) -> None:
+    dataset = make_dataset(serious=serious, seriousness_criteria=criteria)
+    pages = " ".join(page_texts(renderer.render(make_request(dataset)).content))
+    assert said in " ".join(pages.split())
