@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import make_url
-
 from reporting_pipeline.automation.tags import PRIORITIES
 from reporting_pipeline.cli.deploy_files import deploy_file
 from reporting_pipeline.cli.local.home import Deployment
@@ -57,13 +55,8 @@ def celery_queue(deployment: Deployment) -> Iterator[CeleryQueue]:
 
 
 def _variables(deployment: Deployment, url: str, broker: str) -> dict[str, str]:
-    server = make_url(url)
     return {
-        "DAGSTER_POSTGRES_HOST": str(server.host),
-        "DAGSTER_POSTGRES_PORT": str(server.port),
-        "DAGSTER_POSTGRES_DB": str(server.database),
-        "DAGSTER_POSTGRES_USER": str(server.username),
-        "DAGSTER_POSTGRES_PASSWORD": str(server.password),
+        **postgres.postgres_variables(url),
         "REPORTING_S3_BUCKET": deployment.settings.s3_bucket,
         "AWS_ENDPOINT_URL_S3": str(deployment.endpoints.s3_endpoint_url),
         **deployment.endpoints.as_environment(),

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from reporting_pipeline.domain.clinical import numbers
+from reporting_pipeline.domain.clinical.codes import NO
 from reporting_pipeline.domain.clinical.units import same_unit
 from reporting_pipeline.domain.datasets import TrialDataset
 from reporting_pipeline.domain.documents import Kind
@@ -85,6 +86,13 @@ _GRAVEST = ("no", "", "yes")  # what is not stated may be serious
 def unknown_seriousness(status: TrialDataset) -> int:
     """Adverse events that do not say whether they are serious."""
     return int((~status.tables["adverse_events"]["serious"].isin(STATED)).sum())
+
+
+def not_serious_by_word_alone(status: TrialDataset) -> int:
+    """Adverse events that are answered "not serious", and are fatal or meet a criterion of seriousness."""
+    events = status.tables["adverse_events"]
+    grave = events["fatal"].astype(bool) | (events["seriousness_criteria"] != "")
+    return int((grave & (events["serious"] == NO)).sum())
 
 
 def open_events(status: TrialDataset) -> int:

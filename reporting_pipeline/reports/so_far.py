@@ -367,11 +367,18 @@ def open_questions(flow: Flow, trial: TrialFigures, content: ReportContent) -> N
 
 
 def _unknown_seriousness(flow: Flow, status: TrialDataset, content: ReportContent) -> None:
-    """An event that does not say whether it is serious is in no rate of serious ones, and is told."""
-    unknown = so_far.unknown_seriousness(status)
-    if unknown and covers(content.filters, (Kind.ADVERSE_EVENT,)):
+    """Events in no rate of serious ones are told: those that do not say whether they are serious, and those
+    that say No and are fatal or meet a criterion."""
+    if not covers(content.filters, (Kind.ADVERSE_EVENT,)):
+        return
+    if unknown := so_far.unknown_seriousness(status):
         flow.note(
             f"{wording.plural(unknown, 'adverse event')} of unknown seriousness: not among the serious ones."
+        )
+    if doubtful := so_far.not_serious_by_word_alone(status):
+        flow.note(
+            f"{wording.plural(doubtful, 'adverse event')} answered No, yet fatal or with a criterion of "
+            "seriousness: not among the serious ones."
         )
 
 

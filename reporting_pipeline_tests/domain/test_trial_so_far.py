@@ -87,6 +87,18 @@ def test_seriousness_that_is_not_stated_is_neither_serious_nor_not() -> None:
     assert so_far.unknown_seriousness(status) == 2
 
 
+def test_a_no_beside_a_death_or_a_criterion_is_counted_apart() -> None:
+    events: list[dict[str, Any]] = [
+        {"subject": "a", "serious": "no", "fatal": True},
+        {"subject": "a", "serious": "no", "seriousness_criteria": "hospitalisation"},
+        {"subject": "b", "serious": "no"},
+        {"subject": "b", "serious": "yes", "seriousness_criteria": "death", "fatal": True},
+        {"subject": "c", "serious": "unknown", "fatal": True},
+    ]
+    status = status_of(adverse_events=events, subjects=[enrolled("1", "a", "2026-01-01")])
+    assert (so_far.not_serious_by_word_alone(status), so_far.unknown_seriousness(status)) == (2, 1)
+
+
 def test_where_nobody_says_serious_or_missed_there_is_no_rate_and_no_share() -> None:
     people = [enrolled("1", "a", "2026-01-01")]
     events = [{"subject": "a", "serious": "unknown"}]
