@@ -33,7 +33,6 @@ from reporting_pipeline.api.idempotency import IdempotencyMiddleware
 from reporting_pipeline.api.methods import HeadMiddleware
 from reporting_pipeline.api.refusals import note_refusal
 from reporting_pipeline.api.routes import ROUTERS
-from reporting_pipeline.api.strangers import Strangers
 from reporting_pipeline.delivery.links.masking import mask_links_in_logs
 from reporting_pipeline.domain.access import User
 from reporting_pipeline.operations import logs
@@ -45,6 +44,7 @@ from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.cursors import Cursors
 from reporting_pipeline.usecases.callers.limits import RateLimits
 from reporting_pipeline.usecases.callers.names import Names
+from reporting_pipeline.usecases.callers.strangers import Strangers
 from reporting_pipeline.usecases.callers.traced import TracedMiddleware
 
 log = logging.getLogger(__name__)

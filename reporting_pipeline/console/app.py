@@ -28,6 +28,7 @@ from reporting_pipeline.console.sessions import Cookies, Visitor, visitor_of
 from reporting_pipeline.usecases.callers.context import Context
 from reporting_pipeline.usecases.callers.names import NOT_OURS, Names
 from reporting_pipeline.usecases.callers.problems import Problem
+from reporting_pipeline.usecases.callers.strangers import Strangers
 from reporting_pipeline.usecases.callers.traced import TracedMiddleware
 from reporting_pipeline.usecases.report_types import report_types
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 FORM_LIMIT_BYTES = 300_000
 UPLOAD_PATH = "/console/documents/new"
+STATIC = "/console/static/"
 TOO_MUCH = "Nothing was done. Go back: what you wrote stands there; shorten it, or choose a smaller file."
 FOREIGN = "Nothing was done. Open the page here, and send its form from there."
 _HEADERS = {
@@ -75,6 +77,8 @@ def create_console(
         https=context.settings.public_url.startswith("https:"),
         called=Names.of(context.settings),
         upload_limit=context.settings.upload_limit_bytes,
+        cookies=app.state.cookies,
+        strangers=Strangers(context.settings.anonymous_per_minute, context.settings.trusted_networks),
     )
     app.add_middleware(TracedMiddleware)
     return app
@@ -154,9 +158,19 @@ def _error_page(status: int, title: str, detail: str, page: Page | None = None) 
 class _Front:
     """Sizes, origins, headers and the last catch, before and after every page."""
 
-    def __init__(self, app: ASGIApp, https: bool, called: Names, upload_limit: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        https: bool,
+        called: Names,
+        upload_limit: int,
+        cookies: Cookies,
+        strangers: Strangers,
+    ) -> None:
         self._app = app
         self._called = called
+        self._cookies = cookies
+        self._strangers = strangers
         self._upload_limit = upload_limit + FORM_LIMIT_BYTES  # a file, and the fields beside it
         self._headers = dict(_HEADERS)
         if https:
@@ -188,7 +202,13 @@ class _Front:
             await _error_page(403, "This form came from another site", FOREIGN)(scope, receive, finish)
             return
         try:
+            if self._is_strangers(scope):
+                self._strangers.admit(scope)
             await self._app(scope, receive, finish)
+        except Problem as problem:
+            page = _error_page(problem.status, problem.title, problem.detail)
+            page.headers.update(problem.headers)
+            await page(scope, receive, finish)
         except Exception:
             if started:
                 raise
@@ -196,3 +216,8 @@ class _Front:
             log.exception("console request %s failed", number)
             page = _error_page(500, "Something went wrong on our side", f"Tell the operators: {number}")
             await page(scope, receive, finish)
+
+    def _is_strangers(self, scope: Scope) -> bool:
+        """Whether a request costs more than a file of ours and shows no session that we signed: what somebody
+        who is not signed in makes us do has a limit, as with the API."""
+        return not scope["path"].startswith(STATIC) and self._cookies.read(Request(scope)) is None

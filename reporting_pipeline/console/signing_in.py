@@ -7,6 +7,7 @@ import logging
 import secrets
 from dataclasses import asdict
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated
 
 import requests
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/console")
 
 HOME = "/console/"
-_UNDER_WAY = "sign-in-under-way"
+_UNDER_WAY = "sign-in-under-way"  # and a mark of its state: each tab comes back by its own
 _PRE = "sign-in"  # a cookie of the sign-in page, so that nobody can sign a stranger in by a form of theirs
 
 
@@ -148,7 +149,7 @@ def to_provider(
     answer = RedirectResponse(address, 303)
     # Lax: the browser comes back from another site, by a link.
     answer.set_cookie(
-        _UNDER_WAY,
+        _under_way(attempt.state),
         token,
         max_age=int(sessions.SIGN_IN_WITHIN.total_seconds()),
         httponly=True,
@@ -163,7 +164,8 @@ def to_provider(
 def from_provider(request: Request, parts: Parts, cookies: Jar) -> Response:
     """Back from the identity provider. Whatever is wrong, the answer is the same."""
     provider = provider_of(request)
-    kept = sessions.take_sign_in(parts.database, request.cookies.get(_UNDER_WAY, ""), parts.now)
+    begun = _under_way(request.query_params.get("state", ""))
+    kept = sessions.take_sign_in(parts.database, request.cookies.get(begun, ""), parts.now)
     try:
         if kept is None:
             raise SignInFailed("this browser began no sign-in, or too long ago")
@@ -188,7 +190,14 @@ def from_provider(request: Request, parts: Parts, cookies: Jar) -> Response:
             ),
         )
         raise Problem("forbidden", "You could not be signed in. Begin anew, or ask your admins.") from None
-    return signed_in(parts, cookies, user.id, attempt.target, proved.authenticated_at)
+    answer = signed_in(parts, cookies, user.id, attempt.target, proved.authenticated_at)
+    answer.delete_cookie(begun, path="/console/sign-in")
+    return answer
+
+
+def _under_way(state: str) -> str:
+    """The cookie of one way to the provider and back."""
+    return f"{_UNDER_WAY}-{sha256(state.encode()).hexdigest()[:16]}"
 
 
 def provider_of(request: Request) -> IdentityProvider:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from hashlib import sha256
 from random import Random
@@ -174,6 +175,8 @@ WEBHOOK_BACKOFF = (
 JITTER = 0.2  # a delay is stretched by up to this share, so that a crowd does not come back at once
 THROTTLE_WITHOUT_HINT = timedelta(seconds=30)
 LONGEST_THROTTLE = timedelta(hours=1)  # a hostile or broken header must not park the channel for a year
+_DIGITS = re.compile(r"[0-9]+")
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 LONGEST_RECIPIENT = 2000  # characters; MongoDB's index keys have a limit
 LONGEST_ERROR = 500  # characters of an error kept with an attempt
 #: Why somebody who is no recipient of the subscription any more gets nothing of what waits.
@@ -229,15 +232,41 @@ def throttled_until(asked: datetime | None, now: datetime) -> datetime:
 
 
 def retry_instant(headers: Mapping[str, str], now: datetime) -> datetime | None:
-    """The instant that `X-RateLimit-Reset` (epoch seconds) or `Retry-After` (seconds) names, if any."""
+    """When an answer says to come back, by `Retry-After` (seconds or a date, RFC 9110) and by
+    `X-RateLimit-Reset` (epoch seconds, or seconds until then): the later of both, None where neither says it.
+    """
     lowered = {name.lower(): value.strip() for name, value in headers.items()}
-    reset = lowered.get("x-ratelimit-reset", "")
-    if reset.isdecimal() and len(reset) <= 11:
-        return datetime.fromtimestamp(int(reset), UTC)
-    seconds = lowered.get("retry-after", "")
-    if seconds.isdecimal() and len(seconds) <= 6:
-        return now + timedelta(seconds=int(seconds))
-    return None
+    asked = (_reset(lowered.get("x-ratelimit-reset", ""), now), _retry_after(lowered, now))
+    return max((one for one in asked if one is not None), default=None)
+
+
+def _reset(text: str, now: datetime) -> datetime | None:
+    if not _DIGITS.fullmatch(text) or len(text) > 11:
+        return None
+    seconds = int(text)
+    # No epoch is so near to its beginning: these are seconds from now.
+    return now + timedelta(seconds=seconds) if seconds < 10**8 else datetime.fromtimestamp(seconds, UTC)
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
+    text = headers.get("retry-after", "")
+    whole, _, _ = text.partition(".")
+    if _SECONDS.fullmatch(text):
+        return now + timedelta(seconds=int(whole) + (whole != text))
+    asked = _http_date(text)
+    # By the clock that wrote it, which may go otherwise than ours.
+    return None if asked is None else now + (asked - (_http_date(headers.get("date", "")) or now))
+
+
+def _http_date(text: str) -> datetime | None:
+    """A date of HTTP in any of its three forms; None for what is none."""
+    if not 20 <= len(text) <= 60:
+        return None
+    try:
+        read = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 def job_state(states: Iterable[DeliveryState]) -> tuple[JobState, str | None] | None:

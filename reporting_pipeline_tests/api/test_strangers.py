@@ -8,11 +8,11 @@ from ipaddress import ip_network
 import pytest
 from starlette.types import Scope
 
-from reporting_pipeline.api.strangers import Strangers
 from reporting_pipeline.settings import SettingsError, load_settings
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.usecases.callers.problems import Problem
 from reporting_pipeline.usecases.callers.refusals import NOTED_OF_A_NETWORK
+from reporting_pipeline.usecases.callers.strangers import Strangers
 from reporting_pipeline_tests.api.conftest import Api
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

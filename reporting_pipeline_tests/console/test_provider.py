@@ -166,3 +166,32 @@ def test_an_unencrypted_provider_is_refused_where_people_are() -> None:
                 "REPORTING_OIDC_ISSUER": "http://id.example",
             }
         )
+
+
+def test_two_tabs_of_a_browser_sign_in_side_by_side(federated: House) -> None:
+    """The session ended overnight, and both tabs begin before either is back."""
+    browser = federated.stranger()
+    first = back_from_provider(browser, "usr_default_manager")
+    second = back_from_provider(browser, "usr_default_manager")
+    assert [browser.get(one).status_code for one in (first, second)] == [303, 303]
+    assert not [one for one in browser.session.cookies if one.name.startswith("sign-in-under-way")]
+
+
+def test_what_a_stranger_makes_the_console_keep_has_a_limit(
+    database: Database, objects: ObjectStore, settings: Settings, organisations: None, issuer: str
+) -> None:
+    chosen = settings.model_copy(
+        update={"oidc_issuer": issuer, "anonymous_per_minute": 3, "trusted_proxies": "127.0.0.0/8"}
+    )
+    app = sidecar_of(create_app(chosen, database, objects, clock=lambda: NOW))
+    with Server(app) as server:
+        house = House(server.base, chosen, database)
+        person, stranger = house.signed_in("usr_default_manager"), house.stranger()
+        begun = [stranger.get("/console/sign-in/provider") for _ in range(5)]
+        assert [one.status_code for one in begun] == [303, 303, 303, 429, 429]
+        assert 1 <= int(begun[-1].headers["retry-after"]) <= 60
+        assert database.console_sign_ins.count_documents({}) == 3
+        elsewhere = {"x-forwarded-for": "203.0.113.9"}
+        assert stranger.get("/console/sign-in/provider", headers=elsewhere).status_code == 303
+        assert stranger.get("/console/static/console.css").status_code == 200
+        assert person.get("/console/").status_code == 200

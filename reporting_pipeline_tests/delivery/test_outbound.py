@@ -133,3 +133,28 @@ def test_only_the_named_endpoint_is_let_through_for_local_use() -> None:
 
 def test_resolving_gives_numbers() -> None:
     assert resolve("2130706433", 80) == ["127.0.0.1"]
+
+
+def test_of_a_host_with_several_addresses_one_that_answers_is_enough() -> None:
+    """Its first server is down, or this machine has no way to its family of addresses."""
+    with provider() as answering:
+        port = urlsplit(answering.url).port
+        assert port is not None
+        opened: list[str] = []
+
+        def open_line(host: str, port: int, timeout: float) -> socket.socket:
+            opened.append(host)
+            if host == "93.184.215.14":
+                return socket.create_connection(("127.0.0.1", port), timeout)
+            raise OSError("Network is unreachable")
+
+        addresses = ["2606:4700:4700::1111", "8.8.8.8", "93.184.215.14"]
+        connect = public_hosts_only(resolve=lambda _host, _port: addresses, open_line=open_line)
+        answer = post(
+            f"http://hooks.example.org:{port}/hook", b"{}", {}, OutboundRequest(60.0, 90.0, connect)
+        )
+        assert answer.status == 200
+        assert opened == addresses
+        line = connect("hooks.example.org", port, 60.0)
+        assert line.gettimeout() == 60.0
+        line.close()

@@ -21,13 +21,14 @@ from pydantic import SecretStr
 from reporting_pipeline.delivery.channels.deliverer import Deliverer, open_deliverer
 from reporting_pipeline.delivery.channels.smtp import Smtp
 from reporting_pipeline.delivery.sender.worker import DeliveryOutcome, deliver_due
-from reporting_pipeline.domain.deliveries import Channel
+from reporting_pipeline.domain.deliveries import THROTTLE_WITHOUT_HINT, Channel
 from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.alerts import open_alerts
+from reporting_pipeline.stores.deliveries import closed_channels
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
-from reporting_pipeline_tests.delivery.seeds import FILE, Clock, seed
+from reporting_pipeline_tests.delivery.seeds import FILE, NOW, Clock, seed
 from reporting_pipeline_tests.waiting import PATIENCE
 
 
@@ -182,9 +183,12 @@ def authority() -> trustme.CA:
 
 @contextmanager
 def server(
-    authority: trustme.CA | None, *, whole: bool = False, name: str = "127.0.0.1"
+    authority: trustme.CA | None, *, whole: bool = False, name: str = "127.0.0.1", refusal: str | None = None
 ) -> Iterator[tuple[Mailbox, int, list[bytes]]]:
-    """aiosmtpd with STARTTLS, or TLS from the first byte, or neither; and the passwords it was told."""
+    """aiosmtpd with STARTTLS, or TLS from the first byte, or neither; and the passwords it was told.
+
+    `refusal`: what it says to a sign-in that it does not take; its usual words where that is None.
+    """
     mailbox, told = Mailbox(), []
     mailbox.whole = whole
 
@@ -192,7 +196,8 @@ def server(
         _server: SMTP, _session: Session, _envelope: Envelope, _how: str, data: Any
     ) -> AuthResult:
         told.append(data.password)
-        return AuthResult(success=data.password == b"right", handled=False)  # the server says so
+        # What is not handled here the server says itself.
+        return AuthResult(success=data.password == b"right", handled=False, message=refusal)
 
     context = None
     if authority is not None:
@@ -289,3 +294,16 @@ def test_a_refused_login_halts_the_channel_and_tells_no_password(
     assert {row["state"] for row in database["deliveries"].find()} == {"pending"}
     assert [alert["_id"] for alert in open_alerts(database)] == ["channel-halted:email"]
     assert "s3cret" not in repr([*database["deliveries"].find(), *open_alerts(database)])
+
+
+def test_a_relay_that_cannot_look_up_passwords_now_is_asked_again_later(
+    database: Database, settings: Settings, authority: trustme.CA
+) -> None:
+    """RFC 4954: a 454 passes by itself; no person has to open the channel again."""
+    seed(database, None, 3)
+    with server(authority, refusal="454 4.7.0 Temporary authentication failure") as (_mailbox, port, _told):
+        send(database, settings, f"smtp://user:wrong@127.0.0.1:{port}", authority)
+    assert {(row["state"], row["failures"]) for row in database["deliveries"].find()} == {("pending", 0)}
+    assert open_alerts(database) == []
+    assert closed_channels(database, NOW) == ["email"]
+    assert closed_channels(database, NOW + THROTTLE_WITHOUT_HINT * 2) == []

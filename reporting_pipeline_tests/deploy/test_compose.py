@@ -7,14 +7,21 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+import requests
 from compose_spec import PyCompose
 
 from reporting_pipeline.cli.operate.code_server import GRACE_SECONDS, LEAVE_SECONDS
+from reporting_pipeline.embedded.processes import free_ports
 from reporting_pipeline_tests.deploy import artefacts
+from reporting_pipeline_tests.waiting import PATIENCE
 
 FILE = artefacts.DEPLOY / "compose.yaml"
 CADDY = artefacts.DEPLOY / "docker/Caddyfile"
@@ -135,3 +142,93 @@ def test_caddy_takes_its_file() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+class _Upstream(BaseHTTPRequestHandler):
+    """oauth2-proxy that knows everybody, and Dagster's webserver that tells what reached it."""
+
+    def do_GET(self) -> None:
+        body = b"reached"
+        self.send_response(202 if self.path.startswith("/oauth2/") else 200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *arguments: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The Caddyfile of the deployment as it stands, without TLS, before `_Upstream`."""
+    program = shutil.which("caddy")
+    if program is None:
+        pytest.skip("caddy is not installed: `apt-get install caddy` brings it")
+    folder = tmp_path_factory.mktemp("caddy")
+    ports = dict(zip(re.findall(r"\{\$(\w+_HOST)\}", CADDY.read_text()), free_ports(4), strict=True))
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Upstream) as upstream:
+        Thread(target=upstream.serve_forever, args=(0.05,), daemon=True).start()
+        there = f"127.0.0.1:{upstream.server_address[1]}"
+        text = re.sub(r"(?<=[ ])(oauth2-proxy|webserver|webserver-read|api|s3):\d+", there, CADDY.read_text())
+        file = folder / "Caddyfile"
+        file.write_text(text.replace("{\n\temail", "{\n\tadmin off\n\temail", 1), encoding="utf-8")
+        hosts = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        caddy = subprocess.Popen(
+            [program, "run", "--adapter", "caddyfile", "--config", file],
+            env={"HOME": str(folder), "XDG_DATA_HOME": str(folder), "ACME_EMAIL": "a@trials.test", **hosts},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not _answers(hosts["DAGSTER_HOST"]):
+                assert caddy.poll() is None, "caddy did not start"
+                assert time.monotonic() < deadline, "caddy does not answer"
+                time.sleep(0.05)
+            yield hosts["DAGSTER_HOST"]
+        finally:
+            caddy.terminate()
+            caddy.wait(PATIENCE)
+            upstream.shutdown()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("POST", "/graphql", {"Origin": "{own}"}, 200),
+        ("POST", "/graphql", {}, 200),  # a program, which sends nobody's cookies but its own
+        ("GET", "/graphql", WEBSOCKET | {"Origin": "{own}"}, 200),
+        ("GET", "/runs/1?logs=a", {}, 200),
+        ("POST", "/graphql", {"Origin": "https://elsewhere.example"}, 403),
+        ("POST", "/graphql", {"Origin": "null"}, 403),
+        ("POST", "/graphql", {"Origin": "{own}.elsewhere.example"}, 403),
+        ("GET", "/graphql", WEBSOCKET | {"Origin": "https://elsewhere.example"}, 403),
+        ("GET", "/graphql?query=mutation%7BstopSensor%7D", {}, 405),
+        ("GET", "/graphql/?a=1&query=mutation%7BstopSensor%7D", {}, 405),
+        ("POST", "/graphql?query=mutation%7BstopSensor%7D", {"Origin": "{own}"}, 405),
+    ],
+)
+def test_no_other_site_s_page_acts_in_dagster_s_ui(
+    front: str, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    """Whoever operates is signed in there, and opens other pages beside it."""
+    sent = {name: value.replace("{own}", front) for name, value in headers.items()}
+    answer = requests.request(method, front + path, headers=sent, timeout=PATIENCE)
+    assert answer.status_code == status
+    assert (answer.text == "reached") == (status == 200)
+
+
+def test_the_sign_in_s_cookie_goes_with_no_other_site_s_requests() -> None:
+    assert SERVICES["oauth2-proxy"]["environment"]["OAUTH2_PROXY_COOKIE_SAMESITE"] == "lax"

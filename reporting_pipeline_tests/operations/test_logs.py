@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from reporting_pipeline.operations.logs import bound, masked, write_json
+from reporting_pipeline_tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -93,3 +96,50 @@ def test_secrets_and_addresses_are_masked(text: str) -> None:
 def test_ids_of_ours_stay() -> None:
     text = "job job_0a1b of sub_2 in weekly:2026-11-16 failed: trial trl_9 has no dataset"
     assert masked(text) == text
+
+
+#: What makes a pattern begin anew at each place and look at all the rest each time.
+LONG = 1_000_000
+HOSTILE = [
+    "a" * LONG,
+    "a." * (LONG // 2),
+    "a" * LONG + "@" + "b" * LONG,
+    "@a" * (LONG // 2),
+    "a://" * (LONG // 4),
+    "a://" + "b:" * (LONG // 2),
+    "eyJ-" * (LONG // 4),
+    "eyJa." * (LONG // 5),
+    "x-amz-" * (LONG // 6),
+    "token" + " " * LONG,
+    "bearer" + "\t" * LONG,
+    "SG.a" * (LONG // 4),
+    "xoxb-" * (LONG // 5),
+    "/r/" * (LONG // 3),
+]
+
+
+def test_no_text_takes_the_square_of_its_length() -> None:
+    """A stranger writes the address of a request, and it is logged: a line of a megabyte is masked at once,
+    and by a pattern that begins anew at each place in hours."""
+    program = "import sys; from reporting_pipeline.operations.logs import masked; [*map(masked, sys.stdin)]"
+    subprocess.run(
+        [sys.executable, "-c", program],
+        input="\n".join(HOSTILE).encode(),
+        timeout=PATIENCE,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "told=mongodb://user:hunter2@db.example.org",
+        "x-mongodb://user:hunter2@db.example.org",
+        f"{'a' * 200}://user:hunter2@db.example.org",
+        "eyJhbGciOi.hunter2",
+        "a.b/hunter2@example.org",
+        "x@hunter2@example.org",
+    ],
+)
+def test_nothing_that_stands_before_a_secret_hides_it(text: str) -> None:
+    assert "hunter2" not in masked(text)

@@ -79,7 +79,10 @@ class Smtp:
             if refusal is not None:
                 return refusal
         except smtplib.SMTPAuthenticationError as error:
-            return SendResult(Outcome.HALTED, error=f"the relay refuses our login: {error.smtp_code}")
+            # 4xx (RFC 4954: 454, 432): the relay cannot ask its own list of passwords now.
+            passing = 400 <= error.smtp_code < 500
+            outcome = Outcome.THROTTLED if passing else Outcome.HALTED
+            return SendResult(outcome, error=f"the relay refuses our login: {error.smtp_code}")
         except LineNotSafe as error:
             return SendResult(Outcome.HALTED, error=str(error))
         except ssl.SSLCertVerificationError as error:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from reporting_pipeline.delivery.outbound.client import Connect
 
 Resolve = Callable[[str, int], list[str]]
+
+#: Of a host that has more, so many are tried.
+ADDRESSES_TRIED = 4
 
 # Some of these pass `is_global`: they are public by number and lead elsewhere by translation.
 _REFUSED = tuple(
@@ -82,6 +86,20 @@ def public_hosts_only(
             refused = [address for address in addresses if not is_public(address)]
             if refused or not addresses:
                 raise AddressRefused(f"{host} is not a public host")
-        return open_line(addresses[0], port, timeout)
+        return _first_that_answers(addresses[:ADDRESSES_TRIED], port, timeout, open_line)
 
     return connect
+
+
+def _first_that_answers(addresses: list[str], port: int, timeout: float, open_line: Connect) -> socket.socket:
+    """A line to the first that takes one, in the time of one: where one family or server is out of reach, the
+    others may not be. Raises what the last one said."""
+    share = timeout / len(addresses)
+    line: socket.socket | None = None
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            line = open_line(address, port, share)
+            break
+    line = line or open_line(addresses[-1], port, share)
+    line.settimeout(timeout)  # of what is said on it
+    return line
