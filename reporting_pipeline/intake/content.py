@@ -36,6 +36,29 @@ def content_of(path: Path) -> bytes:
         raise UnreadableFile(f"{path.name}: cannot be read ({error})") from None
 
 
+def head_of(path: Path, size: int) -> tuple[str, bool]:
+    """(A file's first bytes as text, whether they are all of it); of what is cut within a letter, without it.
+
+    Raises UnreadableFile.
+    """
+    try:
+        with path.open("rb") as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if is_gzip:
+                with gzip.GzipFile(fileobj=file) as inside:
+                    content = inside.read(size + 1)
+            else:
+                content = file.read(size + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFile(f"{path.name}: cannot be read ({error})") from None
+    if len(content) <= size:
+        return text_of(content)[0], True
+    content = content[:size]
+    end = max(content.rfind(sign) for sign in b"\n,{}[]:")
+    return text_of(content[: end + 1])[0], False
+
+
 def text_of(content: bytes) -> tuple[str, Notes]:
     """`content` as text, and what should be told: by its mark, else by its bytes."""
     for mark, encoding in _MARKS:

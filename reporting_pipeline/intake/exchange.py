@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reporting_pipeline.intake.content import UnreadableFile, content_of, text_of
+from reporting_pipeline.intake.content import UnreadableFile, content_of, head_of, text_of
 
-_HEAD = 20_000  # characters
+_HEAD = 20_000  # bytes of JSON, characters of XML
 _FHIR = re.compile(
     r'\A\s*(?:\[\s*)?\{[^{}\[\]]*"resourceType"\s*:\s*"(\w+)"|<(\w+)\s[^>]*"http://hl7\.org/fhir"'
 )
@@ -24,10 +24,10 @@ def exchange_format_of(path: Path) -> str | None:
     if path.suffix.lower() not in (".json", ".ndjson", ".jsonl", ".xml"):
         return None
     try:
-        text, _ = text_of(content_of(path))
+        text = text_of(content_of(path))[0] if path.suffix.lower() == ".xml" else head_of(path, _HEAD)[0]
     except UnreadableFile:
         return None
     if found := _FHIR.search(text[:_HEAD]):
         return f"it holds FHIR ({found[1] or found[2]}); {_WHAT_TO_DO}"
-    is_odm = _ODM.search(text) if path.suffix.lower() == ".xml" else _ODM_JSON.search(text[:_HEAD])
+    is_odm = _ODM.search(text) if path.suffix.lower() == ".xml" else _ODM_JSON.search(text)
     return f"it holds ODM with clinical data; {_WHAT_TO_DO}" if is_odm else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from reporting_pipeline.intake import ndjson
-from reporting_pipeline.intake.content import UnreadableFile, content_of, text_of
+from reporting_pipeline.intake.content import UnreadableFile, content_of, head_of, text_of
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.exchange import exchange_format_of
 from reporting_pipeline.intake.mapping import TableMapping, mapped
@@ -32,6 +32,7 @@ _ADVICE = {
     ".parquet": "save it as CSV",
 }
 _NAMED = 20  # trials that a message names
+_HEAD = 65_536  # bytes that say what a file of JSON holds, nearly always
 
 
 class SourceProblem(ValueError):
@@ -109,11 +110,12 @@ def open_source(
     if mapping is not None:
         tables, used = mapped(mapping, path, files, understanding)
         files = [file for file in files if file not in used]
-    for file in _one_of_each_format(files, understanding):
+    chosen, documents = _one_of_each_format(files, understanding)
+    for file in chosen:
         progress(file.name)
         if (standard := exchange_format_of(file)) is not None:
             understanding.finding(file.name, "not_read", "", f"{file.name} was not read: {standard}.")
-        elif _holds_documents(file):
+        elif file in documents:
             lines.append(file)
         elif suffix_of(file) in _TABLES:
             found += (FromFile(file, table) for table in _read(file, understanding))
@@ -147,16 +149,22 @@ def _hidden(file: Path, root: Path) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in file.relative_to(root).parts)
 
 
-def _one_of_each_format(files: list[Path], understanding: Understanding) -> list[Path]:
-    """The files that can be read; of one table in several formats in a folder the first of `FORMATS`."""
+def _one_of_each_format(
+    files: list[Path], understanding: Understanding
+) -> tuple[list[Path], frozenset[Path]]:
+    """(The files that can be read, those of them that hold documents); of one table in several formats in a
+    folder the first of `FORMATS`."""
     chosen: dict[tuple[Path, str], Path] = {}
     rest: list[Path] = []
+    documents: set[Path] = set()
     for file in files:
         suffix = suffix_of(file)
         if suffix not in (*_TABLES, *_LINES):
             _tell_not_read(file, understanding)
             continue
-        if suffix not in _TABLES or _holds_documents(file):
+        if _holds_documents(file):
+            documents.add(file)
+        if suffix not in _TABLES or file in documents:
             rest.append(file)
             continue
         key = (file.parent, stem_of(file).upper())
@@ -172,7 +180,8 @@ def _one_of_each_format(files: list[Path], understanding: Understanding) -> list
             "",
             f"The same table was read from {better.name}; this one was left out.",
         )
-    return sorted([*chosen.values(), *rest], key=lambda one: str(one).lower())
+    found = sorted([*chosen.values(), *rest], key=lambda one: str(one).lower())
+    return found, frozenset(documents)
 
 
 def _tell_not_read(file: Path, understanding: Understanding) -> None:
@@ -192,9 +201,12 @@ def _holds_documents(file: Path) -> bool:
     if suffix_of(file) == ".jsonl":
         return True
     try:
-        return not dataset_json.looks_like_one(text_of(content_of(file))[0])
+        is_table = dataset_json.looks_like_one(*head_of(file, _HEAD))
+        if is_table is None:
+            is_table = dataset_json.looks_like_one(text_of(content_of(file))[0])
     except UnreadableFile:
         return False
+    return not is_table
 
 
 def _read(file: Path, understanding: Understanding) -> Iterator[Table]:

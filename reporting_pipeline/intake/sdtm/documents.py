@@ -22,8 +22,10 @@ from reporting_pipeline.domain.clinical.subjects import UNKNOWN_SITE
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.documents import SourceDocument
 from reporting_pipeline.intake.sdtm.columns import Domain, text
-from reporting_pipeline.intake.sdtm.deaths import tell_deaths_of_dm_alone
+from reporting_pipeline.intake.sdtm.deaths import called_dead, deaths_of_dm_alone
+from reporting_pipeline.intake.sdtm.decimals import with_one_reading
 from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, STRUCTURAL, STRUCTURAL_SUFFIXES
+from reporting_pipeline.intake.sdtm.left_out import tell_deaths_left_out
 from reporting_pipeline.intake.sdtm.lesions import Lesions
 from reporting_pipeline.intake.sdtm.other_results import domain_for
 from reporting_pipeline.intake.sdtm.planned import PlannedDays
@@ -66,7 +68,7 @@ def documents_of(
     _tell_near_subjects(tables, understanding)
     _tell_subjects_without_dm(tables, understanding)
     tell_rescreened(tables, understanding)
-    tell_deaths_of_dm_alone(tables, understanding)
+    died_by_dm_alone = deaths_of_dm_alone(tables, understanding)
     _tell_animals(tables, understanding)
     if not tables.get("DM"):
         understanding.note("There is no DM: the subjects' sites are not known, unless a table has SITEID.")
@@ -77,7 +79,9 @@ def documents_of(
             reading = _Reading(domain, supplements, folder, trial, understanding)
             for table in tables[name]:
                 _tell_same_rows(domain, table, understanding)
-                yield from reading.documents(table)
+                yield from reading.documents(with_one_reading(domain.code, table, understanding))
+            if name == "DM":
+                yield from map(reading.death_of, died_by_dm_alone)
             reading.tell_more_parts()
             folder.unblinding.tell(domain.code, understanding)
             folder.lesions.tell(domain.code, understanding)
@@ -86,6 +90,15 @@ def documents_of(
         else:
             _tell_without_kind(name, tables, understanding)
     folder.unblinding.tell_visits(understanding)
+    tell_deaths_left_out(
+        tables,
+        lambda name, column: (
+            (domain := _domain_for(name, tables.get(name, ()))) is not None and _has_place(domain, column)
+        ),
+        called_dead(tables),
+        understanding,
+        MOST_TOLD,
+    )
 
 
 def _domain_for(name: str, tables: Sequence[Table]) -> Domain | None:
@@ -174,6 +187,27 @@ class _Reading:
             collected=max(domain.when(row) for row in rows) or self._planned(source_id, payloads[0], first),
             data=data,
             key=(domain.code, *full) if domain.second else full,
+            from_table=True,
+        )
+
+    def death_of(self, row: Row) -> SourceDocument:
+        """The death that a row of DM tells, on its own day."""
+        subject, day = subject_of(row), text(row.get("DTHDTC"))
+        data = {"term": "Death, by the subject's record", "decoded": "DEATH", "category": "SUBJECT RECORD"}
+        trial = self._trial or text(row.get("STUDYID")) or self._unknown_trial()
+        at = (f"at {site}",) if (site := self._site_in_key(row, subject)) else ()
+        _, *key = self._unique((trial, subject, *at, "death"), data)
+        source_id = "/".join((self._domain.code, *key))
+        return SourceDocument(
+            source_id=source_id,
+            trial=trial,
+            site=self._site(source_id, subject, row),
+            subject=subject,
+            kind=Kind.DISPOSITION.value,
+            title="Death",
+            collected=day,
+            data={**data, "start": day},
+            key=(self._domain.code, *key),
             from_table=True,
         )
 

@@ -191,7 +191,7 @@ def _exposure(code: str, second: bool = False) -> Domain:
     )
 
 
-def _events(code: str, category: str) -> Domain:
+def events(code: str, category: str) -> Domain:
     """A domain of events that has no kind of its own: dispositions of no counted category."""
     return Domain(
         code=code,
@@ -309,9 +309,9 @@ _ALL = (
         also=("DDTEST", "DDTESTCD", "DDSTRESC", "DDORRES", "DDSTAT"),
         second=True,
     ),
-    _events("CE", "CLINICAL EVENT"),
-    _events("DE", "DEVICE EVENT"),
-    _events("HO", "HEALTHCARE ENCOUNTER"),
+    events("CE", "CLINICAL EVENT"),
+    events("DE", "DEVICE EVENT"),
+    events("HO", "HEALTHCARE ENCOUNTER"),
     Domain(
         code="SS",
         kind="disposition",

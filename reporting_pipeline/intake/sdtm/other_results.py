@@ -1,8 +1,10 @@
-"""Domains of SDTM's findings class that have no kind of their own, a sponsor's too, read as other results.
+"""Domains of SDTM's findings and events classes that have no kind of their own, a sponsor's too, read as
+other results and as other events.
 
 Whatever it examines, a row of a findings class is one answer (--ORRES) to one question (--TESTCD) about one
 subject, so it can be read as a measurement, with its domain named. What tells who gets the treatment is not
-(`blinding.UNBLINDING_DOMAINS`).
+(`blinding.UNBLINDING_DOMAINS`). A row of an events class is something that happened (--TERM): it may have
+been fatal or serious, which its words then say.
 
 Source: SDTM Implementation Guide 3.4, 2.3 "The General Observation Classes".
 """
@@ -17,10 +19,12 @@ from reporting_pipeline.domain.clinical.blinding import UNBLINDING_DOMAINS
 from reporting_pipeline.domain.clinical.result_domains import RESULT_DOMAINS, domain_in_words
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.sdtm.columns import Domain, Payload, Row, column, measurements, text
-from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS
+from reporting_pipeline.intake.sdtm.domains import ABOUT_THE_TRIAL, DOMAINS, RELATIONS, events
 
 #: The letters of a table that a mapping makes: it is no domain of SDTM, and names its own.
 MAPPED = "XX"
+#: Events of a specimen, as its freezing; nobody's health is in them.
+_OF_SPECIMENS = frozenset({"BE"})
 _LETTERS = re.compile(r"[A-Z][A-Z0-9]")
 _TEST_CODE = re.compile(r"([A-Z][A-Z0-9])TESTCD")
 _ANSWERS = ("ORRES", "STRESC", "STRESN")
@@ -35,8 +39,12 @@ def domain_for(name: str, columns: Collection[str]) -> Domain | None:
     if known is not None or name in _NOT_RESULTS or not _LETTERS.fullmatch(name):
         return known
     about_persons = "USUBJID" in columns or "SUBJID" in columns
+    if not about_persons:
+        return None
+    if f"{name}TERM" in columns and name not in _OF_SPECIMENS:
+        return other_events(name)
     answers = any(name + suffix in columns for suffix in _ANSWERS)
-    return other_results(name) if about_persons and answers and f"{name}TESTCD" in columns else None
+    return other_results(name) if answers and f"{name}TESTCD" in columns else None
 
 
 def is_named(name: str, columns: Collection[str]) -> bool:
@@ -52,6 +60,12 @@ def domain_of(columns: Collection[str], name: str) -> str:
     by_name = DOMAINS.keys() & re.split(r"[^A-Z0-9]+", name.upper()) if "USUBJID" in columns else set()
     found = by_columns or by_name
     return next(iter(found)) if len(found) == 1 else ""
+
+
+@lru_cache(maxsize=256)
+def other_events(code: str) -> Domain:
+    """The domain `code`, whose events are dispositions of no counted category."""
+    return events(code, f"OTHER EVENT ({code})")
 
 
 @lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,17 +21,24 @@ _DATA_OF_1_0 = ("clinicalData", "referenceData")
 #: What a table names on its first level, and no document does.
 _MEMBERS = frozenset({"datasetJSONVersion", "itemGroupOID", "columns", "itemGroupData", *_DATA_OF_1_0})
 
+#: A table names itself before its rows, and a document has none of these members.
+_SCALAR = r'\s*"\w+"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\w.+-]+)\s*,'
+_FIRST_MEMBERS = re.compile(rf'\{{(?:{_SCALAR})*\s*"(?:{"|".join(sorted(_MEMBERS))})"\s*:')
 
-def looks_like_one(text: str) -> bool:
-    """Whether JSON or lines of JSON hold a table rather than documents."""
-    first = text.lstrip("\ufeff \t\r\n").split("\n", 1)[0]
+
+def looks_like_one(text: str, is_whole: bool = True) -> bool | None:
+    """Whether JSON or lines of JSON hold a table, and no documents; None where a beginning does not say."""
+    stripped = text.lstrip("\ufeff \t\r\n")
+    first, *more = stripped.split("\n", 1)
     try:
-        line = json.loads(first) if first.startswith("{") else None
+        line = json.loads(first) if first.startswith("{") and (is_whole or more) else None
     except (ValueError, RecursionError):
         line = None
     if isinstance(line, dict):
         return not _MEMBERS.isdisjoint(line)
-    return any(f'"{member}"' in text for member in _MEMBERS - {"columns"})
+    if _FIRST_MEMBERS.match(stripped):
+        return True
+    return any(f'"{member}"' in text for member in _MEMBERS - {"columns"}) if is_whole else None
 
 
 def read(content: bytes, name: str) -> list[Read]:
