@@ -393,7 +393,7 @@ def _tell_death_in_note(document: _Document, said: Row, rows: list[Row]) -> None
     if any(row.get("fatal") or row.get("died") == codes.YES or row.get("death") is True for row in rows):
         return
     for name in ("note",) if said["kind"] in TABLE_OF else ("note", "title"):
-        if any(map(codes.says_subject_died, _SENTENCES.split(str(said[name])))):
+        if any(map(codes.may_say_subject_died, _SENTENCES.split(str(said[name])))):
             detail = f"The {name} names a death; it is not counted as one, for nothing else here says so."
             document.reading.finding("death_in_words", name, detail)
             return

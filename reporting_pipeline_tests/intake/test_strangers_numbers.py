@@ -24,7 +24,8 @@ def labs(*cells: Mapping[str, str]) -> tuple[list[dict[str, Any]], set[str]]:
         by_name([table_of(pl.from_dicts([*rows("LB", *cells)]), "lb.csv")]), understanding
     )
     made = rows_of(document.kind, document.data, reading)
-    return made, {one.code for one in (*understanding.findings, *reading.findings)} - {"no_site"}
+    codes = {one.code for one in understanding.findings} | {one.code for one in reading.findings}
+    return made, codes - {"no_site"}
 
 
 def results(*texts: str, high: str = "300") -> tuple[list[tuple[str, str]], set[str]]:

@@ -28,8 +28,8 @@ from reporting_pipeline.domain.clinical.translated import (
 YES, NO, UNKNOWN = "yes", "no", ""
 
 #: In English, and whole words of other languages, without accents.
-_YES = frozenset({"Y", "YES", "TRUE", "T", "1", "1.0"}) | YES_ELSEWHERE
-_NO = frozenset({"N", "NO", "FALSE", "F", "0", "0.0"}) | NO_ELSEWHERE
+_YES = frozenset({"Y", "YES", "TRUE", "T", "1", "1.0", "CHECKED"}) | YES_ELSEWHERE
+_NO = frozenset({"N", "NO", "FALSE", "F", "0", "0.0", "UNCHECKED"}) | NO_ELSEWHERE
 _NOT_KNOWN = frozenset(
     [
         "",
@@ -149,7 +149,10 @@ def _without_direction(code: str) -> str:
 def severity_level(severity: str) -> int:
     """How grave a severity in words or a grade in its place is, 1 to 5; 0 when it does not say."""
     code = folded(severity)
-    return read_grade(severity) or _agreed_level(SEVERITIES.get(without_accents(code), code))
+    plain = without_accents(code)
+    return read_grade(severity) or _agreed_level(
+        SEVERITIES.get(plain) or ("FATAL" if plain in DEATH_ELSEWHERE else code)
+    )
 
 
 def is_severity_in_words(severity: str) -> bool:
@@ -284,6 +287,14 @@ def says_subject_died(text: str) -> bool:
 
 
 @lru_cache(maxsize=4_096)
+def may_say_subject_died(text: str) -> bool:
+    """Whether words say so, or name a death in another language, whose sentences are not read: to be told."""
+    return (
+        says_subject_died(text) or NAMES_A_DEATH_ELSEWHERE.search(without_accents(folded(text))) is not None
+    )
+
+
+@lru_cache(maxsize=4_096)
 def is_a_death(term: str) -> bool:
     """Whether the term of an event is itself a death: "DEATH NOS", "SUDDEN CARDIAC DEATH"."""
     code = folded(term)
@@ -301,9 +312,17 @@ def seriousness_in_words(text: str) -> str | None:
         YES
         if code in ("SERIOUS", "SAE", "SERIOUS AE", "SERIOUS ADVERSE EVENT")
         else NO
-        if code in ("NON SERIOUS", "NOT SERIOUS", "NONSERIOUS")
+        if code in _NOT_SERIOUS
         else None
     )
+
+
+_NOT_SERIOUS = frozenset(
+    {
+        *("NON SERIOUS", "NOT SERIOUS", "NONSERIOUS", "NON SERIOUS AE", "NON SERIOUS ADVERSE EVENT"),
+        *("NON SAE", "NO SAE", "NOT SAE", "NOT AN SAE", "NOT A SAE"),
+    }
+)
 
 
 def is_not_over(outcome: str) -> bool:
@@ -324,41 +343,6 @@ _GOES_ON = frozenset(
         "UNRESOLVED",
     }
 )
-
-
-#: ICH E2A: what makes an event serious. Name -> spellings, SDTM's variables among them; the last three are
-#: criteria of SDTM (21 CFR 803.3 and older forms) beside those of ICH.
-CRITERIA: Mapping[str, tuple[str, ...]] = {
-    "death": ("AESDTH", "FATAL", "RESULTS IN DEATH"),
-    "life_threatening": ("AESLIFE", "IS LIFE THREATENING"),
-    "hospitalisation": (
-        "AESHOSP",
-        "HOSPITALIZATION",
-        "PROLONGED HOSPITALISATION",
-        "PROLONGED HOSPITALIZATION",
-    ),
-    "disability": ("AESDISAB", "INCAPACITY", "DISABILITY OR INCAPACITY"),
-    "congenital_anomaly": ("AESCONG", "CONGENITAL ANOMALY OR BIRTH DEFECT", "BIRTH DEFECT"),
-    "other_medically_important": ("AESMIE", "OTHER MEDICALLY IMPORTANT EVENT", "MEDICALLY IMPORTANT"),
-    "needs_intervention": (
-        "AESINTV",
-        "REQUIRED INTERVENTION",
-        "REQUIRES INTERVENTION",
-        "NEEDS INTERVENTION TO PREVENT IMPAIRMENT",
-    ),
-    "cancer": ("AESCAN", "INVOLVES CANCER"),
-    "overdose": ("AESOD", "OCCURRED WITH OVERDOSE"),
-}
-_CRITERION = {
-    spelling: name
-    for name, others in CRITERIA.items()
-    for spelling in (name.upper().replace("_", " "), *others)
-}
-
-
-def read_criterion(text: str) -> str | None:
-    """One of CRITERIA, None for a text that names none."""
-    return _CRITERION.get(folded(text).replace("_", " ").replace("-", " "))
 
 
 # --- laboratory flags ----------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class Reading:
 
     def tell_a_death(self, text: str, name: str) -> None:
         """Tell words that say that the subject died, in a field of which no death is counted."""
-        if text and codes.says_subject_died(text):
+        if text and codes.may_say_subject_died(text):
             detail = f"{shown(text)} names a death; it is not counted as one by this field alone."
             self.finding("death_in_words", name, detail)
 

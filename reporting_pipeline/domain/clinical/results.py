@@ -412,16 +412,22 @@ def _standard(row: Any) -> Quantity:
         text = row["text_result"]
         if text == row["original_result"] and not same_unit(row["original_unit"], row["unit"]):
             return Quantity(math.nan, "", row["low"], row["high"])
-        value, sign = _number_in(text)
+        value, sign = _number_in(text, row["low"])
     return Quantity(value, sign, row["low"], row["high"])
 
 
 def _original(row: Any) -> Quantity:
-    value, sign = _number_in(row["original_result"])
+    value, sign = _number_in(row["original_result"], row["original_low"])
     return Quantity(value, sign or row["comparator"], row["original_low"], row["original_high"])
 
 
-def _number_in(text: str) -> tuple[float, str]:
+#: A degree on the scale of a strip, unless the range has numbers below zero, as a base excess has.
+_DEGREE = re.compile(r"\s*\+[1-4]\s*", re.ASCII)
+
+
+def _number_in(text: str, low: float) -> tuple[float, str]:
+    if _DEGREE.fullmatch(text) and not low < 0:
+        return math.nan, ""
     limit = numbers.censored(text)
     if limit is not None:
         return limit.limit, limit.comparator

@@ -14,6 +14,7 @@ from datetime import date
 
 from reporting_pipeline.domain.clinical import codes, numbers
 from reporting_pipeline.domain.clinical.blinding import visit_is_unblinding
+from reporting_pipeline.domain.clinical.criteria import CRITERIA, read_criterion
 from reporting_pipeline.domain.clinical.dates import before, parse_iso
 from reporting_pipeline.domain.clinical.payloads import PAYLOADS, OtherResult, Result, TumourResult
 from reporting_pipeline.domain.clinical.reading import Data, Reading, Row, shown
@@ -205,7 +206,7 @@ def _severity(reading: Reading, data: Data) -> tuple[str, int | None]:
 
 
 def _criteria(reading: Reading, data: Data) -> list[str]:
-    """The criteria of seriousness that are met, in the order of codes.CRITERIA, unknown ones after them."""
+    """The criteria of seriousness that are met, in the order of CRITERIA, unknown ones after them."""
     given = data.get("seriousness_criteria")
     if isinstance(given, Mapping):
         given = [
@@ -222,15 +223,17 @@ def _criteria(reading: Reading, data: Data) -> list[str]:
         return []
     known, others = set(), []
     for position, one in enumerate(given):
-        criterion = codes.read_criterion(one) if isinstance(one, str) else None
+        criterion = read_criterion(one) if isinstance(one, str) else None
         if criterion:
             known.add(criterion)
             continue
-        detail = f"{shown(one)} is none of {', '.join(codes.CRITERIA)}."
+        if isinstance(one, str) and codes.read_flag(one) in (codes.NO, codes.UNKNOWN):
+            continue  # "None", "N/A": no criterion is met
+        detail = f"{shown(one)} is none of {', '.join(CRITERIA)}."
         reading.finding("unknown_value", f"seriousness_criteria[{position}]", detail)
         if isinstance(one, str) and one.strip():
             others.append(" ".join(reading.text({"": one}, "").split()))
-    return [name for name in codes.CRITERIA if name in known] + others
+    return [name for name in CRITERIA if name in known] + others
 
 
 def _check_seriousness(reading: Reading, data: Data, serious: str, criteria: list[str], fatal: bool) -> None:

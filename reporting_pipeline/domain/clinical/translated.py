@@ -34,8 +34,8 @@ def _by_word(words: Mapping[str, str]) -> Mapping[str, str]:
 
 
 #: Also Czech, Hungarian, Turkish, Greek, Arabic and the languages of Scandinavia.
-YES_ELSEWHERE = _plain("JA|OUI|SI|SIM|TAK|ANO|IGEN|EVET|ДА|ТАК|ΝΑΙ|نعم|是|はい|예|네")
-NO_ELSEWHERE = _plain("NEIN|NON|NAO|NEE|NIE|NEJ|NEI|NEM|HAYIR|НЕТ|НІ|ΟΧΙ|لا|否|いいえ|아니오|아니요")
+YES_ELSEWHERE = _plain("✓|✔|☑|JA|OUI|SI|SIM|TAK|ANO|IGEN|EVET|ДА|ТАК|ΝΑΙ|نعم|是|はい|예|네")
+NO_ELSEWHERE = _plain("☐|NEIN|NON|NAO|NEE|NIE|NEJ|NEI|NEM|HAYIR|НЕТ|НІ|ΟΧΙ|لا|否|いいえ|아니오|아니요")
 NOT_KNOWN = (
     *_plain("不明|未知|不详|不詳|알 수 없음|НЕИЗВЕСТНО|НЕИЗВЕСТЕН|NIEZNANE|NIEZNANY|غير معروف"),
     "UNBEKANNT",
@@ -54,18 +54,22 @@ NOT_KNOWN = (
 SEVERITIES = _by_word(
     {
         "MILD": (
-            "轻度|軽度|轻|경증|ЛЕГКАЯ|ŁAGODNY|ŁAGODNE|LEICHT|"
+            "轻度|軽度|轻|경증|ЛЕГКАЯ|ŁAGODNY|ŁAGODNA|ŁAGODNE|ЛЕГКОЕ|ЛЕГКАЯ СТЕПЕНЬ|ЛЕГКОЙ СТЕПЕНИ|LEICHT|"
             "LEICHTGRADIG|LEGER|LEGERE|LEVE|LIEVE|LIGEIRO|LIGEIRA|LICHT"
         ),
         "MODERATE": (
-            "中度|中等度|중등증|СРЕДНЯЯ|УМЕРЕННАЯ|UMIARKOWANY|UMIARKOWANE|"
+            "中度|中等度|중등증|СРЕДНЯЯ|УМЕРЕННАЯ|UMIARKOWANY|UMIARKOWANA|UMIARKOWANE|УМЕРЕННОЕ|"
+            "СРЕДНЕЙ ТЯЖЕСТИ|СРЕДНЕЙ СТЕПЕНИ|СРЕДНЕЙ СТЕПЕНИ ТЯЖЕСТИ|"
             "MASSIG|MAESSIG|MITTEL|MITTELSCHWER|MITTELGRADIG|MODERAT|"
             "MODERE|MODEREE|MODERADO|MODERADA|MODERATO|"
             "MODERATA|MATIG"
         ),
-        "SEVERE": "重度|高度|중증|ТЯЖЕЛАЯ|CIEZKI|CIEZKIE|SCHWER|SCHWERGRADIG|SEVERE|SEVERO|SEVERA",
+        "SEVERE": (
+            "重度|高度|重症|중증|ТЯЖЕЛАЯ|ТЯЖЕЛОЕ|ТЯЖЕЛАЯ СТЕПЕНЬ|ТЯЖЕЛОЙ СТЕПЕНИ|CIEZKI|CIEZKA|CIEZKIE|"
+            "SCHWER|SCHWERGRADIG|SEVERE|SEVERO|SEVERA"
+        ),
         "LIFE THREATENING": (
-            "危及生命|УГРОЖАЮЩАЯ ЖИЗНИ|"
+            "危及生命|生命を脅かす|УГРОЖАЮЩАЯ ЖИЗНИ|УГРОЖАЮЩЕЕ ЖИЗНИ|ZAGRAZAJACY ZYCIU|ZAGRAZAJACE ZYCIU|"
             "LEBENSBEDROHLICH|LEBENSBEDROHEND|MENACANT LE PRONOSTIC VITAL|"
             "METTANT EN JEU LE PRONOSTIC VITAL|POTENCIALMENTE MORTAL|AMENAZANTE PARA LA VIDA|"
             "PERICOLOSO PER LA VITA|PERICOLOSA PER LA VITA|COM RISCO DE VIDA|"
@@ -76,9 +80,10 @@ SEVERITIES = _by_word(
 )
 SERIOUSNESS = _by_word(
     {
-        "SERIOUS": "严重|重篤|СЕРЬЕЗНОЕ|SCHWERWIEGEND|GRAVE|ERNSTIG|SERIO",
+        "SERIOUS": "严重|重篤|СЕРЬЕЗНОЕ|CIEZKIE|POWAZNE|SCHWERWIEGEND|GRAVE|ERNSTIG|SERIO",
         "NOT SERIOUS": (
-            "非严重|不严重|非重篤|НЕСЕРЬЕЗНОЕ|NICHT SCHWERWIEGEND|"
+            "非严重|不严重|非重篤|重篤でない|НЕСЕРЬЕЗНОЕ|НЕ СЕРЬЕЗНОЕ|NIECIEZKIE|NIEPOWAZNE|"
+            "NICHT SCHWERWIEGEND|"
             "NON GRAVE|NO GRAVE|NAO GRAVE|NIET ERNSTIG|NON SERIO"
         ),
     }
@@ -153,7 +158,7 @@ DEATH_ELSEWHERE = frozenset(
 #: Those that mean nothing else in English: a longer text with one is told and left to a person.
 NAMES_A_DEATH_ELSEWHERE = re.compile(
     r"\b(?:TODLICH|TOEDLICH|VERSTORBEN|VERSTARB|GESTORBEN|TOD|TODES\w*|DECES|DECEDEE?|MORTE?|MORTEL(?:LE)?|"
-    r"MUERT[EOA]|MURIO|MORTO|MORREU|FALLECID[OA]|"
+    r"\w+TOD|SUIZID|MORS|MUERT[EOA]|MURIO|FALLECIO|FALECEU|MORTO|MORREU|FALLECID[OA]|"
     r"FALLECIMIENTO|DEFUNCION|DECESSO|DECEDUT[OA]|OBITO|FALECID[OA]|FALECIMENTO|OVERLEDEN|OVERLIJDEN|"
     r"DODELIJK|ZGON|ZMARŁA?|SMIERC|УМЕР(?:ЛА)?|СМЕРТЬ?|(?<!НЕ)ЛЕТАЛЬН\w*|СМЕРТЕЛЬН\w*|AVLIDEN|DØDSFAL[LD])\b"
     r"|死亡|猝死|突然死|وفاة|" + without_accents("사망|돌연사")

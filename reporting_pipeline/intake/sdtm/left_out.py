@@ -75,4 +75,4 @@ def _naming(table: Table, column: str) -> Iterator[Row]:
 
 
 def _says_a_death(said: str) -> bool:
-    return any(map(codes.says_subject_died, _SENTENCES.split(said)))
+    return any(map(codes.may_say_subject_died, _SENTENCES.split(said)))
