@@ -60,7 +60,7 @@ def test_an_amount_is_not_held_against_degrees(reference: str) -> None:
 
 
 def test_a_number_that_is_not_read_is_told_where_a_flag_counts_for_it() -> None:
-    row, codes = lab(LBORRES="1,250", LBNRIND="H", **RANGE)
+    row, codes = lab(LBORRES="1,250", LBNRIND="H", LBORNRLO="4", LBORNRHI="11")
     assert row["flag"] == "HIGH"
     assert "unread_number" in codes
 
