@@ -39,6 +39,7 @@ def test_every_benchmark_is_among_the_small_ones() -> None:
     assert programs == set(SMALL) == {*SAID, "edition"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAID)
 def test_a_small_benchmark_ends_well_and_says_its_figures(name: str) -> None:
     assert figures_of(name).keys() >= SAID[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reporting_pipeline_tests.benchmarks.small import figures_of
 
 SAID = {
@@ -17,6 +19,7 @@ SAID = {
 }
 
 
+@pytest.mark.slow
 def test_a_small_edition_is_made_whole_and_compared_with_its_limit_and_its_alternatives() -> None:
     said = figures_of("edition")
     assert said.keys() >= SAID

@@ -19,6 +19,8 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.installation import ROOT, Installation, Installations, pythons
 
+pytestmark = pytest.mark.slow
+
 #: Walks the tree of commands in the installation itself and asks each for its help.
 EVERY_HELP = """
 import typer.main

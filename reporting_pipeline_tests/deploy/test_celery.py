@@ -235,6 +235,7 @@ def processes(environment: dict[str, str], tmp_path: Path) -> Iterator[Processes
             os.killpg(child.process.pid, signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_an_edition_survives_a_killed_worker_and_nothing_happens_twice(
     processes: Processes,
     instance: DagsterInstance,
@@ -371,6 +372,7 @@ def _launch_slow_run(processes: Processes, instance: DagsterInstance) -> str:
     return run.run_id
 
 
+@pytest.mark.slow
 def test_a_run_that_is_terminated_ends(processes: Processes, instance: DagsterInstance) -> None:
     processes.worker("worker", "render")
     terminated = _launch_slow_run(processes, instance)

@@ -12,6 +12,8 @@ import pytest
 
 from reporting_pipeline_tests.end_to_end.deployment import bare_environment, program, recipients
 
+pytestmark = pytest.mark.slow
+
 SUBSCRIPTIONS = 12
 
 

@@ -7,6 +7,8 @@ import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.schedules import Schedule
@@ -26,6 +28,8 @@ from reporting_pipeline_tests.end_to_end.deployment import (
     wait_until,
 )
 from reporting_pipeline_tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 SUBSCRIPTIONS = 40
 TRIAL = "T-KILLED"
