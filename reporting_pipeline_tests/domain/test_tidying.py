@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reporting_pipeline.domain.clinical.dates import parse_iso
 from reporting_pipeline.domain.clinical.findings import FINDING_CODES, MALFORMED_CODES
-from reporting_pipeline.domain.datasets import TABLES
+from reporting_pipeline.domain.datasets import TABLES, table_from_rows
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.tidying import tidy_documents
@@ -452,3 +452,21 @@ def test_a_death_that_only_a_note_names_is_told_without_its_words(
     found = tables["findings"][tables["findings"]["code"] == "death_in_words"]
     assert bool(len(found)) == is_told
     assert not any(word in message for message in found["message"] for word in ("home", "passed"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_of_rows_has_its_dtypes_and_an_empty_cell_for_what_is_missing(name: str) -> None:
+    missing: tuple[object, ...] = (None, math.nan, pd.NA, pd.NaT)
+    rows = [{column: one for column in TABLES[name]} for one in missing] + [{}, {"no column": 1}]
+    frame = table_from_rows(name, rows)
+    dtypes = {"str": "object", "float": "float64", "bool": "bool", "instant": "datetime64[us, UTC]"}
+    assert {column: str(frame[column].dtype) for column in frame} == {
+        column: dtypes[kind] for column, kind in TABLES[name].items()
+    }
+    assert len(frame) == len(rows)
+    for column, kind in TABLES[name].items():
+        empty = {"str": frame[column].eq(""), "bool": ~frame[column].astype(bool)}.get(
+            kind, frame[column].isna()
+        )
+        assert empty.all(), column
+    assert list(table_from_rows(name, []).dtypes) == list(frame.dtypes)

@@ -22,6 +22,8 @@ from reporting_pipeline.domain.clinical.units import same_unit, shown_unit
 _FIELDS: Mapping[type[Result], frozenset[str]] = {
     model: frozenset(model.model_fields) for model in (Result, OtherResult, TumourResult)
 }
+#: What each has that a result has not.
+_MORE_FIELDS = {model: fields - _FIELDS[Result] for model, fields in _FIELDS.items()}
 
 
 def results_of(reading: Reading, data: Data, model: type[Result], needed: bool) -> list[Row]:
@@ -107,7 +109,7 @@ def _result(reading: Reading, result: object, model: type[Result], where: str) -
         "unblinding": reading.flag(result, "unblinding", where) == codes.YES or is_unblinding(result),
         "status": text(result, "status", where),
         "reason_not_done": text(result, "reason_not_done", where),
-        **{name: text(result, name, where) for name in _FIELDS[model] - _FIELDS[Result]},
+        **{name: text(result, name, where) for name in _MORE_FIELDS[model]},
     }
     reference = _reference_text(result)
     row["reference_text"] = clean(reference)
@@ -362,8 +364,10 @@ def _said(row: Row) -> set[str]:
 
 def _as_given(result: Data, row: Row, quantity: Quantity, names: tuple[str, str]) -> Quantity:
     """`quantity` with what its limits were written as: unread, or excluded ("<10" leaves out 10)."""
-    low, high = (_limit_excluded(result.get(name)) for name in names)
+    low, high = _limit_excluded(result.get(names[0])), _limit_excluded(result.get(names[1]))
     incomplete = _is_incomplete(result, row, names)
+    if not (low or high or incomplete):  # nearly all
+        return quantity
     return replace(quantity, is_incomplete=incomplete, low_excluded=low, high_excluded=high)
 
 
@@ -374,13 +378,13 @@ def _limit_excluded(given: object) -> bool:
 
 def _is_incomplete(result: Data, row: Row, names: tuple[str, str]) -> bool:
     """Whether a limit was given that could not be read: nobody knows then what is normal on that side."""
-    return any(
-        row[name] != row[name]
-        and given is not None
-        and not (isinstance(given, str) and codes.is_nothing(given))
-        and given == given
-        for name, given in ((name, result.get(name)) for name in names)
-    )
+    for name in names:
+        if row[name] == row[name]:
+            continue
+        given = result.get(name)
+        if given is not None and given == given and not (isinstance(given, str) and codes.is_nothing(given)):
+            return True
+    return False
 
 
 def _tell_unread(reading: Reading, row: Row, quantities: tuple[Quantity, ...], where: str) -> None:
