@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -15,7 +15,7 @@ from reporting_pipeline.console.wording import DAYS, kind_words, type_words
 from reporting_pipeline.domain.cron_fields import CronFields, expression_of, fields_of
 from reporting_pipeline.domain.masked_recipients import shown
 from reporting_pipeline.domain.schedules import Schedule
-from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, Subscription
+from reporting_pipeline.domain.subscriptions import Filters, Format, Recipient, RecipientKind, Subscription
 from reporting_pipeline.domain.wrong_values import words_of
 from reporting_pipeline.usecases.callers import subscribing
 from reporting_pipeline.usecases.report_types import offered_to
@@ -300,8 +300,7 @@ def _built(expression: str) -> dict[str, Any]:
 
 def _recipient(line: str) -> Recipient:
     kind, separator, value = line.partition(":")
-    known = ("email", "user", "slack", "webhook")
-    if separator and kind.strip().lower() in known:
+    if separator and kind.strip().lower() in get_args(RecipientKind):
         return Recipient.model_validate({"type": kind.strip().lower(), "value": value.strip()})
     guessed = "slack" if line.startswith("#") else "webhook" if line.startswith("https:") else "email"
     return Recipient.model_validate({"type": guessed, "value": line})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, assert_never
 from urllib.parse import urlsplit
 
 import idna
@@ -383,6 +383,8 @@ def may_be_recipient(
             return _slack_channel(recipient.value)
         form = _web_address(recipient.value, "hooks.slack.com")
         return _on_allowed_host(recipient.value, form, organisation)
+    if recipient.type != "email":
+        assert_never(recipient.type)
     try:
         address = normal_address(recipient.value)
     except ValueError as error:

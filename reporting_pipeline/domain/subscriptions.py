@@ -74,14 +74,16 @@ class Filters(BaseModel):
         return sha256(dumps(canonical, sort_keys=True).encode()).hexdigest()[:16]
 
 
+#: What a recipient is named by: the address of a channel (`deliveries.Channel`), or a user, who is mailed.
+RecipientKind = Literal["email", "user", "slack", "webhook"]
 #: Words of other vocabularies for a recipient's type -> ours. Taken in at the edge, never kept.
-RECIPIENT_ALIASES: Mapping[str, Literal["user", "slack"]] = {"user_id": "user", "slack_channel": "slack"}
+RECIPIENT_ALIASES: Mapping[str, RecipientKind] = {"user_id": "user", "slack_channel": "slack"}
 
 
 class Recipient(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Literal["email", "user", "slack", "webhook"] = "email"
+    type: RecipientKind = "email"
     value: str
 
     @field_validator("type", mode="before")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.usecases.callers.shapes.base import Identifier, Shape
 
 #: Of a trial something is fetched and aggregated; a job is rendered; a delivery notifies.
@@ -67,7 +68,7 @@ class RequeueRequest(Shape):
         None
     )
     subscription: Identifier | None = None
-    channel: Literal["email", "slack", "webhook"] | None = None
+    channel: Channel | None = None
     limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 100
 
 

@@ -23,7 +23,7 @@ ACTOR = "system"
 
 
 @app.command()
-def resume(channel: Annotated[Channel, typer.Argument(help="email, slack or webhook")]) -> None:
+def resume(channel: Annotated[Channel, typer.Argument(help="The channel that was halted.")]) -> None:
     """Let a channel send again that was halted because its credentials were refused."""
     with plain_errors():
         stores = open_stores()

@@ -14,7 +14,7 @@ from reporting_pipeline.console.pages.layout import Page, opened
 from reporting_pipeline.console.rendering import html
 from reporting_pipeline.console.sessions import Visitor
 from reporting_pipeline.domain.access import Action, ResourceKind, reach_of
-from reporting_pipeline.domain.deliveries import DeliveryRecord
+from reporting_pipeline.domain.deliveries import Channel, DeliveryRecord
 from reporting_pipeline.domain.jobs import JobRecord, JobState
 from reporting_pipeline.stores import alerts, editions, subscriptions, users
 from reporting_pipeline.stores.dead_letters import RequeueLimited
@@ -30,15 +30,16 @@ router = APIRouter(prefix="/console")
 A_PAGE = 50
 EDITIONS_SHOWN = 12
 COUNTED_AT_MOST = 1_000
+_CHANNEL = "|".join(Channel)
 #: What the address may say was done: our own sentences, and no words of whoever made a link.
-_DONE = r"^(|\d{1,9} to be tried again|(email|slack|webhook) sends again|the address is written to again)$"
+_DONE = rf"^(|\d{{1,9}} to be tried again|({_CHANNEL}) sends again|the address is written to again)$"
 
 
 @router.get("/operate")
 def operate_page(
     visitor: Person,
     parts: Parts,
-    channel: Annotated[str, Query(pattern="^(|email|slack|webhook)$")] = "",
+    channel: Annotated[str, Query(pattern=f"^(|{_CHANNEL})$")] = "",
     edition: Annotated[str, Query(max_length=64)] = "",
     done: Annotated[str, Query(pattern=_DONE)] = "",
 ) -> Response:
@@ -78,6 +79,7 @@ def _operate(
         matching=len(lost),
         counted_at_most=COUNTED_AT_MOST,
         channel=channel,
+        channels=[one.value for one in Channel],
         edition_wanted=edition,
         orphaned=mine.count_of_owners(left, "active"),
         waiting=awaiting,

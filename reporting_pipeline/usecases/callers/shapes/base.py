@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from reporting_pipeline.domain.plain_text import one_line, one_line_or_none, several_lines
+from reporting_pipeline.domain.subscriptions import RecipientKind
 
 
 class Shape(BaseModel):
@@ -32,7 +33,7 @@ def identifier(value: str) -> str:
 
 
 #: Ours, and the words of the third vocabulary for two of them.
-RecipientType = Literal["email", "user", "slack", "webhook", "user_id", "slack_channel"]
+RecipientType = Literal[RecipientKind, "user_id", "slack_channel"]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
 MaybeEmpty = Annotated[str, Field(max_length=200), AfterValidator(one_line_or_none)]
 Lines = Annotated[str, AfterValidator(several_lines)]
