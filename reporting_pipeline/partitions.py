@@ -45,11 +45,13 @@ def subscriptions(cadence: Cadence) -> DynamicPartitionsDefinition:
 def periods(cadence: Cadence, settings: Settings, now: datetime) -> TimeWindowPartitionsDefinition:
     """The windows of `cadence` that the retention period still holds."""
     start = oldest_start(cadence, settings.retention_days, now, settings.timezone).isoformat()
-    if cadence is Cadence.WEEKLY:
-        return WeeklyPartitionsDefinition(start_date=start, timezone=settings.timezone, day_offset=1)
-    if cadence is Cadence.MONTHLY:
-        return MonthlyPartitionsDefinition(start_date=start, timezone=settings.timezone)
-    return DailyPartitionsDefinition(start_date=start, timezone=settings.timezone)
+    match cadence:
+        case Cadence.DAILY:
+            return DailyPartitionsDefinition(start_date=start, timezone=settings.timezone)
+        case Cadence.WEEKLY:
+            return WeeklyPartitionsDefinition(start_date=start, timezone=settings.timezone, day_offset=1)
+        case Cadence.MONTHLY:
+            return MonthlyPartitionsDefinition(start_date=start, timezone=settings.timezone)
 
 
 def holds(cadence: Cadence, settings: Settings, now: datetime, period: Period) -> bool:

@@ -121,7 +121,7 @@ def period_words(cadence: str, key: str) -> str:
             return f"week of {day.day} {month}"
         case Cadence.MONTHLY:
             return month
-        case _:
+        case Cadence.DAILY:
             return f"{day.day} {month}"
 
 

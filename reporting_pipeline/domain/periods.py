@@ -26,18 +26,24 @@ class Cadence(StrEnum):
 
 def window_start(cadence: Cadence, day: date) -> date:
     """The first local date of the window of `cadence` that holds `day`."""
-    if cadence is Cadence.WEEKLY:
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if cadence is Cadence.MONTHLY else day
+    match cadence:
+        case Cadence.DAILY:
+            return day
+        case Cadence.WEEKLY:
+            return day - timedelta(days=day.weekday())
+        case Cadence.MONTHLY:
+            return day.replace(day=1)
 
 
 def next_window_start(cadence: Cadence, start: date) -> date:
     """The first local date of the window after the one that starts on `start`."""
-    if cadence is Cadence.WEEKLY:
-        return start + timedelta(days=7)
-    if cadence is Cadence.DAILY:
-        return start + timedelta(days=1)
-    return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
+    match cadence:
+        case Cadence.DAILY:
+            return start + timedelta(days=1)
+        case Cadence.WEEKLY:
+            return start + timedelta(days=7)
+        case Cadence.MONTHLY:
+            return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 def oldest_start(cadence: Cadence, retention_days: int, now: datetime, timezone: str) -> date:

@@ -50,33 +50,33 @@ LAYOUT_VERSION = "28"
 
 _DISCLOSED_KEPT = 16
 
-CONTENT_TYPES = {
-    Format.PDF: "application/pdf",
-    Format.HTML: "text/html; charset=utf-8",
-    Format.CSV: "application/zip",
-    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    Format.JSON: "application/json",
-    Format.PARQUET: "application/zip",
-    Format.DATASET_JSON: "application/zip",
+Writer = Callable[[ReportContent, ReportRequest, IO[bytes]], None]
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What one format is to those that write and send it."""
+
+    content_type: str
+    suffix: str
+    write: Writer | None = None  # None: laid out for reading, by `_drawn`
+    in_batches: bool = False  # takes the rows of a table in batches; a workbook, where they are many
+
+
+FILE_KINDS: Mapping[Format, FileKind] = {
+    Format.PDF: FileKind("application/pdf", "pdf"),
+    Format.HTML: FileKind("text/html; charset=utf-8", "html"),
+    Format.CSV: FileKind("application/zip", "zip", csv.write, in_batches=True),
+    Format.XLSX: FileKind(
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "xlsx",
+        xlsx.write,
+        in_batches=True,
+    ),
+    Format.JSON: FileKind("application/json", "json", json.write),
+    Format.PARQUET: FileKind("application/zip", "parquet.zip", parquet.write, in_batches=True),
+    Format.DATASET_JSON: FileKind("application/zip", "dataset-json.zip", dataset_json.write, in_batches=True),
 }
-_SUFFIX = {
-    Format.PDF: "pdf",
-    Format.HTML: "html",
-    Format.CSV: "zip",
-    Format.XLSX: "xlsx",
-    Format.JSON: "json",
-    Format.PARQUET: "parquet.zip",
-    Format.DATASET_JSON: "dataset-json.zip",
-}
-_WRITERS: Mapping[Format, Callable[[ReportContent, ReportRequest, IO[bytes]], None]] = {
-    Format.CSV: csv.write,
-    Format.XLSX: xlsx.write,
-    Format.JSON: json.write,
-    Format.PARQUET: parquet.write,
-    Format.DATASET_JSON: dataset_json.write,
-}
-#: Formats that take the rows of a table in batches; a workbook, where they are many.
-_IN_BATCHES = frozenset({Format.CSV, Format.XLSX, Format.PARQUET, Format.DATASET_JSON})
 #: A file up to so many bytes is kept in memory; a larger one lies on disk without a name.
 KEPT_IN_MEMORY = 8 << 20
 _READ_AT_ONCE = 1 << 20
@@ -150,7 +150,7 @@ class ReportRenderer:
             sha256=digest,
             pages=pages,
             format=kind,
-            content_type=CONTENT_TYPES[kind],
+            content_type=FILE_KINDS[kind].content_type,
             file_name=file_name(request),
             data_as_of=body.content.data_as_of,
             body_id=key,
@@ -203,9 +203,12 @@ def _drawn(content: ReportContent, subscription: Subscription) -> SharedBody | H
 
 def _written(content: ReportContent, request: ReportRequest) -> tuple[bytes | IO[bytes], int, str]:
     """The bytes, or where they are many the open file; its size in bytes; its SHA-256 in hexadecimal."""
+    write = FILE_KINDS[request.subscription.format].write
+    if write is None:
+        raise ReportError(f"nothing lays out the format {request.subscription.format.value}")
     file: IO[bytes] = SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115 - goes with the report
     try:
-        _WRITERS[request.subscription.format](content, request, file)
+        write(content, request, file)
         size = file.tell()
         file.seek(0)
         if size <= KEPT_IN_MEMORY:
@@ -284,7 +287,7 @@ def content_of(
 
 def _in_batches(kind: ReportType, content: ReportContent, form: Format) -> tuple[RowTable, ...] | None:
     """A type's own tables in batches, where it gives them so and the format is written so."""
-    if kind.row_tables is None or form not in _IN_BATCHES:
+    if kind.row_tables is None or not FILE_KINDS[form].in_batches:
         return None
     tables = tuple(kind.row_tables(content))
     if any(trial.deferred for trial in content.trials):
@@ -296,7 +299,7 @@ def _in_batches(kind: ReportType, content: ReportContent, form: Format) -> tuple
 def deferrable_tables(subscription: Subscription) -> frozenset[str]:
     """The tables of a dataset that its report reads in batches, and that need not be in memory for it."""
     kind = REPORT_TYPES.get(subscription.report_type)
-    if kind is None or kind.deferrable is None or subscription.format not in _IN_BATCHES:
+    if kind is None or kind.deferrable is None or not FILE_KINDS[subscription.format].in_batches:
         return frozenset()
     try:
         return kind.deferrable(_parameters(kind, subscription.parameters))
@@ -387,7 +390,7 @@ def compose(flow: Flow, content: ReportContent, type_name: str) -> None:
 def file_name(request: ReportRequest) -> str:
     """A name that every file system takes: subscription, period and suffix; says so of an open period."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", request.subscription.name[:200]).strip("-").lower()[:60]
-    suffix = _SUFFIX[request.subscription.format]
+    suffix = FILE_KINDS[request.subscription.format].suffix
     early = "-preliminary" if request.preliminary_at else ""
     return f"{readable or 'report'}-{request.period.key}{early}.{suffix}"
 

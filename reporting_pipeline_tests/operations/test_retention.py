@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -13,8 +15,10 @@ from botocore.stub import Stubber
 from dagster import DagsterInstance, DagsterRunStatus, job, op
 from typer.testing import CliRunner
 
+import reporting_pipeline
 from reporting_pipeline.cli import app
 from reporting_pipeline.operations.doctor import Diagnosis, examine
+from reporting_pipeline.operations.retention.history import expiring
 from reporting_pipeline.operations.retention.rules import keep_rules, retention_days
 from reporting_pipeline.operations.retention.run import KINDS, RetentionReport, retain
 from reporting_pipeline.settings import Settings
@@ -27,7 +31,7 @@ from reporting_pipeline.stores.bucket_rules import (
     write_rules,
 )
 from reporting_pipeline.stores.holds import ReportMissing, holds, lift_hold, place_hold
-from reporting_pipeline.stores.mongo import Database
+from reporting_pipeline.stores.mongo import INDEXES, Database
 from reporting_pipeline.stores.objects import HELD, ORPHAN, RETENTION_TAG, STANDARD, ObjectStore
 from reporting_pipeline.stores.upkeep import last_upkeep
 from reporting_pipeline_tests.operations.ledger import FIRST_WEEK, Ledger, sizes
@@ -452,3 +456,72 @@ def test_the_commands(
         assert run(app, ["bucket-rules"]).exit_code == 0
     finally:
         current_settings.cache_clear()
+
+
+WRITTEN = re.compile(r"database\.([a-z_]+)\.(?:insert|update|replace|bulk_write|find_one_and)")
+#: Collection -> the kind of retention whose function deletes from it, beside those that expire by an index.
+RETAINED = {
+    "reports": "reports",
+    "asset_results": "inputs",
+    "media": "pictures",
+    "orphans": "orphans",
+    "deliveries": "deliveries",
+    "delivery_events": "deliveries",
+    "jobs": "jobs",
+    "editions": "editions",
+    "alerts": "alerts",
+    "usage": "expired",
+    "releases": "expired",
+}
+#: Collection -> why retention leaves it. Records about a person go with the person (`stores.personal_data`).
+STAYS = {
+    "documents": "the trial's data; withdrawn by people alone",
+    "document_versions": "what a corrected document said before",
+    "trials": "registered by people",
+    "users": "until erased",
+    "organisations": "registered by people",
+    "subscriptions": "ended ones tell what was sent and to whom",
+    "subscription_counts": "a number for each organisation",
+    "registrations": "one for an address and cadence; goes when it is cancelled",
+    "unsubscribes": "who opted out stays opted out",
+    "suppressions": "an address that bounced is not written to again",
+    "address_marks": "what the audit log calls an address; erased with the person",
+    "audit": "append-only",
+    "audit_heads": "one for each chain",
+    "person_keys": "destroyed with the person",
+    "holds": "lifted by people",
+    "channel_states": "one for each channel",
+    "token_buckets": "one for each rate",
+    "restores": "one for each restore",
+    "measures": "counts, added to in place",
+    "upkeep": "one for each work",
+    "schema": "one for each migration",
+    "figures": "two: what is counted now, and what is stored",
+}
+
+
+def test_of_every_collection_it_is_decided_when_its_records_go() -> None:
+    decided = {*RETAINED, *STAYS, *expiring()}
+    written = {
+        name
+        for path in Path(reporting_pipeline.__file__).parent.rglob("*.py")
+        for name in WRITTEN.findall(path.read_text(encoding="utf-8"))
+    }
+    assert {"jobs", "usage"} <= written, "the walk saw the stores"
+    assert {*INDEXES, *written} - decided == set(), "give it a kind, an expiring index or a reason"
+    assert set(RETAINED.values()) <= set(KINDS)
+    assert not (set(RETAINED) | set(expiring())) & set(STAYS)
+
+
+def test_what_expires_by_an_index_goes_where_the_server_sweeps_nothing(
+    ledger: Ledger, settings: Settings
+) -> None:
+    for name, (field, age) in expiring().items():
+        old, young = FIRST_WEEK - age - timedelta(seconds=1), FIRST_WEEK - age + timedelta(seconds=1)
+        # Of the unique index of kept answers.
+        ledger.database[name].insert_one({"_id": "old", field: old, "principal": "a", "key": "old"})
+        ledger.database[name].insert_one({"_id": "young", field: young, "principal": "a", "key": "young"})
+    retained(ledger, settings, FIRST_WEEK, only=["expired"])
+    left = {name: [one["_id"] for one in ledger.database[name].find({})] for name in expiring()}
+    assert {"console_sessions", "console_sign_ins"} <= set(left)
+    assert left == {name: ["young"] for name in left}

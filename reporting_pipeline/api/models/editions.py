@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from reporting_pipeline.api.models.subscriptions import ReportType
 from reporting_pipeline.domain.deliveries import DeliveryRecord
 from reporting_pipeline.domain.editions import Edition
 from reporting_pipeline.domain.masked_recipients import shown
+from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.usecases.callers.shapes.base import CamelShape, Identifier, Line, Lines
 
-ReportType = Literal["daily", "weekly", "monthly"]
+EDITION_PATTERN = rf"^({'|'.join(Cadence)}):[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$"
 PeriodKey = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="First local date.")]
 Address = Annotated[str, Field(min_length=3, max_length=254, json_schema_extra={"format": "email"})]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from reporting_pipeline.api.models.editions import EDITION_PATTERN
 from reporting_pipeline.domain.deliveries import Channel
 from reporting_pipeline.usecases.callers.shapes.base import Identifier, Shape
 
@@ -64,9 +65,7 @@ class RequeueRequest(Shape):
 
     kind: Literal["trial", "job", "delivery"] | None = None
     stage: Stage | None = None
-    edition: Annotated[str, Field(pattern=r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = (
-        None
-    )
+    edition: Annotated[str, Field(pattern=EDITION_PATTERN)] | None = None
     subscription: Identifier | None = None
     channel: Channel | None = None
     limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 100

@@ -389,7 +389,7 @@ def default_schedule(report_type: ReportType, timezone: str) -> Schedule:
 
 def fitting_schedule(schedule: Schedule, report_type: ReportType) -> Schedule:
     """The schedule with the window of `report_type`; ValueError where its cadence is another one."""
-    window = {"daily": "day", "weekly": "week", "monthly": "month"}[report_type]
+    window = Cadence(report_type).noun
     if schedule.cadence == "cron":
         if schedule.window not in (None, window):
             raise ValueError(f"window {schedule.window} does not fit a {report_type} report; leave it out")

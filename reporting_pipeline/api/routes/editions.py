@@ -9,13 +9,14 @@ from fastapi import APIRouter, Path, Query, Response
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE, located
 from reporting_pipeline.api.models.editions import (
+    EDITION_PATTERN,
     EditionAnswer,
     EditionPage,
     EditionRequest,
-    ReportType,
     ResultChange,
     StateChange,
 )
+from reporting_pipeline.api.models.subscriptions import ReportType
 from reporting_pipeline.api.pagination import Cursor, Limit
 from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.domain.editions import Edition, result_key
@@ -29,7 +30,6 @@ from reporting_pipeline.usecases.callers.problems import Problem, invalid, not_f
 
 router = APIRouter(prefix="/api/reports", tags=["editions"])
 
-EDITION_PATTERN = r"^(daily|weekly|monthly):[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 EditionId = Annotated[str, Path(pattern=EDITION_PATTERN, examples=["weekly:2026-11-16"])]
 
 

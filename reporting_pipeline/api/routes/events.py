@@ -13,8 +13,9 @@ from starlette.concurrency import run_in_threadpool
 
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ
+from reporting_pipeline.api.models.editions import EDITION_PATTERN
 from reporting_pipeline.api.models.subscriptions import JobAnswer
-from reporting_pipeline.api.routes.editions import EDITION_PATTERN, edition_answer
+from reporting_pipeline.api.routes.editions import edition_answer
 from reporting_pipeline.api.routes.subscriptions import report_url
 from reporting_pipeline.domain.access import Action, ResourceKind, User
 from reporting_pipeline.stores import editions, users

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 from reporting_pipeline.api.deps import Caller, Deployment, may
 from reporting_pipeline.api.models.base import READ, WRITE
 from reporting_pipeline.api.models.editions import (
+    EDITION_PATTERN,
     DeliveryAnswer,
     DeliveryChange,
     DeliveryPage,
@@ -23,7 +24,7 @@ from reporting_pipeline.api.models.editions import (
 )
 from reporting_pipeline.api.models.subscriptions import default_schedule
 from reporting_pipeline.api.pagination import Cursor, Limit
-from reporting_pipeline.api.routes.editions import EDITION_PATTERN, EditionId, find_edition, require_whole
+from reporting_pipeline.api.routes.editions import EditionId, find_edition, require_whole
 from reporting_pipeline.api.routes.subscriptions import JobId
 from reporting_pipeline.domain.access import Action, ResourceKind, User, normal_address, reach_of
 from reporting_pipeline.domain.entitlements import ALL

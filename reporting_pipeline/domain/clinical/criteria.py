@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from reporting_pipeline.domain.clinical import codes
 
-#: ICH E2A: what makes an event serious. Name -> spellings, SDTM's variables among them; the last three are
+#: ICH E2A: what makes an event serious. Name -> SDTM's variable, then other spellings; the last three are
 #: criteria of SDTM (21 CFR 803.3 and older forms) beside those of ICH.
 CRITERIA: Mapping[str, tuple[str, ...]] = {
     "death": ("AESDTH", "FATAL", "RESULTS IN DEATH", "RESULTED IN DEATH", "DIED"),

@@ -17,6 +17,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reporting_pipeline.domain.clinical.criteria import CRITERIA
 from reporting_pipeline.domain.documents import Kind
 
 Text = Annotated[str | None, Field(description="Text as collected; empty or null when there is none.")]
@@ -164,9 +165,8 @@ class AdverseEvent(Payload):
     serious: Flag = Field(None, description="[AESER]; null or empty when nobody stated it.")
     seriousness_criteria: list[str] | None = Field(
         None,
-        description="Those that are met [AESDTH, AESLIFE, AESHOSP, AESDISAB, AESCONG, AESMIE, AESINTV, "
-        "AESCAN, AESOD]: death, life_threatening, hospitalisation, disability, congenital_anomaly, "
-        "other_medically_important, needs_intervention, cancer, overdose.",
+        description=f"Those that are met [{', '.join(names[0] for names in CRITERIA.values())}]: "
+        f"{', '.join(CRITERIA)}.",
     )
     occurred: Flag = Field(
         None, description="No, of an event that was asked for and did not occur [AEOCCUR]."

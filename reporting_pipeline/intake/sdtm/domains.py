@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from reporting_pipeline.domain.clinical import codes
+from reporting_pipeline.domain.clinical import codes, criteria
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.intake.sdtm.columns import (
     NAMED_CRITERIA,
@@ -31,17 +31,7 @@ from reporting_pipeline.intake.sdtm.columns import (
 # --- events, interventions, subjects ---------------------------------------------------------------
 
 #: Columns of AE, and the criterion of seriousness that each asks for.
-CRITERIA: Mapping[str, str] = {
-    "AESDTH": "death",
-    "AESLIFE": "life_threatening",
-    "AESHOSP": "hospitalisation",
-    "AESDISAB": "disability",
-    "AESCONG": "congenital_anomaly",
-    "AESMIE": "other_medically_important",
-    "AESINTV": "needs_intervention",
-    "AESCAN": "cancer",
-    "AESOD": "overdose",
-}
+CRITERIA: Mapping[str, str] = {variable: name for name, (variable, *_) in criteria.CRITERIA.items()}
 
 
 def _adverse_event(event: Payload, row: Row) -> None:

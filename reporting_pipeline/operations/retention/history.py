@@ -10,12 +10,9 @@ from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.operations.retention.kinds import Removed, Retention, delete_ids, pages
 from reporting_pipeline.operations.retention.reports import period_end
-from reporting_pipeline.stores.mongo import Record, find_any
+from reporting_pipeline.stores.mongo import INDEXES, Record, find_any
 
-_A_DAY = timedelta(days=1)
 _ENDED = [JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED]
-#: Collection -> the field after which a record is of no use to anybody; MongoDB's TTL sweep does the same.
-_EXPIRING = {"idempotency": "expires_at", "rate_counters": "expireAt", "rate_windows": "expireAt"}
 
 
 def deliveries(retention: Retention) -> Removed:
@@ -95,17 +92,30 @@ def alerts(retention: Retention) -> Removed:
 
 
 def expired(retention: Retention) -> Removed:
-    """What has an end of its own: kept answers, counters of limits, heartbeats and claims of runs long gone,
-    usage, signatures under reports whose history went."""
+    """What has an end of its own by an index, usage, signatures under reports whose history went."""
     removed = Removed("expired")
-    queries: dict[str, Record] = {name: {field: {"$lt": retention.now}} for name, field in _EXPIRING.items()}
-    for name in ("heartbeats", "partition_claims"):
-        queries[name] = {"at": {"$lt": retention.rules.before(_A_DAY, retention.now)}}
+    queries: dict[str, Record] = {
+        name: {field: {"$lt": retention.rules.before(age, retention.now)}}
+        for name, (field, age) in expiring().items()
+    }
     queries["usage"] = {"at": {"$lt": _oldest(retention)}}
     for name, query in queries.items():
         removed.records += _by_field(retention, name, query).records
     _signatures(retention, removed)
     return removed
+
+
+def expiring() -> dict[str, tuple[str, timedelta]]:
+    """Collection -> the time after which a record of it is of no use, and how long after.
+
+    As its index says. MongoDB sweeps by that itself, the embedded server does not.
+    """
+    return {
+        name: (next(iter(index.document["key"])), timedelta(seconds=index.document["expireAfterSeconds"]))
+        for name, indexes in INDEXES.items()
+        for index in indexes
+        if "expireAfterSeconds" in index.document
+    }
 
 
 def _signatures(retention: Retention, removed: Removed) -> None:
