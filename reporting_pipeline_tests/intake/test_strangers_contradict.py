@@ -367,7 +367,7 @@ def test_an_age_is_one_or_is_told(cells: dict[str, str], age: float | None, code
     [
         ({"RFSTDTC": "2026-11-10", "DTHDTC": "2026-11-01"}, True),
         ({"RFICDTC": "2026-11-10", "RFSTDTC": "2026-11-01"}, True),
-        ({"RFSTDTC": "2026-11-10", "DTHDTC": "2026-11"}, False),
+        ({"RFSTDTC": "2026-11-10", "DTHDTC": "2026-11", "DMDTC": "2026-11-30"}, False),
         ({"RFICDTC": "2026-11-10", "RFSTDTC": "2026-11-10", "DTHDTC": "2026-11-12"}, False),
     ],
 )
