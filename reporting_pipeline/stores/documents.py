@@ -1,9 +1,9 @@
 """Documents and trials in MongoDB, and the documents' files in S3: the one way in, and the reads.
 
-Every document comes in through `ingest` or `ingest_many`: the sample loaders, the API's uploads,
-any importer. The record is validated, the file is stored first and the record that names it after
-it, so that a crash leaves an unnamed file (which the reconciler finds) and never a record that
-names nothing. Rows for statistics are made in `domain.tidying`, verdicts on files in `media`.
+Every document comes in through `ingest_many`: the sample loaders, the API's uploads, any importer.
+The record is validated, the file is stored first and the record that names it after it, so that a
+crash leaves an unnamed file (which the reconciler finds) and never a record that names nothing.
+Rows for statistics are made in `domain.tidying`, verdicts on files in `media`.
 """
 
 from __future__ import annotations
@@ -259,20 +259,6 @@ def _file_of(document: DocumentRecord, content: bytes | None) -> dict[str, Any] 
 
 
 # --- the way in ----------------------------------------------------------------------------------
-
-
-def ingest(
-    database: Database,
-    objects: ObjectStore,
-    record: Mapping[str, Any],
-    content: bytes | None,
-    now: datetime,
-) -> Ingested:
-    """Take in one document: the file first, the record after it. The same record again changes nothing.
-
-    Raises DocumentInvalid that says which field is wrong and what to do.
-    """
-    return ingest_many(database, objects, [Arrival(record, content)], now)
 
 
 def ingest_many(

@@ -17,6 +17,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.usecases import documents as usecase
 from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.one_document import ingest
 
 FORM = {"trial": "T1", "site": "701", "kind": "adverse_event", "title": "Syncope"}
 UNKNOWN = {"term": "SYNCOPE", "severity": "MODERATE"}
@@ -186,7 +187,7 @@ def test_a_withdrawn_document_counts_no_more_and_stays_withdrawn(
         "received_at": datetime.now(UTC),
         **{name: record[name] for name in ("trial", "site", "kind", "title", "data", "external_id")},
     }
-    again = documents.ingest(database, objects, arrival, None, datetime.now(UTC))
+    again = ingest(database, objects, arrival, None, datetime.now(UTC))
     assert (again.created, again.withdrawn) == ([], 1)
 
 

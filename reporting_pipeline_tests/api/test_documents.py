@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
-from reporting_pipeline.stores import documents
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import Api
+from reporting_pipeline_tests.one_document import ingest
 from reporting_pipeline_tests.waiting import PATIENCE
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -39,7 +39,7 @@ def store(database: Database, objects: ObjectStore, number: int, **changed: Any)
         "received_at": NOW - timedelta(hours=number // 3),
         **changed,
     }
-    documents.ingest(database, objects, record, None, NOW)
+    ingest(database, objects, record, None, NOW)
     return str(record["_id"])
 
 

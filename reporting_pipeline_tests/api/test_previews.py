@@ -20,6 +20,7 @@ from reporting_pipeline.usecases.callers import previewing
 from reporting_pipeline.usecases.preview import PreviewedReport, preview_report
 from reporting_pipeline_tests.api.conftest import Api
 from reporting_pipeline_tests.api.world import NOW, PERIOD
+from reporting_pipeline_tests.one_document import ingest
 
 BODY: dict[str, Any] = {
     "name": "Safety",
@@ -102,7 +103,7 @@ def arrive(database: Database, objects: ObjectStore, trial: str, received_at: da
         "data": {"term": "FALL", "serious": True},
         **more,
     }
-    documents.ingest(database, objects, record, b"a file" if "file" in more else None, NOW)
+    ingest(database, objects, record, b"a file" if "file" in more else None, NOW)
     return identifier
 
 

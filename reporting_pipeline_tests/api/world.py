@@ -12,9 +12,10 @@ from reporting_pipeline.domain.proof import SigningKey, manifest_of
 from reporting_pipeline.domain.schedules import Schedule
 from reporting_pipeline.domain.subscriptions import Filters, Recipient, Subscription
 from reporting_pipeline.stores import deliveries as ledger
-from reporting_pipeline.stores import documents, editions, holds, lifecycle, reports, subscriptions
+from reporting_pipeline.stores import editions, holds, lifecycle, reports, subscriptions
 from reporting_pipeline.stores.mongo import Database, delivery_records, job_records
 from reporting_pipeline.stores.objects import ObjectStore
+from reporting_pipeline_tests.one_document import ingest
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 OWNER = "usr_default_subscriber"
@@ -69,7 +70,7 @@ def populate(database: Database, objects: ObjectStore) -> dict[str, str]:
     sent["next_attempt_at"] = lost["next_attempt_at"] = None
     lost["settled_at"] = NOW
     delivery_records(database).insert_many([sent, lost])
-    documents.ingest(
+    ingest(
         database,
         objects,
         {

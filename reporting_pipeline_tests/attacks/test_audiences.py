@@ -16,8 +16,9 @@ import pytest
 
 from reporting_pipeline.domain.disclosure import WITHHELD
 from reporting_pipeline.domain.entitlements import ALL, Audience, Entitlements
-from reporting_pipeline.stores import documents, users
+from reporting_pipeline.stores import users
 from reporting_pipeline_tests.attacks.world import NOW, SHARED, World, document_id, mark
+from reporting_pipeline_tests.one_document import ingest
 
 SECRETS = ("ARMSECRETZZ", "WORDSECRETZZ", "FILESECRETZZ")
 ARRIVED = datetime(2026, 11, 17, tzinfo=UTC)
@@ -55,7 +56,7 @@ def telling(world: World) -> World:
             "data": data,
             "file": {"name": "FILESECRETZZ.txt", "content_type": "text/plain"},
         }
-        documents.ingest(world.database, world.objects, record, b"x", NOW)
+        ingest(world.database, world.objects, record, b"x", NOW)
     for audience in AUDIENCES:
         subject = "S1" if audience is Audience.PARTICIPANT else ""
         for role in ("analyst", "manager"):

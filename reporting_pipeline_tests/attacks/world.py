@@ -25,6 +25,7 @@ from reporting_pipeline.stores.documents import upsert_trial
 from reporting_pipeline.stores.mongo import Database, delivery_records, job_records
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.api.conftest import ROLES, Api, Server
+from reporting_pipeline_tests.one_document import ingest
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 PERIOD = "2026-11-16"
@@ -135,7 +136,7 @@ def open_world(settings: Settings, database: Database, objects: ObjectStore) -> 
             "received_at": datetime(2026, 11, 17, tzinfo=UTC),
             "file": {"name": f"{mark(name)}.txt", "content_type": "text/plain"},
         }
-        documents.ingest(database, objects, record, mark(name).encode(), NOW)
+        ingest(database, objects, record, mark(name).encode(), NOW)
     chosen = settings.model_copy(update={"requests_per_minute": 1_000_000, "requeues_per_hour": 100_000})
     with Server(create_app(chosen, database, objects)) as server:
         yield World(

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy import artefacts
 from reporting_pipeline_tests.deploy.jail import why_there_is_none
+from reporting_pipeline_tests.postgres import postgres_variables
 
 
 @pytest.fixture
@@ -26,7 +26,6 @@ def deployment(
     writable.mkdir(exist_ok=True)
     for source in ("dagster.yaml", "docker/workspace.yaml"):
         (instance / Path(source).name).write_bytes((artefacts.DEPLOY / source).read_bytes())
-    postgres = make_url(postgres_url)
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -41,11 +40,7 @@ def deployment(
         "AWS_ENDPOINT_URL_S3": str(endpoints.s3_endpoint_url),
         "DAGSTER_HOME": str(instance),
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
-        "DAGSTER_POSTGRES_HOST": str(postgres.host),
-        "DAGSTER_POSTGRES_PORT": str(postgres.port),
-        "DAGSTER_POSTGRES_DB": str(postgres.database),
-        "DAGSTER_POSTGRES_USER": str(postgres.username),
-        "DAGSTER_POSTGRES_PASSWORD": str(postgres.password),
+        **postgres_variables(postgres_url),
     }
 
 

@@ -35,7 +35,6 @@ from dagster._config import resolve_to_config_type, validate_config
 from dagster._core.launcher import LaunchRunContext
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
-from sqlalchemy.engine import URL, make_url
 
 from reporting_pipeline.automation.control import DEAD_RUN
 from reporting_pipeline.automation.tags import EDITION, MAX_RUNTIME, PRIORITIES, STAGE
@@ -59,6 +58,7 @@ from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy import redis_server
 from reporting_pipeline_tests.deploy.slow import slow_job
+from reporting_pipeline_tests.postgres import postgres_variables
 from reporting_pipeline_tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -72,12 +72,6 @@ LAUNCHING = {"run_launcher", "concurrency", "run_monitoring"}
 
 
 @pytest.fixture
-def postgres(postgres_url: str) -> URL:
-    """An empty database of this test's own."""
-    return make_url(postgres_url)
-
-
-@pytest.fixture
 def broker(tmp_path: Path) -> Iterator[str]:
     with redis_server.running(tmp_path / "redis") as url:
         yield url
@@ -85,7 +79,7 @@ def broker(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def environment(
-    settings: Settings, endpoints: Endpoints, postgres: URL, broker: str, tmp_path: Path
+    settings: Settings, endpoints: Endpoints, postgres_url: str, broker: str, tmp_path: Path
 ) -> dict[str, str]:
     """What the daemon and the workers are started with, DAGSTER_HOME laid out."""
     home = tmp_path / "dagster"
@@ -101,11 +95,7 @@ def environment(
         "REPORTING_HEARTBEAT_SECONDS": "1",
         **endpoints.as_environment(),
         "DAGSTER_HOME": str(home),
-        "DAGSTER_POSTGRES_HOST": str(postgres.host),
-        "DAGSTER_POSTGRES_PORT": str(postgres.port),
-        "DAGSTER_POSTGRES_DB": str(postgres.database),
-        "DAGSTER_POSTGRES_USER": str(postgres.username),
-        "DAGSTER_POSTGRES_PASSWORD": str(postgres.password),
+        **postgres_variables(postgres_url),
         "AWS_ENDPOINT_URL_S3": str(endpoints.s3_endpoint_url),
         "CELERY_BROKER_URL": broker,
         "CELERY_RESULT_BACKEND": broker,

@@ -15,13 +15,13 @@ from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
 from dagster_postgres import PostgresRunStorage, PostgresScheduleStorage
-from sqlalchemy.engine import make_url
 
 from reporting_pipeline.automation.tags import BULK, PROMPT, stage_tags
 from reporting_pipeline.dagster_instance.postgres import BatchedPostgresEventLog
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline_tests.deploy.tiny import LINE, tiny_job
+from reporting_pipeline_tests.postgres import postgres_variables
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,13 +44,8 @@ def production(
     objects: ObjectStore,
 ) -> Iterator[DagsterInstance]:
     """The instance of deploy/dagster.yaml, on PostgreSQL and S3."""
-    postgres = make_url(postgres_url)
     environment = {
-        "DAGSTER_POSTGRES_HOST": postgres.host,
-        "DAGSTER_POSTGRES_PORT": str(postgres.port),
-        "DAGSTER_POSTGRES_DB": postgres.database,
-        "DAGSTER_POSTGRES_USER": postgres.username,
-        "DAGSTER_POSTGRES_PASSWORD": postgres.password,
+        **postgres_variables(postgres_url),
         "REPORTING_S3_BUCKET": objects.bucket,
         "AWS_ENDPOINT_URL_S3": endpoints.s3_endpoint_url,
         "AWS_ACCESS_KEY_ID": endpoints.s3_access_key_id,

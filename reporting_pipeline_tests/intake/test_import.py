@@ -19,13 +19,14 @@ from reporting_pipeline.intake.sources import open_source
 from reporting_pipeline.intake.understanding import Understanding
 from reporting_pipeline.settings import Settings
 from reporting_pipeline.stores import document_versions
-from reporting_pipeline.stores.documents import document_id, ingest, upsert_trial
+from reporting_pipeline.stores.documents import document_id, upsert_trial
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import ObjectStore
 from reporting_pipeline.stores.trials import TrialExists
 from reporting_pipeline.usecases.callers.shapes.documents import DocumentAnswer
 from reporting_pipeline.usecases.import_documents import Imported, ImportOptions, import_documents
 from reporting_pipeline_tests.intake import written
+from reporting_pipeline_tests.one_document import ingest
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 UTC_ZONE = ZoneInfo("UTC")

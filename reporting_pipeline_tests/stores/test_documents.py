@@ -24,7 +24,6 @@ from reporting_pipeline.stores.documents import (
     document_id,
     documents_of,
     file_key,
-    ingest,
     ingest_many,
     newest_update,
     trials_of,
@@ -33,6 +32,7 @@ from reporting_pipeline.stores.documents import (
 )
 from reporting_pipeline.stores.mongo import Database
 from reporting_pipeline.stores.objects import CLIENT_CONFIG, ObjectStore
+from reporting_pipeline_tests.one_document import ingest
 
 NOW = datetime(2026, 11, 23, 0, 5, tzinfo=UTC)
 WEEK = Period.from_key(Cadence.WEEKLY, "2026-11-16")

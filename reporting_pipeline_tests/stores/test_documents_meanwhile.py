@@ -15,7 +15,6 @@ from reporting_pipeline.stores import document_versions
 from reporting_pipeline.stores.documents import (
     Arrival,
     Ingested,
-    ingest,
     ingest_many,
     upsert_trial,
     validated,
@@ -23,6 +22,7 @@ from reporting_pipeline.stores.documents import (
 from reporting_pipeline.stores.mongo import Database, Record
 from reporting_pipeline.stores.objects import ObjectStore, StoredObject
 from reporting_pipeline.usecases.documents import Caller, submit
+from reporting_pipeline_tests.one_document import ingest
 from reporting_pipeline_tests.stores.test_documents import NOW, PICTURE, trial, with_file
 
 LATER = NOW + timedelta(hours=1)
