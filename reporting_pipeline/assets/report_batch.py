@@ -462,8 +462,7 @@ class ReportBatch:
         one = order.subscription
         standing, omissions = self._usable(partition, order)
         restates = self._restated(partition, order, standing)
-        # What changed since a report is counted over all of its rows, so they are in memory then.
-        deferrable = deferrable_tables(one) if restates is None else frozenset()
+        deferrable = deferrable_tables(one)
         return ReportRequest(
             subscription=one,
             owner_name=order.owner.name,
@@ -517,7 +516,8 @@ class ReportBatch:
             if trial not in order.trials:
                 continue
             try:
-                dataset = load_dataset(self._objects, dataset_prefix(partition.period, trial, version))
+                prefix = dataset_prefix(partition.period, trial, version)
+                dataset = load_dataset(self._objects, prefix, None, deferrable_tables(order.subscription))
             except ObjectMissing:
                 complete = False
             else:

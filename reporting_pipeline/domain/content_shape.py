@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
 from reporting_pipeline.domain.content_gate import ContentShape
 from reporting_pipeline.domain.datasets import TABLES, TrialDataset
 from reporting_pipeline.domain.documents import Kind
-from reporting_pipeline.domain.facts import CURRENT, PREVIOUS
-from reporting_pipeline.domain.figures import Figure, Value, figures_for
+from reporting_pipeline.domain.facts import CURRENT
+from reporting_pipeline.domain.figures import Figure, figures_for
 from reporting_pipeline.domain.subscriptions import Filters
 
 #: Counts that only grow unless something was lost; shares and files say nothing of that kind.
@@ -35,9 +34,7 @@ _WITHOUT_ROWS = frozenset({Kind.NOTE.value, Kind.LAB_SHEET.value, Kind.IMAGING.v
 
 def shape_of(dataset: TrialDataset) -> ContentShape:
     """What of a dataset is remembered: counts over the whole trial, and which columns say anything."""
-    values = {**figures_for(dataset, Filters()).values}
-    if dataset.deferred:
-        values |= {figure: _results(dataset, column) for figure, column in _OF_RESULTS.items()}
+    values = figures_for(dataset, Filters()).values
     counted = {figure: value for figure in TOTALS if (value := values.get(figure)) is not None}
     columns, mostly = {}, {}
     for name in dataset.tables:
@@ -54,19 +51,6 @@ def shape_of(dataset: TrialDataset) -> ContentShape:
         columns,
         mostly,
     )
-
-
-#: Totals over the tables of measurements, and the column that says which rows they count.
-_OF_RESULTS = {Figure.RESULTS_ASSESSED: "assessed", Figure.OUT_OF_RANGE: "out_of_range"}
-
-
-def _results(dataset: TrialDataset, column: str) -> Value:
-    """Such a total where rows are not in memory, so that `figures_for` cannot count them."""
-    counts: Counter[str] = Counter()
-    for name in MEASUREMENTS.values():
-        for part in dataset.parts(name, ["window", column]):
-            counts.update(part["window"][part[column]])
-    return Value(counts[CURRENT], counts[PREVIOUS])
 
 
 def _filled(dataset: TrialDataset, name: str) -> tuple[int, Counter[str]]:

@@ -1,8 +1,8 @@
 """A table of a dataset whose rows are too many to stand in memory: they are read batch by batch.
 
-A dataset that defers a table holds it empty, and every figure that is counted from that table is absent, not
-0. What a reader gets of its rows is `disclosure`'s, as for a table in memory; how they are kept is that of
-whoever gives `read`.
+A dataset that defers a table holds it empty. Figures over it are counted batch by batch (`populations`), or
+are absent where nobody asks for them; they are never 0 for it. What a reader gets of its rows is
+`disclosure`'s, as for a table in memory; how they are kept is that of whoever gives `read`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -21,7 +21,7 @@ from reporting_pipeline.domain.clinical.findings import COMPARING_CODES, FINDING
 from reporting_pipeline.domain.clinical.numbers import digits, is_number
 from reporting_pipeline.domain.clinical.payloads import Subject
 from reporting_pipeline.domain.clinical.rows import MEASUREMENTS
-from reporting_pipeline.domain.datasets import RESTRICTED, TrialDataset, table_from_rows
+from reporting_pipeline.domain.datasets import RESTRICTED, TABLES, TrialDataset, table_from_rows
 from reporting_pipeline.domain.deferred import DeferredTable
 from reporting_pipeline.domain.documents import Kind
 from reporting_pipeline.domain.entitlements import Audience
@@ -74,12 +74,7 @@ def for_audience(dataset: TrialDataset, audience: Audience) -> TrialDataset:
     tables = dict(dataset.tables)
     withheld: list[dict[str, object]] = []
     if not policy.arm:
-        withheld = _blind(tables, unread=bool(dataset.deferred))
-        for name, one in sorted(dataset.deferred.items()):
-            tests, results = _telling(one)
-            tables["omissions"] = _without_tests(tables["omissions"], name, tests)
-            if results:
-                withheld.append(_withheld(name, results))
+        withheld = _blind(tables, dataset.deferred)
     if not policy.free_text:
         for name, columns in FREE_TEXT.items():
             tables[name] = _without_words(name, tables[name], columns)
@@ -107,27 +102,73 @@ LOOKED_AT = (
 def shown_batch(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
     """What the reader of a deferred table gets of a batch of it, which has the columns LOOKED_AT: as
     `restricted` and `for_audience` leave it of a table in memory."""
-    batch = _own_rows(table, batch)
+    batch = rows_shown(table, batch)
     if table.audience is None:
         return batch
     policy = POLICIES[table.audience]
     if not policy.arm:
-        batch = _batch_without_visits(batch.filter(pc.invert(batch["unblinding"])))
+        batch = _batch_without_visits(batch)
     return batch if policy.free_text else _batch_without_words(table.name, batch)
 
 
-def _telling(table: DeferredTable) -> tuple[set[str], int]:
-    """(Tests of which all of the reader's results tell who gets the treatment, how many of the period do)."""
-    tells: set[str] = set()
-    others: set[str] = set()
-    results = 0
-    for whole in table.read(["window", "site", "subject", "test_code", "unblinding"]):
-        batch = _own_rows(table, whole)
-        telling = batch.filter(batch["unblinding"])
-        tells.update(telling["test_code"].unique().to_pylist())
-        others.update(batch["test_code"].filter(pc.invert(batch["unblinding"])).unique().to_pylist())
-        results += pc.sum(pc.equal(telling["window"], "current")).as_py() or 0
-    return tells - others, results
+def row_digest(dataset: TrialDataset, name: str) -> bytes:
+    """Equal for equal rows of a table of results, in memory or not, as far as their reader gets them."""
+    columns, digest = list(TABLES[name]), sha256()
+    table = dataset.deferred.get(name)
+    parts: Iterable[pd.DataFrame] = (
+        [dataset.tables[name]]
+        if table is None
+        else (shown_batch(table, one).to_pandas() for one in table.read(columns))
+    )
+    for part in parts:
+        hashes = pd.util.hash_pandas_object(part[columns], index=False)
+        digest.update(hashes.to_numpy().tobytes())
+    return digest.digest()
+
+
+#: Columns that `rows_shown` looks at.
+CHOOSING = ("site", "subject", "unblinding")
+
+
+def rows_shown(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows of a batch of a deferred table that its reader gets, as they are kept: for counting."""
+    batch = _own_rows(table, batch)
+    blinded = table.audience is not None and not POLICIES[table.audience].arm
+    return batch.filter(pc.invert(batch["unblinding"])) if blinded else batch
+
+
+@dataclass
+class _Telling:
+    """What of a table of results tells who gets the treatment."""
+
+    tests: set[str] = field(default_factory=set)
+    other_tests: set[str] = field(default_factory=set)
+    documents: set[str] = field(default_factory=set)  # with such a result
+    named_after: set[str] = field(default_factory=set)  # with another one, at a visit whose name tells it
+    results: int = 0  # of the period
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Rows of the table with the columns _TOLD_BY."""
+        tells, visit_tells = rows["unblinding"].astype(bool), rows["visit_unblinding"].astype(bool)
+        self.tests.update(rows["test_code"][tells])
+        self.other_tests.update(rows["test_code"][~tells])
+        self.documents.update(rows["document_id"][tells])
+        self.named_after.update(rows["document_id"][~tells & visit_tells])
+        self.results += int((rows["window"][tells] == "current").sum())
+
+
+_TOLD_BY = ("document_id", "window", "site", "subject", "test_code", "unblinding", "visit_unblinding")
+
+
+def _telling(name: str, frame: pd.DataFrame, deferred: Mapping[str, DeferredTable]) -> _Telling:
+    """Of the rows that are the reader's, wherever they are."""
+    found, table = _Telling(), deferred.get(name)
+    if table is None:
+        found.add(frame)
+        return found
+    for batch in table.read(_TOLD_BY):
+        found.add(_own_rows(table, batch).select(list(_TOLD_BY)).to_pandas())
+    return found
 
 
 def _own_rows(table: DeferredTable, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -142,7 +183,9 @@ def _batch_without_visits(batch: pa.RecordBatch) -> pa.RecordBatch:
         return batch
     names = [_visit_by_number(one) for one in batch["visit_number"].to_pandas()]
     shown = pc.if_else(batch["visit_unblinding"], pa.array(names, batch["visit"].type), batch["visit"])
-    return batch.set_column(batch.schema.get_field_index("visit"), batch.schema.field("visit"), shown)
+    for name, cells in (("visit", shown), ("visit_unblinding", pa.repeat(False, batch.num_rows))):
+        batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), cells)
+    return batch
 
 
 def _batch_without_words(name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -222,23 +265,25 @@ def _without_telling_visits(data: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> list[dict[str, object]]:
+def _blind(tables: dict[str, pd.DataFrame], deferred: Mapping[str, DeferredTable]) -> list[dict[str, object]]:
     """Empty whatever says who gets which treatment, what was said about it when it was read included.
 
-    `unread`: there are results that nobody looked at here, so that any document's may tell it. Gives
-    findings that say how much of each table was withheld and why, not what.
+    Rows that are not in memory are left to `shown_batch`, but what they say is taken out of the other tables.
+    Gives findings that say how much of each table was withheld and why, not what.
     """
     withheld: list[dict[str, object]] = []
     telling: set[str] = set()  # documents with a result that tells who gets the treatment
+    named_after: set[str] = set()  # documents with a visit whose name does
     for name in MEASUREMENTS.values():
-        tells = tables[name]["unblinding"].astype(bool)
-        if tells.any():
-            telling.update(tables[name]["document_id"][tells])
-            gone = set(tables[name]["test_code"][tells]) - set(tables[name]["test_code"][~tells])
-            tables["omissions"] = _without_tests(tables["omissions"], name, gone)
-            withheld.append(_withheld(name, int((tables[name]["window"][tells] == "current").sum())))
-            tables[name] = tables[name][~tells].reset_index(drop=True)
-    named_after = _without_visits(tables)
+        found = _telling(name, tables[name], deferred)
+        named_after |= found.named_after
+        if found.documents:
+            telling |= found.documents
+            tables["omissions"] = _without_tests(tables["omissions"], name, found.tests - found.other_tests)
+            withheld.append(_withheld(name, found.results))
+            kept = ~tables[name]["unblinding"].astype(bool)
+            tables[name] = tables[name][kept].reset_index(drop=True)
+    named_after |= _without_visits(tables)
     for name in ("subjects", "exposures"):
         frame = tables[name]
         open_ones = [column for column in frame.columns if column not in RESTRICTED[name]]
@@ -247,10 +292,8 @@ def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> list[dict[str, o
     tables["exposures"] = tables["exposures"].iloc[:0]
     documents, findings = tables["documents"], tables["findings"]
     at_telling_visit = documents["document_id"].isin(named_after)
-    if unread:  # their titles may name a visit
-        at_telling_visit |= documents["kind"].isin(list(MEASUREMENTS))
     if named_after:
-        of_period = int((documents["window"][documents["document_id"].isin(named_after)] == "current").sum())
+        of_period = int((documents["window"][at_telling_visit] == "current").sum())
         withheld.append(_withheld("visit", of_period))
     treated = documents["kind"] == "exposure"
     tables["documents"] = documents.assign(
@@ -260,7 +303,7 @@ def _blind(tables: dict[str, pd.DataFrame], *, unread: bool) -> list[dict[str, o
     revealing = findings["document_id"].isin(documents["document_id"][treated])
     hidden = RESTRICTED["subjects"]
     named = findings["field"].map(lambda path: bool(hidden & set(str(path).replace("[", ".").split("."))))
-    tell = findings["document_id"].isin(telling) | unread
+    tell = findings["document_id"].isin(telling)
     fields = findings["field"].map(str)
     named |= tell & (fields.str.startswith("results") | fields.isin(_OF_RESULTS))
     tables["findings"] = findings.assign(

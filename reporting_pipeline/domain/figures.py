@@ -27,6 +27,7 @@ from reporting_pipeline.domain.deferred import DeferredTable
 from reporting_pipeline.domain.documents import Kind, same_file_type
 from reporting_pipeline.domain.facts import Facts, Listing
 from reporting_pipeline.domain.omissions import Omission
+from reporting_pipeline.domain.populations import CountedByColumn, Population, counted_elsewhere
 from reporting_pipeline.domain.subscriptions import Filters
 from reporting_pipeline.domain.thumbnails import Thumbnail
 
@@ -232,7 +233,7 @@ class TrialFigures:
     media: Mapping[str, Thumbnail]
     omissions: tuple[Omission, ...]  # parts of this trial that the filters cover
     populations: Mapping[Figure, Population]  # of the current period; figures that the filters cover
-    deferred: Mapping[str, DeferredTable]  # tables without rows here; figures of theirs are absent
+    deferred: Mapping[str, DeferredTable]  # tables without rows here
 
     @property
     def is_empty(self) -> bool:
@@ -259,16 +260,26 @@ def covers(filters: Filters, kinds: Iterable[Kind]) -> bool:
     return not wanted or not filters.kinds or any(kind.value in filters.kinds for kind in wanted)
 
 
-def figures_for(dataset: TrialDataset, filters: Filters) -> TrialFigures:
-    """The figures of one trial under `filters`. The caller has chosen the trial."""
+def figures_for(dataset: TrialDataset, filters: Filters, *, all_results: bool = True) -> TrialFigures:
+    """The figures of one trial under `filters`. The caller has chosen the trial.
+
+    `all_results`: results that are not in memory are gone through to be counted; else figures over them are
+    absent. Tables and listings are never of them.
+    """
     facts = dataset.facts
     rows = {name: _rows(facts[name], name, filters) for name in ("documents", *KIND_OF)}
     has_file = _has_file(facts["documents"], filters)
+    read = [
+        one for name, one in dataset.deferred.items() if all_results and covers(filters, (KIND_OF[name],))
+    ]
+    counted = {one.name: counted_elsewhere(one, filters.sites) for one in read}
     now, before = (
-        _populations(facts, {name: pair[side] for name, pair in rows.items()}, has_file, filters)
+        _populations(
+            facts, {name: pair[side] for name, pair in rows.items()}, counted, side, has_file, filters
+        )
         for side in (0, 1)
     )
-    unread = {KIND_OF[name] for name in dataset.deferred}
+    unread = set() if all_results else {KIND_OF[name] for name in dataset.deferred}
     now, before = (
         {figure: one for figure, one in found.items() if unread.isdisjoint(figure.kinds)}
         for found in (now, before)
@@ -358,41 +369,29 @@ def _has_file(documents: Facts, filters: Filters) -> np.ndarray:
     return has & documents.one_of("file_type", sorted(types)) if types else has
 
 
-@dataclass(frozen=True)
-class Population:
-    """The rows that a figure counts: masks over one or more tables, and what of them it counts."""
-
-    parts: tuple[tuple[Facts, np.ndarray], ...]
-    counting: str = "rows"  # rows, sites, persons, or deceased: persons, and rows that name nobody
-
-    def count(self) -> int:
-        if self.counting == "rows":
-            return sum(int(mask.sum()) for _, mask in self.parts)
-        if self.counting == "sites":
-            return len({site for facts, mask in self.parts for site in facts["site"][mask].tolist()} - {""})
-        people = [person for facts, mask in self.parts for person in facts.persons[mask].tolist()]
-        return len(set(people) - {0}) + (people.count(0) if self.counting == "deceased" else 0)
-
-    def documents(self) -> list[str]:
-        return sorted({one for facts, mask in self.parts for one in facts["document_id"][mask].tolist()})
-
-
 def _populations(
-    facts: Mapping[str, Facts], rows: Mapping[str, np.ndarray], has_file: np.ndarray, filters: Filters
+    facts: Mapping[str, Facts],
+    rows: Mapping[str, np.ndarray],
+    counted: Mapping[str, CountedByColumn],
+    side: int,
+    has_file: np.ndarray,
+    filters: Filters,
 ) -> dict[Figure, Population]:
-    """The rows behind each figure that the filters cover, of one window: `rows` are masks by table."""
+    """The rows behind each figure that the filters cover, of one window: `rows` are masks by table, `counted`
+    what is not in memory, of which `side` is the window's."""
 
     def of(table: str, where: np.ndarray | None = None, counting: str = "rows") -> Population:
         mask = rows[table] if where is None else rows[table] & where
         return Population(((facts[table], mask),), counting)
 
-    def measured(column: str) -> Population:
+    def measured(column: str, names: Iterable[str] = MEASUREMENTS.values()) -> Population:
         return Population(
-            tuple((facts[name], rows[name] & facts[name][column]) for name in MEASUREMENTS.values())
+            tuple((facts[name], rows[name] & facts[name][column]) for name in names),
+            elsewhere=tuple(counted[name][column][side] for name in names if name in counted),
         )
 
     events, visits, dispositions = facts["adverse_events"], facts["visits"], facts["dispositions"]
-    labs, files, history = facts["labs"], facts["documents"], facts["medical_history"]
+    files, history = facts["documents"], facts["medical_history"]
     deaths = (
         (events, rows["adverse_events"] & events["fatal"]),
         (dispositions, rows["dispositions"] & dispositions["death"]),
@@ -410,9 +409,9 @@ def _populations(
         Figure.SUBJECTS_WITH_ADVERSE_EVENTS: of("adverse_events", counting="persons"),
         Figure.RESULTS_ASSESSED: measured("assessed"),
         Figure.OUT_OF_RANGE: measured("out_of_range"),
-        Figure.LAB_RESULTS_ASSESSED: of("labs", labs["assessed"]),
-        Figure.ABNORMAL_LABS: of("labs", labs["out_of_range"]),
-        Figure.ABNORMAL_LAB_SHARE: of("labs", labs["assessed"]),
+        Figure.LAB_RESULTS_ASSESSED: measured("assessed", ["labs"]),
+        Figure.ABNORMAL_LABS: measured("out_of_range", ["labs"]),
+        Figure.ABNORMAL_LAB_SHARE: measured("assessed", ["labs"]),
         Figure.VISITS: of("visits", visits.one_of("visit_status", ("done",))),
         Figure.VISITS_MISSED: of("visits", visits.one_of("visit_status", ("missed",))),
         Figure.VISITS_PLANNED: of("visits", visits["planned"]),

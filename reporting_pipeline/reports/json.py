@@ -19,18 +19,19 @@ are those of `domain.datasets.TABLES`, without what is restricted. The bytes fol
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from reporting_pipeline.domain.facts import Facts, Listing
 from reporting_pipeline.domain.figures import Figure, TrialFigures
 from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import TABLE_NOTES, columns_of, listing_of
 from reporting_pipeline.reports.request import ReportError, ReportRequest
-from reporting_pipeline.reports.rows import refuse_too_many
+from reporting_pipeline.reports.rows import RowTable, refuse_too_many
 
 #: Rows that stand in memory as objects while they are written, some 5 KB each.
 MOST_ROWS = 100_000
@@ -68,8 +69,8 @@ def write(content: ReportContent, request: ReportRequest, out: IO[bytes]) -> Non
 def refuse_too_many_rows(content: ReportContent, request: ReportRequest) -> None:
     """ReportError for more rows than the organisation allows, or than MOST_ROWS."""
     more = [*(content.own_tables or {}).values(), *content.more_tables.values()]
-    rows = sum(map(len, more))
-    if content.own_tables is None:
+    rows = sum(map(len, more)) + sum(table.rows for table in content.own_rows or ())
+    if content.own_tables is None and content.own_rows is None:
         rows += sum(len(listing_of(name, one)) for one in content.trials for name in _listed(content))
     refuse_too_many(request, rows)
     if rows > MOST_ROWS:
@@ -140,14 +141,20 @@ Listings = dict[str, dict[str, list[dict[str, Any]]]]
 
 def _all_listings(content: ReportContent, names: Mapping[str, Mapping[str, str]]) -> Listings:
     """By trial and table: those of the period or the type's own, and what it says of the trial so far."""
-    own = _own_listings(content, content.own_tables or {}, names)
+    own = _own_listings(content, content.own_tables or _kept(content.own_rows or ()), names)
     more = _own_listings(content, content.more_tables, names)
+    of_the_period = content.own_tables is None and content.own_rows is None
     period = {
-        trial.trial: _listings(trial, names[trial.trial], content) if content.own_tables is None else {}
+        trial.trial: _listings(trial, names[trial.trial], content) if of_the_period else {}
         for trial in content.trials
     }
     trials = [*period, *sorted((own.keys() | more.keys()) - period.keys())]
     return {one: {**period.get(one, {}), **own.get(one, {}), **more.get(one, {})} for one in trials}
+
+
+def _kept(tables: Sequence[RowTable]) -> dict[str, pd.DataFrame]:
+    """Tables in batches, which are few enough by now, as frames."""
+    return {one.name: pa.Table.from_batches(one.batches(), one.schema).to_pandas() for one in tables}
 
 
 def _own_listings(

@@ -62,6 +62,11 @@ class FileKind:
     write: Writer | None = None  # None: laid out for reading, by `_drawn`
     in_batches: bool = False  # takes the rows of a table in batches; a workbook, where they are many
 
+    @property
+    def laid_out(self) -> bool:
+        """Of very many rows it shows the first."""
+        return self.write is None
+
 
 FILE_KINDS: Mapping[Format, FileKind] = {
     Format.PDF: FileKind("application/pdf", "pdf"),
@@ -159,7 +164,7 @@ class ReportRenderer:
 
     def refuse_too_many_rows(self, request: ReportRequest) -> None:
         """Raise ReportError where the report would be refused for its rows; none is written."""
-        if request.subscription.format in (Format.PDF, Format.HTML):
+        if FILE_KINDS[request.subscription.format].laid_out:
             return
         content = content_of(request, self._thumbnails, self._disclosed)
         if request.subscription.format is Format.JSON:
@@ -244,7 +249,9 @@ def content_of(
     filters = request.subscription.filters
     selected = [disclosed(dataset, request.audience) for dataset in _selected(request)]
     statuses = {one.trial: disclosed(one, request.audience) for one in _selected_statuses(request)}
-    trials = tuple(figures_for(dataset, filters) for dataset in selected)
+    # Files of rows alone have no figures where the rows are too many for memory.
+    counts = not FILE_KINDS[request.subscription.format].in_batches or request.restates is not None
+    trials = tuple(figures_for(dataset, filters, all_results=counts) for dataset in selected)
     content = ReportContent(
         title=(
             words_of(language)(kind.title)
@@ -276,21 +283,26 @@ def content_of(
         traced=bool(request.console_url),
         branding=request.branding,
     )
-    rows = _in_batches(kind, content, request.subscription.format)
+    form = request.subscription.format
+    rows = _in_batches(kind, content, form)
     return replace(
         content,
-        own_tables=None if kind.tables is None or rows is not None else kind.tables(content),
+        own_tables=kind.tables(content)
+        if kind.tables and rows is None and not FILE_KINDS[form].laid_out
+        else None,
         own_rows=rows,
         more_tables={} if kind.more_tables is None else kind.more_tables(content),
     )
 
 
 def _in_batches(kind: ReportType, content: ReportContent, form: Format) -> tuple[RowTable, ...] | None:
-    """A type's own tables in batches, where it gives them so and the format is written so."""
-    if kind.row_tables is None or not FILE_KINDS[form].in_batches:
+    """A type's own tables in batches, where it gives them so and the format is written so, or must be."""
+    deferred = any(trial.deferred for trial in content.trials)
+    file = FILE_KINDS[form]
+    if kind.row_tables is None or file.laid_out or not (deferred or file.in_batches):
         return None
     tables = tuple(kind.row_tables(content))
-    if any(trial.deferred for trial in content.trials):
+    if deferred:
         return tables
     few = form is Format.XLSX and sum(table.rows for table in tables) <= xlsx.FEW_ROWS
     return None if few else tables
@@ -299,7 +311,7 @@ def _in_batches(kind: ReportType, content: ReportContent, form: Format) -> tuple
 def deferrable_tables(subscription: Subscription) -> frozenset[str]:
     """The tables of a dataset that its report reads in batches, and that need not be in memory for it."""
     kind = REPORT_TYPES.get(subscription.report_type)
-    if kind is None or kind.deferrable is None or not FILE_KINDS[subscription.format].in_batches:
+    if kind is None or kind.deferrable is None:
         return frozenset()
     try:
         return kind.deferrable(_parameters(kind, subscription.parameters))

@@ -109,7 +109,7 @@ def request_of(objects: ObjectStore, report: StoredReport) -> ReportRequest:
     period = Period.from_key(Cadence(report.cadence), report.period, worded["timezone"])
     whole = {one["trial"]: one for one in report.inputs}
     subscription = _subscription(report)
-    deferrable = frozenset() if report.restates else deferrable_tables(subscription)
+    deferrable = deferrable_tables(subscription)
     datasets = tuple(
         _shown(
             report,
@@ -188,7 +188,8 @@ def _restated(objects: ObjectStore, report: StoredReport, period: Period) -> Res
         if trial not in shown:
             continue
         try:
-            dataset = load_dataset(objects, dataset_prefix(period, trial, version))
+            prefix = dataset_prefix(period, trial, version)
+            dataset = load_dataset(objects, prefix, None, deferrable_tables(_subscription(report)))
         except ObjectMissing:
             complete = False
         else:

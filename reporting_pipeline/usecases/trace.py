@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from reporting_pipeline.domain.datasets import TrialDataset
+from reporting_pipeline.domain.deferred import DEFERRABLE
 from reporting_pipeline.domain.disclosure import for_audience, restricted
 from reporting_pipeline.domain.figures import Figure, figures_for
 from reporting_pipeline.domain.periods import Cadence, Period
@@ -38,9 +39,10 @@ class TrialTrace:
 def dataset_shown(
     objects: ObjectStore, report: StoredReport, period: Period, trial: str, version: str
 ) -> TrialDataset:
-    """A version of a trial's dataset as the report's readers may see it. Raises DatasetGone."""
+    """A version of a trial's dataset as the report's readers may see it, to be counted: results that are very
+    many stay on disk. Raises DatasetGone."""
     try:
-        dataset = load_dataset(objects, dataset_prefix(period, trial, version))
+        dataset = load_dataset(objects, dataset_prefix(period, trial, version), None, DEFERRABLE)
     except ObjectMissing:
         raise DatasetGone(f"The dataset of {trial} is kept no longer") from None
     rows = restricted(dataset, report.extent.sites.get(trial), report.subject)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from reporting_pipeline.domain.datasets import TrialDataset, table_from_rows
-from reporting_pipeline.domain.disclosure import WITHHELD, for_audience, restricted
+from reporting_pipeline.domain.datasets import TrialDataset, arrow_schema, table_from_rows
+from reporting_pipeline.domain.disclosure import for_audience, restricted, row_digest
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.figures import Figure, figures_for
+from reporting_pipeline.domain.restatements import shows_the_same
 from reporting_pipeline.domain.subscriptions import Filters, Format
+from reporting_pipeline.reports import json as json_of_reports
 from reporting_pipeline.reports import rows as row_batches
 from reporting_pipeline.reports import xlsx
 from reporting_pipeline.reports.renderer import ReportRenderer, deferrable_tables
 from reporting_pipeline.reports.request import ReportError
+from reporting_pipeline.reports.types import data_listing
 from reporting_pipeline.stores import datasets as dataset_store
 from reporting_pipeline.stores.datasets import load_dataset, save_dataset
 from reporting_pipeline.stores.objects import ObjectStore
@@ -68,7 +73,8 @@ def in_memory(trial: str = "T1", rows: int = 47) -> TrialDataset:
 
 def on_disk(dataset: TrialDataset) -> TrialDataset:
     file = BytesIO()
-    dataset.tables["labs"].to_parquet(file, index=False)
+    labs_kept = pa.Table.from_pandas(dataset.tables["labs"], arrow_schema("labs"), preserve_index=False)
+    pq.write_table(labs_kept, file)
     labs = dataset_store.deferred_table("labs", file)
     assert labs is not None
     tables = {**dataset.tables, "labs": table_from_rows("labs", [])}
@@ -83,6 +89,12 @@ CHOICES: list[tuple[Mapping[str, Any], Filters, Format]] = [
     ({"columns": ["visit"], "where": {"visit": ["WEEK 8 X INFUSION", "Visit 3"]}}, Filters(), Format.CSV),
     ({"where": {"unblinding": ["no"]}}, Filters(), Format.DATASET_JSON),
     ({}, Filters(kinds=("visit",)), Format.PARQUET),
+    ({}, Filters(), Format.JSON),
+    ({"columns": VALUE, "where": ALT}, Filters(sites=("701",)), Format.JSON),
+    ({}, Filters(kinds=("visit",)), Format.JSON),
+    ({}, Filters(), Format.PDF),
+    ({"columns": VALUE, "where": ALT}, Filters(sites=("700",)), Format.HTML),
+    ({"where": {"unblinding": ["no"]}}, Filters(), Format.HTML),
 ]
 
 
@@ -90,6 +102,7 @@ CHOICES: list[tuple[Mapping[str, Any], Filters, Format]] = [
 @pytest.mark.parametrize(("options", "filters", "form"), CHOICES)
 def test_a_table_on_disk_gives_the_bytes_that_it_gives_in_memory(
     renderer: ReportRenderer,
+    new_renderer: Callable[[], ReportRenderer],
     monkeypatch: pytest.MonkeyPatch,
     audience: Audience,
     options: Mapping[str, Any],
@@ -99,6 +112,7 @@ def test_a_table_on_disk_gives_the_bytes_that_it_gives_in_memory(
     monkeypatch.setattr(row_batches, "BATCH_ROWS", 8)
     monkeypatch.setattr(dataset_store, "BATCH_ROWS", 5)
     monkeypatch.setattr(xlsx, "FEW_ROWS", 0)
+    monkeypatch.setattr(data_listing, "CAP", 6)
     whole = [in_memory(), in_memory("T2", 9)]
     request = make_request(format=form, report_type="data_listing", filters=filters)
     parameters = {"table": "labs", **options}
@@ -106,7 +120,7 @@ def test_a_table_on_disk_gives_the_bytes_that_it_gives_in_memory(
     request = replace(request, subscription=subscription, audience=audience)
     assert deferrable_tables(subscription) == {"labs"}
     # By a renderer of its own: one that made the first kept what it was made from.
-    on_disks = ReportRenderer(lambda _key: b"", Path())
+    on_disks = new_renderer()
     shown = [
         tuple(restricted(one, ("700", "701"), "") for one in datasets)
         for datasets in (whole, [on_disk(one) for one in whole])
@@ -128,21 +142,85 @@ def test_one_person_gets_their_own_rows_of_a_table_on_disk(renderer: ReportRende
     assert {row["subject"] for row in rows} == {"01-701-1"}
 
 
-def test_figures_of_a_table_on_disk_are_absent_and_no_zeros() -> None:
-    figures = figures_for(on_disk(in_memory()), Filters())
-    assert figures.values[Figure.LAB_RESULTS_ASSESSED] is None
-    assert figures.values[Figure.RESULTS_ASSESSED] is None
-    assert figures.values[Figure.DOCUMENTS] is not None
+@pytest.mark.parametrize("audience", [Audience.SITE, Audience.SAFETY_BOARD])
+@pytest.mark.parametrize("filters", [Filters(), Filters(sites=("701",)), Filters(kinds=("visit",))])
+def test_figures_of_a_table_on_disk_are_those_of_memory_or_absent(
+    audience: Audience, filters: Filters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_store, "BATCH_ROWS", 5)
+    whole = in_memory()
+    labs = whole.tables["labs"].assign(assessed=lambda rows: rows["value"].notna())
+    whole = replace(whole, tables={**whole.tables, "labs": labs})
+    kept, aside = (for_audience(restricted(one, ("700", "701")), audience) for one in (whole, on_disk(whole)))
+    in_one, counted = figures_for(kept, filters), figures_for(aside, filters)
+    for figure in Figure:
+        assert repr(counted.values[figure]) == repr(in_one.values[figure])  # a share of nothing is NaN
+        assert counted.documents_behind(figure) == in_one.documents_behind(figure)
+    unread = figures_for(aside, filters, all_results=False)
+    assert unread.values[Figure.LAB_RESULTS_ASSESSED] is None
+    assert unread.values[Figure.RESULTS_ASSESSED] is None
+    assert unread.values[Figure.DOCUMENTS] is not None
 
 
-def test_what_was_odd_about_results_that_were_not_looked_at_is_not_told_to_the_blinded() -> None:
-    """A result on disk may tell the treatment, and what was said of it, too."""
-    dataset = in_memory()
-    finding = dataset.tables["findings"].assign(field="results[0].value", message="99 of Xanomeline")
-    told = replace(dataset, tables={**dataset.tables, "findings": finding})
-    for audience, hidden in ((Audience.SITE, True), (Audience.SAFETY_BOARD, False)):
-        shown = for_audience(on_disk(told), audience).tables["findings"].query("code != 'withheld'")
-        assert (set(shown["message"]) == {WITHHELD}) is hidden
+_NUMBERS = st.integers(0, 8)
+_RESULTS = st.lists(
+    st.tuples(_NUMBERS, st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["ALT", "XAN", "K"])),
+    max_size=12,
+)
+
+
+@settings(max_examples=25)
+@given(rows=_RESULTS, sites=st.sampled_from([None, ("700",), ()]), audience=st.sampled_from(list(Audience)))
+def test_what_is_withheld_of_a_table_on_disk_is_told_as_of_one_in_memory(
+    rows: list[tuple[int, bool, bool, bool, str]], sites: Sequence[str] | None, audience: Audience
+) -> None:
+    """Counts, titles, findings, omissions and rows: whoever reads, whatever tells the treatment."""
+    given_rows: list[dict[str, object]] = [
+        {
+            "document_id": f"doc_{number}",
+            "window": "current" if current else "previous",
+            "site": f"70{number % 3}",
+            "subject": f"01-70{number % 3}-{number}",
+            "test_code": code,
+            "value_text": "seen" if current else "3",
+            "visit": "WEEK 8 X INFUSION" if visit else "WEEK 2",
+            "visit_number": float(number),
+            "unblinding": unblinding,
+            "visit_unblinding": visit,
+        }
+        for number, current, unblinding, visit, code in rows
+    ]
+    found: list[dict[str, object]] = [
+        {
+            "document_id": f"doc_{number}",
+            "window": "current",
+            "site": f"70{number % 3}",
+            "field": name,
+            "code": "partial_date",
+            "message": f"99 of Xanomeline in {name}",
+        }
+        for number in range(9)
+        for name in ("results[0].value", "unit", "start")
+    ]
+    omitted: list[dict[str, object]] = [
+        {"part": f"labs/{code}", "reason": "two units"} for code in ("ALT", "XAN", "K")
+    ]
+    dataset = make_dataset()
+    more = {"labs": given_rows, "findings": found, "omissions": omitted}
+    tables = {**dataset.tables, **{name: table_from_rows(name, some) for name, some in more.items()}}
+    whole = replace(dataset, tables=tables)
+    kept, aside = (for_audience(restricted(one, sites), audience) for one in (whole, on_disk(whole)))
+    assert kept.shown == aside.shown
+    for name, table in kept.tables.items():
+        if name != "labs":
+            pd.testing.assert_frame_equal(aside.tables[name], table, obj=name)
+    assert row_digest(aside, "labs") == row_digest(kept, "labs")
+    assert shows_the_same([kept], [aside])
+    one_more = replace(
+        whole, tables={**tables, "labs": table_from_rows("labs", [*given_rows, {"site": "700"}])}
+    )
+    other = for_audience(restricted(on_disk(one_more), sites), audience)
+    assert shows_the_same([kept], [other]) is (sites == ())
 
 
 @pytest.mark.parametrize("sites", [None, ("700",)])
@@ -185,6 +263,50 @@ def test_only_what_is_large_and_asked_for_stays_on_disk(
     assert found.tables["labs"].empty
     batches = list(found.deferred["labs"].read(["window", "test"]))
     assert sum(batch.num_rows for batch in batches) == found.deferred["labs"].rows == 47
+
+
+def test_json_of_a_listing_on_disk_is_refused_before_its_rows_are_read(
+    renderer: ReportRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_of_reports, "MOST_ROWS", 20)
+    request = make_request(format=Format.JSON, report_type="data_listing")
+    subscription = request.subscription.model_copy(update={"parameters": {"table": "labs"}})
+    dataset = on_disk(in_memory())
+    labs, asked = dataset.deferred["labs"], []
+
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        asked.append(set(columns))
+        return labs.read(columns)
+
+    dataset = replace(dataset, deferred={"labs": replace(labs, read=read)})
+    request = replace(request, subscription=subscription, datasets=(dataset,))
+    for refused in (renderer.render, renderer.refuse_too_many_rows):
+        with pytest.raises(ReportError, match="JSON takes 20 at most: choose CSV, XLSX, Parquet or"):
+            refused(request)
+    assert asked
+    assert not any("reference_text" in columns for columns in asked), "it is counted by few columns"
+
+
+def test_pages_of_a_listing_on_disk_are_read_as_far_as_they_are_shown(
+    renderer: ReportRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_listing, "CAP", 6)
+    monkeypatch.setattr(dataset_store, "BATCH_ROWS", 5)
+    dataset = on_disk(in_memory())
+    labs, whole_rows = dataset.deferred["labs"], []
+
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for batch in labs.read(columns):
+            if "reference_text" in columns:
+                whole_rows.append(batch.num_rows)
+            yield batch
+
+    dataset = replace(dataset, deferred={"labs": replace(labs, read=read)})
+    request = make_request(dataset, format=Format.HTML, report_type="data_listing")
+    subscription = request.subscription.model_copy(update={"parameters": {"table": "labs"}})
+    page = renderer.render(replace(request, subscription=subscription)).content.decode()
+    assert "26 more rows not shown here: CSV and XLSX have all." in page
+    assert 6 <= sum(whole_rows) <= 15
 
 
 def test_a_listing_on_disk_beyond_the_organisations_rows_is_refused(renderer: ReportRenderer) -> None:

@@ -1,6 +1,7 @@
 """One table in full, with the columns and rows that are asked for.
 
-PDF and HTML show as many rows as CAP and say how many they leave out; CSV, XLSX and JSON hold them all.
+PDF and HTML show as many rows as CAP and say how many they leave out; the others hold them all. Of a table
+that is too large for memory no more is read at a time than a batch, and for PDF and HTML no further than CAP.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from reporting_pipeline.reports.blocks import Column, Flow
 from reporting_pipeline.reports.content import ReportContent
 from reporting_pipeline.reports.csv import columns_of
 from reporting_pipeline.reports.deferred_rows import rows_of_deferred
-from reporting_pipeline.reports.rows import RowTable, TrialRows, rows_of_listing, table_of_trials
+from reporting_pipeline.reports.rows import (
+    RowTable,
+    TrialRows,
+    rows_of_listing,
+    schema_of,
+    table_of_trials,
+)
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Rows of a trial in PDF and HTML; more are for a machine.
@@ -193,7 +200,8 @@ def _asked(content: ReportContent) -> ListingParameters:
 
 
 def _section(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
-    asked, frame = _asked(content), listing(trial, content)
+    asked = _asked(content)
+    count, frame = _first_rows(trial, content)
     name = asked.table.replace("_", " ")
     flow.heading(f"Listing: {name}", bookmark=f"Listing ({trial.trial})")
     for column, values in asked.where.items():
@@ -203,21 +211,34 @@ def _section(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     ]
     if withheld or (asked.table in RESTRICTED and not columns_of(asked.table, content)):
         flow.note(f"Not shown to this audience: {', '.join(sorted(set(withheld))) or 'this table'}.")
-    if frame.empty:
+    if not count or frame.empty:
         flow.note("No row of this period matches.")
         return
     shown = _shown(asked, list(frame.columns))
     flow.space(4)
-    rows = [
-        tuple(_cell(value) for value in row)
-        for row in frame[shown].head(CAP).itertuples(index=False, name=None)
-    ]
+    rows = [tuple(_cell(value) for value in row) for row in frame[shown].itertuples(index=False, name=None)]
     flow.table([_column(name) for name in shown], rows)
-    if len(frame) > CAP:
-        flow.note(f"{wording.plural(len(frame) - CAP, 'more row')} not shown here: CSV and XLSX have all.")
+    if count > CAP:
+        flow.note(f"{wording.plural(count - CAP, 'more row')} not shown here: CSV and XLSX have all.")
     left = [column for column in frame.columns if column not in shown]
     if left:
         flow.note(f"Columns without room on the page: {', '.join(left)}; CSV and XLSX hold them.")
+
+
+def _first_rows(trial: TrialFigures, content: ReportContent) -> tuple[int, pd.DataFrame]:
+    """(How many rows there are, the first CAP of them)."""
+    if _asked(content).table not in trial.deferred:
+        frame = listing(trial, content)
+        return len(frame), frame.head(CAP)
+    found, first = (
+        _trial_rows(trial, content),
+        schema_of(_asked(content).table, _columns(content)).empty_table(),
+    )
+    for batch in found.batches():
+        first = pa.concat_tables([first, pa.Table.from_batches([batch])])
+        if len(first) >= CAP:
+            break
+    return found.rows, first.slice(0, CAP).to_pandas().drop(columns=["trial"])
 
 
 def _shown(asked: ListingParameters, columns: list[str]) -> list[str]:
