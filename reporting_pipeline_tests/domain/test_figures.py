@@ -267,3 +267,24 @@ def test_a_part_of_a_listing_keeps_the_order_of_the_listing() -> None:
     assert list(chosen["document_id"]) == list(documents["document_id"])[::2]
     assert [row["document_id"] for row in chosen.records(2)] == list(chosen["document_id"])[:2]
     assert list(chosen.frame["document_id"]) == list(chosen["document_id"])
+
+
+def test_adverse_events_stand_by_death_then_seriousness_with_unknown_before_no_then_severity() -> None:
+    graver = [
+        {"serious": "no", "fatal": True},
+        {"serious": "yes", "severity": "MODERATE"},
+        {"serious": "no", "seriousness_criteria": "hospitalisation", "severity": "MILD"},
+        {"serious": "unknown", "severity": "SEVERE"},
+        {"serious": "", "severity": "MODERATE"},  # nobody answered: as unknown
+        {"serious": "unknown", "severity": "MILD"},
+        {"serious": "no", "severity": "SEVERE"},
+        {"serious": "no"},  # of unknown severity: before mild
+        {"serious": "no", "severity": "MILD"},
+    ]
+    events = [fact(number, "701", f"s{number}", term=str(number), **one) for number, one in enumerate(graver)]
+    tables = {name: table_from_rows(name, []) for name in TABLES}
+    tables["adverse_events"] = table_from_rows("adverse_events", events[::-1])
+    made = TrialDataset("T", "T", WEEK, tables, "0" * 16, WEEK.end_at)
+    assert figures_for(made, Filters()).adverse_events["term"].tolist() == [
+        str(n) for n in range(len(graver))
+    ]
