@@ -59,6 +59,11 @@ _NOT_KNOWN = frozenset(
 _NOTHING = frozenset({"", "NA", "N/A", "NOT APPLICABLE", ".", "-", "?", "NULL", "NONE", "NAN", "NAT"})
 
 
+#: Characters of a coded value that is looked into. What is longer is none: a hostile one would take the
+#: square of its length, of a process that others wait for.
+LONGEST_CODE = 1_000
+
+
 def folded(text: str) -> str:
     """A coded value as codelists are compared: upper case, single blanks."""
     return " ".join(text.split()).upper()
@@ -132,6 +137,8 @@ def read_grade(value: object) -> int | None:
     if not isinstance(value, str):
         return None
     code = folded(value)
+    if len(code) > LONGEST_CODE:
+        return None
     match = _GRADE.fullmatch(code) or _GRADE.fullmatch(_without_direction(code))
     if match is None:
         return _agreed_level(code) or None if _HAS_LEVEL.search(code) else None  # "3 (SEVERE)"
@@ -170,7 +177,7 @@ _BETWEEN_LEVELS = re.compile(r"[\s()\[\]=:;,./-]*")
 
 def _agreed_level(code: str) -> int:
     """The level of which all words speak: "1 - MILD", "MILD (GRADE 1)"; 0 where they differ."""
-    if _BETWEEN_LEVELS.fullmatch(_LEVEL_WORD.sub("", code)) is None:
+    if len(code) > LONGEST_CODE or _BETWEEN_LEVELS.fullmatch(_LEVEL_WORD.sub("", code)) is None:
         return 0
     said = {_LEVELS.get(re.sub("[ _-]", " ", one)) or read_grade(one) for one in _LEVEL_WORD.findall(code)}
     return said.pop() or 0 if len(said) == 1 else 0

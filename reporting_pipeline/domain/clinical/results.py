@@ -292,6 +292,8 @@ _AND_SIGNIFICANCE = re.compile(
 
 def _without_significance(indicator: str) -> tuple[str, bool]:
     """(The flag alone, where what is left is one, and whether it is called clinically significant)."""
+    if len(indicator) > codes.LONGEST_CODE:
+        return indicator, False
     match = _AND_SIGNIFICANCE.fullmatch(indicator)
     if match is None or not codes.judgement(match[1]).side:
         return indicator, False

@@ -136,13 +136,17 @@ def shown_unit(text: str) -> str:
     return " ".join(text.translate(_INVISIBLE).split())
 
 
+#: What is longer is no unit, and is equal to itself alone.
+LONGEST_UNIT = 200
+
+
 @lru_cache(maxsize=4_096)
 def unit_key(text: str) -> str:
     """Equal for spellings of one unit, "" for none. Not for readers."""
     folded = _folded(text)
     if not folded:
         return ""
-    if folded in _AMBIGUOUS:
+    if folded in _AMBIGUOUS or len(folded) > LONGEST_UNIT:
         return folded
     folded = _MOLAR.get(folded, folded)
     folded = _folded(_WHOLE.get(folded.lower(), folded))

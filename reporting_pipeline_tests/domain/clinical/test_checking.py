@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from typing import Any
 
@@ -11,10 +13,11 @@ from hypothesis import strategies as st
 
 from reporting_pipeline.domain.clinical.checking import check_payload
 from reporting_pipeline.domain.clinical.findings import FINDING_CODES, MALFORMED_CODES
-from reporting_pipeline.domain.clinical.payloads import PAYLOADS
+from reporting_pipeline.domain.clinical.payloads import PAYLOADS, Result
 from reporting_pipeline.domain.clinical.reading import Reading
 from reporting_pipeline.domain.clinical.rows import rows_of
 from reporting_pipeline.domain.documents import Kind
+from reporting_pipeline_tests.waiting import PATIENCE
 
 ARRIVED = date(2026, 11, 20)
 
@@ -184,3 +187,36 @@ def test_a_status_that_is_none_is_none(status: str) -> None:
 def test_a_visit_is_what_its_words_say(said: dict[str, str], status: str, planned: bool) -> None:
     (row,) = rows_of("visit", {"visit": "W2", **said}, Reading(ARRIVED))
     assert (row["visit_status"], row["planned"]) == (status, planned)
+
+
+#: A text that each field may hold, and how it may be long.
+LONG = 300_000
+HOSTILE = ("-", ".", "e1", "1,", "(", "/", "H", "x10^", "A,", " - ", "N ", "{", "10^")
+
+_ALL = """
+import sys
+from reporting_pipeline_tests.domain.clinical.test_checking import check_hostile
+check_hostile(sys.argv[1])
+"""
+
+
+def check_hostile(unit: str) -> None:
+    """Hold every text field of every kind against a long text of `unit`."""
+    text = unit * (LONG // len(unit)) + "!"
+    for kind, model in PAYLOADS.items():
+        for name in model.model_fields:
+            if name == "results":
+                for field in Result.model_fields:
+                    row = {"test_code": "GLUC", "original": "1", "original_unit": "mg/dL", field: text}
+                    check_payload(kind, {"results": [row]}, ARRIVED)
+            else:
+                held = {one: "X" for one, field in model.model_fields.items() if field.is_required()}
+                check_payload(
+                    kind, held | {name: [text] if name == "seriousness_criteria" else text}, ARRIVED
+                )
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_no_long_text_holds_up_who_reads_it(unit: str) -> None:
+    """In a process that can be ended: what takes the square of the length takes minutes of each field."""
+    subprocess.run([sys.executable, "-c", _ALL, unit], timeout=PATIENCE, check=True)
