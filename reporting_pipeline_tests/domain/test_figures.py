@@ -270,7 +270,7 @@ def test_a_part_of_a_listing_keeps_the_order_of_the_listing() -> None:
 
 
 def test_adverse_events_stand_by_death_then_seriousness_with_unknown_before_no_then_severity() -> None:
-    graver = [
+    graver: list[dict[str, object]] = [
         {"serious": "no", "fatal": True},
         {"serious": "yes", "severity": "MODERATE"},
         {"serious": "no", "seriousness_criteria": "hospitalisation", "severity": "MILD"},
