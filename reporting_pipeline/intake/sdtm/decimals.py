@@ -24,14 +24,15 @@ _STANDARD = ("STRESN", "STRESC", "STNRLO", "STNRHI", "STNRC", "LLOQ", "ULOQ")
 _SHOWN = 3  # examples in a message
 #: One number in a cell, with whatever stands between its digits.
 _NUMBER = re.compile(
-    r"(?<![\w.,])[+-]?\d+(?:[ '\u2019\u00a0\u2009\u202f]\d{3}(?!\d))*(?:[.,]\d+)*(?![\w.,])", re.ASCII
+    r"(?<![\w.,])[+-]?(?:\d+(?:[ '\u2019\u00a0\u2009\u202f]\d{3}(?!\d))*(?:[.,]\d+)*|[.,]\d+)(?![\w.,])",
+    re.ASCII,
 )
 #: What a cell of numbers holds beside them: signs of limits and ranges.
 _BESIDE = re.compile(r"(?:[\s<>=≤≥~～()\[\]\-–—]|\b(?:TO|BIS|UP|AT LEAST|AT MOST)\b)*", re.IGNORECASE)
 _OPEN = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}", re.ASCII)
 #: A sign of which only one reading is left, `,` or `.` as the decimal one in {0} and the other in {1}.
 _DECIDED = (
-    r"[+-]?\d+{0}(?:\d{{1,2}}|\d{{4,}})|[+-]?0{0}\d{{3}}|[+-]?\d{{4,}}{0}\d{{3}}"
+    r"[+-]?\d+{0}(?:\d{{1,2}}|\d{{4,}})|[+-]?0{0}\d{{3}}|[+-]?\d{{4,}}{0}\d{{3}}|[+-]?{0}\d+"
     r"|[+-]?\d{{1,3}}(?:{1}\d{{3}})+{0}\d+|[+-]?[1-9]\d{{0,2}}(?:{1}\d{{3}}){{2,}}"
     r"|[+-]?\d{{1,3}}(?:[ '\u2019\u00a0\u2009\u202f]\d{{3}})+{0}\d+"
 )
