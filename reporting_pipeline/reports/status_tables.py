@@ -42,7 +42,16 @@ def of_medical_review(content: ReportContent) -> dict[str, pd.DataFrame]:
         "outliers": _table(
             content,
             _outliers,
-            *("site", "subject", "test", ("value", "float"), "unit", ("first", "float"), "collected", "why"),
+            *(
+                "site",
+                "subject",
+                "test",
+                ("value", "float"),
+                "unit",
+                ("baseline", "float"),
+                "collected",
+                "why",
+            ),
         ),
     }
 
@@ -129,7 +138,7 @@ def _event_rates(status: TrialDataset, content: ReportContent) -> Rows:
 def _shifts(status: TrialDataset, content: ReportContent) -> Rows:
     for test, row in so_far.shifts(status).iterrows():
         for step, persons in row.items():
-            yield {"test": str(test), "first_to_worst": str(step), "persons": int(persons)}
+            yield {"test": str(test), "baseline_to_worst": str(step), "persons": int(persons)}
 
 
 def _outliers(status: TrialDataset, content: ReportContent) -> Rows:
