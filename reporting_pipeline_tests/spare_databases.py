@@ -14,7 +14,10 @@ from typing import Any
 
 from pymongo import monitoring
 
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import INDEXES, Database, Record
+
+#: The most that `expireAfterSeconds` may be: 68 years.
+LONGEST = 2**31 - 1
 
 #: Commands that change what collections and indexes there are, or what an index is.
 _OF_SHAPE = frozenset({"create", "createIndexes", "collMod", "drop", "dropIndexes", "renameCollection"})
@@ -62,8 +65,9 @@ class SpareDatabases:
         return self._names.pop() if self._names else f"test_{secrets.token_hex(6)}"
 
     def note(self, database: Database) -> None:
-        """Remember how a database was before its first test."""
+        """Remember how a database was before its first test, in which nothing goes by the server's clock."""
         if database.name not in self._new:
+            _keep_what_expires(database)
             records = {name: list(database[name].find()) for name in database.list_collection_names()}
             self._new[database.name] = New(
                 _indexes(database), {name: found for name, found in records.items() if found}
@@ -84,6 +88,15 @@ class SpareDatabases:
         for name, records in new.records.items():
             database[name].insert_many(records)
         self._names.append(database.name)
+
+
+def _keep_what_expires(database: Database) -> None:
+    """The server removes once a minute what is over by its own clock: by that all of a test's clock is."""
+    for name, indexes in INDEXES.items():
+        for index in indexes:
+            if "expireAfterSeconds" in index.document:
+                kept = {"name": index.document["name"], "expireAfterSeconds": LONGEST}
+                database.command("collMod", name, index=kept)
 
 
 def _is_reshaped(database: Database, new: New) -> bool:

@@ -44,9 +44,9 @@ def test_what_a_test_adds_goes_and_what_it_drops_is_made_again(
     spare = SpareDatabases()
     name = spare.take()
     database = open_database(endpoints.mongodb_uri, name)
+    spare.note(database)
     new = {one: database[one].index_information() for one in database.list_collection_names()}
     schema = list(database.schema.find())
-    spare.note(database)
     change(database)
     assert {one: database[one].index_information() for one in database.list_collection_names()} != new
 

@@ -16,7 +16,7 @@ from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.database import Database as PymongoDatabase
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.read_preferences import SecondaryPreferred
 
@@ -33,6 +33,8 @@ Database = PymongoDatabase[Record]
 Kept = TypeVar("Kept", bound=Mapping[str, Any])
 
 DUPLICATE_KEY = 11000
+#: An index stands under that name, or over those fields, and is not the same.
+INDEX_CONFLICTS = (85, 86)
 #: A secondary that is further behind is not asked; the driver takes no less.
 LONGEST_LAG_SECONDS = 90
 # In a query over what stands in several indexes, what the fewest records have is named first: the embedded
@@ -227,9 +229,34 @@ def prepare(database: Database) -> None:
 
 
 def ensure_indexes(database: Database) -> None:
-    """Create what is missing of INDEXES; harmless when all stand."""
+    """Create what is missing of INDEXES; harmless when all stand.
+
+    How long after its time a record is removed may have been set otherwise (`collMod`): that stays as it is.
+    Raises OperationFailure where an index of ours stands with another meaning.
+    """
     for collection, indexes in INDEXES.items():
-        database[collection].create_indexes(indexes)
+        try:
+            database[collection].create_indexes(indexes)
+        except OperationFailure as error:
+            if error.code not in INDEX_CONFLICTS:
+                raise
+            standing = database[collection].index_information()
+            others = [index for index in indexes if not _expires_otherwise(index, standing)]
+            if len(others) == len(indexes):
+                raise
+            if others:
+                database[collection].create_indexes(others)
+
+
+def _expires_otherwise(index: IndexModel, standing: Mapping[str, Any]) -> bool:
+    """Whether `index` stands, and nothing but the time after which it lets records go may be another."""
+    wanted: Record = dict(index.document)
+    found = standing.get(wanted.pop("name"), {})
+    if wanted.pop("expireAfterSeconds", None) is None or "expireAfterSeconds" not in found:
+        return False
+    meaning = {*wanted, "unique", "sparse", "partialFilterExpression", "collation"}
+    found = found | {"key": dict(found["key"])}
+    return all(found.get(option) == wanted.get(option) for option in meaning)
 
 
 def server_time(database: Database) -> datetime:

@@ -33,7 +33,6 @@ def made(empty: Crank) -> Crank:
 def browser(made: Crank) -> Iterator[Browser]:
     """Its owner, signed in."""
     settings = made.settings.model_copy(update={"requests_per_minute": 1_000_000})
-    made.database.console_sessions.drop_indexes()  # the server removes what is over by its own clock
     app = create_app(settings, made.database, made.objects, lambda: made.clock.at)
     with Server(sidecar_of(app)) as server:
         cookies, answer = Cookies(settings), Response()

@@ -106,8 +106,6 @@ def house(
     chosen = settings.model_copy(
         update={"requests_per_minute": 1_000_000, "dagster_url": "https://dagster.default.example"}
     )
-    # The tests' clock stands in the past, and the server removes what is over by its own.
-    database.console_sessions.drop_indexes()
     with Server(sidecar_of(create_app(chosen, database, objects, clock=lambda: NOW))) as server:
         yield House(server.base, chosen, database)
 

@@ -25,7 +25,6 @@ PATIENCE = 60_000  # milliseconds; the machine may be busy
 @pytest.fixture
 def empty(database: Database, objects: ObjectStore, settings: Settings) -> Iterator[House]:
     """A deployment in which nothing was done yet."""
-    database.console_sessions.drop_indexes()  # the tests' clock stands in the past
     with Server(sidecar_of(create_app(settings, database, objects, clock=lambda: NOW))) as server:
         yield House(server.base, settings, database)
 

@@ -56,7 +56,6 @@ def delivery(number: int, state: str, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def busy(database: Database) -> Database:
     """Three subscriptions; jobs and deliveries in every state."""
-    database.heartbeats.drop_indexes()  # the server would sweep away what is of NOW
     database.subscriptions.insert_many(
         [
             {"_id": f"sub_{n}", "status": status, "report_type": "safety_summary", "format": "pdf"}

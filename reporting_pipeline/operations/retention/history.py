@@ -108,7 +108,8 @@ def expired(retention: Retention) -> Removed:
 def expiring() -> dict[str, tuple[str, timedelta]]:
     """Collection -> the time after which a record of it is of no use, and how long after.
 
-    As its index says. MongoDB sweeps by that itself, the embedded server does not.
+    As its index says. MongoDB and the embedded server sweep by that themselves; not every server that speaks
+    its protocol does.
     """
     return {
         name: (next(iter(index.document["key"])), timedelta(seconds=index.document["expireAfterSeconds"]))
