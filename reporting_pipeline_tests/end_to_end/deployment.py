@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from reporting_pipeline_tests.waiting import pause_after
+
 ROOT = Path(__file__).parents[2]
 OURS = ("REPORTING_", "MONGODB_", "S3_", "AWS_", "DAGSTER_", "SENDGRID_", "SLACK_")
 
@@ -81,13 +83,14 @@ def _patience() -> Iterator[None]:
 
 
 def wait_until(what: str, holds: Callable[[], bool], seconds: float, log: Path | None = None) -> None:
-    """Look often; fail with the end of `log` when `what` does not come to hold in time."""
-    deadline = time.monotonic() + seconds
+    """Look until `what` holds; fail with the end of `log` when it does not come to hold in time."""
+    started = time.monotonic()
     while not holds():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > seconds:
             tail = log.read_text(errors="replace")[-3000:] if log else ""
             raise AssertionError(f"{what}: not within {seconds:g} s\n{tail}")
-        time.sleep(0.02)
+        time.sleep(pause_after(waited, 0.02))
 
 
 def recipients(outbox: Path) -> list[str]:
