@@ -7,13 +7,13 @@ version whose pause nobody was told of yet.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pymongo import ASCENDING
 
 from reporting_pipeline.domain.confirmation import paused_unconfirmed
 from reporting_pipeline.domain.subscriptions import Subscription
-from reporting_pipeline.stores.mongo import Database, Record, narrowed, update_any
+from reporting_pipeline.stores.mongo import EPOCH, Database, Record, narrowed, update_any
 from reporting_pipeline.stores.subscriptions import readable
 
 LOOKED_THROUGH = 1_000
@@ -38,7 +38,7 @@ def _asked_of(organisation: str, status: str) -> Record:
     return {
         "organisation": organisation,
         "status": status,
-        "confirmation_asked_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)},
+        "confirmation_asked_at": {"$gt": EPOCH},
     }
 
 

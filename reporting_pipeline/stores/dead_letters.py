@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from reporting_pipeline.domain.deliveries import LOST, DeliveryRecord
 from reporting_pipeline.domain.jobs import DeliveryState
 from reporting_pipeline.stores import audit
 from reporting_pipeline.stores.jobs.settle import deliver_again
-from reporting_pipeline.stores.mongo import Database, Record, delivery_records, narrowed
+from reporting_pipeline.stores.mongo import EPOCH, Database, Record, delivery_records, narrowed
 from reporting_pipeline.stores.token_buckets import take
 
 _LOST = [state.value for state in LOST]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REQUEUED_AT_ONCE = 1000
 REQUEUED_PER_SECOND = REQUEUED_AT_ONCE / 3600  # by filter, per organisation
 _FILTERS = frozenset({"edition", "channel", "subscription", "state", "job", "cadence"})
@@ -99,7 +98,7 @@ def gauge(database: Database, organisation: str | None = None) -> Gauge:
     query: Record = {"state": {"$in": _LOST}}
     if organisation is not None:
         query["organisation"] = organisation
-    timed = query | {"settled_at": {"$gt": _EPOCH}}  # what is no time was written by a hand
+    timed = query | {"settled_at": {"$gt": EPOCH}}  # what is no time was written by a hand
     oldest = database.deliveries.find_one(timed, {"settled_at": 1}, sort=[("settled_at", 1)])
     return Gauge(database.deliveries.count_documents(query), oldest["settled_at"] if oldest else None)
 

@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from reporting_pipeline.domain.jobs import DeliveryState, EditionState, JobState
 from reporting_pipeline.stores.alerts import open_alerts
 from reporting_pipeline.stores.dead_letters import gauge
-from reporting_pipeline.stores.mongo import Database, Record, find_any
+from reporting_pipeline.stores.mongo import EPOCH, Database, Record, find_any
 
 #: Counted anew after so long.
 FRESH_FOR = timedelta(seconds=10)
@@ -39,7 +39,6 @@ OPEN_JOBS = (
 )
 OPEN_DELIVERIES = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.FAILED)
 STAGES = ("fetch", "aggregate", "render", "notify")
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _add_ended(
     until = now - SETTLED_AFTER
     while True:
         standing = database.figures.find_one({"_id": collection}) or {}
-        since = standing.get("mark", _EPOCH)
+        since = standing.get("mark", EPOCH)
         query = {field: {"$gt": since, "$lte": until}}
         some = list(database[collection].find(query).sort(field, 1).limit(ADDED_AT_ONCE))
         if not some:
@@ -262,7 +261,7 @@ def _stored(database: Database) -> dict[str, float]:
 
 def _oldest(database: Database, collection: str, query: Record, field: str) -> datetime | None:
     """The least time of a field; what is no time was written by a hand, and is the looks' to end."""
-    timed = {**query, field: {"$gt": _EPOCH, **query.get(field, {})}}
+    timed = {**query, field: {"$gt": EPOCH, **query.get(field, {})}}
     record = database[collection].find_one(timed, {field: 1}, sort=[(field, 1)])
     return record[field] if record else None
 

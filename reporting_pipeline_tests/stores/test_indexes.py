@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 
-from reporting_pipeline.stores.mongo import INDEXES, Database, ensure_indexes
+from reporting_pipeline.stores.mongo import INDEXES, RETIRED, Database, ensure_indexes
 
 DAY = 86_400
 
@@ -26,6 +26,23 @@ def test_a_time_of_expiry_that_was_set_otherwise_stays_and_what_is_missing_is_ma
     assert standing["expires_at_1"]["expireAfterSeconds"] == DAY
     assert others
     assert others <= set(standing)
+
+
+def test_what_an_earlier_version_looked_up_by_is_removed_and_what_an_operator_made_stays(
+    database: Database,
+) -> None:
+    database.jobs.create_index([("completed_at", 1)])
+    database.subscriptions.create_index([("organisation", 1), ("_id", 1)])
+    database.jobs.create_index([("owner", 1)], name="an_operators")
+
+    ensure_indexes(database)
+    ensure_indexes(database)
+
+    wanted = {index.document["name"] for index in INDEXES["jobs"]}
+    assert set(database.jobs.index_information()) == wanted | {"_id_", "an_operators"}
+    assert "organisation_1__id_1" not in database.subscriptions.index_information()
+    for collection, retired in RETIRED.items():
+        assert not {index.document["name"] for index in INDEXES[collection]} & set(retired)
 
 
 @pytest.mark.parametrize("changed", [{"unique": True}, {"partialFilterExpression": {"user": "usr_1"}}, {}])

@@ -17,7 +17,7 @@ from reporting_pipeline.domain.jobs import JobState
 from reporting_pipeline.embedded.servers import Endpoints
 from reporting_pipeline.stores.deliveries.reads import lost_or_unknown
 from reporting_pipeline.stores.jobs.reads import short_of_a_whole_report, waiting_in
-from reporting_pipeline.stores.mongo import Database, Record
+from reporting_pipeline.stores.mongo import EPOCH, Database, Record
 from reporting_pipeline.stores.notice_reads import editions_with_failures, failures_in
 from reporting_pipeline_tests.stores.commands import CommandsSeen
 
@@ -47,6 +47,58 @@ def test_a_look_in_the_midst_of_an_edition_begins_with_what_few_records_have(
         both_are_one_index = set(query) == {"edition", "state"} and isinstance(query["edition"], str)
         assert both_are_one_index or next(iter(query)) in ("state", "has_omissions"), query
         assert "$or" not in query, query
+
+
+ENDED = {"$gt": EPOCH, "$lte": NOW}
+THEIRS = {"organisation": "default", "owner": "ann"}
+LISTED = {"organisation": "default", "status": "active"}
+#: Collection, query, order -> the index that it is looked up by: of few records, or of one owner's.
+LOOKED_UP: list[tuple[str, Record, str, str]] = [
+    ("jobs", {"completed_at": ENDED}, "completed_at", "ended_at"),
+    ("jobs", {"completed_at": NOW}, "_id", "ended_at"),
+    ("deliveries", {"settled_at": ENDED}, "settled_at", "ended_at"),
+    ("deliveries", {"settled_at": NOW}, "_id", "ended_at"),
+    (
+        "subscriptions",
+        {**LISTED, "confirmation_asked_at": {"$gt": EPOCH}},
+        "confirmation_asked_at",
+        "asked_for_a_word",
+    ),
+    ("subscriptions", THEIRS, "_id", "organisation_1_owner_1_status_1__id_1"),
+    (
+        "subscriptions",
+        {**THEIRS, "status": {"$in": ["active", "paused"]}},
+        "_id",
+        "organisation_1_owner_1_status_1__id_1",
+    ),
+    (
+        "subscriptions",
+        {**LISTED, "_id": {"$gt": "sub_1", "$lte": "sub_2"}},
+        "_id",
+        "organisation_1_status_1__id_1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("collection", "query", "order", "index"), LOOKED_UP)
+def test_a_look_is_served_by_its_index_though_it_has_no_other_records(
+    database: Database, collection: str, query: Record, order: str, index: str
+) -> None:
+    plan = database[collection].find(query).sort(order, 1).explain()["queryPlanner"]["winningPlan"]
+    stages = []
+    while plan:
+        stages.append((plan["stage"], plan.get("indexName")))
+        plan = plan.get("inputStage")
+    assert ("IXSCAN", index) in stages
+
+
+def test_what_has_not_ended_stands_in_no_index_over_ends(database: Database) -> None:
+    """A change of it writes no entry there: the index is partial, whatever is asked for."""
+    for collection, index in {(name, index) for name, _, _, index in LOOKED_UP if index == "ended_at"}:
+        partial = database[collection].index_information()[index]["partialFilterExpression"]
+        (field,) = partial
+        database[collection].insert_one({"_id": "open", field: None})
+        assert database[collection].count_documents({"_id": "open", **partial}) == 0
 
 
 def _query(command: dict[str, Any]) -> dict[str, Any]:

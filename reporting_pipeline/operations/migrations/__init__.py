@@ -21,7 +21,9 @@ process until `reporting-pipeline migrate` has run; `dev` and `demo` run it them
 newer database, so stop the deployment, migrate, start the new version; to go back, `migrate --to N` with
 the new version, then start the old one. A step sees the whole database and works for all organisations.
 
-Indexes need no step of their own: `migrate` makes what `INDEXES` (`stores/mongo.py`) names and is missing.
+Indexes need no step of their own: `migrate`, and each process as it starts, makes what `INDEXES`
+(`stores/mongo.py`) names and is missing, and removes what `RETIRED` names. One that changes its meaning
+gets a new name, and the old one is retired.
 A unique index that standing records may break needs a step that mends them first.
 """
 

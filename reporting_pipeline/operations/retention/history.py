@@ -10,7 +10,7 @@ from reporting_pipeline.domain.jobs import EditionState, JobState
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.operations.retention.kinds import Removed, Retention, delete_ids, pages
 from reporting_pipeline.operations.retention.reports import period_end
-from reporting_pipeline.stores.mongo import INDEXES, Record, find_any
+from reporting_pipeline.stores.mongo import EPOCH, INDEXES, Record, find_any
 
 _ENDED = [JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED]
 
@@ -20,7 +20,7 @@ def deliveries(retention: Retention) -> Removed:
     removed = Removed("deliveries")
     query = {
         "state": {"$in": sorted(state.value for state in SETTLED)},
-        "settled_at": {"$lt": _oldest(retention)},
+        "settled_at": {"$gt": EPOCH, "$lt": _oldest(retention)},
     }
     shown = {"cadence": 1, "period": 1, "subscription": 1}
     for some in pages(retention.database.deliveries, query, shown):
@@ -41,7 +41,7 @@ def jobs(retention: Retention) -> Removed:
     removed = Removed("jobs")
     query = {
         "state": {"$in": [state.value for state in _ENDED]},
-        "completed_at": {"$lt": _oldest(retention)},
+        "completed_at": {"$gt": EPOCH, "$lt": _oldest(retention)},
     }
     shown = {"edition": 1, "period": 1, "subscription": 1}
     for some in pages(retention.database.jobs, query, shown):
