@@ -15,8 +15,8 @@ from reporting_pipeline.reports.pdf.surface import Surface
 
 #: Sizes of running text, and of notes.
 BODY, SMALL = 9.0, 7.5
-#: What follows a heading on its page at least: a note of three lines, and a table's titles with a row.
-KEPT_BELOW = 108.0
+#: What follows a heading on its page at least: a note of three lines, and a table's titles with two rows.
+KEPT_BELOW = 124.0
 
 
 @dataclass(frozen=True)

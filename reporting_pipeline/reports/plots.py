@@ -68,12 +68,79 @@ def scatter(
     for point in sorted(points, key=lambda one: (one.stands_out, one.name)):
         px, py = at(point.x, point.y)
         _mark(surface, px, py, point.stands_out)
-    for point in [one for one in points if one.stands_out][:_NAMED]:
-        px, py = at(point.x, point.y)
-        (name,) = wrap_name(point.name, 90, _SIZE, most=1)
-        beside = px + 5 if px + 5 + width_of(name, _SIZE) < width else px - 5 - width_of(name, _SIZE)
-        surface.text(beside, py - 2.4, name, _SIZE, INK)
+    named = [one for one in points if one.stands_out][:_NAMED]
+    shown = [wrap_name(one.name, 90, _SIZE, most=1)[0] for one in named]
+    out = [at(one.x, one.y) for one in points if one.stands_out]
+    others = [at(one.x, one.y) for one in points if not one.stands_out]
+    room = _Box(_LEFT, _BOTTOM, width, height - _TOP + 4)
+    places = _beside_marks(
+        [(*at(one.x, one.y), name) for one, name in zip(named, shown, strict=True)], out, others, room
+    )
+    for name, place in zip(shown, places, strict=True):
+        if place is not None:
+            surface.text(place.left, place.low + _DESCENT, name, _SIZE, INK)
     return surface
+
+
+@dataclass(frozen=True)
+class _Box:
+    left: float
+    low: float
+    right: float
+    high: float
+
+    def meets(self, other: _Box) -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.low < other.high
+            and other.low < self.high
+        )
+
+    def holds(self, other: _Box) -> bool:
+        return (
+            self.left <= other.left
+            and self.low <= other.low
+            and self.right >= other.right
+            and self.high >= other.high
+        )
+
+
+_DESCENT, _ASCENT = 1.8, 5.4  # of a name, below and above its line
+#: Where a name may stand: left or right of its mark, and how far its line is above the mark's middle.
+_SIDES = tuple((side, up) for up in (-2.4, 4.2, -9.0, 10.4, -15.2) for side in (1, -1))
+
+
+def _beside_marks(
+    named: Sequence[tuple[float, float, str]],
+    out: Sequence[tuple[float, float]],
+    others: Sequence[tuple[float, float]],
+    room: _Box,
+) -> list[_Box | None]:
+    """Where each name stands; None for one that would cover another or a mark that stands out: it is in the
+    table alone. What covers no mark at all goes first."""
+    marks = [_Box(x - 2.6, y - 2.6, x + 2.6, y + 2.6) for x, y in out]
+    faint = [_Box(x - 1.8, y - 1.8, x + 1.8, y + 1.8) for x, y in others]
+    taken: list[_Box] = []
+    places: list[_Box | None] = []
+    for x, y, name in named:
+        free = [
+            one
+            for side, up in _SIDES
+            if room.holds(one := _name_box(x, y + up, name, side))
+            and not any(map(one.meets, (*taken, *marks)))
+        ]
+        place = next((one for one in free if not any(map(one.meets, faint))), free[0] if free else None)
+        places.append(place)
+        if place is not None:
+            taken.append(place)
+    return places
+
+
+def _name_box(x: float, line: float, name: str, side: int) -> _Box:
+    wide = width_of(name, _SIZE)
+    left = x + 5 if side > 0 else x - 5 - wide
+    return _Box(left, line - _DESCENT, left + wide, line + _ASCENT)
 
 
 @dataclass(frozen=True)

@@ -340,7 +340,7 @@ def indicators(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
     flow.note(
         "Events by person and year of observation, both of those whose time is known; z as gsm.core's "
         "Analyze_NormalApprox for rates, adjusted for overdispersion; beyond 2 is a sign, beyond 3 a strong "
-        "one. A sign is a question to the site, no finding."
+        "one. A sign is a question to the site, no finding. Years, rates and z are rounded."
     )
     for title in so_far.indicators_of(content.filters):
         rates = so_far.site_rates(status, people, content.last_day, title)
@@ -442,7 +442,8 @@ def own_site(flow: Flow, trial: TrialFigures, content: ReportContent) -> None:
         return
     flow.note(
         f"The median is that of all sites of the trial; it is told where there are {so_far.FEWEST_SITES} "
-        f"sites or more, at least {so_far.FEWEST_SITES - 1} of them not yours."
+        f"sites or more, at least {so_far.FEWEST_SITES - 1} of them not yours. Shares are rounded to whole "
+        "percent, rates to two digits."
     )
     for site in sites[:MOST_ROWS]:
         flow.space(6)
@@ -464,7 +465,7 @@ def _measure(name: str, value: float | None) -> str:
         return "unknown"
     if name.startswith("Share"):
         return f"{value:.0%}"
-    return f"{value:.2f}" if " per " in name else f"{value:.0f}"
+    return f"{value:.2f}" if " per " in name else wording.amount(value)
 
 
 def _rest(flow: Flow, total: int, noun: str) -> None:

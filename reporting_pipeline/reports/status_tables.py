@@ -6,6 +6,7 @@ A number that is not known is NaN, a date that is not is "".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -88,6 +89,9 @@ def _table(
         for trial, status in sorted(content.statuses.items())
         for row in rows(status, content)
     ]
+    for row in found:
+        if row.keys() != kinds.keys():
+            raise ValueError(f"a row has the columns {sorted(row)}, and its table {sorted(kinds)}")
     frame = pd.DataFrame.from_records(found, columns=list(kinds))
     return frame.astype({name: "int64" if kind == "int" else kind for name, kind in kinds.items()})
 
@@ -132,7 +136,14 @@ def _event_rates(status: TrialDataset, content: ReportContent) -> Rows:
         }
         for arm in arms:
             size = sum(each.arm == arm for each in people)
-            yield {**named, "arm": arm, "persons": one.by_arm.get(arm, 0), "of_persons": size}
+            yield {
+                **named,
+                "arm": arm,
+                "persons": one.by_arm.get(arm, 0),
+                "of_persons": size,
+                "serious": math.nan,  # counted over all arms alone
+                "unknown_seriousness": math.nan,
+            }
 
 
 def _shifts(status: TrialDataset, content: ReportContent) -> Rows:

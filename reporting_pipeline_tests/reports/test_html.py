@@ -335,3 +335,33 @@ def test_it_prints_with_page_numbers_and_nothing_scrolls_away(
     assert f"1 / {len(printed)}" in printed[0]
     assert sum("Severity, grade" in text for text in printed) >= 2, "the head of a table is repeated"
     assert any("Outcome, action" in text and "Start, end" in text for text in printed)
+
+
+@needs_chromium
+def test_the_numbers_of_a_chart_are_printed_though_they_are_closed(
+    renderer: ReportRenderer, browser: Browser
+) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.set_content(renderer.render(html()).content.decode())
+    assert page.locator("details[open]").count() == 0
+    printed = "\n".join(page_texts(page.pdf(prefer_css_page_size=True)))
+    assert "Numbers: Documents by day and kind" in printed
+    assert (page.locator("details td").first.text_content() or "nothing") in printed
+    page.emulate_media(media="print")
+    assert page.evaluate(
+        "document.querySelector('details td').checkVisibility({contentVisibilityAuto: true})"
+    )
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
+@needs_chromium
+def test_in_a_dark_browser_it_is_dark_and_can_be_read(renderer: ReportRenderer, browser: Browser) -> None:
+    page = browser.new_page(bypass_csp=True, color_scheme="dark")
+    page.set_content(renderer.render(html()).content.decode())
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 24, 30)"
+    assert page.evaluate("getComputedStyle(document.querySelector('.chart svg')).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    assert [one["id"] for one in Axe().run(page).response["violations"]] == []
+    page.close()

@@ -19,12 +19,14 @@ from reporting_pipeline.domain.datasets import TABLES, empty_table
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.periods import Cadence, Period
 from reporting_pipeline.domain.subscriptions import Filters
-from reporting_pipeline.reports import sections
-from reporting_pipeline.reports.blocks import Column, Picture
+from reporting_pipeline.reports import plots, sections
+from reporting_pipeline.reports.blocks import Chart, Column, Picture
 from reporting_pipeline.reports.images import ThumbnailCache
+from reporting_pipeline.reports.palette import INK
 from reporting_pipeline.reports.pdf.cover import number_pages, personal_parts
 from reporting_pipeline.reports.pdf.layout import PageFlow
-from reporting_pipeline.reports.pdf.typesetting import shape, width_of, wrap
+from reporting_pipeline.reports.pdf.surface import Surface, colour
+from reporting_pipeline.reports.pdf.typesetting import ELLIPSIS, shape, width_of, wrap
 from reporting_pipeline.reports.renderer import ReportRenderer, compose, content_of
 from reporting_pipeline.reports.request import ReportError, ReportRequest
 from reporting_pipeline.reports.types import report_type
@@ -463,3 +465,74 @@ def test_a_number_of_parts_is_parted_between_its_parts(text: str, first: str) ->
     assert lines[0] == first
     assert "".join(lines) == text
     assert all(width_of(line, 8) <= width for line in lines)
+
+
+# --- nothing stands alone --------------------------------------------------------------------------
+
+
+def lines_of_pages(flow: PageFlow) -> list[int]:
+    return [page.surface.content().count(" Tj") + page.surface.content().count(">Tj") for page in flow.pages]
+
+
+@pytest.mark.parametrize("draw", ["paragraph", "bullet"])
+@pytest.mark.parametrize("words", [40, 60, 130])
+def test_no_line_of_a_paragraph_stands_alone_on_a_page(draw: str, words: int) -> None:
+    for above in range(560, 740, 3):
+        flow = PageFlow()
+        flow.paragraph("Above")
+        flow.space(above)
+        getattr(flow, draw)("what was seen " * words)
+        before, *after = lines_of_pages(flow)
+        if after:
+            assert before - 1 != 1, above
+            assert after[-1] != 1, above
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 7])
+def test_no_row_begins_or_ends_a_table_alone_on_a_page(rows: int) -> None:
+    columns = (Column("Subject", 0.3), Column("What", 0.7))
+    for above in range(480, 760, 3):
+        flow = PageFlow()
+        flow.heading("Results", bookmark="here")
+        flow.space(above)
+        flow.heading("Results out of range", bookmark="there")
+        flow.note("What is said of them.")
+        flow.table(columns, [(str(number), "what") for number in range(rows)])
+        drawn = [page.surface.content().count("/TD<<") // 2 for page in flow.pages]
+        assert 1 not in drawn, (above, drawn)
+        assert sum(drawn) == rows
+        for page, count in zip(flow.pages, drawn, strict=True):
+            assert count or not [one for one in page.bookmarks if one.title == "there"], above
+
+
+@pytest.mark.parametrize("long", ["Sehr lange Überschrift eines Teils " * 5, "Überschriften" * 20])
+def test_a_long_heading_is_wrapped_and_not_cut(long: str) -> None:
+    flow = PageFlow()
+    flow.first_page("Research Network", long[:90], "23 – 29 November 2026", ())
+    flow.heading(long)
+    chart = Surface()
+    flow.charts([Chart(long[:120], chart, 240, 50, "nothing"), Chart("Short", chart, 240, 50, "nothing")])
+    sign = shape(f"A{ELLIPSIS}", True).segments[0].operators[5:9]
+    drawn = "".join(re.findall(r"<([0-9a-f]+)>Tj", flow.surface.content()))
+    assert sign not in re.findall("....", drawn)
+
+
+def test_names_beside_points_cover_neither_each_other_nor_their_marks() -> None:
+    """Twelve sites of nearly one rate stood in each other's names."""
+    marks = [
+        plots.Point(5 + number * 0.02, 3 + number * 0.05, f"Site {700 + number}", True)
+        for number in range(12)
+    ]
+    axis = plots.Axis("x", 0, 10, (0, 5, 10))
+    drawn = plots.scatter(marks, axis, axis, 300, 170).content()
+    texts = [
+        (float(x), float(y))
+        for ground, x, y in re.findall(r"BT (\S+ \S+ \S+) rg (\S+) (\S+) Td", drawn)
+        if ground == colour(INK)
+    ][2:]
+    assert 4 <= len(texts) <= 12
+    for place, (x, y) in enumerate(texts):
+        wide = width_of("Site 700", 7)
+        assert 0 < x <= 300 - wide
+        for other_x, other_y in texts[place + 1 :]:
+            assert abs(x - other_x) >= wide or abs(y - other_y) >= 6.5

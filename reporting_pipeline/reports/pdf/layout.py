@@ -6,9 +6,9 @@ Each block says what it is in the structure tree; what only decorates is an arti
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 
 from reporting_pipeline.reports import wording
 from reporting_pipeline.reports.blocks import (
@@ -49,6 +49,9 @@ CODE_ROOM = 80.0  # at the right end of the band, for the square code that leads
 _TITLE_WIDTH = WIDTH - CODE_ROOM - 14
 TITLE_LINES = 32  # of a part: a title of a trial has up to 1,000 characters
 _LOGO = (120.0, 36.0)  # at most so wide and high
+#: The titles of a table and its first rows (two, or all of three), where they are no higher, stay together.
+_BEGINNING = 84.0
+_TOGETHER = 2  # lines or rows that stand on a page at least, where there are more on another
 
 
 class PageFlow:
@@ -146,9 +149,9 @@ class PageFlow:
             name = fit(organisation, _TITLE_WIDTH - beside, 10, True)
             surface.text(LEFT, top - 48, name, 10, MUTED, bold=True)
         with self.block("H1"):
-            surface.text(LEFT, top - 82, fit(title, _TITLE_WIDTH, 25, True), 25, own.colour, bold=True)
+            self._in_band(top - 82, title, (25, 21, 18, 14), own.colour, bold=True)
         with self.block("P"):
-            surface.text(LEFT, top - 106, fit(subtitle, _TITLE_WIDTH, 14), 14, INK)
+            self._in_band(top - 106, subtitle, (14, 11, 9), INK)
         self.personal()
         x = LEFT + HALF
         for place, (label, text) in enumerate(facts[:3]):
@@ -158,6 +161,13 @@ class PageFlow:
             with self.block("P"):
                 surface.text(x, y - 13, fit(text, RIGHT - x, 9), 9, INK)
         self.y = WHO_TOP - 112
+
+    def _in_band(self, y: float, text: str, sizes: Sequence[float], fill: Colour, bold: bool = False) -> None:
+        """One line in the first size in which it is whole; in the last one two lines, the second at `y`."""
+        size = next((one for one in sizes if width_of(text, one, bold) <= _TITLE_WIDTH), sizes[-1])
+        lines = wrap(text, _TITLE_WIDTH, size, bold, 2)
+        for place, line in enumerate(lines):
+            self.surface.text(LEFT, y + size * 1.15 * (len(lines) - 1 - place), line, size, fill, bold=bold)
 
     def _logo(self, logo: Picture, right: float, top: float) -> float:
         """Drawn on the band, its upper right at (right, top); returns the width that it takes away."""
@@ -208,12 +218,15 @@ class PageFlow:
 
     def heading(self, text: str, keep: float = KEPT_BELOW, level: int = 1, bookmark: str = "") -> None:
         """A heading that stays with the next `keep` points."""
-        self.need(24 + keep)
+        lines = wrap(text, WIDTH, 11.5, True, TITLE_LINES)
+        self.need(24 + 14 * (len(lines) - 1) + keep)
         self.y -= 20
         if bookmark:
             self.bookmark(bookmark, level)
         with self.block("H3" if level else "H2"):
-            self.surface.text(LEFT, self.y, fit(text, WIDTH, 11.5, True), 11.5, INK, bold=True)
+            for place, line in enumerate(lines):
+                self.y -= 14 if place else 0
+                self.surface.text(LEFT, self.y, line, 11.5, INK, bold=True)
         self.y -= 6
 
     def paragraph(
@@ -223,8 +236,8 @@ class PageFlow:
         leading = size * 1.42
         lines = wrap(text, WIDTH - indent, size, False, most)
         element = self.element("P")
-        for line in lines:
-            self.need(leading)
+        for place, line in enumerate(lines):
+            self.need(leading * _stay_together(place, len(lines)))
             self.y -= leading
             with self.content("P", element):
                 self.surface.text(LEFT + indent, self.y, line, size, fill)
@@ -237,8 +250,9 @@ class PageFlow:
     def bullet(self, text: str, size: float = BODY) -> None:
         leading = size * 1.42
         body = self.element("LBody", self.element("LI", self._list()))
-        for place, line in enumerate(wrap(text, WIDTH - 12, size)):
-            self.need(leading)
+        lines = wrap(text, WIDTH - 12, size)
+        for place, line in enumerate(lines):
+            self.need(leading * _stay_together(place, len(lines)))
             self.y -= leading
             if place == 0:
                 with self.surface.artifact():
@@ -281,15 +295,17 @@ class PageFlow:
 
     def charts(self, charts: Sequence[Chart], gap: float = 16) -> None:
         """Charts side by side."""
-        height = max(chart.height for chart in charts) + 20
+        titles = [wrap(chart.title, chart.width, 8.5, True, 4) for chart in charts]
+        above = 20 + 10.5 * (max(map(len, titles)) - 1)
+        height = max(chart.height for chart in charts) + above
         self.need(height)
         x = LEFT
-        for chart in charts:
+        for chart, lines in zip(charts, titles, strict=True):
             with self.block("P"):
-                title = fit(chart.title, chart.width, 8.5, True)
-                self.surface.text(x, self.y - 12, title, 8.5, INK, bold=True)
+                for place, line in enumerate(lines):
+                    self.surface.text(x, self.y - 12 - 10.5 * place, line, 8.5, INK, bold=True)
             with self.block("Figure", alt=chart.says):
-                self.surface.place(chart.surface, x, self.y - 20 - chart.height)
+                self.surface.place(chart.surface, x, self.y - above - chart.height)
             x += chart.width + gap
         self.y -= height + 6
 
@@ -298,21 +314,26 @@ class PageFlow:
     def table(
         self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]], targets: Sequence[str] = ()
     ) -> None:
-        """A table whose header is repeated on every page it reaches.
+        """A table; its header is on every page that it reaches, and no row begins or ends it alone on one.
 
         `targets`: bookmarks to which the first rows lead, each as wide as the table.
         """
         columns = tuple(columns)
         header = tables.header(columns, WIDTH)
         strips = (tables.row(columns, tuple(cells), WIDTH) for cells in rows)
-        first = next(strips, None)
-        self.need(header.height + (first.height if first else 0))
+        ahead = _Ahead(strips)
+        self.need(header.height + _first_rows(ahead.next(_TOGETHER + 2), _BEGINNING - header.height))
         table = self.element("Table")
         self._row(header, table, head=True)
-        for place, row in enumerate(chain([first] if first else [], strips)):
-            if self.y - row.height < BOTTOM:
+        on_page = 0
+        for place, row in enumerate(ahead):
+            last = ahead.next(2)
+            with_last = row.height + last[0].height if len(last) == 1 and on_page >= _TOGETHER else row.height
+            if self.y - with_last < BOTTOM:
                 self.new_page()
                 self._head_again(header)
+                on_page = 0
+            on_page += 1
             if place < len(targets):
                 self._linked_row(row, table, targets[place])
             else:
@@ -397,6 +418,39 @@ class PageFlow:
             with self.content("P", element):
                 colour = INK if place == 0 else MUTED
                 self.surface.text(x, top - height - 10 - 10.5 * place, line, SMALL, colour)
+
+
+def _stay_together(place: int, count: int) -> int:
+    """How many lines of a paragraph, from this one on, go to the next page rather than be parted."""
+    if place == 0:
+        return count if count <= _TOGETHER + 1 else _TOGETHER
+    return _TOGETHER if place == count - _TOGETHER else 1
+
+
+def _first_rows(rows: Sequence[tables.Strip], most: float) -> float:
+    """The height of those that begin a table together; of the first where they are higher than `most`."""
+    together = rows if len(rows) == _TOGETHER + 1 else rows[:_TOGETHER]
+    for several in (together, rows[:_TOGETHER]):
+        if (height := sum(row.height for row in several)) <= most:
+            return height
+    return rows[0].height
+
+
+class _Ahead:
+    """Rows one after the other, with a look at the next ones; never more of them in memory than looked at."""
+
+    def __init__(self, rows: Iterator[tables.Strip]) -> None:
+        self._rows, self._seen = rows, deque[tables.Strip]()
+
+    def __iter__(self) -> Iterator[tables.Strip]:
+        while self.next(1):
+            yield self._seen.popleft()
+
+    def next(self, count: int) -> Sequence[tables.Strip]:
+        """At most so many rows that come next."""
+        while len(self._seen) < count and (row := next(self._rows, None)) is not None:
+            self._seen.append(row)
+        return tuple(self._seen)[:count]
 
 
 def _ratio(picture: Picture) -> float:

@@ -30,6 +30,8 @@ from reporting_pipeline.reports.pdf.faces import (
 LONGEST = 4000
 _COMBINING_LIMIT = 3  # more marks on one letter would draw over the lines around it
 ELLIPSIS = "…"
+#: At the end of a line: the word goes on in the next. It is drawn as a hyphen, and read as a soft one.
+SOFT_HYPHEN = "\u00ad"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ _BASE = frozenset(BASE_CHARACTERS)
 @lru_cache(maxsize=100_000)
 def shape(text: str, bold: bool = False) -> Shaped:
     """The glyphs of one line. Any str is accepted; it is cleaned first."""
+    if text[-1:] == SOFT_HYPHEN:
+        return _hyphenated(shape(text[:-1], bold), bold)
     text = clean(text[:LONGEST])
     codes, widths = _tables(bold)
     if _BASE.issuperset(text):
@@ -107,6 +111,18 @@ def shape(text: str, bold: bool = False) -> Shaped:
         segment = Segment((BOLD if bold else REGULAR).resource, operators, False, False)
         return Shaped((segment,) if text else (), width, {}, "")
     return _shape_fully(text, bold)
+
+
+def _hyphenated(line: Shaped, bold: bool) -> Shaped:
+    """The line with a hyphen behind it that is no letter of its word: text extraction takes it out again."""
+    (hyphen,) = shape("-", bold).segments
+    drawn, actual = hyphen.operators, line.actual
+    if actual:
+        actual += SOFT_HYPHEN
+    else:
+        drawn = f"/Span <</ActualText <{actual_text(SOFT_HYPHEN)}>>> BDC {drawn} EMC"
+    segments = (*line.segments, Segment(hyphen.resource, drawn, False, False))
+    return Shaped(segments, line.width + width_of("-", 1, bold), line.glyphs, actual)
 
 
 def _shape_fully(text: str, bold: bool) -> Shaped:
@@ -305,12 +321,18 @@ def _whole_letters(text: str, end: int) -> int:
 
 
 @lru_cache(maxsize=20_000)
-def wrap(text: str, width: float, size: float, bold: bool = False, most: int = 1000) -> tuple[str, ...]:
-    """Lines no wider than `width` points, at most `most`; the last one is cut with an ellipsis."""
+def wrap(
+    text: str, width: float, size: float, bold: bool = False, most: int = 1000, hyphens: bool = True
+) -> tuple[str, ...]:
+    """Lines no wider than `width` points, at most `most`; the last one is cut with an ellipsis.
+
+    `hyphens`: a word that is parted says so by a SOFT_HYPHEN at its line's end.
+    """
     text = clean(text[:LONGEST])
     if width_of(text, size, bold) <= width:
         return (text,)
     lines: list[str] = []
+    inside: set[int] = set()  # lines that end inside a word
     line = ""
     for word in _breakable(text):
         candidate = line + word
@@ -320,37 +342,42 @@ def wrap(text: str, width: float, size: float, bold: bool = False, most: int = 1
         if line.strip():
             lines.append(line.rstrip())
         line = word.lstrip()
+        with_hyphens = hyphens and _is_word(word)
         while width_of(line.rstrip(), size, bold) > width:
-            end = _longest_prefix(line, width, size, bold)
+            end, hyphen = _parted(line, width, size, bold, with_hyphens)
             alone = width_of(line[:end], size, bold) > width  # one sign wider than the column
-            lines.append(ELLIPSIS if alone else line[:end])
+            inside.add(len(lines))
+            lines.append(ELLIPSIS if alone else line[:end] + hyphen)
             line = line[end:]
         if len(lines) > most:
             break
     if line.strip():
         lines.append(line.rstrip())
     if len(lines) > most:
-        rest = " ".join(lines[most - 1 :])
-        lines = [*lines[: most - 1], fit(rest + ELLIPSIS, width, size, bold)]
+        rest = "".join(
+            lines[place].rstrip(SOFT_HYPHEN) + ("" if place in inside else " ")
+            for place in range(most - 1, len(lines))
+        )
+        lines = [*lines[: most - 1], fit(rest.rstrip() + ELLIPSIS, width, size, bold)]
     return tuple(lines) or ("",)
 
 
 @lru_cache(maxsize=4_000)
 def wrap_name(text: str, width: float, size: float, bold: bool = False, most: int = 1000) -> tuple[str, ...]:
     """As `wrap`, for names of subjects, sites and the like: one that is too long loses its middle, since such
-    names differ at their ends (PROTOCOL-2026-…-1015)."""
+    names differ at their ends (PROTOCOL-2026-…-1015). None is parted with a sign that is not its own."""
     text = clean(text[:LONGEST])
-    lines = wrap(text, width, size, bold, most)
+    lines = wrap(text, width, size, bold, most, False)
     if not lines[-1].endswith(ELLIPSIS) or text.endswith(ELLIPSIS):
         return lines
     low, high = 0, len(text) - 1
     while low < high:
         kept = (low + high + 1) // 2
-        if len(wrap(_without_middle(text, kept), width, size, bold, most + 1)) <= most:
+        if len(wrap(_without_middle(text, kept), width, size, bold, most + 1, False)) <= most:
             low = kept
         else:
             high = kept - 1
-    return wrap(_without_middle(text, low), width, size, bold, most)
+    return wrap(_without_middle(text, low), width, size, bold, most, False)
 
 
 def _without_middle(text: str, kept: int) -> str:
@@ -378,6 +405,39 @@ def _breakable(text: str) -> Iterable[str]:
             word = ""
     if word:
         yield word
+
+
+def _parted(word: str, width: float, size: float, bold: bool, hyphens: bool) -> tuple[int, str]:
+    """How many characters of an overlong word go on this line, and the sign behind them."""
+    end = _longest_prefix(word, width, size, bold)
+    if not hyphens or word[end - 1] in _JOINTS:
+        return end, ""
+    with_sign = _longest_prefix(word, width - width_of("-", size, bold), size, bold)
+    if word[with_sign - 1] in _JOINTS:
+        return with_sign, ""
+    with_sign = _whole_letters(word, min(with_sign, len(word.rstrip(_AROUND)) - _FEWEST))
+    return (with_sign, SOFT_HYPHEN) if with_sign >= _FEWEST else (end, "")
+
+
+#: Letters of a word that stand on a line of their own at least.
+_FEWEST = 2
+_AROUND = " /.,;:!?()[]\"'“”„«»…"
+
+
+@lru_cache(maxsize=4_000)
+def _is_word(text: str) -> bool:
+    """Letters of a script that is parted with hyphens, and nothing that a hyphen would make another (the code
+    of a test, a number of parts, an address, a file's name)."""
+    text = text.strip(_AROUND)
+    letters = text.replace("-", "").replace("’", "").replace("'", "")
+    return (
+        letters.isalpha()
+        and not ("-" in text and text.isupper())
+        and all(unicodedata.name(letter, "").startswith(_HYPHENATED) for letter in set(letters))
+    )
+
+
+_HYPHENATED = ("LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ")
 
 
 def _longest_prefix(word: str, width: float, size: float, bold: bool) -> int:

@@ -102,7 +102,7 @@ def _seriousness(row: Mapping[str, Any]) -> Cell:
 def _severity(severity: str, grade: float) -> Cell:
     """Both as they are known; severe and graver stands out."""
     words = severity.capitalize()
-    in_figures = "" if grade != grade else f"Grade {grade:.0f}"
+    in_figures = "" if grade != grade else f"Grade {wording.amount(grade)}"
     if words and words[-1:].isdigit():  # "3", "Grade 3": the grade says it
         words = ""
     text = words or in_figures or "Not stated"
@@ -172,7 +172,7 @@ def result_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
         beside.insert(0, domain_in_words(row["domain"]) or wording.kind_label(row["kind"]))
     beside += [row["object"], *lesion_of(row), row["location"], row["position"], row["laterality"]]
     if row["grade"] == row["grade"]:
-        beside.append(f"grade {row['grade']:.0f}")
+        beside.append(f"grade {wording.amount(row['grade'])}")
     if row["clinically_significant"] == "yes":
         beside.append("clinically significant")
     ratio = row["ratio"]
