@@ -65,9 +65,11 @@ def test_a_pair_comes_out_as_soon_as_both_sides_were_read_so_far() -> None:
     pairs = paired(
         (named(key) for key in counted("names", 3)), (stored(key) for key in counted("objects", 2))
     )
+    position = -1
     for position, (name, one) in enumerate(pairs):
         assert read["names"] + read["objects"] <= position * 2 + 4
         assert name is not None or one is not None
+    assert position + 1 == len({*range(0, 100_000, 3), *range(0, 100_000, 2)})
 
 
 @pytest.mark.parametrize("side", ["names", "objects"])

@@ -123,7 +123,9 @@ def test_no_formula_begins_where_a_spreadsheet_of_another_country_splits(cell: s
 
 def test_no_cell_of_the_csv_begins_a_formula(renderer: ReportRenderer) -> None:
     data = make_dataset(term=EVIL, note=EVIL, title="@x", subject="-cmd", unit="+x")
-    for rows in csv_tables(renderer.render(make_request(data, format=Format.CSV)).content).values():
+    tables = csv_tables(renderer.render(make_request(data, format=Format.CSV)).content)
+    assert f"'{EVIL}" in [row["term"] for row in tables["adverse_events"]]
+    for rows in tables.values():
         for row in rows:
             assert not any(value[:1] in ("=", "+", "@", "\t", "\r") for value in row.values())
             assert row.get("subject", "'-cmd") in ("'-cmd",)
