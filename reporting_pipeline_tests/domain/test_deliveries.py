@@ -144,13 +144,13 @@ def test_what_is_kept_of_an_error_is_one_short_line(text: str) -> None:
     assert kept.isprintable()
 
 
-#: What people write around an address, and what no address has: text of any kind is hardly ever accepted.
-names = st.text(st.sampled_from("aZ9.-_+ \n\r\u00e9\u202e"), max_size=6).map(lambda text: f"a{text}b")
+#: Of text of any kind next to none is an address: of this most is, with what people put around one and in it.
+names = st.text("aZ9-_", max_size=6).map(lambda text: f"a{text}b")
+around = st.sampled_from(["", " ", "\t", "\r\n"])
+odd = st.sampled_from(["", "", ".x", "+x", "\r\n", "\u00e9"])
 
 
-@given(
-    st.builds("{0}{1}@{2}.org{3}".format, st.sampled_from(["", " ", "\t"]), names, names, names | st.just(""))
-)
+@given(st.builds("{0}{1}{2}@{3}.org{0}".format, around, names, odd, st.sampled_from(["EXAMPLE", "a-9.b"])))
 def test_an_address_that_is_accepted_has_one_spelling_and_no_line_break(text: str) -> None:
     spelled = mailbox(text)
     assume(is_address(spelled))
