@@ -36,6 +36,10 @@ UNWANTED = {
     "automation/upkeep.py": NEVER | DRAWING | TABLES,
     "warm.py": NEVER,
     "automation/absence_alarm.py": NEVER | DRAWING | TABLES,
+    "automation/control.py": NEVER | DRAWING | TABLES,
+    "automation/edition_sensor.py": NEVER | DRAWING | TABLES,
+    "automation/on_demand_sensor.py": NEVER | DRAWING | TABLES,
+    "automation/schedules.py": NEVER | DRAWING | TABLES,
 }
 
 #: Prints, for each entry, the top-level names that came with its modules. Each is a fork of its own, so that

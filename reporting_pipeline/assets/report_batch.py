@@ -26,6 +26,7 @@ from reporting_pipeline.assets.report_orders import Order, Organisation, read_or
 from reporting_pipeline.assets.report_spans import ReportSpans
 from reporting_pipeline.assets.report_trials import TrialsOfRun
 from reporting_pipeline.assets.scope import (
+    NEED_STATUS,
     PRODUCT,
     REPORT_CODE_VERSION,
     Scope,
@@ -59,7 +60,6 @@ from reporting_pipeline.reports.renderer import (
     shows_what_was_sent,
 )
 from reporting_pipeline.reports.request import RenderedReport, ReportRequest
-from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.stores.audit import AuditAction, Event, record_many
 from reporting_pipeline.stores.dataset_keys import dataset_prefix
 from reporting_pipeline.stores.datasets import load_dataset
@@ -90,8 +90,6 @@ from reporting_pipeline.stores.reports import (
 from reporting_pipeline.stores.results import DONE, FAILED, AssetResult
 from reporting_pipeline.stores.users import all_organisations
 
-#: The report types that stand on `trial_status`.
-NEED_STATUS = frozenset(kind.name for kind in REPORT_TYPES.values() if kind.needs_status)
 #: Files are stored in the background: so many at a time, and so many waiting before rendering waits.
 STORING_AT_ONCE = 4
 WAITING_FILES = 64

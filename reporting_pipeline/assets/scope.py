@@ -26,6 +26,9 @@ FETCH, AGGREGATE, RENDER, NOTIFY = "fetch", "aggregate", "render", "notify"
 
 DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA = "documents", "trial_dataset", "trial_media"
 TRIAL_STATUS = "trial_status"
+#: The report types that stand on `trial_status` (`needs_status`), by name: sensors ask at each tick, and the
+#: types themselves bring pandas and what draws.
+NEED_STATUS = frozenset({"medical_review", "my_participation", "site_report", "trial_conduct"})
 SUBSCRIBER_REPORTS, REPORT_EMAILS = "subscriber_reports", "report_emails"
 EDITION = "edition"
 

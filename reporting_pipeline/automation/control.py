@@ -15,6 +15,7 @@ from dagster._core.storage.dagster_run import RunRecord
 from reporting_pipeline.assets.documents import documents_fingerprint
 from reporting_pipeline.assets.scope import (
     DOCUMENTS,
+    NEED_STATUS,
     SUBSCRIBER_REPORTS,
     TRIAL_DATASET,
     TRIAL_MEDIA,
@@ -173,9 +174,6 @@ class Controller:
     # --- what is there
 
     def states(self) -> TrialStates:
-        # Here, as every run's process loads this module, and the registry of report types brings renderers.
-        from reporting_pipeline.assets.report_batch import NEED_STATUS
-
         names = (DOCUMENTS, TRIAL_DATASET, TRIAL_MEDIA, TRIAL_STATUS)
         cadence = self._scope.cadence.value
         of_status = trials_followed(self._database, cadence, NEED_STATUS)

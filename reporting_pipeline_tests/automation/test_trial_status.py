@@ -5,15 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from reporting_pipeline.assets.report_batch import NEED_STATUS
+from reporting_pipeline.assets.scope import NEED_STATUS
 from reporting_pipeline.domain.entitlements import Audience
 from reporting_pipeline.domain.subscriptions import Filters
+from reporting_pipeline.reports.types import REPORT_TYPES
 from reporting_pipeline.stores.datasets import load_dataset
 from reporting_pipeline.stores.lifecycle import run_now
 from reporting_pipeline.stores.subscriptions import get_subscription
 from reporting_pipeline.stores.trials import trials_followed
 from reporting_pipeline_tests.automation.crank import ORGANISATION, Crank, document, event, usual_documents
 from reporting_pipeline_tests.reports.reading import page_texts
+
+
+def test_the_types_that_stand_on_the_status_of_a_trial_are_named() -> None:
+    assert {name for name, kind in REPORT_TYPES.items() if kind.needs_status} == NEED_STATUS
 
 
 def test_a_review_stands_on_the_whole_trial_and_others_make_no_status(empty: Crank) -> None:
