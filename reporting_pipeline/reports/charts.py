@@ -31,7 +31,7 @@ from reporting_pipeline.reports.palette import (
     rgb,
 )
 from reporting_pipeline.reports.pdf.surface import Surface, colour, number
-from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap
+from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap_label
 
 #: Categories drawn in one chart; the others are summed into a last row that says how many they are.
 MOST_BARS = 10
@@ -87,7 +87,7 @@ def _label(surface: Surface, right: float, middle: float, text: str, width: floa
     if width_of(text, _LABEL) <= width:
         surface.text(right, middle, text, _LABEL, INK, align="right")
         return
-    lines = wrap(text, width, _LABEL - 1, most=2)
+    lines = wrap_label(text, width, _LABEL - 1)
     top = middle + (3.2 if len(lines) > 1 else 0)
     for place, line in enumerate(lines):
         surface.text(right, top - 6.6 * place, line, _LABEL - 1, INK, align="right")

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from reporting_pipeline.reports.palette import ACCENT, ALARM, FAINT, INK, MUTED, PAPER
 from reporting_pipeline.reports.pdf.surface import Surface
-from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap, wrap_name
+from reporting_pipeline.reports.pdf.typesetting import fit, width_of, wrap_label, wrap_name
 
 _LEFT, _BOTTOM, _TOP, _RIGHT = 40.0, 30.0, 16.0, 12.0
 _SIZE = 7.0
@@ -174,9 +174,9 @@ def dots(values: Sequence[Dot], label: str, out: str, others: str, width: float)
         px = left + across * scale.place(one.value)
         surface.line(left, py, px, py, FAINT, 0.8)
         _mark(surface, px, py, one.stands_out)
-        lines = wrap(one.name, left - 8, _SIZE, False, 2)
+        lines = wrap_label(one.name, left - 8, _SIZE)
         size = _SIZE if len(lines) == 1 else _SIZE - 1
-        lines = lines if len(lines) == 1 else wrap(one.name, left - 8, size, False, 2)
+        lines = lines if len(lines) == 1 else wrap_label(one.name, left - 8, size)
         for number, line in enumerate(lines):
             top = py - 2.4 + (3.2 if len(lines) > 1 else 0)
             surface.text(left - 6, top - 6.4 * number, line, size, INK, align="right")

@@ -46,7 +46,7 @@ from reporting_pipeline.reports.types import REPORT_TYPES, report_type
 from reporting_pipeline.reports.types.base import ReportType
 
 #: Changes with anything that changes the bytes of a report for the same data.
-LAYOUT_VERSION = "30"
+LAYOUT_VERSION = "31"
 
 _DISCLOSED_KEPT = 16
 

@@ -6,8 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from reporting_pipeline.reports import charts
 from reporting_pipeline.reports.pdf.surface import Surface
 from reporting_pipeline.reports.pdf.typesetting import (
     ELLIPSIS,
@@ -15,6 +17,7 @@ from reporting_pipeline.reports.pdf.typesetting import (
     shape,
     width_of,
     wrap,
+    wrap_label,
     wrap_name,
 )
 from reporting_pipeline.reports.renderer import ReportRenderer
@@ -79,3 +82,14 @@ def test_a_parted_word_is_found_in_the_text_of_the_page(renderer: ReportRenderer
     poppler = subprocess.run(["pdftotext", "-raw", file, "-"], capture_output=True, check=True)
     for text in ("\n".join(page_texts(made)), poppler.stdout.decode()):
         assert term[:60] in re.sub(r"[\s\u00ad\ufffe\x02]", "", text)
+
+
+def test_sites_of_one_hospital_are_told_apart_in_a_chart() -> None:
+    """Every bar of visits by site had one name: its number had been cut."""
+    names = [f"Universitätsklinikum-Schleswig-Holstein {number}" for number in range(701, 709)]
+    frame = pd.DataFrame({state: [3] * len(names) for state in charts.VISIT_STATES}, index=names)
+    drawn = charts.visits_by_site(frame, 240).content()
+    assert len({wrap_label(name, 60, 6) for name in names}) == len(names)
+    for name in names:
+        last = shape(wrap_label(name, 60, 6)[-1]).segments[0].operators
+        assert last[-15:] in drawn  # its number

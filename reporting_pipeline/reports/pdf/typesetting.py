@@ -380,6 +380,12 @@ def wrap_name(text: str, width: float, size: float, bold: bool = False, most: in
     return wrap(_without_middle(text, low), width, size, bold, most, False)
 
 
+def wrap_label(text: str, width: float, size: float) -> tuple[str, ...]:
+    """A category of a chart in two lines: as `wrap`, and where that cuts it as `wrap_name`."""
+    lines = wrap(text, width, size, False, 2)
+    return wrap_name(text, width, size, False, 2) if lines[-1].endswith(ELLIPSIS) else lines
+
+
 def _without_middle(text: str, kept: int) -> str:
     """`kept` characters of it, of both ends."""
     start = _whole_letters(text, kept // 2)
