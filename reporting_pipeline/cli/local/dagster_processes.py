@@ -29,10 +29,15 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class CodeServer:
-    """A code server that has loaded the definitions, and the workspace file that names it."""
+    """A code server, and the workspace file that names it."""
 
     child: Child
     workspace: Path
+    socket: Path
+
+    def wait_until_loaded(self) -> None:
+        """Return when it has loaded the definitions. Raises SettingsError when it does not in time."""
+        _wait_until_loaded(self.child, self.socket)
 
     def daemon_command(self) -> list[str]:
         return [program("dagster-daemon"), "run", "-w", str(self.workspace)]
@@ -43,7 +48,15 @@ class CodeServer:
 
 @contextmanager
 def code_server(environment: Mapping[str, str], logs: Path) -> Iterator[CodeServer]:
-    """Run a code server for the length of a block. Raises SettingsError when it does not load in time.
+    """Run a code server that has loaded, for the length of a block. Raises SettingsError when it does not."""
+    with starting_code_server(environment, logs) as started:
+        started.wait_until_loaded()
+        yield started
+
+
+@contextmanager
+def starting_code_server(environment: Mapping[str, str], logs: Path) -> Iterator[CodeServer]:
+    """Run a code server for the length of a block, which begins while it still loads.
 
     It listens on a socket in a folder that only this user can enter: whoever reaches it can run code.
     """
@@ -53,8 +66,7 @@ def code_server(environment: Mapping[str, str], logs: Path) -> Iterator[CodeServ
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": named}]}))  # JSON is YAML, too
         command = [program("dagster"), "code-server", "start", "-s", str(socket), "-m", DEFINITIONS]
         with running("code-server", command, dict(environment), logs / "code-server.log") as child:
-            _wait_until_loaded(child, socket)
-            yield CodeServer(child, workspace)
+            yield CodeServer(child, workspace, socket)
 
 
 def _wait_until_loaded(child: Child, socket: Path) -> None:

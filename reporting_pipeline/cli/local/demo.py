@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from reporting_pipeline.cli.local.dagster_processes import code_server
+from reporting_pipeline.cli.local.dagster_processes import CodeServer, starting_code_server
 from reporting_pipeline.cli.local.home import Deployment, running_deployment
 from reporting_pipeline.cli.local.processes import (
     HOST,
@@ -73,13 +73,16 @@ def run(settings: Settings, subscriptions: int, console: Console) -> DemoResult:
     with ExitStack() as stack:
         console.print("[bold]1/5[/] Embedded servers: MongoDB protocol (SecantusDB), S3 protocol (SeaweedFS)")
         deployment = stack.enter_context(running_deployment(settings))
+        base = f"http://{HOST}:{claim_port(stack, API_PORT)}"
+        # Both take seconds to start, and nothing from the data: they do it while that is loaded.
+        api = _start_api(deployment, base, stack)
+        code = _start_code_server(deployment, base, stack)
         _load(deployment, subscriptions, console)
         mails_before = _mails(deployment.settings)
         console.print("[bold]3/5[/] The API, over which one more person subscribes")
-        base = f"http://{HOST}:{claim_port(stack, API_PORT)}"
-        _subscribe_over_http(deployment, base, stack, console)
+        _subscribe_over_http(deployment, base, api, console)
         console.print("[bold]4/5[/] Dagster: schedule, sensors, run queue")
-        children = _start_dagster(deployment, base, stack)
+        children = _start_daemon(deployment, base, code, stack)
         edition, state = _watch(deployment, children, console)
         console.print("[bold]5/5[/] What came out")
         opened = _open_newest_mail(deployment.settings, base)
@@ -128,8 +131,8 @@ def _load(deployment: Deployment, subscriptions: int, console: Console) -> None:
     )
 
 
-def _subscribe_over_http(deployment: Deployment, base: str, stack: ExitStack, console: Console) -> None:
-    api = stack.enter_context(
+def _start_api(deployment: Deployment, base: str, stack: ExitStack) -> Child:
+    return stack.enter_context(
         running(
             "api",
             api_command(int(base.rpartition(":")[2])),
@@ -137,6 +140,9 @@ def _subscribe_over_http(deployment: Deployment, base: str, stack: ExitStack, co
             deployment.settings.home / "logs" / "api.log",
         )
     )
+
+
+def _subscribe_over_http(deployment: Deployment, base: str, api: Child, console: Console) -> None:
     wait_for(api, base)
     console.print(f"      POST {base}/api/subscriptions: {subscribe(deployment, base)}")
 
@@ -147,15 +153,24 @@ def _open_newest_mail(settings: Settings, base: str) -> Opened | None:
     return open_mail(mails[-1], base) if mails else None
 
 
-def _start_dagster(deployment: Deployment, base: str, stack: ExitStack) -> list[Child]:
-    environment = deployment.environment(
+def _environment_of_dagster(deployment: Deployment, base: str) -> dict[str, str]:
+    return deployment.environment(
         REPORTING_PUBLIC_URL=base,
         REPORTING_WEEKLY_OPENS="* * * * *",
         REPORTING_SENSOR_INTERVAL_SECONDS="3",
     )
+
+
+def _start_code_server(deployment: Deployment, base: str, stack: ExitStack) -> CodeServer:
     logs = deployment.settings.home / "logs"
-    code = stack.enter_context(code_server(environment, logs))
-    daemon = running("dagster-daemon", code.daemon_command(), environment, logs / "daemon.log")
+    return stack.enter_context(starting_code_server(_environment_of_dagster(deployment, base), logs))
+
+
+def _start_daemon(deployment: Deployment, base: str, code: CodeServer, stack: ExitStack) -> list[Child]:
+    """The daemon opens the edition: with it all data is there."""
+    code.wait_until_loaded()
+    environment, log = _environment_of_dagster(deployment, base), deployment.settings.home / "logs"
+    daemon = running("dagster-daemon", code.daemon_command(), environment, log / "daemon.log")
     return [code.child, stack.enter_context(daemon)]
 
 
