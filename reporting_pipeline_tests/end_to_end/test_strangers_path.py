@@ -36,7 +36,7 @@ from reporting_pipeline_tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-READERS, REPORTS_EACH = 10, 20
+READERS, REPORTS_EACH = 4, 10
 MAILS = READERS * REPORTS_EACH
 
 
