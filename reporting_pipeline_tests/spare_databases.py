@@ -16,6 +16,12 @@ from pymongo import monitoring
 
 from reporting_pipeline.stores.mongo import INDEXES, Database, Record
 
+#: Collections of the product that no index makes. They stand from the start: of a database that a test added
+#: a collection to, every index is read.
+WITHOUT_INDEX = frozenset(
+    {"alerts", "audit_heads", "channel_states", "media", "organisations", "releases", "subscription_counts"}
+    | {"suppressions", "token_buckets", "upkeep"}
+)
 #: The most that `expireAfterSeconds` may be: 68 years.
 LONGEST = 2**31 - 1
 
@@ -68,6 +74,8 @@ class SpareDatabases:
         """Remember how a database was before its first test, in which nothing goes by the server's clock."""
         if database.name not in self._new:
             _keep_what_expires(database)
+            for each in WITHOUT_INDEX - {*database.list_collection_names()}:
+                database.create_collection(each)
             records = {name: list(database[name].find()) for name in database.list_collection_names()}
             self._new[database.name] = New(
                 _indexes(database), {name: found for name, found in records.items() if found}

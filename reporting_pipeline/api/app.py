@@ -127,8 +127,15 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _bare_app() -> FastAPI:
+    app = _empty_app()
+    errors.install(app, _routes())
+    app.router.routes.extend(_served_routes())
+    return app
+
+
+def _empty_app() -> FastAPI:
     # The interactive pages load scripts from a public CDN, so they are off; the document is served.
-    app = FastAPI(
+    return FastAPI(
         title="Reporting pipeline",
         docs_url=None,
         redoc_url=None,
@@ -136,13 +143,23 @@ def _bare_app() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
-    errors.install(app, _routes())
+
+
+@lru_cache(maxsize=1)
+def _served_routes() -> list[BaseRoute]:
+    """The routes as they are served, one set for all applications of a process.
+
+    FastAPI works out what each one takes at its first request, which is half a second of work. Routes know
+    no deployment: theirs is in the state of the application that serves them.
+    """
+    app = _empty_app()
+    before = len(app.router.routes)
     strict = [
         Depends(each) for each in (known_parameters, unambiguous_body, no_surplus_body, no_vain_condition)
     ]
     for router in ROUTERS:
         app.include_router(router, dependencies=strict)
-    return app
+    return app.router.routes[before:]
 
 
 def _routes() -> list[BaseRoute]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting_pipeline.console import signing_in
@@ -60,16 +62,12 @@ def create_console(
 
     `api_document` gives the OpenAPI document that /docs shows.
     """
-    app = FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = _empty_app()
+    app.router.routes.extend(_served_routes())
     app.state.context = context
     app.state.api_document = api_document
     app.state.cookies = Cookies(context.settings)
     app.state.provider = IdentityProvider(context.settings) if context.settings.oidc_issuer else None
-    app.include_router(signing_in.router)
-    for router in ROUTERS:
-        app.include_router(router)
-    app.add_api_route("/console/static/{name}", _static, methods=["GET"])
-    app.add_api_route("/console/static/types/{name}.png", _type_picture, methods=["GET"])
     _errors(app)
     # Inside the framework's own last catch, which would answer before ours.
     app.add_middleware(
@@ -82,6 +80,23 @@ def create_console(
     )
     app.add_middleware(TracedMiddleware)
     return app
+
+
+def _empty_app() -> FastAPI:
+    return FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+
+
+@lru_cache(maxsize=1)
+def _served_routes() -> list[BaseRoute]:
+    """The routes as they are served, one set for all applications of a process, as the API's are."""
+    app = _empty_app()
+    before = len(app.router.routes)
+    app.include_router(signing_in.router)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_api_route("/console/static/{name}", _static, methods=["GET"])
+    app.add_api_route("/console/static/types/{name}.png", _type_picture, methods=["GET"])
+    return app.router.routes[before:]
 
 
 def _static(name: str) -> Response:

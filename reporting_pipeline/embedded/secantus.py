@@ -18,7 +18,11 @@ START_SECONDS = 60.0
 
 
 def plan(folder: Path, ports: dict[str, int], *, test_commands: bool = False) -> Launch:
-    """How to run it on `folder`. `test_commands` allows configureFailPoint, for fault injection."""
+    """How to run it on `folder`.
+
+    `test_commands` allows configureFailPoint, for fault injection. What such a server holds is a test's and
+    need not outlive it: it waits for no disk.
+    """
     # A configuration of our own, empty: else the program looks for one in the user's folders.
     configuration = folder / "secantusd.toml"
     configuration.touch(mode=0o600)
@@ -29,11 +33,9 @@ def plan(folder: Path, ports: dict[str, int], *, test_commands: bool = False) ->
         *("--storage-path", str(folder / "data")),
         *("--log-level", "WARNING"),
         *("--cache-size", "256M"),
-        # Without it a kill -9 loses acknowledged writes (measured); with it none.
-        "--sync-on-commit",
+        # Without --sync-on-commit a kill -9 loses acknowledged writes (measured); with it none.
+        "--enable-test-commands" if test_commands else "--sync-on-commit",
     ]
-    if test_commands:
-        arguments.append("--enable-test-commands")
     return Launch(NAME, PROGRAM, tuple(arguments), ports, {})
 
 
