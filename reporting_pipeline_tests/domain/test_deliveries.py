@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reporting_pipeline.domain.deliveries import (
     BACKOFF,
     SETTLED,
+    WEBHOOK_BACKOFF,
     Outcome,
     SendResult,
     after_attempt,
@@ -53,6 +54,12 @@ def test_delivered_is_below_bounced_and_above_sent() -> None:
 def test_a_wait_is_one_five_or_thirty_minutes_with_jitter(failures: int, number: int) -> None:
     base = BACKOFF[min(failures, 3) - 1]
     assert base <= retry_delay(failures, Random(number)) <= base * 1.2
+
+
+def test_a_webhook_is_tried_again_as_standard_webhooks_proposes() -> None:
+    waits = [retry_delay(failures, Random(1), WEBHOOK_BACKOFF) for failures in range(1, 8)]
+    proposed = [timedelta(seconds=seconds) for seconds in (5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)]
+    assert all(least <= wait <= least * 1.2 for least, wait in zip(proposed, waits, strict=True))
 
 
 def test_two_workers_do_not_come_back_at_once() -> None:

@@ -121,8 +121,15 @@ def test_what_is_no_set_of_keys_is_refused(text: str) -> None:
 def test_keys_of_a_setting_are_said_by_their_place_and_never_repeated() -> None:
     good = b64encode(b"k" * 32).decode()
     assert seeds(f"{good}, {b64encode(b'l' * 32).decode()}") == [b"k" * 32, b"l" * 32]
-    for wrong in (f"{good},short", f"{good},{b64encode(b'x').decode()}", f"{good},{good}"):
-        with pytest.raises(ValueError, match="key") as raised:
+    short, long = (b64encode(b"k" * size).decode() for size in (31, 33))
+    for wrong, told in (
+        (f"{good},short", "key 2 is not base64"),
+        (f"short,{good}", "key 1 is not base64"),
+        (f"{good},{short}", "key 2 is not 32 bytes"),
+        (f"{long},{good}", "key 1 is not 32 bytes"),
+        (f"{good},{good}", "a key is given twice"),
+    ):
+        with pytest.raises(ValueError, match=told) as raised:
             seeds(wrong)
         assert good not in str(raised.value)
     assert b64decode(good) == b"k" * 32

@@ -11,6 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from reporting_pipeline.domain import schedules as scheduling
 from reporting_pipeline.domain.periods import Cadence
 from reporting_pipeline.domain.schedules import (
     Occurrence,
@@ -465,3 +466,17 @@ def test_numbers_of_a_schedule_are_bounded_at_both_ends(field: str, least: int, 
     for bad in (least - 1, most + 1):
         with pytest.raises(ValidationError, match=field):
             Schedule.model_validate({"cadence": cadence, field: bad, **more})
+
+
+@pytest.mark.parametrize(("days_off", "sent"), [(31, date(2026, 4, 2)), (32, date(2026, 3, 2))])
+def test_a_report_is_moved_by_a_month_at_most(
+    days_off: int, sent: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No country has so many days off in a row: a calendar of the library may."""
+    first = date(2026, 3, 2)
+    off = {first + timedelta(days=offset): "" for offset in range(days_off)}
+    monkeypatch.setattr(scheduling, "_days_off", lambda code, year: off)
+    schedule = Schedule(cadence="monthly", day_of_month=2, business_days="next", holidays="CH")
+    found = occurrences(schedule, first, date(2026, 4, 2))
+    assert [each.due_at.date() for each in found] == [sent]
+    assert ("no working day within 31 days" in found[0].note) is (days_off > 31)

@@ -470,3 +470,30 @@ def test_a_table_of_rows_has_its_dtypes_and_an_empty_cell_for_what_is_missing(na
         )
         assert empty.all(), column
     assert list(table_from_rows(name, []).dtypes) == list(frame.dtypes)
+
+
+@pytest.mark.parametrize(
+    ("begins", "told"),
+    [
+        ("2026-11-16", False),
+        ("2026-11-17", False),
+        ("2026-11", False),
+        ("2026-11-18", True),
+        ("2026-12", True),
+    ],
+)
+def test_what_is_certainly_dated_after_a_death_is_told_and_nothing_else(begins: str, told: bool) -> None:
+    died = document(2, "disposition", data={"term": "DEATH", "decoded": "DEATH", "start": "2026-11-17"})
+    assert ("after_death" in codes(tidy(event(1, start=begins), died))) is told
+    elsewhere = {**died, "site": "702", "subject": "02-702-1001"}
+    assert "after_death" not in codes(tidy(event(1, start=begins), elsewhere))
+
+
+def test_of_two_days_of_one_death_the_later_counts_and_the_earlier_is_told() -> None:
+    first, last = (
+        document(number, "disposition", data={"term": "DEATH", "decoded": "DEATH", "start": day})
+        for number, day in ((2, "2026-11-16"), (3, "2026-11-18"))
+    )
+    assert codes(tidy(event(1, start="2026-11-17"), first, last)).count("dates_in_disorder") == 1
+    assert "after_death" not in codes(tidy(event(1, start="2026-11-17"), first, last))
+    assert "after_death" in codes(tidy(event(1, start="2026-11-19"), first, last))

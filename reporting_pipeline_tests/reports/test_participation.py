@@ -366,6 +366,18 @@ def test_tables_hold_the_same_for_a_machine(renderer: ReportRenderer) -> None:
     assert {row["what"]: row["at_least"] for row in tables["trial_progress"]}["joined"] == 60
 
 
+@pytest.mark.parametrize(
+    ("enrolled", "joined"),
+    [(f"{LAST}T23:59", 60), (LAST, 60), (LAST[:7], 60), ("2026-11-23", None), ("2026-11-23T00:00", None)],
+)
+def test_who_joined_on_the_last_day_is_counted_and_who_joins_after_it_is_not(
+    enrolled: str, joined: int | None
+) -> None:
+    whole = trial_of(60, 0)
+    tables = {**whole.tables, "subjects": whole.tables["subjects"].assign(enrolled=enrolled)}
+    assert progress_of(replace(whole, tables=tables)).joined == joined
+
+
 def test_who_moved_or_is_to_join_later_is_not_counted_twice_or_early() -> None:
     whole = trial_of(SMALLEST_CELL, 0)
     subjects = whole.tables["subjects"]

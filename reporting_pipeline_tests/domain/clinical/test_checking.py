@@ -220,3 +220,33 @@ def check_hostile(unit: str) -> None:
 def test_no_long_text_holds_up_who_reads_it() -> None:
     """In a process that can be ended: what takes the square of the length takes minutes of each field."""
     subprocess.run([sys.executable, "-c", _ALL], timeout=PATIENCE, check=True)
+
+
+def test_criteria_that_are_answered_one_by_one_are_those_answered_yes() -> None:
+    answers = {"death": "N", "hospitalisation": "Y", "disability": "UNKNOWN", "life_threatening": True}
+    (row,) = rows_of("adverse_event", {**EVENT, "serious": "Y", "seriousness_criteria": answers}, Reading())
+    assert set(str(row["seriousness_criteria"]).split(", ")) == {"hospitalisation", "life_threatening"}
+    odd = {**EVENT, "serious": "Y", "seriousness_criteria": {"hospitalisation": "perhaps"}}
+    assert found("adverse_event", odd) == [("unknown_value", "seriousness_criteria[0]")]
+
+
+@pytest.mark.parametrize(
+    ("dates", "told"),
+    [
+        ({}, set()),
+        ({"enrolled": "2026-11-01"}, set()),
+        ({"consented": "2026-11-01"}, set()),
+        ({"consented": "2026-10-01", "enrolled": "2026-10-02", "death": "2026-11-01"}, set()),
+        ({"consented": "2026-10-01", "enrolled": "2026-10-01"}, set()),
+        ({"consented": "2026-10-02", "enrolled": "2026-10"}, set()),  # may be later
+        ({"consented": "2026-10-02", "enrolled": "2026-10-01"}, {"enrolled"}),
+        ({"enrolled": "2026-10-02", "ended": "2026-10-01"}, {"ended"}),
+        ({"consented": "2026-10-02", "death": "2026-10-01"}, {"death"}),
+        ({"enrolled": "2026-10-02", "death": "2026-10-01"}, {"death"}),
+    ],
+)
+def test_dates_of_one_person_that_cannot_both_be_right_are_told(
+    dates: dict[str, str], told: set[str]
+) -> None:
+    codes = found("subject", {"age": 71, "sex": "F", **dates})
+    assert {name for code, name in codes if code == "dates_in_disorder"} == told

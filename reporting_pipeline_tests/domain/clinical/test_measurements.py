@@ -220,3 +220,21 @@ def test_a_flag_on_the_wrong_side_does_not_hide_how_far_the_number_is() -> None:
 )
 def test_a_comma_is_read_where_it_cannot_separate_thousands(text: str, number: float | None) -> None:
     assert plain(text) == number
+
+
+@pytest.mark.parametrize(
+    ("limits", "reference"),
+    [
+        ({"low": "NEGATIVE"}, "NEGATIVE"),
+        ({"low": "NEGATIVE", "high": ""}, "NEGATIVE"),
+        ({"low": "NEGATIVE", "high": "N/A"}, "NEGATIVE"),
+        ({"low": "NEGATIVE", "high": "NEGATIVE"}, "NEGATIVE"),
+        ({"low": "NEGATIVE", "high": "TRACE"}, "NEGATIVE TO TRACE"),
+        ({"low": "NEGATIVE", "high": 5.0}, ""),
+        ({"low": 5.0, "high": "NEGATIVE"}, ""),
+    ],
+)
+def test_limits_that_are_words_are_a_range_where_neither_is_a_number(
+    limits: dict[str, Any], reference: str
+) -> None:
+    assert judged(text_result="POSITIVE", **limits)["reference_text"] == reference
