@@ -73,7 +73,7 @@ class SpareDatabases:
     def note(self, database: Database) -> None:
         """Remember how a database was before its first test, in which nothing goes by the server's clock."""
         if database.name not in self._new:
-            _keep_what_expires(database)
+            keep_what_expires(database)
             for each in WITHOUT_INDEX - {*database.list_collection_names()}:
                 database.create_collection(each)
             records = {name: list(database[name].find()) for name in database.list_collection_names()}
@@ -98,7 +98,7 @@ class SpareDatabases:
         self._names.append(database.name)
 
 
-def _keep_what_expires(database: Database) -> None:
+def keep_what_expires(database: Database) -> None:
     """The server removes once a minute what is over by its own clock: by that all of a test's clock is."""
     for name, indexes in INDEXES.items():
         for index in indexes:

@@ -21,6 +21,7 @@ from reporting_pipeline.stores.sessions import begin_session
 from reporting_pipeline_tests.api.conftest import Server
 from reporting_pipeline_tests.attacks.world import World, open_world
 from reporting_pipeline_tests.console.conftest import Browser
+from reporting_pipeline_tests.spare_databases import keep_what_expires
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def world(
     )
     assert settings.mongodb_uri is not None
     database = open_database(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+    keep_what_expires(database)
     objects = ObjectStore(_s3_client, settings.s3_bucket, settings.s3_encryption)  # type: ignore[arg-type]
     objects.ensure_bucket()
     with open_world(settings, database, objects) as opened:
